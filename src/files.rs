@@ -1,0 +1,85 @@
+//! Files are written whole: under a temporary name, then renamed.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::Digest;
+
+/// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.
+/// Folders on the way are made.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_whole_with(path, |file| Ok(file.write_all(bytes)?))
+}
+
+/// As [`write_whole`], for content that is streamed into the file.
+pub fn write_whole_with(path: &Path, fill: impl FnOnce(&mut fs::File) -> Result<()>) -> Result<()> {
+    let draft = draft_path(path);
+    let write = || -> Result<()> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let mut file = fs::File::create(&draft)?;
+        fill(&mut file)?;
+        file.sync_all()?;
+        Ok(fs::rename(&draft, path)?)
+    };
+    write()
+        .inspect_err(|_| drop(fs::remove_file(&draft)))
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+fn draft_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".draft-{}", std::process::id()));
+    path.with_file_name(name)
+}
+
+/// Reads a file; the error names it.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
+
+/// Reads a text file; the error names it.
+pub fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+}
+
+/// SHA-256 as 64 hexadecimal digits, the hash that owners publish.
+pub fn sha256(bytes: &[u8]) -> String {
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The first 32 hexadecimal digits of BLAKE3, our identity for anything we made.
+pub fn fingerprint(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex()[..32].to_owned()
+}
+
+/// Every file below `root`, as paths relative to it with `/` between folders, sorted by bytes.
+/// Hidden files and folders (a leading dot) are passed over.
+pub fn walk(root: &Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut open = vec![String::new()];
+    while let Some(prefix) = open.pop() {
+        let folder = root.join(&prefix);
+        let entries = fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))?;
+        for entry in entries {
+            let entry = entry.with_context(|| format!("listing {}", folder.display()))?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else {
+                anyhow::bail!("{} has a name that is not UTF-8; rename it", entry.path().display());
+            };
+            if name.starts_with('.') {
+                continue;
+            }
+            let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+            match fs::metadata(entry.path()) {
+                Ok(meta) if meta.is_dir() => open.push(path),
+                _ => found.push(path),
+            }
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}

@@ -1,0 +1,202 @@
+//! A benchmark's definition, read from TOML: which tasks, from which sources, how many pictures.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::files;
+
+/// Specs that travel inside the binary, so that `--spec mini` works anywhere.
+pub const SHIPPED: &[(&str, &str)] = &[
+    ("phantom", include_str!("../../manifests/phantom.toml")),
+    ("mini", include_str!("../../manifests/mini.toml")),
+    ("medfsad", include_str!("../../manifests/medfsad.toml")),
+];
+
+/// A whole benchmark.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Names the folder of the curated benchmark.
+    pub name: String,
+    /// Raised whenever the same raw data would give other rows.
+    pub version: u32,
+    /// One line for people.
+    pub title: String,
+    /// Seed of every draw made while curating.
+    pub seed: u64,
+    /// Sides, in pixels, of the square standardised pictures in the pixel store.
+    pub sizes: Vec<usize>,
+    /// One entry per task.
+    #[serde(rename = "task")]
+    pub tasks: Vec<Task>,
+}
+
+/// One task: an organ, a modality and what counts as anomalous.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Short name used everywhere: `his`, `lag`, `aptos`, `rsna`, `brain_tumor`.
+    pub name: String,
+    /// What is imaged; tasks of one organ never train for each other under the `organ` rule.
+    pub organ: String,
+    /// How it is imaged.
+    pub modality: String,
+    /// What the anomaly is, in words.
+    pub anomaly: String,
+    /// Which adapter reads the raw folder; `medfsad sources` lists them.
+    pub source: String,
+    /// Folder below `--raw` that holds this source.
+    pub folder: String,
+    /// Findings of the source that count as normal; folder names for `folders`.
+    pub normal: Vec<String>,
+    /// Findings that count as anomalous; `"*"` alone stands for all the rest. Other findings are left out.
+    pub anomalous: Vec<Quota>,
+    /// Normal pictures for training; all that are left when not given.
+    #[serde(default)]
+    pub train_normal: Option<usize>,
+    /// Normal pictures for testing; all that are left when not given.
+    #[serde(default)]
+    pub test_normal: Option<usize>,
+    /// Whether the owner's own division into train and test binds us.
+    #[serde(default)]
+    pub owner_split: OwnerSplit,
+    /// What happens to byte-identical copies.
+    #[serde(default)]
+    pub duplicates: Duplicates,
+    /// Folder below `--raw` with lesion masks: the mask of `a/b.dcm` is `a/b.png` in it.
+    #[serde(default)]
+    pub masks: Option<String>,
+    /// Where the counts come from: published, inferred, ours.
+    #[serde(default)]
+    pub basis: String,
+    /// Who owns the data and what may be done with it.
+    #[serde(default)]
+    pub card: Card,
+}
+
+/// How many pictures of which findings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// Findings drawn from together.
+    pub findings: Vec<String>,
+    /// How many; all when not given.
+    #[serde(default)]
+    pub count: Option<usize>,
+}
+
+/// Whether the owner's own division into train and test binds us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnerSplit {
+    /// Pool everything and draw our own sides.
+    #[default]
+    Pool,
+    /// Train pictures come from the owner's train part, test pictures from the rest.
+    Respect,
+}
+
+/// What happens to byte-identical copies of one picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Duplicates {
+    /// Keep them, always on the same side.
+    #[default]
+    Group,
+    /// Keep the first by path, reject the rest.
+    Drop,
+}
+
+/// Who owns a source, and its terms.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Card {
+    pub owner: String,
+    pub citation: String,
+    pub licence: String,
+    /// How access is granted.
+    pub access: String,
+    /// Where and how to get it; printed when the folder is missing.
+    pub how_to_get: String,
+    /// What may not be done with it.
+    pub restrictions: String,
+}
+
+impl Spec {
+    /// Reads a spec from a file, or by its name from those shipped.
+    pub fn load(name_or_path: &str) -> Result<Spec> {
+        let shipped = SHIPPED.iter().find(|(name, _)| *name == name_or_path);
+        let text = match shipped {
+            Some((_, text)) => (*text).to_owned(),
+            None => {
+                let known: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+                files::read_text(Path::new(name_or_path)).with_context(|| {
+                    format!("no spec `{name_or_path}`: give a TOML file or one of {}", known.join(", "))
+                })?
+            }
+        };
+        Spec::parse(&text).with_context(|| format!("in the spec {name_or_path}"))
+    }
+
+    /// Parses and checks the text of a spec.
+    pub fn parse(text: &str) -> Result<Spec> {
+        let spec: Spec = toml::from_str(text)?;
+        spec.check()?;
+        Ok(spec)
+    }
+
+    fn check(&self) -> Result<()> {
+        ensure!(is_name(&self.name), "name `{}` may hold a-z, 0-9, - and _ only", self.name);
+        ensure!(!self.sizes.is_empty(), "sizes is empty; give the side of the pictures, such as [128]");
+        for &size in &self.sizes {
+            ensure!(
+                16 <= size && size <= 2048 && size % 32 == 0,
+                "size {size} is not a multiple of 32 in 32..=2048"
+            );
+        }
+        ensure!(!self.tasks.is_empty(), "no [[task]] is given");
+        let mut names = BTreeSet::new();
+        for task in &self.tasks {
+            ensure!(is_name(&task.name), "task name `{}` may hold a-z, 0-9, - and _ only", task.name);
+            ensure!(names.insert(&task.name), "two tasks are called `{}`", task.name);
+            task.check().with_context(|| format!("task `{}`", task.name))?;
+        }
+        Ok(())
+    }
+
+    /// The task of that name; the error lists the known ones.
+    pub fn task(&self, name: &str) -> Result<&Task> {
+        self.tasks.iter().find(|task| task.name == name).with_context(|| {
+            let known: Vec<&str> = self.tasks.iter().map(|task| task.name.as_str()).collect();
+            format!("unknown task `{name}` (known: {})", known.join(", "))
+        })
+    }
+}
+
+impl Task {
+    fn check(&self) -> Result<()> {
+        ensure!(!self.normal.is_empty(), "no finding is named normal");
+        ensure!(
+            self.owner_split == OwnerSplit::Respect
+                || self.train_normal.is_some()
+                || self.test_normal.is_some(),
+            "give train_normal or test_normal, or set owner_split = \"respect\""
+        );
+        let mut seen: BTreeSet<&str> = self.normal.iter().map(String::as_str).collect();
+        ensure!(seen.len() == self.normal.len(), "a normal finding is named twice");
+        for finding in self.anomalous.iter().flat_map(|quota| &quota.findings) {
+            ensure!(seen.insert(finding), "finding `{finding}` is named twice");
+        }
+        let wildcards = self.anomalous.iter().filter(|quota| quota.findings.iter().any(|f| f == "*")).count();
+        ensure!(wildcards <= 1, "only one quota may hold \"*\"");
+        Ok(())
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    !text.is_empty() && text.chars().all(allowed)
+}
