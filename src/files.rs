@@ -83,3 +83,13 @@ pub fn walk(root: &Path) -> Result<Vec<String>> {
     found.sort_unstable();
     Ok(found)
 }
+
+/// Where weights and other things shared by all checkouts of a user are kept:
+/// `MEDFSAD_CACHE`, else `XDG_CACHE_HOME/medfsad`, else `~/.cache/medfsad`.
+pub fn cache_folder() -> Result<PathBuf> {
+    let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    given("MEDFSAD_CACHE")
+        .or_else(|| given("XDG_CACHE_HOME").map(|folder| folder.join("medfsad")))
+        .or_else(|| given("HOME").map(|home| home.join(".cache/medfsad")))
+        .context("no cache folder: set MEDFSAD_CACHE to one that you may write to")
+}

@@ -27,3 +27,12 @@ pub mod manifest;
 
 /// CONTRACT: scores, metrics, epochs and provenance of every cell.
 pub mod results;
+
+/// Encoders and decoders with published parameter names.
+#[cfg(feature = "torch")]
+pub mod network;
+
+/// One file or folder per method; `METHODS` lists them.
+#[cfg(feature = "torch")]
+pub mod method;
+pub mod protocol;

@@ -1,0 +1,126 @@
+//! Standardised pixels in one memory-mapped file per task and size, keyed by pixel hash.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use memmap2::Mmap;
+use safetensors::tensor::{Metadata, TensorView};
+use safetensors::{Dtype, SafeTensors};
+
+use super::Row;
+use crate::files;
+use crate::pixels::Pixels;
+
+/// Pictures `[n, 3, size, size]` and masks `[m, 1, size, size]` of one task.
+pub struct PixelStore {
+    map: Mmap,
+    path: PathBuf,
+    size: usize,
+    pictures: Part,
+    masks: Part,
+}
+
+/// Where a part's items lie in the file, and which key is which.
+struct Part {
+    start: usize,
+    item: usize,
+    index: HashMap<String, usize>,
+}
+
+/// Where the store of a task and size lies in a curated folder.
+pub fn path(folder: &Path, task: &str, size: usize) -> PathBuf {
+    folder.join("pixels").join(format!("{task}-{size}.safetensors"))
+}
+
+/// Writes a store. Every picture is RGB and every mask grey, `size x size`; keys are pixel hashes.
+pub fn write(
+    path: &Path,
+    size: usize,
+    resize: &str,
+    pictures: &[(String, Pixels)],
+    masks: &[(String, Pixels)],
+) -> Result<()> {
+    let join = |items: &[(String, Pixels)]| items.iter().flat_map(|(_, p)| p.to_planes()).collect::<Vec<u8>>();
+    let keys = |items: &[(String, Pixels)]| items.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>().join(" ");
+    let (picture_bytes, mask_bytes) = (join(pictures), join(masks));
+    let tensors = [
+        ("pictures", TensorView::new(Dtype::U8, vec![pictures.len(), 3, size, size], &picture_bytes)?),
+        ("masks", TensorView::new(Dtype::U8, vec![masks.len(), 1, size, size], &mask_bytes)?),
+    ];
+    let notes = [("pictures", keys(pictures)), ("masks", keys(masks)), ("resize", resize.to_owned())];
+    let notes = notes.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+    let bytes = safetensors::serialize(tensors, Some(notes))?;
+    files::write_whole(path, &bytes)
+}
+
+impl PixelStore {
+    /// Opens the store of a task and size and checks that it holds every picture in `rows`.
+    ///
+    /// # Errors
+    /// A store that is missing, unreadable, made with another resize, or stale.
+    pub fn open(folder: &Path, task: &str, size: usize, resize: &str, rows: &[&Row]) -> Result<PixelStore> {
+        let path = path(folder, task, size);
+        if !path.exists() {
+            bail!("no pixels of task `{task}` at {size} pixels ({} is missing); run `cargo xtask build-dataset` with {size} in the spec's sizes", path.display());
+        }
+        let store = Self::map(&path, size, resize)
+            .with_context(|| format!("{} is not a pixel store; delete it and build the dataset again", path.display()))?;
+        for row in rows {
+            let masked = row.mask_hash.as_ref();
+            let known = store.pictures.index.contains_key(&row.pixel_hash)
+                && masked.is_none_or(|hash| store.masks.index.contains_key(hash));
+            ensure!(known, "{} is stale: it lacks {}; build the dataset again", path.display(), row.source_path);
+        }
+        Ok(store)
+    }
+
+    fn map(path: &Path, size: usize, resize: &str) -> Result<PixelStore> {
+        let file = File::open(path)?;
+        // SAFETY: stores are written whole and renamed into place, never changed afterwards.
+        let map = unsafe { Mmap::map(&file)? };
+        let (header, metadata) = SafeTensors::read_metadata(&map)?;
+        let notes = metadata.metadata().as_ref().context("the header has no notes")?;
+        let made = notes.get("resize").map_or("unknown", String::as_str);
+        ensure!(made == resize, "it was made with resize `{made}`, this program uses `{resize}`");
+        let (pictures, masks) = (
+            Part::read(&metadata, header + 8, "pictures", [3, size, size])?,
+            Part::read(&metadata, header + 8, "masks", [1, size, size])?,
+        );
+        Ok(PixelStore { map, path: path.to_owned(), size, pictures, masks })
+    }
+
+    /// Side of the pictures.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The picture of that pixel hash, `[3, size, size]`.
+    pub fn picture(&self, pixel_hash: &str) -> Result<&[u8]> {
+        self.item(&self.pictures, pixel_hash)
+    }
+
+    /// The mask of that hash, `[1, size, size]` of 0 and 255.
+    pub fn mask(&self, mask_hash: &str) -> Result<&[u8]> {
+        self.item(&self.masks, mask_hash)
+    }
+
+    fn item(&self, part: &Part, key: &str) -> Result<&[u8]> {
+        let Some(&index) = part.index.get(key) else { bail!("{} holds no {key}", self.path.display()) };
+        let start = part.start + index * part.item;
+        Ok(&self.map[start..start + part.item])
+    }
+}
+
+impl Part {
+    fn read(metadata: &Metadata, offset: usize, name: &str, item: [usize; 3]) -> Result<Part> {
+        let info = metadata.info(name).with_context(|| format!("`{name}` is missing"))?;
+        let keys = metadata.metadata().as_ref().and_then(|notes| notes.get(name)).context("keys are missing")?;
+        let index: HashMap<String, usize> =
+            keys.split_whitespace().enumerate().map(|(index, key)| (key.to_owned(), index)).collect();
+        let wanted = [&[index.len()], &item[..]].concat();
+        ensure!(info.dtype == Dtype::U8 && info.shape == wanted, "`{name}` has shape {:?}, not {wanted:?}", info.shape);
+        Ok(Part { start: offset + info.data_offsets.0, item: item.iter().product(), index })
+    }
+}

@@ -1,0 +1,90 @@
+//! The trained half of D2-4FAD: decoder and support weighting, their losses and their maps.
+
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+use crate::network::decoder::Decoder;
+use crate::network::layer::Norm;
+use crate::network::weighting::{EncodedSupports, Weighting};
+use crate::network::{Backbone, Scales};
+
+/// Decoder and weighting; parameters are called `decoder.*` and `weight.*`, as published.
+pub struct Student {
+    pub store: VarStore,
+    decoder: Decoder,
+    weighting: Weighting,
+}
+
+/// One training step's losses, scalars.
+pub struct Losses {
+    /// Query against weighted supports, student against student.
+    pub self_distillation: Tensor,
+    /// Query, student against teacher.
+    pub teacher_student: Tensor,
+    /// Self-distillation plus lambda times teacher-student.
+    pub total: Tensor,
+}
+
+impl Student {
+    pub fn new(backbone: Backbone, device: Device) -> Student {
+        let store = VarStore::new(device);
+        let decoder = Decoder::new(&(store.root() / "decoder"), backbone);
+        let weighting = Weighting::new(&(store.root() / "weight"), backbone);
+        Student { store, decoder, weighting }
+    }
+
+    /// The decoder alone: stage 4 features `[n, c4, h/32, w/32]` to three scales.
+    pub fn decode(&self, deep: &Tensor, norm: Norm) -> Scales {
+        self.decoder.forward(deep, norm)
+    }
+
+    /// Losses of one batch: teacher features of the queries (`teacher`, `deep`), and each query's supports
+    /// as stage 4 features, one `[b, c4, h/32, w/32]` per support.
+    ///
+    /// Each support batch passes the decoder by itself, so batch norms see `1 + k` batches, as published.
+    pub fn losses(&self, teacher: &Scales, deep: &Tensor, supports: &[Tensor], lambda: f64) -> Losses {
+        let query = self.decode(deep, Norm::Batch);
+        let decoded: Vec<Scales> = supports.iter().map(|support| self.decode(support, Norm::Batch)).collect();
+        let distance = |a: &Tensor, b: &Tensor| {
+            let cosine = Tensor::cosine_similarity(&a.flatten(1, -1), &b.flatten(1, -1), 1, 1e-8);
+            let distance: Tensor = 1.0 - cosine;
+            distance.mean(None::<Kind>)
+        };
+        let taught = [0, 1, 2].map(|scale| distance(&teacher[scale], &query[scale]));
+        let weighted = [0, 1, 2].map(|scale| {
+            let stack: Vec<&Tensor> = decoded.iter().map(|scales| &scales[scale]).collect();
+            self.weigh(scale, &query[scale], &Tensor::stack(&stack, 0)).1
+        });
+        let own = [0, 1, 2].map(|scale| distance(&query[scale], &weighted[scale]));
+        let sum = |[first, second, third]: [Tensor; 3]| first + second + third;
+        let (self_distillation, teacher_student) = (sum(own), sum(taught));
+        let total = &self_distillation + lambda * &teacher_student;
+        Losses { self_distillation, teacher_student, total }
+    }
+
+    /// Weights `[b, k]` and weighted supports `[b, c, h, w]` at one scale for queries `[b, c, h, w]`
+    /// with supports of their own, `[k, b, c, h, w]`.
+    pub fn weigh(&self, scale: usize, query: &Tensor, supports: &Tensor) -> (Tensor, Tensor) {
+        self.weighting.weigh(scale, query, supports)
+    }
+
+    /// Encodes the supports of an episode once, from their stage 4 features `[k, c4, h/32, w/32]`.
+    pub fn encode_supports(&self, deep: &Tensor) -> EncodedSupports {
+        tch::no_grad(|| self.weighting.encode(self.decode(deep, Norm::Stored)))
+    }
+
+    /// Anomaly maps `[b, height, width]`: one minus cosine per position over channels between query and
+    /// weighted supports, upsampled (corners aligned) and summed over scales.
+    pub fn maps(&self, deep: &Tensor, supports: &EncodedSupports, height: i64, width: i64) -> Tensor {
+        tch::no_grad(|| {
+            let query = self.decode(deep, Norm::Stored);
+            let map = |scale: usize| {
+                let weighted = supports.combine(scale, &query[scale]);
+                let distance: Tensor = 1.0 - Tensor::cosine_similarity(&query[scale], &weighted, 1, 1e-8);
+                let size = [height, width];
+                distance.unsqueeze(1).upsample_bilinear2d(size, true, None, None).squeeze_dim(1)
+            };
+            map(0) + map(1) + map(2)
+        })
+    }
+}

@@ -1,0 +1,4 @@
+//! x
+pub mod d24fad {
+    pub mod student;
+}

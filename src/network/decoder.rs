@@ -1,0 +1,77 @@
+//! The student: a residual network run backwards, from the encoder's stage 4 up to its stage 1.
+//!
+//! Deng and Li 2022 (RD4AD), reused by D2-4FAD; parameter names are the published ones.
+
+use tch::Tensor;
+use tch::nn::Path;
+
+use super::layer::{BatchNorm, Conv, Norm};
+use super::resnet::residual;
+use super::{Backbone, Scales};
+
+/// Three doubling stages, no stem and no head.
+pub struct Decoder {
+    stages: [Vec<Block>; 3],
+}
+
+struct Block {
+    layers: Vec<(Conv, BatchNorm)>,
+    skip: Option<(Conv, BatchNorm)>,
+}
+
+impl Decoder {
+    pub fn new(path: &Path, backbone: Backbone) -> Decoder {
+        let mut c_in = backbone.channels()[3];
+        let stages = [0, 1, 2].map(|stage| {
+            let path = path / format!("layer{}", stage + 1);
+            let planes = 256 >> stage;
+            let block = |index: usize| {
+                let block = Block::new(&(&path / index), backbone, c_in, planes, index == 0);
+                c_in = planes * backbone.expansion();
+                block
+            };
+            (0..backbone.blocks()[stage]).map(block).collect()
+        });
+        Decoder { stages }
+    }
+
+    /// Stage 4 features `[n, c4, h/32, w/32]` to the encoder's three scales, shallow first.
+    pub fn forward(&self, deep: &Tensor, norm: Norm) -> Scales {
+        let run = |x: &Tensor, stage: &[Block]| {
+            stage.iter().fold(x.shallow_clone(), |x, b| residual(&x, &b.layers, b.skip.as_ref(), norm))
+        };
+        let third = run(deep, &self.stages[0]);
+        let second = run(&third, &self.stages[1]);
+        let first = run(&second, &self.stages[2]);
+        [first, second, third]
+    }
+}
+
+impl Block {
+    fn new(path: &Path, backbone: Backbone, c_in: i64, planes: i64, doubles: bool) -> Block {
+        let c_out = planes * backbone.expansion();
+        let spatial = |name: &str, from: i64, to: i64| {
+            let path = path / name;
+            if doubles { Conv::doubling(&path, from, to) } else { Conv::new(&path, from, to, 3, 1) }
+        };
+        let bn = |name: &str, channels: i64| BatchNorm::new(&(path / name), channels);
+        let layers = if backbone.has_bottlenecks() {
+            let width = backbone.width(planes);
+            vec![
+                (Conv::new(&(path / "conv1"), c_in, width, 1, 1), bn("bn1", width)),
+                (spatial("conv2", width, width), bn("bn2", width)),
+                (Conv::new(&(path / "conv3"), width, c_out, 1, 1), bn("bn3", c_out)),
+            ]
+        } else {
+            vec![
+                (spatial("conv1", c_in, planes), bn("bn1", planes)),
+                (Conv::new(&(path / "conv2"), planes, planes, 3, 1), bn("bn2", planes)),
+            ]
+        };
+        let skip = doubles.then(|| {
+            let path = path / "upsample";
+            (Conv::doubling(&(&path / 0), c_in, c_out), BatchNorm::new(&(&path / 1), c_out))
+        });
+        Block { layers, skip }
+    }
+}

@@ -1,0 +1,88 @@
+//! Encoders and decoders as named structs whose parameter names are the published ones.
+
+use tch::Tensor;
+
+/// The optimiser.
+pub mod adam;
+/// The mirrored residual decoder (the student).
+pub mod decoder;
+/// Initial values from named streams.
+pub mod initial;
+/// Convolution and batch norm.
+pub mod layer;
+/// Residual encoders of torchvision.
+pub mod resnet;
+/// The frozen teacher: loaded weights, or a seeded random one.
+pub mod teacher;
+/// Support weighting.
+pub mod weighting;
+/// Parameters by name and shape.
+pub mod weights;
+
+/// A residual architecture, by torchvision's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Backbone {
+    #[serde(rename = "resnet18")]
+    Resnet18,
+    #[serde(rename = "resnet34")]
+    Resnet34,
+    #[serde(rename = "resnet50")]
+    Resnet50,
+    #[serde(rename = "wide_resnet50_2")]
+    WideResnet50x2,
+}
+
+impl Backbone {
+    /// Every architecture.
+    pub const ALL: [Backbone; 4] =
+        [Backbone::Resnet18, Backbone::Resnet34, Backbone::Resnet50, Backbone::WideResnet50x2];
+
+    /// torchvision's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Backbone::Resnet18 => "resnet18",
+            Backbone::Resnet34 => "resnet34",
+            Backbone::Resnet50 => "resnet50",
+            Backbone::WideResnet50x2 => "wide_resnet50_2",
+        }
+    }
+
+    /// Blocks per stage.
+    pub fn blocks(self) -> [usize; 4] {
+        match self {
+            Backbone::Resnet18 => [2, 2, 2, 2],
+            _ => [3, 4, 6, 3],
+        }
+    }
+
+    /// Output channels of a block over its nominal planes.
+    pub fn expansion(self) -> i64 {
+        if self.has_bottlenecks() { 4 } else { 1 }
+    }
+
+    /// Whether blocks are 1x1, 3x3, 1x1 rather than two 3x3.
+    pub fn has_bottlenecks(self) -> bool {
+        matches!(self, Backbone::Resnet50 | Backbone::WideResnet50x2)
+    }
+
+    /// Channels inside a bottleneck with `planes` nominal planes.
+    pub fn width(self, planes: i64) -> i64 {
+        if self == Backbone::WideResnet50x2 { 2 * planes } else { planes }
+    }
+
+    /// Channels of stages 1 to 4.
+    pub fn channels(self) -> [i64; 4] {
+        [64, 128, 256, 512].map(|planes| planes * self.expansion())
+    }
+}
+
+/// Three feature scales, shallow to deep: `[n, c1, h/4, w/4]`, `[n, c2, h/8, w/8]`, `[n, c3, h/16, w/16]`.
+pub type Scales = [Tensor; 3];
+
+/// What an encoder sees in pictures.
+pub struct Features {
+    /// Stages 1 to 3.
+    pub scales: Scales,
+    /// Stage 4, `[n, c4, h/32, w/32]`: the decoder's input.
+    pub deep: Tensor,
+}

@@ -1,0 +1,71 @@
+//! Learning to weight the supports (D2-4FAD): how much each support counts for this query, per scale.
+
+use tch::nn::{Conv2D, Module, Path};
+use tch::{Kind, Tensor};
+
+use super::layer::pointwise;
+use super::{Backbone, Scales};
+
+/// One 1 x 1 projection of the supports per scale.
+pub struct Weighting {
+    projections: [Conv2D; 3],
+}
+
+/// Supports of one episode, encoded once, shared by every query.
+pub struct EncodedSupports {
+    /// Per scale, `[k, c, h, w]`.
+    features: Scales,
+    /// Per scale, projected and flattened, `[k, c * h * w]`.
+    keys: Scales,
+}
+
+impl Weighting {
+    pub fn new(path: &Path, backbone: Backbone) -> Weighting {
+        let channels = backbone.channels();
+        let projections =
+            [0, 1, 2].map(|i| pointwise(&(path / format!("proj_in{}", i + 1)), channels[i], channels[i]));
+        Weighting { projections }
+    }
+
+    /// Weights `[b, k]` and weighted sum of the unprojected supports `[b, c, h, w]` at `scale`, for queries
+    /// `[b, c, h, w]`, each with supports of its own `[k, b, c, h, w]`.
+    ///
+    /// The inner product runs over all of `c * h * w` and is divided by the root of `c` only, as published.
+    pub fn weigh(&self, scale: usize, query: &Tensor, supports: &Tensor) -> (Tensor, Tensor) {
+        let (k, b, c, h, w) = supports.size5().expect("supports are [k, b, c, h, w]");
+        let keys = self.projections[scale].forward(&supports.view([k * b, c, h, w])).view([k, b, c, h, w]);
+        let products = query.unsqueeze(0) * keys;
+        let logits = products.sum_dim_intlist(&[2, 3, 4][..], false, None::<Kind>) / (c as f64).sqrt();
+        let weights = logits.softmax(0, None::<Kind>);
+        let weighted = weights.view([k, b, 1, 1, 1]) * supports;
+        (weights.transpose(0, 1), weighted.sum_dim_intlist(0, false, None::<Kind>))
+    }
+
+    /// Prepares supports `[k, c, h, w]` per scale for any number of queries.
+    pub fn encode(&self, features: Scales) -> EncodedSupports {
+        let keys = [0, 1, 2].map(|i| self.projections[i].forward(&features[i]).flatten(1, -1));
+        EncodedSupports { features, keys }
+    }
+}
+
+impl EncodedSupports {
+    /// Weights `[b, k]` as in [`Weighting::weigh`], for supports that all queries share.
+    ///
+    /// A product and a sum rather than a matrix product: with logits in the hundreds, the order of a
+    /// single-precision sum shows in the weights, and this order is the published one.
+    pub fn weights(&self, scale: usize, query: &Tensor) -> Tensor {
+        let c = query.size()[1] as f64;
+        let flat = query.flatten(1, -1);
+        let (keys, n_supports) = (&self.keys[scale], self.keys[scale].size()[0]);
+        let logit = |k: i64| (&flat * keys.get(k)).sum_dim_intlist(1, false, None::<Kind>);
+        let logits: Vec<Tensor> = (0..n_supports).map(logit).collect();
+        (Tensor::stack(&logits, 0) / c.sqrt()).softmax(0, None::<Kind>).transpose(0, 1)
+    }
+
+    /// The weighted sum as in [`Weighting::weigh`], for supports that all queries share.
+    pub fn combine(&self, scale: usize, query: &Tensor) -> Tensor {
+        let weights = self.weights(scale, query);
+        let part = |k: i64| weights.narrow(1, k, 1).view([-1, 1, 1, 1]) * self.features[scale].get(k);
+        (1..weights.size()[1]).fold(part(0), |sum, k| sum + part(k))
+    }
+}

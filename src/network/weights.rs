@@ -1,0 +1,78 @@
+//! Parameters by name and shape: loading that checks every one, saving, hashing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use tch::nn::VarStore;
+use tch::{Kind, Tensor};
+
+use crate::files;
+
+/// Names that torchvision's files hold and a feature extractor does not need.
+fn is_unused(name: &str) -> bool {
+    name.starts_with("fc.") || name.ends_with(".num_batches_tracked")
+}
+
+/// Fills every variable of `store` from a safetensors file with the same names and shapes.
+///
+/// # Errors
+/// Names the file and every missing, unknown or misshapen tensor.
+pub fn load(store: &VarStore, path: &Path) -> Result<()> {
+    let tensors = Tensor::read_safetensors(path)
+        .with_context(|| format!("{} is not a readable safetensors file", path.display()))?;
+    fill(store, tensors.into_iter().collect()).with_context(|| format!("weights {}", path.display()))
+}
+
+fn fill(store: &VarStore, mut tensors: BTreeMap<String, Tensor>) -> Result<()> {
+    let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
+    let missing: Vec<&str> =
+        variables.keys().filter(|name| !tensors.contains_key(*name)).map(String::as_str).collect();
+    ensure!(missing.is_empty(), "{} tensors are missing: {}", missing.len(), first_few(&missing));
+    for (name, mut variable) in variables {
+        let value = tensors.remove(&name).context("checked above")?;
+        let (want, have) = (variable.size(), value.size());
+        ensure!(
+            want == have,
+            "`{name}` has shape {have:?}, the network wants {want:?}: is it another backbone?"
+        );
+        ensure!(value.is_floating_point(), "`{name}` holds {:?}, not floating point", value.kind());
+        tch::no_grad(|| variable.copy_(&value.to_kind(Kind::Float)));
+    }
+    let unknown: Vec<&str> = tensors.keys().filter(|name| !is_unused(name)).map(String::as_str).collect();
+    if !unknown.is_empty() {
+        bail!("{} tensors are unknown: {}; is it another backbone?", unknown.len(), first_few(&unknown));
+    }
+    Ok(())
+}
+
+fn first_few(names: &[&str]) -> String {
+    let shown = names.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+    if names.len() > 5 { format!("{shown} ...") } else { shown }
+}
+
+/// Writes every variable of `store`, sorted by name, to one safetensors file.
+pub fn save(store: &VarStore, path: &Path) -> Result<()> {
+    let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
+    let values: Vec<(&str, Vec<usize>, Vec<u8>)> = variables
+        .iter()
+        .map(|(name, tensor)| {
+            let shape = tensor.size().iter().map(|&side| side as usize).collect();
+            let flat = tensor.to_device(tch::Device::Cpu).to_kind(Kind::Float).flatten(0, -1);
+            let values: Vec<f32> = Vec::try_from(&flat)?;
+            Ok((name.as_str(), shape, values.iter().flat_map(|v| v.to_le_bytes()).collect()))
+        })
+        .collect::<Result<_>>()?;
+    let views = values
+        .iter()
+        .map(|(name, shape, bytes)| {
+            Ok((*name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes)?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    files::write_whole(path, &safetensors::serialize(views, None)?)
+}
+
+/// Parameters in trainable tensors.
+pub fn n_trainable(store: &VarStore) -> i64 {
+    store.trainable_variables().iter().map(|tensor| tensor.numel() as i64).sum()
+}

@@ -1,0 +1,2 @@
+//! Anomaly maps become image scores, under named protocols.
+pub mod maps;

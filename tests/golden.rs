@@ -1,0 +1,324 @@
+//! The arithmetic of the published D2-4FAD implementation, value for value (`../shared/golden/README.md`).
+
+use std::collections::BTreeMap;
+
+use medfsad::method::d24fad::student::Student;
+use medfsad::network::adam::{Adam, AdamConfig};
+use medfsad::network::layer::Norm;
+use medfsad::network::resnet::Encoder;
+use medfsad::network::{Backbone, Scales};
+use medfsad::protocol::maps::MapStack;
+use serde_json::Value;
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+use crate::shared::shared;
+
+/// The formula of the golden values: FNV-1a of the name, then SplitMix64.
+fn uniform(name: &str, n: usize) -> Vec<f64> {
+    let start = name
+        .bytes()
+        .fold(0xcbf29ce484222325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100000001b3));
+    let draw = |i: u64| {
+        let mut z = start.wrapping_add(i.wrapping_mul(0x9E3779B97F4A7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58476D1CE4E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D049BB133111EB);
+        z ^= z >> 31;
+        (z >> 11) as f64 / (1u64 << 53) as f64
+    };
+    (1..=n as u64).map(draw).collect()
+}
+
+fn fill(store: &VarStore, prefix: &str) {
+    for (name, mut tensor) in store.variables() {
+        let shape = tensor.size();
+        let n: i64 = shape.iter().product();
+        let u = uniform(&format!("{prefix}{name}"), n as usize);
+        let value = |u: f64| {
+            if name.ends_with("running_var") {
+                0.75 + 0.5 * u
+            } else if name.ends_with("running_mean") {
+                (2.0 * u - 1.0) * 0.1
+            } else if shape.len() >= 2 {
+                (2.0 * u - 1.0) * (3.0 / (n / shape[0]) as f64).sqrt()
+            } else if name.ends_with("weight") {
+                0.75 + 0.5 * u
+            } else {
+                (2.0 * u - 1.0) * 0.1
+            }
+        };
+        let values: Vec<f64> = u.into_iter().map(value).collect();
+        let values = Tensor::from_slice(&values).to_kind(Kind::Float).view(shape.as_slice());
+        tch::no_grad(|| tensor.copy_(&values));
+    }
+}
+
+fn picture(name: &str, n: i64) -> Tensor {
+    let values = uniform(name, (n * 3 * 128 * 128) as usize);
+    Tensor::from_slice(&values).to_kind(Kind::Float).view([n, 3, 128, 128])
+}
+
+fn floats(value: &Value) -> Vec<f64> {
+    value.as_array().expect("an array").iter().map(|v| v.as_f64().expect("a number")).collect()
+}
+
+/// The largest difference of samples and mean from the golden ones, in golden deviations.
+fn distance_from(tensor: &Tensor, golden: &Value) -> f64 {
+    let flat: Vec<f32> = Vec::try_from(tensor.contiguous().flatten(0, -1)).expect("floats");
+    let deviation = golden["std"].as_f64().expect("a deviation");
+    let index = floats(&golden["sample_index"]);
+    let samples = index.iter().zip(floats(&golden["sample"]));
+    let worst =
+        samples.map(|(&i, expected)| (f64::from(flat[i as usize]) - expected).abs()).fold(0.0, f64::max);
+    let mean = flat.iter().map(|&v| f64::from(v)).sum::<f64>() / flat.len() as f64;
+    worst.max((mean - golden["mean"].as_f64().expect("a mean")).abs()) / deviation
+}
+
+fn assert_within(what: &str, tensor: &Tensor, golden: &Value, bound: f64) {
+    let shape: Vec<f64> = tensor.size().iter().map(|&side| side as f64).collect();
+    assert_eq!(shape, floats(&golden["shape"]), "shape of {what}");
+    let off = distance_from(tensor, golden);
+    println!("{what}: differs by {off:.1e} deviations");
+    assert!(off < bound, "{what} is {off:.1e} deviations off, allowed {bound:.1e}");
+}
+
+fn assert_matches(what: &str, tensor: &Tensor, golden: &Value) {
+    assert_within(what, tensor, golden, 1e-4);
+}
+
+struct Rig {
+    encoder: Encoder,
+    student: Student,
+    golden: Value,
+    maps: BTreeMap<String, Tensor>,
+    _store: VarStore,
+}
+
+fn rig(backbone: Backbone) -> Option<Rig> {
+    let name = backbone.name();
+    let golden = shared(&format!("golden/d24fad_{name}.json"))?;
+    let maps = shared(&format!("golden/d24fad_{name}_maps.safetensors"))?;
+    let golden = serde_json::from_str(&std::fs::read_to_string(golden).expect("readable")).expect("JSON");
+    let maps = Tensor::read_safetensors(maps).expect("safetensors").into_iter().collect();
+    let mut store = VarStore::new(Device::Cpu);
+    let encoder = Encoder::new(&store.root(), backbone);
+    fill(&store, "encoder.");
+    store.freeze();
+    let student = Student::new(backbone, Device::Cpu);
+    fill(&student.store, "");
+    Some(Rig { encoder, student, golden, maps, _store: store })
+}
+
+impl Rig {
+    fn encode(&self, pictures: &Tensor) -> medfsad::network::Features {
+        tch::no_grad(|| self.encoder.forward(pictures, Norm::Stored))
+    }
+
+    fn deep_supports(&self) -> Vec<Tensor> {
+        let supports = picture("image.support", 4).view([2, 2, 3, 128, 128]);
+        (0..2).map(|k| self.encode(&supports.get(k)).deep).collect()
+    }
+}
+
+fn features_agree(backbone: Backbone) {
+    let Some(rig) = rig(backbone) else { return };
+    let query = rig.encode(&picture("image.query", 2));
+    for (i, scale) in query.scales.iter().enumerate() {
+        let layer = format!("layer{}", i + 1);
+        assert_matches(&layer, scale, &rig.golden["encoder"][&layer]);
+    }
+    assert_matches("layer4", &query.deep, &rig.golden["encoder"]["layer4"]);
+}
+
+fn decoder_and_weighting_agree(backbone: Backbone) {
+    let Some(rig) = rig(backbone) else { return };
+    let query = rig.encode(&picture("image.query", 2));
+    let student = tch::no_grad(|| rig.student.decode(&query.deep, Norm::Stored));
+    let supports: Vec<Scales> = rig
+        .deep_supports()
+        .iter()
+        .map(|deep| tch::no_grad(|| rig.student.decode(deep, Norm::Stored)))
+        .collect();
+    for scale in 0..3 {
+        assert_matches(
+            &format!("decoder scale {scale}"),
+            &student[scale],
+            &rig.golden["decoder_eval"][scale],
+        );
+        let stack = Tensor::stack(&[&supports[0][scale], &supports[1][scale]], 0);
+        let (weights, combined) = tch::no_grad(|| rig.student.weigh(scale, &student[scale], &stack));
+        assert_matches(&format!("weighted {scale}"), &combined, &rig.golden["weighted_support_eval"][scale]);
+        let golden = &rig.golden["attention_eval_[scale][query][support]"][scale];
+        for b in 0..2 {
+            for (k, expected) in floats(&golden[b]).into_iter().enumerate() {
+                let ours = weights.double_value(&[b as i64, k as i64]);
+                assert!((ours - expected).abs() < 1e-4, "weight {scale}/{b}/{k}: {ours} against {expected}");
+            }
+        }
+    }
+}
+
+/// Raw maps are one minus a cosine near one: single precision resolves 6e-8 per scale, so sixteen such
+/// units are the bound. (The maps' own deviations are 4e-3 and 7e-4.)
+fn maps_agree(backbone: Backbone) {
+    let Some(rig) = rig(backbone) else { return };
+    let supports = rig.student.encode_supports(&rig.encode(&picture("image.support2", 2)).deep);
+    let query = rig.encode(&picture("image.query4", 4));
+    let ours = rig.student.maps(&query.deep, &supports, 128, 128);
+    let golden = &rig.maps["map_raw"];
+    let worst = (&ours - golden).abs().max().double_value(&[]);
+    println!(
+        "raw maps differ by {worst:.1e}, {:.1e} deviations",
+        worst / golden.std(false).double_value(&[])
+    );
+    assert!(worst < 1e-6, "raw maps are {worst} off");
+}
+
+fn smoothing_agrees(backbone: Backbone) {
+    let Some(rig) = rig(backbone) else { return };
+    let values: Vec<f32> = Vec::try_from(rig.maps["map_raw"].flatten(0, -1)).expect("floats");
+    let raw = MapStack::new(4, 128, 128, values).expect("4 maps");
+    for (name, smoothed) in [
+        ("map_published_smoothing", raw.smoothed_across(4.0)),
+        ("map_per_image_smoothing", raw.smoothed(4.0)),
+    ] {
+        let golden: Vec<f32> = Vec::try_from(rig.maps[name].flatten(0, -1)).expect("floats");
+        let pairs = smoothed.values().iter().zip(&golden);
+        let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);
+        println!("{name}: differs by {worst:.1e} at most");
+        assert!(worst < 1e-6, "{name} is {worst} off");
+    }
+}
+
+/// Five steps on the golden batch; per step self-distillation, teacher-student and total loss.
+fn train(rig: &Rig, kind: Kind, after_first_step: impl Fn()) -> Vec<[f64; 3]> {
+    let query = rig.encode(&picture("image.query", 2));
+    let scales = query.scales.each_ref().map(|scale| scale.to_kind(kind));
+    let supports: Vec<Tensor> = rig.deep_supports().iter().map(|deep| deep.to_kind(kind)).collect();
+    let config = AdamConfig { learning_rate: 1e-4, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
+    let mut optimiser = Adam::new(&rig.student.store, config);
+    let step = |index: usize| {
+        let losses = rig.student.losses(&scales, &query.deep.to_kind(kind), &supports, 0.1);
+        optimiser.step(&losses.total);
+        if index == 0 {
+            after_first_step();
+        }
+        [losses.self_distillation, losses.teacher_student, losses.total].map(|loss| loss.double_value(&[]))
+    };
+    (0..5).map(step).collect()
+}
+
+/// Losses within `tolerance` of the golden ones, or, where single precision itself wanders further than
+/// that, no further from the golden run than twice the golden run is from double precision.
+///
+/// Supports are weighted by a softmax of logits in the hundreds, so rounding grows from step to step: at
+/// step 3 the golden single-precision run of wide_resnet50_2 is itself far from the double one. The first
+/// two steps must meet the tolerance as it stands.
+fn training_agrees(backbone: Backbone, tolerance: f64) {
+    let (Some(rig), Some(mut exact)) = (rig(backbone), rig(backbone)) else { return };
+    let ours = train(&rig, Kind::Float, || gradients_agree(&rig));
+    exact.student.store.double();
+    let doubles = train(&exact, Kind::Double, || ());
+    let golden = rig.golden["training"]["losses"].as_array().expect("losses");
+    assert_eq!(golden.len(), ours.len());
+    for (step, golden) in golden.iter().enumerate() {
+        for (i, name) in ["self_distillation", "teacher_student", "total"].into_iter().enumerate() {
+            let expected = golden[name].as_f64().expect("a loss");
+            let off = (ours[step][i] / expected - 1.0).abs();
+            let wander = (doubles[step][i] / expected - 1.0).abs();
+            println!(
+                "step {step} {name}: expected {expected:.7}, ours {:.7}, off {off:.1e}; double precision is off {wander:.1e}",
+                ours[step][i]
+            );
+            let bound = if step < 2 { tolerance } else { tolerance.max(2.0 * wander) };
+            assert!(off < bound, "step {step} {name}: off {off:.1e}, allowed {bound:.1e}");
+        }
+    }
+    let (single, double) = (rig.student.store.variables(), exact.student.store.variables());
+    for (name, golden) in rig.golden["decoder_after_training"].as_object().expect("statistics") {
+        let name = format!("decoder.{name}");
+        let wander = distance_from(&double[&name].to_kind(Kind::Float), golden);
+        assert_within(&name, &single[&name], golden, f64::max(1e-4, 2.0 * wander));
+    }
+}
+
+fn gradients_agree(rig: &Rig) {
+    let variables = rig.student.store.variables();
+    for (name, expected) in rig.golden["grad_step0"].as_object().expect("gradients") {
+        let full = if name.starts_with("weight.") { name.clone() } else { format!("decoder.{name}") };
+        let norm = variables[&full].grad().norm().double_value(&[]);
+        let expected = expected.as_f64().expect("a norm");
+        println!("gradient of {name}: expected {expected:.4e}, ours {norm:.4e}");
+        // Below 1e-7 a norm is rounding noise: the projections' biases cannot change a softmax.
+        let close = (norm - expected).abs() < 1e-3 * expected + 1e-8;
+        assert!(close, "gradient of {name}: {norm} against {expected}");
+    }
+}
+
+#[test]
+fn resnet18_features_equal_the_published() {
+    features_agree(Backbone::Resnet18);
+}
+
+#[test]
+fn resnet18_decoder_and_weighting_equal_the_published() {
+    decoder_and_weighting_agree(Backbone::Resnet18);
+}
+
+#[test]
+fn resnet18_maps_equal_the_published() {
+    maps_agree(Backbone::Resnet18);
+}
+
+#[test]
+fn resnet18_smoothing_equals_the_published() {
+    smoothing_agrees(Backbone::Resnet18);
+}
+
+#[test]
+fn resnet18_training_equals_the_published() {
+    training_agrees(Backbone::Resnet18, 1e-4);
+}
+
+#[test]
+fn wide_resnet50_features_equal_the_published() {
+    features_agree(Backbone::WideResnet50x2);
+}
+
+#[test]
+fn wide_resnet50_decoder_and_weighting_equal_the_published() {
+    decoder_and_weighting_agree(Backbone::WideResnet50x2);
+}
+
+#[test]
+fn wide_resnet50_maps_equal_the_published() {
+    maps_agree(Backbone::WideResnet50x2);
+}
+
+#[test]
+fn wide_resnet50_smoothing_equals_the_published() {
+    smoothing_agrees(Backbone::WideResnet50x2);
+}
+
+#[test]
+fn wide_resnet50_training_equals_the_published() {
+    training_agrees(Backbone::WideResnet50x2, 5e-4);
+}
+
+#[test]
+fn parameter_counts_equal_the_published() {
+    let student = Student::new(Backbone::WideResnet50x2, Device::Cpu);
+    let count = |prefix: &str| -> usize {
+        let all = student.store.variables();
+        let ours = all.iter().filter(|(name, t)| name.starts_with(prefix) && t.requires_grad());
+        ours.map(|(_, tensor)| tensor.numel()).sum()
+    };
+    assert_eq!(count("decoder."), 24_917_504);
+    assert_eq!(count("weight."), 1_378_048);
+    let store = VarStore::new(Device::Cpu);
+    Encoder::new(&store.root(), Backbone::WideResnet50x2);
+    let trainable: usize = store.trainable_variables().iter().map(Tensor::numel).sum();
+    // 68,883,240 with the classifier of 2048 x 1000 + 1000, which features do not need.
+    assert_eq!(trainable, 68_883_240 - 2_049_000);
+    assert!(store.variables().keys().all(|name| !name.contains("__")), "a name was taken twice");
+}

@@ -1,0 +1,5 @@
+//! One integration binary; every file covers one area.
+
+#[cfg(feature = "torch")]
+mod golden;
+mod shared;
