@@ -12,7 +12,7 @@ use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Point};
 use crate::random::Stream;
 
-const CAMERA: Camera = Camera { heights: 156..177, widths: 196..223, mean: 0.44, contrast: 0.085 };
+const CAMERA: Camera = Camera { heights: 156..177, aspects: [1.22, 1.30], mean: 0.42, contrast: 0.075 };
 const EXUDATE: Colour = [1.0, 0.93, 0.55];
 
 /// From the disc, in picture heights: the temporal arcades and the nasal vessels.
@@ -92,13 +92,13 @@ fn bleed(canvas: &mut Canvas, place: Point, stream: &mut Stream) -> Ellipse {
     blot
 }
 
-/// Hard exudates round a leak: a ring of bright yellow grains.
+/// Hard exudates round a leak: a cluster of bright yellow grains.
 fn exudates(canvas: &mut Canvas, place: Point, stream: &mut Stream) -> Ellipse {
     let ring = Ellipse::disc(place, stream.between(0.034, 0.046));
-    let count = 6 + stream.below(3);
+    let count = 8 + stream.below(4);
     for order in 0..count {
-        let turn = std::f64::consts::TAU * order as f64 / count as f64 + stream.between(-0.2, 0.2);
-        let grain = Ellipse::disc(ring.at(stream.between(0.7, 1.0), turn), stream.between(0.011, 0.017));
+        let turn = std::f64::consts::TAU * order as f64 / count as f64 + stream.between(-0.4, 0.4);
+        let grain = Ellipse::disc(ring.at(stream.between(0.25, 1.0), turn), stream.between(0.008, 0.016));
         canvas.paint(&grain.wavy(0.15, stream), EXUDATE, 0.97);
     }
     ring.scaled(1.25)

@@ -11,7 +11,7 @@ use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Stroke};
 use crate::random::Stream;
 
-const CAMERA: Camera = Camera { heights: 188..217, widths: 156..179, mean: 0.36, contrast: 0.15 };
+const CAMERA: Camera = Camera { heights: 188..217, aspects: [0.80, 0.86], mean: 0.36, contrast: 0.13 };
 const FOLDS: usize = 22;
 
 /// One slice; `glioma`, `meningioma` and `pituitary` hold that tumour, `notumor` none.
@@ -85,8 +85,8 @@ fn glioma(canvas: &mut Canvas, brain: &Ellipse, stream: &mut Stream) -> Ellipse 
     let tumour = Ellipse::new(place, radii).soft(0.006).wavy(0.12, stream);
     canvas.paint(&tumour.scaled(1.45).soft(0.03), grey(0.33), 0.8);
     canvas.paint(&tumour, grey(0.10), 0.95);
-    canvas.paint(&tumour.clone().rim(0.026), grey(0.92), 0.95);
-    speckle(canvas, &tumour.scaled(0.6), 5, 0.85, stream);
+    canvas.paint(&tumour.clone().rim(0.026), grey(0.85), 0.95);
+    speckle(canvas, &tumour.scaled(0.6), 4, 0.40, stream);
     tumour.scaled(1.12)
 }
 
@@ -96,8 +96,8 @@ fn meningioma(canvas: &mut Canvas, brain: &Ellipse, stream: &mut Stream) -> Elli
     let radii = [stream.between(0.075, 0.095), stream.between(0.075, 0.095)];
     let tumour = Ellipse::new(place, radii).soft(0.006).wavy(0.04, stream);
     canvas.paint(&tumour.scaled(1.2), grey(0.10), 0.9);
-    canvas.paint(&tumour, grey(0.86), 0.95);
-    speckle(canvas, &tumour.scaled(0.8), 9, 0.15, stream);
+    canvas.paint(&tumour, grey(0.80), 0.95);
+    speckle(canvas, &tumour.scaled(0.8), 6, 0.35, stream);
     tumour
 }
 

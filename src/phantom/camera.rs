@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::phantom::canvas::Canvas;
+use crate::phantom::canvas::{Canvas, luma};
 use crate::phantom::shape::{Ellipse, Shape};
 use crate::random::Stream;
 
@@ -13,8 +13,8 @@ use crate::random::Stream;
 pub struct Camera {
     /// Rows.
     pub heights: Range<usize>,
-    /// Columns; never meets `heights`, so that no picture is square.
-    pub widths: Range<usize>,
+    /// Columns per row, lowest and highest; 1 is not between them, so no picture is square.
+    pub aspects: [f64; 2],
     /// Typical mean luma of what is exposed.
     pub mean: f64,
     /// Typical standard deviation of the luma.
@@ -36,15 +36,16 @@ pub struct Exposure {
 impl Camera {
     /// Draws size, quality, brightness, lighting and grain of one picture.
     pub fn draw(&self, stream: &mut Stream) -> Exposure {
-        let within = |range: &Range<usize>, stream: &mut Stream| range.start + stream.below(range.len());
+        let height = self.heights.start + stream.below(self.heights.len());
+        let aspect = stream.between(self.aspects[0], self.aspects[1]);
         Exposure {
-            height: within(&self.heights, stream),
-            width: within(&self.widths, stream),
+            height,
+            width: (height as f64 * aspect).round() as usize,
             quality: 88 + stream.below(8) as u8,
             mean: self.mean * stream.between(0.88, 1.12),
             contrast: self.contrast * stream.between(0.88, 1.12),
             tilt: [stream.between(-0.04, 0.04), stream.between(-0.04, 0.04)],
-            grain: stream.between(0.006, 0.014),
+            grain: stream.between(0.005, 0.017),
         }
     }
 }
@@ -55,7 +56,8 @@ impl Exposure {
         self.width as f64 / self.height as f64
     }
 
-    /// Exposes what lies inside `field` (everything without one) and blackens the rest.
+    /// Exposes what lies inside `field` (everything without one) and blackens the rest. Colours
+    /// keep their saturation.
     pub fn take(&self, canvas: &mut Canvas, field: Option<&Ellipse>, stream: &mut Stream) {
         let inside = |place| field.map_or(1.0, |field| field.cover(place));
         let (mean, contrast) = canvas.brightness(inside);
@@ -64,7 +66,8 @@ impl Exposure {
         canvas.change_all(|place, sample| {
             let light = 1.0 + self.tilt[0] * (place[0] / aspect - 0.5) + self.tilt[1] * (place[1] - 0.5);
             let (field, grain) = (inside(place), self.grain * bell(stream));
-            sample.map(|value| field * light * ((value - mean) * gain + self.mean) + grain)
+            let shift = (luma(sample) - mean) * gain + self.mean - luma(sample);
+            sample.map(|value| field * light * (value + shift) + grain)
         });
     }
 }

@@ -13,6 +13,11 @@ pub fn grey(level: f64) -> Colour {
     [level; 3]
 }
 
+/// How bright the eye takes it to be (ITU-R 601-2).
+pub fn luma(colour: Colour) -> f64 {
+    0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+}
+
 /// The mixture with `part` (0 to 1) of `to`.
 pub fn mix(from: Colour, to: Colour, part: f64) -> Colour {
     [0, 1, 2].map(|k| from[k] + (to[k] - from[k]) * part)
@@ -69,8 +74,7 @@ impl Canvas {
     pub fn brightness(&self, weight: impl Fn(Point) -> f64) -> (f64, f64) {
         let inside = |index: usize| weight(centre(self.height, index / self.width, index % self.width)) > 0.5;
         let lumas = self.samples.iter().enumerate().filter(|(index, _)| inside(*index));
-        let lumas: Vec<f64> =
-            lumas.map(|(_, rgb)| 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]).collect();
+        let lumas: Vec<f64> = lumas.map(|(_, sample)| luma(*sample)).collect();
         let count = lumas.len().max(1) as f64;
         let mean = lumas.iter().sum::<f64>() / count;
         let variance = lumas.iter().map(|luma| (luma - mean).powi(2)).sum::<f64>() / count;

@@ -11,12 +11,12 @@ use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Point, Shape};
 use crate::random::Stream;
 
-const CAMERA: Camera = Camera { heights: 146..169, widths: 184..213, mean: 0.74, contrast: 0.085 };
+const CAMERA: Camera = Camera { heights: 146..169, aspects: [1.22, 1.30], mean: 0.72, contrast: 0.085 };
 const EOSIN: Colour = [0.91, 0.70, 0.82];
 const FIBRE: Colour = [0.84, 0.58, 0.76];
-const SMALL_NUCLEUS: Colour = [0.50, 0.34, 0.62];
-const LARGE_NUCLEUS: Colour = [0.27, 0.13, 0.44];
-const CLEFT: Colour = [0.98, 0.95, 0.98];
+const SMALL_NUCLEUS: Colour = [0.48, 0.32, 0.62];
+const LARGE_NUCLEUS: Colour = [0.36, 0.20, 0.53];
+const CLEFT: Colour = [0.94, 0.86, 0.93];
 
 /// One patch; `Ungood` holds a metastasis.
 pub fn draw(finding: &str, stream: &mut Stream) -> Result<Drawing> {
@@ -41,14 +41,14 @@ fn tissue(height: usize, width: usize, stream: &mut Stream) -> Canvas {
     Canvas::new(height, width, |place| {
         let along = place[1] + 0.05 * bend.at(place, [3.0, 3.0]) + 0.06 * (4.0 * place[0]).sin();
         let strand = 0.5 + 0.5 * fibre.at([place[0], along], [3.0, 22.0]);
-        let ground = mix(EOSIN, FIBRE, 0.75 * strand);
-        ground.map(|value| value + 0.02 * stain.at(place, [4.0, 4.0]))
+        let ground = mix(EOSIN, FIBRE, strand);
+        ground.map(|value| value + 0.05 * stain.at(place, [3.0, 3.0]))
     })
 }
 
 /// Small nuclei of healthy tissue, evenly spaced.
 fn lymphocytes(canvas: &mut Canvas, aspect: f64, stream: &mut Stream) {
-    for place in grid([0.0, 0.0], [aspect, 1.0], 0.105, 0.022, stream) {
+    for place in grid([0.0, 0.0], [aspect, 1.0], 0.105, 0.030, stream) {
         let size = stream.between(0.009, 0.013);
         let nucleus = Ellipse::new(place, [1.5 * size, size]).turned(stream.between(-0.5, 0.5)).soft(0.006);
         canvas.paint(&nucleus, SMALL_NUCLEUS, 0.8);

@@ -12,10 +12,10 @@ use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Stroke};
 use crate::random::Stream;
 
-const CAMERA: Camera = Camera { heights: 150..171, widths: 178..207, mean: 0.52, contrast: 0.13 };
+const CAMERA: Camera = Camera { heights: 150..171, aspects: [1.16, 1.24], mean: 0.50, contrast: 0.105 };
 const CUP: Colour = [0.99, 0.84, 0.58];
-const BARE_CUP: Colour = [1.0, 0.95, 0.80];
-const PORE: Colour = [0.55, 0.42, 0.30];
+const BARE_CUP: Colour = [1.0, 0.90, 0.70];
+const PORE: Colour = [0.66, 0.51, 0.36];
 
 /// From the middle of the disc, in picture heights.
 const COURSES: [Course; 8] = [
@@ -73,12 +73,12 @@ fn damaged_cup(disc: &Ellipse, stream: &mut Stream) -> Ellipse {
 
 /// Openings of the lamina cribrosa, seen where the nerve fibres are gone.
 fn pores(canvas: &mut Canvas, cup: &Ellipse, stream: &mut Stream) {
-    canvas.paint(&cup.clone().rim(0.012), PORE, 0.7);
+    canvas.paint(&cup.clone().rim(0.008), PORE, 0.6);
     for (ring, count) in [(0.25, 4), (0.52, 9), (0.80, 14)] {
         for order in 0..count {
             let turn =
                 std::f64::consts::TAU * f64::from(order) / f64::from(count) + stream.between(-0.12, 0.12);
-            let size = stream.between(0.009, 0.013);
+            let size = stream.between(0.008, 0.012);
             canvas.paint(&Ellipse::new(cup.at(ring, turn), [size, 1.2 * size]), PORE, 0.95);
         }
     }
@@ -88,13 +88,13 @@ fn pores(canvas: &mut Canvas, cup: &Ellipse, stream: &mut Stream) {
 fn bleeding(canvas: &mut Canvas, disc: &Ellipse, stream: &mut Stream) {
     let turn = [0.9, 2.3, 3.9, 5.4][stream.below(4)] + stream.between(-0.15, 0.15);
     for fibre in -2..=2 {
-        let turn = turn + 0.06 * f64::from(fibre);
+        let turn = turn + 0.045 * f64::from(fibre);
         let reach = 1.26 - 0.05 * f64::from(fibre * fibre);
         let flame = Stroke::curve(
             disc.at(0.9, turn),
             disc.at(1.05, turn + 0.05),
             disc.at(reach, turn),
-            [0.02, 0.006],
+            [0.024, 0.013],
         );
         canvas.paint(&flame, BLOOD, 0.85);
     }

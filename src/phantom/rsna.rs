@@ -11,7 +11,7 @@ use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Point, Stroke};
 use crate::random::Stream;
 
-const CAMERA: Camera = Camera { heights: 188..217, widths: 152..175, mean: 0.46, contrast: 0.15 };
+const CAMERA: Camera = Camera { heights: 188..217, aspects: [0.78, 0.84], mean: 0.46, contrast: 0.15 };
 
 /// One film; `Lung Opacity` holds pneumonia.
 pub fn draw(finding: &str, stream: &mut Stream) -> Result<Drawing> {
@@ -68,9 +68,9 @@ impl Chest {
         canvas.add(&spine, 0.12);
         let size = if large_heart { 1.45 } else { 1.0 };
         let heart = Ellipse::new([self.middle + 0.055, self.top + 0.60], [0.125 * size, 0.14 * size]);
-        canvas.paint(&heart.turned(0.5).soft(0.02), grey(0.72), 0.85);
-        for (side, depth) in [(-1.0, 0.83), (1.0, 0.85)] {
-            let dome = Ellipse::new([self.middle + side * 0.21, self.top + depth], [0.19, 0.10]).soft(0.012);
+        canvas.paint(&heart.turned(0.5).soft(0.035), grey(0.70), 0.85);
+        for (side, depth) in [(-1.0, 0.99), (1.0, 1.01)] {
+            let dome = Ellipse::new([self.middle + side * 0.21, self.top + depth], [0.21, 0.25]).soft(0.02);
             canvas.paint(&dome, grey(0.76), 0.9);
         }
         if large_heart {
@@ -113,13 +113,13 @@ impl Chest {
 fn consolidation(canvas: &mut Canvas, patch: &Ellipse, stream: &mut Stream) {
     let mottle = Noise::new(stream);
     canvas.change(patch, |place, sample, cover| {
-        let grain = mottle.at(place, [26.0, 26.0]);
-        mix(sample, grey(0.58 + 0.28 * grain), 0.85 * cover)
+        let grain = mottle.at(place, [22.0, 22.0]);
+        mix(sample, grey(0.60 + 0.55 * grain), 0.9 * cover)
     });
     let hilum: Point = patch.at(0.75, stream.between(0.0, std::f64::consts::TAU));
-    for branch in 0..5 {
-        let turn = std::f64::consts::TAU * (f64::from(branch) / 5.0) + stream.between(-0.2, 0.2);
-        let bronchus = Stroke::curve(hilum, patch.centre, patch.at(0.85, turn), [0.016, 0.010]);
-        canvas.paint(&bronchus, grey(0.10), 0.8);
+    for branch in 0..3 {
+        let turn = std::f64::consts::TAU * (f64::from(branch) / 3.0) + stream.between(-0.4, 0.4);
+        let bronchus = Stroke::curve(hilum, patch.centre, patch.at(0.85, turn), [0.012, 0.007]);
+        canvas.paint(&bronchus, grey(0.12), 0.7);
     }
 }
