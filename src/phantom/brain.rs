@@ -15,8 +15,8 @@ const CAMERA: Camera = Camera { heights: 188..217, aspects: [0.80, 0.86], mean: 
 const FOLDS: usize = 22;
 
 /// One slice; `glioma`, `meningioma` and `pituitary` hold that tumour, `notumor` none.
-pub fn draw(finding: &str, stream: &mut Stream) -> Result<Drawing> {
-    let exposure = CAMERA.draw(stream);
+pub fn draw(finding: &str, order: usize, stream: &mut Stream) -> Result<Drawing> {
+    let exposure = CAMERA.expose(order, stream);
     let near = |middle: f64, stream: &mut Stream| middle + stream.between(-0.007, 0.007);
     let centre = [near(exposure.aspect() / 2.0, stream), near(0.5, stream)];
     let head = Ellipse::new(centre, [near(0.355, stream), near(0.45, stream)]).soft(0.012);

@@ -1,6 +1,6 @@
-//! Acquisition: size, exposure, lighting and grain, drawn alike for healthy and ill.
+//! Acquisition: size, exposure, lighting and grain, spread alike over healthy and ill.
 //!
-//! Exposure is automatic: mean and contrast are brought to values drawn for the picture, so that
+//! Exposure is automatic: mean and contrast are brought to values set for the picture, so that
 //! a lesion cannot be told by how bright or how large the whole picture is.
 
 use std::ops::Range;
@@ -34,20 +34,30 @@ pub struct Exposure {
 }
 
 impl Camera {
-    /// Draws size, quality, brightness, lighting and grain of one picture.
-    pub fn draw(&self, stream: &mut Stream) -> Exposure {
-        let height = self.heights.start + stream.below(self.heights.len());
-        let aspect = stream.between(self.aspects[0], self.aspects[1]);
+    /// Size, quality, brightness and grain of picture `order`, spread evenly over their ranges, and
+    /// lighting drawn from `stream`.
+    pub fn expose(&self, order: usize, stream: &mut Stream) -> Exposure {
+        let [height, aspect, quality, mean, contrast, grain] = evenly(order);
+        let height = self.heights.start + (height * self.heights.len() as f64) as usize;
+        let aspect = self.aspects[0] + (self.aspects[1] - self.aspects[0]) * aspect;
         Exposure {
             height,
             width: (height as f64 * aspect).round() as usize,
-            quality: 88 + stream.below(8) as u8,
-            mean: self.mean * stream.between(0.88, 1.12),
-            contrast: self.contrast * stream.between(0.88, 1.12),
+            quality: 80 + (quality * 16.0) as u8,
+            mean: self.mean * (0.88 + 0.24 * mean),
+            contrast: self.contrast * (0.88 + 0.24 * contrast),
             tilt: [stream.between(-0.04, 0.04), stream.between(-0.04, 0.04)],
-            grain: stream.between(0.005, 0.017),
+            grain: 0.005 + 0.012 * grain,
         }
     }
+}
+
+/// Member `order` of a sequence of points in the unit cube, any stretch of which fills each side
+/// evenly (multiples of the powers of 1/g, where g^7 = g + 1). With independent draws, a class of
+/// thirty could be larger or brighter than another by mere chance.
+fn evenly(order: usize) -> [f64; 6] {
+    const G: f64 = 1.112_775_684_278_705_5;
+    [1, 2, 3, 4, 5, 6].map(|power| (0.5 + (order + 1) as f64 * G.powi(-power)).fract())
 }
 
 impl Exposure {

@@ -11,10 +11,10 @@ use crate::phantom::{Drawing, dicom};
 use crate::pixels::Pixels;
 use crate::random::Stream;
 
-/// The file's bytes, in the format that its name asks for.
-pub fn picture(drawing: &Drawing, subject: &Subject, stream: &mut Stream) -> Result<Vec<u8>> {
+/// The bytes of the file of picture `order`, in the format that its name asks for.
+pub fn picture(drawing: &Drawing, subject: &Subject, order: usize, stream: &mut Stream) -> Result<Vec<u8>> {
     match subject.path.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("dcm") => dicom::film(drawing, &subject.id, stream),
+        Some("dcm") => dicom::film(drawing, &subject.id, order, stream),
         Some("jpg") => jpeg(&drawing.pixels, drawing.quality),
         _ => png(&drawing.pixels),
     }

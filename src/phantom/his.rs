@@ -19,8 +19,8 @@ const LARGE_NUCLEUS: Colour = [0.36, 0.20, 0.53];
 const CLEFT: Colour = [0.94, 0.86, 0.93];
 
 /// One patch; `Ungood` holds a metastasis.
-pub fn draw(finding: &str, stream: &mut Stream) -> Result<Drawing> {
-    let exposure = CAMERA.draw(stream);
+pub fn draw(finding: &str, order: usize, stream: &mut Stream) -> Result<Drawing> {
+    let exposure = CAMERA.expose(order, stream);
     let aspect = exposure.aspect();
     let mut canvas = tissue(exposure.height, exposure.width, stream);
     lymphocytes(&mut canvas, aspect, stream);

@@ -25,13 +25,13 @@ const COURSES: [Course; 8] = [
     ([[-0.04, 0.0], [-0.10, 0.22], [-0.36, 0.50]], 0.030),
     ([[-0.02, -0.10], [0.0, -0.30], [0.02, -0.54]], 0.022),
     ([[-0.02, 0.10], [-0.05, 0.30], [-0.04, 0.54]], 0.022),
-    ([[-0.05, -0.04], [-0.25, -0.10], [-0.60, -0.14]], 0.018),
-    ([[0.02, 0.08], [0.25, 0.12], [0.62, 0.20]], 0.016),
+    ([[-0.03, -0.02], [-0.25, -0.10], [-0.60, -0.14]], 0.018),
+    ([[-0.03, 0.03], [0.25, 0.12], [0.62, 0.20]], 0.016),
 ];
 
 /// One crop; `suspicious_glaucoma` holds the damaged disc.
-pub fn draw(finding: &str, stream: &mut Stream) -> Result<Drawing> {
-    let exposure = CAMERA.draw(stream);
+pub fn draw(finding: &str, order: usize, stream: &mut Stream) -> Result<Drawing> {
+    let exposure = CAMERA.expose(order, stream);
     let mut canvas = retina(exposure.height, exposure.width, stream);
     let near = |middle: f64, stream: &mut Stream| middle + stream.between(-0.01, 0.01);
     let centre = [near(exposure.aspect() / 2.0, stream), near(0.5, stream)];
@@ -46,9 +46,12 @@ pub fn draw(finding: &str, stream: &mut Stream) -> Result<Drawing> {
     let mut mask = None;
     if ill {
         pores(&mut canvas, &cup, stream);
-        bleeding(&mut canvas, &disc, stream);
         let mut marks = Mask::new(exposure.height, exposure.width);
         marks.mark(&cup);
+        for flame in bleeding(&disc, stream) {
+            canvas.paint(&flame, BLOOD, 0.85);
+            marks.mark(&flame);
+        }
         mask = Some(marks);
     }
     exposure.take(&mut canvas, None, stream);
@@ -85,17 +88,13 @@ fn pores(canvas: &mut Canvas, cup: &Ellipse, stream: &mut Stream) {
 }
 
 /// A flame-shaped haemorrhage across the disc's edge.
-fn bleeding(canvas: &mut Canvas, disc: &Ellipse, stream: &mut Stream) {
+fn bleeding(disc: &Ellipse, stream: &mut Stream) -> Vec<Stroke> {
     let turn = [0.9, 2.3, 3.9, 5.4][stream.below(4)] + stream.between(-0.15, 0.15);
-    for fibre in -2..=2 {
+    let flame = |fibre: i32| {
         let turn = turn + 0.045 * f64::from(fibre);
         let reach = 1.26 - 0.05 * f64::from(fibre * fibre);
-        let flame = Stroke::curve(
-            disc.at(0.9, turn),
-            disc.at(1.05, turn + 0.05),
-            disc.at(reach, turn),
-            [0.024, 0.013],
-        );
-        canvas.paint(&flame, BLOOD, 0.85);
-    }
+        let widths = [0.024, 0.013];
+        Stroke::curve(disc.at(0.9, turn), disc.at(1.05, turn + 0.05), disc.at(reach, turn), widths)
+    };
+    (-2..=2).map(flame).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! The pictures are no medical pictures. They let every stage run without data: adapters, label
 //! tables, DICOM and JPEG decoding, curation, masks, methods, reports. An ill picture differs from
-//! a healthy one by its lesion only; size, exposure and grain are drawn alike.
+//! a healthy one by its lesion only; size, exposure and grain are spread alike.
 
 use std::path::Path;
 
@@ -92,7 +92,8 @@ struct Task {
     folder: &'static str,
     counts: fn(&Settings) -> &Counts,
     subjects: fn(&Counts, u64) -> Vec<Subject>,
-    draw: fn(&str, &mut Stream) -> Result<Drawing>,
+    /// Draws the picture of a finding, given its number within the task.
+    draw: fn(&str, usize, &mut Stream) -> Result<Drawing>,
     tables: fn(&[Written]) -> Result<Vec<labels::Table>>,
 }
 
@@ -186,8 +187,8 @@ impl Task {
     /// Draws picture `index` from a stream of its own.
     fn write_one(&self, root: &Path, seed: u64, index: usize, subject: Subject) -> Result<Written> {
         let mut stream = Stream::new(seed, &format!("phantom {}", self.name), index as u64);
-        let drawing = (self.draw)(subject.finding, &mut stream)?;
-        let bytes = encode::picture(&drawing, &subject, &mut stream)?;
+        let drawing = (self.draw)(subject.finding, index, &mut stream)?;
+        let bytes = encode::picture(&drawing, &subject, index, &mut stream)?;
         files::write_whole(&root.join(self.folder).join(&subject.path), &bytes)?;
         if let Some(mask) = &drawing.mask {
             let path = root.join("lesion_masks").join(self.name).join(&subject.path).with_extension("png");

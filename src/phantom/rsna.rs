@@ -14,8 +14,8 @@ use crate::random::Stream;
 const CAMERA: Camera = Camera { heights: 188..217, aspects: [0.78, 0.84], mean: 0.46, contrast: 0.15 };
 
 /// One film; `Lung Opacity` holds pneumonia.
-pub fn draw(finding: &str, stream: &mut Stream) -> Result<Drawing> {
-    let exposure = CAMERA.draw(stream);
+pub fn draw(finding: &str, order: usize, stream: &mut Stream) -> Result<Drawing> {
+    let exposure = CAMERA.expose(order, stream);
     let chest = Chest::draw(exposure.aspect(), stream);
     let mut canvas = chest.soft_tissue(exposure.height, exposure.width, stream);
     chest.organs(&mut canvas, finding == "No Lung Opacity / Not Normal");
@@ -114,7 +114,7 @@ fn consolidation(canvas: &mut Canvas, patch: &Ellipse, stream: &mut Stream) {
     let mottle = Noise::new(stream);
     canvas.change(patch, |place, sample, cover| {
         let grain = mottle.at(place, [22.0, 22.0]);
-        mix(sample, grey(0.60 + 0.55 * grain), 0.9 * cover)
+        mix(sample, grey(0.54 + 0.50 * grain), 0.9 * cover)
     });
     let hilum: Point = patch.at(0.75, stream.between(0.0, std::f64::consts::TAU));
     for branch in 0..3 {
