@@ -60,7 +60,7 @@ fn nests(aspect: f64, stream: &mut Stream) -> Vec<Ellipse> {
     let count = 1 + stream.below(2);
     let side = stream.below(2);
     let nest = |order: usize| {
-        let x = if (order + side) % 2 == 0 { 0.3 } else { 0.7 };
+        let x = if (order + side).is_multiple_of(2) { 0.3 } else { 0.7 };
         let centre = [aspect * (x + stream.between(-0.06, 0.06)), stream.between(0.32, 0.68)];
         let radii = [stream.between(0.16, 0.21), stream.between(0.14, 0.18)];
         Ellipse::new(centre, radii).turned(stream.between(-0.6, 0.6)).soft(0.01).wavy(0.09, stream)
@@ -68,7 +68,7 @@ fn nests(aspect: f64, stream: &mut Stream) -> Vec<Ellipse> {
     (0..count).map(nest).collect()
 }
 
-/// Crowded dark nuclei, some with a light middle, in a pale cleft.
+/// Crowded dark nuclei in a pale cleft.
 fn metastasis(canvas: &mut Canvas, nest: &Ellipse, stream: &mut Stream) {
     canvas.paint(nest, CLEFT, 0.95);
     let core = nest.scaled(0.92);

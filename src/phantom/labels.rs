@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::phantom::Written;
+use crate::phantom::{Region, Written};
 
 /// A CSV file below the source's folder.
 pub struct Table {
@@ -44,7 +44,7 @@ fn box_rows(picture: &Written) -> Vec<Vec<String>> {
         let empty = [String::new(), String::new(), String::new(), String::new()];
         return vec![[id.clone()].into_iter().chain(empty).chain(["0".to_owned()]).collect()];
     }
-    let row = |region: &super::Region| {
+    let row = |region: &Region| {
         let sides = [region.x, region.y, region.width, region.height].map(|side| format!("{side}.0"));
         [id.clone()].into_iter().chain(sides).chain(["1".to_owned()]).collect()
     };

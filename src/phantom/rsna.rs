@@ -100,7 +100,7 @@ impl Chest {
         let first = stream.below(2);
         let patch = |order: usize| {
             let lung = &self.lungs[(first + order) % 2];
-            let outward = if (first + order) % 2 == 0 { -0.02 } else { 0.02 };
+            let outward = if (first + order).is_multiple_of(2) { -0.02 } else { 0.02 };
             let centre = [lung.centre[0] + outward, lung.centre[1] + stream.between(-0.08, 0.14)];
             let radii = [stream.between(0.085, 0.11), stream.between(0.10, 0.14)];
             Ellipse::new(centre, radii).soft(0.02).wavy(0.08, stream)
