@@ -22,6 +22,9 @@ pub mod table;
 /// A benchmark's definition: tasks, sources, counts, rules, cards.
 pub mod spec;
 
+/// A small raw tree of every source in its native layout, for a first run without data.
+pub mod phantom;
+
 /// CONTRACT: one row per curated image.
 pub mod manifest;
 

@@ -2,4 +2,5 @@
 
 #[cfg(feature = "torch")]
 mod golden;
+mod phantom;
 mod shared;

@@ -1,0 +1,204 @@
+//! Draws a benchmark: five synthetic tasks in the layouts and formats of the five sources.
+//!
+//! The pictures are no medical pictures. They let every stage run without data: adapters, label
+//! tables, DICOM and JPEG decoding, curation, masks, methods, reports. An ill picture differs from
+//! a healthy one by its lesion only; size, exposure and grain are spread alike.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use indicatif::ParallelProgressIterator;
+use rayon::prelude::*;
+
+use crate::pixels::Pixels;
+use crate::random::Stream;
+use crate::{files, progress};
+
+mod aptos;
+mod brain;
+mod camera;
+mod canvas;
+mod dicom;
+mod encode;
+mod fundus;
+mod his;
+mod labels;
+mod lag;
+mod layout;
+mod mask;
+mod noise;
+mod rsna;
+mod shape;
+
+use layout::Subject;
+use mask::{Mask, Region};
+
+/// How many pictures of one task are drawn; owners who do not divide get train and test in one folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Healthy pictures for training.
+    pub train_normal: usize,
+    /// Healthy pictures for testing.
+    pub test_normal: usize,
+    /// Ill pictures, spread evenly over the task's findings.
+    pub anomalous: usize,
+    /// Pictures of findings that no task counts: pituitary tumours, films not normal without opacity.
+    pub other: usize,
+}
+
+impl Default for Counts {
+    /// Enough for the spec `phantom`, with a few to spare: 36, 36, 36 and 6.
+    fn default() -> Counts {
+        Counts { train_normal: 36, test_normal: 36, anomalous: 36, other: 6 }
+    }
+}
+
+/// What is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Same seed, same bytes.
+    pub seed: u64,
+    pub his: Counts,
+    pub lag: Counts,
+    pub aptos: Counts,
+    pub rsna: Counts,
+    pub brain_tumor: Counts,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub pictures: usize,
+    pub masks: usize,
+    /// Label tables.
+    pub tables: usize,
+    /// Size of the pictures' files.
+    pub bytes: u64,
+}
+
+/// A finished picture.
+struct Drawing {
+    pixels: Pixels,
+    /// JPEG quality, where the format is JPEG.
+    quality: u8,
+    mask: Option<Mask>,
+}
+
+/// A task of the phantom.
+struct Task {
+    /// Its name in specs, and of its folder of masks.
+    name: &'static str,
+    /// The source's folder below the root.
+    folder: &'static str,
+    counts: fn(&Settings) -> &Counts,
+    subjects: fn(&Counts, u64) -> Vec<Subject>,
+    /// Draws the picture of a finding, given its number within the task.
+    draw: fn(&str, usize, &mut Stream) -> Result<Drawing>,
+    tables: fn(&[Written]) -> Result<Vec<labels::Table>>,
+}
+
+const TASKS: [Task; 5] = [
+    Task {
+        name: "his",
+        folder: "Camelyon16",
+        counts: |settings| &settings.his,
+        subjects: layout::camelyon16,
+        draw: his::draw,
+        tables: labels::none,
+    },
+    Task {
+        name: "lag",
+        folder: "LAG",
+        counts: |settings| &settings.lag,
+        subjects: layout::lag,
+        draw: lag::draw,
+        tables: labels::none,
+    },
+    Task {
+        name: "aptos",
+        folder: "aptos2019",
+        counts: |settings| &settings.aptos,
+        subjects: layout::aptos,
+        draw: aptos::draw,
+        tables: labels::aptos,
+    },
+    Task {
+        name: "rsna",
+        folder: "rsna-pneumonia-detection-challenge",
+        counts: |settings| &settings.rsna,
+        subjects: layout::rsna,
+        draw: rsna::draw,
+        tables: labels::rsna,
+    },
+    Task {
+        name: "brain_tumor",
+        folder: "brain-tumor-mri-dataset",
+        counts: |settings| &settings.brain_tumor,
+        subjects: layout::brain_tumor_mri,
+        draw: brain::draw,
+        tables: labels::none,
+    },
+];
+
+/// A picture that is on disk.
+struct Written {
+    subject: Subject,
+    /// The box round each lesion.
+    regions: Vec<Region>,
+    bytes: u64,
+    masked: bool,
+}
+
+/// Draws the default counts below `root`; see [`write_with`].
+pub fn write(root: &Path, seed: u64) -> Result<Summary> {
+    write_with(root, &Settings { seed, ..Settings::default() })
+}
+
+/// Draws all five tasks below `root`, with lesion masks under `lesion_masks/<task>/`.
+///
+/// Same settings, same bytes, for any number of threads. Files of the same name are replaced,
+/// others stay, so `root` should hold nothing else.
+pub fn write_with(root: &Path, settings: &Settings) -> Result<Summary> {
+    let mut summary = Summary::default();
+    for task in &TASKS {
+        let written =
+            task.write(root, settings).with_context(|| format!("drawing the task {}", task.name))?;
+        let tables = (task.tables)(&written)?;
+        for table in &tables {
+            files::write_whole(&root.join(task.folder).join(table.name), &table.bytes)?;
+        }
+        summary.pictures += written.len();
+        summary.masks += written.iter().filter(|picture| picture.masked).count();
+        summary.tables += tables.len();
+        summary.bytes += written.iter().map(|picture| picture.bytes).sum::<u64>();
+    }
+    Ok(summary)
+}
+
+impl Task {
+    fn write(&self, root: &Path, settings: &Settings) -> Result<Vec<Written>> {
+        let subjects = (self.subjects)((self.counts)(settings), settings.seed);
+        let bar = progress::bar(subjects.len(), &format!("drawing {}", self.name));
+        let subjects: Vec<(usize, Subject)> = subjects.into_iter().enumerate().collect();
+        let write = |(index, subject)| self.write_one(root, settings.seed, index, subject);
+        subjects.into_par_iter().progress_with(bar).map(write).collect()
+    }
+
+    /// Draws picture `index` from a stream of its own.
+    fn write_one(&self, root: &Path, seed: u64, index: usize, subject: Subject) -> Result<Written> {
+        let mut stream = Stream::new(seed, &format!("phantom {}", self.name), index as u64);
+        let drawing = (self.draw)(subject.finding, index, &mut stream)?;
+        let bytes = encode::picture(&drawing, &subject, index, &mut stream)?;
+        files::write_whole(&root.join(self.folder).join(&subject.path), &bytes)?;
+        if let Some(mask) = &drawing.mask {
+            let path = root.join("lesion_masks").join(self.name).join(&subject.path).with_extension("png");
+            files::write_whole(&path, &encode::png(&mask.to_pixels()?)?)?;
+        }
+        Ok(Written {
+            subject,
+            regions: drawing.mask.as_ref().map(|mask| mask.regions().to_vec()).unwrap_or_default(),
+            bytes: bytes.len() as u64,
+            masked: drawing.mask.is_some(),
+        })
+    }
+}
