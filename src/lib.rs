@@ -27,3 +27,6 @@ pub mod manifest;
 
 /// CONTRACT: scores, metrics, epochs and provenance of every cell.
 pub mod results;
+
+/// Tables, figures and one self-contained HTML file, from stored results alone.
+pub mod report;

@@ -1,0 +1,3 @@
+//! One integration binary; every file covers one area.
+
+mod report;
