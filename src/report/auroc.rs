@@ -76,7 +76,7 @@ fn whisker(sketch: &mut Sketch, panel: &Panel, estimate: Option<Estimate>, y: f6
     if let (Some(low), Some(high)) = (estimate.low, estimate.high) {
         panel.curve(sketch, &[(low, y), (high, y)], colour, 2);
     }
-    sketch.dot(panel.at(estimate.value, y), 4, colour);
+    sketch.dot(panel.at(estimate.value, y), 3, colour);
 }
 
 /// One panel for each task and one for the mean, one line for each method.

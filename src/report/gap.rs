@@ -17,9 +17,9 @@ pub const WHY: &str = "All three protocols read the same raw anomaly maps, so th
 The published code stacks sixteen test pictures and smooths along the stack as well as within each picture; as the \
 list is sorted by class, every map borrows from neighbours that nearly always share its label, and label \
 information leaks into the score. It also drops the last, incomplete batch and reports the epoch that is best on the \
-test set. `published` does all three; `published-2d` smooths each picture alone and keeps the other two; `clean` \
+test set. Protocol published does all three; published-2d smooths each picture alone and keeps the other two; clean \
 does none of them: it smooths each picture alone, scores every picture and takes the last epoch or one chosen on \
-training tasks. Only `clean` ranks.";
+training tasks. Only clean ranks.";
 
 const COLOURS: [RGBColor; 3] = [SERIES[0], SERIES[4], SERIES[1]];
 
@@ -91,7 +91,7 @@ pub fn sheet(summary: &Summary) -> Sheet {
             Entry::number(row.shots.to_string()),
             Entry::text(entrant.regime),
         ];
-        entries.extend(row.boards.iter().map(|board| score(board.mean)));
+        entries.extend(row.boards.iter().map(|board| score(board.mean, 0)));
         entries.extend([1, 2].map(|protocol| Entry::number(signed(row.gap(protocol)))));
         Line { class: if entrant.control { "control".to_owned() } else { String::new() }, entries }
     };

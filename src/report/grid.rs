@@ -8,8 +8,8 @@ use plotters::style::RGBColor;
 
 /// Methods that get a colour of their own; the others are drawn in grey.
 const COLOURED: usize = SERIES.len();
-const LABELS: f64 = 170.0;
-const GAP: f64 = 14.0;
+const LABELS: f64 = 160.0;
+const GAP: f64 = 28.0;
 const COLUMN: f64 = 118.0;
 
 /// Methods down, tasks across; all panels share one size.

@@ -1,4 +1,4 @@
-//! The leaderboard: every method at every number of shots, ranked by image AUROC under `clean`.
+//! The leaderboard: every method at every number of shots, ranked by image AUROC under clean.
 
 use anyhow::Result;
 
@@ -7,18 +7,9 @@ use super::summary::{Estimate, Row, Summary};
 
 /// The leaderboard as a table.
 pub fn sheet(summary: &Summary) -> Sheet {
-    let mut head: Vec<String> = ["group", "method", "shots", "regime"].map(str::to_owned).to_vec();
+    let mut head = ["group", "method", "shots", "regime", "mean", "worst draw"].map(str::to_owned).to_vec();
     head.extend(summary.tasks.iter().map(|task| (*task).to_owned()));
-    let rest = [
-        "mean",
-        "worst draw",
-        "published-2d gap",
-        "published gap",
-        "seconds",
-        "peak MiB",
-        "undefined",
-        "failed",
-    ];
+    let rest = ["published-2d gap", "published gap", "seconds", "peak MiB", "undefined", "failed"];
     head.extend(rest.map(str::to_owned));
     let mut rows: Vec<Line> = Vec::new();
     let mut shots = None;
@@ -32,14 +23,14 @@ pub fn sheet(summary: &Summary) -> Sheet {
 fn caption(summary: &Summary) -> String {
     let count = |pick: fn(&Row) -> usize| summary.rows.iter().map(pick).sum::<usize>();
     format!(
-        "Image AUROC under protocol `clean`, mean over draws, with the 95 % interval over pictures (mean of the \
+        "Image AUROC under protocol clean, mean over draws, with the 95 % interval over pictures (mean of the \
          draws' bounds; it does not hold the spread between draws, which the worst draw shows). The mean over \
          tasks is given only where all {} tasks are defined, with an interval from the tasks' independent errors. \
          Rank groups are formed within the same number of shots: the best row not yet grouped opens a group, and \
          every row whose interval of the mean reaches that row's interval joins it; rows of one group are not \
          told apart. Regimes R0 to R6 say what a method was allowed to see; rows of different regimes do not \
          compete on equal terms. Rows named control-… are trivial controls that a useful method must beat. Gaps \
-         are the mean under that protocol less the mean under `clean`. Seconds are fit and score per cell. \
+         are the mean under that protocol less the mean under clean. Seconds are fit and score per cell. \
          Undefined values are shown as – ({} of {} cells undefined, {} failed).",
         summary.tasks.len(),
         count(|row| row.undefined),
@@ -62,12 +53,11 @@ fn line(summary: &Summary, row: &Row, first: bool) -> Line {
         Entry::number(row.shots.to_string()),
         Entry::text(entrant.regime),
     ];
-    entries.extend(row.clean().tasks.iter().map(|task| score(*task)));
-    entries.push(Entry {
-        detail: interval(row.clean().mean),
-        ..Entry::number(three(row.clean().mean.map(|m| m.value)))
-    });
-    entries.push(Entry::number(three(row.clean().mean.map(|mean| mean.worst))));
+    let mean = row.clean().mean;
+    entries.push(Entry::number(three(mean.map(|mean| mean.value))).detail(interval(mean)));
+    entries.push(Entry::number(three(mean.map(|mean| mean.worst))));
+    let draws = row.clean().tasks.iter().flatten().map(|task| task.draws).max().unwrap_or(0);
+    entries.extend(row.clean().tasks.iter().map(|task| score(*task, draws)));
     entries.extend([1, 2].map(|protocol| Entry::number(signed(row.gap(protocol)))));
     entries.push(Entry::number(seconds(row.seconds)));
     entries.push(Entry::number(mebibytes(row.peak_memory_bytes)));
@@ -83,13 +73,19 @@ pub fn group_name(group: usize) -> String {
     if group < 26 { letter.to_string() } else { format!("{}{letter}", group_name(group / 26 - 1)) }
 }
 
-/// An estimate with its interval and, over several draws, the lowest.
-pub fn score(estimate: Option<Estimate>) -> Entry {
-    let entry = Entry::number(three(estimate.map(|e| e.value)));
-    let worst = estimate.filter(|e| e.draws > 1).map(|e| format!("min {:.3}", e.worst));
-    let parts: Vec<String> =
-        [interval(estimate), worst.unwrap_or_default()].into_iter().filter(|p| !p.is_empty()).collect();
-    entry.detail(parts.join(" "))
+/// An estimate with its interval and, over several draws, the lowest; it says so if it rests on
+/// fewer than `draws`.
+pub fn score(estimate: Option<Estimate>, draws: usize) -> Entry {
+    let Some(known) = estimate else { return Entry::number(three(None)) };
+    let mut details = vec![interval(estimate)];
+    if known.draws > 1 {
+        details.push(format!("min {:.3}", known.worst));
+    }
+    if known.draws < draws {
+        details.push(format!("{} of {draws} draws", known.draws));
+    }
+    details.retain(|detail| !detail.is_empty());
+    Entry::number(three(Some(known.value))).detail(details.join("\n"))
 }
 
 fn interval(estimate: Option<Estimate>) -> String {

@@ -3,7 +3,7 @@
 use super::sheet::{Entry, Line, Sheet, three};
 use super::summary::{AUROC, RANKED, Row, Summary, board};
 
-/// All metrics of the maps that `clean` ranks, mean over tasks and draws; `None` without any.
+/// All metrics of the maps that clean ranks, mean over tasks and draws; `None` without any.
 pub fn sheet(summary: &Summary) -> Option<Sheet> {
     let columns = columns(summary);
     let mut head = ["method", "shots", "regime"].map(str::to_owned).to_vec();
@@ -14,7 +14,7 @@ pub fn sheet(summary: &Summary) -> Option<Sheet> {
     let sheet = Sheet {
         name: "measures",
         title: "Other measures".to_owned(),
-        caption: "Mean over tasks and draws under protocol `clean`; clean-mean and clean-top1 reduce the same maps \
+        caption: "Mean over tasks and draws under protocol clean; clean-mean and clean-top1 reduce the same maps \
                   by their mean and by the mean of their highest 1 %. A measure that is not defined on all tasks \
                   is shown as – with the number of tasks on which it is."
             .to_owned(),
