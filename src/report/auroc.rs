@@ -124,9 +124,12 @@ fn curve(
         let estimate = board.tasks.get(column).copied().unwrap_or(board.mean)?;
         Some((place as f64, estimate.value))
     };
-    let points: Vec<(f64, f64)> = summary.shots.iter().enumerate().filter_map(point).collect();
-    panel.curve(sketch, &points, colour, 2);
-    for &(x, y) in &points {
-        sketch.dot(panel.at(x, y), 4, colour);
+    let points: Vec<Option<(f64, f64)>> = summary.shots.iter().enumerate().map(point).collect();
+    for known in points.split(Option::is_none) {
+        let known: Vec<(f64, f64)> = known.iter().copied().flatten().collect();
+        panel.curve(sketch, &known, colour, 2);
+        for &(x, y) in &known {
+            sketch.dot(panel.at(x, y), 4, colour);
+        }
     }
 }

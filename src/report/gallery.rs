@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::chart::{Figure, Heading, MARGIN, WIDTH, shortened};
 use super::colour::{INK, MUTED, heat};
 use super::sketch::{Anchor, Sketch, data_url};
-use super::summary::Summary;
+use super::summary::{RANDOM_TEACHER, Summary};
 use crate::manifest::Label;
 use crate::pixels::Pixels;
 use crate::results::gallery::{self, Case};
@@ -153,7 +153,7 @@ pub fn figure(summary: &Summary, name: &str, gallery: &Gallery) -> Result<Figure
         title: shortened(&format!("Heatmaps: {}", gallery.title), 84),
         caption: gallery.caption(),
         alt: format!("{} cases of {} as input, anomaly map and overlay.", gallery.cards.len(), gallery.title),
-        warning: if random { summary.warning.as_deref() } else { None },
+        warning: random.then_some(RANDOM_TEACHER),
         legend: Vec::new(),
     };
     let height = 28.0 + gallery.cards.len().div_ceil(2) as f64 * CARD_HEIGHT;

@@ -93,7 +93,7 @@ pub fn sheet(summary: &Summary) -> Sheet {
         ];
         entries.extend(row.boards.iter().map(|board| score(board.mean, 0)));
         entries.extend([1, 2].map(|protocol| Entry::number(signed(row.gap(protocol)))));
-        Line { class: if entrant.control { "control".to_owned() } else { String::new() }, entries }
+        Line { class: summary.class(row), entries }
     };
     Sheet {
         name: "gap",

@@ -37,7 +37,9 @@ impl Grid {
 
     /// Units taken, with the names above and the ticks below.
     pub fn size(&self) -> (f64, f64) {
-        let height = 30.0 + self.rows as f64 * (self.row_height + self.foot) + 24.0;
+        let height = 30.0
+            + self.rows as f64 * (self.row_height + self.foot)
+            + if self.foot > 0.0 { 0.0 } else { 24.0 };
         (2.0 * MARGIN + LABELS + self.columns as f64 * self.column_width, height)
     }
 

@@ -6,6 +6,7 @@ use askama::Template;
 use super::chart::Figure;
 use super::gallery::{Card, Gallery};
 use super::sheet::Sheet;
+use super::summary::RANDOM_TEACHER;
 
 /// Entrants whose galleries are shown in the page; the others are files beside it.
 const GALLERIES: usize = 3;
@@ -33,7 +34,7 @@ pub struct Page<'a> {
 pub struct Shown {
     pub title: String,
     pub caption: String,
-    pub warning: bool,
+    pub warning: Option<&'static str>,
     pub cards: Vec<ShownCard>,
 }
 
@@ -57,7 +58,7 @@ pub fn shown(galleries: &[(String, Gallery)], random: impl Fn(usize) -> bool) ->
         Ok(Shown {
             title: gallery.title.clone(),
             caption: gallery.caption(),
-            warning: random(gallery.entrant),
+            warning: random(gallery.entrant).then_some(RANDOM_TEACHER),
             cards: gallery.cards.iter().map(card).collect::<Result<_>>()?,
         })
     };

@@ -11,12 +11,7 @@ pub fn sheet(summary: &Summary) -> Sheet {
     head.extend(summary.tasks.iter().map(|task| (*task).to_owned()));
     let rest = ["published-2d gap", "published gap", "seconds", "peak MiB", "undefined", "failed"];
     head.extend(rest.map(str::to_owned));
-    let mut rows: Vec<Line> = Vec::new();
-    let mut shots = None;
-    for row in &summary.rows {
-        let first = shots.replace(row.shots) != Some(row.shots);
-        rows.push(line(summary, row, first));
-    }
+    let rows = summary.rows.iter().map(|row| line(summary, row)).collect();
     Sheet { name: "leaderboard", title: "Leaderboard".to_owned(), caption: caption(summary), head, rows }
 }
 
@@ -39,7 +34,7 @@ fn caption(summary: &Summary) -> String {
     )
 }
 
-fn line(summary: &Summary, row: &Row, first: bool) -> Line {
+fn line(summary: &Summary, row: &Row) -> Line {
     let entrant = summary.entrant(row);
     let group = row.group.map_or("–".to_owned(), group_name);
     let note = match (entrant.control, entrant.random) {
@@ -62,9 +57,7 @@ fn line(summary: &Summary, row: &Row, first: bool) -> Line {
     entries.push(Entry::number(seconds(row.seconds)));
     entries.push(Entry::number(mebibytes(row.peak_memory_bytes)));
     entries.extend([row.undefined, row.failed].map(|n| Entry::number(n.to_string())));
-    let class = [(first, "first"), (entrant.control, "control"), (entrant.random, "random")];
-    let class: Vec<&str> = class.into_iter().filter(|(holds, _)| *holds).map(|(_, name)| name).collect();
-    Line { class: class.join(" "), entries }
+    Line { class: summary.class(row), entries }
 }
 
 /// A, B ... Z, then AA and on.

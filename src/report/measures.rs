@@ -50,7 +50,7 @@ fn line(summary: &Summary, row: &Row, columns: &[(&str, &str)]) -> Line {
             entry.detail(format!("{defined} of {} tasks", summary.tasks.len()))
         });
     }
-    Line { class: if entrant.control { "control".to_owned() } else { String::new() }, entries }
+    Line { class: summary.class(row), entries }
 }
 
 /// The cells without scores and why; `None` if there are none.

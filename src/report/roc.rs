@@ -10,7 +10,7 @@ use super::summary::Summary;
 use crate::manifest::Label;
 use crate::results::CellResult;
 
-const BINS: usize = 24;
+const BINS: usize = 18;
 /// Points of a curve that lie closer than this, in either rate, are drawn as one.
 const GRAIN: f64 = 0.004;
 

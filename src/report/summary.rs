@@ -112,6 +112,16 @@ impl<'a> Summary<'a> {
         &self.entrants[row.entrant]
     }
 
+    /// How a row is set off: `first` of its shots, `control`, `random`.
+    pub fn class(&self, row: &Row) -> String {
+        let first = self.rows.iter().find(|other| other.shots == row.shots);
+        let first = first.is_some_and(|first| first.entrant == row.entrant);
+        let entrant = self.entrant(row);
+        let marks = [(first, "first"), (entrant.control, "control"), (entrant.random, "random")];
+        let marks: Vec<&str> = marks.into_iter().filter(|(holds, _)| *holds).map(|(_, name)| name).collect();
+        marks.join(" ")
+    }
+
     /// The row of an entrant at a number of shots.
     pub fn row(&self, entrant: usize, shots: usize) -> Option<&Row> {
         self.rows.iter().find(|row| row.entrant == entrant && row.shots == shots)
