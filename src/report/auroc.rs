@@ -3,11 +3,12 @@
 use anyhow::Result;
 use plotters::style::RGBColor;
 
+use super::board::Estimate;
 use super::chart::{Figure, Heading, Panel, ticks};
 use super::colour::{FAINT, MUTED, SERIES};
 use super::grid::{Grid, Multiples, back_to_front, colours, legend};
 use super::sketch::{Anchor, Sketch};
-use super::summary::{Estimate, Row, Summary};
+use super::summary::{Row, Summary};
 
 /// Methods down, tasks across, one dot with interval for each number of shots.
 pub fn by_task(summary: &Summary) -> Result<Figure> {

@@ -66,14 +66,17 @@ impl Heading<'_> {
 }
 
 fn wrapped(text: &str, size: i32, width: f64) -> Result<Vec<String>> {
-    let mut lines: Vec<String> = Vec::new();
+    let mut lines = Vec::new();
+    let mut line = String::new();
     for word in text.split(' ') {
-        let longer = lines.last().map(|line| format!("{line} {word}"));
-        match longer {
-            Some(line) if text_width(&line, size)? <= width => *lines.last_mut().expect("just seen") = line,
-            _ => lines.push(word.to_owned()),
+        let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
+        if line.is_empty() || text_width(&longer, size)? <= width {
+            line = longer;
+        } else {
+            lines.push(std::mem::replace(&mut line, word.to_owned()));
         }
     }
+    lines.push(line);
     Ok(lines)
 }
 
@@ -170,7 +173,7 @@ pub fn ticks(range: (f64, f64), count: usize) -> Vec<(f64, String)> {
 }
 
 fn label(value: f64, step: f64, decimals: usize) -> String {
-    if step >= 1e5 || step < 1e-4 { format!("{value:.1e}") } else { format!("{value:.decimals$}") }
+    if !(1e-4..1e5).contains(&step) { format!("{value:.1e}") } else { format!("{value:.decimals$}") }
 }
 
 /// The text, cut in the middle with an ellipsis if it is longer than `limit` characters.

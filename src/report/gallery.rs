@@ -13,7 +13,6 @@ use crate::results::gallery::{self, Case};
 /// Side of the square that a picture is fitted into, in units.
 const TILE: f64 = 140.0;
 const CARD: f64 = (WIDTH - 2.0 * MARGIN) / 2.0;
-const CARD_HEIGHT: f64 = TILE + 48.0;
 /// Share of the heat colour in an overlay where the map is highest.
 const OPACITY: f64 = 0.65;
 /// Outline of a lesion mask: bright on every colour of the map.
@@ -156,12 +155,15 @@ pub fn figure(summary: &Summary, name: &str, gallery: &Gallery) -> Result<Figure
         warning: random.then_some(RANDOM_TEACHER),
         legend: Vec::new(),
     };
-    let height = 28.0 + gallery.cards.len().div_ceil(2) as f64 * CARD_HEIGHT;
+    let pictures = gallery.cards.iter().flat_map(|card| &card.views);
+    let tallest = pictures.map(|(_, pixels)| fitted(pixels).1).fold(0.0, f64::max);
+    let step = tallest + 52.0;
+    let height = 28.0 + gallery.cards.len().div_ceil(2) as f64 * step;
     heading.figure((WIDTH, height), |sketch, top| {
         scale(sketch, gallery.range, top);
         for (index, card) in gallery.cards.iter().enumerate() {
             let (row, column) = ((index / 2) as f64, (index % 2) as f64);
-            draw(sketch, card, (MARGIN + column * CARD, top + 28.0 + row * CARD_HEIGHT));
+            draw(sketch, card, (MARGIN + column * CARD, top + 28.0 + row * step));
         }
     })
 }
@@ -175,15 +177,20 @@ fn scale(sketch: &mut Sketch, range: Option<(f64, f64)>, top: f64) {
         sketch.block((x, top + 2.0), (x + 2.0, top + 14.0), plotters::style::RGBColor(r, g, b));
     }
     sketch.text((MARGIN + 286.0, top + 8.0), 11, MUTED, Anchor::Start, &format!("{high:.4}"));
+    sketch.text((MARGIN + 370.0, top + 8.0), 11, MUTED, Anchor::Start, "each case: input, map, overlay");
 }
 
 fn draw(sketch: &mut Sketch, card: &Card, (x, y): (f64, f64)) {
     sketch.text((x, y + 10.0), 13, INK, Anchor::Start, &card.title);
     sketch.text((x, y + 26.0), 11, MUTED, Anchor::Start, &shortened(&card.detail, 62));
     for (place, (_, pixels)) in card.views.iter().enumerate() {
-        let (height, width) = (pixels.height() as f64, pixels.width() as f64);
-        let zoom = TILE / height.max(width);
-        let size = (width * zoom, height * zoom);
-        sketch.picture((x + place as f64 * (TILE + 8.0), y + 36.0), size, pixels.clone());
+        sketch.picture((x + place as f64 * (TILE + 8.0), y + 36.0), fitted(pixels), pixels.clone());
     }
+}
+
+/// Width and height of a picture whose longer side fills a tile.
+fn fitted(pixels: &Pixels) -> (f64, f64) {
+    let (width, height) = (pixels.width() as f64, pixels.height() as f64);
+    let zoom = TILE / height.max(width);
+    (width * zoom, height * zoom)
 }

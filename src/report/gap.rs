@@ -4,12 +4,13 @@ use anyhow::Result;
 use plotters::style::RGBColor;
 
 use super::auroc::floor;
-use super::chart::{Figure, Heading, ticks};
+use super::chart::{Figure, Heading, Panel, ticks};
 use super::colour::{INK, SERIES};
 use super::grid::Grid;
 use super::leaderboard::score;
 use super::published;
 use super::sheet::{Entry, Line, Sheet, signed, three};
+use super::sketch::Sketch;
 use super::summary::{PROTOCOLS, Row, Summary};
 
 /// Why the three protocols differ, for the page and the Markdown.
@@ -21,6 +22,8 @@ test set. Protocol published does all three; published-2d smooths each picture a
 does none of them: it smooths each picture alone, scores every picture and takes the last epoch or one chosen on \
 training tasks. Only clean ranks.";
 
+/// Image AUROC of a coin.
+const CHANCE: f64 = 0.5;
 const COLOURS: [RGBColor; 3] = [SERIES[0], SERIES[4], SERIES[1]];
 
 /// Methods down, tasks across, one bar for each protocol, at the most shots.
@@ -33,7 +36,7 @@ pub fn bars(summary: &Summary) -> Result<Option<Figure>> {
         name: "protocol-gap",
         title: format!("Image AUROC by protocol, {shots} shots"),
         caption: format!(
-            "Mean over draws. The dark upright line in the rows of {} is the paper's own value: not the same data \
+            "Mean over draws. Bars grow from chance, 0.5, to the right if better. The dark upright line in the rows of {} is the paper's own value: not the same data \
              or weights. A missing bar is undefined or was not measured.",
             published::METHOD
         ),
@@ -48,28 +51,35 @@ pub fn bars(summary: &Summary) -> Result<Option<Figure>> {
         for (column, task) in columns.iter().enumerate() {
             let panel = grid.column(top, column, range);
             panel.ticks_x(sketch, &ticks(range, 3));
+            panel.frame(sketch, "");
             for row in summary.rows.iter().filter(|row| row.shots == shots) {
-                for (place, board) in row.boards.iter().enumerate() {
-                    let Some(estimate) = board.tasks.get(column).copied().unwrap_or(board.mean) else {
-                        continue;
-                    };
-                    let (x, y) = panel.at(estimate.value, row.entrant as f64);
-                    let y = y + 6.0 + 10.0 * place as f64;
-                    sketch.block((panel.left, y), (x, y + 8.0), COLOURS[place]);
-                }
-                let theirs = published::auroc(task, shots);
-                if let (Some(value), true) = (theirs, summary.entrant(row).method == published::METHOD) {
-                    let (x, y) = panel.at(value, row.entrant as f64);
-                    sketch.line(vec![(x, y + 3.0), (x, y + 39.0)], INK, 2);
+                let values = row.boards.iter().map(|b| b.tasks.get(column).copied().unwrap_or(b.mean));
+                bars_of(sketch, &panel, row.entrant, values.map(|estimate| estimate.map(|e| e.value)));
+                if summary.entrant(row).method == published::METHOD {
+                    paper_mark(sketch, &panel, row.entrant, published::auroc(task, shots));
                 }
             }
-            panel.frame(sketch, "");
         }
         for (index, entrant) in summary.entrants.iter().enumerate() {
             grid.name_row(sketch, top, index, &entrant.label);
         }
     })?;
     Ok(Some(figure))
+}
+
+fn bars_of(sketch: &mut Sketch, panel: &Panel, entrant: usize, values: impl Iterator<Item = Option<f64>>) {
+    for (place, value) in values.enumerate() {
+        let Some(value) = value else { continue };
+        let (x, y) = panel.at(value, entrant as f64);
+        let (chance, y) = (panel.at(CHANCE, 0.0).0, y + 6.0 + 10.0 * place as f64);
+        sketch.block((chance.min(x), y), (chance.max(x).max(chance.min(x) + 1.0), y + 8.0), COLOURS[place]);
+    }
+}
+
+fn paper_mark(sketch: &mut Sketch, panel: &Panel, entrant: usize, value: Option<f64>) {
+    let Some(value) = value else { return };
+    let (x, y) = panel.at(value, entrant as f64);
+    sketch.line(vec![(x, y + 3.0), (x, y + 39.0)], INK, 2);
 }
 
 /// Mean over tasks under each protocol.

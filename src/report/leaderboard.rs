@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 
+use super::board::Estimate;
 use super::sheet::{Entry, Line, Sheet, mebibytes, seconds, signed, three};
-use super::summary::{Estimate, Row, Summary};
+use super::summary::{Row, Summary};
 
 /// The leaderboard as a table.
 pub fn sheet(summary: &Summary) -> Sheet {

@@ -3,9 +3,10 @@
 use anyhow::Result;
 use plotters::style::RGBColor;
 
-use super::chart::{Figure, Heading, ticks};
+use super::chart::{Figure, Heading, Panel, ticks};
 use super::colour::SERIES;
 use super::grid::Grid;
+use super::sketch::Sketch;
 use super::summary::Summary;
 use crate::results::CellResult;
 
@@ -65,7 +66,6 @@ fn figure<'h>(
     if quantities.is_empty() || entrants.is_empty() {
         return Ok(None);
     }
-    let colour = |place: usize| SERIES[place % SERIES.len()];
     let legend = quantities.iter().enumerate().map(|(place, name)| ((*name).to_owned(), colour(place)));
     let grid = Grid::new(entrants.len(), summary.tasks.len(), 92.0).with_ticks(40.0, 34.0);
     let heading = heading(legend.collect());
@@ -78,17 +78,24 @@ fn figure<'h>(
                 let lines: Vec<_> = quantities.iter().map(|name| line(cell, name)).collect();
                 let y = range.unwrap_or_else(|| extent(&lines));
                 let last = lines.iter().flatten().map(|point| point.0).fold(2.0, f64::max);
-                let panel = grid.panel(top, row, column, (1.0, last), y);
-                panel.ticks_x(sketch, &whole(ticks(panel.x, 4)));
-                panel.ticks_y(sketch, &ticks(y, 4));
-                panel.frame(sketch, "");
-                for (place, line) in lines.iter().enumerate() {
-                    panel.curve(sketch, line, colour(place), 2);
-                }
+                draw(sketch, &grid.panel(top, row, column, (1.0, last), y), &lines);
             }
         }
     })?;
     Ok(Some(figure))
+}
+
+fn colour(place: usize) -> RGBColor {
+    SERIES[place % SERIES.len()]
+}
+
+fn draw(sketch: &mut Sketch, panel: &Panel, lines: &[Vec<(f64, f64)>]) {
+    panel.ticks_x(sketch, &whole(ticks(panel.x, 4)));
+    panel.ticks_y(sketch, &ticks(panel.y, 4));
+    panel.frame(sketch, "");
+    for (place, line) in lines.iter().enumerate() {
+        panel.curve(sketch, line, colour(place), 2);
+    }
 }
 
 fn whole(ticks: Vec<(f64, String)>) -> Vec<(f64, String)> {

@@ -1,7 +1,8 @@
 //! Every other measured number, and the cells that failed.
 
+use super::board::board;
 use super::sheet::{Entry, Line, Sheet, three};
-use super::summary::{AUROC, RANKED, Row, Summary, board};
+use super::summary::{AUROC, RANKED, Row, Summary};
 
 /// All metrics of the maps that clean ranks, mean over tasks and draws; `None` without any.
 pub fn sheet(summary: &Summary) -> Option<Sheet> {

@@ -17,6 +17,7 @@ use sheet::Sheet;
 use summary::Summary;
 
 mod auroc;
+mod board;
 mod chart;
 mod colour;
 mod facts;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::board::{Board, board};
 use super::published;
 use crate::results::{CellResult, Identity, Provenance};
 
@@ -13,27 +14,6 @@ pub const PROTOCOLS: [&str; 3] = [RANKED, "published-2d", "published"];
 pub const AUROC: &str = "image-auroc";
 /// What every table and figure of a run without trained weights says.
 pub const RANDOM_TEACHER: &str = "random teacher: these numbers test the software, not the published method";
-
-/// A mean over draws with its interval over pictures.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    pub value: f64,
-    /// Mean over draws of the lower ends; `None` if a draw has none.
-    pub low: Option<f64>,
-    pub high: Option<f64>,
-    /// The lowest draw.
-    pub worst: f64,
-    pub draws: usize,
-}
-
-/// One protocol's image AUROC.
-#[derive(Clone, Debug, Default)]
-pub struct Board {
-    /// In the order of [`Summary::tasks`].
-    pub tasks: Vec<Option<Estimate>>,
-    /// Over all tasks; `None` if one is missing, as a mean over fewer would not compare.
-    pub mean: Option<Estimate>,
-}
 
 /// A method as it was set up; the same method with other settings is another entrant.
 pub struct Entrant<'a> {
@@ -136,63 +116,6 @@ impl<'a> Summary<'a> {
             (std::cmp::Reverse(id.shots), id.draw, id.seed, &r.cell.id)
         })
     }
-}
-
-/// A metric under a protocol: per task over draws and seeds, and over tasks.
-pub fn board(cells: &[&CellResult], tasks: &[&str], shots: usize, protocol: &str, metric: &str) -> Board {
-    let of = |task: &&str| {
-        let fits = |r: &&&CellResult| r.cell.identity.task == **task && r.cell.identity.shots == shots;
-        let metrics = cells.iter().filter(fits).filter_map(|r| r.metric(protocol, metric));
-        estimate(metrics.filter_map(|m| Some((m.value?, m.low, m.high))))
-    };
-    let estimates: Vec<Option<Estimate>> = tasks.iter().map(of).collect();
-    let mean = mean_over_tasks(&estimates).map(|mean| {
-        let worst = worst_draw(cells, tasks, shots, protocol, metric).unwrap_or(mean.value);
-        Estimate { worst, ..mean }
-    });
-    Board { tasks: estimates, mean }
-}
-
-fn estimate(values: impl Iterator<Item = (f64, Option<f64>, Option<f64>)>) -> Option<Estimate> {
-    let values: Vec<_> = values.collect();
-    let mean = |pick: &dyn Fn(&(f64, Option<f64>, Option<f64>)) -> Option<f64>| {
-        let all: Option<Vec<f64>> = values.iter().map(pick).collect();
-        all.filter(|all| !all.is_empty()).map(|all| all.iter().sum::<f64>() / all.len() as f64)
-    };
-    let value = mean(&|v| Some(v.0))?;
-    let worst = values.iter().map(|v| v.0).fold(f64::INFINITY, f64::min);
-    Some(Estimate { value, low: mean(&|v| v.1), high: mean(&|v| v.2), worst, draws: values.len() })
-}
-
-/// Tasks are tested on different pictures, so their errors are independent and add in squares.
-fn mean_over_tasks(estimates: &[Option<Estimate>]) -> Option<Estimate> {
-    let all: Vec<Estimate> = estimates.iter().copied().collect::<Option<_>>()?;
-    let n = all.len() as f64;
-    let value = all.iter().map(|e| e.value).sum::<f64>() / n;
-    let reach = |end: &dyn Fn(&Estimate) -> Option<f64>| {
-        let squares: Option<Vec<f64>> = all.iter().map(|e| Some((end(e)? - e.value).powi(2))).collect();
-        squares.map(|squares| squares.iter().sum::<f64>().sqrt() / n)
-    };
-    let (low, high) = (reach(&|e| e.low).map(|r| value - r), reach(&|e| e.high).map(|r| value + r));
-    Some(Estimate { value, low, high, worst: value, draws: all.iter().map(|e| e.draws).min()? })
-}
-
-fn worst_draw(
-    cells: &[&CellResult],
-    tasks: &[&str],
-    shots: usize,
-    protocol: &str,
-    metric: &str,
-) -> Option<f64> {
-    let mut draws: BTreeMap<(u64, usize), BTreeMap<&str, f64>> = BTreeMap::new();
-    for result in cells.iter().filter(|r| r.cell.identity.shots == shots) {
-        let id = &result.cell.identity;
-        if let Some(value) = result.metric(protocol, metric).and_then(|m| m.value) {
-            draws.entry((id.seed, id.draw)).or_default().insert(&id.task, value);
-        }
-    }
-    let whole = draws.values().filter(|tasks_of| tasks_of.len() == tasks.len());
-    whole.map(|tasks_of| tasks_of.values().sum::<f64>() / tasks.len() as f64).min_by(f64::total_cmp)
 }
 
 fn ranked_rows(entrants: &[Entrant], tasks: &[&str], shots: usize) -> Vec<Row> {
