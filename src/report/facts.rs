@@ -1,0 +1,71 @@
+//! Where the numbers come from: data, weights, protocol, machine, command.
+
+use std::collections::BTreeSet;
+
+use super::summary::{Summary, set_up};
+use crate::results::{CellResult, Identity, Provenance};
+
+/// Name and value of everything a reader needs to judge and repeat a run.
+pub fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
+    let of = |pick: &dyn Fn(&Identity, &Provenance) -> String| {
+        let values = results.iter().map(|r| pick(&r.cell.identity, &r.cell.provenance));
+        let values: BTreeSet<String> = values.filter(|value| !value.is_empty()).collect();
+        if values.is_empty() { "–".to_owned() } else { values.into_iter().collect::<Vec<_>>().join("; ") }
+    };
+    let whole = |pick: fn(&Identity) -> u64| {
+        let values: BTreeSet<u64> = results.iter().map(|r| pick(&r.cell.identity)).collect();
+        values.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+    };
+    vec![
+        ("Benchmark", of(&|_, p| format!("{} ({}, version {})", p.spec_title, p.spec, p.spec_version))),
+        ("Run definition", of(&|_, p| p.bench.clone())),
+        ("Manifest", of(&|i, _| i.manifest_hash.clone())),
+        ("Episodes", of(&|i, _| i.episodes_hash.clone())),
+        ("Held out", of(&|i, _| i.held_out.clone())),
+        ("Backbone", of(&|_, p| p.backbone.clone())),
+        ("Teacher weights", of(&|_, p| p.weights.clone())),
+        ("Protocol", "clean ranks; published-2d and published are shown for the gap".to_owned()),
+        ("Shots", whole(|i| i.shots as u64)),
+        ("Draws", whole(|i| i.draw as u64)),
+        ("Seeds", whole(|i| i.seed)),
+        ("Picture side", of(&|i, _| format!("{} px", i.size))),
+        (
+            "Device",
+            of(&|i, p| format!("{} ({}, {} threads, {})", p.device, i.device_class, p.threads, p.precision)),
+        ),
+        ("Versions", of(&|_, p| format!("medfsad {}, libtorch {}", p.version, or_none(&p.libtorch)))),
+        ("Code hash", of(&|i, _| i.code_hash.clone())),
+        ("Git revision", of(&|_, p| p.git_revision.clone())),
+        ("Command", of(&|_, p| p.command.clone())),
+        ("Cells", results.len().to_string()),
+    ]
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "none" } else { text }
+}
+
+/// Title of the report.
+pub fn title(results: &[CellResult]) -> String {
+    let titles: BTreeSet<&str> = results.iter().map(|r| r.cell.provenance.spec_title.as_str()).collect();
+    titles.into_iter().collect::<Vec<_>>().join(" + ")
+}
+
+/// What a reader must know before comparing: methods that appear with several set-ups, data or code.
+pub fn cautions(summary: &Summary) -> Vec<String> {
+    let cells = || summary.entrants.iter().flat_map(|entrant| entrant.cells.iter().copied());
+    let count =
+        |pick: fn(&Identity) -> &str| cells().map(|r| pick(&r.cell.identity)).collect::<BTreeSet<_>>().len();
+    let mut cautions = Vec::new();
+    if count(|i| &i.manifest_hash) > 1 {
+        cautions.push("The cells come from different manifests: rows do not compare across them.".to_owned());
+    }
+    if count(|i| &i.code_hash) > 1 {
+        cautions.push("The cells come from different versions of the code.".to_owned());
+    }
+    for entrant in summary.entrants.iter().filter(|entrant| entrant.label.contains(" #")) {
+        let cell = &entrant.cells[0].cell;
+        cautions.push(format!("{}: {}.", entrant.label, set_up(&cell.identity, &cell.provenance)));
+    }
+    cautions
+}

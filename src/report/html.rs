@@ -1,0 +1,66 @@
+//! The page: one file that opens offline and asks nobody for anything.
+
+use anyhow::Result;
+use askama::Template;
+
+use super::chart::Figure;
+use super::gallery::{Card, Gallery};
+use super::sheet::Sheet;
+use super::summary::RANDOM_TEACHER;
+
+/// Entrants whose galleries are shown in the page; the others are files beside it.
+const GALLERIES: usize = 3;
+
+/// Everything the page shows.
+#[derive(Template)]
+#[template(path = "index.html", config = "src/report/askama.toml")]
+pub struct Page<'a> {
+    pub title: &'a str,
+    pub warning: Option<&'a str>,
+    pub cautions: &'a [String],
+    pub facts: &'a [(&'static str, String)],
+    pub leaderboard: &'a Sheet,
+    pub scores: Vec<&'a Figure>,
+    pub gap: Vec<&'a Sheet>,
+    pub gap_figures: Vec<&'a Figure>,
+    pub measures: Option<&'a Sheet>,
+    pub details: Vec<&'a Figure>,
+    pub galleries: Vec<Shown>,
+    pub failures: Option<&'a Sheet>,
+    pub why: &'static str,
+}
+
+/// A gallery with its pictures as addresses.
+pub struct Shown {
+    pub title: String,
+    pub caption: String,
+    pub warning: Option<&'static str>,
+    pub cards: Vec<ShownCard>,
+}
+
+/// A card of a gallery: its views are name, description and address.
+pub struct ShownCard {
+    pub title: String,
+    pub detail: String,
+    pub views: Vec<[String; 3]>,
+}
+
+/// The galleries of the first entrants that have any.
+pub fn shown(galleries: &[(String, Gallery)], random: impl Fn(usize) -> bool) -> Result<Vec<Shown>> {
+    let mut entrants: Vec<usize> = galleries.iter().map(|(_, gallery)| gallery.entrant).collect();
+    entrants.dedup();
+    entrants.truncate(GALLERIES);
+    let chosen = galleries.iter().filter(|(_, gallery)| entrants.contains(&gallery.entrant));
+    let shown = |(_, gallery): &(String, Gallery)| {
+        let card = |card: &Card| {
+            Ok(ShownCard { title: card.title.clone(), detail: card.detail.clone(), views: card.addresses()? })
+        };
+        Ok(Shown {
+            title: gallery.title.clone(),
+            caption: gallery.caption(),
+            warning: random(gallery.entrant).then_some(RANDOM_TEACHER),
+            cards: gallery.cards.iter().map(card).collect::<Result<_>>()?,
+        })
+    };
+    chosen.map(shown).collect()
+}

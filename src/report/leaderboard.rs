@@ -1,0 +1,132 @@
+//! The leaderboard: every method at every number of shots, ranked by image AUROC under clean.
+
+use anyhow::Result;
+
+use super::board::Estimate;
+use super::sheet::{Entry, Line, Sheet, mebibytes, seconds, signed, three};
+use super::summary::{Row, Summary};
+
+/// The leaderboard as a table.
+pub fn sheet(summary: &Summary) -> Sheet {
+    let mut head = ["group", "method", "shots", "regime", "mean", "worst draw"].map(str::to_owned).to_vec();
+    head.extend(summary.tasks.iter().map(|task| (*task).to_owned()));
+    let rest = ["published-2d gap", "published gap", "seconds", "peak MiB", "undefined", "failed"];
+    head.extend(rest.map(str::to_owned));
+    let rows = summary.rows.iter().map(|row| line(summary, row)).collect();
+    Sheet { name: "leaderboard", title: "Leaderboard".to_owned(), caption: caption(summary), head, rows }
+}
+
+fn caption(summary: &Summary) -> String {
+    let count = |pick: fn(&Row) -> usize| summary.rows.iter().map(pick).sum::<usize>();
+    format!(
+        "Image AUROC under protocol clean, mean over draws, with the 95 % interval over pictures (mean of the \
+         draws' bounds; it does not hold the spread between draws, which the worst draw shows). The mean over \
+         tasks is given only where all {} tasks are defined, with an interval from the tasks' independent errors. \
+         Rank groups are formed within the same number of shots: the best row not yet grouped opens a group, and \
+         every row whose interval of the mean reaches that row's interval joins it; rows of one group are not \
+         told apart. Regimes R0 to R6 say what a method was allowed to see; rows of different regimes do not \
+         compete on equal terms. Rows named control-… are trivial controls that a useful method must beat. Gaps \
+         are the mean under that protocol less the mean under clean. Seconds are fit and score per cell. \
+         Undefined values are shown as – ({} of {} cells undefined, {} failed).",
+        summary.tasks.len(),
+        count(|row| row.undefined),
+        count(|row| row.cells),
+        count(|row| row.failed),
+    )
+}
+
+fn line(summary: &Summary, row: &Row) -> Line {
+    let entrant = summary.entrant(row);
+    let group = row.group.map_or("–".to_owned(), group_name);
+    let note = match (entrant.control, entrant.random) {
+        (true, _) => "control",
+        (_, true) => "random teacher",
+        _ => "",
+    };
+    let mut entries = vec![
+        Entry::text(group),
+        Entry::text(&entrant.label).detail(note),
+        Entry::number(row.shots.to_string()),
+        Entry::text(entrant.regime),
+    ];
+    let mean = row.clean().mean;
+    entries.push(Entry::number(three(mean.map(|mean| mean.value))).detail(interval(mean)));
+    entries.push(Entry::number(three(mean.map(|mean| mean.worst))));
+    let draws = row.clean().tasks.iter().flatten().map(|task| task.draws).max().unwrap_or(0);
+    entries.extend(row.clean().tasks.iter().map(|task| score(*task, draws)));
+    entries.extend([1, 2].map(|protocol| Entry::number(signed(row.gap(protocol)))));
+    entries.push(Entry::number(seconds(row.seconds)));
+    entries.push(Entry::number(mebibytes(row.peak_memory_bytes)));
+    entries.extend([row.undefined, row.failed].map(|n| Entry::number(n.to_string())));
+    Line { class: summary.class(row), entries }
+}
+
+/// A, B ... Z, then AA and on.
+pub fn group_name(group: usize) -> String {
+    let letter = char::from(b'A' + (group % 26) as u8);
+    if group < 26 { letter.to_string() } else { format!("{}{letter}", group_name(group / 26 - 1)) }
+}
+
+/// An estimate with its interval and, over several draws, the lowest; it says so if it rests on
+/// fewer than `draws`.
+pub fn score(estimate: Option<Estimate>, draws: usize) -> Entry {
+    let Some(known) = estimate else { return Entry::number(three(None)) };
+    let mut details = vec![interval(estimate)];
+    if known.draws > 1 {
+        details.push(format!("min {:.3}", known.worst));
+    }
+    if known.draws < draws {
+        details.push(format!("{} of {draws} draws", known.draws));
+    }
+    details.retain(|detail| !detail.is_empty());
+    Entry::number(three(Some(known.value))).detail(details.join("\n"))
+}
+
+fn interval(estimate: Option<Estimate>) -> String {
+    match estimate {
+        Some(Estimate { low: Some(low), high: Some(high), .. }) => format!("[{low:.3}, {high:.3}]"),
+        _ => String::new(),
+    }
+}
+
+/// The leaderboard as CSV: one row per method and shots, empty where undefined.
+pub fn csv(summary: &Summary) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut head: Vec<String> =
+        ["shots", "group", "method", "regime", "control", "random_teacher"].map(str::to_owned).to_vec();
+    for column in summary.tasks.iter().copied().chain(["mean"]) {
+        head.extend(["", "_low", "_high", "_worst_draw"].map(|end| format!("{column}{end}")));
+    }
+    let rest =
+        ["gap_published_2d", "gap_published", "seconds", "peak_memory_bytes", "cells", "undefined", "failed"];
+    head.extend(rest.map(str::to_owned));
+    writer.write_record(&head)?;
+    for row in &summary.rows {
+        writer.write_record(record(summary, row))?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+fn record(summary: &Summary, row: &Row) -> Vec<String> {
+    let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.6}"));
+    let entrant = summary.entrant(row);
+    let mut record = vec![
+        row.shots.to_string(),
+        row.group.map_or(String::new(), group_name),
+        entrant.label.clone(),
+        entrant.regime.to_owned(),
+        entrant.control.to_string(),
+        entrant.random.to_string(),
+    ];
+    for estimate in row.clean().tasks.iter().chain([&row.clean().mean]) {
+        let e = *estimate;
+        record.extend(
+            [e.map(|e| e.value), e.and_then(|e| e.low), e.and_then(|e| e.high), e.map(|e| e.worst)]
+                .map(number),
+        );
+    }
+    record.extend([row.gap(1), row.gap(2), row.seconds].map(number));
+    record.push(row.peak_memory_bytes.map_or(String::new(), |bytes| bytes.to_string()));
+    record.extend([row.cells, row.undefined, row.failed].map(|n| n.to_string()));
+    record
+}

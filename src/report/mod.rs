@@ -1,0 +1,171 @@
+//! Tables, figures and one self-contained page, from stored results alone: no model, no libtorch.
+//!
+//! The same results give the same bytes: nothing here looks at a clock or at an unordered map.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use askama::Template;
+
+use crate::files;
+use crate::results::{CellResult, read_run};
+use chart::Figure;
+use gallery::Gallery;
+use html::Page;
+use sheet::Sheet;
+use summary::Summary;
+
+mod auroc;
+mod board;
+mod chart;
+mod colour;
+mod facts;
+mod gallery;
+mod gap;
+mod grid;
+mod html;
+mod joined;
+mod leaderboard;
+mod loss;
+mod measures;
+mod published;
+mod roc;
+mod sheet;
+mod sketch;
+mod speed;
+mod summary;
+
+/// Writes the report of one run into `out` and returns the path of its page.
+///
+/// # Errors
+/// A folder that holds no run, a damaged cell, or an output that cannot be written.
+pub fn write(run: &Path, out: &Path) -> Result<PathBuf> {
+    write_joined(&[run.to_owned()], out)
+}
+
+/// Writes one report over several runs; a cell that lies in more than one counts once.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_joined(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
+    let results = read(runs)?;
+    let summary = Summary::new(&results);
+    joined::write(&results, &out.join("results"))?;
+    let sheets = Sheets::new(&summary);
+    let markdown = sheets.markdown(&results, &summary);
+    files::write_whole(&out.join("leaderboard.md"), markdown.as_bytes())?;
+    files::write_whole(&out.join("leaderboard.csv"), &leaderboard::csv(&summary)?)?;
+    let galleries = gallery::collect(&summary)?;
+    let figures = Figures::draw(&summary, &galleries)?;
+    figures.write(&out.join("figures"))?;
+    let page = out.join("index.html");
+    let html = page_of(&results, &summary, &sheets, &figures, &galleries)?;
+    files::write_whole(&page, html.as_bytes())?;
+    Ok(page)
+}
+
+fn read(runs: &[PathBuf]) -> Result<Vec<CellResult>> {
+    let mut seen = BTreeSet::new();
+    let mut results = Vec::new();
+    for run in runs {
+        results.extend(read_run(run)?.into_iter().filter(|result| seen.insert(result.cell.id.clone())));
+    }
+    let names: Vec<String> = runs.iter().map(|run| run.display().to_string()).collect();
+    ensure!(!results.is_empty(), "{} holds no finished cell; let the run go on first", names.join(", "));
+    Ok(results)
+}
+
+struct Sheets {
+    leaderboard: Sheet,
+    gap: Sheet,
+    paper: Option<Sheet>,
+    measures: Option<Sheet>,
+    failures: Option<Sheet>,
+}
+
+impl Sheets {
+    fn new(summary: &Summary) -> Sheets {
+        Sheets {
+            leaderboard: leaderboard::sheet(summary),
+            gap: gap::sheet(summary),
+            paper: gap::paper_sheet(summary),
+            measures: measures::sheet(summary),
+            failures: measures::failures(summary),
+        }
+    }
+
+    fn markdown(&self, results: &[CellResult], summary: &Summary) -> String {
+        let warning = summary.warning.as_deref();
+        let mut parts = vec![format!("# {}", sheet::plain(&facts::title(results)))];
+        parts.extend(facts::cautions(summary).iter().map(|caution| format!("**{}**", sheet::plain(caution))));
+        parts.push(self.leaderboard.markdown(warning));
+        parts.push(format!("{}\n{}", self.gap.markdown(warning), gap::WHY));
+        let rest = [&self.paper, &self.measures, &self.failures].into_iter().flatten();
+        parts.extend(rest.map(|sheet| sheet.markdown(warning)));
+        let facts = facts::facts(results);
+        let facts: Vec<String> =
+            facts.iter().map(|(name, value)| format!("- {name}: {}", sheet::plain(value))).collect();
+        parts.push(format!("## Where the numbers come from\n\n{}", facts.join("\n")));
+        parts.iter().map(|part| part.trim_end().to_owned() + "\n").collect::<Vec<_>>().join("\n")
+    }
+}
+
+struct Figures {
+    scores: Vec<Figure>,
+    gap: Vec<Figure>,
+    details: Vec<Figure>,
+    galleries: Vec<Figure>,
+}
+
+impl Figures {
+    fn draw(summary: &Summary, galleries: &[(String, Gallery)]) -> Result<Figures> {
+        let details = [
+            Some(roc::curves(summary)?),
+            Some(roc::histograms(summary)?),
+            loss::losses(summary)?,
+            loss::diagnostics(summary)?,
+            speed::figure(summary)?,
+        ];
+        let drawn = galleries.iter().map(|(name, gallery)| gallery::figure(summary, name, gallery));
+        Ok(Figures {
+            scores: vec![auroc::by_task(summary)?, auroc::over_shots(summary)?],
+            gap: gap::bars(summary)?.into_iter().collect(),
+            details: details.into_iter().flatten().collect(),
+            galleries: drawn.collect::<Result<_>>()?,
+        })
+    }
+
+    fn write(&self, folder: &Path) -> Result<()> {
+        for figure in [&self.scores, &self.gap, &self.details, &self.galleries].into_iter().flatten() {
+            files::write_whole(&folder.join(format!("{}.svg", figure.name)), figure.svg.as_bytes())?;
+            files::write_whole(&folder.join(format!("{}.png", figure.name)), &figure.png)?;
+        }
+        Ok(())
+    }
+}
+
+fn page_of(
+    results: &[CellResult],
+    summary: &Summary,
+    sheets: &Sheets,
+    figures: &Figures,
+    galleries: &[(String, Gallery)],
+) -> Result<String> {
+    let page = Page {
+        title: &facts::title(results),
+        warning: summary.warning.as_deref(),
+        cautions: &facts::cautions(summary),
+        facts: &facts::facts(results),
+        leaderboard: &sheets.leaderboard,
+        scores: figures.scores.iter().collect(),
+        gap: [Some(&sheets.gap), sheets.paper.as_ref()].into_iter().flatten().collect(),
+        gap_figures: figures.gap.iter().collect(),
+        measures: sheets.measures.as_ref(),
+        details: figures.details.iter().collect(),
+        galleries: html::shown(galleries, |entrant| summary.entrants[entrant].random)?,
+        failures: sheets.failures.as_ref(),
+        why: gap::WHY,
+    };
+    Ok(page.render()?)
+}

@@ -1,0 +1,106 @@
+//! A table that can be shown as Markdown and as HTML.
+
+/// What stands for an undefined number.
+pub const UNDEFINED: &str = "–";
+
+/// One table.
+pub struct Sheet {
+    pub name: &'static str,
+    pub title: String,
+    pub caption: String,
+    pub head: Vec<String>,
+    pub rows: Vec<Line>,
+}
+
+/// One row of a [`Sheet`].
+#[derive(Default)]
+pub struct Line {
+    /// `control`, `random`, `first` (of a block): how the page sets it off.
+    pub class: String,
+    pub entries: Vec<Entry>,
+}
+
+/// One entry of a [`Line`].
+#[derive(Default)]
+pub struct Entry {
+    pub text: String,
+    /// Smaller print below it, such as the interval; may be empty.
+    pub detail: String,
+    /// Numbers are set right.
+    pub number: bool,
+}
+
+impl Entry {
+    pub fn text(text: impl Into<String>) -> Entry {
+        Entry { text: text.into(), ..Entry::default() }
+    }
+
+    /// A number that is already text.
+    pub fn number(text: impl Into<String>) -> Entry {
+        Entry { text: text.into(), number: true, ..Entry::default() }
+    }
+
+    pub fn detail(self, detail: impl Into<String>) -> Entry {
+        Entry { detail: detail.into(), ..self }
+    }
+}
+
+impl Sheet {
+    /// The table as Markdown with its title and caption.
+    pub fn markdown(&self, warning: Option<&str>) -> String {
+        let mut text = format!("## {}\n\n", self.title);
+        if let Some(warning) = warning {
+            text += &format!("**{}**\n\n", plain(warning));
+        }
+        text += &format!("{}\n\n", plain(&self.caption));
+        let head: Vec<String> = self.head.iter().map(|name| plain(name)).collect();
+        text += &format!("| {} |\n", head.join(" | "));
+        let numeric = |column: usize| self.rows.first().is_some_and(|row| row.entries[column].number);
+        let rules: Vec<&str> = (0..head.len()).map(|c| if numeric(c) { "--:" } else { "---" }).collect();
+        text += &format!("| {} |\n", rules.join(" | "));
+        for row in &self.rows {
+            let entries: Vec<String> = row.entries.iter().map(markdown).collect();
+            text += &format!("| {} |\n", entries.join(" | "));
+        }
+        text
+    }
+}
+
+fn markdown(entry: &Entry) -> String {
+    let separator = if entry.detail.is_empty() { "" } else { " " };
+    plain(&format!("{}{separator}{}", entry.text, entry.detail))
+}
+
+/// Text with everything that Markdown or HTML would read as markup made harmless.
+pub fn plain(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('|', "\\|")
+        .replace(['\n', '\r'], " ")
+}
+
+/// Three decimals, or the sign for undefined.
+pub fn three(value: Option<f64>) -> String {
+    value.map_or(UNDEFINED.to_owned(), |value| format!("{value:.3}"))
+}
+
+/// Three decimals with a sign.
+pub fn signed(value: Option<f64>) -> String {
+    value.map_or(UNDEFINED.to_owned(), |value| format!("{value:+.3}"))
+}
+
+/// Three significant digits' worth of seconds.
+pub fn seconds(value: Option<f64>) -> String {
+    match value {
+        None => UNDEFINED.to_owned(),
+        Some(value) if value < 10.0 => format!("{value:.2}"),
+        Some(value) if value < 100.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.0}"),
+    }
+}
+
+/// Bytes in MiB.
+pub fn mebibytes(value: Option<u64>) -> String {
+    value.map_or(UNDEFINED.to_owned(), |bytes| format!("{:.0}", bytes as f64 / f64::from(1 << 20)))
+}

@@ -1,0 +1,224 @@
+//! Reports are drawn from a made-up run whose numbers can be checked by hand.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use medfsad::files;
+use medfsad::report;
+use medfsad::results::{Cell, CellResult, FORMAT};
+
+mod made_up;
+use made_up::{METHODS, SHOTS, TASKS, identity, provenance, run_of};
+
+const RANDOM: &str = "random teacher: these numbers test the software, not the published method";
+
+/// One run and its report, `run` and `report` in this folder, drawn once for all tests.
+fn reported() -> &'static Path {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report");
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).expect("an old report is removed");
+        }
+        let run = run_of(&folder, &METHODS);
+        report::write(&run, &folder.join("report")).expect("a report");
+        folder
+    });
+    &FOLDER
+}
+
+fn out() -> PathBuf {
+    reported().join("report")
+}
+
+fn text(path: &Path) -> String {
+    files::read_text(path).expect("a text")
+}
+
+#[test]
+fn a_report_holds_tables_figures_and_a_page() {
+    let out = out();
+    let expected = ["index.html", "leaderboard.csv", "leaderboard.md"];
+    let tables = ["cells.parquet", "epochs.parquet", "metrics.csv", "metrics.parquet", "scores.parquet"];
+    let figures = [
+        "auroc",
+        "diagnostics",
+        "gallery-d24fad-his",
+        "histograms",
+        "loss",
+        "protocol-gap",
+        "roc",
+        "shots",
+        "speed",
+    ];
+    let found = files::walk(&out).expect("a listing");
+    let wanted = expected.map(str::to_owned).into_iter();
+    let wanted = wanted.chain(tables.map(|name| format!("results/{name}")));
+    let wanted =
+        wanted.chain(figures.iter().flat_map(|n| ["svg", "png"].map(|end| format!("figures/{n}.{end}"))));
+    for file in wanted {
+        assert!(found.contains(&file), "{file} is missing");
+    }
+    let table = medfsad::table::Table::read(&out.join("results/cells.parquet")).expect("a table");
+    assert_eq!(table.height(), METHODS.len() * TASKS.len() * SHOTS.len() * 2);
+}
+
+#[test]
+fn numbers_are_means_over_draws_and_tasks() {
+    let out = out();
+    let markdown = text(&out.join("leaderboard.md"));
+    let line =
+        markdown.lines().find(|line| line.starts_with("| A | d24fad random teacher | 2 |")).expect("a row");
+    // Draws 0.80 and 0.82, bounds -0.03 and +0.02, so 0.81 [0.78, 0.83] and the lowest draw 0.80.
+    assert!(line.contains("| 0.810 [0.780, 0.830] min 0.800 |"), "{line}");
+    // Five independent tasks: 0.81 - sqrt(5 * 0.03^2) / 5 = 0.7966, 0.81 + sqrt(5 * 0.02^2) / 5 = 0.8189.
+    assert!(line.contains("| R2 | 0.810 [0.797, 0.819] | 0.800 | 0.810 [0.780"), "{line}");
+    assert!(line.ends_with("| +0.050 | +0.110 | 14.0 | 300 | 0 | 0 |"), "{line}");
+    // 0.52 + 0.02 + 0.01 and 0.50 + 0.02 + 0.01 reach each other: [0.537, 0.559] over [0.517, 0.539].
+    for control in ["control-random", "control-border"] {
+        assert!(markdown.contains(&format!("| C | {control} control | 8 |")), "{control} in {markdown}");
+    }
+    let csv = text(&out.join("leaderboard.csv"));
+    assert!(csv.contains("2,A,d24fad,R2,false,true,0.810000,0.780000,0.830000,0.800000,"), "{csv}");
+}
+
+#[test]
+fn undefined_is_shown_and_counted() {
+    let out = out();
+    let markdown = text(&out.join("leaderboard.md"));
+    assert!(markdown.contains("(2 of 120 cells undefined, 1 failed)"), "{markdown}");
+    let line =
+        markdown.lines().find(|line| line.starts_with("| – | control-random control | 4 |")).expect("a row");
+    assert!(
+        line.contains("| – | – | 0.520 [0.490, 0.540] min 0.510 |")
+            && line.contains("| – | – | 14.0 |")
+            && line.ends_with("| 2 | 0 |"),
+        "{line}"
+    );
+}
+
+#[test]
+fn failed_cells_are_named_with_their_error() {
+    let out = out();
+    let (markdown, html) = (text(&out.join("leaderboard.md")), text(&out.join("index.html")));
+    assert!(markdown.contains("the memory bank of `lag` does not fit \\| 3 GiB"));
+    assert!(html.contains("the memory bank of `lag` does not fit | 3 GiB"));
+}
+
+#[test]
+fn random_teachers_are_called_so_everywhere() {
+    let out = out();
+    let html = text(&out.join("index.html"));
+    let (tables, figures) =
+        (html.matches("<table").count(), html.matches("class=\"scroll drawing\"").count());
+    assert!(tables >= 4 && figures >= 7 && html.matches(RANDOM).count() > tables + figures);
+    let markdown = text(&out.join("leaderboard.md"));
+    assert_eq!(markdown.matches(RANDOM).count(), markdown.matches("\n| --- |").count());
+    for file in files::walk(&out.join("figures")).expect("a listing") {
+        if file.ends_with(".svg") {
+            assert!(
+                text(&out.join("figures").join(&file)).contains(RANDOM),
+                "{file} hides the random teacher"
+            );
+        }
+    }
+}
+
+#[test]
+fn trained_runs_carry_no_warning() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = run_of(folder.path(), &METHODS[2..]);
+    let page = report::write(&run, &folder.path().join("report")).expect("a report");
+    assert!(!text(&page).contains(RANDOM));
+}
+
+#[test]
+fn the_page_asks_nobody_for_anything() {
+    let out = out();
+    let html = text(&out.join("index.html"));
+    for reference in
+        ["src=\"http", "href=\"http", "src=\"//", "href=\"//", "url(", "@import", "<link", "src='"]
+    {
+        assert!(!html.contains(reference), "the page refers to {reference}");
+    }
+    let addresses = html.matches("http").count();
+    let harmless = html.matches("http://www.w3.org/2000/svg").count() + html.matches("http-equiv").count();
+    assert_eq!(addresses, harmless);
+}
+
+#[test]
+fn foreign_words_are_not_markup() {
+    let out = out();
+    let html = text(&out.join("index.html"));
+    assert!(!html.contains("<script>alert") && html.contains("script&#62;alert(1)"));
+    let svg = text(&out.join("figures/gallery-d24fad-his.svg"));
+    assert!(!svg.contains("<script>") && svg.contains("&lt;script&gt;alert(1)"));
+}
+
+#[test]
+fn the_same_results_give_the_same_bytes() {
+    let (folder, out) = (tempfile::tempdir().expect("a folder"), out());
+    let again = folder.path().join("again");
+    report::write(&reported().join("run"), &again).expect("a report");
+    for file in files::walk(&out).expect("a listing") {
+        let (first, second) = (files::read(&out.join(&file)), files::read(&again.join(&file)));
+        assert!(first.expect("a file") == second.expect("a file"), "{file} differs");
+    }
+}
+
+#[test]
+fn joined_runs_count_a_shared_cell_once() {
+    let (folder, out) = (tempfile::tempdir().expect("a folder"), out());
+    let run = reported().join("run");
+    let joined = folder.path().join("joined");
+    report::write_joined(&[run.clone(), run], &joined).expect("a report");
+    assert_eq!(text(&out.join("leaderboard.md")), text(&joined.join("leaderboard.md")));
+}
+
+#[test]
+fn an_empty_run_is_refused_with_a_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("cells")).expect("a folder");
+    let error = report::write(folder.path(), &folder.path().join("report")).expect_err("nothing to report");
+    assert!(format!("{error:#}").contains("holds no finished cell; let the run go on first"));
+}
+
+#[test]
+fn a_run_of_failures_is_still_a_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let identity = identity("d24fad", "his", 2, 0);
+    let (id, error) = (identity.id(), Some("no weights & no luck".to_owned()));
+    let cell =
+        Cell { format: FORMAT, id: id.clone(), identity, provenance: provenance("d24fad", "R2"), error };
+    let (folder_of, none) = (folder.path().join("cells").join(id), Vec::new());
+    let result =
+        CellResult { cell, scores: Vec::new(), metrics: Vec::new(), epochs: none, folder: folder_of };
+    result.write().expect("the cell is written");
+    let page = report::write(folder.path(), &folder.path().join("report")).expect("a report");
+    assert!(text(&page).contains("no weights &#38; no luck"));
+}
+
+#[test]
+fn other_settings_make_another_entrant() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = run_of(folder.path(), &METHODS[2..3]);
+    for cell in medfsad::results::read_run(&run).expect("a run") {
+        let mut other = cell.clone();
+        other.cell.identity.settings = "{\"lambda\":0.5}".to_owned();
+        other.cell.id = other.cell.identity.id();
+        other.folder = run.join("cells").join(&other.cell.id);
+        other.write().expect("the cell is written");
+    }
+    report::write(&run, &folder.path().join("report")).expect("a report");
+    let markdown = text(&folder.path().join("report/leaderboard.md"));
+    assert!(markdown.contains("| control-random #2 control | 2 |"), "{markdown}");
+    assert!(markdown.contains("**control-random #1: settings {\"lambda\":0.5};"), "{markdown}");
+}
+
+#[test]
+fn the_papers_values_stand_beside_ours() {
+    let out = out();
+    let markdown = text(&out.join("leaderboard.md"));
+    // RSNA at 4 shots: the paper's 97.9, ours 0.82 + 0.11, + 0.05 and + 0.
+    assert!(markdown.contains("| rsna | 4 | d24fad | 0.979 | 0.930 | 0.870 | 0.820 |"), "{markdown}");
+    assert!(markdown.contains("not the same data or weights"));
+}
