@@ -22,6 +22,12 @@ pub mod table;
 /// A benchmark's definition: tasks, sources, counts, rules, cards.
 pub mod spec;
 
+/// Bytes to pixels, by content; Pillow-compatible resampling.
+pub mod decode;
+
+/// Where each data set keeps files, labels and patients.
+pub mod source;
+
 /// CONTRACT: one row per curated image.
 pub mod manifest;
 
