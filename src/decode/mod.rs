@@ -6,6 +6,8 @@ use crate::pixels::Pixels;
 
 /// DICOM: every syntax that needs no C toolchain beyond gcc.
 pub mod dicom;
+/// Frame headers and end markers of JPEG streams.
+mod jpeg;
 /// PNG, JPEG, TIFF, BMP.
 pub mod raster;
 /// Pillow-compatible resampling.

@@ -14,6 +14,9 @@ pub mod folders;
 pub mod lag;
 pub mod rsna;
 
+mod labels;
+mod tree;
+
 /// A picture that the source offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {

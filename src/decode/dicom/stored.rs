@@ -1,0 +1,158 @@
+//! Stored samples of one frame, out of native or compressed pixel data.
+
+use anyhow::{Context, Result, bail, ensure};
+use dicom_core::DicomValue;
+use dicom_dictionary_std::tags;
+use dicom_object::DefaultDicomObject;
+use dicom_pixeldata::PixelDecoder;
+use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
+
+use super::super::jpeg;
+use super::header::Header;
+
+/// Explicit VR Big Endian, retired but still met.
+const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+
+/// Samples of one frame, `[rows, columns, samples]`, colours interleaved.
+pub(super) enum Stored {
+    /// Unsigned, 8 bits stored.
+    Bytes(Vec<u8>),
+    /// Anything else, masked to the bits stored and with its sign.
+    Words(Vec<i64>),
+}
+
+/// Reads one frame's samples; a frame that is cut off is an error, never filled up.
+pub(super) fn frame(object: &DefaultDicomObject, header: &Header, frame: u32) -> Result<Stored> {
+    let element = object.element(tags::PIXEL_DATA)?;
+    let (bytes, planar) = match element.value() {
+        DicomValue::Primitive(value) => {
+            let mut bytes = native(&value.to_bytes(), header, frame)?;
+            if header.syntax == BIG_ENDIAN && header.bits_allocated == 32 {
+                swap_words(&mut bytes);
+            }
+            (bytes, header.planar)
+        }
+        DicomValue::PixelSequence(sequence) => {
+            (compressed(object, header, sequence.fragments(), frame)?, false)
+        }
+        DicomValue::Sequence(_) => bail!("the pixel data is a sequence of items, which no picture is"),
+    };
+    let bytes = if planar && header.samples == 3 { interleave(&bytes, header) } else { bytes };
+    Ok(samples(&bytes, header))
+}
+
+fn native(all: &[u8], header: &Header, frame: u32) -> Result<Vec<u8>> {
+    let index = frame as usize;
+    if header.bits_allocated == 1 {
+        return bits(all, header, index);
+    }
+    let halved = header.photometric == "YBR_FULL_422";
+    let pixel = if halved { 2 } else { header.samples } * usize::from(header.bits_allocated / 8);
+    let length = header.pixels() * pixel;
+    let bytes = index
+        .checked_mul(length)
+        .and_then(|start| all.get(start..start.checked_add(length)?))
+        .with_context(|| cut(all.len(), length.saturating_mul(header.frames as usize)))?;
+    Ok(if halved { full_chroma(bytes) } else { bytes.to_vec() })
+}
+
+fn cut(held: usize, needed: usize) -> String {
+    format!("the pixel data is cut off: {held} bytes of {needed}; fetch the file again")
+}
+
+/// Bits, lowest first; frames follow each other without padding (PS3.5 8.1.1).
+fn bits(all: &[u8], header: &Header, frame: usize) -> Result<Vec<u8>> {
+    let length = header.pixels() * header.samples;
+    let start = frame.checked_mul(length).context("the frame number is out of range")?;
+    ensure!((start + length).div_ceil(8) <= all.len(), "{}", cut(all.len(), (start + length).div_ceil(8)));
+    Ok((start..start + length).map(|bit| all[bit / 8] >> (bit % 8) & 1).collect())
+}
+
+/// `Y Y Cb Cr` for two pixels becomes `Y Cb Cr Y Cb Cr`.
+fn full_chroma(bytes: &[u8]) -> Vec<u8> {
+    bytes.chunks_exact(4).flat_map(|two| [two[0], two[2], two[3], two[1], two[2], two[3]]).collect()
+}
+
+/// Big-endian files hold 32 bits as two 16-bit words, the high one first.
+fn swap_words(bytes: &mut [u8]) {
+    for sample in bytes.chunks_exact_mut(4) {
+        sample.rotate_left(2);
+    }
+}
+
+fn compressed(
+    object: &DefaultDicomObject,
+    header: &Header,
+    fragments: &[Vec<u8>],
+    frame: u32,
+) -> Result<Vec<u8>> {
+    let syntax = TransferSyntaxRegistry.get(&header.syntax);
+    let name = syntax.map_or("unknown", |syntax| syntax.name());
+    ensure!(
+        syntax.is_some_and(|syntax| syntax.can_decode_all()),
+        "transfer syntax {} ({name}) cannot be decoded here; convert the file to a lossless one",
+        header.syntax
+    );
+    check_stream(header, fragments, frame)?;
+    let decoded = object
+        .decode_pixel_data_frame(frame)
+        .with_context(|| format!("decoding transfer syntax {} ({name})", header.syntax))?;
+    let length = header.pixels() * header.samples * usize::from(header.bits_allocated.div_ceil(8));
+    ensure!(decoded.data().len() == length, "{}", cut(decoded.data().len(), length));
+    Ok(decoded.into_data())
+}
+
+/// Compares a JPEG stream's own header and end with the file's; codecs do not.
+fn check_stream(header: &Header, fragments: &[Vec<u8>], frame: u32) -> Result<()> {
+    let apart = fragments.len() == header.frames as usize;
+    let first = if apart { fragments.get(frame as usize) } else { fragments.first() };
+    let last = if apart { first } else { fragments.last() };
+    let (Some(first), Some(last)) = (first, last) else {
+        bail!("the compressed pixel data of frame {frame} is missing");
+    };
+    let Some(stated) = jpeg::stated(first) else { return Ok(()) };
+    let sides = (usize::from(stated.rows), usize::from(stated.columns), usize::from(stated.components));
+    ensure!(
+        sides == (header.rows, header.columns, header.samples),
+        "the JPEG stream is {} x {} x {}, the file says {} x {} x {}",
+        sides.0,
+        sides.1,
+        sides.2,
+        header.rows,
+        header.columns,
+        header.samples
+    );
+    ensure!(
+        u16::from(stated.precision.div_ceil(8)) * 8 == header.bits_allocated,
+        "the JPEG stream has {} bits a sample, the file allocates {}",
+        stated.precision,
+        header.bits_allocated
+    );
+    ensure!(jpeg::ends(last), "the JPEG stream is cut off: its end marker is missing; fetch the file again");
+    Ok(())
+}
+
+fn interleave(bytes: &[u8], header: &Header) -> Vec<u8> {
+    let size = usize::from(header.bits_allocated / 8);
+    let plane = header.pixels() * size;
+    let sample = |pixel: usize, colour: usize| &bytes[colour * plane + pixel * size..][..size];
+    (0..header.pixels())
+        .flat_map(|pixel| (0..3).flat_map(move |colour| sample(pixel, colour)))
+        .copied()
+        .collect()
+}
+
+fn samples(bytes: &[u8], header: &Header) -> Stored {
+    if header.bits_allocated == 8 && header.bits_stored == 8 && !header.signed {
+        return Stored::Bytes(bytes.to_vec());
+    }
+    let size = usize::from(header.bits_allocated.div_ceil(8));
+    let below = u32::from(header.high_bit + 1 - header.bits_stored);
+    let unused = 64 - u32::from(header.bits_stored);
+    let sample = |bytes: &[u8]| {
+        let word = bytes.iter().rev().fold(0u64, |word, &byte| word << 8 | u64::from(byte));
+        let top = word >> below << unused;
+        if header.signed { top as i64 >> unused } else { (top >> unused) as i64 }
+    };
+    Stored::Words(bytes.chunks_exact(size).map(sample).collect())
+}

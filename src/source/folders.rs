@@ -1,0 +1,50 @@
+//! Any folder of class folders: the folder's name is the finding.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use super::{Candidate, Listing, Side, Source, tree};
+
+/// Pictures below class folders, such as `good/x.png` or `train/good/x.png`.
+///
+/// The folder that holds a picture names its finding; a folder on the way called `train`, `Training`, `test`,
+/// `Testing`, `val` or `valid` (capital letters or not) names the owner's side. Below `ground_truth` are masks.
+pub const SOURCE: Source = Source {
+    name: "folders",
+    about: "any folder of class folders, below train and test or not: [train/]good/x.png",
+    list,
+};
+
+const REMEDY: &str = "put pictures into one folder per finding, such as good/x.png or train/good/x.png";
+
+fn list(root: &Path) -> Result<Listing> {
+    let listing = tree::list(root, REMEDY, judge)?;
+    ensure!(
+        !listing.candidates.is_empty(),
+        "no picture in a class folder below {}; {REMEDY}",
+        root.display()
+    );
+    Ok(listing)
+}
+
+fn judge(parts: &[&str]) -> Result<Candidate, String> {
+    let folders = &parts[..parts.len() - 1];
+    if folders.contains(&"ground_truth") {
+        return Err("a mask (below ground_truth), not a picture".to_owned());
+    }
+    match folders.last() {
+        Some(&class) if side(class).is_none() => {
+            Ok(tree::found(class, folders.iter().find_map(|folder| side(folder))))
+        }
+        _ => Err(format!("not in a class folder; {REMEDY}")),
+    }
+}
+
+fn side(folder: &str) -> Option<Side> {
+    match folder.to_ascii_lowercase().as_str() {
+        "train" | "training" => Some(Side::Train),
+        "test" | "testing" | "val" | "valid" | "validation" => Some(Side::Test),
+        _ => None,
+    }
+}

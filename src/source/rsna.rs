@@ -1,0 +1,118 @@
+//! RSNA Pneumonia Detection Challenge 2018, stage 2: chest films in DICOM, labels in two tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Result;
+use rayon::prelude::*;
+
+use super::{Candidate, Listing, Source, labels, tree};
+use crate::decode;
+
+/// `stage_2_train_images/<patientId>.dcm`, `stage_2_detailed_class_info.csv` and `stage_2_train_labels.csv`.
+///
+/// The finding is the class of the detailed table: `Normal`, `No Lung Opacity / Not Normal` or `Lung Opacity`.
+/// The owner's `patientId` is an id per film. Where the films' own `PatientID` differs from it and recurs, that
+/// one is the patient.
+pub const SOURCE: Source = Source {
+    name: "rsna",
+    about: "chest films: stage_2_train_images/<patientId>.dcm, stage_2_detailed_class_info.csv, stage_2_train_labels.csv",
+    list,
+};
+
+const FOLDER: &str = "stage_2_train_images";
+const CLASSES: &str = "stage_2_detailed_class_info.csv";
+const BOXES: &str = "stage_2_train_labels.csv";
+const REMEDY: &str = "give the folder of the Kaggle download that holds stage_2_train_images and both tables";
+const OPACITY: &str = "Lung Opacity";
+
+const PUBLISHED: &[(&str, usize)] =
+    &[("Normal", 8851), ("No Lung Opacity / Not Normal", 11821), (OPACITY, 6012)];
+
+fn list(root: &Path) -> Result<Listing> {
+    tree::require(root, &[FOLDER, CLASSES, BOXES], REMEDY)?;
+    let films = Films::read(root)?;
+    let mut listing = tree::list(root, REMEDY, |parts| judge(parts, &films))?;
+    tree::refuse_missing(&mut listing, FOLDER, "dcm", films.0.keys(), CLASSES);
+    report_conflicts(&mut listing, &films);
+    name_patients(root, &mut listing);
+    tree::compare(&mut listing, |candidate| candidate.finding.clone(), PUBLISHED, "RSNA 2018, stage 2");
+    Ok(listing)
+}
+
+/// What both tables say of each film, rows of several boxes taken together.
+struct Films(BTreeMap<String, Film>);
+
+#[derive(Default)]
+struct Film {
+    classes: BTreeSet<String>,
+    targets: BTreeSet<String>,
+}
+
+impl Films {
+    fn read(root: &Path) -> Result<Films> {
+        let mut films: BTreeMap<String, Film> = BTreeMap::new();
+        for [id, class] in labels::read(&root.join(CLASSES), ["patientId", "class"])? {
+            films.entry(id).or_default().classes.insert(class);
+        }
+        for [id, target] in labels::read(&root.join(BOXES), ["patientId", "Target"])? {
+            films.entry(id).or_default().targets.insert(target);
+        }
+        Ok(Films(films))
+    }
+}
+
+impl Film {
+    /// The class both tables agree on, or why there is none. Target 1 stands for `Lung Opacity`.
+    fn class(&self) -> Result<&str, String> {
+        let classes: Vec<&str> = self.classes.iter().map(String::as_str).collect();
+        let targets: Vec<&str> = self.targets.iter().map(String::as_str).collect();
+        match (classes.as_slice(), targets.as_slice()) {
+            ([], _) => Err(format!("{CLASSES} has no row for it")),
+            (_, []) => Err(format!("{BOXES} has no row for it")),
+            ([class], [target @ ("0" | "1")]) if (*class == OPACITY) == (*target == "1") => Ok(*class),
+            (classes, targets) => {
+                Err(format!("{DISAGREE}: class {}, Target {}", classes.join(" and "), targets.join(" and ")))
+            }
+        }
+    }
+}
+
+const DISAGREE: &str = "the label tables disagree";
+
+fn judge(parts: &[&str], films: &Films) -> Result<Candidate, String> {
+    let [FOLDER, file] = *parts else {
+        return Err(match parts[0] {
+            "stage_2_test_images" => "a test film, whose label is not published".to_owned(),
+            _ => format!("outside {FOLDER}"),
+        });
+    };
+    let id = tree::stem(file);
+    let film = films.0.get(id).ok_or_else(|| format!("{CLASSES} has no row for it"))?;
+    Ok(Candidate { patient: Some(id.to_owned()), ..tree::found(film.class()?, None) })
+}
+
+fn report_conflicts(listing: &mut Listing, films: &Films) {
+    let disagree = |film: &&Film| film.class().is_err_and(|reason| reason.starts_with(DISAGREE));
+    let conflicts = films.0.values().filter(disagree).count();
+    if conflicts > 0 {
+        listing.differences.push(format!("{conflicts} films are left out because {DISAGREE} on them"));
+    }
+}
+
+/// Takes the films' own patient ids where they show that a patient recurs; one id on all films is a placeholder.
+fn name_patients(root: &Path, listing: &mut Listing) {
+    let read = |candidate: &Candidate| decode::dicom::patient_id(&root.join(&candidate.path)).ok().flatten();
+    let stated: Vec<Option<String>> = listing.candidates.par_iter().map(read).collect();
+    let named = stated.iter().flatten().count();
+    let patients = stated.iter().flatten().collect::<BTreeSet<&String>>().len();
+    if patients == named || patients == 1 {
+        return;
+    }
+    listing.differences.push(format!(
+        "the films' own PatientID names {patients} patients on {named} films and is used as the patient"
+    ));
+    for (candidate, patient) in listing.candidates.iter_mut().zip(stated) {
+        candidate.patient = patient.or(candidate.patient.take());
+    }
+}

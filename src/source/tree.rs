@@ -1,0 +1,127 @@
+//! What all adapters share: the walk, which files are pictures, totals against the owner's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Candidate, Listing, Refusal, Side};
+use crate::files;
+
+/// Endings of picture files, in small letters.
+const PICTURES: &[&str] = &["png", "jpg", "jpeg", "jpe", "tif", "tiff", "bmp", "dcm", "dicom"];
+
+/// Sorts every file below `root` with `judge`, which is given the path's parts and answers with a
+/// candidate or with the reason against it. Files that are no pictures are refused before it.
+///
+/// # Errors
+/// If `root` is missing; `remedy` says what to do.
+pub(super) fn list(
+    root: &Path,
+    remedy: &str,
+    judge: impl Fn(&[&str]) -> Result<Candidate, String>,
+) -> Result<Listing> {
+    require(root, &[], remedy)?;
+    let mut listing = Listing::default();
+    for path in files::walk(root)? {
+        let parts: Vec<&str> = path.split('/').collect();
+        let verdict = if is_picture(&path) { judge(&parts) } else { Err("not a picture".to_owned()) };
+        match verdict {
+            Ok(candidate) => listing.candidates.push(Candidate { path, ..candidate }),
+            Err(reason) => listing.refused.push(Refusal { path, reason }),
+        }
+    }
+    Ok(listing)
+}
+
+/// Whether the name ends like a picture's; the content decides later, when it is decoded.
+pub(super) fn is_picture(path: &str) -> bool {
+    let ending = Path::new(path).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    PICTURES.contains(&ending.to_ascii_lowercase().as_str())
+}
+
+/// The file's name without its ending.
+pub(super) fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+/// A candidate that only says what it shows; [`list`] fills in the path.
+pub(super) fn found(finding: &str, owner_split: Option<Side>) -> Candidate {
+    Candidate {
+        path: String::new(),
+        frame: 0,
+        finding: finding.to_owned(),
+        owner_split,
+        patient: None,
+        group: None,
+        study: None,
+        slice_index: None,
+    }
+}
+
+/// Fails unless `root` and everything `required` below it is there; `remedy` says what to do.
+pub(super) fn require(root: &Path, required: &[&str], remedy: &str) -> Result<()> {
+    ensure!(root.is_dir(), "the folder {} is missing; {remedy}", root.display());
+    for needed in required {
+        let there = root.join(needed).exists();
+        ensure!(
+            there,
+            "{needed} is missing below {}, which holds {}; {remedy}",
+            root.display(),
+            content(root)?
+        );
+    }
+    Ok(())
+}
+
+/// The first names in a folder, for an error message.
+fn content(folder: &Path) -> Result<String> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))?;
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    let more = if names.len() > 8 { ", ..." } else { "" };
+    names.truncate(8);
+    Ok(if names.is_empty() { "nothing".to_owned() } else { names.join(", ") + more })
+}
+
+/// Adds a sentence for every class whose count is not what the owner publishes.
+///
+/// `class` names a candidate's class in the owner's table; `published` are that table's rows.
+pub(super) fn compare(
+    listing: &mut Listing,
+    class: impl Fn(&Candidate) -> String,
+    published: &[(&str, usize)],
+    owner: &str,
+) {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for candidate in &listing.candidates {
+        *counts.entry(class(candidate)).or_default() += 1;
+    }
+    for &(name, expected) in published {
+        let found = counts.get(name).copied().unwrap_or(0);
+        if found != expected {
+            listing.differences.push(format!("{name}: {found} found, {expected} published ({owner})"));
+        }
+    }
+}
+
+/// Refuses every id of a label table whose file is not below `folder`.
+pub(super) fn refuse_missing<'a>(
+    listing: &mut Listing,
+    folder: &str,
+    ending: &str,
+    ids: impl Iterator<Item = &'a String>,
+    table: &str,
+) {
+    let found = listing.candidates.iter().map(|candidate| candidate.path.as_str());
+    let found = found.chain(listing.refused.iter().map(|refusal| refusal.path.as_str()));
+    let held: BTreeSet<&str> =
+        found.filter_map(|path| path.strip_prefix(folder)?.strip_prefix('/')).map(stem).collect();
+    let refuse = |id: &String| Refusal {
+        path: format!("{folder}/{id}.{ending}"),
+        reason: format!("{table} has a row for it, but the file is missing"),
+    };
+    let refusals: Vec<Refusal> = ids.filter(|id| !held.contains(id.as_str())).map(refuse).collect();
+    listing.refused.extend(refusals);
+}
