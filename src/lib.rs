@@ -4,6 +4,15 @@
 //! (a test holds that). The feature `torch` has one seam: [`episode::batch`], [`network`],
 //! [`method`] and [`evaluate`] need libtorch, everything else builds and runs without it.
 
+/// This program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Hash over every source file that can change a manifest or a score.
+pub const CODE_HASH: &str = env!("MEDFSAD_CODE_HASH");
+
+/// The commit this was built from, `-dirty` if files differed, `unknown` outside a checkout.
+pub const GIT_REVISION: &str = env!("MEDFSAD_GIT_REVISION");
+
 /// One picture in memory.
 pub mod pixels;
 
@@ -37,7 +46,11 @@ pub mod manifest;
 /// Select, split by patient, standardise, store.
 pub mod curate;
 
-// TMP episode
+/// Which pictures support, which train, drawn once for every method.
+pub mod episode;
+
+/// Anomaly maps in memory, and their smoothing.
+pub mod maps;
 
 /// Encoders and decoders with published parameter names.
 #[cfg(feature = "torch")]
@@ -50,14 +63,18 @@ pub mod method;
 /// Anomaly maps become image scores, under named protocols.
 pub mod protocol;
 
-// TMP metric
+/// One file per metric, with intervals; undefined is `None`.
+pub mod metric;
 
 /// CONTRACT: scores, metrics, epochs and provenance of every cell.
 pub mod results;
 
-// TMP evaluate
+/// The cell: fit, adapt, score, measure, write.
+#[cfg(feature = "torch")]
+pub mod evaluate;
 
 /// Tables, figures and one self-contained HTML file, from stored results alone.
 pub mod report;
 
-// TMP cli
+/// One file per command.
+pub mod cli;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use medfsad::maps::MapStack;
 use medfsad::method::d24fad::student::Student;
 use medfsad::network::adam::{Adam, AdamConfig};
 use medfsad::network::layer::Norm;
 use medfsad::network::resnet::Encoder;
 use medfsad::network::{Backbone, Scales};
-use medfsad::protocol::maps::MapStack;
 use serde_json::Value;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};

@@ -1,10 +1,7 @@
 //! One integration binary; every file covers one area.
 
-mod decode;
 #[cfg(feature = "torch")]
 mod golden;
 mod phantom;
 mod report;
-mod resize;
 mod shared;
-mod source;

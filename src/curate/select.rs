@@ -67,7 +67,8 @@ pub fn select(task: &Task, seed: u64, items: &[Item]) -> Vec<Fate> {
 
 /// Normal pictures wanted for training; if only the test count is given, what the test leaves.
 fn n_train(task: &Task, items: &[Item], groups: &[Group]) -> usize {
-    let available: usize = groups.iter().filter(|group| group.may_train).map(|group| group.members.len()).sum();
+    let available: usize =
+        groups.iter().filter(|group| group.may_train).map(|group| group.members.len()).sum();
     match (task.train_normal, task.test_normal, task.owner_split) {
         (Some(count), ..) => count,
         (None, Some(test), OwnerSplit::Pool) => {

@@ -45,7 +45,10 @@ pub fn mask(path: &Path, picture: &Pixels, sizes: &[usize]) -> Result<Mask> {
             picture.height(),
             picture.width()
         );
-        let pictures = sizes.iter().map(|&size| threshold(&resize::lanczos(&grey, size, size))).collect::<Result<_>>()?;
+        let pictures = sizes
+            .iter()
+            .map(|&size| threshold(&resize::lanczos(&grey, size, size)))
+            .collect::<Result<_>>()?;
         Ok(Mask { pictures, hash: grey.hash() })
     };
     read().with_context(|| format!("mask {}", path.display()))

@@ -9,7 +9,7 @@ use crate::files;
 
 pub mod parquet;
 /// Standardised pixels in one memory-mapped file per task and size.
-// store
+pub mod store;
 
 /// Version of the columns below; a reader refuses another.
 pub const FORMAT: u32 = 1;

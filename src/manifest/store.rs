@@ -1,6 +1,6 @@
 //! Standardised pixels in one memory-mapped file per task and size, keyed by pixel hash.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -39,11 +39,12 @@ pub fn write(
     path: &Path,
     size: usize,
     resize: &str,
-    pictures: &[(String, Pixels)],
-    masks: &[(String, Pixels)],
+    pictures: &BTreeMap<&str, &Pixels>,
+    masks: &BTreeMap<&str, &Pixels>,
 ) -> Result<()> {
-    let join = |items: &[(String, Pixels)]| items.iter().flat_map(|(_, p)| p.to_planes()).collect::<Vec<u8>>();
-    let keys = |items: &[(String, Pixels)]| items.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>().join(" ");
+    let join =
+        |items: &BTreeMap<&str, &Pixels>| items.values().flat_map(|p| p.to_planes()).collect::<Vec<u8>>();
+    let keys = |items: &BTreeMap<&str, &Pixels>| items.keys().copied().collect::<Vec<_>>().join(" ");
     let (picture_bytes, mask_bytes) = (join(pictures), join(masks));
     let tensors = [
         ("pictures", TensorView::new(Dtype::U8, vec![pictures.len(), 3, size, size], &picture_bytes)?),
@@ -63,15 +64,24 @@ impl PixelStore {
     pub fn open(folder: &Path, task: &str, size: usize, resize: &str, rows: &[&Row]) -> Result<PixelStore> {
         let path = path(folder, task, size);
         if !path.exists() {
-            bail!("no pixels of task `{task}` at {size} pixels ({} is missing); run `cargo xtask build-dataset` with {size} in the spec's sizes", path.display());
+            bail!(
+                "no pixels of task `{task}` at {size} pixels ({} is missing); run `cargo xtask build-dataset` with {size} in the spec's sizes",
+                path.display()
+            );
         }
-        let store = Self::map(&path, size, resize)
-            .with_context(|| format!("{} is not a pixel store; delete it and build the dataset again", path.display()))?;
+        let store = Self::map(&path, size, resize).with_context(|| {
+            format!("{} is not a pixel store; delete it and build the dataset again", path.display())
+        })?;
         for row in rows {
             let masked = row.mask_hash.as_ref();
             let known = store.pictures.index.contains_key(&row.pixel_hash)
                 && masked.is_none_or(|hash| store.masks.index.contains_key(hash));
-            ensure!(known, "{} is stale: it lacks {}; build the dataset again", path.display(), row.source_path);
+            ensure!(
+                known,
+                "{} is stale: it lacks {}; build the dataset again",
+                path.display(),
+                row.source_path
+            );
         }
         Ok(store)
     }
@@ -116,11 +126,16 @@ impl PixelStore {
 impl Part {
     fn read(metadata: &Metadata, offset: usize, name: &str, item: [usize; 3]) -> Result<Part> {
         let info = metadata.info(name).with_context(|| format!("`{name}` is missing"))?;
-        let keys = metadata.metadata().as_ref().and_then(|notes| notes.get(name)).context("keys are missing")?;
+        let keys =
+            metadata.metadata().as_ref().and_then(|notes| notes.get(name)).context("keys are missing")?;
         let index: HashMap<String, usize> =
             keys.split_whitespace().enumerate().map(|(index, key)| (key.to_owned(), index)).collect();
         let wanted = [&[index.len()], &item[..]].concat();
-        ensure!(info.dtype == Dtype::U8 && info.shape == wanted, "`{name}` has shape {:?}, not {wanted:?}", info.shape);
+        ensure!(
+            info.dtype == Dtype::U8 && info.shape == wanted,
+            "`{name}` has shape {:?}, not {wanted:?}",
+            info.shape
+        );
         Ok(Part { start: offset + info.data_offsets.0, item: item.iter().product(), index })
     }
 }

@@ -1,2 +1,87 @@
-//! Anomaly maps become image scores, under named protocols.
-pub mod maps;
+//! Anomaly maps become image scores, under named protocols; all from the same maps.
+//!
+//! `published` is what the published evaluation code does: pictures in class-sorted order, batches of 16,
+//! a Gaussian over all three axes of the batch (so that neighbours, which share the label, leak into each
+//! other), the incomplete last batch dropped, the best epoch on the test set. `published-2d` differs from
+//! it in the Gaussian alone, which stays inside each picture. `clean` looks at every picture by itself,
+//! keeps all of them and takes the last epoch; it is the only one that is ranked.
+
+use crate::maps::MapStack;
+
+/// Gaussian deviation, in pixels.
+pub const SIGMA: f64 = 4.0;
+
+/// Pictures per batch of the published evaluation.
+pub const PUBLISHED_BATCH: usize = 16;
+
+/// Image scores of one test set under every protocol.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageScores {
+    /// Maximum of the picture's own smoothed map.
+    pub clean: Vec<f64>,
+    /// Mean of the same map; `None` for methods without maps.
+    pub clean_mean: Option<Vec<f64>>,
+    /// Mean of the highest 1 % of the same map.
+    pub clean_top1: Option<Vec<f64>>,
+    /// As `clean`, `None` for pictures of an incomplete last batch.
+    pub published_2d: Vec<Option<f64>>,
+    /// Maximum after smoothing across the batch of 16.
+    pub published: Vec<Option<f64>>,
+}
+
+/// Scores raw maps, which stand in class-sorted order.
+pub fn score_maps(maps: &MapStack) -> ImageScores {
+    let own = maps.smoothed(SIGMA);
+    let each = |f: fn(&[f32]) -> f64| (0..own.count()).map(|index| f(own.map(index))).collect::<Vec<f64>>();
+    let clean = each(maximum);
+    let mut published = Vec::with_capacity(clean.len());
+    for start in (0..full_batches(clean.len())).step_by(PUBLISHED_BATCH) {
+        let batch = maps.slice(start, start + PUBLISHED_BATCH).smoothed_across(SIGMA);
+        published.extend((0..PUBLISHED_BATCH).map(|index| Some(maximum(batch.map(index)))));
+    }
+    published.resize(clean.len(), None);
+    ImageScores {
+        clean_mean: Some(each(mean)),
+        clean_top1: Some(each(top_share)),
+        published_2d: without_last_batch(&clean),
+        published,
+        clean,
+    }
+}
+
+/// Passes through the scores of a method without maps: there is nothing to smooth, so the published
+/// protocols only drop the incomplete last batch.
+pub fn pass_scores(scores: Vec<f64>) -> ImageScores {
+    let kept = without_last_batch(&scores);
+    ImageScores {
+        clean: scores,
+        clean_mean: None,
+        clean_top1: None,
+        published_2d: kept.clone(),
+        published: kept,
+    }
+}
+
+fn full_batches(count: usize) -> usize {
+    count - count % PUBLISHED_BATCH
+}
+
+fn without_last_batch(scores: &[f64]) -> Vec<Option<f64>> {
+    let kept = full_batches(scores.len());
+    scores.iter().enumerate().map(|(index, &score)| (index < kept).then_some(score)).collect()
+}
+
+fn maximum(map: &[f32]) -> f64 {
+    map.iter().copied().fold(f32::NEG_INFINITY, f32::max).into()
+}
+
+fn mean(map: &[f32]) -> f64 {
+    map.iter().map(|&value| f64::from(value)).sum::<f64>() / map.len() as f64
+}
+
+/// Mean of the highest 1 %, at least one value.
+fn top_share(map: &[f32]) -> f64 {
+    let mut sorted = map.to_vec();
+    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+    mean(&sorted[..(map.len() / 100).max(1)])
+}

@@ -1,0 +1,207 @@
+//! `bench`: episodes, fit, score, measure, report.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::{build_dataset, home, use_threads};
+use crate::episode::{self, HeldOut};
+use crate::evaluate::definition::Definition;
+use crate::evaluate::plan::{self, Setting};
+use crate::evaluate::{self, Run, device};
+use crate::manifest::Manifest;
+use crate::method::METHODS;
+use crate::network::teacher::Origin;
+use crate::progress;
+use crate::report;
+use crate::spec::Spec;
+
+/// Runs every method on the same episodes and pictures and writes a leaderboard report. Finished cells
+/// (method x task x shots x draw x seed) are kept and skipped, so a stopped run goes on where it was.
+/// Trivial controls are always on the board. The phantom is drawn and curated if it is not there yet.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A TOML file, or one of the shipped definitions: quick, mini, full
+    #[arg(long, default_value = "quick")]
+    bench: String,
+    /// Methods, separated by commas; `all` for every one; see `methods` [default: the definition's]
+    #[arg(long, value_delimiter = ',')]
+    method: Vec<String>,
+    /// Tasks to hold out, separated by commas [default: the definition's, else all]
+    #[arg(long, value_delimiter = ',')]
+    task: Vec<String>,
+    /// Support set sizes, such as 2,4,8 [default: the definition's]
+    #[arg(long, value_delimiter = ',')]
+    shots: Vec<usize>,
+    /// Support sets per task [default: the definition's]
+    #[arg(long)]
+    draws: Option<usize>,
+    /// Training seeds, separated by commas [default: the definition's]
+    #[arg(long, value_delimiter = ',')]
+    seed: Vec<u64>,
+    /// Teacher weights, a safetensors file with torchvision's names; without it a seeded random teacher
+    /// stands in and every table says so
+    #[arg(long)]
+    teacher: Option<PathBuf>,
+    /// Which tasks may train: `dataset`, all but the target (the paper's rule), or `organ`, those of other
+    /// organs
+    #[arg(long)]
+    held_out: Option<String>,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Curated benchmark [default: manifests/<spec of the definition>]
+    #[arg(long)]
+    manifest: Option<PathBuf>,
+    /// Where cells and report go [default: reports/<name of the definition>]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Threads [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Show what would run, and stop
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        let threads = use_threads(self.threads)?;
+        tch::set_num_threads(i32::try_from(threads)?);
+        let definition = self.definition()?;
+        let device = device::resolve(&self.device)?;
+        let manifest = self.manifest(&definition)?;
+        let episodes = episode::draw(&manifest, definition.episodes())?;
+        episodes.verify(&manifest)?;
+        let teacher = match &self.teacher {
+            Some(path) => Origin::file(path.clone()).context("--teacher")?,
+            None => Origin::Random { seed: definition.teacher_seed },
+        };
+        let folder = self.out.clone().unwrap_or_else(|| home("reports").join(&definition.name));
+        let device_class = device::class(device);
+        let setting = Setting { manifest: &manifest, episodes: &episodes, teacher: &teacher, device_class };
+        let groups = plan::plan(&definition, &setting)?;
+        let cells: Vec<_> = groups.iter().flat_map(|group| &group.cells).collect();
+        let n_done = cells.iter().filter(|identity| plan::is_done(&folder, identity)).count();
+        eprintln!("{}: {} cells, {n_done} already done, on {device:?}", definition.name, cells.len());
+        if self.dry_run {
+            for i in cells {
+                let state = if plan::is_done(&folder, i) { "done" } else { "to do" };
+                println!(
+                    "{} {:<6} {} {} {}-shot draw {} seed {}",
+                    i.id(),
+                    state,
+                    i.method,
+                    i.task,
+                    i.shots,
+                    i.draw,
+                    i.seed
+                );
+            }
+            return Ok(());
+        }
+        let n_stale = evaluate::set_stale_aside(&folder, &manifest.header.canonical_hash)?;
+        if n_stale > 0 {
+            eprintln!(
+                "{n_stale} cells of other code or data set aside in {}",
+                folder.join("cells-stale").display()
+            );
+        }
+        episodes.write(&folder)?;
+        let run = Run {
+            bench: definition.name.clone(),
+            size: definition.size,
+            manifest: &manifest,
+            episodes: &episodes,
+            teacher: &teacher,
+            device,
+            threads,
+            folder: folder.clone(),
+            command: command_line(),
+        };
+        let n_failed = run_groups(&run, &groups)?;
+        let index = report::write(&folder, &folder)?;
+        print_board(&folder)?;
+        if n_failed > 0 {
+            eprintln!(
+                "{n_failed} cells failed; the report lists them with their errors, and they run again next time"
+            );
+        }
+        println!("report: {}", std::path::absolute(&index).unwrap_or(index).display());
+        anyhow::ensure!(n_failed < cells.len(), "every cell failed");
+        Ok(())
+    }
+
+    fn definition(&self) -> Result<Definition> {
+        let mut definition = Definition::load(&self.bench)?;
+        if !self.method.is_empty() {
+            definition.methods = self.method.clone();
+        }
+        if definition.methods.iter().any(|name| name == "all") {
+            definition.methods = METHODS.iter().map(|entry| entry.name.to_owned()).collect();
+        }
+        for entry in METHODS.iter().filter(|entry| entry.name.starts_with("control-")) {
+            if !definition.methods.iter().any(|name| name == entry.name) {
+                definition.methods.push(entry.name.to_owned());
+            }
+        }
+        if !self.task.is_empty() {
+            definition.tasks = self.task.clone();
+        }
+        if !self.shots.is_empty() {
+            definition.shots = self.shots.clone();
+        }
+        if !self.seed.is_empty() {
+            definition.seeds = self.seed.clone();
+        }
+        definition.draws = self.draws.unwrap_or(definition.draws);
+        match self.held_out.as_deref() {
+            None => {}
+            Some("dataset") => definition.held_out = HeldOut::Dataset,
+            Some("organ") => definition.held_out = HeldOut::Organ,
+            Some(other) => anyhow::bail!("unknown rule --held-out `{other}` (known: dataset, organ)"),
+        }
+        definition.check()?;
+        Ok(definition)
+    }
+
+    fn manifest(&self, definition: &Definition) -> Result<Manifest> {
+        let folder = self.manifest.clone().unwrap_or_else(|| home("manifests").join(&definition.spec));
+        if self.manifest.is_none() && definition.spec == "phantom" {
+            // Cheap, and taken up where it is already there: so the phantom is never stale.
+            build_dataset::build_phantom(&Spec::load("phantom")?, &folder)?;
+        }
+        Manifest::read(&folder).with_context(|| format!("bench `{}`", definition.name))
+    }
+}
+
+fn run_groups(run: &Run, groups: &[plan::Group]) -> Result<usize> {
+    let bar = progress::bar(groups.len(), "all cells");
+    let mut n_failed = 0;
+    for group in groups {
+        n_failed += run.run(group)?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(n_failed)
+}
+
+/// The first table of the report, so that the terminal shows it too.
+fn print_board(folder: &Path) -> Result<()> {
+    let text = crate::files::read_text(&folder.join("leaderboard.md"))?;
+    let table: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    println!("{}", table.join("\n"));
+    Ok(())
+}
+
+/// How this run was called, as a user would type it.
+fn command_line() -> String {
+    let arguments = std::env::args().skip(1).map(|argument| {
+        if argument.chars().any(char::is_whitespace) { format!("'{argument}'") } else { argument }
+    });
+    format!("cargo xtask {}", arguments.collect::<Vec<_>>().join(" "))
+}

@@ -1,0 +1,93 @@
+//! `build-dataset`: raw folders to a curated benchmark.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::{home, use_threads};
+use crate::curate::{self, Outcome, Request};
+use crate::phantom;
+use crate::spec::Spec;
+
+/// Reads the owners' own folders (see `sources`), draws pictures by the spec, decodes, standardises and
+/// writes manifest.parquet, rejected.parquet, selection.parquet and a pixel store. Every file found ends up
+/// in the manifest or in the rejected table with a reason. Stopped runs are taken up again.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A TOML file, or one of the shipped specs: phantom, mini, medfsad [default: phantom without --raw,
+    /// medfsad with it]
+    #[arg(long)]
+    spec: Option<String>,
+    /// Folder that holds the sources' folders
+    #[arg(long)]
+    raw: Option<PathBuf>,
+    /// Where to write [default: manifests/<spec name>]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Build what can be built when sources or pictures are missing
+    #[arg(long)]
+    partial: bool,
+    /// Threads [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        use_threads(self.threads)?;
+        let default = if self.raw.is_some() { "medfsad" } else { "phantom" };
+        let name = self.spec.as_deref().unwrap_or(default);
+        let spec = Spec::load(name)?;
+        let out = self.out.unwrap_or_else(|| home("manifests").join(&spec.name));
+        let outcome = match &self.raw {
+            Some(raw) => {
+                anyhow::ensure!(raw.is_dir(), "--raw {} is not a folder", raw.display());
+                curate::build(&Request { spec: &spec, raw, out: &out, partial: self.partial })?
+            }
+            None => {
+                anyhow::ensure!(
+                    spec.name == "phantom",
+                    "spec `{name}` needs data: give --raw DIR (only the phantom is drawn on the spot)"
+                );
+                build_phantom(&spec, &out)?
+            }
+        };
+        print_outcome(&outcome, &out);
+        Ok(())
+    }
+}
+
+/// Draws the phantom's raw tree below `out` and curates it like real data.
+pub fn build_phantom(spec: &Spec, out: &Path) -> Result<Outcome> {
+    let raw = out.join("raw");
+    let summary = phantom::write(&raw, spec.seed)?;
+    eprintln!("drew {} phantom pictures in {}", summary.pictures, raw.display());
+    curate::build(&Request { spec, raw: &raw, out, partial: false })
+}
+
+fn print_outcome(outcome: &Outcome, out: &Path) {
+    println!("{:<14} {:<28} {:>9} {:>9} {:>9}", "task", "part", "expected", "available", "found");
+    for row in &outcome.selection {
+        let expected = row.expected.map_or_else(|| "all".to_owned(), |n| n.to_string());
+        println!("{:<14} {:<28} {expected:>9} {:>9} {:>9}", row.task, row.part, row.available, row.found);
+    }
+    let mut kinds = std::collections::BTreeMap::new();
+    for row in &outcome.rejected {
+        *kinds.entry((row.task.as_str(), row.kind.as_str())).or_insert(0) += 1;
+    }
+    println!(
+        "\n{} pictures curated, {} files rejected, each with its reason:",
+        outcome.header.n_rows,
+        outcome.rejected.len()
+    );
+    for ((task, kind), count) in kinds {
+        println!("  {task:<14} {kind:<14} {count}");
+    }
+    for row in outcome.rejected.iter().filter(|row| row.kind == "unreadable").take(20) {
+        println!("  unreadable: {}: {}", row.source_path, row.reason);
+    }
+    for remark in &outcome.remarks {
+        println!("note: {remark}");
+    }
+    println!("\ncanonical hash {}\nwritten to {}", outcome.header.canonical_hash, out.display());
+}

@@ -1,0 +1,99 @@
+//! `episodes`: draw, export, verify.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::home;
+use crate::episode::{self, Episodes, Settings};
+use crate::files;
+use crate::manifest::Manifest;
+
+/// Episodes say which pictures support and which train. They follow from the manifest and a seed alone, so
+/// they can be published as image ids and proved to be what a run used.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand)]
+enum Action {
+    /// Draw episodes and write episodes.parquet and episodes.json
+    Draw {
+        /// Curated benchmark
+        #[arg(long, default_value_os_t = home("manifests").join("phantom"))]
+        manifest: PathBuf,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Support sets per task
+        #[arg(long, default_value_t = 10)]
+        draws: usize,
+        /// Size of the largest support set
+        #[arg(long, default_value_t = 8)]
+        max_shots: usize,
+        /// Folder to write into
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Check that a run's stored episodes are those its manifest and seed give, and that its cells used them
+    Verify {
+        /// Run folder, such as reports/quick
+        run: PathBuf,
+        /// Curated benchmark
+        #[arg(long, default_value_os_t = home("manifests").join("phantom"))]
+        manifest: PathBuf,
+    },
+    /// Write stored episodes as one JSON file for other tools
+    Export {
+        /// Folder with episodes.parquet
+        run: PathBuf,
+        /// JSON file to write
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        match self.action {
+            Action::Draw { manifest, seed, draws, max_shots, out } => {
+                let manifest = Manifest::read(&manifest)?;
+                let episodes = episode::draw(&manifest, Settings { seed, draws, max_shots })?;
+                episodes.write(&out)?;
+                println!("episodes {} written to {}", episodes.hash(), out.display());
+            }
+            Action::Verify { run, manifest } => verify(&run, &manifest)?,
+            Action::Export { run, out } => {
+                let json = serde_json::to_vec_pretty(&Episodes::read(&run)?.to_json())?;
+                files::write_whole(&out, &json)?;
+                println!("written to {}", out.display());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn verify(run: &std::path::Path, manifest: &std::path::Path) -> Result<()> {
+    let manifest = Manifest::read(manifest)?;
+    let stored = Episodes::read(run)?;
+    stored.verify(&manifest)?;
+    let drawn = episode::draw(&manifest, stored.settings)?;
+    anyhow::ensure!(drawn == stored, "{}: the stored episodes are not those of their seed", run.display());
+    let mut n_cells = 0;
+    for result in crate::results::read_run(run)? {
+        let identity = &result.cell.identity;
+        let rule = match identity.held_out.as_str() {
+            "organ" => episode::HeldOut::Organ,
+            _ => episode::HeldOut::Dataset,
+        };
+        let training = rule.training_tasks(&manifest, &identity.task);
+        let hash = stored
+            .cell_hash(&identity.task, identity.draw, identity.shots, &training)
+            .with_context(|| format!("cell {}", result.cell.id))?;
+        anyhow::ensure!(hash == identity.episodes_hash, "cell {} used other episodes", result.cell.id);
+        n_cells += 1;
+    }
+    println!("episodes {} hold, and {n_cells} cells used them", stored.hash());
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! The command line: one variant, one file, one `run`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+#[cfg(feature = "torch")]
+mod bench;
+mod build_dataset;
+mod doctor;
+mod episodes;
+#[cfg(feature = "torch")]
+mod methods;
+mod report;
+mod sources;
+
+/// Dataset toolkit and evaluation harness for few-shot medical image anomaly detection.
+#[derive(clap::Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Curate raw folders into a parquet manifest; without --raw, draw a phantom benchmark first
+    BuildDataset(build_dataset::Args),
+    /// Run methods on a curated benchmark and draw the leaderboard report
+    #[cfg(feature = "torch")]
+    Bench(bench::Args),
+    /// Draw or join reports from stored results, no model involved
+    Report(report::Args),
+    /// Show, export or verify the episodes of a curated benchmark
+    Episodes(episodes::Args),
+    /// List methods, what each may see and what it needs
+    #[cfg(feature = "torch")]
+    Methods,
+    /// List sources and their folder layouts
+    Sources,
+    /// Show what this program finds: libtorch, CUDA, cores, memory, folders
+    Doctor,
+}
+
+impl Cli {
+    pub fn run(self) -> Result<()> {
+        match self.command {
+            Command::BuildDataset(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Command::Bench(args) => args.run(),
+            Command::Report(args) => args.run(),
+            Command::Episodes(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Command::Methods => methods::run(),
+            Command::Sources => sources::run(),
+            Command::Doctor => doctor::run(),
+        }
+    }
+}
+
+/// A folder of the project: below `MEDFSAD_HOME` where that is set, else below the current folder.
+fn home(folder: &str) -> PathBuf {
+    std::env::var_os("MEDFSAD_HOME").map(PathBuf::from).unwrap_or_default().join(folder)
+}
+
+/// Limits rayon to `threads`, all cores when not given; returns the number in use.
+fn use_threads(threads: Option<usize>) -> Result<usize> {
+    let threads = match threads {
+        Some(threads) => threads,
+        None => std::thread::available_parallelism().context("counting cores")?.get(),
+    };
+    anyhow::ensure!(threads > 0, "--threads must be at least 1");
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("starting threads")?;
+    Ok(threads)
+}

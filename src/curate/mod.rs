@@ -1,0 +1,124 @@
+//! Select, split by patient, standardise, store: from raw folders to a manifest.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::decode::resize::RESIZE_ID;
+use crate::files;
+use crate::manifest::{self, Header, Rejected, Row, Selection};
+use crate::spec::Spec;
+
+/// Which pictures are drawn.
+pub mod select;
+/// One file to one standardised picture.
+pub mod standardise;
+/// One task from listing to rows.
+pub mod task;
+
+/// What to build, from where, to where.
+pub struct Request<'a> {
+    pub spec: &'a Spec,
+    /// Holds the sources' folders.
+    pub raw: &'a Path,
+    /// Receives `manifest.parquet` and what belongs to it.
+    pub out: &'a Path,
+    /// Go on without what is missing, and say so, instead of stopping.
+    pub partial: bool,
+}
+
+/// What came of it.
+pub struct Outcome {
+    pub header: Header,
+    pub selection: Vec<Selection>,
+    pub rejected: Vec<Rejected>,
+    /// Sentences for the user: differences from the owners' totals, missing folders, shortfalls.
+    pub remarks: Vec<String>,
+}
+
+/// Curates a whole benchmark.
+///
+/// Finished tasks are kept in `out/parts` and taken up again if a run was stopped; they are made anew when
+/// the spec, the files or this program's curation changed.
+///
+/// # Errors
+/// A missing source folder or too few pictures, unless `partial`; the text lists each and how to get it.
+pub fn build(request: &Request) -> Result<Outcome> {
+    let Request { spec, raw, out, partial } = *request;
+    let (present, absent): (Vec<_>, Vec<_>) =
+        spec.tasks.iter().partition(|task| raw.join(&task.folder).is_dir());
+    let mut remarks: Vec<String> = absent
+        .iter()
+        .map(|task| {
+            let folder = raw.join(&task.folder);
+            format!("{}: no folder {}; how to get it: {}", task.name, folder.display(), task.card.how_to_get)
+        })
+        .collect();
+    if present.is_empty() || !remarks.is_empty() && !partial {
+        let hint = "put it there, correct --raw, or build the rest with --partial";
+        bail!(
+            "{} of {} sources are missing:\n  {}\n{hint}",
+            remarks.len(),
+            spec.tasks.len(),
+            remarks.join("\n  ")
+        );
+    }
+    let (mut rows, mut rejected, mut selection) = (Vec::new(), Vec::new(), Vec::new());
+    for task in present {
+        let part = task::curate(spec, task, raw, out).with_context(|| format!("task `{}`", task.name))?;
+        rows.extend(part.rows);
+        rejected.extend(part.rejected);
+        selection.extend(part.selection);
+        remarks.extend(part.differences.iter().map(|difference| format!("{}: {difference}", task.name)));
+    }
+    let short = shortfalls(&selection);
+    if !short.is_empty() && !partial {
+        bail!(
+            "too few pictures:\n  {}\nadd data, lower the counts in the spec, or accept fewer with --partial",
+            short.join("\n  ")
+        );
+    }
+    remarks.extend(short);
+    let header = write(request, &mut rows, &rejected, &selection)?;
+    Ok(Outcome { header, selection, rejected, remarks })
+}
+
+fn shortfalls(selection: &[Selection]) -> Vec<String> {
+    let short = selection.iter().filter(|row| row.expected.is_some_and(|expected| row.found < expected));
+    short
+        .map(|row| {
+            let expected = row.expected.unwrap_or_default();
+            format!("{} {}: {} of {expected} ({} available)", row.task, row.part, row.found, row.available)
+        })
+        .collect()
+}
+
+fn write(
+    request: &Request,
+    rows: &mut [Row],
+    rejected: &[Rejected],
+    selection: &[Selection],
+) -> Result<Header> {
+    let Request { spec, raw, out, .. } = *request;
+    rows.sort_by(|a, b| manifest::order(a).cmp(&manifest::order(b)));
+    let header = Header {
+        format: manifest::FORMAT,
+        spec: spec.name.clone(),
+        spec_version: spec.version,
+        title: spec.title.clone(),
+        canonical_hash: manifest::canonical_hash(rows),
+        n_rows: rows.len() as u64,
+        n_rejected: rejected.len() as u64,
+        raw: std::path::absolute(raw).unwrap_or_else(|_| raw.to_owned()).display().to_string(),
+        resize: RESIZE_ID.to_owned(),
+        sizes: spec.sizes.clone(),
+        medfsad: crate::VERSION.to_owned(),
+    };
+    manifest::parquet::write_rows(&out.join("manifest.parquet"), rows)?;
+    manifest::parquet::write_rejected(&out.join("rejected.parquet"), rejected)?;
+    manifest::parquet::write_selection(&out.join("selection.parquet"), selection)?;
+    files::write_whole(&out.join("spec.toml"), toml::to_string(spec)?.as_bytes())?;
+    // Last, because its presence says that the rest is there.
+    files::write_whole(&out.join("manifest.json"), serde_json::to_string_pretty(&header)?.as_bytes())?;
+    Ok(header)
+}

@@ -1,0 +1,63 @@
+//! Pictures to tensors; the only place.
+
+use anyhow::Result;
+use tch::{Device, Kind, Tensor};
+
+use crate::manifest::Row;
+use crate::manifest::store::PixelStore;
+
+/// How a picture came to be, as far as a file tells: what shortcuts are made of. No label, no finding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Acquisition {
+    pub width: u32,
+    pub height: u32,
+    pub file_bytes: u64,
+}
+
+/// Pictures without labels.
+pub struct Pictures {
+    /// `[n, 3, size, size]` of 0 to 255, on the CPU.
+    pub pixels: Tensor,
+    /// One for each picture.
+    pub acquisition: Vec<Acquisition>,
+}
+
+impl Pictures {
+    /// Takes `rows` from the store, in their order.
+    pub fn load(store: &PixelStore, rows: &[&Row]) -> Result<Pictures> {
+        let side = store.size() as i64;
+        let mut bytes = Vec::with_capacity(rows.len() * 3 * store.size() * store.size());
+        for row in rows {
+            bytes.extend_from_slice(store.picture(&row.pixel_hash)?);
+        }
+        let pixels = Tensor::from_data_size(&bytes, &[rows.len() as i64, 3, side, side], Kind::Uint8);
+        let acquisition =
+            |row: &&Row| Acquisition { width: row.width, height: row.height, file_bytes: row.file_bytes };
+        Ok(Pictures { pixels, acquisition: rows.iter().map(acquisition).collect() })
+    }
+
+    pub fn len(&self) -> usize {
+        self.acquisition.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.acquisition.is_empty()
+    }
+
+    /// The pictures at `indices`, in that order.
+    pub fn at(&self, indices: &[usize]) -> Pictures {
+        let index = Tensor::from_slice(&indices.iter().map(|&i| i as i64).collect::<Vec<_>>());
+        let acquisition = indices.iter().map(|&i| self.acquisition[i]).collect();
+        Pictures { pixels: self.pixels.index_select(0, &index), acquisition }
+    }
+
+    /// Side of the pictures.
+    pub fn size(&self) -> i64 {
+        self.pixels.size()[3]
+    }
+
+    /// Pixels on `device`.
+    pub fn on(&self, device: Device) -> Tensor {
+        self.pixels.to_device(device)
+    }
+}

@@ -1,0 +1,288 @@
+//! Which pictures support and which train: drawn once from the manifest, stored, hashed, verified.
+//!
+//! Supports of a task are nested: its 2-shot set is the first two of its 4-shot set, and so on. Training
+//! pairs give each train normal `max_shots` supports of its own task, of which k-shot training uses the
+//! first k. Every method sees the same.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::files;
+use crate::manifest::{Manifest, Split};
+use crate::random::Stream;
+use crate::table::{Columns, Table};
+
+/// Pictures to tensors; the only place.
+#[cfg(feature = "torch")]
+pub mod batch;
+
+/// What determines episodes, beside the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    pub seed: u64,
+    /// Support sets per task.
+    pub draws: usize,
+    /// Size of the largest support set.
+    pub max_shots: usize,
+}
+
+/// A query of training with its supports, as image ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    pub query: String,
+    pub supports: Vec<String>,
+}
+
+/// All episodes of a benchmark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Episodes {
+    pub settings: Settings,
+    pub manifest_hash: String,
+    /// Per task, per draw, `max_shots` image ids.
+    pub supports: BTreeMap<String, Vec<Vec<String>>>,
+    /// Per task, one pair for each train normal.
+    pub pairs: BTreeMap<String, Vec<Pair>>,
+}
+
+/// Which tasks may train for a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeldOut {
+    /// Every other task (the paper's rule).
+    #[default]
+    Dataset,
+    /// Every task of another organ.
+    Organ,
+}
+
+impl HeldOut {
+    pub fn name(self) -> &'static str {
+        match self {
+            HeldOut::Dataset => "dataset",
+            HeldOut::Organ => "organ",
+        }
+    }
+
+    /// Names of the tasks that may train for `target`, in manifest order.
+    pub fn training_tasks(self, manifest: &Manifest, target: &str) -> Vec<String> {
+        let organ =
+            |task: &str| manifest.rows.iter().find(|row| row.task == task).map(|row| row.organ.clone());
+        let held_out = organ(target);
+        let mut tasks = manifest.tasks();
+        tasks.retain(|task| task != target && (self == HeldOut::Dataset || organ(task) != held_out));
+        tasks
+    }
+}
+
+/// Draws the episodes of a manifest.
+///
+/// # Errors
+/// A task with fewer than the two train normals that pairs need. A task with fewer than `max_shots` has
+/// smaller support sets.
+pub fn draw(manifest: &Manifest, settings: Settings) -> Result<Episodes> {
+    let (mut supports, mut pairs) = (BTreeMap::new(), BTreeMap::new());
+    for task in manifest.tasks() {
+        let ids: Vec<&str> = manifest.select(&task, Split::Train).map(|row| row.image_id.as_str()).collect();
+        ensure!(
+            ids.len() >= 2,
+            "task `{task}` has {} train normals and needs at least 2; curate more",
+            ids.len()
+        );
+        let draws = (0..settings.draws).map(|draw| support_set(&ids, &task, settings, draw));
+        supports.insert(task.clone(), draws.collect());
+        let drawn = (0..ids.len()).map(|query| pair(&ids, query, settings));
+        let drawn: Vec<Pair> = drawn.collect();
+        pairs.insert(task.clone(), drawn);
+    }
+    Ok(Episodes { settings, manifest_hash: manifest.header.canonical_hash.clone(), supports, pairs })
+}
+
+/// Distinct train normals, in random order.
+fn support_set(ids: &[&str], task: &str, settings: Settings, draw: usize) -> Vec<String> {
+    let mut stream = Stream::new(settings.seed, &format!("support {task}"), draw as u64);
+    let mut order: Vec<usize> = (0..ids.len()).collect();
+    stream.shuffle(&mut order);
+    order.into_iter().take(settings.max_shots).map(|index| ids[index].to_owned()).collect()
+}
+
+/// Supports drawn with replacement from the query's own task, never the query itself, as published.
+fn pair(ids: &[&str], query: usize, settings: Settings) -> Pair {
+    let mut stream = Stream::new(settings.seed, &format!("pair {}", ids[query]), 0);
+    let other = |_| {
+        let index = stream.below(ids.len() - 1);
+        ids[if index < query { index } else { index + 1 }].to_owned()
+    };
+    Pair { query: ids[query].to_owned(), supports: (0..settings.max_shots).map(other).collect() }
+}
+
+/// One row of the stored table.
+struct Line<'a> {
+    kind: &'a str,
+    task: &'a str,
+    draw: Option<i64>,
+    query: Option<&'a str>,
+    position: i64,
+    image_id: &'a str,
+}
+
+impl Episodes {
+    fn lines(&self) -> Vec<Line<'_>> {
+        let mut lines = Vec::new();
+        for (task, draws) in &self.supports {
+            for (draw, ids) in draws.iter().enumerate() {
+                for (position, image_id) in ids.iter().enumerate() {
+                    let (draw, position) = (Some(draw as i64), position as i64);
+                    lines.push(Line { kind: "support", task, draw, query: None, position, image_id });
+                }
+            }
+        }
+        for (task, pairs) in &self.pairs {
+            for Pair { query, supports } in pairs {
+                for (position, image_id) in supports.iter().enumerate() {
+                    let (query, position) = (Some(query.as_str()), position as i64);
+                    lines.push(Line { kind: "pair", task, draw: None, query, position, image_id });
+                }
+            }
+        }
+        lines
+    }
+
+    /// Over settings, manifest and every line.
+    pub fn hash(&self) -> String {
+        let mut text = format!("{:?} {}\n", self.settings, self.manifest_hash);
+        for Line { kind, task, draw, query, position, image_id } in self.lines() {
+            text += &format!("{kind} {task} {draw:?} {query:?} {position} {image_id}\n");
+        }
+        files::fingerprint(text.as_bytes())
+    }
+
+    /// Over what one cell uses: its supports and the pairs of its training tasks, up to `shots` of each.
+    /// More draws or larger sets elsewhere do not change it.
+    pub fn cell_hash(&self, task: &str, draw: usize, shots: usize, training: &[String]) -> Result<String> {
+        let set = self.supports.get(task).and_then(|draws| draws.get(draw));
+        let set = set.with_context(|| format!("no support draw {draw} for task `{task}`"))?;
+        ensure!(
+            shots <= set.len(),
+            "task `{task}` has {} train normals, {shots} shots are asked for",
+            set.len()
+        );
+        let mut text = format!("{} {}\n{}", self.settings.seed, self.manifest_hash, set[..shots].join(" "));
+        for task in training {
+            for Pair { query, supports } in self.pairs.get(task).context("a task without pairs")? {
+                text += &format!("\n{query} {}", supports[..shots].join(" "));
+            }
+        }
+        Ok(files::fingerprint(text.as_bytes()))
+    }
+
+    /// Writes `episodes.parquet` and, beside it, `episodes.json` with settings and hash.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let lines = self.lines();
+        Columns::default()
+            .text("kind", lines.iter().map(|l| Some(l.kind)))
+            .text("task", lines.iter().map(|l| Some(l.task)))
+            .integer("draw", lines.iter().map(|l| l.draw))
+            .text("query_id", lines.iter().map(|l| l.query))
+            .integer("position", lines.iter().map(|l| Some(l.position)))
+            .text("image_id", lines.iter().map(|l| Some(l.image_id)))
+            .write(&folder.join("episodes.parquet"))?;
+        let header =
+            Header { settings: self.settings, manifest_hash: self.manifest_hash.clone(), hash: self.hash() };
+        files::write_whole(&folder.join("episodes.json"), serde_json::to_string_pretty(&header)?.as_bytes())
+    }
+
+    /// Reads stored episodes and checks their hash.
+    pub fn read(folder: &Path) -> Result<Episodes> {
+        let path = folder.join("episodes.json");
+        let header: Header = serde_json::from_str(&files::read_text(&path)?)
+            .with_context(|| format!("{} is not an episodes header", path.display()))?;
+        let table = Table::read(&folder.join("episodes.parquet"))?;
+        let (kinds, tasks) = (table.text_given("kind")?, table.text_given("task")?);
+        let (draws, queries) = (table.integer("draw")?, table.text("query_id")?);
+        let ids = table.text_given("image_id")?;
+        let mut supports: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
+        let mut pairs: BTreeMap<String, Vec<Pair>> = BTreeMap::new();
+        for (row, id) in ids.into_iter().enumerate() {
+            let task = tasks[row].clone();
+            match (kinds[row].as_str(), draws[row], queries[row].as_ref()) {
+                ("support", Some(draw), _) => {
+                    let sets = supports.entry(task).or_default();
+                    let draw = usize::try_from(draw)?;
+                    ensure!(draw <= sets.len(), "support sets of row {row} are out of order");
+                    if draw == sets.len() {
+                        sets.push(Vec::new());
+                    }
+                    sets[draw].push(id);
+                }
+                ("pair", _, Some(query)) => {
+                    let list = pairs.entry(task).or_default();
+                    if list.last().is_none_or(|pair| pair.query != *query) {
+                        list.push(Pair { query: query.clone(), supports: Vec::new() });
+                    }
+                    list.last_mut().context("just pushed")?.supports.push(id);
+                }
+                (kind, ..) => bail!("row {row} of the episodes is neither a support nor a pair but `{kind}`"),
+            }
+        }
+        let episodes =
+            Episodes { settings: header.settings, manifest_hash: header.manifest_hash, supports, pairs };
+        let found = episodes.hash();
+        ensure!(
+            found == header.hash,
+            "episodes in {} hash to {found}, not {}",
+            folder.display(),
+            header.hash
+        );
+        Ok(episodes)
+    }
+
+    /// Checks that supports and pairs are train normals of their own task, distinct and complete.
+    pub fn verify(&self, manifest: &Manifest) -> Result<()> {
+        ensure!(
+            self.manifest_hash == manifest.header.canonical_hash,
+            "episodes belong to manifest {}, not to {}",
+            self.manifest_hash,
+            manifest.header.canonical_hash
+        );
+        for (task, draws) in &self.supports {
+            let train: HashSet<&str> =
+                manifest.select(task, Split::Train).map(|row| row.image_id.as_str()).collect();
+            for ids in draws {
+                let complete = self.settings.max_shots.min(train.len());
+                ensure!(ids.len() == complete, "a support set of `{task}` is incomplete");
+                let distinct: HashSet<&str> = ids.iter().map(String::as_str).collect();
+                ensure!(distinct.len() == ids.len(), "a support set of `{task}` repeats a picture");
+                ensure!(distinct.is_subset(&train), "a support of `{task}` is not one of its train pictures");
+            }
+            for Pair { query, supports } in self.pairs.get(task).context("a task without pairs")? {
+                let inside =
+                    train.contains(query.as_str()) && supports.iter().all(|id| train.contains(id.as_str()));
+                ensure!(inside, "a training pair of `{task}` leaves its train pictures");
+                ensure!(!supports.contains(query), "a training query of `{task}` supports itself");
+            }
+        }
+        Ok(())
+    }
+
+    /// For other tools: settings, hash, supports and pairs as one JSON object.
+    pub fn to_json(&self) -> serde_json::Value {
+        let pairs = |pairs: &Vec<Pair>| -> Vec<serde_json::Value> {
+            pairs.iter().map(|p| serde_json::json!({"query": p.query, "supports": p.supports})).collect()
+        };
+        let pairs: BTreeMap<&String, _> = self.pairs.iter().map(|(task, list)| (task, pairs(list))).collect();
+        serde_json::json!({
+            "settings": self.settings, "manifest_hash": self.manifest_hash, "hash": self.hash(),
+            "supports": self.supports, "pairs": pairs,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    settings: Settings,
+    manifest_hash: String,
+    hash: String,
+}

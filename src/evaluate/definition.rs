@@ -1,0 +1,81 @@
+//! What a bench runs: methods, tasks, shots, draws, seeds, settings; read from TOML.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::episode::{self, HeldOut};
+use crate::files;
+
+/// Definitions that travel inside the binary.
+pub const SHIPPED: &[(&str, &str)] = &[
+    ("quick", include_str!("../../benchmarks/quick.toml")),
+    ("mini", include_str!("../../benchmarks/mini.toml")),
+    ("full", include_str!("../../benchmarks/full.toml")),
+];
+
+/// One run definition.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// Names the report folder.
+    pub name: String,
+    /// Curated benchmark to run on, by its spec's name.
+    pub spec: String,
+    /// Side of the pictures; one of the spec's sizes.
+    pub size: usize,
+    /// Methods beside the controls.
+    pub methods: Vec<String>,
+    /// Tasks to hold out; every one when empty.
+    #[serde(default)]
+    pub tasks: Vec<String>,
+    /// Sizes of the support set.
+    pub shots: Vec<usize>,
+    /// Support sets per task.
+    pub draws: usize,
+    /// Training seeds.
+    pub seeds: Vec<u64>,
+    /// Seed of the episodes.
+    pub episode_seed: u64,
+    /// Seed of the random teacher that stands in where no weights are given.
+    pub teacher_seed: u64,
+    /// Which tasks may train for the one held out.
+    #[serde(default)]
+    pub held_out: HeldOut,
+    /// Settings by method.
+    #[serde(default)]
+    pub settings: BTreeMap<String, toml::Table>,
+}
+
+impl Definition {
+    /// Reads a definition from a file, or by its name from those shipped.
+    pub fn load(name_or_path: &str) -> Result<Definition> {
+        let text = match SHIPPED.iter().find(|(name, _)| *name == name_or_path) {
+            Some((_, text)) => (*text).to_owned(),
+            None => {
+                let known: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+                files::read_text(Path::new(name_or_path)).with_context(|| {
+                    format!("no bench `{name_or_path}`: give a TOML file or one of {}", known.join(", "))
+                })?
+            }
+        };
+        toml::from_str(&text).with_context(|| format!("in the bench definition {name_or_path}"))
+    }
+
+    /// Checks what the command line may have changed.
+    pub fn check(&self) -> Result<()> {
+        ensure!(!self.shots.is_empty() && !self.shots.contains(&0), "shots must be numbers of at least 1");
+        ensure!(self.draws > 0, "draws must be at least 1");
+        ensure!(!self.seeds.is_empty(), "give at least one seed");
+        ensure!(!self.methods.is_empty(), "give at least one method");
+        Ok(())
+    }
+
+    /// What determines the episodes. Sets are always of at least 8, so that runs with fewer shots share them.
+    pub fn episodes(&self) -> episode::Settings {
+        let max_shots = self.shots.iter().copied().max().unwrap_or(0).max(8);
+        episode::Settings { seed: self.episode_seed, draws: self.draws, max_shots }
+    }
+}

@@ -1,0 +1,343 @@
+//! The cell: fit, adapt, score, measure, write. One training serves all draws that share it.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, anyhow};
+use tch::Device;
+
+use crate::decode::resize::RESIZE_ID;
+use crate::episode::Episodes;
+use crate::episode::batch::Pictures;
+use crate::manifest::store::PixelStore;
+use crate::manifest::{Manifest, Row, Split};
+use crate::method::{Context, Fitted, TrainTask};
+use crate::metric::{auroc::auroc, interval};
+use crate::network::teacher::Origin;
+use crate::random::Stream;
+use crate::results::{self, Cell, CellResult, Epoch, Identity, Metric, Provenance, Score, gallery};
+use plan::Group;
+use test_set::{Scored, TestSet};
+
+mod cases;
+/// What a bench runs.
+pub mod definition;
+/// CPU or CUDA.
+pub mod device;
+/// From a definition to cells.
+pub mod plan;
+mod test_set;
+
+/// libtorch that `tch` 0.24 is made for; its build refuses another.
+pub const LIBTORCH_VERSION: &str = "2.11.0";
+
+/// What all cells of a run share.
+pub struct Run<'a> {
+    pub bench: String,
+    pub size: usize,
+    pub manifest: &'a Manifest,
+    pub episodes: &'a Episodes,
+    pub teacher: &'a Origin,
+    pub device: Device,
+    pub threads: usize,
+    /// Receives `cells/<id>/`.
+    pub folder: PathBuf,
+    pub command: String,
+}
+
+/// The best epoch so far under a published protocol.
+#[derive(Default)]
+struct Best {
+    auroc: Option<f64>,
+    epoch: u64,
+    scores: Vec<Option<f64>>,
+}
+
+/// What one draw gathers over the epochs.
+struct Draw<'a> {
+    identity: &'a Identity,
+    supports: Pictures,
+    epochs: Vec<Epoch>,
+    last: Option<Scored>,
+    published: Best,
+    published_2d: Best,
+    seconds: f64,
+}
+
+impl Run<'_> {
+    /// Runs the cells of `group` that are not done. A failure becomes a row; the result counts failed cells.
+    pub fn run(&self, group: &Group) -> Result<usize> {
+        let todo: Vec<&Identity> =
+            group.cells.iter().filter(|identity| !plan::is_done(&self.folder, identity)).collect();
+        if todo.is_empty() {
+            return Ok(0);
+        }
+        let started = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run_cells(group, &todo, started)));
+        let error = match outcome {
+            Ok(Ok(())) => return Ok(0),
+            Ok(Err(error)) => error,
+            Err(panic) => anyhow!("libtorch or the method panicked: {}", panic_text(&*panic)),
+        };
+        let mut n_failed = 0;
+        for identity in todo {
+            if !plan::is_done(&self.folder, identity) {
+                let cell = self.cell(group, identity, started, 0.0, 0.0, Some(format!("{error:#}")));
+                self.empty_result(cell).write()?;
+                n_failed += 1;
+            }
+        }
+        Ok(n_failed)
+    }
+
+    fn run_cells(&self, group: &Group, todo: &[&Identity], started: u64) -> Result<()> {
+        let rows: Vec<&Row> = self.manifest.rows.iter().filter(|row| row.task == group.task).collect();
+        let store = PixelStore::open(&self.manifest.folder, &group.task, self.size, RESIZE_ID, &rows)?;
+        let test =
+            TestSet::load(&store, rows.iter().copied().filter(|row| row.split == Split::Test).collect())?;
+        let mut draws: Vec<Draw> =
+            todo.iter().map(|identity| self.draw(&store, &rows, identity)).collect::<Result<_>>()?;
+        let tasks: Vec<TrainTask> =
+            group.training.iter().map(|task| self.train_task(task)).collect::<Result<_>>()?;
+        let context = Context {
+            device: self.device,
+            seed: group.seed,
+            shots: group.shots,
+            teacher: self.teacher.clone(),
+            label: format!("{} {} {}-shot", group.entry.name, group.task, group.shots),
+        };
+        let start = Instant::now();
+        let mut observing = 0.0;
+        let mut observe =
+            |epoch: u64, figures: &crate::method::EpochFigures, model: &dyn Fitted| -> Result<()> {
+                let start = Instant::now();
+                for draw in &mut draws {
+                    draw.observe(epoch, figures, model, &test)?;
+                }
+                observing += start.elapsed().as_secs_f64();
+                Ok(())
+            };
+        let fitted = group.built.method.fit(&tasks, &context, &mut observe)?;
+        let fit_seconds = start.elapsed().as_secs_f64() - observing;
+        for mut draw in draws {
+            if draw.last.is_none() {
+                draw.score(&*fitted, &test)?;
+            }
+            let cell = self.cell(group, draw.identity, started, fit_seconds, draw.seconds, None);
+            self.finish(cell, draw, &test, &store)?;
+        }
+        Ok(())
+    }
+
+    fn draw<'a>(&self, store: &PixelStore, rows: &[&Row], identity: &'a Identity) -> Result<Draw<'a>> {
+        let ids = &self.episodes.supports[&identity.task][identity.draw][..identity.shots];
+        let find = |id: &String| {
+            rows.iter().copied().find(|row| row.image_id == *id).context("a support is not in the manifest")
+        };
+        let supports: Vec<&Row> = ids.iter().map(find).collect::<Result<_>>()?;
+        Ok(Draw {
+            identity,
+            supports: Pictures::load(store, &supports)?,
+            epochs: Vec::new(),
+            last: None,
+            published: Best::default(),
+            published_2d: Best::default(),
+            seconds: 0.0,
+        })
+    }
+
+    fn train_task(&self, task: &str) -> Result<TrainTask> {
+        let rows: Vec<&Row> = self.manifest.select(task, Split::Train).collect();
+        let store = PixelStore::open(&self.manifest.folder, task, self.size, RESIZE_ID, &rows)?;
+        let places: HashMap<&str, usize> =
+            rows.iter().enumerate().map(|(place, row)| (row.image_id.as_str(), place)).collect();
+        let place = |id: &String| {
+            places.get(id.as_str()).copied().context("a training picture is not in the manifest")
+        };
+        let pairs = self.episodes.pairs.get(task).context("a task without pairs")?;
+        let pairs = pairs
+            .iter()
+            .map(|pair| Ok((place(&pair.query)?, pair.supports.iter().map(place).collect::<Result<_>>()?)))
+            .collect::<Result<_>>()?;
+        Ok(TrainTask { name: task.to_owned(), pictures: Pictures::load(&store, &rows)?, pairs })
+    }
+
+    fn cell(
+        &self,
+        group: &Group,
+        identity: &Identity,
+        started_at: u64,
+        fit_seconds: f64,
+        score_seconds: f64,
+        error: Option<String>,
+    ) -> Cell {
+        let header = &self.manifest.header;
+        let backbone = group.built.backbone;
+        let provenance = Provenance {
+            bench: self.bench.clone(),
+            regime: group.entry.regime.to_owned(),
+            spec: header.spec.clone(),
+            spec_version: header.spec_version,
+            spec_title: header.title.clone(),
+            backbone: backbone.map(|backbone| backbone.name().to_owned()).unwrap_or_default(),
+            weights: backbone.map_or_else(|| "none".to_owned(), |backbone| self.teacher.label(backbone)),
+            random_weights: backbone.is_some() && self.teacher.is_random(),
+            version: crate::VERSION.to_owned(),
+            git_revision: crate::GIT_REVISION.to_owned(),
+            libtorch: LIBTORCH_VERSION.to_owned(),
+            device: format!("{:?}", self.device).to_lowercase(),
+            threads: self.threads,
+            precision: "f32".to_owned(),
+            command: self.command.clone(),
+            started_at,
+            fit_seconds,
+            score_seconds,
+            peak_memory_bytes: peak_memory_bytes().unwrap_or_default(),
+        };
+        Cell { format: results::FORMAT, id: identity.id(), identity: identity.clone(), provenance, error }
+    }
+
+    fn empty_result(&self, cell: Cell) -> CellResult {
+        let folder = self.folder.join("cells").join(&cell.id);
+        CellResult { cell, scores: Vec::new(), metrics: Vec::new(), epochs: Vec::new(), folder }
+    }
+
+    fn finish(&self, cell: Cell, draw: Draw, test: &TestSet, store: &PixelStore) -> Result<()> {
+        let scored = draw.last.as_ref().context("a cell without scores")?;
+        let n_epochs = draw.epochs.iter().map(|epoch| epoch.epoch).max();
+        let some = |scores: &[f64]| scores.iter().copied().map(Some).collect::<Vec<Option<f64>>>();
+        let (published_2d, published) = match n_epochs {
+            Some(_) => (draw.published_2d, draw.published),
+            None => {
+                let still = |scores: &[Option<f64>]| Best { auroc: None, epoch: 0, scores: scores.to_vec() };
+                (still(&scored.scores.published_2d), still(&scored.scores.published))
+            }
+        };
+        let mut columns = vec![("clean", some(&scored.scores.clean), n_epochs)];
+        for (name, scores) in
+            [("clean-mean", &scored.scores.clean_mean), ("clean-top1", &scored.scores.clean_top1)]
+        {
+            columns.extend(scores.as_ref().map(|scores| (name, some(scores), n_epochs)));
+        }
+        columns.push(("published-2d", published_2d.scores.clone(), n_epochs.map(|_| published_2d.epoch)));
+        columns.push(("published", published.scores.clone(), n_epochs.map(|_| published.epoch)));
+        let mut result = self.empty_result(cell);
+        result.metrics =
+            columns.iter().map(|(name, scores, epoch)| metric(test, name, scores, *epoch)).collect();
+        let at = |scores: &Option<Vec<f64>>, index: usize| scores.as_ref().map(|scores| scores[index]);
+        let row = |(index, row): (usize, &&Row)| Score {
+            image_id: row.image_id.clone(),
+            label: row.label,
+            finding: row.finding.clone(),
+            source_path: row.source_path.clone(),
+            clean: Some(scored.scores.clean[index]),
+            clean_mean: at(&scored.scores.clean_mean, index),
+            clean_top1: at(&scored.scores.clean_top1, index),
+            published_2d: published_2d.scores[index],
+            published: published.scores[index],
+        };
+        result.scores = test.rows.iter().enumerate().map(row).collect();
+        result.epochs = draw.epochs;
+        if scored.maps.is_some() {
+            let cases = cases::pick(test, store, scored)?;
+            gallery::write(&result.folder.join("gallery.safetensors"), &cases)?;
+        }
+        result.write()
+    }
+}
+
+impl Draw<'_> {
+    fn score(&mut self, model: &dyn Fitted, test: &TestSet) -> Result<()> {
+        let start = Instant::now();
+        let detector = model.adapt(&self.supports)?;
+        self.last = Some(test.score(&*detector)?);
+        self.seconds = start.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Logs an epoch and keeps the best one for the published protocols, which choose on the test set.
+    fn observe(
+        &mut self,
+        epoch: u64,
+        figures: &crate::method::EpochFigures,
+        model: &dyn Fitted,
+        test: &TestSet,
+    ) -> Result<()> {
+        self.score(model, test)?;
+        let scores = &self.last.as_ref().context("just scored")?.scores;
+        let clean: Vec<Option<f64>> = scores.clean.iter().copied().map(Some).collect();
+        let mut log = |quantity: &str, value: Option<f64>| {
+            self.epochs.push(Epoch { epoch, quantity: quantity.to_owned(), value });
+        };
+        for (quantity, value) in figures {
+            log(quantity, Some(*value));
+        }
+        log("auroc-clean", test.auroc(&clean));
+        for (quantity, best, scores) in [
+            ("auroc-published-2d", &mut self.published_2d, &scores.published_2d),
+            ("auroc-published", &mut self.published, &scores.published),
+        ] {
+            let auroc = test.auroc(scores);
+            log(quantity, auroc);
+            if best.scores.is_empty() || auroc > best.auroc {
+                *best = Best { auroc, epoch, scores: scores.clone() };
+            }
+        }
+        Ok(())
+    }
+}
+
+fn metric(test: &TestSet, protocol: &str, scores: &[Option<f64>], epoch: Option<u64>) -> Metric {
+    let (normal, anomalous) = test.by_class(scores);
+    let stream = Stream::new(0, "bootstrap of image AUROC", 0);
+    let interval = interval::bootstrap(&normal, &anomalous, stream, auroc);
+    Metric {
+        protocol: protocol.to_owned(),
+        metric: "image-auroc".to_owned(),
+        value: auroc(&normal, &anomalous),
+        low: interval.map(|(low, _)| low),
+        high: interval.map(|(_, high)| high),
+        n_normal: normal.len() as u64,
+        n_anomalous: anomalous.len() as u64,
+        n_left_out: (scores.len() - normal.len() - anomalous.len()) as u64,
+        epoch,
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    // libtorch appends a C++ stack trace to its message.
+    text.unwrap_or("no message").split("\nException raised from").next().unwrap_or_default().to_owned()
+}
+
+/// The most memory this process has held, where the system tells.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Moves finished cells made by other code, or from other data, out of the way; returns how many.
+///
+/// They stay in `cells-stale` and can be looked at, but no table mixes them with current ones.
+pub fn set_stale_aside(run: &Path, manifest_hash: &str) -> Result<usize> {
+    if !run.join("cells").is_dir() {
+        return Ok(0);
+    }
+    let mut n_moved = 0;
+    for result in results::read_run(run)? {
+        let identity = &result.cell.identity;
+        if identity.code_hash != crate::CODE_HASH || identity.manifest_hash != manifest_hash {
+            let aside = run.join("cells-stale").join(&result.cell.id);
+            std::fs::create_dir_all(run.join("cells-stale"))?;
+            if aside.exists() {
+                std::fs::remove_dir_all(&aside)?;
+            }
+            std::fs::rename(&result.folder, &aside)?;
+            n_moved += 1;
+        }
+    }
+    Ok(n_moved)
+}

@@ -1,0 +1,119 @@
+//! D2-4FAD: dual distillation for few-shot anomaly detection (arXiv 2603.01713, ICLR 2026).
+//!
+//! A frozen teacher and a trained decoder. The student distils the teacher on the query and itself on the
+//! supports; a learned weighting says how much each support counts. Faithful to the published procedure,
+//! without its waste: the teacher runs once per picture, supports are encoded once per episode.
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
+use crate::episode::batch::Pictures;
+use crate::maps::MapStack;
+use crate::network::Backbone;
+use crate::network::teacher::Teacher;
+use crate::network::weighting::EncodedSupports;
+use student::Student;
+
+/// Decoder, weighting, losses, maps.
+pub mod student;
+/// Epochs and steps.
+mod training;
+
+pub const ENTRY: Entry = Entry {
+    name: "d24fad",
+    about: "dual distillation with learned support weighting",
+    paper: "arXiv 2603.01713 (ICLR 2026)",
+    regime: "R2",
+    build,
+};
+
+/// Defaults are the published ones.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Teacher and mirrored student.
+    pub backbone: Backbone,
+    /// Weight of the teacher-student loss beside the self-distillation.
+    pub lambda: f64,
+    pub learning_rate: f64,
+    pub epochs: u64,
+    /// Queries per step; an incomplete last batch of an epoch is dropped.
+    pub batch: usize,
+    /// Teacher features are kept in memory up to this many GiB, and computed again each epoch beyond it.
+    pub feature_memory_gib: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            backbone: Backbone::WideResnet50x2,
+            lambda: 0.1,
+            learning_rate: 1e-4,
+            epochs: 70,
+            batch: 16,
+            feature_memory_gib: 4.0,
+        }
+    }
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let settings: Settings = settings.try_into().context("settings of d24fad")?;
+    ensure!(settings.epochs >= 1, "d24fad: epochs must be at least 1");
+    ensure!(settings.batch >= 2, "d24fad: batch must be at least 2, batch norm needs it");
+    ensure!(settings.learning_rate > 0.0, "d24fad: learning_rate must be positive");
+    let (text, backbone) = (serde_json::to_string(&settings)?, Some(settings.backbone));
+    Ok(Built { method: Box::new(D24fad { settings }), settings: text, backbone })
+}
+
+struct D24fad {
+    settings: Settings,
+}
+
+impl Method for D24fad {
+    fn fit(
+        &self,
+        tasks: &[TrainTask],
+        context: &Context,
+        observer: &mut Observer,
+    ) -> Result<Box<dyn Fitted>> {
+        let calibration = training::calibration(tasks);
+        let teacher = Teacher::new(self.settings.backbone, &context.teacher, &calibration, context.device)?;
+        let student = Student::new(self.settings.backbone, context.device);
+        let model = Model { teacher, student, device: context.device };
+        training::train(&model, &self.settings, tasks, context, observer)?;
+        Ok(Box::new(model))
+    }
+}
+
+/// Teacher and student as they stand.
+struct Model {
+    teacher: Teacher,
+    student: Student,
+    device: Device,
+}
+
+impl Fitted for Model {
+    fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
+        ensure!(!supports.is_empty(), "d24fad needs at least one support");
+        let deep = self.teacher.features(&supports.pixels).deep;
+        Ok(Box::new(Ready { model: self, supports: self.student.encode_supports(&deep) }))
+    }
+}
+
+/// A model that has seen the supports.
+struct Ready<'a> {
+    model: &'a Model,
+    supports: EncodedSupports,
+}
+
+impl Detector for Ready<'_> {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        let (n, side) = (queries.len(), queries.size());
+        let deep = self.model.teacher.features(&queries.on(self.model.device)).deep;
+        let maps = self.model.student.maps(&deep, &self.supports, side, side);
+        let values: Vec<f32> = Vec::try_from(maps.to_device(Device::Cpu).contiguous().flatten(0, -1))?;
+        Ok(Prediction::Maps(MapStack::new(n, side as usize, side as usize, values)?))
+    }
+}
