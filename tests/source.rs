@@ -1,0 +1,1 @@
+//! Adapters find what is there, and say why not.
