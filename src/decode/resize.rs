@@ -13,9 +13,6 @@ pub const RESIZE_ID: &str = "pillow-lanczos-hv-v1";
 /// Fractional bits of a weight: 32, less 8 for the sample and 2 for overshoot and sign.
 const WEIGHT_BITS: u32 = 32 - 8 - 2;
 
-/// Samples that one step of the horizontal pass takes: a multiple of 1 and of 3 channels and of 8 lanes.
-const STEP: usize = 24;
-
 /// Resizes with the Lanczos filter of three lobes.
 ///
 /// # Panics
@@ -129,8 +126,8 @@ fn resize_anywhere(pixels: &Pixels, height: usize, width: usize, filter: &Filter
     if width != pixels.width() {
         let taps = Taps::new(pixels.width(), width, filter);
         samples = match channels {
-            1 => horizontal::<1>(&samples, pixels.width(), &taps),
-            _ => horizontal::<3>(&samples, pixels.width(), &taps),
+            1 => horizontal::<1, 8>(&samples, pixels.width(), &taps),
+            _ => horizontal::<3, 24>(&samples, pixels.width(), &taps),
         };
     }
     if height != pixels.height() {
@@ -139,9 +136,13 @@ fn resize_anywhere(pixels: &Pixels, height: usize, width: usize, filter: &Filter
     Pixels::new(height, width, channels, samples).expect("both passes fill the shape they are given")
 }
 
-/// `[rows, width, CHANNELS] -> [rows, target, CHANNELS]`
+/// `[rows, width, CHANNELS] -> [rows, target, CHANNELS]`, `STEP` samples at a time: 8 lanes per channel.
 #[inline(always)]
-fn horizontal<const CHANNELS: usize>(samples: &[u8], width: usize, taps: &Taps) -> Vec<u8> {
+fn horizontal<const CHANNELS: usize, const STEP: usize>(
+    samples: &[u8],
+    width: usize,
+    taps: &Taps,
+) -> Vec<u8> {
     let span = (taps.count * CHANNELS).next_multiple_of(STEP);
     let weights = spread::<CHANNELS>(taps, span);
     let mut target = Vec::with_capacity(samples.len() / width * taps.first.len());
@@ -151,7 +152,7 @@ fn horizontal<const CHANNELS: usize>(samples: &[u8], width: usize, taps: &Taps) 
         row[..source.len()].copy_from_slice(source);
         for (first, weights) in taps.first.iter().zip(weights.chunks_exact(span)) {
             let window = &row[first * CHANNELS..first * CHANNELS + span];
-            target.extend(weighted::<CHANNELS>(window, weights));
+            target.extend(weighted::<CHANNELS, STEP>(window, weights));
         }
     }
     target
@@ -169,14 +170,20 @@ fn spread<const CHANNELS: usize>(taps: &Taps, span: usize) -> Vec<i32> {
 }
 
 #[inline(always)]
-fn weighted<const CHANNELS: usize>(window: &[u8], weights: &[i32]) -> [u8; CHANNELS] {
+fn weighted<const CHANNELS: usize, const STEP: usize>(window: &[u8], weights: &[i32]) -> [u8; CHANNELS] {
     let mut lanes = [0i32; STEP];
-    for (samples, weights) in window.chunks_exact(STEP).zip(weights.chunks_exact(STEP)) {
+    for (samples, weights) in window.as_chunks::<STEP>().0.iter().zip(weights.as_chunks::<STEP>().0) {
         for lane in 0..STEP {
             lanes[lane] += i32::from(samples[lane]) * weights[lane];
         }
     }
-    std::array::from_fn(|channel| rounded(lanes.iter().skip(channel).step_by(CHANNELS).sum()))
+    let mut sums = [0i32; CHANNELS];
+    for pixel in lanes.as_chunks::<CHANNELS>().0 {
+        for channel in 0..CHANNELS {
+            sums[channel] += pixel[channel];
+        }
+    }
+    sums.map(rounded)
 }
 
 /// `[rows, length] -> [target, length]`
