@@ -149,7 +149,8 @@ fn rsna_takes_boxes_together_and_refuses_films_on_which_the_tables_disagree() {
     let films = ["n", "o", "x", "conflict", "norow"].map(|id| format!("stage_2_train_images/{id}.dcm"));
     let mut files: Vec<&str> = films.iter().map(String::as_str).collect();
     files.extend(["stage_2_test_images/t.dcm", "GCP Credits Request Link - RSNA.txt"]);
-    let classes = "patientId,class\nn,Normal\no,Lung Opacity\no,Lung Opacity\nx,No Lung Opacity / Not Normal\nconflict,Normal\ngone,Normal\n";
+    let classes = "patientId,class\nn,Normal\no,Lung Opacity\no,Lung Opacity\n\
+        x,No Lung Opacity / Not Normal\nconflict,Normal\ngone,Normal\n";
     let boxes = "patientId,x,y,width,height,Target\nn,,,,,0\no,1,2,3,4,1\no,5,6,7,8,1\nx,,,,,0\nconflict,1,2,3,4,1\ngone,,,,,0\n";
     let tables = [("stage_2_detailed_class_info.csv", classes), ("stage_2_train_labels.csv", boxes)];
     let root = tree(&files, &tables);
@@ -223,9 +224,12 @@ fn folders_take_the_class_folder_as_finding_and_refuse_masks_and_strays() {
     assert_eq!(listing.refused.len(), 3);
 }
 
+/// Findings and how many pictures have them.
+type Counts = &'static [(&'static str, usize)];
+
 #[test]
 fn real_trees_are_listed_in_full() {
-    let cases: [(&str, &str, &[(&str, usize)]); 5] = [
+    let cases: [(&str, &str, Counts); 5] = [
         ("camelyon16", "Camelyon16", &[("Ungood", 80), ("good", 300)]),
         ("lag", "LAG", &[("non_glaucoma", 200), ("suspicious_glaucoma", 90)]),
         ("aptos", "aptos2019", &[("0", 150), ("1", 13), ("2", 29), ("3", 23), ("4", 15)]),
