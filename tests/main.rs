@@ -1,7 +1,10 @@
 //! One integration binary; every file covers one area.
 
+mod decode;
 #[cfg(feature = "torch")]
 mod golden;
 mod phantom;
 mod report;
+mod resize;
 mod shared;
+mod source;

@@ -1,12 +1,12 @@
-//! What a JPEG stream says of itself before it is decoded, by itself or inside DICOM.
+//! What a JPEG or JPEG 2000 stream says of itself before it is decoded, by itself or inside DICOM.
 
 /// The frame header of a JPEG stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stated {
     pub precision: u8,
-    pub rows: u16,
-    pub columns: u16,
-    pub components: u8,
+    pub rows: u32,
+    pub columns: u32,
+    pub components: u16,
 }
 
 /// Whether an end marker follows the last scan; decoders alone fill a cut picture with grey.
@@ -17,24 +17,55 @@ pub(super) fn is_whole(stream: &[u8]) -> bool {
 
 /// Reads the first frame header; `None` if this is no JPEG stream or it has none.
 pub(super) fn stated(stream: &[u8]) -> Option<Stated> {
-    if !stream.starts_with(&[0xff, 0xd8]) {
-        return None;
-    }
-    let mut rest = &stream[2..];
-    loop {
-        let [0xff, marker, high, low, body @ ..] = rest else { return None };
-        match marker {
-            // Fill bytes may stand before any marker.
-            0xff => rest = &rest[1..],
-            // SOF0 to SOF15, without the tables DHT, JPG and DAC between them.
-            0xc0..=0xcf if ![0xc4, 0xc8, 0xcc].contains(marker) => {
-                let &[precision, y1, y0, x1, x0, components, ..] = body else { return None };
-                let (rows, columns) = (u16::from_be_bytes([y1, y0]), u16::from_be_bytes([x1, x0]));
-                return Some(Stated { precision, rows, columns, components });
-            }
-            _ => rest = rest.get(2 + usize::from(u16::from_be_bytes([*high, *low]))..)?,
+    segments(stream).find_map(|(marker, body)| match (marker, body) {
+        // SOF0 to SOF15, without the tables DHT, JPG and DAC between them.
+        (0xc4 | 0xc8 | 0xcc, _) => None,
+        (0xc0..=0xcf, &[precision, y1, y0, x1, x0, components, ..]) => Some(Stated {
+            precision,
+            rows: u16::from_be_bytes([y1, y0]).into(),
+            columns: u16::from_be_bytes([x1, x0]).into(),
+            components: components.into(),
+        }),
+        _ => None,
+    })
+}
+
+/// Whether the stream itself tells RGB from YBR: by an Adobe segment, or by components named R, G and B.
+pub(super) fn tells_colours(stream: &[u8]) -> bool {
+    segments(stream).any(|(marker, body)| match marker {
+        0xee => body.starts_with(b"Adobe"),
+        0xc0..=0xc3 => matches!(body, [_, _, _, _, _, 3, b'R', _, _, b'G', _, _, b'B', ..]),
+        _ => false,
+    })
+}
+
+/// Marker and content of every segment before the first scan.
+fn segments(stream: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = stream.strip_prefix(&[0xff, 0xd8]).unwrap_or_default();
+    std::iter::from_fn(move || {
+        // Fill bytes may stand before any marker.
+        while let [0xff, 0xff, ..] = rest {
+            rest = &rest[1..];
         }
-    }
+        let &[0xff, marker, high, low, ..] = rest else { return None };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let body = rest.get(4..2 + length)?;
+        rest = &rest[2 + length..];
+        (marker != 0xda).then_some((marker, body))
+    })
+}
+
+/// Reads the size segment of a JPEG 2000 codestream (SOC, then SIZ); `None` if this is none.
+pub(super) fn stated_2000(stream: &[u8]) -> Option<Stated> {
+    let body = stream.strip_prefix(&[0xff, 0x4f, 0xff, 0x51])?;
+    let number = |at: usize| Some(u32::from_be_bytes(body.get(at..at + 4)?.try_into().ok()?));
+    let [columns, rows, left, top] = [number(4)?, number(8)?, number(12)?, number(16)?];
+    Some(Stated {
+        precision: (body.get(38)? & 0x7f) + 1,
+        rows: rows.checked_sub(top)?,
+        columns: columns.checked_sub(left)?,
+        components: u16::from_be_bytes([*body.get(36)?, *body.get(37)?]),
+    })
 }
 
 /// Whether the last piece of a stream holds its end marker; one byte of padding may follow.

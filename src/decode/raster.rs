@@ -83,7 +83,7 @@ fn finish(
 ) -> Result<Decoded> {
     let (height, width) = (image.height() as usize, image.width() as usize);
     let color = image.color();
-    let sample_bits = u16::from(color.bits_per_pixel() / u16::from(color.channel_count()));
+    let sample_bits = color.bits_per_pixel() / u16::from(color.channel_count());
     ensure!(sample_bits <= 16, "float samples have no stated range; convert the file to 8 or 16 bits");
     let mut policy = match sample_bits {
         16 => "16 bits to 8 by scaling 0 to 65535 onto 0 to 255".to_owned(),

@@ -13,9 +13,6 @@ pub const RESIZE_ID: &str = "pillow-lanczos-hv-v1";
 /// Fractional bits of a weight: 32, less 8 for the sample and 2 for overshoot and sign.
 const WEIGHT_BITS: u32 = 32 - 8 - 2;
 
-/// Samples that one step of the horizontal pass takes: a multiple of 1 and of 3 channels and of 8 lanes.
-const STEP: usize = 24;
-
 /// Resizes with the Lanczos filter of three lobes.
 ///
 /// # Panics
@@ -39,6 +36,9 @@ pub fn bicubic(pixels: &Pixels, height: usize, width: usize) -> Pixels {
 pub fn bilinear(pixels: &Pixels, height: usize, width: usize) -> Pixels {
     resize(pixels, height, width, &BILINEAR)
 }
+
+/// Rows that the horizontal pass works on at once, one in each lane of a wide register.
+const LANES: usize = 16;
 
 struct Filter {
     /// Half its width, in source samples at scale 1.
@@ -70,6 +70,8 @@ fn cubic(x: f64) -> f64 {
 
 /// For every target sample: where its source samples start, and their weights.
 struct Taps {
+    /// Source samples in all.
+    source: usize,
     first: Vec<usize>,
     /// `count` weights for each target sample; those beyond the edge are 0.
     weights: Vec<i32>,
@@ -83,7 +85,8 @@ impl Taps {
         let stretch = scale.max(1.0);
         let reach = filter.reach * stretch;
         let count = reach.ceil() as usize * 2 + 1;
-        let mut taps = Taps { first: Vec::with_capacity(target), weights: vec![0; target * count], count };
+        let mut taps =
+            Taps { source, first: Vec::with_capacity(target), weights: vec![0; target * count], count };
         for (index, weights) in taps.weights.chunks_exact_mut(count).enumerate() {
             let center = (index as f64 + 0.5) * scale;
             let first = (center - reach + 0.5).max(0.0) as usize;
@@ -127,11 +130,7 @@ fn resize_anywhere(pixels: &Pixels, height: usize, width: usize, filter: &Filter
     let channels = pixels.channels();
     let mut samples = pixels.samples().to_vec();
     if width != pixels.width() {
-        let taps = Taps::new(pixels.width(), width, filter);
-        samples = match channels {
-            1 => horizontal::<1>(&samples, pixels.width(), &taps),
-            _ => horizontal::<3>(&samples, pixels.width(), &taps),
-        };
+        samples = horizontal(&samples, channels, &Taps::new(pixels.width(), width, filter));
     }
     if height != pixels.height() {
         samples = vertical(&samples, width * channels, &Taps::new(pixels.height(), height, filter));
@@ -139,44 +138,39 @@ fn resize_anywhere(pixels: &Pixels, height: usize, width: usize, filter: &Filter
     Pixels::new(height, width, channels, samples).expect("both passes fill the shape they are given")
 }
 
-/// `[rows, width, CHANNELS] -> [rows, target, CHANNELS]`
+/// `[rows, source, channels] -> [rows, target, channels]`, [`LANES`] rows side by side.
 #[inline(always)]
-fn horizontal<const CHANNELS: usize>(samples: &[u8], width: usize, taps: &Taps) -> Vec<u8> {
-    let span = (taps.count * CHANNELS).next_multiple_of(STEP);
-    let weights = spread::<CHANNELS>(taps, span);
-    let mut target = Vec::with_capacity(samples.len() / width * taps.first.len());
-    // A row with zeros behind it, so that the last windows may reach beyond the edge.
-    let mut row = vec![0; width * CHANNELS + span];
-    for source in samples.chunks_exact(width * CHANNELS) {
-        row[..source.len()].copy_from_slice(source);
-        for (first, weights) in taps.first.iter().zip(weights.chunks_exact(span)) {
-            let window = &row[first * CHANNELS..first * CHANNELS + span];
-            target.extend(weighted::<CHANNELS>(window, weights));
+fn horizontal(samples: &[u8], channels: usize, taps: &Taps) -> Vec<u8> {
+    let (length, target_length) = (taps.source * channels, taps.first.len() * channels);
+    let mut target = vec![0; samples.len() / length * target_length];
+    let mut block = vec![[0; LANES]; length];
+    for (rows, target) in samples.chunks(length * LANES).zip(target.chunks_mut(target_length * LANES)) {
+        for (lane, row) in rows.chunks_exact(length).enumerate() {
+            for (column, &sample) in block.iter_mut().zip(row) {
+                column[lane] = sample;
+            }
+        }
+        for place in 0..target_length {
+            let (index, channel) = (place / channels, place % channels);
+            let columns = block[taps.first[index] * channels + channel..].iter().step_by(channels);
+            let sums = weighted(columns, taps.weights_of(index));
+            for (row, sum) in target.chunks_exact_mut(target_length).zip(sums) {
+                row[place] = rounded(sum);
+            }
         }
     }
     target
 }
 
-/// Every weight once per channel, and zeros up to `span`.
-fn spread<const CHANNELS: usize>(taps: &Taps, span: usize) -> Vec<i32> {
-    let mut spread = vec![0; taps.first.len() * span];
-    for (wide, narrow) in spread.chunks_exact_mut(span).zip(taps.weights.chunks_exact(taps.count)) {
-        for (lane, weight) in wide.iter_mut().zip(narrow.iter().flat_map(|&weight| [weight; CHANNELS])) {
-            *lane = weight;
-        }
-    }
-    spread
-}
-
 #[inline(always)]
-fn weighted<const CHANNELS: usize>(window: &[u8], weights: &[i32]) -> [u8; CHANNELS] {
-    let mut lanes = [0i32; STEP];
-    for (samples, weights) in window.chunks_exact(STEP).zip(weights.chunks_exact(STEP)) {
-        for lane in 0..STEP {
-            lanes[lane] += i32::from(samples[lane]) * weights[lane];
+fn weighted<'a>(columns: impl Iterator<Item = &'a [u8; LANES]>, weights: &[i32]) -> [i32; LANES] {
+    let mut sums = [0; LANES];
+    for (column, weight) in columns.zip(weights) {
+        for lane in 0..LANES {
+            sums[lane] += i32::from(column[lane]) * weight;
         }
     }
-    std::array::from_fn(|channel| rounded(lanes.iter().skip(channel).step_by(CHANNELS).sum()))
+    sums
 }
 
 /// `[rows, length] -> [target, length]`

@@ -16,7 +16,7 @@ use crate::decode;
 /// one is the patient.
 pub const SOURCE: Source = Source {
     name: "rsna",
-    about: "chest films: stage_2_train_images/<patientId>.dcm, stage_2_detailed_class_info.csv, stage_2_train_labels.csv",
+    about: "chest films: stage_2_train_images/<patientId>.dcm, stage_2_detailed_class_info.csv and _train_labels.csv",
     list,
 };
 

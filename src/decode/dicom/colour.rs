@@ -1,7 +1,7 @@
 //! RGB, YBR and palette samples to 8-bit RGB.
 
 use anyhow::{Context, Result, bail, ensure};
-use dicom_dictionary_std::{tags, uids};
+use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, Tag};
 
 use super::header::Header;
@@ -28,7 +28,7 @@ pub(super) fn rgb(header: &Header, stored: &Stored) -> Result<(Pixels, String)> 
 
 /// JPEG and JPEG 2000 codecs undo the colour transform of their stream; RLE does not.
 fn is_jpeg(header: &Header) -> bool {
-    header.syntax.starts_with("1.2.840.10008.1.2.4.") && header.syntax != uids::RLE_LOSSLESS
+    header.syntax.starts_with("1.2.840.10008.1.2.4.")
 }
 
 fn eight_bits(header: &Header, stored: &Stored) -> (Vec<u8>, &'static str) {

@@ -1,6 +1,7 @@
 //! The attributes that say how samples are laid out, read strictly.
 
 use anyhow::{Context, Result, bail, ensure};
+use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use dicom_object::mem::InMemElement;
 use dicom_object::{DefaultDicomObject, InMemDicomObject, Tag};
@@ -89,9 +90,13 @@ fn frames(object: &DefaultDicomObject) -> Result<u32> {
     }
 }
 
-/// A text attribute without padding; `None` if missing or empty.
+/// A text attribute without padding, also where a file calls it unknown (`UN`); `None` if missing or empty.
 pub(super) fn text(object: &InMemDicomObject, tag: Tag) -> Option<String> {
-    let value = object.get(tag)?.to_str().ok()?;
+    let element = object.get(tag)?;
+    let value = match element.vr() {
+        VR::UN => String::from_utf8_lossy(&element.to_bytes().ok()?).into_owned(),
+        _ => element.to_str().ok()?.into_owned(),
+    };
     let trimmed = value.trim_matches(|c: char| c.is_whitespace() || c == '\0');
     (!trimmed.is_empty()).then(|| trimmed.to_owned())
 }
@@ -104,6 +109,10 @@ fn optional(object: &DefaultDicomObject, tag: Tag) -> Result<Option<u16>> {
     let Some(element) = object.get(tag) else { return Ok(None) };
     if element.value().multiplicity() == 0 {
         return Ok(None);
+    }
+    if element.vr() == VR::UN {
+        let bytes = element.to_bytes()?;
+        return Ok(bytes.get(..2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])));
     }
     element.to_int().map(Some).with_context(|| format!("attribute {tag} is not a small number"))
 }
@@ -118,6 +127,13 @@ pub(super) fn numbers(object: &InMemDicomObject, group: Tag, tag: Tag, frame: u3
         .get(tag)
         .or_else(|| in_groups(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frame as usize))
         .or_else(|| in_groups(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, 0))?;
-    let numbers = element.to_multi_float64().ok()?;
+    let numbers: Vec<f64> = match element.vr() {
+        VR::UN => {
+            let text = String::from_utf8_lossy(&element.to_bytes().ok()?).into_owned();
+            let parts = text.split('\\').map(|part| part.trim_matches([' ', '\0']).parse());
+            parts.collect::<Result<_, _>>().ok()?
+        }
+        _ => element.to_multi_float64().ok()?,
+    };
     (!numbers.is_empty() && numbers.iter().all(|number| number.is_finite())).then_some(numbers)
 }

@@ -7,8 +7,11 @@ use dicom_object::DefaultDicomObject;
 use dicom_pixeldata::PixelDecoder;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 
-use super::super::jpeg;
+use super::super::jpeg::{self, Stated};
 use super::header::Header;
+
+/// JPEG Baseline (Process 1).
+const BASELINE: &str = "1.2.840.10008.1.2.4.50";
 
 /// Explicit VR Big Endian, retired but still met.
 const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
@@ -102,7 +105,7 @@ fn compressed(
     Ok(decoded.into_data())
 }
 
-/// Compares a JPEG stream's own header and end with the file's; codecs do not.
+/// Compares a stream's own header and end with the file's header; codecs do not.
 fn check_stream(header: &Header, fragments: &[Vec<u8>], frame: u32) -> Result<()> {
     let apart = fragments.len() == header.frames as usize;
     let first = if apart { fragments.get(frame as usize) } else { fragments.first() };
@@ -110,25 +113,34 @@ fn check_stream(header: &Header, fragments: &[Vec<u8>], frame: u32) -> Result<()
     let (Some(first), Some(last)) = (first, last) else {
         bail!("the compressed pixel data of frame {frame} is missing");
     };
-    let Some(stated) = jpeg::stated(first) else { return Ok(()) };
-    let sides = (usize::from(stated.rows), usize::from(stated.columns), usize::from(stated.components));
+    let (stated, depth_matters) = match (jpeg::stated(first), jpeg::stated_2000(first)) {
+        (Some(stated), _) => (stated, true),
+        (None, Some(stated)) => (stated, false),
+        (None, None) => return Ok(()),
+    };
+    let Stated { precision, rows, columns, components } = stated;
     ensure!(
-        sides == (header.rows, header.columns, header.samples),
-        "the JPEG stream is {} x {} x {}, the file says {} x {} x {}",
-        sides.0,
-        sides.1,
-        sides.2,
+        (rows as usize, columns as usize, usize::from(components))
+            == (header.rows, header.columns, header.samples),
+        "the compressed stream is {rows} x {columns} x {components}, the file says {} x {} x {}",
         header.rows,
         header.columns,
         header.samples
     );
     ensure!(
-        u16::from(stated.precision.div_ceil(8)) * 8 == header.bits_allocated,
-        "the JPEG stream has {} bits a sample, the file allocates {}",
-        stated.precision,
+        !depth_matters || u16::from(precision.div_ceil(8)) * 8 == header.bits_allocated,
+        "the JPEG stream has {precision} bits a sample, the file allocates {}",
         header.bits_allocated
     );
-    ensure!(jpeg::ends(last), "the JPEG stream is cut off: its end marker is missing; fetch the file again");
+    ensure!(
+        jpeg::ends(last),
+        "the compressed stream is cut off: its end marker is missing; fetch the file again"
+    );
+    ensure!(
+        !(depth_matters && header.photometric == "RGB" && header.syntax == BASELINE)
+            || jpeg::tells_colours(first),
+        "the file says RGB, but its JPEG stream does not say whether it is RGB or YBR; convert it to a lossless file"
+    );
     Ok(())
 }
 
