@@ -9,6 +9,7 @@ use crate::episode::{self, HeldOut};
 use crate::evaluate::definition::Definition;
 use crate::evaluate::plan::{self, Setting};
 use crate::evaluate::{self, Run, device};
+use crate::files;
 use crate::manifest::Manifest;
 use crate::method::METHODS;
 use crate::network::teacher::Origin;
@@ -75,7 +76,10 @@ impl Args {
         episodes.verify(&manifest)?;
         let teacher = match &self.teacher {
             Some(path) => Origin::file(path.clone()).context("--teacher")?,
-            None => Origin::Random { seed: definition.teacher_seed },
+            None => Origin::Random {
+                seed: definition.teacher_seed,
+                cache: Some(files::cache_folder()?.join("weights")),
+            },
         };
         let folder = self.out.clone().unwrap_or_else(|| home("reports").join(&definition.name));
         let device_class = device::class(device);
@@ -188,7 +192,7 @@ fn run_groups(run: &Run, groups: &[plan::Group]) -> Result<usize> {
 
 /// The first table of the report, so that the terminal shows it too.
 fn print_board(folder: &Path) -> Result<()> {
-    let text = crate::files::read_text(&folder.join("leaderboard.md"))?;
+    let text = files::read_text(&folder.join("leaderboard.md"))?;
     let table: Vec<&str> = text
         .lines()
         .skip_while(|line| !line.starts_with('|'))

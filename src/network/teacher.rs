@@ -1,6 +1,6 @@
 //! The frozen teacher: published weights from a file, or a seeded random stand-in that says so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -17,8 +17,9 @@ use crate::files;
 pub enum Origin {
     /// A safetensors file with torchvision's names, and its SHA-256.
     File { path: PathBuf, sha256: String },
-    /// Kaiming normal from a named stream, batch norms calibrated on training normals.
-    Random { seed: u64 },
+    /// Kaiming normal from a named stream, batch norms calibrated on training normals; kept in `cache`, if
+    /// given, under a name that holds all that determines it.
+    Random { seed: u64, cache: Option<PathBuf> },
 }
 
 impl Origin {
@@ -36,7 +37,7 @@ impl Origin {
     pub fn hash(&self, backbone: Backbone) -> String {
         match self {
             Origin::File { sha256, .. } => sha256.clone(),
-            Origin::Random { seed } => {
+            Origin::Random { seed, .. } => {
                 files::fingerprint(format!("random {} {seed} v1", backbone.name()).as_bytes())
             }
         }
@@ -50,7 +51,9 @@ impl Origin {
                 let file = path.file_name().unwrap_or_default().to_string_lossy();
                 format!("{name} from {file} (sha256 {})", &sha256[..12])
             }
-            Origin::Random { seed } => format!("{name}, random teacher (seed {seed}, calibrated batch norm)"),
+            Origin::Random { seed, .. } => {
+                format!("{name}, random teacher (seed {seed}, calibrated batch norm)")
+            }
         }
     }
 }
@@ -64,30 +67,37 @@ pub struct Teacher {
 impl Teacher {
     /// Builds the teacher on `device`. `calibration` are training-task normals, `[n, 3, h, w]` of 0 to 255:
     /// a random network's activations are ill-scaled until its batch norms have seen pictures.
-    /// A random teacher is kept in the cache folder under a name that holds all that determines it.
     pub fn new(backbone: Backbone, origin: &Origin, calibration: &Tensor, device: Device) -> Result<Teacher> {
         let store = VarStore::new(device);
         let encoder = Encoder::new(&store.root(), backbone);
         let mut teacher = Teacher { encoder, store };
         match origin {
             Origin::File { path, .. } => weights::load(&teacher.store, path)?,
-            Origin::Random { seed } => teacher.stand_in(backbone, *seed, calibration)?,
+            Origin::Random { seed, cache } => {
+                teacher.stand_in(backbone, *seed, cache.as_deref(), calibration)?
+            }
         }
         teacher.store.freeze();
         Ok(teacher)
     }
 
-    fn stand_in(&self, backbone: Backbone, seed: u64, calibration: &Tensor) -> Result<()> {
+    fn stand_in(
+        &self,
+        backbone: Backbone,
+        seed: u64,
+        cache: Option<&Path>,
+        calibration: &Tensor,
+    ) -> Result<()> {
         let pixels: Vec<u8> = Vec::try_from(calibration.to_device(Device::Cpu).flatten(0, -1))?;
         let name =
             format!("random-{}-v1-seed{seed}-{}.safetensors", backbone.name(), files::fingerprint(&pixels));
-        let cached = files::cache_folder()?.join("weights").join(name);
-        if cached.exists() {
-            return weights::load(&self.store, &cached);
+        let cached = cache.map(|folder| folder.join(name));
+        if let Some(cached) = cached.as_ref().filter(|path| path.exists()) {
+            return weights::load(&self.store, cached);
         }
         initial::initialise(&self.store, seed);
         self.calibrate(calibration)?;
-        weights::save(&self.store, &cached)
+        cached.map_or(Ok(()), |path| weights::save(&self.store, &path))
     }
 
     fn calibrate(&self, pictures: &Tensor) -> Result<()> {

@@ -1,0 +1,139 @@
+//! The binary as a user meets it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn medfsad(home: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
+    command.current_dir(home).args(arguments);
+    command.env("MEDFSAD_HOME", home).env("MEDFSAD_CACHE", home.join("cache"));
+    command.output().expect("the binary runs")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn assert_fails_with(home: &Path, arguments: &[&str], words: &[&str]) {
+    let output = medfsad(home, arguments);
+    let text = text(&output);
+    assert!(!output.status.success(), "{arguments:?} should fail: {text}");
+    assert!(!text.contains("panicked"), "{arguments:?}: {text}");
+    for word in words {
+        assert!(text.contains(word), "{arguments:?} does not say `{word}`: {text}");
+    }
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let home = TempDir::new().expect("a folder");
+    let all = text(&medfsad(home.path(), &["--help"]));
+    for command in ["build-dataset", "report", "episodes", "sources", "doctor"] {
+        assert!(all.contains(command), "{all}");
+        let output = medfsad(home.path(), &[command, "--help"]);
+        assert!(output.status.success() && text(&output).contains("Usage"), "{command}");
+    }
+    assert!(text(&medfsad(home.path(), &["sources"])).contains("camelyon16"));
+    assert!(text(&medfsad(home.path(), &["doctor"])).contains("libtorch"));
+}
+
+#[test]
+fn wrong_names_are_answered_with_the_right_ones() {
+    let home = TempDir::new().expect("a folder");
+    assert_fails_with(home.path(), &["build-dataset", "--spec", "minni"], &["minni", "mini", "medfsad"]);
+    assert_fails_with(home.path(), &["build-dataset", "--spec", "mini"], &["--raw"]);
+    assert_fails_with(home.path(), &["build-dataset", "--raw", "nowhere"], &["nowhere", "not a folder"]);
+    let empty = home.path().join("empty");
+    std::fs::create_dir(&empty).expect("a folder");
+    let raw = empty.to_str().expect("UTF-8");
+    assert_fails_with(home.path(), &["build-dataset", "--raw", raw], &["LAG", "how to get it", "--partial"]);
+    assert_fails_with(home.path(), &["report", "nowhere"], &["nowhere", "bench"]);
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn bench_names_what_it_does_not_know() {
+    let home = TempDir::new().expect("a folder");
+    assert_fails_with(home.path(), &["bench", "--bench", "quik"], &["quick", "mini"]);
+    assert_fails_with(home.path(), &["bench", "--method", "patchcorr"], &["patchcorr", "d24fad"]);
+    assert_fails_with(home.path(), &["bench", "--task", "liver"], &["liver", "aptos", "brain_tumor"]);
+    assert_fails_with(home.path(), &["bench", "--device", "gpu"], &["gpu", "cuda:N"]);
+    assert_fails_with(home.path(), &["bench", "--held-out", "patient"], &["patient", "organ"]);
+    assert_fails_with(home.path(), &["bench", "--bench", "mini"], &["build-dataset"]);
+    assert_fails_with(home.path(), &["bench", "--teacher", "absent.safetensors"], &["absent.safetensors"]);
+    assert_fails_with(home.path(), &["bench", "--shots", "99"], &["99 shots", "train normals"]);
+}
+
+/// A short bench on the phantom: one task, two epochs.
+#[cfg(feature = "torch")]
+fn short_bench(home: &Path, out: &str, threads: &str) -> String {
+    let definition = home.join("short.toml");
+    let content = "name = 'short'\nspec = 'phantom'\nsize = 64\nmethods = ['d24fad']\ntasks = ['rsna']\n\
+                   shots = [2]\ndraws = 2\nseeds = [1]\nepisode_seed = 1\nteacher_seed = 1\n\
+                   [settings.d24fad]\nbackbone = 'resnet18'\nepochs = 2\nbatch = 16\nlearning_rate = 1e-3\n";
+    std::fs::write(&definition, content).expect("a definition");
+    let arguments = ["bench", "--bench", "short.toml", "--out", out, "--device", "cpu", "--threads", threads];
+    let output = medfsad(home, &arguments);
+    let text = text(&output);
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn bench_resumes_repeats_itself_and_proves_its_episodes() {
+    use medfsad::results::read_run;
+
+    let home = TempDir::new().expect("a folder");
+    let first = short_bench(home.path(), "first", "2");
+    assert!(first.contains("16 cells, 0 already done") && first.contains("index.html"), "{first}");
+    let run = home.path().join("first");
+    let cells = read_run(&run).expect("results");
+    assert_eq!(cells.len(), 16);
+    assert!(cells.iter().all(|cell| cell.cell.error.is_none()));
+
+    // Nothing is run twice, and the report is drawn anew.
+    std::fs::remove_file(run.join("index.html")).expect("a report");
+    let before: Vec<u64> = cells.iter().map(|cell| cell.cell.provenance.started_at).collect();
+    assert!(short_bench(home.path(), "first", "2").contains("16 cells, 16 already done"));
+    let after = read_run(&run).expect("results");
+    assert_eq!(before, after.iter().map(|cell| cell.cell.provenance.started_at).collect::<Vec<_>>());
+    assert!(run.join("index.html").exists());
+
+    // A cell that was cut off before its last file is run again, and scores come out the same.
+    let lost = cells.iter().find(|cell| cell.cell.identity.method == "d24fad").expect("a d24fad cell");
+    std::fs::remove_file(lost.folder.join("cell.json")).expect("a cell");
+    assert!(short_bench(home.path(), "first", "2").contains("16 cells, 15 already done"));
+    let again = read_run(&run).expect("results");
+    for (old, new) in cells.iter().zip(&again) {
+        assert_eq!(old.cell.id, new.cell.id);
+        assert_eq!(old.scores, new.scores, "{}", old.cell.identity.method);
+        assert_eq!(old.epochs, new.epochs);
+    }
+
+    let verified = medfsad(home.path(), &["episodes", "verify", "first", "--manifest", "manifests/phantom"]);
+    assert!(text(&verified).contains("16 cells used them"), "{}", text(&verified));
+    let exported = medfsad(home.path(), &["episodes", "export", "first", "--out", "episodes.json"]);
+    assert!(exported.status.success() && home.path().join("episodes.json").exists());
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn a_failing_method_is_a_row_with_its_error() {
+    let home = TempDir::new().expect("a folder");
+    let definition = home.path().join("wide.toml");
+    // More training pictures in a batch than there are: training refuses, controls still run.
+    let content = "name = 'wide'\nspec = 'phantom'\nsize = 64\nmethods = ['d24fad']\ntasks = ['lag']\n\
+                   shots = [2]\ndraws = 1\nseeds = [1]\nepisode_seed = 1\nteacher_seed = 1\n\
+                   [settings.d24fad]\nbackbone = 'resnet18'\nbatch = 4000\n";
+    std::fs::write(&definition, content).expect("a definition");
+    let output = medfsad(home.path(), &["bench", "--bench", "wide.toml", "--device", "cpu"]);
+    let text = text(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("1 cells failed"), "{text}");
+    let board = std::fs::read_to_string(home.path().join("reports/wide/leaderboard.md")).expect("a board");
+    assert!(board.contains("do not fill one batch of 4000"), "{board}");
+    assert!(board.contains("control-random"));
+}

@@ -1,0 +1,251 @@
+//! One contract for every method: a score depends on the model, the supports and that one picture.
+
+use std::path::PathBuf;
+
+use medfsad::episode::batch::{Acquisition, Pictures};
+use medfsad::maps::MapStack;
+use medfsad::method::{Built, Context, Detector, Fitted, METHODS, Prediction, TrainTask, find};
+use medfsad::network::resnet::Encoder;
+use medfsad::network::teacher::{Origin, Teacher};
+use medfsad::network::{Backbone, initial, weights};
+use medfsad::protocol;
+use medfsad::random::Stream;
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+use tempfile::TempDir;
+
+const SIDE: i64 = 32;
+
+/// Smooth discs of varying place and brightness; no two alike.
+fn pictures(purpose: &str, n: usize) -> Pictures {
+    let mut bytes = Vec::new();
+    let mut acquisition = Vec::new();
+    for index in 0..n {
+        let mut stream = Stream::new(7, purpose, index as u64);
+        let (row, column) = (stream.between(10.0, 22.0), stream.between(10.0, 22.0));
+        let (radius, light) = (stream.between(5.0, 9.0), stream.between(100.0, 220.0));
+        for channel in 0..3 {
+            for y in 0..SIDE {
+                for x in 0..SIDE {
+                    let distance = ((y as f64 - row).powi(2) + (x as f64 - column).powi(2)).sqrt();
+                    let inside = 1.0 / (1.0 + (distance - radius).exp());
+                    bytes.push(
+                        (20.0 + light * inside / f64::from(channel + 1) + stream.between(0.0, 20.0)) as u8,
+                    );
+                }
+            }
+        }
+        let width = 40 + index as u32;
+        acquisition.push(Acquisition { width, height: 31, file_bytes: 900 + 7 * index as u64 });
+    }
+    let pixels = Tensor::from_data_size(&bytes, &[n as i64, 3, SIDE, SIDE], Kind::Uint8);
+    Pictures { pixels, acquisition }
+}
+
+fn task(name: &str) -> TrainTask {
+    let pictures = pictures(name, 8);
+    let pairs = (0..8).map(|query| (query, (1..=4).map(|step| (query + step) % 8).collect())).collect();
+    TrainTask { name: name.to_owned(), pictures, pairs }
+}
+
+/// A resnet18 file with torchvision's names, as a user would give.
+fn teacher_file(folder: &TempDir) -> PathBuf {
+    let store = VarStore::new(Device::Cpu);
+    Encoder::new(&store.root(), Backbone::Resnet18);
+    initial::initialise(&store, 3);
+    let path = folder.path().join("teacher.safetensors");
+    weights::save(&store, &path).expect("a weights file");
+    path
+}
+
+fn context(folder: &TempDir, shots: usize) -> Context {
+    let teacher = Origin::file(teacher_file(folder)).expect("a weights file");
+    Context { device: Device::Cpu, seed: 5, shots, teacher, label: "test".to_owned() }
+}
+
+fn build(name: &str) -> Built {
+    let text = match name {
+        "d24fad" => "backbone = 'resnet18'\nepochs = 1\nbatch = 4\nlearning_rate = 1e-3",
+        _ => "",
+    };
+    (find(name).expect("a known method").build)(toml::from_str(text).expect("TOML")).expect("good settings")
+}
+
+fn fit(name: &str, folder: &TempDir) -> Box<dyn Fitted> {
+    let tasks = [task("first"), task("second")];
+    build(name).method.fit(&tasks, &context(folder, 2), &mut |_, _, _| Ok(())).expect("a fitted method")
+}
+
+/// Image scores under `clean`, scored in batches of `size`, in the given order, returned in natural order.
+fn scores(detector: &dyn Detector, queries: &Pictures, order: &[usize], size: usize) -> Vec<f64> {
+    let mut by_index = vec![f64::NAN; queries.len()];
+    for batch in order.chunks(size) {
+        let values = match detector.score(&queries.at(batch)).expect("a prediction") {
+            Prediction::Maps(maps) => protocol::score_maps(&maps).clean,
+            Prediction::Scores(scores) => scores,
+        };
+        assert_eq!(values.len(), batch.len());
+        batch.iter().zip(values).for_each(|(&index, value)| by_index[index] = value);
+    }
+    by_index
+}
+
+fn assert_close(what: &str, a: &[f64], b: &[f64]) {
+    let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(worst < 1e-5, "{what}: scores move by {worst}");
+}
+
+#[test]
+fn no_method_lets_batch_mates_or_order_touch_a_score() {
+    let folder = TempDir::new().expect("a folder");
+    let queries = pictures("query", 21);
+    let natural: Vec<usize> = (0..21).collect();
+    let mut shuffled = natural.clone();
+    Stream::new(1, "shuffled", 0).shuffle(&mut shuffled);
+    for entry in METHODS {
+        let fitted = fit(entry.name, &folder);
+        let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
+        let alone = scores(&*detector, &queries, &natural, 1);
+        assert!(alone.iter().all(|score| score.is_finite()), "{}: a score is not finite", entry.name);
+        assert_close(entry.name, &alone, &scores(&*detector, &queries, &natural, 7));
+        assert_close(entry.name, &alone, &scores(&*detector, &queries, &natural, 16));
+        assert_close(entry.name, &alone, &scores(&*detector, &queries, &shuffled, 7));
+    }
+}
+
+#[test]
+fn published_smoothing_lets_neighbours_touch_a_score() {
+    let folder = TempDir::new().expect("a folder");
+    let fitted = fit("d24fad", &folder);
+    let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
+    let queries = pictures("query", 16);
+    let score = |order: &[usize]| match detector.score(&queries.at(order)).expect("a prediction") {
+        Prediction::Maps(maps) => protocol::score_maps(&maps).published,
+        Prediction::Scores(_) => panic!("d24fad gives maps"),
+    };
+    let natural: Vec<usize> = (0..16).collect();
+    let reversed_halves: Vec<usize> = (8..16).chain(0..8).collect();
+    let (a, b) = (score(&natural), score(&reversed_halves));
+    let moved = (a[0].expect("kept") - b[8].expect("kept")).abs();
+    assert!(
+        moved > 1e-4,
+        "the published score of a picture moved by {moved} only when its neighbours changed"
+    );
+}
+
+#[test]
+fn permuted_or_duplicated_supports_leave_d24fad_scores_unchanged() {
+    let folder = TempDir::new().expect("a folder");
+    let fitted = fit("d24fad", &folder);
+    let (queries, supports) = (pictures("query", 5), pictures("support", 3));
+    let natural: Vec<usize> = (0..5).collect();
+    let with = |order: &[usize]| {
+        let detector = fitted.adapt(&supports.at(order)).expect("a detector");
+        scores(&*detector, &queries, &natural, 5)
+    };
+    let base = with(&[0, 1, 2]);
+    assert_close("permuted", &base, &with(&[2, 0, 1]));
+    assert_close("duplicated", &base, &with(&[0, 1, 2, 0, 1, 2]));
+}
+
+#[test]
+fn a_query_equal_to_its_only_support_has_no_anomaly() {
+    let folder = TempDir::new().expect("a folder");
+    let fitted = fit("d24fad", &folder);
+    let picture = pictures("support", 1);
+    let detector = fitted.adapt(&picture).expect("a detector");
+    let Prediction::Maps(maps) = detector.score(&picture).expect("a prediction") else { panic!("no maps") };
+    // Where all features are zero a cosine is zero by definition; none are here.
+    let highest = maps.values().iter().copied().fold(f32::MIN, f32::max);
+    assert!(highest.abs() < 1e-5, "the map of a support rises to {highest}");
+}
+
+#[test]
+fn training_is_repeatable_and_depends_on_the_seed() {
+    let folder = TempDir::new().expect("a folder");
+    let run = |seed: u64| -> (Vec<f64>, MapStack) {
+        let mut losses = Vec::new();
+        let context = Context { seed, ..context(&folder, 2) };
+        let tasks = [task("first"), task("second")];
+        let mut observer = |_: u64, figures: &medfsad::method::EpochFigures, _: &dyn Fitted| {
+            losses.extend(figures.iter().map(|(_, value)| *value));
+            Ok(())
+        };
+        let fitted = build("d24fad").method.fit(&tasks, &context, &mut observer).expect("a fitted method");
+        let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
+        let Prediction::Maps(maps) = detector.score(&pictures("query", 3)).expect("maps") else {
+            panic!("no maps")
+        };
+        (losses, maps)
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1).0, run(2).0);
+}
+
+#[test]
+fn kept_and_recomputed_teacher_features_train_alike() {
+    let folder = TempDir::new().expect("a folder");
+    let loss = |memory: &str| {
+        let text = format!("backbone = 'resnet18'\nepochs = 1\nbatch = 4\nfeature_memory_gib = {memory}");
+        let built =
+            (find("d24fad").expect("known").build)(toml::from_str(&text).expect("TOML")).expect("settings");
+        let mut loss = 0.0;
+        let tasks = [task("first"), task("second")];
+        let mut observer = |_: u64, figures: &medfsad::method::EpochFigures, _: &dyn Fitted| {
+            loss = figures[0].1;
+            Ok(())
+        };
+        built.method.fit(&tasks, &context(&folder, 2), &mut observer).expect("a fitted method");
+        loss
+    };
+    let (kept, recomputed) = (loss("4.0"), loss("0.0"));
+    assert!((kept / recomputed - 1.0).abs() < 1e-5, "{kept} against {recomputed}");
+}
+
+#[test]
+fn an_unknown_method_or_setting_is_answered_with_the_known_ones() {
+    let error = find("d24fda").err().expect("an error").to_string();
+    assert!(error.contains("d24fad") && error.contains("control-random"), "{error}");
+    let settings = toml::from_str("epoch = 3").expect("TOML");
+    let error = format!("{:#}", (find("d24fad").expect("known").build)(settings).err().expect("an error"));
+    assert!(error.contains("epoch") && error.contains("learning_rate"), "{error}");
+}
+
+#[test]
+fn weights_of_another_network_are_refused_by_name() {
+    let folder = TempDir::new().expect("a folder");
+    let origin = Origin::file(teacher_file(&folder)).expect("a file");
+    let calibration = pictures("calibration", 4).pixels;
+    let load =
+        |backbone| Teacher::new(backbone, &origin, &calibration, Device::Cpu).err().map(|e| format!("{e:#}"));
+    assert_eq!(load(Backbone::Resnet18), None);
+    let error = load(Backbone::Resnet34).expect("an error");
+    assert!(error.contains("teacher.safetensors") && error.contains("missing"), "{error}");
+    let error = load(Backbone::WideResnet50x2).expect("an error");
+    assert!(error.contains("teacher.safetensors"), "{error}");
+    let absent = Origin::file(folder.path().join("absent.safetensors")).err().expect("an error");
+    assert!(format!("{absent:#}").contains("absent.safetensors"));
+}
+
+#[test]
+fn the_random_teacher_is_labelled_calibrated_and_cached() {
+    let folder = TempDir::new().expect("a folder");
+    let origin = Origin::Random { seed: 4, cache: Some(folder.path().to_owned()) };
+    assert!(origin.label(Backbone::Resnet18).contains("random teacher"));
+    assert_ne!(
+        origin.hash(Backbone::Resnet18),
+        Origin::Random { seed: 5, cache: None }.hash(Backbone::Resnet18)
+    );
+    let calibration = pictures("calibration", 16);
+    let features = || {
+        let teacher =
+            Teacher::new(Backbone::Resnet18, &origin, &calibration.pixels, Device::Cpu).expect("a teacher");
+        teacher.features(&calibration.pixels).deep
+    };
+    let (fresh, cached) = (features(), features());
+    assert!(fresh.equal(&cached), "the cached teacher differs from the fresh one");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+    // Without calibration, variance doubles with every residual block; with it, features stay near one.
+    let deviation = fresh.std(false).double_value(&[]);
+    assert!(0.2 < deviation && deviation < 5.0, "features have deviation {deviation}");
+}
