@@ -86,8 +86,9 @@ fn gather(pinned: &[Wheel], store: &Path, shelf: Option<&Path>) -> Result<Vec<Pa
         }
         if !kept.exists() {
             eprintln!("fetching wheel {} of {}: {}", done + 1, pinned.len(), wheel.file);
-            download(wheel, &kept)
-                .with_context(|| format!("cannot fetch libtorch {VERSION}; {}", remedy(pinned, store)))?;
+            if let Err(reason) = download(wheel, &kept) {
+                bail!("cannot fetch {}: {reason:#}\n{}", wheel.file, remedy(pinned, store));
+            }
         }
         paths.push(kept);
     }
@@ -98,21 +99,30 @@ fn remedy(pinned: &[Wheel], store: &Path) -> String {
     let missing: Vec<&str> =
         pinned.iter().map(|wheel| wheel.file).filter(|file| !store.join(file).exists()).collect();
     format!(
-        "without a network, get these from pypi.org elsewhere and put them into {}: {}; \
-         or set LIBTORCH to a libtorch {VERSION} folder",
+        "Without a network or pip: get these files from pypi.org elsewhere, put them into {} and start again,\n\
+         or set LIBTORCH to a libtorch {VERSION} folder:\n  {}",
         store.display(),
-        missing.join(", ")
+        missing.join("\n  ")
     )
 }
 
 /// One wheel by pip, which checks its hash; it appears at its place whole or not at all.
 fn download(wheel: &Wheel, place: &Path) -> Result<()> {
-    let Some((pip, version)) = find_pip() else {
-        bail!("no pip was found (tried python3 -m pip, python -m pip, pip3, pip): install Python with pip");
-    };
-    let (_, _, platform) = wheel.parts().with_context(|| format!("odd wheel name {}", wheel.file))?;
     let draft = draft(place);
     cache::create(&draft)?;
+    let fetched = ask_pip(wheel, &draft).and_then(|()| {
+        fs::rename(draft.join(wheel.file), place).context("pip fetched another file than was asked for")
+    });
+    fs::remove_dir_all(&draft).with_context(|| format!("cannot remove {}", draft.display()))?;
+    fetched
+}
+
+fn ask_pip(wheel: &Wheel, draft: &Path) -> Result<()> {
+    let (pip, version) = find_pip().context(
+        "no pip was found (tried python3 -m pip, python -m pip, pip3, pip); install Python with pip \
+         (Debian, Ubuntu: apt install python3-pip)",
+    )?;
+    let (_, _, platform) = wheel.parts().with_context(|| format!("odd wheel name {}", wheel.file))?;
     let list = draft.join("requirements.txt");
     fs::write(&list, wheel.requirement()?).with_context(|| format!("cannot write {}", list.display()))?;
     let mut command = Command::new(pip[0]);
@@ -123,11 +133,8 @@ fn download(wheel: &Wheel, place: &Path) -> Result<()> {
         command.args(["--resume-retries", "5"]);
     }
     // pip's own draft is as large as the wheel, and /tmp is often small.
-    command.arg("--requirement").arg(&list).arg("--dest").arg(&draft).env("TMPDIR", &draft);
-    programs::succeed(&mut command)?;
-    fs::rename(draft.join(wheel.file), place)
-        .with_context(|| format!("pip fetched another file than {}", wheel.file))?;
-    fs::remove_dir_all(&draft).with_context(|| format!("cannot remove {}", draft.display()))
+    command.arg("--requirement").arg(&list).arg("--dest").arg(draft).env("TMPDIR", draft);
+    programs::succeed(&mut command)
 }
 
 /// `--resume-retries` came with pip 25.1.
