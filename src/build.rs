@@ -4,23 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// Sources below `src` that can change a score; a change elsewhere leaves stored results valid.
-const SCORE_SOURCES: &[&str] = &[
-    "pixels.rs",
-    "random.rs",
-    "decode",
-    "curate",
-    "episode",
-    "network",
-    "method",
-    "protocol",
-    "metric",
-    "evaluate",
-];
+/// Parts of `src` that change neither a manifest nor a score; stored results outlive a change there.
+const WITHOUT_EFFECT: &[&str] = &["build.rs", "cli", "lib.rs", "main.rs", "progress.rs", "report"];
 
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     watch(&root.join("src"));
+    watch(&root.join("Cargo.lock"));
     if env::var_os("CARGO_FEATURE_TORCH").is_some() {
         link_libtorch();
     }
@@ -58,18 +48,19 @@ fn link_libtorch() {
     }
 }
 
-/// FNV-1a, 128 bits, over the lock file and the sources that can change a score.
+/// FNV-1a, 128 bits, over the lock file and the sources that can change a manifest or a score.
 fn code_hash(root: &Path) -> u128 {
     let mut paths = vec![root.join("Cargo.lock")];
-    for source in SCORE_SOURCES {
-        collect(&root.join("src").join(source), &mut paths);
+    for entry in fs::read_dir(root.join("src")).into_iter().flatten().flatten() {
+        if !WITHOUT_EFFECT.iter().any(|part| entry.file_name() == *part) {
+            collect(&entry.path(), &mut paths);
+        }
     }
     paths.sort();
     let mut hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     for path in paths {
         let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy();
         let Ok(content) = fs::read(&path) else { continue };
-        watch(&path);
         for part in [name.as_bytes(), &content.len().to_le_bytes(), &content] {
             hash = part.iter().fold(hash, |hash, &byte| {
                 (hash ^ u128::from(byte)).wrapping_mul(0x100_0000_0000_0000_0000_013b)

@@ -39,6 +39,10 @@ pub fn run(root: &Path, command: &Forwarded, args: &[OsString]) -> Result<ExitCo
     build(root)?;
     let mut program = Command::new(program()?);
     program.arg(command.name).args(args);
+    if std::env::var_os("MEDFSAD_HOME").is_none() {
+        // Benchmarks and reports lie in the repository, from wherever in it the command was called.
+        program.env("MEDFSAD_HOME", root);
+    }
     Err(program.exec()).with_context(|| format!("cannot run {}", program.get_program().to_string_lossy()))
 }
 
