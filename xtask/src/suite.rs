@@ -11,9 +11,9 @@ use crate::{libtorch, programs};
 /// One profile throughout: the release build that the tests need is the one that users run.
 const BEFORE_LIBTORCH: &[&str] = &[
     "fmt --all --check",
-    "clippy --release -p medfsad --no-default-features --all-targets -- -D warnings",
     "clippy -p xtask --all-targets -- -D warnings",
     "test -p xtask",
+    "clippy --release -p medfsad --no-default-features --all-targets -- -D warnings",
 ];
 
 const WITH_LIBTORCH: &[&str] =
