@@ -107,7 +107,7 @@ fn libtorch(report: &mut Report, root: &Path, cache: &Path) {
     if libtorch::is_linked(root) {
         let home = libtorch::linked_home(root).unwrap_or_default();
         let route = libtorch::linked_route(root).unwrap_or_default();
-        report.ok("libtorch", format!("{} linked, from {route}: {}", libtorch::VERSION, home.display()));
+        report.ok("libtorch", format!("{} linked ({route}): {}", libtorch::VERSION, home.display()));
     } else {
         report.note(
             "libtorch",
