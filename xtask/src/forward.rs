@@ -1,0 +1,67 @@
+//! Building medfsad and handing over to it.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{libtorch, programs};
+
+/// A command of the medfsad program.
+pub struct Forwarded {
+    pub name: &'static str,
+    pub about: &'static str,
+    /// Whether it runs networks; the others also build without libtorch.
+    pub needs_libtorch: bool,
+}
+
+/// In the order in which a newcomer meets them.
+pub const COMMANDS: &[Forwarded] = &[
+    Forwarded {
+        name: "build-dataset",
+        about: "raw folders (or a phantom) -> a curated benchmark",
+        needs_libtorch: false,
+    },
+    Forwarded { name: "bench", about: "episodes -> fit -> score -> measure -> report", needs_libtorch: true },
+    Forwarded { name: "report", about: "redraw or join reports from stored results", needs_libtorch: false },
+    Forwarded { name: "episodes", about: "the drawn episodes: list, export, verify", needs_libtorch: false },
+    Forwarded { name: "methods", about: "the methods and what each needs", needs_libtorch: true },
+    Forwarded { name: "sources", about: "the data sources and their folder layouts", needs_libtorch: false },
+];
+
+/// Builds what is needed and becomes `medfsad COMMAND ARGS` in the user's folder.
+pub fn run(root: &Path, command: &Forwarded, args: &[OsString]) -> Result<ExitCode> {
+    if command.needs_libtorch {
+        libtorch::provide(root)?;
+    }
+    build(root)?;
+    let mut program = Command::new(program()?);
+    program.arg(command.name).args(args);
+    if std::env::var_os("MEDFSAD_HOME").is_none() {
+        // Benchmarks and reports lie in the repository, from wherever in it the command was called.
+        program.env("MEDFSAD_HOME", root);
+    }
+    Err(program.exec()).with_context(|| format!("cannot run {}", program.get_program().to_string_lossy()))
+}
+
+/// With libtorch as soon as there is one, so that alternating commands builds nothing twice.
+fn build(root: &Path) -> Result<()> {
+    let mut cargo = programs::cargo();
+    cargo.args(["build", "--release", "--package", "medfsad", "--bin", "medfsad", "--manifest-path"]);
+    cargo.arg(root.join("Cargo.toml"));
+    if !libtorch::is_linked(root) {
+        cargo.arg("--no-default-features");
+    }
+    let status = cargo.status().context("cannot run cargo")?;
+    ensure!(status.success(), "medfsad did not build; `cargo xtask doctor` looks for what is missing");
+    Ok(())
+}
+
+/// The built program: beside our own profile's folder, wherever the target folder is.
+pub fn program() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot tell where xtask itself is")?;
+    let target = own.ancestors().nth(2).context("xtask is not in a target folder")?;
+    Ok(target.join("release").join("medfsad"))
+}

@@ -1,0 +1,111 @@
+//! What the user asks `cargo xtask libtorch` for.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::folder;
+use crate::programs;
+
+pub const HELP: &str = "\
+Provisions libtorch 2.11.0 and links it where the build looks (.libtorch).
+
+Usage: cargo xtask libtorch [--flavour cpu|cuda] [--from DIR]
+
+  --flavour cpu|cuda  what to look for and fetch; cuda where an NVIDIA GPU is seen, else cpu.
+                      A cuda libtorch also serves the CPU.
+  --from DIR          a libtorch folder (include, lib), a site-packages folder with torch in it,
+                      or a folder of wheels fetched elsewhere
+
+Looks at LIBTORCH, then for a Python whose torch is 2.11.0 (LIBTORCH_USE_PYTORCH insists on it), then in the
+cache (MEDFSAD_CACHE, else XDG_CACHE_HOME/medfsad, else ~/.cache/medfsad), and fetches wheels with pip otherwise.
+";
+
+/// With or without the half that runs on NVIDIA GPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    Cpu,
+    Cuda,
+}
+
+impl Flavour {
+    pub fn name(self) -> &'static str {
+        match self {
+            Flavour::Cpu => "cpu",
+            Flavour::Cuda => "cuda",
+        }
+    }
+
+    /// Cuda where an NVIDIA driver is seen.
+    pub fn fitting() -> Flavour {
+        let driver = Path::new("/proc/driver/nvidia/version").exists();
+        if driver || programs::which("nvidia-smi").is_some() { Flavour::Cuda } else { Flavour::Cpu }
+    }
+
+    /// Whether a libtorch has what this flavour needs.
+    pub fn is_served_by(self, home: &Path) -> bool {
+        self == Flavour::Cpu || folder::has_cuda(home)
+    }
+}
+
+/// What the user asked `cargo xtask libtorch` for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    pub flavour: Option<Flavour>,
+    pub from: Option<PathBuf>,
+}
+
+impl Wish {
+    /// Reads `--flavour F` and `--from DIR`, also joined by `=`.
+    pub fn parse(args: &[OsString]) -> Result<Wish> {
+        let mut wish = Wish::default();
+        let mut rest = args.iter();
+        while let Some(arg) = rest.next() {
+            let text = arg.to_str().with_context(|| format!("{} is not text", arg.to_string_lossy()))?;
+            let (name, joined) =
+                text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+            let mut value = || {
+                let value = joined.map(OsString::from).or_else(|| rest.next().cloned());
+                value.with_context(|| format!("{name} wants a value; `cargo xtask libtorch --help`"))
+            };
+            match name {
+                "--flavour" | "--flavor" => wish.flavour = Some(parse_flavour(&value()?)?),
+                "--from" => wish.from = Some(value()?.into()),
+                _ => bail!("unexpected argument `{text}`; `cargo xtask libtorch --help` shows what there is"),
+            }
+        }
+        Ok(wish)
+    }
+}
+
+fn parse_flavour(value: &OsString) -> Result<Flavour> {
+    match value.to_str() {
+        Some("cpu") => Ok(Flavour::Cpu),
+        Some("cuda") => Ok(Flavour::Cuda),
+        _ => bail!("unknown flavour `{}` (known: cpu, cuda)", value.to_string_lossy()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Wish> {
+        Wish::parse(&args.iter().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_wish_is_read_with_and_without_the_equals_sign() {
+        let wish = Wish { flavour: Some(Flavour::Cuda), from: Some("here".into()) };
+        assert_eq!(parse(&["--flavour", "cuda", "--from=here"]).unwrap(), wish);
+        assert_eq!(parse(&[]).unwrap(), Wish::default());
+    }
+
+    #[test]
+    fn a_wish_that_makes_no_sense_is_refused() {
+        for args in [&["--flavour", "rocm"][..], &["--from"], &["please"]] {
+            assert!(parse(args).is_err(), "{args:?}");
+        }
+    }
+}
