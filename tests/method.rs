@@ -223,7 +223,7 @@ fn weights_of_another_network_are_refused_by_name() {
     assert!(error.contains("teacher.safetensors") && error.contains("missing"), "{error}");
     let error = load(Backbone::WideResnet50x2).expect("an error");
     assert!(error.contains("teacher.safetensors"), "{error}");
-    let absent = Origin::file(folder.path().join("absent.safetensors")).err().expect("an error");
+    let absent = Origin::file(folder.path().join("absent.safetensors")).expect_err("an error");
     assert!(format!("{absent:#}").contains("absent.safetensors"));
 }
 

@@ -59,10 +59,9 @@ pub fn curate(spec: &Spec, task: &Task, raw: &Path, out: &Path) -> Result<Part> 
     let found = work.hash(found);
     let key = work.key(&found, &listing.differences)?;
     let kept = out.join("parts").join(format!("{}.json", task.name));
-    if let Some(part) = read_part(&kept, &key) {
-        if spec.sizes.iter().all(|&size| store::path(out, &task.name, size).exists()) {
-            return Ok(part);
-        }
+    let is_stored = spec.sizes.iter().all(|&size| store::path(out, &task.name, size).exists());
+    if let Some(part) = read_part(&kept, &key).filter(|_| is_stored) {
+        return Ok(part);
     }
     let found = work.drop_duplicates(found);
     let (fates, done) = work.draw(&found);

@@ -14,18 +14,19 @@ use crate::episode::batch::Pictures;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Manifest, Row, Split};
 use crate::method::{Context, Fitted, TrainTask};
-use crate::metric::{auroc::auroc, interval};
 use crate::network::teacher::Origin;
-use crate::random::Stream;
-use crate::results::{self, Cell, CellResult, Epoch, Identity, Metric, Provenance, Score, gallery};
+use crate::results::{self, Cell, CellResult, Identity, Provenance};
+use draw::Draw;
 use plan::Group;
-use test_set::{Scored, TestSet};
+use test_set::TestSet;
 
 mod cases;
 /// What a bench runs.
 pub mod definition;
 /// CPU or CUDA.
 pub mod device;
+/// What one support draw gathers.
+mod draw;
 /// From a definition to cells.
 pub mod plan;
 mod test_set;
@@ -45,25 +46,6 @@ pub struct Run<'a> {
     /// Receives `cells/<id>/`.
     pub folder: PathBuf,
     pub command: String,
-}
-
-/// The best epoch so far under a published protocol.
-#[derive(Default)]
-struct Best {
-    auroc: Option<f64>,
-    epoch: u64,
-    scores: Vec<Option<f64>>,
-}
-
-/// What one draw gathers over the epochs.
-struct Draw<'a> {
-    identity: &'a Identity,
-    supports: Pictures,
-    epochs: Vec<Epoch>,
-    last: Option<Scored>,
-    published: Best,
-    published_2d: Best,
-    seconds: f64,
 }
 
 impl Run<'_> {
@@ -126,7 +108,7 @@ impl Run<'_> {
                 draw.score(&*fitted, &test)?;
             }
             let cell = self.cell(group, draw.identity, started, fit_seconds, draw.seconds, None);
-            self.finish(cell, draw, &test, &store)?;
+            draw.finish(self.empty_result(cell), &test, &store)?;
         }
         Ok(())
     }
@@ -137,15 +119,7 @@ impl Run<'_> {
             rows.iter().copied().find(|row| row.image_id == *id).context("a support is not in the manifest")
         };
         let supports: Vec<&Row> = ids.iter().map(find).collect::<Result<_>>()?;
-        Ok(Draw {
-            identity,
-            supports: Pictures::load(store, &supports)?,
-            epochs: Vec::new(),
-            last: None,
-            published: Best::default(),
-            published_2d: Best::default(),
-            seconds: 0.0,
-        })
+        Ok(Draw::new(identity, Pictures::load(store, &supports)?))
     }
 
     fn train_task(&self, task: &str) -> Result<TrainTask> {
@@ -202,107 +176,6 @@ impl Run<'_> {
     fn empty_result(&self, cell: Cell) -> CellResult {
         let folder = self.folder.join("cells").join(&cell.id);
         CellResult { cell, scores: Vec::new(), metrics: Vec::new(), epochs: Vec::new(), folder }
-    }
-
-    fn finish(&self, cell: Cell, draw: Draw, test: &TestSet, store: &PixelStore) -> Result<()> {
-        let scored = draw.last.as_ref().context("a cell without scores")?;
-        let n_epochs = draw.epochs.iter().map(|epoch| epoch.epoch).max();
-        let some = |scores: &[f64]| scores.iter().copied().map(Some).collect::<Vec<Option<f64>>>();
-        let (published_2d, published) = match n_epochs {
-            Some(_) => (draw.published_2d, draw.published),
-            None => {
-                let still = |scores: &[Option<f64>]| Best { auroc: None, epoch: 0, scores: scores.to_vec() };
-                (still(&scored.scores.published_2d), still(&scored.scores.published))
-            }
-        };
-        let mut columns = vec![("clean", some(&scored.scores.clean), n_epochs)];
-        for (name, scores) in
-            [("clean-mean", &scored.scores.clean_mean), ("clean-top1", &scored.scores.clean_top1)]
-        {
-            columns.extend(scores.as_ref().map(|scores| (name, some(scores), n_epochs)));
-        }
-        columns.push(("published-2d", published_2d.scores.clone(), n_epochs.map(|_| published_2d.epoch)));
-        columns.push(("published", published.scores.clone(), n_epochs.map(|_| published.epoch)));
-        let mut result = self.empty_result(cell);
-        result.metrics =
-            columns.iter().map(|(name, scores, epoch)| metric(test, name, scores, *epoch)).collect();
-        let at = |scores: &Option<Vec<f64>>, index: usize| scores.as_ref().map(|scores| scores[index]);
-        let row = |(index, row): (usize, &&Row)| Score {
-            image_id: row.image_id.clone(),
-            label: row.label,
-            finding: row.finding.clone(),
-            source_path: row.source_path.clone(),
-            clean: Some(scored.scores.clean[index]),
-            clean_mean: at(&scored.scores.clean_mean, index),
-            clean_top1: at(&scored.scores.clean_top1, index),
-            published_2d: published_2d.scores[index],
-            published: published.scores[index],
-        };
-        result.scores = test.rows.iter().enumerate().map(row).collect();
-        result.epochs = draw.epochs;
-        if scored.maps.is_some() {
-            let cases = cases::pick(test, store, scored)?;
-            gallery::write(&result.folder.join("gallery.safetensors"), &cases)?;
-        }
-        result.write()
-    }
-}
-
-impl Draw<'_> {
-    fn score(&mut self, model: &dyn Fitted, test: &TestSet) -> Result<()> {
-        let start = Instant::now();
-        let detector = model.adapt(&self.supports)?;
-        self.last = Some(test.score(&*detector)?);
-        self.seconds = start.elapsed().as_secs_f64();
-        Ok(())
-    }
-
-    /// Logs an epoch and keeps the best one for the published protocols, which choose on the test set.
-    fn observe(
-        &mut self,
-        epoch: u64,
-        figures: &crate::method::EpochFigures,
-        model: &dyn Fitted,
-        test: &TestSet,
-    ) -> Result<()> {
-        self.score(model, test)?;
-        let scores = &self.last.as_ref().context("just scored")?.scores;
-        let clean: Vec<Option<f64>> = scores.clean.iter().copied().map(Some).collect();
-        let mut log = |quantity: &str, value: Option<f64>| {
-            self.epochs.push(Epoch { epoch, quantity: quantity.to_owned(), value });
-        };
-        for (quantity, value) in figures {
-            log(quantity, Some(*value));
-        }
-        log("auroc-clean", test.auroc(&clean));
-        for (quantity, best, scores) in [
-            ("auroc-published-2d", &mut self.published_2d, &scores.published_2d),
-            ("auroc-published", &mut self.published, &scores.published),
-        ] {
-            let auroc = test.auroc(scores);
-            log(quantity, auroc);
-            if best.scores.is_empty() || auroc > best.auroc {
-                *best = Best { auroc, epoch, scores: scores.clone() };
-            }
-        }
-        Ok(())
-    }
-}
-
-fn metric(test: &TestSet, protocol: &str, scores: &[Option<f64>], epoch: Option<u64>) -> Metric {
-    let (normal, anomalous) = test.by_class(scores);
-    let stream = Stream::new(0, "bootstrap of image AUROC", 0);
-    let interval = interval::bootstrap(&normal, &anomalous, stream, auroc);
-    Metric {
-        protocol: protocol.to_owned(),
-        metric: "image-auroc".to_owned(),
-        value: auroc(&normal, &anomalous),
-        low: interval.map(|(low, _)| low),
-        high: interval.map(|(_, high)| high),
-        n_normal: normal.len() as u64,
-        n_anomalous: anomalous.len() as u64,
-        n_left_out: (scores.len() - normal.len() - anomalous.len()) as u64,
-        epoch,
     }
 }
 

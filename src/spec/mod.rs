@@ -153,8 +153,8 @@ impl Spec {
         ensure!(!self.sizes.is_empty(), "sizes is empty; give the side of the pictures, such as [128]");
         for &size in &self.sizes {
             ensure!(
-                16 <= size && size <= 2048 && size % 32 == 0,
-                "size {size} is not a multiple of 32 in 32..=2048"
+                (32..=2048).contains(&size) && size % 32 == 0,
+                "size {size} is not a multiple of 32 in 32 to 2048"
             );
         }
         ensure!(!self.tasks.is_empty(), "no [[task]] is given");
