@@ -165,6 +165,11 @@ impl Args {
             Some("organ") => definition.held_out = HeldOut::Organ,
             Some(other) => anyhow::bail!("unknown rule --held-out `{other}` (known: dataset, organ)"),
         }
+        // Asking twice is asking once.
+        keep_first(&mut definition.methods);
+        keep_first(&mut definition.tasks);
+        keep_first(&mut definition.shots);
+        keep_first(&mut definition.seeds);
         definition.check()?;
         Ok(definition)
     }
@@ -177,6 +182,16 @@ impl Args {
         }
         Manifest::read(&folder).with_context(|| format!("bench `{}`", definition.name))
     }
+}
+
+fn keep_first<T: PartialEq + Clone>(items: &mut Vec<T>) {
+    let mut kept: Vec<T> = Vec::new();
+    for item in items.drain(..) {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+    }
+    *items = kept;
 }
 
 fn run_groups(run: &Run, groups: &[plan::Group]) -> Result<usize> {

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::{home, use_threads};
 use crate::curate::{self, Outcome, Request};
+use crate::files;
 use crate::phantom;
 use crate::spec::Spec;
 
@@ -57,11 +58,19 @@ impl Args {
     }
 }
 
-/// Draws the phantom's raw tree below `out` and curates it like real data.
+/// Draws the phantom's raw tree below `out`, unless this very program has done so before, and curates it
+/// like real data.
 pub fn build_phantom(spec: &Spec, out: &Path) -> Result<Outcome> {
     let raw = out.join("raw");
-    let summary = phantom::write(&raw, spec.seed)?;
-    eprintln!("drew {} phantom pictures in {}", summary.pictures, raw.display());
+    let (marker, made_by) = (raw.join(".drawn-by"), format!("{} seed {}", crate::CODE_HASH, spec.seed));
+    if std::fs::read_to_string(&marker).ok().as_ref() != Some(&made_by) {
+        if raw.exists() {
+            std::fs::remove_dir_all(&raw).with_context(|| format!("clearing {}", raw.display()))?;
+        }
+        let summary = phantom::write(&raw, spec.seed)?;
+        files::write_whole(&marker, made_by.as_bytes())?;
+        eprintln!("drew {} phantom pictures in {}", summary.pictures, raw.display());
+    }
     curate::build(&Request { spec, raw: &raw, out, partial: false })
 }
 
