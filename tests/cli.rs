@@ -52,6 +52,31 @@ fn wrong_names_are_answered_with_the_right_ones() {
     assert_fails_with(home.path(), &["report", "nowhere"], &["nowhere", "bench"]);
 }
 
+#[test]
+fn the_phantom_never_clears_a_folder_that_is_not_its_own() {
+    let home = TempDir::new().expect("a folder");
+    let own = home.path().join("mine/raw/scan.png");
+    std::fs::create_dir_all(own.parent().expect("a parent")).expect("a folder");
+    std::fs::write(&own, "precious").expect("a file");
+    assert_fails_with(home.path(), &["build-dataset", "--out", "mine"], &["mine/raw", "--out"]);
+    assert_eq!(std::fs::read_to_string(&own).expect("still there"), "precious");
+}
+
+#[test]
+fn the_phantom_is_drawn_once_and_curated_alike_with_any_number_of_threads() {
+    let home = TempDir::new().expect("a folder");
+    let build = |out: &str, threads: &str| {
+        let output = medfsad(home.path(), &["build-dataset", "--out", out, "--threads", threads]);
+        assert!(output.status.success(), "{}", text(&output));
+        let hash = text(&output).lines().find(|line| line.starts_with("canonical hash")).map(str::to_owned);
+        (hash.expect("a hash"), text(&output).contains("drew"))
+    };
+    let (one, drawn) = build("one", "1");
+    assert!(drawn);
+    assert_eq!(build("two", "2"), (one.clone(), true));
+    assert_eq!(build("one", "2"), (one, false));
+}
+
 #[cfg(feature = "torch")]
 #[test]
 fn bench_names_what_it_does_not_know() {

@@ -63,10 +63,17 @@ impl Args {
 pub fn build_phantom(spec: &Spec, out: &Path) -> Result<Outcome> {
     let raw = out.join("raw");
     let (marker, made_by) = (raw.join(".drawn-by"), format!("{} seed {}", crate::CODE_HASH, spec.seed));
-    if std::fs::read_to_string(&marker).ok().as_ref() != Some(&made_by) {
-        if raw.exists() {
+    let found = std::fs::read_to_string(&marker).ok();
+    if found.as_ref() != Some(&made_by) {
+        if found.is_some() {
             std::fs::remove_dir_all(&raw).with_context(|| format!("clearing {}", raw.display()))?;
         }
+        anyhow::ensure!(
+            !raw.exists(),
+            "{} is there and no phantom of ours; name another folder with --out, or read it with --raw",
+            raw.display()
+        );
+        files::write_whole(&marker, b"unfinished")?;
         let summary = phantom::write(&raw, spec.seed)?;
         files::write_whole(&marker, made_by.as_bytes())?;
         eprintln!("drew {} phantom pictures in {}", summary.pictures, raw.display());
