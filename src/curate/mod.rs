@@ -9,6 +9,8 @@ use crate::files;
 use crate::manifest::{self, Header, Rejected, Row, Selection};
 use crate::spec::Spec;
 
+/// Rows, counts and pixel stores of what was drawn.
+mod record;
 /// Which pictures are drawn.
 pub mod select;
 /// One file to one standardised picture.

@@ -1,17 +1,16 @@
 //! One task from its source's listing to rows, rejections and a pixel store.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::select::{Fate, Item, select};
 use super::standardise::{self, Mask, Standard};
 use crate::decode::resize::RESIZE_ID;
-use crate::manifest::{Label, Rejected, Row, Selection, Split, image_id, store};
-use crate::pixels::Pixels;
+use crate::manifest::{Rejected, Row, Selection, store};
 use crate::source::{self, Candidate};
 use crate::spec::{Duplicates, Spec, Task};
 use crate::{files, progress};
@@ -28,22 +27,24 @@ pub struct Part {
 }
 
 /// A candidate of known content.
-struct Found {
-    candidate: Candidate,
+pub(super) struct Found {
+    pub candidate: Candidate,
     /// `None` for a normal picture, else the quota it counts for.
-    quota: Option<usize>,
-    sha256: String,
-    n_bytes: u64,
+    pub quota: Option<usize>,
+    pub sha256: String,
+    pub n_bytes: u64,
 }
 
-struct Done {
-    standard: Standard,
-    mask: Option<(String, Mask)>,
+/// A decoded picture and, where there is one, its mask and the mask's path.
+pub(super) struct Done {
+    pub standard: Standard,
+    pub mask: Option<(String, Mask)>,
 }
 
-struct Work<'a> {
-    spec: &'a Spec,
-    task: &'a Task,
+/// A task being curated.
+pub(super) struct Work<'a> {
+    pub spec: &'a Spec,
+    pub task: &'a Task,
     raw: &'a Path,
     rejected: Vec<Rejected>,
 }
@@ -89,7 +90,7 @@ impl Work<'_> {
         });
     }
 
-    fn reject_found(&mut self, found: &Found, kind: &str, reason: String) {
+    pub fn reject_found(&mut self, found: &Found, kind: &str, reason: String) {
         let Candidate { path, frame, finding, .. } = &found.candidate;
         self.reject(path, *frame, Some(finding), kind, reason);
     }
@@ -251,107 +252,6 @@ impl Work<'_> {
             false => None,
         };
         Ok(Done { standard, mask })
-    }
-
-    fn collect(
-        &mut self,
-        found: &[Found],
-        fates: &[Fate],
-        done: &HashMap<usize, Done>,
-        out: &Path,
-    ) -> Result<(Vec<Row>, Vec<Selection>)> {
-        let mut rows = Vec::new();
-        let mut drawn = Vec::new();
-        for (index, (item, fate)) in found.iter().zip(fates).enumerate() {
-            match fate {
-                Fate::Drawn(split) => {
-                    let standard = done.get(&index).context("drawn but not decoded")?;
-                    rows.push(self.row(item, *split, standard));
-                    drawn.push(standard);
-                }
-                Fate::LeftOut("unreadable") => {}
-                Fate::LeftOut(reason) => self.reject_found(item, "not-drawn", (*reason).to_owned()),
-            }
-        }
-        for (place, &size) in self.spec.sizes.iter().enumerate() {
-            // Keyed and sorted by content, so that equal pictures are stored once.
-            let pictures: BTreeMap<&str, &Pixels> =
-                drawn.iter().map(|d| (d.standard.pixel_hash.as_str(), &d.standard.pictures[place])).collect();
-            let masks: BTreeMap<&str, &Pixels> = drawn
-                .iter()
-                .filter_map(|d| d.mask.as_ref())
-                .map(|(_, m)| (m.hash.as_str(), &m.pictures[place]))
-                .collect();
-            store::write(&store::path(out, &self.task.name, size), size, RESIZE_ID, &pictures, &masks)?;
-        }
-        let selection = self.selection(found, fates);
-        Ok((rows, selection))
-    }
-
-    fn row(&self, found: &Found, split: Split, done: &Done) -> Row {
-        let (task, candidate, decoded) = (self.task, &found.candidate, &done.standard.decoded);
-        let source_path = format!("{}/{}", task.folder, candidate.path);
-        Row {
-            image_id: image_id(&task.name, &source_path, candidate.frame),
-            task: task.name.clone(),
-            organ: task.organ.clone(),
-            modality: task.modality.clone(),
-            split,
-            label: if found.quota.is_some() { Label::Anomalous } else { Label::Normal },
-            finding: candidate.finding.clone(),
-            patient_id: candidate.patient.as_deref().map(|patient| self.pseudonym("patient", patient)),
-            group_id: candidate.group.as_deref().map(|group| self.pseudonym("group", group)),
-            study_id: candidate.study.as_deref().map(|study| self.pseudonym("study", study)),
-            slice_index: candidate.slice_index,
-            source: task.source.clone(),
-            source_path,
-            frame: candidate.frame,
-            width: decoded.pixels.width() as u32,
-            height: decoded.pixels.height() as u32,
-            bits: decoded.bits,
-            photometric: decoded.photometric.clone(),
-            intensity_policy: decoded.intensity_policy.clone(),
-            file_bytes: found.n_bytes,
-            file_sha256: found.sha256.clone(),
-            pixel_hash: done.standard.pixel_hash.clone(),
-            phash: done.standard.phash.clone(),
-            mask_path: done.mask.as_ref().map(|(path, _)| path.clone()),
-            mask_hash: done.mask.as_ref().map(|(_, mask)| mask.hash.clone()),
-            spec: self.spec.name.clone(),
-            spec_version: self.spec.version,
-        }
-    }
-
-    /// Equal names stay equal within a task; the name itself does not leave.
-    fn pseudonym(&self, kind: &str, name: &str) -> String {
-        files::fingerprint(format!("{kind}\0{}\0{name}", self.task.name).as_bytes())[..16].to_owned()
-    }
-
-    fn selection(&self, found: &[Found], fates: &[Fate]) -> Vec<Selection> {
-        let count = |quota: Option<usize>, split: Option<Split>| {
-            let fits = |fate: &Fate| split.is_none_or(|split| *fate == Fate::Drawn(split));
-            found.iter().zip(fates).filter(|(item, fate)| item.quota == quota && fits(fate)).count() as u64
-        };
-        let part = |part: String, expected: Option<usize>, quota: Option<usize>, split: Split| Selection {
-            task: self.task.name.clone(),
-            part,
-            expected: expected.map(|n| n as u64),
-            available: count(quota, None),
-            found: count(quota, Some(split)),
-        };
-        let mut parts = vec![
-            part("train normal".to_owned(), self.task.train_normal, None, Split::Train),
-            part("test normal".to_owned(), self.task.test_normal, None, Split::Test),
-        ];
-        for (index, quota) in self.task.anomalous.iter().enumerate() {
-            parts.push(part(
-                format!("test {}", quota.findings.join("+")),
-                quota.count,
-                Some(index),
-                Split::Test,
-            ));
-        }
-        parts
     }
 }
 
