@@ -1,5 +1,6 @@
 //! One integration binary; every file covers one area.
 
+mod architecture;
 mod decode;
 #[cfg(feature = "torch")]
 mod golden;
