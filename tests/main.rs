@@ -5,6 +5,7 @@ mod decode;
 #[cfg(feature = "torch")]
 mod golden;
 mod phantom;
+mod random;
 mod report;
 mod resize;
 mod shared;
