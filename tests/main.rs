@@ -10,3 +10,4 @@ mod report;
 mod resize;
 mod shared;
 mod source;
+mod spec;
