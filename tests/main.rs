@@ -1,6 +1,7 @@
 //! One integration binary; every file covers one area.
 
 mod architecture;
+mod curate;
 mod decode;
 #[cfg(feature = "torch")]
 mod golden;
