@@ -3,8 +3,10 @@
 mod architecture;
 mod curate;
 mod decode;
+mod episodes;
 #[cfg(feature = "torch")]
 mod golden;
+mod made_up;
 mod phantom;
 mod random;
 mod report;
