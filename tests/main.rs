@@ -8,6 +8,7 @@ mod episodes;
 mod golden;
 mod made_up;
 mod phantom;
+mod protocol;
 mod random;
 mod report;
 mod resize;
