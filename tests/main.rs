@@ -7,6 +7,7 @@ mod episodes;
 #[cfg(feature = "torch")]
 mod golden;
 mod made_up;
+mod metric;
 mod phantom;
 mod protocol;
 mod random;
