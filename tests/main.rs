@@ -16,3 +16,4 @@ mod resize;
 mod shared;
 mod source;
 mod spec;
+mod table;
