@@ -146,16 +146,19 @@ fn stored_episodes_that_were_changed_are_refused() {
     assert!(Episodes::read(folder.path()).is_err());
 }
 
+/// Something done to episodes behind their manifest's back.
+type Change<'a> = &'a dyn Fn(&mut Episodes);
+
 #[test]
 fn episodes_of_another_manifest_and_leaking_ones_are_refused() {
     let manifest = five_tasks();
-    let refusal = |change: &dyn Fn(&mut Episodes)| {
+    let refusal = |change: Change| {
         let mut episodes = draw(&manifest, SETTINGS).unwrap();
         change(&mut episodes);
         episodes.verify(&manifest).unwrap_err().to_string()
     };
     let tested: Vec<String> = manifest.select("his", Split::Test).map(|row| row.image_id.clone()).collect();
-    let cases: [(&str, &dyn Fn(&mut Episodes)); 6] = [
+    let cases: [(&str, Change); 6] = [
         ("belong to manifest", &|e| e.manifest_hash = "another".to_owned()),
         ("not one of its train", &|e| e.supports.get_mut("his").unwrap()[0][7] = tested[0].clone()),
         ("repeats a picture", &|e| {

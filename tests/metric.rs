@@ -24,7 +24,7 @@ fn case(index: u64) -> (Vec<f64>, Vec<f64>) {
     let mut stream = Stream::new(5, "auroc case", index);
     let mut scores = |shift: f64| -> Vec<f64> {
         let n = 1 + stream.below(40);
-        let coarse = |value: f64| if index % 2 == 0 { (value * 4.0).round() / 4.0 } else { value };
+        let coarse = |value: f64| if index.is_multiple_of(2) { (value * 4.0).round() / 4.0 } else { value };
         (0..n).map(|_| coarse(stream.between(-1.0, 1.0) + shift)).collect()
     };
     (scores(0.0), scores(0.3))

@@ -48,7 +48,7 @@ fn any_task(case: u64) -> Task {
     let mut stream = Stream::new(3, "task", case);
     let mut count = || (stream.below(4) > 0).then(|| stream.below(40));
     let (train, test) = (count(), count());
-    task(train, test, if case % 2 == 0 { OwnerSplit::Pool } else { OwnerSplit::Respect })
+    task(train, test, if case.is_multiple_of(2) { OwnerSplit::Pool } else { OwnerSplit::Respect })
 }
 
 fn drawn<'a>(items: &'a [Item], fates: &'a [Fate], split: Split) -> impl Iterator<Item = &'a Item> {
