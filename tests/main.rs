@@ -1,13 +1,22 @@
 //! One integration binary; every file covers one area.
 
+mod architecture;
 mod cli;
+mod curate;
 mod decode;
+mod episodes;
 #[cfg(feature = "torch")]
 mod golden;
+mod made_up;
 #[cfg(feature = "torch")]
 mod method;
+mod metric;
 mod phantom;
+mod protocol;
+mod random;
 mod report;
 mod resize;
 mod shared;
 mod source;
+mod spec;
+mod table;

@@ -99,6 +99,12 @@ impl Work<'_> {
         self.raw.join(&self.task.folder).join(&candidate.path)
     }
 
+    /// Where the candidate's mask would lie, relative to the raw folder.
+    fn mask_path(&self, candidate: &Candidate) -> Option<String> {
+        let masks = self.task.masks.as_ref()?;
+        Some(format!("{masks}/{}", Path::new(&candidate.path).with_extension("png").display()))
+    }
+
     /// Sorts candidates into normal, a quota, or findings that the spec leaves out.
     fn classify(&mut self, candidates: Vec<Candidate>) -> Vec<(Candidate, Option<usize>)> {
         let mut classes: HashMap<&str, Option<usize>> = HashMap::new();
@@ -178,6 +184,11 @@ impl Work<'_> {
         text += &format!("{} {} {:?}", self.spec.name, self.spec.version, self.rejected);
         for item in found {
             text += &format!("\n{:?} {}", item.candidate, item.sha256);
+            if let Some(mask) =
+                self.mask_path(&item.candidate).and_then(|path| files::read(&self.raw.join(path)).ok())
+            {
+                text += &format!(" {}", files::sha256(&mask));
+            }
         }
         Ok(files::fingerprint(text.as_bytes()))
     }
@@ -244,8 +255,7 @@ impl Work<'_> {
     fn decode_one(&self, candidate: &Candidate) -> Result<Done> {
         let sizes = &self.spec.sizes;
         let standard = standardise::picture(&self.path(candidate), candidate.frame, sizes)?;
-        let Some(masks) = &self.task.masks else { return Ok(Done { standard, mask: None }) };
-        let relative = format!("{masks}/{}", Path::new(&candidate.path).with_extension("png").display());
+        let Some(relative) = self.mask_path(candidate) else { return Ok(Done { standard, mask: None }) };
         let path = self.raw.join(&relative);
         let mask = match path.exists() {
             true => Some((relative, standardise::mask(&path, &standard.decoded.pixels, sizes)?)),

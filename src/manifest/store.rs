@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
 
 use super::Row;
 use crate::files;
@@ -20,6 +21,17 @@ pub struct PixelStore {
     size: usize,
     pictures: Part,
     masks: Part,
+}
+
+/// The header's only note, because the order of several would differ from run to run.
+const NOTES: &str = "medfsad";
+
+/// How the store was made and the keys of its items, in their order.
+#[derive(Serialize, Deserialize)]
+struct Notes {
+    resize: String,
+    pictures: Vec<String>,
+    masks: Vec<String>,
 }
 
 /// Where a part's items lie in the file, and which key is which.
@@ -44,14 +56,14 @@ pub fn write(
 ) -> Result<()> {
     let join =
         |items: &BTreeMap<&str, &Pixels>| items.values().flat_map(|p| p.to_planes()).collect::<Vec<u8>>();
-    let keys = |items: &BTreeMap<&str, &Pixels>| items.keys().copied().collect::<Vec<_>>().join(" ");
+    let keys = |items: &BTreeMap<&str, &Pixels>| items.keys().map(|&key| key.to_owned()).collect::<Vec<_>>();
     let (picture_bytes, mask_bytes) = (join(pictures), join(masks));
     let tensors = [
         ("pictures", TensorView::new(Dtype::U8, vec![pictures.len(), 3, size, size], &picture_bytes)?),
         ("masks", TensorView::new(Dtype::U8, vec![masks.len(), 1, size, size], &mask_bytes)?),
     ];
-    let notes = [("pictures", keys(pictures)), ("masks", keys(masks)), ("resize", resize.to_owned())];
-    let notes = notes.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+    let notes = Notes { resize: resize.to_owned(), pictures: keys(pictures), masks: keys(masks) };
+    let notes = HashMap::from([(NOTES.to_owned(), serde_json::to_string(&notes)?)]);
     let bytes = safetensors::serialize(tensors, Some(notes))?;
     files::write_whole(path, &bytes)
 }
@@ -91,12 +103,13 @@ impl PixelStore {
         // SAFETY: stores are written whole and renamed into place, never changed afterwards.
         let map = unsafe { Mmap::map(&file)? };
         let (header, metadata) = SafeTensors::read_metadata(&map)?;
-        let notes = metadata.metadata().as_ref().context("the header has no notes")?;
-        let made = notes.get("resize").map_or("unknown", String::as_str);
+        let notes = metadata.metadata().as_ref().and_then(|notes| notes.get(NOTES));
+        let notes: Notes = serde_json::from_str(notes.context("the header has no notes")?)?;
+        let made = &notes.resize;
         ensure!(made == resize, "it was made with resize `{made}`, this program uses `{resize}`");
         let (pictures, masks) = (
-            Part::read(&metadata, header + 8, "pictures", [3, size, size])?,
-            Part::read(&metadata, header + 8, "masks", [1, size, size])?,
+            Part::read(&metadata, header + 8, "pictures", notes.pictures, [3, size, size])?,
+            Part::read(&metadata, header + 8, "masks", notes.masks, [1, size, size])?,
         );
         Ok(PixelStore { map, path: path.to_owned(), size, pictures, masks })
     }
@@ -124,12 +137,16 @@ impl PixelStore {
 }
 
 impl Part {
-    fn read(metadata: &Metadata, offset: usize, name: &str, item: [usize; 3]) -> Result<Part> {
+    fn read(
+        metadata: &Metadata,
+        offset: usize,
+        name: &str,
+        keys: Vec<String>,
+        item: [usize; 3],
+    ) -> Result<Part> {
         let info = metadata.info(name).with_context(|| format!("`{name}` is missing"))?;
-        let keys =
-            metadata.metadata().as_ref().and_then(|notes| notes.get(name)).context("keys are missing")?;
         let index: HashMap<String, usize> =
-            keys.split_whitespace().enumerate().map(|(index, key)| (key.to_owned(), index)).collect();
+            keys.into_iter().enumerate().map(|(index, key)| (key, index)).collect();
         let wanted = [&[index.len()], &item[..]].concat();
         ensure!(
             info.dtype == Dtype::U8 && info.shape == wanted,

@@ -21,6 +21,7 @@ pub fn bootstrap(
     let mut values: Vec<f64> =
         (0..N_RESAMPLES).filter_map(|_| metric(&resample(normal), &resample(anomalous))).collect();
     values.sort_unstable_by(f64::total_cmp);
-    let quantile = |share: f64| values.get((share * (values.len() - 1) as f64).round() as usize).copied();
-    Some((quantile(0.025)?, quantile(0.975)?))
+    let last = values.len().checked_sub(1)? as f64;
+    let quantile = |share: f64| values[(share * last).round() as usize];
+    Some((quantile(0.025), quantile(0.975)))
 }

@@ -1,0 +1,84 @@
+//! Lesion masks go with their pictures, or the picture is rejected.
+
+use image::{DynamicImage, GrayImage, Luma};
+use medfsad::curate::{Request, build};
+use medfsad::decode::resize::RESIZE_ID;
+use medfsad::manifest::store::PixelStore;
+use medfsad::manifest::{Label, Manifest, Row};
+use medfsad::spec::Spec;
+use tempfile::TempDir;
+
+use super::tree::{self, SIZE, built, encode, plant, shape};
+
+/// The number of `bad/00.png` among the noise pictures.
+const FIRST_BAD: u64 = 20;
+
+/// A mask whose left part, up to `column`, is lesion.
+fn mask(height: u32, width: u32, column: u32) -> Vec<u8> {
+    let value = |x, _| Luma([if x < column { 255 } else { 0 }]);
+    encode(&DynamicImage::ImageLuma8(GrayImage::from_fn(width, height, value)))
+}
+
+/// All anomalous pictures drawn; `bad/00` to `bad/02` have masks.
+fn masked() -> (Spec, TempDir) {
+    let mut spec = tree::spec();
+    spec.tasks[0].masks = Some("Masks".to_owned());
+    spec.tasks[0].anomalous[0].count = None;
+    let raw = tree::raw();
+    for number in 0..3 {
+        let (height, width) = shape(FIRST_BAD + number);
+        plant(raw.path(), &format!("Masks/bad/{number:02}.png"), &mask(height, width, width / 2));
+    }
+    (spec, raw)
+}
+
+#[test]
+fn a_mask_is_named_in_its_row_and_stored_as_0_and_255() {
+    let (spec, raw) = masked();
+    let built = built(&spec, raw.path());
+    let rows: Vec<&Row> = built.manifest.rows.iter().filter(|row| row.mask_path.is_some()).collect();
+    let paths: Vec<&str> = rows.iter().map(|row| row.mask_path.as_deref().unwrap()).collect();
+    assert_eq!(paths, ["Masks/bad/00.png", "Masks/bad/01.png", "Masks/bad/02.png"]);
+    let store = PixelStore::open(built.out.path(), "skin", SIZE, RESIZE_ID, &rows).unwrap();
+    for row in rows {
+        assert_eq!(row.label, Label::Anomalous);
+        let mask = store.mask(row.mask_hash.as_ref().unwrap()).unwrap();
+        let share = mask.iter().filter(|&&value| value == 255).count() as f64 / mask.len() as f64;
+        assert!(mask.iter().all(|&value| value == 0 || value == 255));
+        assert!((share - 0.5).abs() < 0.05, "{share} of the mask is lesion");
+        assert_eq!((mask[0], mask[SIZE - 1]), (255, 0), "left and right");
+    }
+}
+
+#[test]
+fn a_mask_of_another_shape_rejects_its_picture_with_the_reason() {
+    let (spec, raw) = masked();
+    let (height, width) = shape(FIRST_BAD + 1);
+    plant(raw.path(), "Masks/bad/01.png", &mask(width, height, 4));
+    let built = built(&spec, raw.path());
+    let (kind, reason) = built.rejection("Skin/bad/01.png");
+    assert_eq!(kind, "unreadable");
+    assert!(reason.contains("Masks/bad/01.png"), "{reason}");
+    assert!(
+        reason.contains(&format!("it is {width} x {height}, its picture {height} x {width}")),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_mask_that_changed_since_the_last_build_is_read_again() {
+    let (spec, raw) = masked();
+    let out = tempfile::tempdir().unwrap();
+    let hashes = || {
+        build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false }).unwrap();
+        let rows = Manifest::read(out.path()).unwrap().rows;
+        rows.into_iter().map(|row| row.mask_hash).collect::<Vec<_>>()
+    };
+    let before = hashes();
+    let (height, width) = shape(FIRST_BAD);
+    plant(raw.path(), "Masks/bad/00.png", &mask(height, width, 3));
+    let changed = hashes();
+    assert_ne!(changed, before, "an old mask was kept");
+    std::fs::remove_file(raw.path().join("Masks/bad/00.png")).unwrap();
+    assert_eq!(hashes().iter().flatten().count(), 2, "a mask that is gone was kept");
+}

@@ -1,0 +1,137 @@
+//! What a curated folder holds is checked when it is read, and finished parts are taken up.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use medfsad::curate::{Request, build};
+use medfsad::decode::{decode, resize};
+use medfsad::manifest::store::PixelStore;
+use medfsad::manifest::{Manifest, Row, image_id, parquet};
+
+use super::tree::{SIZE, built, noise, plant, raw, spec};
+
+#[test]
+fn rows_say_what_the_file_holds() {
+    let raw = raw();
+    let built = built(&spec(), raw.path());
+    for row in &built.manifest.rows {
+        let bytes = std::fs::read(raw.path().join(&row.source_path)).unwrap();
+        let pixels = decode(&bytes, 0).unwrap().pixels;
+        assert_eq!((row.height as usize, row.width as usize), (pixels.height(), pixels.width()));
+        assert_ne!(row.height, row.width);
+        assert_eq!((row.file_bytes, &row.file_sha256), (bytes.len() as u64, &medfsad::files::sha256(&bytes)));
+        assert_eq!((&row.pixel_hash, row.bits), (&pixels.hash(), 8));
+        assert_eq!(row.image_id, image_id("skin", &row.source_path, 0));
+    }
+}
+
+#[test]
+fn a_manifest_whose_rows_were_changed_is_refused() {
+    let built = built(&spec(), raw().path());
+    let path = built.out.path().join("manifest.parquet");
+    let mut fewer = built.manifest.rows.clone();
+    fewer.pop();
+    let mut moved = built.manifest.rows.clone();
+    moved[0].split = medfsad::manifest::Split::Test;
+    for rows in [fewer, moved] {
+        parquet::write_rows(&path, &rows).unwrap();
+        let error = format!("{:#}", Manifest::read(built.out.path()).err().unwrap());
+        assert!(error.contains("rows hash to") && error.contains("build the dataset again"), "{error}");
+    }
+    let turned: Vec<Row> = built.manifest.rows.iter().rev().cloned().collect();
+    parquet::write_rows(&path, &turned).unwrap();
+    assert!(
+        Manifest::read(built.out.path()).is_ok(),
+        "the canonical hash must not depend on the order of rows"
+    );
+}
+
+#[test]
+fn a_folder_without_a_manifest_or_of_another_format_says_so() {
+    let built = built(&spec(), raw().path());
+    let header = built.out.path().join("manifest.json");
+    let text = std::fs::read_to_string(&header).unwrap();
+    plant(built.out.path(), "manifest.json", text.replace("\"format\": 1", "\"format\": 99").as_bytes());
+    let error = format!("{:#}", Manifest::read(built.out.path()).err().unwrap());
+    assert!(error.contains("format 99"), "{error}");
+    std::fs::remove_file(&header).unwrap();
+    let error = format!("{:#}", Manifest::read(built.out.path()).err().unwrap());
+    assert!(error.contains("manifest.json is missing"), "{error}");
+}
+
+fn open(folder: &Path, rows: &[&Row]) -> PixelStore {
+    PixelStore::open(folder, "skin", SIZE, resize::RESIZE_ID, rows).unwrap()
+}
+
+#[test]
+fn the_store_gives_back_each_picture_resized_from_its_own_file() {
+    let raw = raw();
+    let built = built(&spec(), raw.path());
+    let rows: Vec<&Row> = built.manifest.rows.iter().collect();
+    let store = open(built.out.path(), &rows);
+    assert_eq!(store.size(), SIZE);
+    for row in rows {
+        let pixels = decode(&std::fs::read(raw.path().join(&row.source_path)).unwrap(), 0).unwrap().pixels;
+        let expected = resize::lanczos(&pixels.to_rgb(), SIZE, SIZE).to_planes();
+        assert!(store.picture(&row.pixel_hash).unwrap() == expected, "{}", row.source_path);
+    }
+    assert!(store.picture("unheard of").is_err() && store.mask("unheard of").is_err());
+}
+
+#[test]
+fn a_store_of_another_resize_another_size_or_other_pictures_is_refused() {
+    let built = built(&spec(), raw().path());
+    let rows: Vec<&Row> = built.manifest.rows.iter().collect();
+    let refusal = |size, resize, rows: &[&Row]| {
+        format!("{:#}", PixelStore::open(built.out.path(), "skin", size, resize, rows).err().unwrap())
+    };
+    let error = refusal(SIZE, "nearest-v0", &rows);
+    assert!(error.contains("pillow-lanczos-hv-v1") && error.contains("nearest-v0"), "{error}");
+    let error = refusal(64, resize::RESIZE_ID, &rows);
+    assert!(error.contains("at 64 pixels") && error.contains("build-dataset"), "{error}");
+    let mut stale = built.manifest.rows[4].clone();
+    stale.pixel_hash = "changed since".to_owned();
+    let error = refusal(SIZE, resize::RESIZE_ID, &[rows[0], &stale]);
+    assert!(error.contains("is stale") && error.contains(&stale.source_path), "{error}");
+}
+
+#[test]
+fn a_store_cut_short_is_refused() {
+    let built = built(&spec(), raw().path());
+    let path = medfsad::manifest::store::path(built.out.path(), "skin", SIZE);
+    let whole = std::fs::read(&path).unwrap();
+    for length in [0, 7, 100, whole.len() - 1] {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let opened = PixelStore::open(built.out.path(), "skin", SIZE, resize::RESIZE_ID, &[]);
+        let error = format!("{:#}", opened.err().unwrap());
+        assert!(error.contains("is not a pixel store; delete it"), "{error}");
+    }
+}
+
+/// When the part and the store of the task were written.
+fn written(folder: &Path) -> [SystemTime; 2] {
+    ["parts/skin.json", "pixels/skin-32.safetensors"]
+        .map(|file| std::fs::metadata(folder.join(file)).unwrap().modified().unwrap())
+}
+
+#[test]
+fn a_finished_part_is_taken_up_until_something_it_rests_on_changes() {
+    let (raw, out) = (raw(), tempfile::tempdir().unwrap());
+    let mut spec = spec();
+    let again = |spec: &medfsad::spec::Spec| {
+        let outcome = build(&Request { spec, raw: raw.path(), out: out.path(), partial: false }).unwrap();
+        (outcome.header.canonical_hash, written(out.path()))
+    };
+    let first = again(&spec);
+    assert_eq!(again(&spec), first, "a finished part was made anew");
+    spec.seed = 6;
+    let (hash, times) = again(&spec);
+    assert!(hash != first.0 && times != first.1, "another seed took up the old part");
+    plant(raw.path(), "Skin/good/05.png", &noise(500));
+    let changed = again(&spec);
+    assert_ne!(changed.1, times, "another file took up the old part");
+    std::fs::remove_file(out.path().join("pixels/skin-32.safetensors")).unwrap();
+    assert_eq!(again(&spec).0, changed.0);
+    plant(out.path(), "parts/skin.json", b"{ half a pa");
+    assert_eq!(again(&spec).0, changed.0, "a broken part stopped or changed the build");
+}

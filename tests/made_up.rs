@@ -1,0 +1,66 @@
+//! A manifest in memory, for tests that need rows and no pictures.
+
+use medfsad::manifest::{self, Header, Label, Manifest, Row, Split, image_id};
+
+fn row(task: &str, organ: &str, split: Split, label: Label, index: usize) -> Row {
+    let source_path = format!("{task}/{index:03}.png");
+    Row {
+        image_id: image_id(task, &source_path, 0),
+        task: task.to_owned(),
+        organ: organ.to_owned(),
+        modality: "made up".to_owned(),
+        split,
+        label,
+        finding: if label == Label::Normal { "good" } else { "bad" }.to_owned(),
+        patient_id: None,
+        group_id: None,
+        study_id: None,
+        slice_index: None,
+        source: "folders".to_owned(),
+        source_path,
+        frame: 0,
+        width: 40,
+        height: 30,
+        bits: 8,
+        photometric: "RGB".to_owned(),
+        intensity_policy: "as stored".to_owned(),
+        file_bytes: 1000 + index as u64,
+        file_sha256: format!("{index:064x}"),
+        pixel_hash: format!("{task}{index}"),
+        phash: format!("{index:016x}"),
+        mask_path: None,
+        mask_hash: None,
+        spec: "made-up".to_owned(),
+        spec_version: 1,
+    }
+}
+
+/// For each task, `(name, organ, train normals)`, beside 5 normals and 4 anomalous pictures for testing.
+pub fn manifest(tasks: &[(&str, &str, usize)]) -> Manifest {
+    let mut rows = Vec::new();
+    for &(task, organ, n_train) in tasks {
+        for index in 0..n_train + 9 {
+            let (split, label) = match index {
+                _ if index < n_train => (Split::Train, Label::Normal),
+                _ if index < n_train + 5 => (Split::Test, Label::Normal),
+                _ => (Split::Test, Label::Anomalous),
+            };
+            rows.push(row(task, organ, split, label, index));
+        }
+    }
+    rows.sort_by(|a, b| manifest::order(a).cmp(&manifest::order(b)));
+    let header = Header {
+        format: manifest::FORMAT,
+        spec: "made-up".to_owned(),
+        spec_version: 1,
+        title: "made up in memory".to_owned(),
+        canonical_hash: manifest::canonical_hash(&rows),
+        n_rows: rows.len() as u64,
+        n_rejected: 0,
+        raw: String::new(),
+        resize: String::new(),
+        sizes: vec![32],
+        medfsad: medfsad::VERSION.to_owned(),
+    };
+    Manifest { header, rows, folder: std::path::PathBuf::new() }
+}
