@@ -249,3 +249,19 @@ fn the_random_teacher_is_labelled_calibrated_and_cached() {
     let deviation = fresh.std(false).double_value(&[]);
     assert!(0.2 < deviation && deviation < 5.0, "features have deviation {deviation}");
 }
+
+/// Cached stand-ins are called `v1`, and cells are told apart by the seed alone: if this value moves, raise the
+/// version in `network::teacher`.
+#[test]
+fn initial_values_of_the_random_teacher_never_move() {
+    let store = VarStore::new(Device::Cpu);
+    Encoder::new(&store.root(), Backbone::Resnet18);
+    initial::initialise(&store, 3);
+    let first: Vec<f32> = Vec::try_from(store.variables()["conv1.weight"].flatten(0, -1)).expect("floats");
+    let golden: [f32; 4] = [0.0; 4];
+    let worst = first.iter().zip(golden).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst < 1e-7, "the first values are {:?}", &first[..4]);
+    // Kaiming normal over fan-out: 64 filters of 7 x 7.
+    let mean_square = first.iter().map(|v| v * v).sum::<f32>() / first.len() as f32;
+    assert!((mean_square * (64.0 * 49.0 / 2.0) - 1.0).abs() < 0.05);
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{build_dataset, home, use_threads};
-use crate::episode::{self, HeldOut};
+use crate::episode::{self, Episodes, HeldOut};
 use crate::evaluate::definition::Definition;
 use crate::evaluate::plan::{self, Setting};
 use crate::evaluate::{self, Run, device};
@@ -104,14 +104,16 @@ impl Args {
             }
             return Ok(());
         }
-        let n_stale = evaluate::set_stale_aside(&folder, &manifest.header.canonical_hash)?;
-        if n_stale > 0 {
+        let planned: Vec<String> = cells.iter().map(|identity| identity.id()).collect();
+        let n_aside = evaluate::tidy(&folder, &planned, &manifest.header.canonical_hash)?;
+        if n_aside > 0 {
+            let aside = folder.join("cells-stale");
             eprintln!(
-                "{n_stale} cells of other code or data set aside in {}",
-                folder.join("cells-stale").display()
+                "{n_aside} failed cells or cells of other code or data set aside in {}",
+                aside.display()
             );
         }
-        episodes.write(&folder)?;
+        store_episodes(&episodes, &manifest, &folder)?;
         let run = Run {
             bench: definition.name.clone(),
             size: definition.size,
@@ -126,13 +128,12 @@ impl Args {
         let n_failed = run_groups(&run, &groups)?;
         let index = report::write(&folder, &folder)?;
         print_board(&folder)?;
-        if n_failed > 0 {
-            eprintln!(
-                "{n_failed} cells failed; the report lists them with their errors, and they run again next time"
-            );
-        }
         println!("report: {}", std::path::absolute(&index).unwrap_or(index).display());
-        anyhow::ensure!(n_failed < cells.len(), "every cell failed");
+        anyhow::ensure!(
+            n_failed == 0,
+            "{n_failed} of {} cells failed; the report lists them with their errors, and they run again next time",
+            cells.len()
+        );
         Ok(())
     }
 
@@ -180,8 +181,38 @@ impl Args {
             // Cheap, and taken up where it is already there: so the phantom is never stale.
             build_dataset::build_phantom(&Spec::load("phantom")?, &folder)?;
         }
-        Manifest::read(&folder).with_context(|| format!("bench `{}`", definition.name))
+        let manifest = Manifest::read(&folder).with_context(|| format!("bench `{}`", definition.name))?;
+        let (sizes, spec) = (&manifest.header.sizes, &manifest.header.spec);
+        anyhow::ensure!(
+            sizes.contains(&definition.size),
+            "{} holds pictures of {sizes:?} pixels, bench `{}` wants {}; add that to the spec's sizes and build again",
+            folder.display(),
+            definition.name,
+            definition.size
+        );
+        anyhow::ensure!(
+            *spec == definition.spec || self.out.is_some(),
+            "{} is spec `{spec}`, bench `{}` is for `{}`; say where the results go with --out DIR",
+            folder.display(),
+            definition.name,
+            definition.spec
+        );
+        Ok(manifest)
     }
+}
+
+/// Keeps the larger of what is stored and what is drawn: earlier cells may have used more draws or shots,
+/// and smaller sets are contained in larger ones.
+fn store_episodes(drawn: &Episodes, manifest: &Manifest, folder: &Path) -> Result<()> {
+    let mut settings = drawn.settings;
+    let same = |stored: &Episodes| {
+        stored.manifest_hash == drawn.manifest_hash && stored.settings.seed == drawn.settings.seed
+    };
+    if let Some(Episodes { settings: stored, .. }) = Episodes::read(folder).ok().filter(same) {
+        settings.draws = settings.draws.max(stored.draws);
+        settings.max_shots = settings.max_shots.max(stored.max_shots);
+    }
+    episode::draw(manifest, settings)?.write(folder)
 }
 
 fn keep_first<T: PartialEq + Clone>(items: &mut Vec<T>) {

@@ -66,7 +66,11 @@ pub fn build_phantom(spec: &Spec, out: &Path) -> Result<Outcome> {
     let found = std::fs::read_to_string(&marker).ok();
     if found.as_ref() != Some(&made_by) {
         if found.is_some() {
-            std::fs::remove_dir_all(&raw).with_context(|| format!("clearing {}", raw.display()))?;
+            // Moved first: a clearing cut short must not leave pictures without the marker.
+            let old = out.join(format!(".raw-old-{}", std::process::id()));
+            std::fs::rename(&raw, &old)
+                .and_then(|()| std::fs::remove_dir_all(&old))
+                .with_context(|| format!("clearing {}", raw.display()))?;
         }
         anyhow::ensure!(
             !raw.exists(),

@@ -31,14 +31,14 @@ enum Command {
     Bench(bench::Args),
     /// Draw or join reports from stored results, no model involved
     Report(report::Args),
-    /// Show, export or verify the episodes of a curated benchmark
+    /// Draw, export or verify the episodes of a curated benchmark
     Episodes(episodes::Args),
     /// List methods, what each may see and what it needs
     #[cfg(feature = "torch")]
     Methods,
     /// List sources and their folder layouts
     Sources,
-    /// Show what this program finds: libtorch, CUDA, cores, memory, folders
+    /// Show what this program finds: libtorch, CUDA, cores, folders
     Doctor,
 }
 

@@ -50,7 +50,7 @@ impl Work<'_> {
     }
 
     fn row(&self, found: &Found, split: Split, done: &Done) -> Row {
-        let (task, candidate, decoded) = (self.task, &found.candidate, &done.standard.decoded);
+        let (task, candidate, standard) = (self.task, &found.candidate, &done.standard);
         let source_path = format!("{}/{}", task.folder, candidate.path);
         Row {
             image_id: image_id(&task.name, &source_path, candidate.frame),
@@ -67,15 +67,15 @@ impl Work<'_> {
             source: task.source.clone(),
             source_path,
             frame: candidate.frame,
-            width: decoded.pixels.width() as u32,
-            height: decoded.pixels.height() as u32,
-            bits: decoded.bits,
-            photometric: decoded.photometric.clone(),
-            intensity_policy: decoded.intensity_policy.clone(),
+            width: standard.width as u32,
+            height: standard.height as u32,
+            bits: standard.bits,
+            photometric: standard.photometric.clone(),
+            intensity_policy: standard.intensity_policy.clone(),
             file_bytes: found.n_bytes,
             file_sha256: found.sha256.clone(),
-            pixel_hash: done.standard.pixel_hash.clone(),
-            phash: done.standard.phash.clone(),
+            pixel_hash: standard.pixel_hash.clone(),
+            phash: standard.phash.clone(),
             mask_path: done.mask.as_ref().map(|(path, _)| path.clone()),
             mask_hash: done.mask.as_ref().map(|(_, mask)| mask.hash.clone()),
             spec: self.spec.name.clone(),

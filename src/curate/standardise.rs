@@ -4,13 +4,18 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::decode::{self, Decoded, resize};
+use crate::decode::{self, resize};
 use crate::files;
 use crate::pixels::Pixels;
 
-/// A decoded picture in the sizes asked for.
+/// A decoded picture in the sizes asked for; its full resolution is not kept.
 pub struct Standard {
-    pub decoded: Decoded,
+    /// Of the file's picture.
+    pub height: usize,
+    pub width: usize,
+    pub bits: u16,
+    pub photometric: String,
+    pub intensity_policy: String,
     /// RGB, `size x size`, in the order of the sizes asked for.
     pub pictures: Vec<Pixels>,
     pub pixel_hash: String,
@@ -30,20 +35,22 @@ pub fn picture(path: &Path, frame: u32, sizes: &[usize]) -> Result<Standard> {
     let rgb = decoded.pixels.to_rgb();
     let pictures = sizes.iter().map(|&size| resize::lanczos(&rgb, size, size)).collect();
     let (pixel_hash, phash) = (decoded.pixels.hash(), difference_hash(&decoded.pixels));
-    Ok(Standard { decoded, pictures, pixel_hash, phash })
+    let (height, width) = (decoded.pixels.height(), decoded.pixels.width());
+    let decode::Decoded { bits, photometric, intensity_policy, .. } = decoded;
+    Ok(Standard { height, width, bits, photometric, intensity_policy, pictures, pixel_hash, phash })
 }
 
 /// Decodes and resizes a mask, which must have its picture's shape.
-pub fn mask(path: &Path, picture: &Pixels, sizes: &[usize]) -> Result<Mask> {
+pub fn mask(path: &Path, picture: &Standard, sizes: &[usize]) -> Result<Mask> {
     let read = || -> Result<Mask> {
         let grey = decode::decode(&files::read(path)?, 0)?.pixels.to_grey();
         ensure!(
-            (grey.height(), grey.width()) == (picture.height(), picture.width()),
+            (grey.height(), grey.width()) == (picture.height, picture.width),
             "it is {} x {}, its picture {} x {}",
             grey.height(),
             grey.width(),
-            picture.height(),
-            picture.width()
+            picture.height,
+            picture.width
         );
         let pictures = sizes
             .iter()

@@ -258,7 +258,7 @@ impl Work<'_> {
         let Some(relative) = self.mask_path(candidate) else { return Ok(Done { standard, mask: None }) };
         let path = self.raw.join(&relative);
         let mask = match path.exists() {
-            true => Some((relative, standardise::mask(&path, &standard.decoded.pixels, sizes)?)),
+            true => Some((relative, standardise::mask(&path, &standard, sizes)?)),
             false => None,
         };
         Ok(Done { standard, mask })

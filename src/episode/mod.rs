@@ -83,6 +83,7 @@ impl HeldOut {
 /// A task with fewer than the two train normals that pairs need. A task with fewer than `max_shots` has
 /// smaller support sets.
 pub fn draw(manifest: &Manifest, settings: Settings) -> Result<Episodes> {
+    ensure!(settings.draws > 0 && settings.max_shots > 0, "draws and shots must be at least 1");
     let (mut supports, mut pairs) = (BTreeMap::new(), BTreeMap::new());
     for task in manifest.tasks() {
         let ids: Vec<&str> = manifest.select(&task, Split::Train).map(|row| row.image_id.as_str()).collect();
@@ -166,7 +167,7 @@ impl Episodes {
         let set = set.with_context(|| format!("no support draw {draw} for task `{task}`"))?;
         ensure!(
             shots <= set.len(),
-            "task `{task}` has {} train normals, {shots} shots are asked for",
+            "task `{task}` has {} train normals, {shots} shots are asked for; lower --shots or curate more",
             set.len()
         );
         let mut text = format!("{} {}\n{}", self.settings.seed, self.manifest_hash, set[..shots].join(" "));

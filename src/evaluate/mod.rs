@@ -56,6 +56,7 @@ impl Run<'_> {
         if todo.is_empty() {
             return Ok(0);
         }
+        forget_peak_memory();
         let started = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run_cells(group, &todo, started)));
         let error = match outcome {
@@ -185,32 +186,49 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.unwrap_or("no message").split("\nException raised from").next().unwrap_or_default().to_owned()
 }
 
-/// The most memory this process has held, where the system tells.
+/// Starts the peak anew, so that a group does not inherit another's; where the system will not, it does.
+fn forget_peak_memory() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// The most memory this process has held since [`forget_peak_memory`], where the system tells.
 fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// Moves finished cells made by other code, or from other data, out of the way; returns how many.
-///
-/// They stay in `cells-stale` and can be looked at, but no table mixes them with current ones.
-pub fn set_stale_aside(run: &Path, manifest_hash: &str) -> Result<usize> {
-    if !run.join("cells").is_dir() {
-        return Ok(0);
+/// Sets aside cells that no table may mix with current ones, and takes back planned ones that an earlier call
+/// set aside; returns how many went. Set aside are cells of other code or data, of another file format, and
+/// failed ones that are not planned. They stay in `cells-stale` and can be looked at.
+pub fn tidy(run: &Path, planned: &[String], manifest_hash: &str) -> Result<usize> {
+    let (cells, aside) = (run.join("cells"), run.join("cells-stale"));
+    for id in
+        planned.iter().filter(|id| aside.join(id).join("cell.json").exists() && !cells.join(id).exists())
+    {
+        std::fs::create_dir_all(&cells)?;
+        std::fs::rename(aside.join(id), cells.join(id))?;
     }
     let mut n_moved = 0;
-    for result in results::read_run(run)? {
-        let identity = &result.cell.identity;
-        if identity.code_hash != crate::CODE_HASH || identity.manifest_hash != manifest_hash {
-            let aside = run.join("cells-stale").join(&result.cell.id);
-            std::fs::create_dir_all(run.join("cells-stale"))?;
-            if aside.exists() {
-                std::fs::remove_dir_all(&aside)?;
+    for entry in std::fs::read_dir(&cells).into_iter().flatten() {
+        let folder = entry.with_context(|| format!("listing {}", cells.display()))?.path();
+        let is_planned = planned.iter().any(|id| folder.ends_with(id));
+        if folder.join("cell.json").exists() && !is_planned && !is_current(&folder, manifest_hash) {
+            let to = aside.join(folder.file_name().unwrap_or_default());
+            std::fs::create_dir_all(&aside)?;
+            if to.exists() {
+                std::fs::remove_dir_all(&to)?;
             }
-            std::fs::rename(&result.folder, &aside)?;
+            std::fs::rename(&folder, &to).with_context(|| format!("setting {} aside", folder.display()))?;
             n_moved += 1;
         }
     }
     Ok(n_moved)
+}
+
+fn is_current(folder: &Path, manifest_hash: &str) -> bool {
+    CellResult::read(folder).is_ok_and(|CellResult { cell, .. }| {
+        let Identity { code_hash, manifest_hash: of, .. } = &cell.identity;
+        cell.error.is_none() && code_hash == crate::CODE_HASH && of == manifest_hash
+    })
 }

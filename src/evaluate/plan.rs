@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use super::definition::Definition;
 use crate::episode::Episodes;
@@ -69,6 +69,14 @@ fn group(
     let settings = definition.settings.get(entry.name).cloned().unwrap_or_default();
     let built = (entry.build)(settings)?;
     let training = definition.held_out.training_tasks(setting.manifest, task);
+    let rule = definition.held_out.name();
+    let trains = entry.regime == "R2";
+    ensure!(
+        !trains || !training.is_empty(),
+        "no task may train for `{task}` under the rule `{rule}`: {} needs another task in the benchmark{}",
+        entry.name,
+        if rule == "organ" { ", or --held-out dataset" } else { "" }
+    );
     let weights_hash = built.backbone.map(|backbone| setting.teacher.hash(backbone)).unwrap_or_default();
     let identity = |draw: usize| {
         Ok(Identity {
@@ -81,6 +89,7 @@ fn group(
             size: definition.size,
             held_out: definition.held_out.name().to_owned(),
             manifest_hash: setting.manifest.header.canonical_hash.clone(),
+            episode_seed: definition.episode_seed,
             episodes_hash: setting.episodes.cell_hash(task, draw, shots, &training)?,
             code_hash: crate::CODE_HASH.to_owned(),
             weights_hash: weights_hash.clone(),

@@ -1,6 +1,6 @@
 //! The test set of a task, its labels apart from its pictures.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::episode::batch::Pictures;
 use crate::manifest::store::PixelStore;
@@ -47,6 +47,14 @@ impl<'a> TestSet<'a> {
                 }
                 Prediction::Scores(batch) => scores.extend(batch),
             }
+        }
+        let values = maps.iter().map(|&value| f64::from(value)).chain(scores.iter().copied());
+        let n_each = (side.0 * side.1).max(1);
+        if let Some((place, value)) = values.enumerate().find(|(_, value)| !value.is_finite()) {
+            bail!(
+                "the score of {} is {value}: are the weights sound?",
+                self.rows[place / n_each].source_path
+            );
         }
         if maps.is_empty() {
             return Ok(Scored { maps: None, scores: protocol::pass_scores(scores) });

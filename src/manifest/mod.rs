@@ -125,7 +125,7 @@ pub struct Selection {
     pub part: String,
     /// `None` where the spec asks for all there is.
     pub expected: Option<u64>,
-    /// Pictures that could have been drawn.
+    /// Pictures of that kind that were found, on either side and readable or not.
     pub available: u64,
     pub found: u64,
 }

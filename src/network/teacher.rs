@@ -68,7 +68,8 @@ impl Teacher {
     /// Builds the teacher on `device`. `calibration` are training-task normals, `[n, 3, h, w]` of 0 to 255:
     /// a random network's activations are ill-scaled until its batch norms have seen pictures.
     pub fn new(backbone: Backbone, origin: &Origin, calibration: &Tensor, device: Device) -> Result<Teacher> {
-        let store = VarStore::new(device);
+        // A stand-in is made on the CPU, whatever the device, so that its weights are the same everywhere.
+        let store = VarStore::new(Device::Cpu);
         let encoder = Encoder::new(&store.root(), backbone);
         let mut teacher = Teacher { encoder, store };
         match origin {
@@ -76,6 +77,9 @@ impl Teacher {
             Origin::Random { seed, cache } => {
                 teacher.stand_in(backbone, *seed, cache.as_deref(), calibration)?
             }
+        }
+        if device != Device::Cpu {
+            teacher.store.set_device(device);
         }
         teacher.store.freeze();
         Ok(teacher)

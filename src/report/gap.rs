@@ -11,16 +11,16 @@ use super::leaderboard::score;
 use super::published;
 use super::sheet::{Entry, Line, Sheet, signed, three};
 use super::sketch::Sketch;
-use super::summary::{PROTOCOLS, Row, Summary};
+use super::summary::{Entrant, PROTOCOLS, Row, Summary};
 
 /// Why the three protocols differ, for the page and the Markdown.
-pub const WHY: &str = "All three protocols read the same raw anomaly maps, so their difference is the protocol alone. \
+pub const WHY: &str = "All three protocols read raw anomaly maps of one training, so their difference is the protocol alone. \
 The published code stacks sixteen test pictures and smooths along the stack as well as within each picture; as the \
 list is sorted by class, every map borrows from neighbours that nearly always share its label, and label \
 information leaks into the score. It also drops the last, incomplete batch and reports the epoch that is best on the \
 test set. Protocol published does all three; published-2d smooths each picture alone and keeps the other two; clean \
-does none of them: it smooths each picture alone, scores every picture and takes the last epoch or one chosen on \
-training tasks. Only clean ranks.";
+does none of them: it smooths each picture alone, scores every picture and takes the last epoch. Only \
+clean ranks.";
 
 /// Image AUROC of a coin.
 const CHANCE: f64 = 0.5;
@@ -36,7 +36,7 @@ pub fn bars(summary: &Summary) -> Result<Option<Figure>> {
         name: "protocol-gap",
         title: format!("Image AUROC by protocol, {shots} shots"),
         caption: format!(
-            "Mean over draws. Bars grow from chance, 0.5, to the right if better. The dark upright line in the rows of {} is the paper's own value: not the same data \
+            "Mean over draws. Bars grow from chance, 0.5, to the right if better. The dark upright line in the rows of {} is the paper's own value, beside real pictures only: not the same data \
              or weights. A missing bar is undefined or was not measured.",
             published::METHOD
         ),
@@ -55,9 +55,7 @@ pub fn bars(summary: &Summary) -> Result<Option<Figure>> {
             for row in summary.rows.iter().filter(|row| row.shots == shots) {
                 let values = row.boards.iter().map(|b| b.tasks.get(column).copied().unwrap_or(b.mean));
                 bars_of(sketch, &panel, row.entrant, values.map(|estimate| estimate.map(|e| e.value)));
-                if summary.entrant(row).method == published::METHOD {
-                    paper_mark(sketch, &panel, row.entrant, published::auroc(task, shots));
-                }
+                paper_mark(sketch, &panel, row.entrant, theirs(summary.entrant(row), task, shots));
             }
         }
         for (index, entrant) in summary.entrants.iter().enumerate() {
@@ -116,12 +114,19 @@ pub fn sheet(summary: &Summary) -> Sheet {
     }
 }
 
+/// The paper's value for a task, if this is its method and the pictures are real: synthetic ones share no more
+/// than a task's name.
+fn theirs(entrant: &Entrant, task: &str, shots: usize) -> Option<f64> {
+    let is_real = entrant.cells.iter().all(|result| result.cell.provenance.spec != "phantom");
+    (entrant.method == published::METHOD && is_real).then(|| published::auroc(task, shots)).flatten()
+}
+
 /// The paper's values beside ours; `None` if its method or tasks are not in the run.
 pub fn paper_sheet(summary: &Summary) -> Option<Sheet> {
     let mut rows = Vec::new();
     for row in summary.rows.iter().filter(|row| summary.entrant(row).method == published::METHOD) {
         for (index, task) in summary.tasks.iter().enumerate() {
-            let Some(theirs) = published::auroc(task, row.shots) else { continue };
+            let Some(theirs) = theirs(summary.entrant(row), task, row.shots) else { continue };
             let mut entries = vec![
                 Entry::text(*task),
                 Entry::number(row.shots.to_string()),

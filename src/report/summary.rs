@@ -184,11 +184,13 @@ fn entrants(results: &[CellResult]) -> Vec<Entrant<'_>> {
 /// What must agree for two cells to share a row, in words.
 pub fn set_up(identity: &Identity, provenance: &Provenance) -> String {
     format!(
-        "settings {}; {} px; held out by {}; manifest {}; code {}; {}; regime {}; {}{}",
+        "settings {}; {} px; held out by {}; manifest {}; episode seed {}; weights {}; code {}; {}; regime {}; {}{}",
         identity.settings,
         identity.size,
         identity.held_out,
         identity.manifest_hash,
+        identity.episode_seed,
+        if identity.weights_hash.is_empty() { "none" } else { &identity.weights_hash },
         identity.code_hash,
         identity.device_class,
         provenance.regime,

@@ -34,6 +34,7 @@ pub struct Identity {
     pub size: usize,
     pub held_out: String,
     pub manifest_hash: String,
+    pub episode_seed: u64,
     pub episodes_hash: String,
     /// Over all source files that can change a score.
     pub code_hash: String,

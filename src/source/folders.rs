@@ -1,8 +1,12 @@
 //! Any folder of class folders: the folder's name is the finding.
 
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use rayon::prelude::*;
+
+use crate::decode::dicom;
 
 use super::{Candidate, Listing, Side, Source, tree};
 
@@ -19,13 +23,27 @@ pub const SOURCE: Source = Source {
 const REMEDY: &str = "put pictures into one folder per finding, such as good/x.png or train/good/x.png";
 
 fn list(root: &Path) -> Result<Listing> {
-    let listing = tree::list(root, REMEDY, judge)?;
+    let mut listing = tree::list(root, REMEDY, judge)?;
+    listing.candidates.par_iter_mut().for_each(|candidate| {
+        // Whatever cannot be read here is refused with its reason when it is decoded.
+        candidate.patient = dicom_patient(&root.join(&candidate.path)).unwrap_or_default();
+    });
+    if listing.candidates.iter().all(|candidate| candidate.patient.is_none()) {
+        listing.differences.push("no patient is known, so sides are divided by picture".to_owned());
+    }
     ensure!(
         !listing.candidates.is_empty(),
         "no picture in a class folder below {}; {REMEDY}",
         root.display()
     );
     Ok(listing)
+}
+
+/// The patient that a DICOM file names; `None` for any other file.
+fn dicom_patient(path: &Path) -> Result<Option<String>> {
+    let mut head = Vec::new();
+    std::fs::File::open(path)?.take(256).read_to_end(&mut head)?;
+    if dicom::is_dicom(&head) { dicom::patient_id(path) } else { Ok(None) }
 }
 
 fn judge(parts: &[&str]) -> Result<Candidate, String> {

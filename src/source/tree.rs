@@ -11,6 +11,9 @@ use crate::files;
 /// Endings of picture files, in small letters.
 const PICTURES: &[&str] = &["png", "jpg", "jpeg", "jpe", "tif", "tiff", "bmp", "dcm", "dicom"];
 
+const NOT_A_PICTURE: &str =
+    "not a picture by its ending (known: png, jpg, jpeg, jpe, tif, tiff, bmp, dcm, dicom)";
+
 /// Sorts every file below `root` with `judge`, which is given the path's parts and answers with a
 /// candidate or with the reason against it. Files that are no pictures are refused before it.
 ///
@@ -25,7 +28,7 @@ pub(super) fn list(
     let mut listing = Listing::default();
     for path in files::walk(root)? {
         let parts: Vec<&str> = path.split('/').collect();
-        let verdict = if is_picture(&path) { judge(&parts) } else { Err("not a picture".to_owned()) };
+        let verdict = if is_picture(&path) { judge(&parts) } else { Err(NOT_A_PICTURE.to_owned()) };
         match verdict {
             Ok(candidate) => listing.candidates.push(Candidate { path, ..candidate }),
             Err(reason) => listing.refused.push(Refusal { path, reason }),

@@ -30,9 +30,10 @@ pub fn identity(method: &str, task: &str, shots: usize, draw: usize) -> Identity
         size: 128,
         held_out: text("dataset"),
         manifest_hash: text("0011223344556677"),
+        episode_seed: 1,
         episodes_hash: text("8899aabbccddeeff"),
         code_hash: text("c0de"),
-        weights_hash: format!("weights of {task}"),
+        weights_hash: text("weights"),
         device_class: text("cpu"),
     }
 }
@@ -42,7 +43,7 @@ pub fn provenance(method: &str, regime: &str) -> Provenance {
     Provenance {
         bench: text("made-up"),
         regime: text(regime),
-        spec: text("phantom"),
+        spec: text("mini"),
         spec_version: 1,
         spec_title: text("Phantom benchmark"),
         backbone: if control { String::new() } else { text("resnet18") },

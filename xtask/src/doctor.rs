@@ -172,9 +172,11 @@ fn kept(report: &mut Report, cache: &Path) {
         .iter()
         .filter(|path| path.extension().is_some_and(|end| end == "safetensors"))
         .map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+        // Stand-ins that the program made for itself.
+        .filter(|name| !name.starts_with("random-"))
         .collect();
     match weights.is_empty() {
-        false => report.ok("weights", weights.join(", ")),
+        false => report.ok("weights", format!("{}; name one with --teacher", weights.join(", "))),
         true => report.note(
             "weights",
             "none kept; a seeded random teacher stands in, or give --teacher FILE.safetensors",

@@ -26,7 +26,7 @@ pub const COMMANDS: &[Forwarded] = &[
     },
     Forwarded { name: "bench", about: "episodes -> fit -> score -> measure -> report", needs_libtorch: true },
     Forwarded { name: "report", about: "redraw or join reports from stored results", needs_libtorch: false },
-    Forwarded { name: "episodes", about: "the drawn episodes: list, export, verify", needs_libtorch: false },
+    Forwarded { name: "episodes", about: "draw, export or verify episodes", needs_libtorch: false },
     Forwarded { name: "methods", about: "the methods and what each needs", needs_libtorch: true },
     Forwarded { name: "sources", about: "the data sources and their folder layouts", needs_libtorch: false },
 ];
