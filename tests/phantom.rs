@@ -10,6 +10,8 @@ use medfsad::files;
 use medfsad::phantom::{self, Counts, Settings};
 use medfsad::spec::{Spec, Task};
 
+mod exposure;
+
 const FOLDERS: [(&str, &str); 5] = [
     ("his", "Camelyon16"),
     ("lag", "LAG"),

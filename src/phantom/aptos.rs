@@ -12,7 +12,8 @@ use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Point};
 use crate::random::Stream;
 
-const CAMERA: Camera = Camera { heights: 156..177, aspects: [1.22, 1.30], mean: 0.42, contrast: 0.075 };
+const CAMERA: Camera =
+    Camera { heights: 156..177, aspects: [1.22, 1.30], colour: [0.68, 0.355, 0.15], contrast: 0.075 };
 const EXUDATE: Colour = [1.0, 0.93, 0.55];
 
 /// From the disc, in picture heights: the temporal arcades and the nasal vessels.

@@ -11,7 +11,8 @@ use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Stroke};
 use crate::random::Stream;
 
-const CAMERA: Camera = Camera { heights: 188..217, aspects: [0.80, 0.86], mean: 0.36, contrast: 0.13 };
+const CAMERA: Camera =
+    Camera { heights: 188..217, aspects: [0.80, 0.86], colour: grey(0.37), contrast: 0.13 };
 const FOLDS: usize = 22;
 
 /// One slice; `glioma`, `meningioma` and `pituitary` hold that tumour, `notumor` none.
@@ -19,7 +20,8 @@ pub fn draw(finding: &str, order: usize, stream: &mut Stream) -> Result<Drawing>
     let exposure = CAMERA.expose(order, stream);
     let near = |middle: f64, stream: &mut Stream| middle + stream.between(-0.007, 0.007);
     let centre = [near(exposure.aspect() / 2.0, stream), near(0.5, stream)];
-    let head = Ellipse::new(centre, [near(0.355, stream), near(0.45, stream)]).soft(0.012);
+    let head = Ellipse::new(centre, [near(0.355, stream), near(0.45, stream) + stream.between(-0.01, 0.01)])
+        .soft(0.012);
     let brain = head.scaled(0.86).soft(0.012);
     let mut canvas = skull(exposure.height, exposure.width, &head, &brain, stream);
     cortex(&mut canvas, &brain, stream);

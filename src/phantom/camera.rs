@@ -1,11 +1,11 @@
 //! Acquisition: size, exposure, lighting and grain, spread alike over healthy and ill.
 //!
-//! Exposure is automatic: mean and contrast are brought to values set for the picture, so that
-//! a lesion cannot be told by how bright or how large the whole picture is.
+//! Exposure is automatic: mean colour and contrast are brought to values set for the picture, so
+//! that a lesion cannot be told by how bright, colourful or large the whole picture is.
 
 use std::ops::Range;
 
-use crate::phantom::canvas::{Canvas, luma};
+use crate::phantom::canvas::{Canvas, Colour, luma};
 use crate::phantom::shape::{Ellipse, Shape};
 use crate::random::Stream;
 
@@ -15,8 +15,8 @@ pub struct Camera {
     pub heights: Range<usize>,
     /// Columns per row, lowest and highest; 1 is not between them, so no picture is square.
     pub aspects: [f64; 2],
-    /// Typical mean luma of what is exposed.
-    pub mean: f64,
+    /// Typical mean colour of what is exposed.
+    pub colour: Colour,
     /// Typical standard deviation of the luma.
     pub contrast: f64,
 }
@@ -27,37 +27,41 @@ pub struct Exposure {
     pub width: usize,
     /// JPEG quality, 1 to 100.
     pub quality: u8,
-    mean: f64,
+    colour: Colour,
     contrast: f64,
     tilt: [f64; 2],
+    falloff: f64,
     grain: f64,
 }
 
 impl Camera {
-    /// Size, quality, brightness and grain of picture `order`, spread evenly over their ranges, and
-    /// lighting drawn from `stream`.
+    /// Size, quality, brightness, saturation, grain and falloff of light of picture `order`, spread
+    /// evenly over their ranges, and the tilt of the light drawn from `stream`.
     pub fn expose(&self, order: usize, stream: &mut Stream) -> Exposure {
-        let [height, aspect, quality, mean, contrast, grain] = evenly(order);
+        let [height, aspect, quality, mean, contrast, grain, falloff, saturation] = evenly(order);
+        let (typical, level) = (luma(self.colour), luma(self.colour) * (0.88 + 0.24 * mean));
+        let saturation = 0.82 + 0.36 * saturation;
         let height = self.heights.start + (height * self.heights.len() as f64) as usize;
         let aspect = self.aspects[0] + (self.aspects[1] - self.aspects[0]) * aspect;
         Exposure {
             height,
             width: (height as f64 * aspect).round() as usize,
-            quality: 80 + (quality * 16.0) as u8,
-            mean: self.mean * (0.88 + 0.24 * mean),
+            quality: 66 + (quality * 30.0) as u8,
+            colour: self.colour.map(|value| level + saturation * (value - typical)),
             contrast: self.contrast * (0.88 + 0.24 * contrast),
             tilt: [stream.between(-0.04, 0.04), stream.between(-0.04, 0.04)],
+            falloff: 0.24 * falloff,
             grain: 0.005 + 0.012 * grain,
         }
     }
 }
 
 /// Member `order` of a sequence of points in the unit cube, any stretch of which fills each side
-/// evenly (multiples of the powers of 1/g, where g^7 = g + 1). With independent draws, a class of
+/// evenly (multiples of the powers of 1/g, where g^9 = g + 1). With independent draws, a class of
 /// thirty could be larger or brighter than another by mere chance.
-fn evenly(order: usize) -> [f64; 6] {
-    const G: f64 = 1.112_775_684_278_705_5;
-    [1, 2, 3, 4, 5, 6].map(|power| (0.5 + (order + 1) as f64 * G.powi(-power)).fract())
+fn evenly(order: usize) -> [f64; 8] {
+    const G: f64 = 1.085_070_245_491_451;
+    [1, 2, 3, 4, 5, 6, 7, 8].map(|power| (0.25 + (order + 1) as f64 * G.powi(-power)).fract())
 }
 
 impl Exposure {
@@ -66,18 +70,20 @@ impl Exposure {
         self.width as f64 / self.height as f64
     }
 
-    /// Exposes what lies inside `field` (everything without one) and blackens the rest. Colours
-    /// keep their saturation.
+    /// Exposes what lies inside `field` (everything without one) and blackens the rest. Differences
+    /// of colour within the picture stay, their mean is balanced.
     pub fn take(&self, canvas: &mut Canvas, field: Option<&Ellipse>, stream: &mut Stream) {
         let inside = |place| field.map_or(1.0, |field| field.cover(place));
-        let (mean, contrast) = canvas.brightness(inside);
+        let (mean, contrast) = canvas.meter(inside);
         let gain = self.contrast / contrast.max(1e-3);
         let aspect = self.aspect();
         canvas.change_all(|place, sample| {
-            let light = 1.0 + self.tilt[0] * (place[0] / aspect - 0.5) + self.tilt[1] * (place[1] - 0.5);
+            let away = [place[0] / aspect - 0.5, place[1] - 0.5];
+            let tilt = self.tilt[0] * away[0] + self.tilt[1] * away[1];
+            let light = 1.0 + tilt - self.falloff * 2.0 * (away[0].powi(2) + away[1].powi(2));
             let (field, grain) = (inside(place), self.grain * bell(stream));
-            let shift = (luma(sample) - mean) * gain + self.mean - luma(sample);
-            sample.map(|value| field * light * (value + shift) + grain)
+            let shift = (luma(sample) - luma(mean)) * (gain - 1.0);
+            [0, 1, 2].map(|k| field * light * (self.colour[k] + sample[k] - mean[k] + shift) + grain)
         });
     }
 }

@@ -9,7 +9,7 @@ use crate::pixels::Pixels;
 pub type Colour = [f64; 3];
 
 /// Equal parts of all three.
-pub fn grey(level: f64) -> Colour {
+pub const fn grey(level: f64) -> Colour {
     [level; 3]
 }
 
@@ -70,14 +70,15 @@ impl Canvas {
         }
     }
 
-    /// Mean and standard deviation of the luma where `weight` is above a half.
-    pub fn brightness(&self, weight: impl Fn(Point) -> f64) -> (f64, f64) {
+    /// Mean colour and standard deviation of the luma where `weight` is above a half.
+    pub fn meter(&self, weight: impl Fn(Point) -> f64) -> (Colour, f64) {
         let inside = |index: usize| weight(centre(self.height, index / self.width, index % self.width)) > 0.5;
-        let lumas = self.samples.iter().enumerate().filter(|(index, _)| inside(*index));
-        let lumas: Vec<f64> = lumas.map(|(_, sample)| luma(*sample)).collect();
-        let count = lumas.len().max(1) as f64;
-        let mean = lumas.iter().sum::<f64>() / count;
-        let variance = lumas.iter().map(|luma| (luma - mean).powi(2)).sum::<f64>() / count;
+        let indexed = self.samples.iter().enumerate().filter(|(index, _)| inside(*index));
+        let metered: Vec<Colour> = indexed.map(|(_, sample)| *sample).collect();
+        let count = metered.len().max(1) as f64;
+        let mean = [0, 1, 2].map(|k| metered.iter().map(|sample| sample[k]).sum::<f64>() / count);
+        let squares = metered.iter().map(|sample| (luma(*sample) - luma(mean)).powi(2));
+        let variance = squares.sum::<f64>() / count;
         (mean, variance.sqrt())
     }
 

@@ -11,12 +11,13 @@ use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Point, Shape};
 use crate::random::Stream;
 
-const CAMERA: Camera = Camera { heights: 146..169, aspects: [1.22, 1.30], mean: 0.72, contrast: 0.085 };
+const CAMERA: Camera =
+    Camera { heights: 146..169, aspects: [1.22, 1.30], colour: [0.86, 0.65, 0.79], contrast: 0.10 };
 const EOSIN: Colour = [0.91, 0.70, 0.82];
 const FIBRE: Colour = [0.84, 0.58, 0.76];
 const SMALL_NUCLEUS: Colour = [0.48, 0.32, 0.62];
-const LARGE_NUCLEUS: Colour = [0.36, 0.20, 0.53];
-const CLEFT: Colour = [0.94, 0.86, 0.93];
+const LARGE_NUCLEUS: Colour = [0.37, 0.16, 0.43];
+const CLEFT: Colour = [0.97, 0.91, 0.96];
 
 /// One patch; `Ungood` holds a metastasis.
 pub fn draw(finding: &str, order: usize, stream: &mut Stream) -> Result<Drawing> {
@@ -48,8 +49,8 @@ fn tissue(height: usize, width: usize, stream: &mut Stream) -> Canvas {
 
 /// Small nuclei of healthy tissue, evenly spaced.
 fn lymphocytes(canvas: &mut Canvas, aspect: f64, stream: &mut Stream) {
-    for place in grid([0.0, 0.0], [aspect, 1.0], 0.105, 0.030, stream) {
-        let size = stream.between(0.009, 0.013);
+    for place in grid([0.0, 0.0], [aspect, 1.0], 0.105, 0.012, stream) {
+        let size = stream.between(0.010, 0.012);
         let nucleus = Ellipse::new(place, [1.5 * size, size]).turned(stream.between(-0.5, 0.5)).soft(0.006);
         canvas.paint(&nucleus, SMALL_NUCLEUS, 0.8);
     }
@@ -62,7 +63,7 @@ fn nests(aspect: f64, stream: &mut Stream) -> Vec<Ellipse> {
     let nest = |order: usize| {
         let x = if (order + side).is_multiple_of(2) { 0.3 } else { 0.7 };
         let centre = [aspect * (x + stream.between(-0.06, 0.06)), stream.between(0.32, 0.68)];
-        let radii = [stream.between(0.16, 0.21), stream.between(0.14, 0.18)];
+        let radii = [stream.between(0.18, 0.22), stream.between(0.16, 0.20)];
         Ellipse::new(centre, radii).turned(stream.between(-0.6, 0.6)).soft(0.01).wavy(0.09, stream)
     };
     (0..count).map(nest).collect()
@@ -71,14 +72,14 @@ fn nests(aspect: f64, stream: &mut Stream) -> Vec<Ellipse> {
 /// Crowded dark nuclei in a pale cleft.
 fn metastasis(canvas: &mut Canvas, nest: &Ellipse, stream: &mut Stream) {
     canvas.paint(nest, CLEFT, 0.95);
-    let core = nest.scaled(0.92);
+    let core = nest.scaled(0.82);
     let reach = nest.radii[0].max(nest.radii[1]);
     let corner = |sign: f64| nest.centre.map(|middle| middle + sign * reach);
-    for place in grid(corner(-1.0), corner(1.0), 0.062, 0.012, stream) {
-        let size = stream.between(0.021, 0.028);
+    for place in grid(corner(-1.0), corner(1.0), 0.066, 0.010, stream) {
+        let size = stream.between(0.025, 0.030);
         let cell = Ellipse::new(place, [1.15 * size, size]).turned(stream.between(0.0, 3.1)).soft(0.005);
         if core.cover(place) > 0.5 {
-            canvas.paint(&cell.wavy(0.1, stream), LARGE_NUCLEUS, 0.97);
+            canvas.paint(&cell.wavy(0.1, stream), LARGE_NUCLEUS, 1.0);
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Stroke};
 use crate::random::Stream;
 
-const CAMERA: Camera = Camera { heights: 150..171, aspects: [1.16, 1.24], mean: 0.50, contrast: 0.105 };
+const CAMERA: Camera =
+    Camera { heights: 141..180, aspects: [1.16, 1.24], colour: [0.78, 0.43, 0.21], contrast: 0.105 };
 const CUP: Colour = [0.99, 0.84, 0.58];
 const BARE_CUP: Colour = [1.0, 0.90, 0.70];
 const PORE: Colour = [0.66, 0.51, 0.36];

@@ -11,7 +11,8 @@ use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Point, Stroke};
 use crate::random::Stream;
 
-const CAMERA: Camera = Camera { heights: 188..217, aspects: [0.78, 0.84], mean: 0.46, contrast: 0.15 };
+const CAMERA: Camera =
+    Camera { heights: 188..217, aspects: [0.78, 0.84], colour: grey(0.47), contrast: 0.15 };
 
 /// One film; `Lung Opacity` holds pneumonia.
 pub fn draw(finding: &str, order: usize, stream: &mut Stream) -> Result<Drawing> {
@@ -114,7 +115,7 @@ fn consolidation(canvas: &mut Canvas, patch: &Ellipse, stream: &mut Stream) {
     let mottle = Noise::new(stream);
     canvas.change(patch, |place, sample, cover| {
         let grain = mottle.at(place, [22.0, 22.0]);
-        mix(sample, grey(0.54 + 0.50 * grain), 0.9 * cover)
+        mix(sample, grey(0.50 + 0.50 * grain), 0.9 * cover)
     });
     let hilum: Point = patch.at(0.75, stream.between(0.0, std::f64::consts::TAU));
     for branch in 0..3 {
