@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use tch::Device;
 
 use super::{build_dataset, home, use_threads};
 use crate::episode::{self, Episodes, HeldOut};
@@ -13,7 +14,6 @@ use crate::files;
 use crate::manifest::Manifest;
 use crate::method::METHODS;
 use crate::network::teacher::Origin;
-use crate::progress;
 use crate::report;
 use crate::spec::Spec;
 
@@ -57,7 +57,8 @@ pub struct Args {
     /// Where cells and report go [default: reports/<name of the definition>]
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Threads [default: all cores]
+    /// Cells computed at once on the CPU, one thread each, so that scores do not depend on it; also threads
+    /// for decoding [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
     /// Show what would run, and stop
@@ -68,7 +69,6 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<()> {
         let threads = use_threads(self.threads)?;
-        tch::set_num_threads(i32::try_from(threads)?);
         let definition = self.definition()?;
         let device = device::resolve(&self.device)?;
         let manifest = self.manifest(&definition)?;
@@ -121,11 +121,11 @@ impl Args {
             episodes: &episodes,
             teacher: &teacher,
             device,
-            threads,
+            workers: if device == Device::Cpu { threads } else { 1 },
             folder: folder.clone(),
             command: command_line(),
         };
-        let n_failed = run_groups(&run, &groups)?;
+        let n_failed = run.run_all(&groups)?;
         let index = report::write(&folder, &folder)?;
         print_board(&folder)?;
         println!("report: {}", std::path::absolute(&index).unwrap_or(index).display());
@@ -223,17 +223,6 @@ fn keep_first<T: PartialEq + Clone>(items: &mut Vec<T>) {
         }
     }
     *items = kept;
-}
-
-fn run_groups(run: &Run, groups: &[plan::Group]) -> Result<usize> {
-    let bar = progress::bar(groups.len(), "all cells");
-    let mut n_failed = 0;
-    for group in groups {
-        n_failed += run.run(group)?;
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    Ok(n_failed)
 }
 
 /// The first table of the report, so that the terminal shows it too.

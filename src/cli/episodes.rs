@@ -83,11 +83,11 @@ fn verify(run: &std::path::Path, manifest: &std::path::Path) -> Result<()> {
     let mut n_cells = 0;
     for result in crate::results::read_run(run)? {
         let identity = &result.cell.identity;
-        let rule = match identity.held_out.as_str() {
-            "organ" => episode::HeldOut::Organ,
-            _ => episode::HeldOut::Dataset,
+        let training = match identity.held_out.as_str() {
+            "organ" => episode::HeldOut::Organ.training_tasks(&manifest, &identity.task),
+            "dataset" => episode::HeldOut::Dataset.training_tasks(&manifest, &identity.task),
+            _ => Vec::new(),
         };
-        let training = rule.training_tasks(&manifest, &identity.task);
         let hash = stored
             .cell_hash(&identity.task, identity.draw, identity.shots, &training)
             .with_context(|| format!("cell {}", result.cell.id))?;

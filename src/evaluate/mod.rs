@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -15,6 +16,7 @@ use crate::manifest::store::PixelStore;
 use crate::manifest::{Manifest, Row, Split};
 use crate::method::{Context, Fitted, TrainTask};
 use crate::network::teacher::Origin;
+use crate::progress;
 use crate::results::{self, Cell, CellResult, Identity, Provenance};
 use draw::Draw;
 use plan::Group;
@@ -42,21 +44,47 @@ pub struct Run<'a> {
     pub episodes: &'a Episodes,
     pub teacher: &'a Origin,
     pub device: Device,
-    pub threads: usize,
+    /// Groups of cells run at once. Each computes on one thread, so that no sum depends on their number.
+    pub workers: usize,
     /// Receives `cells/<id>/`.
     pub folder: PathBuf,
     pub command: String,
 }
 
 impl Run<'_> {
+    /// Runs all groups, several at once; the result counts failed cells.
+    pub fn run_all(&self, groups: &[Group]) -> Result<usize> {
+        let bar = progress::bar(groups.len(), "all cells");
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<usize> {
+            tch::set_num_threads(1);
+            let mut n_failed = 0;
+            while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                n_failed += self.run(group)?;
+                bar.inc(1);
+            }
+            Ok(n_failed)
+        };
+        let n_failed = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.workers).map(|_| scope.spawn(work)).collect();
+            let join = |worker: std::thread::ScopedJoinHandle<Result<usize>>| {
+                worker
+                    .join()
+                    .unwrap_or_else(|panic| Err(anyhow!("a worker panicked: {}", panic_text(&*panic))))
+            };
+            workers.into_iter().map(join).sum::<Result<usize>>()
+        });
+        bar.finish_and_clear();
+        n_failed
+    }
+
     /// Runs the cells of `group` that are not done. A failure becomes a row; the result counts failed cells.
-    pub fn run(&self, group: &Group) -> Result<usize> {
+    fn run(&self, group: &Group) -> Result<usize> {
         let todo: Vec<&Identity> =
             group.cells.iter().filter(|identity| !plan::is_done(&self.folder, identity)).collect();
         if todo.is_empty() {
             return Ok(0);
         }
-        forget_peak_memory();
         let started = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run_cells(group, &todo, started)));
         let error = match outcome {
@@ -163,7 +191,7 @@ impl Run<'_> {
             git_revision: crate::GIT_REVISION.to_owned(),
             libtorch: LIBTORCH_VERSION.to_owned(),
             device: format!("{:?}", self.device).to_lowercase(),
-            threads: self.threads,
+            threads: self.workers,
             precision: "f32".to_owned(),
             command: self.command.clone(),
             started_at,
@@ -186,12 +214,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.unwrap_or("no message").split("\nException raised from").next().unwrap_or_default().to_owned()
 }
 
-/// Starts the peak anew, so that a group does not inherit another's; where the system will not, it does.
-fn forget_peak_memory() {
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-}
-
-/// The most memory this process has held since [`forget_peak_memory`], where the system tells.
+/// The most memory this process has held so far, where the system tells.
 fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;

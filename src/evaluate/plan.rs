@@ -68,11 +68,13 @@ fn group(
 ) -> Result<Group> {
     let settings = definition.settings.get(entry.name).cloned().unwrap_or_default();
     let built = (entry.build)(settings)?;
-    let training = definition.held_out.training_tasks(setting.manifest, task);
+    let training = match entry.trains {
+        true => definition.held_out.training_tasks(setting.manifest, task),
+        false => Vec::new(),
+    };
     let rule = definition.held_out.name();
-    let trains = entry.regime == "R2";
     ensure!(
-        !trains || !training.is_empty(),
+        !entry.trains || !training.is_empty(),
         "no task may train for `{task}` under the rule `{rule}`: {} needs another task in the benchmark{}",
         entry.name,
         if rule == "organ" { ", or --held-out dataset" } else { "" }
@@ -87,7 +89,7 @@ fn group(
             draw,
             seed,
             size: definition.size,
-            held_out: definition.held_out.name().to_owned(),
+            held_out: if entry.trains { rule.to_owned() } else { "none".to_owned() },
             manifest_hash: setting.manifest.header.canonical_hash.clone(),
             episode_seed: definition.episode_seed,
             episodes_hash: setting.episodes.cell_hash(task, draw, shots, &training)?,

@@ -27,6 +27,7 @@ macro_rules! control {
             about: $about,
             paper: "control",
             regime: "R0",
+            trains: false,
             build: |settings| build($rule, settings),
         };
     };

@@ -43,7 +43,9 @@ pub type EpochFigures = Vec<(&'static str, f64)>;
 pub type Observer<'a> = dyn FnMut(u64, &EpochFigures, &dyn Fitted) -> Result<()> + 'a;
 
 /// An untrained method with its settings.
-pub trait Method {
+///
+/// Several cells may be fitted at once, each on a thread of its own.
+pub trait Method: Send + Sync {
     /// Trains on the training tasks' normals. Methods that do not train return at once.
     fn fit(&self, tasks: &[TrainTask], context: &Context, observer: &mut Observer)
     -> Result<Box<dyn Fitted>>;
@@ -77,6 +79,8 @@ pub struct Entry {
     pub paper: &'static str,
     /// What it may see, R0 to R6.
     pub regime: &'static str,
+    /// Whether it learns from other tasks' normals; the others are given none.
+    pub trains: bool,
     /// Builds it from settings; a missing key takes its default, an unknown one is an error.
     pub build: fn(toml::Table) -> Result<Built>,
 }

@@ -32,6 +32,7 @@ pub struct Identity {
     pub seed: u64,
     /// Side of the pictures in pixels.
     pub size: usize,
+    /// `dataset` or `organ`: which tasks trained; `none` for methods that do not train.
     pub held_out: String,
     pub manifest_hash: String,
     pub episode_seed: u64,

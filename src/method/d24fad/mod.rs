@@ -26,6 +26,7 @@ pub const ENTRY: Entry = Entry {
     about: "dual distillation with learned support weighting",
     paper: "arXiv 2603.01713 (ICLR 2026)",
     regime: "R2",
+    trains: true,
     build,
 };
 
