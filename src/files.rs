@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use sha2::Digest;
@@ -30,9 +31,11 @@ pub fn write_whole_with(path: &Path, fill: impl FnOnce(&mut fs::File) -> Result<
         .with_context(|| format!("writing {}", path.display()))
 }
 
+/// A name of its own for every write, so that threads and processes writing one file do not meet.
 fn draft_path(path: &Path) -> PathBuf {
+    static WRITES: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".draft-{}", std::process::id()));
+    name.push(format!(".draft-{}-{}", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
     path.with_file_name(name)
 }
 

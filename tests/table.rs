@@ -148,3 +148,22 @@ fn a_reader_never_sees_part_of_a_file() {
     .unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"half and half");
 }
+
+#[test]
+fn threads_that_write_one_file_at_once_leave_one_of_their_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.bin");
+    std::thread::scope(|scope| {
+        for writer in 0..8u8 {
+            let path = &path;
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    medfsad::files::write_whole(path, &[writer; 4096]).unwrap();
+                }
+            });
+        }
+    });
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(bytes.len() == 4096 && bytes.iter().all(|byte| *byte == bytes[0]));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a draft was left behind");
+}
