@@ -51,7 +51,12 @@ pub(super) struct Work<'a> {
 
 /// Curates `task`; a finished part in `out/parts` with the same key is taken as it is.
 pub fn curate(spec: &Spec, task: &Task, raw: &Path, out: &Path) -> Result<Part> {
-    let listing = (source::find(&task.source)?.list)(&raw.join(&task.folder))?;
+    let mut listing = (source::find(&task.source)?.list)(&raw.join(&task.folder))?;
+    if let Some(masks) = task.masks.as_ref().filter(|masks| !raw.join(masks).is_dir()) {
+        listing
+            .differences
+            .push(format!("no folder {}, so no lesion mask is used", raw.join(masks).display()));
+    }
     let mut work = Work { spec, task, raw, rejected: Vec::new() };
     for refusal in listing.refused {
         work.reject(&refusal.path, 0, None, "not-a-picture", refusal.reason);

@@ -82,3 +82,13 @@ fn a_mask_that_changed_since_the_last_build_is_read_again() {
     std::fs::remove_file(raw.path().join("Masks/bad/00.png")).unwrap();
     assert_eq!(hashes().iter().flatten().count(), 2, "a mask that is gone was kept");
 }
+
+#[test]
+fn a_missing_folder_of_masks_is_said_aloud() {
+    let (mut spec, raw) = masked();
+    spec.tasks[0].masks = Some("Mask".to_owned());
+    let built = built(&spec, raw.path());
+    assert!(built.manifest.rows.iter().all(|row| row.mask_path.is_none()));
+    let remarks = &built.outcome.remarks;
+    assert!(remarks.iter().any(|remark| remark.contains("Mask, so no lesion mask")), "{remarks:?}");
+}
