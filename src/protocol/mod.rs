@@ -1,4 +1,4 @@
-//! Anomaly maps become image scores, under named protocols; all from the same maps.
+//! Anomaly maps become image scores, under named protocols; all from maps of one training.
 //!
 //! `published` is what the published evaluation code does: pictures in class-sorted order, batches of 16,
 //! a Gaussian over all three axes of the batch (so that neighbours, which share the label, leak into each

@@ -107,7 +107,7 @@ pub fn sheet(summary: &Summary) -> Sheet {
         name: "gap",
         title: "Protocol gap".to_owned(),
         caption: "Image AUROC, mean over tasks and draws, with the 95 % interval over pictures and the lowest draw. \
-                  A gap above zero is what the published protocol adds to the same maps."
+                  A gap above zero is what the published protocol adds to the same training."
             .to_owned(),
         head: head.map(str::to_owned).to_vec(),
         rows: summary.rows.iter().map(line).collect(),

@@ -26,7 +26,8 @@ fn caption(summary: &Summary) -> String {
          every row whose interval of the mean reaches that row's interval joins it; rows of one group are not \
          told apart. Regimes R0 to R6 say what a method was allowed to see; rows of different regimes do not \
          compete on equal terms. Rows named control-… are trivial controls that a useful method must beat. Gaps \
-         are the mean under that protocol less the mean under clean. Seconds are fit and score per cell. \
+         are the mean under that protocol less the mean under clean. Seconds are fit and score per cell; \
+         peak MiB is the most that the whole process had held by then, cells beside it included. \
          Undefined values are shown as – ({} of {} cells undefined, {} failed).",
         summary.tasks.len(),
         count(|row| row.undefined),
