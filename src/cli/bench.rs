@@ -1,5 +1,6 @@
 //! `bench`: episodes, fit, score, measure, report.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -13,7 +14,8 @@ use crate::evaluate::{self, Run, device};
 use crate::files;
 use crate::manifest::Manifest;
 use crate::method::METHODS;
-use crate::network::teacher::Origin;
+use crate::network::Network;
+use crate::network::teacher::{Origin, Teachers};
 use crate::report;
 use crate::spec::Spec;
 
@@ -40,10 +42,11 @@ pub struct Args {
     /// Training seeds, separated by commas [default: the definition's]
     #[arg(long, value_delimiter = ',')]
     seed: Vec<u64>,
-    /// Teacher weights, a safetensors file with torchvision's names; without it a seeded random teacher
-    /// stands in and every table says so
-    #[arg(long)]
-    teacher: Option<PathBuf>,
+    /// Teacher weights, a safetensors file with torchvision's names; NETWORK=FILE gives them to one network
+    /// (such as resnet18=FILE) and may be repeated. Networks without weights get a seeded random stand-in and
+    /// every table says so
+    #[arg(long, value_name = "[NETWORK=]FILE")]
+    teacher: Vec<String>,
     /// Which tasks may train: `dataset`, all but the target (the paper's rule), or `organ`, those of other
     /// organs
     #[arg(long)]
@@ -74,16 +77,10 @@ impl Args {
         let manifest = self.manifest(&definition)?;
         let episodes = episode::draw(&manifest, definition.episodes())?;
         episodes.verify(&manifest)?;
-        let teacher = match &self.teacher {
-            Some(path) => Origin::file(path.clone()).context("--teacher")?,
-            None => Origin::Random {
-                seed: definition.teacher_seed,
-                cache: Some(files::cache_folder()?.join("weights")),
-            },
-        };
+        let teachers = self.teachers(definition.teacher_seed).context("--teacher")?;
         let folder = self.out.clone().unwrap_or_else(|| home("reports").join(&definition.name));
         let device_class = device::class(device);
-        let setting = Setting { manifest: &manifest, episodes: &episodes, teacher: &teacher, device_class };
+        let setting = Setting { manifest: &manifest, episodes: &episodes, teachers: &teachers, device_class };
         let groups = plan::plan(&definition, &setting)?;
         let cells: Vec<_> = groups.iter().flat_map(|group| &group.cells).collect();
         let n_done = cells.iter().filter(|identity| plan::is_done(&folder, identity)).count();
@@ -119,7 +116,7 @@ impl Args {
             size: definition.size,
             manifest: &manifest,
             episodes: &episodes,
-            teacher: &teacher,
+            teachers: &teachers,
             device,
             workers: if device == Device::Cpu { threads } else { 1 },
             folder: folder.clone(),
@@ -135,6 +132,26 @@ impl Args {
             cells.len()
         );
         Ok(())
+    }
+
+    fn teachers(&self, seed: u64) -> Result<Teachers> {
+        let other = Origin::Random { seed, cache: Some(files::cache_folder()?.join("weights")) };
+        let mut teachers = Teachers { named: BTreeMap::new(), other };
+        for given in &self.teacher {
+            match given.split_once('=') {
+                Some((name, path)) => {
+                    let known: Vec<&str> = Network::all().map(Network::name).collect();
+                    anyhow::ensure!(
+                        known.contains(&name),
+                        "unknown network `{name}` (known: {})",
+                        known.join(", ")
+                    );
+                    teachers.named.insert(name.to_owned(), Origin::file(path.into())?);
+                }
+                None => teachers.other = Origin::file(given.into())?,
+            }
+        }
+        Ok(teachers)
     }
 
     fn definition(&self) -> Result<Definition> {

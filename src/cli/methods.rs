@@ -4,17 +4,44 @@ use anyhow::Result;
 
 use crate::method::METHODS;
 
-/// Prints every method with its regime.
-pub fn run() -> Result<()> {
-    println!("{:<24} {:<6} {:<10} {:<32} about", "method", "regime", "teacher", "paper");
-    for entry in METHODS {
-        let built = (entry.build)(toml::Table::new())?;
-        let teacher = if built.backbone.is_some() { "needed" } else { "none" };
-        println!("{:<24} {:<6} {teacher:<10} {:<32} {}", entry.name, entry.regime, entry.paper, entry.about);
+/// Lists methods, what each may see and what it needs.
+#[derive(clap::Args)]
+pub struct Args {
+    /// As a Markdown table with costs, as in the README
+    #[arg(long)]
+    markdown: bool,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        if self.markdown {
+            println!("{}", table());
+            return Ok(());
+        }
+        println!("{:<24} {:<12} {:<34} about", "method", "regime", "needs");
+        for entry in METHODS {
+            println!("{:<24} {:<12} {:<34} {}", entry.name, entry.regime, entry.needs, entry.about);
+        }
+        println!(
+            "\nR0 sees the query only; R1 the supports; R2 supports and other tasks' normals; R5 every train normal of\n\
+             the target. Methods that need weights run with a seeded random teacher when --teacher is not given, and\n\
+             every table says so."
+        );
+        Ok(())
     }
-    println!(
-        "\nR0 sees the query only; R1 the supports; R2 supports and other tasks' normals. Methods that need a\n\
-         teacher run with a seeded random one when --teacher is not given, and every table says so."
-    );
-    Ok(())
+}
+
+/// Every method as a Markdown table.
+fn table() -> String {
+    let mut lines = vec![
+        "| method | what it does | paper | regime | needs | cost |".to_owned(),
+        "| --- | --- | --- | --- | --- | --- |".to_owned(),
+    ];
+    for e in METHODS {
+        lines.push(format!(
+            "| `{}` | {} | {} | {} | {} | {} |",
+            e.name, e.about, e.paper, e.regime, e.needs, e.cost
+        ));
+    }
+    lines.join("\n")
 }

@@ -35,7 +35,7 @@ enum Command {
     Episodes(episodes::Args),
     /// List methods, what each may see and what it needs
     #[cfg(feature = "torch")]
-    Methods,
+    Methods(methods::Args),
     /// List sources and their folder layouts
     Sources,
     /// Show what this program finds: libtorch, CUDA, cores, folders
@@ -51,7 +51,7 @@ impl Cli {
             Command::Report(args) => args.run(),
             Command::Episodes(args) => args.run(),
             #[cfg(feature = "torch")]
-            Command::Methods => methods::run(),
+            Command::Methods(args) => args.run(),
             Command::Sources => sources::run(),
             Command::Doctor => doctor::run(),
         }

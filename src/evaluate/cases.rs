@@ -26,7 +26,7 @@ pub fn pick(test: &TestSet, store: &PixelStore, scored: &Scored) -> Result<Vec<C
         {
             if let Some(&index) = order.get(place) {
                 cases.push(case(
-                    test.rows[index],
+                    &test.rows[index],
                     store,
                     smoothed.as_ref(),
                     index,

@@ -110,7 +110,7 @@ impl<'a> Draw<'a> {
         result.metrics =
             columns.iter().map(|(name, scores, epoch)| metric(test, name, scores, *epoch)).collect();
         let at = |scores: &Option<Vec<f64>>, index: usize| scores.as_ref().map(|scores| scores[index]);
-        let row = |(index, row): (usize, &&Row)| Score {
+        let row = |(index, row): (usize, &Row)| Score {
             image_id: row.image_id.clone(),
             label: row.label,
             finding: row.finding.clone(),

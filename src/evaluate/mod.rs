@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow};
-use tch::Device;
+use tch::{Device, Tensor};
 
 use crate::decode::resize::RESIZE_ID;
 use crate::episode::Episodes;
@@ -15,8 +16,9 @@ use crate::episode::batch::Pictures;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Manifest, Row, Split};
 use crate::method::{Context, Fitted, TrainTask};
-use crate::network::teacher::Origin;
+use crate::network::teacher::Teachers;
 use crate::progress;
+use crate::random::Stream;
 use crate::results::{self, Cell, CellResult, Identity, Provenance};
 use draw::Draw;
 use plan::Group;
@@ -36,13 +38,16 @@ mod test_set;
 /// libtorch that `tch` 0.24 is made for; its build refuses another.
 pub const LIBTORCH_VERSION: &str = "2.11.0";
 
+/// Train normals per task on which a random teacher's batch norms are calibrated.
+const CALIBRATION_PER_TASK: usize = 16;
+
 /// What all cells of a run share.
 pub struct Run<'a> {
     pub bench: String,
     pub size: usize,
     pub manifest: &'a Manifest,
     pub episodes: &'a Episodes,
-    pub teacher: &'a Origin,
+    pub teachers: &'a Teachers,
     pub device: Device,
     /// Groups of cells run at once. Each computes on one thread, so that no sum depends on their number.
     pub workers: usize,
@@ -106,8 +111,12 @@ impl Run<'_> {
     fn run_cells(&self, group: &Group, todo: &[&Identity], started: u64) -> Result<()> {
         let rows: Vec<&Row> = self.manifest.rows.iter().filter(|row| row.task == group.task).collect();
         let store = PixelStore::open(&self.manifest.folder, &group.task, self.size, RESIZE_ID, &rows)?;
-        let test =
-            TestSet::load(&store, rows.iter().copied().filter(|row| row.split == Split::Test).collect())?;
+        let test_rows = rows.iter().copied().filter(|row| row.split == Split::Test).cloned().collect();
+        let shuffle = group
+            .built
+            .against_shuffled_labels
+            .then(|| Stream::new(group.seed, &format!("label shuffle {}", group.task), 0));
+        let test = TestSet::load(&store, test_rows, shuffle)?;
         let mut draws: Vec<Draw> =
             todo.iter().map(|identity| self.draw(&store, &rows, identity)).collect::<Result<_>>()?;
         let tasks: Vec<TrainTask> =
@@ -115,9 +124,10 @@ impl Run<'_> {
         let context = Context {
             device: self.device,
             seed: group.seed,
-            shots: group.shots,
-            teacher: self.teacher.clone(),
-            label: format!("{} {} {}-shot", group.entry.name, group.task, group.shots),
+            shots: group.cells[0].shots,
+            teachers: self.teachers.clone(),
+            calibration: self.calibration(group)?,
+            label: format!("{} {}", group.method, group.task),
         };
         let start = Instant::now();
         let mut observing = 0.0;
@@ -140,6 +150,18 @@ impl Run<'_> {
             draw.finish(self.empty_result(cell), &test, &store)?;
         }
         Ok(())
+    }
+
+    /// The first few train normals of each task that may calibrate.
+    fn calibration(&self, group: &Group) -> Result<Option<Rc<Tensor>>> {
+        let part = |task: &String| {
+            let rows: Vec<&Row> =
+                self.manifest.select(task, Split::Train).take(CALIBRATION_PER_TASK).collect();
+            let store = PixelStore::open(&self.manifest.folder, task, self.size, RESIZE_ID, &rows)?;
+            Ok(Pictures::load(&store, &rows)?.pixels)
+        };
+        let parts: Vec<Tensor> = group.calibration.iter().map(part).collect::<Result<_>>()?;
+        Ok((!parts.is_empty()).then(|| Rc::new(Tensor::cat(&parts, 0))))
     }
 
     fn draw<'a>(&self, store: &PixelStore, rows: &[&Row], identity: &'a Identity) -> Result<Draw<'a>> {
@@ -177,16 +199,17 @@ impl Run<'_> {
         error: Option<String>,
     ) -> Cell {
         let header = &self.manifest.header;
-        let backbone = group.built.backbone;
+        let network = group.built.network;
         let provenance = Provenance {
             bench: self.bench.clone(),
-            regime: group.entry.regime.to_owned(),
+            regime: group.built.sees.regime().to_owned(),
             spec: header.spec.clone(),
             spec_version: header.spec_version,
             spec_title: header.title.clone(),
-            backbone: backbone.map(|backbone| backbone.name().to_owned()).unwrap_or_default(),
-            weights: backbone.map_or_else(|| "none".to_owned(), |backbone| self.teacher.label(backbone)),
-            random_weights: backbone.is_some() && self.teacher.is_random(),
+            backbone: network.map(|network| network.name().to_owned()).unwrap_or_default(),
+            weights: network
+                .map_or_else(|| "none".to_owned(), |network| self.teachers.of(network).label(network)),
+            random_weights: network.is_some_and(|network| self.teachers.of(network).is_random()),
             version: crate::VERSION.to_owned(),
             git_revision: crate::GIT_REVISION.to_owned(),
             libtorch: LIBTORCH_VERSION.to_owned(),

@@ -2,24 +2,28 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::definition::Definition;
 use crate::episode::Episodes;
 use crate::manifest::Manifest;
-use crate::method::{self, Built, Entry};
-use crate::network::teacher::Origin;
+use crate::method::{self, Built, Sees};
+use crate::network::teacher::Teachers;
 use crate::results::{Cell, Identity};
 
-/// Cells that share one training: all draws of a method, task, shots and seed.
+/// Cells that share one training: all draws of a method, task and seed, and all shots unless training
+/// depends on them.
 pub struct Group {
-    pub entry: &'static Entry,
+    /// As the definition calls it.
+    pub method: String,
     pub built: Built,
     pub task: String,
+    /// Tasks whose train normals it is given.
     pub training: Vec<String>,
-    pub shots: usize,
+    /// Tasks whose train normals calibrate its random teacher; empty if it needs none.
+    pub calibration: Vec<String>,
     pub seed: u64,
-    /// One per draw.
+    /// One per shots and draw.
     pub cells: Vec<Identity>,
 }
 
@@ -27,7 +31,7 @@ pub struct Group {
 pub struct Setting<'a> {
     pub manifest: &'a Manifest,
     pub episodes: &'a Episodes,
-    pub teacher: &'a Origin,
+    pub teachers: &'a Teachers,
     pub device_class: &'static str,
 }
 
@@ -46,11 +50,15 @@ pub fn plan(definition: &Definition, setting: &Setting) -> Result<Vec<Group>> {
     }
     let mut groups = Vec::new();
     for name in &definition.methods {
-        let entry = method::find(name)?;
         for task in &tasks {
-            for &shots in &definition.shots {
-                for &seed in &definition.seeds {
-                    groups.push(group(definition, setting, entry, task, shots, seed)?);
+            for &seed in &definition.seeds {
+                let built = build(definition, name)?;
+                if built.sees == Sees::OtherNormals {
+                    for &shots in &definition.shots {
+                        groups.push(group(definition, setting, name, task, &[shots], seed)?);
+                    }
+                } else {
+                    groups.push(group(definition, setting, name, task, &definition.shots, seed)?);
                 }
             }
         }
@@ -58,38 +66,47 @@ pub fn plan(definition: &Definition, setting: &Setting) -> Result<Vec<Group>> {
     Ok(groups)
 }
 
+fn build(definition: &Definition, name: &str) -> Result<Built> {
+    let settings = definition.settings.get(name).cloned().unwrap_or_default();
+    (method::find(name)?.build)(settings).with_context(|| format!("settings of {name}"))
+}
+
 fn group(
     definition: &Definition,
     setting: &Setting,
-    entry: &'static Entry,
+    method: &str,
     task: &str,
-    shots: usize,
+    shots: &[usize],
     seed: u64,
 ) -> Result<Group> {
-    let settings = definition.settings.get(entry.name).cloned().unwrap_or_default();
-    let built = (entry.build)(settings)?;
-    let training = match entry.trains {
-        true => definition.held_out.training_tasks(setting.manifest, task),
-        false => Vec::new(),
-    };
+    let built = build(definition, method)?;
+    let others = definition.held_out.training_tasks(setting.manifest, task);
     let rule = definition.held_out.name();
     ensure!(
-        !entry.trains || !training.is_empty(),
-        "no task may train for `{task}` under the rule `{rule}`: {} needs another task in the benchmark{}",
-        entry.name,
+        built.sees != Sees::OtherNormals || !others.is_empty(),
+        "no task may train for `{task}` under the rule `{rule}`: {method} needs another task in the benchmark{}",
         if rule == "organ" { ", or --held-out dataset" } else { "" }
     );
-    let weights_hash = built.backbone.map(|backbone| setting.teacher.hash(backbone)).unwrap_or_default();
-    let identity = |draw: usize| {
+    let training = match built.sees {
+        Sees::Nothing | Sees::Supports => Vec::new(),
+        Sees::OtherNormals => others.clone(),
+        Sees::TargetNormals => vec![task.to_owned()],
+    };
+    let random = built.network.is_some_and(|network| setting.teachers.of(network).is_random());
+    let calibration = if random { others } else { Vec::new() };
+    let weights_hash =
+        built.network.map(|network| setting.teachers.of(network).hash(network)).unwrap_or_default();
+    let ruled = random || built.sees == Sees::OtherNormals;
+    let identity = |shots: usize, draw: usize| {
         Ok(Identity {
-            method: entry.name.to_owned(),
+            method: method.to_owned(),
             settings: built.settings.clone(),
             task: task.to_owned(),
             shots,
             draw,
             seed,
             size: definition.size,
-            held_out: if entry.trains { rule.to_owned() } else { "none".to_owned() },
+            held_out: if ruled { rule.to_owned() } else { "none".to_owned() },
             manifest_hash: setting.manifest.header.canonical_hash.clone(),
             episode_seed: definition.episode_seed,
             episodes_hash: setting.episodes.cell_hash(task, draw, shots, &training)?,
@@ -98,8 +115,9 @@ fn group(
             device_class: setting.device_class.to_owned(),
         })
     };
-    let cells = (0..definition.draws).map(identity).collect::<Result<_>>()?;
-    Ok(Group { entry, built, task: task.to_owned(), training, shots, seed, cells })
+    let all = shots.iter().flat_map(|&shots| (0..definition.draws).map(move |draw| (shots, draw)));
+    let cells = all.map(|(shots, draw)| identity(shots, draw)).collect::<Result<_>>()?;
+    Ok(Group { method: method.to_owned(), built, task: task.to_owned(), training, calibration, seed, cells })
 }
 
 /// Whether a cell has been run to its end without an error.

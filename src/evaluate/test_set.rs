@@ -9,13 +9,11 @@ use crate::maps::MapStack;
 use crate::method::{Detector, Prediction};
 use crate::metric::auroc::auroc;
 use crate::protocol::{self, ImageScores};
-
-/// Queries per batch when scoring; scores do not depend on it.
-const BATCH: usize = 16;
+use crate::random::Stream;
 
 /// Test pictures in the published, class-sorted order: anomalous before normal, by path within a class.
-pub struct TestSet<'a> {
-    pub rows: Vec<&'a Row>,
+pub struct TestSet {
+    pub rows: Vec<Row>,
     /// What methods see.
     pictures: Pictures,
 }
@@ -27,10 +25,17 @@ pub struct Scored {
     pub scores: ImageScores,
 }
 
-impl<'a> TestSet<'a> {
-    pub fn load(store: &PixelStore, mut rows: Vec<&'a Row>) -> Result<TestSet<'a>> {
+impl TestSet {
+    /// `shuffle` permutes the labels among the pictures, for the control that must then give 0.5.
+    pub fn load(store: &PixelStore, mut rows: Vec<Row>, shuffle: Option<Stream>) -> Result<TestSet> {
+        if let Some(mut stream) = shuffle {
+            rows.sort_by(|a, b| (&a.source_path, a.frame).cmp(&(&b.source_path, b.frame)));
+            let mut labels: Vec<Label> = rows.iter().map(|row| row.label).collect();
+            stream.shuffle(&mut labels);
+            rows.iter_mut().zip(labels).for_each(|(row, label)| row.label = label);
+        }
         rows.sort_by(|a, b| (b.label, &a.source_path, a.frame).cmp(&(a.label, &b.source_path, b.frame)));
-        let pictures = Pictures::load(store, &rows)?;
+        let pictures = Pictures::load(store, &rows.iter().collect::<Vec<_>>())?;
         Ok(TestSet { rows, pictures })
     }
 
@@ -39,28 +44,37 @@ impl<'a> TestSet<'a> {
         let (mut maps, mut scores) = (Vec::new(), Vec::new());
         let mut side = (0, 0);
         let indices: Vec<usize> = (0..self.rows.len()).collect();
-        for batch in indices.chunks(BATCH) {
+        for batch in indices.chunks(detector.batch().min(indices.len()).max(1)) {
+            let mut keep = |stack: MapStack| {
+                side = (stack.height(), stack.width());
+                maps.extend_from_slice(stack.values());
+            };
             match detector.score(&self.pictures.at(batch))? {
-                Prediction::Maps(stack) => {
-                    side = (stack.height(), stack.width());
-                    maps.extend_from_slice(stack.values());
+                Prediction::Maps(stack) => keep(stack),
+                Prediction::Scores(own) => scores.extend(own),
+                Prediction::Both(stack, own) => {
+                    keep(stack);
+                    scores.extend(own);
                 }
-                Prediction::Scores(batch) => scores.extend(batch),
             }
         }
-        let values = maps.iter().map(|&value| f64::from(value)).chain(scores.iter().copied());
         let n_each = (side.0 * side.1).max(1);
-        if let Some((place, value)) = values.enumerate().find(|(_, value)| !value.is_finite()) {
-            bail!(
-                "the score of {} is {value}: are the weights sound?",
-                self.rows[place / n_each].source_path
-            );
+        let unsound = |values: &mut dyn Iterator<Item = f64>, n_each: usize| {
+            values
+                .enumerate()
+                .find(|(_, value)| !value.is_finite())
+                .map(|(place, value)| (place / n_each, value))
+        };
+        let of_maps = unsound(&mut maps.iter().map(|&value| f64::from(value)), n_each);
+        if let Some((index, value)) = of_maps.or_else(|| unsound(&mut scores.iter().copied(), 1)) {
+            bail!("the score of {} is {value}: are the weights sound?", self.rows[index].source_path);
         }
         if maps.is_empty() {
             return Ok(Scored { maps: None, scores: protocol::pass_scores(scores) });
         }
         let maps = MapStack::new(self.rows.len(), side.0, side.1, maps)?;
-        let scores = protocol::score_maps(&maps);
+        let of_maps = protocol::score_maps(&maps);
+        let scores = if scores.is_empty() { of_maps } else { protocol::own_scores(scores, of_maps) };
         Ok(Scored { maps: Some(maps), scores })
     }
 

@@ -3,60 +3,109 @@
 //! If one of these beats chance, the data have a shortcut. Their direction is fixed beforehand (more,
 //! brighter, larger is more anomalous), so an AUROC far below 0.5 tells as much as one far above.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
-use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
+use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
 use crate::episode::batch::{Acquisition, Pictures};
 use crate::files;
 use crate::random::Stream;
 
-/// One score from one picture `[3, h, w]` of 0 to 255 and its acquisition.
-type Rule = fn(&Tensor, &Acquisition, u64) -> f64;
+/// What a rule may look at beside the picture.
+struct Beside<'a> {
+    file: &'a Acquisition,
+    seed: u64,
+    /// Mean of the supports, `[3, h, w]`; for rules that see supports.
+    normal: Option<&'a Tensor>,
+}
+
+/// One score from one picture `[3, h, w]` of 0 to 255.
+type Rule = fn(&Tensor, &Beside) -> f64;
 
 struct Control {
     rule: Rule,
+    sees: Sees,
+}
+
+/// A control with its seed; once it has seen supports, their mean.
+struct Seeded {
+    rule: Rule,
+    sees: Sees,
     seed: u64,
+    normal: Option<Tensor>,
 }
 
 macro_rules! control {
-    ($constant:ident, $name:literal, $about:literal, $rule:expr) => {
+    ($constant:ident, $name:literal, $about:literal, $sees:ident, $rule:expr) => {
         #[doc = $about]
         pub const $constant: Entry = Entry {
             name: $name,
             about: $about,
             paper: "control",
-            regime: "R0",
-            trains: false,
-            build: |settings| build($rule, settings),
+            regime: if matches!(Sees::$sees, Sees::Nothing) { "R0" } else { "R1" },
+            needs: "nothing",
+            cost: "none",
+            trial: "",
+            build: |settings| build($rule, Sees::$sees, settings),
         };
     };
 }
 
-control!(RANDOM, "control-random", "a number drawn from the picture's content hash and the seed", random);
-control!(MEAN_INTENSITY, "control-mean-intensity", "mean of all pixels", |pixels, _, _| mean(pixels));
-control!(CONTRAST, "control-contrast", "standard deviation of all pixels", |pixels, _, _| {
+control!(
+    RANDOM,
+    "control-random",
+    "a number drawn from the picture's content hash and the seed",
+    Nothing,
+    random
+);
+control!(MEAN_INTENSITY, "control-mean-intensity", "mean of all pixels", Nothing, |pixels, _| mean(pixels));
+control!(CONTRAST, "control-contrast", "standard deviation of all pixels", Nothing, |pixels, _| {
     pixels.to_kind(Kind::Double).std(false).double_value(&[])
 });
-control!(SIZE, "control-size", "width times height of the file's picture", |_, file, _| {
-    f64::from(file.width) * f64::from(file.height)
+control!(SIZE, "control-size", "width times height of the file's picture", Nothing, |_, beside| {
+    f64::from(beside.file.width) * f64::from(beside.file.height)
 });
-control!(ASPECT, "control-aspect", "width over height of the file's picture", |_, file, _| {
-    f64::from(file.width) / f64::from(file.height)
+control!(ASPECT, "control-aspect", "width over height of the file's picture", Nothing, |_, beside| {
+    f64::from(beside.file.width) / f64::from(beside.file.height)
 });
-control!(BORDER, "control-border", "mean of the outermost sixteenth on each side", |pixels, _, _| border(
-    pixels
-));
-control!(FILE_SIZE, "control-file-size", "bytes of the file", |_, file, _| file.file_bytes as f64);
+control!(BORDER, "control-border", "mean of the outermost sixteenth on each side", Nothing, |pixels, _| {
+    border(pixels)
+});
+control!(FILE_SIZE, "control-file-size", "bytes of the file", Nothing, |_, beside| {
+    beside.file.file_bytes as f64
+});
+control!(
+    PIXEL_MEAN,
+    "control-pixel-mean",
+    "root mean square distance to the supports' mean picture",
+    Supports,
+    pixel_mean
+);
+
+/// `control-pixel-mean` measured against permuted labels: whatever a score may know, this must give 0.5,
+/// or the harness itself tells methods about labels.
+pub const LABEL_SHUFFLE: Entry = Entry {
+    name: "control-label-shuffle",
+    about: "control-pixel-mean against labels permuted by the seed: 0.5 but for chance, or the harness leaks",
+    build: |settings| {
+        Ok(Built { against_shuffled_labels: true, ..build(pixel_mean, Sees::Supports, settings)? })
+    },
+    ..PIXEL_MEAN
+};
 
 /// Controls take no settings.
-#[derive(serde::Deserialize)]
+#[derive(serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NoSettings {}
 
-fn build(rule: Rule, settings: toml::Table) -> Result<Built> {
-    let NoSettings {} = settings.try_into()?;
-    Ok(Built { method: Box::new(Control { rule, seed: 0 }), settings: "{}".to_owned(), backbone: None })
+fn build(rule: Rule, sees: Sees, settings: toml::Table) -> Result<Built> {
+    let settings: NoSettings = settings.try_into()?;
+    Built::new(Control { rule, sees }, &settings, sees, None)
+}
+
+fn pixel_mean(pixels: &Tensor, beside: &Beside) -> f64 {
+    let normal = beside.normal.expect("rules of regime R1 are given supports");
+    (pixels.to_kind(Kind::Double) - normal).square().mean(None::<Kind>).sqrt().double_value(&[])
 }
 
 fn mean(pixels: &Tensor) -> f64 {
@@ -72,27 +121,35 @@ fn border(pixels: &Tensor) -> f64 {
     (sum(pixels) - sum(&inner)) / n_border as f64
 }
 
-fn random(pixels: &Tensor, _: &Acquisition, seed: u64) -> f64 {
+fn random(pixels: &Tensor, beside: &Beside) -> f64 {
     let bytes: Vec<u8> = Vec::try_from(pixels.contiguous().flatten(0, -1)).unwrap_or_default();
-    Stream::new(seed, &format!("control {}", files::fingerprint(&bytes)), 0).unit()
+    Stream::new(beside.seed, &format!("control {}", files::fingerprint(&bytes)), 0).unit()
 }
 
 impl Method for Control {
     fn fit(&self, _: &[TrainTask], context: &Context, _: &mut Observer) -> Result<Box<dyn Fitted>> {
-        Ok(Box::new(Control { rule: self.rule, seed: context.seed }))
+        Ok(Box::new(Seeded { rule: self.rule, sees: self.sees, seed: context.seed, normal: None }))
     }
 }
 
-impl Fitted for Control {
-    fn adapt<'a>(&'a self, _: &Pictures) -> Result<Box<dyn Detector + 'a>> {
-        Ok(Box::new(Control { rule: self.rule, seed: self.seed }))
+impl Fitted for Seeded {
+    fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
+        let normal = match self.sees {
+            Sees::Nothing => None,
+            _ => {
+                ensure!(!supports.is_empty(), "this control needs at least one support");
+                Some(supports.pixels.to_kind(Kind::Double).mean_dim(0, false, None::<Kind>))
+            }
+        };
+        Ok(Box::new(Seeded { rule: self.rule, sees: self.sees, seed: self.seed, normal }))
     }
 }
 
-impl Detector for Control {
+impl Detector for Seeded {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let score = |(index, file): (usize, &Acquisition)| {
-            (self.rule)(&queries.pixels.get(index as i64), file, self.seed)
+            let beside = Beside { file, seed: self.seed, normal: self.normal.as_ref() };
+            (self.rule)(&queries.pixels.get(index as i64), &beside)
         };
         Ok(Prediction::Scores(queries.acquisition.iter().enumerate().map(score).collect()))
     }

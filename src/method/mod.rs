@@ -3,18 +3,22 @@
 //! Queries are pictures without labels, and a score may depend on the model, the supports and that one
 //! picture alone; a test scores every method in several batchings to hold that.
 
+use std::rc::Rc;
+
 use anyhow::{Result, bail};
-use tch::Device;
+use tch::{Device, Tensor};
 
 use crate::episode::batch::Pictures;
 use crate::maps::MapStack;
-use crate::network::Backbone;
-use crate::network::teacher::Origin;
+use crate::network::teacher::{Teacher, Teachers};
+use crate::network::{Backbone, Input, Network};
 
 /// Trivial scores that expose shortcuts.
 pub mod control;
 /// Dual distillation for few-shot anomaly detection.
 pub mod d24fad;
+/// Parts that several methods share.
+pub mod part;
 
 /// One training task: its normals and, for each, its supports.
 pub struct TrainTask {
@@ -25,15 +29,54 @@ pub struct TrainTask {
 }
 
 /// What every step may know beside pictures.
+#[derive(Clone)]
 pub struct Context {
     pub device: Device,
     pub seed: u64,
-    /// Size of the support set that will be given.
+    /// Size of the support set that will be given; methods that see [`Sees::OtherNormals`] alone may use it
+    /// while fitting, the others are fitted once for all sizes.
     pub shots: usize,
-    /// Where the teacher's weights come from.
-    pub teacher: Origin,
+    /// Where the weights of pretrained networks come from.
+    pub teachers: Teachers,
+    /// A few normals of other tasks, `[n, 3, h, w]` of 0 to 255, on which a random teacher's batch norms are
+    /// calibrated; `None` where weights are given.
+    pub calibration: Option<Rc<Tensor>>,
     /// What the work is for, shown beside the progress bar.
     pub label: String,
+}
+
+impl Context {
+    /// The frozen teacher: weights from the file that was given, else the labelled random stand-in.
+    pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Teacher> {
+        let origin = self.teachers.of(Network::Resnet(backbone));
+        Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device)
+    }
+}
+
+/// What a method sees beside the picture it scores. The harness gives it no more than this, so the regime
+/// in a table is what was handed over, not what was claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sees {
+    /// Nothing (R0).
+    Nothing,
+    /// The supports (R1).
+    Supports,
+    /// The supports, and the train normals of other tasks (R2).
+    OtherNormals,
+    /// All train normals of the target task (R5); not few-shot.
+    TargetNormals,
+}
+
+impl Sees {
+    /// The data regime, R0 to R5.
+    pub fn regime(self) -> &'static str {
+        match self {
+            Sees::Nothing => "R0",
+            Sees::Supports => "R1",
+            Sees::OtherNormals => "R2",
+            Sees::TargetNormals => "R5",
+        }
+    }
 }
 
 /// An epoch's figures, by name: `loss` and its parts.
@@ -46,7 +89,7 @@ pub type Observer<'a> = dyn FnMut(u64, &EpochFigures, &dyn Fitted) -> Result<()>
 ///
 /// Several cells may be fitted at once, each on a thread of its own.
 pub trait Method: Send + Sync {
-    /// Trains on the training tasks' normals. Methods that do not train return at once.
+    /// Trains on the train normals that [`Built::sees`] names. Methods that do not train return at once.
     fn fit(&self, tasks: &[TrainTask], context: &Context, observer: &mut Observer)
     -> Result<Box<dyn Fitted>>;
 }
@@ -61,14 +104,21 @@ pub trait Fitted {
 pub trait Detector {
     /// Scores each query by itself; higher is more anomalous.
     fn score(&self, queries: &Pictures) -> Result<Prediction>;
+
+    /// Queries that it is given at once, at most; scores do not depend on it.
+    fn batch(&self) -> usize {
+        16
+    }
 }
 
 /// What a detector says about a batch of queries.
 pub enum Prediction {
-    /// One raw map per query, of the queries' size.
+    /// One raw map per query, of the queries' size; the protocol makes image scores of them.
     Maps(MapStack),
     /// One score per query, for methods without maps.
     Scores(Vec<f64>),
+    /// Raw maps, and image scores by the method's own published rule.
+    Both(MapStack, Vec<f64>),
 }
 
 /// One method on the list.
@@ -77,20 +127,40 @@ pub struct Entry {
     /// One line for `medfsad methods`.
     pub about: &'static str,
     pub paper: &'static str,
-    /// What it may see, R0 to R6.
+    /// Its regime under default settings, and what else it can be set to.
     pub regime: &'static str,
-    /// Whether it learns from other tasks' normals; the others are given none.
-    pub trains: bool,
+    /// Weights and programs it needs, in words.
+    pub needs: &'static str,
+    /// What a cell costs, in words.
+    pub cost: &'static str,
+    /// Settings (TOML) under which it fits tiny pictures in a moment; the contract test runs them.
+    pub trial: &'static str,
     /// Builds it from settings; a missing key takes its default, an unknown one is an error.
     pub build: fn(toml::Table) -> Result<Built>,
 }
 
-/// A method, its settings as resolved, and the network it needs.
+/// A method, its settings as resolved, and what it is to be given.
 pub struct Built {
     pub method: Box<dyn Method>,
     pub settings: String,
-    /// `None` for methods that need no teacher.
-    pub backbone: Option<Backbone>,
+    pub sees: Sees,
+    /// The pretrained network it needs, if any.
+    pub network: Option<Network>,
+    /// True for the control that is measured against permuted labels.
+    pub against_shuffled_labels: bool,
+}
+
+impl Built {
+    /// A method with settings that serialise to one JSON object.
+    pub fn new(
+        method: impl Method + 'static,
+        settings: &impl serde::Serialize,
+        sees: Sees,
+        network: Option<Network>,
+    ) -> Result<Built> {
+        let settings = serde_json::to_string(settings)?;
+        Ok(Built { method: Box::new(method), settings, sees, network, against_shuffled_labels: false })
+    }
 }
 
 /// Every method.
@@ -103,6 +173,8 @@ pub const METHODS: &[Entry] = &[
     control::ASPECT,
     control::BORDER,
     control::FILE_SIZE,
+    control::PIXEL_MEAN,
+    control::LABEL_SHUFFLE,
 ];
 
 /// The method of that name; the error lists the known ones.

@@ -10,6 +10,19 @@ use crate::random::Stream;
 /// convolutions Kaiming normal over fan-out with ReLU gain; transposed convolutions, projections and
 /// their biases uniform within one over the root of fan-in (the framework's default).
 pub fn initialise(store: &VarStore, seed: u64) {
+    fill(store, seed, draw);
+}
+
+/// As [`initialise`], but by the framework's default throughout: weights and biases of convolutions, transposed
+/// convolutions and linear layers uniform within one over the root of fan-in.
+pub fn initialise_plain(store: &VarStore, seed: u64) {
+    fill(store, seed, draw_plain);
+}
+
+/// Values of one tensor, by name, shape, all names with their shapes, and seed.
+type Draw = fn(&str, &[i64], &[(String, Vec<i64>)], u64) -> Option<Vec<f32>>;
+
+fn fill(store: &VarStore, seed: u64, draw: Draw) {
     let mut variables: Vec<(String, Tensor)> =
         store.variables().into_iter().filter(|(_, tensor)| tensor.requires_grad()).collect();
     variables.sort_by(|a, b| a.0.cmp(&b.0));
@@ -28,21 +41,38 @@ pub fn initialise(store: &VarStore, seed: u64) {
 }
 
 fn draw(name: &str, shape: &[i64], plan: &[(String, Vec<i64>)], seed: u64) -> Option<Vec<f32>> {
-    let count: i64 = shape.iter().product();
-    let mut stream = Stream::new(seed, &format!("initial value of {name}"), 0);
-    let weight_shape = match name.strip_suffix(".bias") {
-        Some(layer) => plan.iter().find(|(other, _)| *other == format!("{layer}.weight")).map(|(_, s)| s)?,
-        None => shape,
-    };
+    let weight_shape = weight_shape(name, shape, plan)?;
     // Batch norms: their weights have one dimension.
-    let [c_first, c_second, kernel @ ..] = weight_shape else { return None };
-    let area: i64 = kernel.iter().product();
-    let is_doubling = kernel == [2, 2];
-    if is_doubling || name.contains("proj_in") {
-        // The framework takes the second dimension as fan-in, also for transposed convolutions.
-        let bound = 1.0 / ((c_second * area) as f64).sqrt();
-        return Some((0..count).map(|_| stream.between(-bound, bound) as f32).collect());
+    let [c_first, _, kernel @ ..] = weight_shape else { return None };
+    if kernel == [2, 2] || name.contains("proj_in") {
+        return draw_plain(name, shape, plan, seed);
     }
+    let area: i64 = kernel.iter().product();
     let deviation = (2.0 / (c_first * area) as f64).sqrt();
-    Some((0..count).map(|_| (deviation * stream.normal()) as f32).collect())
+    let mut stream = stream(name, seed);
+    Some((0..shape.iter().product()).map(|_: i64| (deviation * stream.normal()) as f32).collect())
+}
+
+fn draw_plain(name: &str, shape: &[i64], plan: &[(String, Vec<i64>)], seed: u64) -> Option<Vec<f32>> {
+    // The framework takes the second dimension as fan-in, also for transposed convolutions.
+    let [_, c_second, kernel @ ..] = weight_shape(name, shape, plan)? else { return None };
+    let area: i64 = kernel.iter().product();
+    let bound = 1.0 / ((c_second * area) as f64).sqrt();
+    let mut stream = stream(name, seed);
+    Some((0..shape.iter().product()).map(|_: i64| stream.between(-bound, bound) as f32).collect())
+}
+
+fn stream(name: &str, seed: u64) -> Stream {
+    Stream::new(seed, &format!("initial value of {name}"), 0)
+}
+
+/// A bias goes by the shape of its layer's weight.
+fn weight_shape<'a>(name: &str, shape: &'a [i64], plan: &'a [(String, Vec<i64>)]) -> Option<&'a [i64]> {
+    match name.strip_suffix(".bias") {
+        Some(layer) => {
+            let weight = format!("{layer}.weight");
+            plan.iter().find(|(other, _)| *other == weight).map(|(_, shape)| shape.as_slice())
+        }
+        None => Some(shape),
+    }
 }

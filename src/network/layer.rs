@@ -1,7 +1,7 @@
 //! Convolution and batch norm with torchvision's parameter names and no hidden mode.
 
+use tch::Tensor;
 use tch::nn::{self, Path};
-use tch::{Kind, Tensor};
 
 /// Which statistics a batch norm uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +80,4 @@ pub fn pointwise(path: &Path, c_in: i64, c_out: i64) -> nn::Conv2D {
     let zero = nn::init::Init::Const(0.0);
     let config = nn::ConvConfig { ws_init: zero, bs_init: zero, ..Default::default() };
     nn::conv2d(path, c_in, c_out, 1, config)
-}
-
-/// Pictures of 0 to 255 as float of 0 to 1, without ImageNet's mean and deviation.
-pub fn to_unit(pictures: &Tensor) -> Tensor {
-    pictures.to_kind(Kind::Float) / 255.0
 }

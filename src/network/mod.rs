@@ -1,6 +1,6 @@
 //! Encoders and decoders as named structs whose parameter names are the published ones.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// The optimiser.
 pub mod adam;
@@ -73,6 +73,53 @@ impl Backbone {
     /// Channels of stages 1 to 4.
     pub fn channels(self) -> [i64; 4] {
         [64, 128, 256, 512].map(|planes| planes * self.expansion())
+    }
+}
+
+/// A pretrained network that a method may need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    Resnet(Backbone),
+}
+
+impl Network {
+    /// Every network.
+    pub fn all() -> impl Iterator<Item = Network> {
+        Backbone::ALL.into_iter().map(Network::Resnet)
+    }
+
+    /// torchvision's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Network::Resnet(backbone) => backbone.name(),
+        }
+    }
+}
+
+/// How pictures of 0 to 255 enter a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// 0 to 1, no more: D2-4FAD and RegAD.
+    Unit,
+    /// 0 to 1, less ImageNet's mean, over its deviation, per channel: what the weights were trained with.
+    ImageNet,
+}
+
+/// ImageNet's mean and deviation of red, green and blue, in 0 to 1.
+const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
+
+impl Input {
+    /// `[n, 3, h, w]` of 0 to 255 as a network wants it, on the same device.
+    pub fn prepare(self, pictures: &Tensor) -> Tensor {
+        let unit = pictures.to_kind(Kind::Float) / 255.0;
+        match self {
+            Input::Unit => unit,
+            Input::ImageNet => {
+                let [mean, deviation] = IMAGENET
+                    .map(|values| Tensor::from_slice(&values).view([1, 3, 1, 1]).to_device(unit.device()));
+                (unit - mean) / deviation
+            }
+        }
     }
 }
 

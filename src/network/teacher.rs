@@ -1,15 +1,16 @@
 //! The frozen teacher: published weights from a file, or a seeded random stand-in that says so.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
-use super::layer::{Norm, to_unit};
+use super::layer::Norm;
 use super::resnet::Encoder;
-use super::{Backbone, Features, initial, weights};
+use super::{Backbone, Features, Input, Network, initial, weights};
 use crate::files;
 
 /// Where a teacher's weights come from.
@@ -34,18 +35,18 @@ impl Origin {
     }
 
     /// Identity for results.
-    pub fn hash(&self, backbone: Backbone) -> String {
+    pub fn hash(&self, network: Network) -> String {
         match self {
             Origin::File { sha256, .. } => sha256.clone(),
             Origin::Random { seed, .. } => {
-                files::fingerprint(format!("random {} {seed} v1", backbone.name()).as_bytes())
+                files::fingerprint(format!("random {} {seed} v1", network.name()).as_bytes())
             }
         }
     }
 
     /// In words, for every table and figure.
-    pub fn label(&self, backbone: Backbone) -> String {
-        let name = backbone.name();
+    pub fn label(&self, network: Network) -> String {
+        let name = network.name();
         match self {
             Origin::File { path, sha256 } => {
                 let file = path.file_name().unwrap_or_default().to_string_lossy();
@@ -58,23 +59,49 @@ impl Origin {
     }
 }
 
+/// Which weights each network gets.
+#[derive(Clone, Debug)]
+pub struct Teachers {
+    /// For one network, by torchvision's name.
+    pub named: BTreeMap<String, Origin>,
+    /// For every other.
+    pub other: Origin,
+}
+
+impl Teachers {
+    pub fn of(&self, network: Network) -> &Origin {
+        self.named.get(network.name()).unwrap_or(&self.other)
+    }
+}
+
 /// An encoder that never trains.
 pub struct Teacher {
     encoder: Encoder,
     store: VarStore,
+    input: Input,
 }
 
 impl Teacher {
-    /// Builds the teacher on `device`. `calibration` are training-task normals, `[n, 3, h, w]` of 0 to 255:
-    /// a random network's activations are ill-scaled until its batch norms have seen pictures.
-    pub fn new(backbone: Backbone, origin: &Origin, calibration: &Tensor, device: Device) -> Result<Teacher> {
+    /// Builds the teacher on `device`. `calibration` are normals of training tasks, `[n, 3, h, w]` of 0 to
+    /// 255: a random network's activations are ill-scaled until its batch norms have seen pictures.
+    pub fn new(
+        backbone: Backbone,
+        input: Input,
+        origin: &Origin,
+        calibration: Option<&Tensor>,
+        device: Device,
+    ) -> Result<Teacher> {
         // A stand-in is made on the CPU, whatever the device, so that its weights are the same everywhere.
         let store = VarStore::new(Device::Cpu);
         let encoder = Encoder::new(&store.root(), backbone);
-        let mut teacher = Teacher { encoder, store };
+        let mut teacher = Teacher { encoder, store, input };
         match origin {
             Origin::File { path, .. } => weights::load(&teacher.store, path)?,
             Origin::Random { seed, cache } => {
+                let calibration = calibration.filter(|pictures| pictures.size()[0] >= 2).context(
+                    "a random teacher needs at least 2 train normals of other tasks to calibrate on: give weights \
+                     with --teacher, or add a task to the benchmark",
+                )?;
                 teacher.stand_in(backbone, *seed, cache.as_deref(), calibration)?
             }
         }
@@ -93,30 +120,25 @@ impl Teacher {
         calibration: &Tensor,
     ) -> Result<()> {
         let pixels: Vec<u8> = Vec::try_from(calibration.to_device(Device::Cpu).flatten(0, -1))?;
-        let name =
-            format!("random-{}-v1-seed{seed}-{}.safetensors", backbone.name(), files::fingerprint(&pixels));
+        let input = match self.input {
+            Input::Unit => "",
+            Input::ImageNet => "imagenet-",
+        };
+        let (name, pixels) = (backbone.name(), files::fingerprint(&pixels));
+        let name = format!("random-{name}-v1-seed{seed}-{input}{pixels}.safetensors");
         let cached = cache.map(|folder| folder.join(name));
         if let Some(cached) = cached.as_ref().filter(|path| path.exists()) {
             return weights::load(&self.store, cached);
         }
         initial::initialise(&self.store, seed);
-        self.calibrate(calibration)?;
-        cached.map_or(Ok(()), |path| weights::save(&self.store, &path))
-    }
-
-    fn calibrate(&self, pictures: &Tensor) -> Result<()> {
-        ensure!(
-            pictures.size()[0] >= 2,
-            "a random teacher needs at least 2 training pictures to calibrate on"
-        );
-        let pictures = to_unit(&pictures.to_device(self.store.device()));
+        let pictures = self.input.prepare(calibration);
         tch::no_grad(|| self.encoder.forward(&pictures, Norm::Calibrate));
-        Ok(())
+        cached.map_or(Ok(()), |path| weights::save(&self.store, &path))
     }
 
     /// Features of pictures `[n, 3, h, w]` of 0 to 255, without gradients.
     pub fn features(&self, pictures: &Tensor) -> Features {
-        let pictures = to_unit(&pictures.to_device(self.store.device()));
+        let pictures = self.input.prepare(&pictures.to_device(self.store.device()));
         tch::no_grad(|| self.encoder.forward(&pictures, Norm::Stored))
     }
 }

@@ -62,6 +62,12 @@ pub fn pass_scores(scores: Vec<f64>) -> ImageScores {
     }
 }
 
+/// Image scores by a method's own published rule, beside mean and top share of its maps. Smoothing does not
+/// touch them, so the published protocols only drop the incomplete last batch and choose the epoch.
+pub fn own_scores(scores: Vec<f64>, of_maps: ImageScores) -> ImageScores {
+    ImageScores { clean_mean: of_maps.clean_mean, clean_top1: of_maps.clean_top1, ..pass_scores(scores) }
+}
+
 fn full_batches(count: usize) -> usize {
     count - count % PUBLISHED_BATCH
 }

@@ -11,18 +11,6 @@ use crate::network::{Features, Scales, initial};
 use crate::progress;
 use crate::random::Stream;
 
-/// Pictures per training task on which a random teacher's batch norms are calibrated.
-const CALIBRATION_PER_TASK: usize = 16;
-
-/// The first few normals of each training task, `[n, 3, h, w]`.
-pub fn calibration(tasks: &[TrainTask]) -> Tensor {
-    let part = |task: &TrainTask| {
-        let count = task.pictures.len().min(CALIBRATION_PER_TASK);
-        task.pictures.pixels.narrow(0, 0, count as i64)
-    };
-    Tensor::cat(&tasks.iter().map(part).collect::<Vec<_>>(), 0)
-}
-
 /// A query and its supports, as indices into the features of all tasks.
 struct Episode {
     query: i64,

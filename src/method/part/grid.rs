@@ -1,0 +1,41 @@
+//! From feature grids to raw maps of the pictures' size.
+
+use anyhow::Result;
+use tch::{Device, Kind, Tensor};
+
+use crate::maps::MapStack;
+
+/// Grids `[b, h, w]` upsampled bilinearly to `side x side`; `align_corners` as the method's authors have it.
+pub fn upsample(grids: &Tensor, side: i64, align_corners: bool) -> Tensor {
+    grids.unsqueeze(1).upsample_bilinear2d([side, side], align_corners, None, None).squeeze_dim(1)
+}
+
+/// Maps `[b, h, w]` out of libtorch.
+pub fn to_maps(maps: &Tensor) -> Result<MapStack> {
+    let (count, height, width) = maps.size3()?;
+    let flat = maps.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().flatten(0, -1);
+    MapStack::new(count as usize, height as usize, width as usize, Vec::try_from(flat)?)
+}
+
+/// Scores `[b]` out of libtorch.
+pub fn to_scores(scores: &Tensor) -> Result<Vec<f64>> {
+    Ok(Vec::try_from(scores.to_device(Device::Cpu).to_kind(Kind::Double).contiguous())?)
+}
+
+/// One vector per position: `[b, c, h, w]` to `[b * h * w, c]`, row by row, picture after picture.
+pub fn positions(features: &Tensor) -> Tensor {
+    let c = features.size()[1];
+    features.permute([0, 2, 3, 1]).reshape([-1, c])
+}
+
+/// Coarser scales brought to the first one's grid and joined along channels, `[b, sum of c, h, w]`.
+/// Bilinear without aligned corners (PatchCore), or nearest (PaDiM, RegAD).
+pub fn joined(scales: &[&Tensor], bilinear: bool) -> Tensor {
+    let size = [scales[0].size()[2], scales[0].size()[3]];
+    let part = |scale: &&Tensor| match (scale.size()[2..] == size, bilinear) {
+        (true, _) => scale.shallow_clone(),
+        (false, true) => scale.upsample_bilinear2d(size, false, None, None),
+        (false, false) => scale.upsample_nearest2d(size, None, None),
+    };
+    Tensor::cat(&scales.iter().map(part).collect::<Vec<_>>(), 1)
+}

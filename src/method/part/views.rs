@@ -1,0 +1,51 @@
+//! Rotated, shifted and mirrored views of a few supports, so that few-shot statistics have something to rest on.
+
+use tch::{Kind, Tensor};
+
+/// The 22 views of RegAD (arXiv 2207.10361) of pictures `[k, 3, h, w]` of 0 to 255, view after view
+/// `[22 k, 3, h, w]`, of the same kind: the pictures; turned by 1, 2, 3 and 4 sixteenths of pi either way;
+/// shifted by a tenth and a twentieth of the side along both diagonals; mirrored; grey; turned by quarters.
+/// What a turn or shift brings in from outside is reflected.
+pub fn twenty_two(pictures: &Tensor) -> Tensor {
+    let floating = pictures.to_kind(Kind::Float);
+    let mut views = vec![floating.shallow_clone()];
+    for step in [1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0] {
+        views.push(turned(&floating, step * std::f64::consts::PI / 16.0));
+    }
+    // In normalised coordinates the side is 2 long.
+    for reach in [0.2, 0.1] {
+        for (x, y) in [(1.0, 1.0), (-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0)] {
+            views.push(warped(&floating, [[1.0, 0.0, reach * x], [0.0, 1.0, reach * y]]));
+        }
+    }
+    views.push(floating.flip([3]));
+    views.push(grey(&floating));
+    views.extend([1, 2, 3].map(|quarters| floating.rot90(quarters, [2, 3])));
+    Tensor::cat(&views, 0).round().clamp(0.0, 255.0).to_kind(pictures.kind())
+}
+
+/// Pictures turned by `angle` (radians) about their centre, `[k, 3, h, w]`.
+pub fn turned(pictures: &Tensor, angle: f64) -> Tensor {
+    let (sin, cos) = angle.sin_cos();
+    warped(pictures, [[cos, -sin, 0.0], [sin, cos, 0.0]])
+}
+
+/// Samples pictures at `transform` of their normalised coordinates, bilinearly, reflected at the border.
+fn warped(pictures: &Tensor, transform: [[f64; 3]; 2]) -> Tensor {
+    let values: Vec<f32> = transform.concat().into_iter().map(|value| value as f32).collect();
+    let theta = Tensor::from_slice(&values).view([1, 2, 3]).to_device(pictures.device());
+    let grid = Tensor::affine_grid_generator(
+        &theta.expand([pictures.size()[0], 2, 3], false),
+        pictures.size(),
+        false,
+    );
+    // Bilinear is 0, reflection is 2.
+    pictures.grid_sampler(&grid, 0, 2, false)
+}
+
+/// Rec. 601 luma in all three channels.
+fn grey(pictures: &Tensor) -> Tensor {
+    let weights =
+        Tensor::from_slice(&[0.299f32, 0.587, 0.114]).view([1, 3, 1, 1]).to_device(pictures.device());
+    (pictures * weights).sum_dim_intlist(1, true, None::<Kind>).expand_as(pictures)
+}

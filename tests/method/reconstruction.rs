@@ -1,0 +1,1 @@
+//! Auto-encoders and what is built on them: their acceptance tests.

@@ -1,0 +1,1 @@
+//! Teacher and student, registration and pretext methods: their acceptance tests.

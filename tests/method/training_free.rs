@@ -1,0 +1,1 @@
+//! Methods without training against brute force and their own acceptance tests.
