@@ -109,20 +109,37 @@ fn short_bench(home: &Path, out: &str, threads: &str) -> String {
 #[cfg(feature = "torch")]
 #[test]
 fn bench_resumes_repeats_itself_and_proves_its_episodes() {
+    use medfsad::manifest::Label;
     use medfsad::results::read_run;
 
     let home = TempDir::new().expect("a folder");
     let first = short_bench(home.path(), "first", "2");
-    assert!(first.contains("16 cells, 0 already done") && first.contains("index.html"), "{first}");
+    assert!(first.contains("20 cells, 0 already done") && first.contains("index.html"), "{first}");
     let run = home.path().join("first");
     let cells = read_run(&run).expect("results");
-    assert_eq!(cells.len(), 16);
+    assert_eq!(cells.len(), 20);
     assert!(cells.iter().all(|cell| cell.cell.error.is_none()));
+
+    // The same scores against permuted labels, as many of each.
+    let of = |method: &str| {
+        let cell = cells.iter().find(|cell| cell.cell.identity.method == method).expect("a control's cell");
+        let mut scores: Vec<_> = cell.scores.iter().map(|s| (s.image_id.clone(), s.clean, s.label)).collect();
+        scores.sort_by(|a, b| a.0.cmp(&b.0));
+        scores
+    };
+    let (named, shuffled) = (of("control-pixel-mean"), of("control-label-shuffle"));
+    assert!(named.iter().zip(&shuffled).all(|(a, b)| a.0 == b.0 && a.1 == b.1));
+    let n_anomalous = |scores: &[(String, Option<f64>, Label)]| {
+        scores.iter().filter(|score| score.2 == Label::Anomalous).count()
+    };
+    assert_eq!(n_anomalous(&named), n_anomalous(&shuffled));
+    let moved = named.iter().zip(&shuffled).filter(|(a, b)| a.2 != b.2).count();
+    assert!(4 * moved > named.len(), "only {moved} of {} labels moved", named.len());
 
     // Nothing is run twice, and the report is drawn anew.
     std::fs::remove_file(run.join("index.html")).expect("a report");
     let before: Vec<u64> = cells.iter().map(|cell| cell.cell.provenance.started_at).collect();
-    assert!(short_bench(home.path(), "first", "2").contains("16 cells, 16 already done"));
+    assert!(short_bench(home.path(), "first", "2").contains("20 cells, 20 already done"));
     let after = read_run(&run).expect("results");
     assert_eq!(before, after.iter().map(|cell| cell.cell.provenance.started_at).collect::<Vec<_>>());
     assert!(run.join("index.html").exists());
@@ -130,7 +147,7 @@ fn bench_resumes_repeats_itself_and_proves_its_episodes() {
     // A cell that was cut off before its last file is run again, and scores come out the same.
     let lost = cells.iter().find(|cell| cell.cell.identity.method == "d24fad").expect("a d24fad cell");
     std::fs::remove_file(lost.folder.join("cell.json")).expect("a cell");
-    assert!(short_bench(home.path(), "first", "2").contains("16 cells, 15 already done"));
+    assert!(short_bench(home.path(), "first", "2").contains("20 cells, 19 already done"));
     let again = read_run(&run).expect("results");
     for (old, new) in cells.iter().zip(&again) {
         assert_eq!(old.cell.id, new.cell.id);
@@ -146,7 +163,7 @@ fn bench_resumes_repeats_itself_and_proves_its_episodes() {
     }
 
     let verified = medfsad(home.path(), &["episodes", "verify", "first", "--manifest", "manifests/phantom"]);
-    assert!(text(&verified).contains("16 cells used them"), "{}", text(&verified));
+    assert!(text(&verified).contains("20 cells used them"), "{}", text(&verified));
     let exported = medfsad(home.path(), &["episodes", "export", "first", "--out", "episodes.json"]);
     assert!(exported.status.success() && home.path().join("episodes.json").exists());
 }
@@ -164,7 +181,7 @@ fn a_failing_method_is_a_row_with_its_error() {
     let output = medfsad(home.path(), &["bench", "--bench", "wide.toml", "--device", "cpu"]);
     let text = text(&output);
     assert!(!output.status.success(), "a failed cell must show in the exit code: {text}");
-    assert!(text.contains("1 of 8 cells failed") && text.contains("index.html"), "{text}");
+    assert!(text.contains("1 of 10 cells failed") && text.contains("index.html"), "{text}");
     let board = std::fs::read_to_string(home.path().join("reports/wide/leaderboard.md")).expect("a board");
     assert!(board.contains("do not fill one batch of 4000"), "{board}");
     assert!(board.contains("control-random"));

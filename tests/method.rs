@@ -15,6 +15,8 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
+mod control;
+mod external;
 mod reconstruction;
 mod trained;
 mod training_free;
@@ -66,7 +68,15 @@ fn teacher_file(folder: &TempDir) -> PathBuf {
 fn context(folder: &TempDir, shots: usize) -> Context {
     let other = Origin::file(teacher_file(folder)).expect("a weights file");
     let teachers = Teachers { named: BTreeMap::new(), other };
-    Context { device: Device::Cpu, seed: 5, shots, teachers, calibration: None, label: "test".to_owned() }
+    Context {
+        device: Device::Cpu,
+        seed: 5,
+        shots,
+        teachers,
+        calibration: None,
+        task: "target".to_owned(),
+        label: "test".to_owned(),
+    }
 }
 
 fn build(name: &str) -> Built {
@@ -76,6 +86,7 @@ fn build(name: &str) -> Built {
 
 fn fit(name: &str, folder: &TempDir) -> Box<dyn Fitted> {
     let tasks = [task("first"), task("second")];
+    // What sees all train normals of the target takes the first task for it.
     build(name).method.fit(&tasks, &context(folder, 2), &mut |_, _, _| Ok(())).expect("a fitted method")
 }
 
@@ -270,4 +281,30 @@ fn initial_values_of_the_random_teacher_never_move() {
     // Kaiming normal over fan-out: 64 filters of 7 x 7.
     let mean_square = first.iter().map(|v| v * v).sum::<f32>() / first.len() as f32;
     assert!((mean_square * (64.0 * 49.0 / 2.0) - 1.0).abs() < 0.05);
+}
+
+#[test]
+fn regimes_on_the_list_are_what_the_harness_hands_over() {
+    for entry in METHODS {
+        let sees = build(entry.name).sees;
+        assert!(entry.regime.starts_with(sees.regime()), "{}: {} is not {sees:?}", entry.name, entry.regime);
+        assert!(
+            !entry.needs.is_empty() && !entry.cost.is_empty() && !entry.paper.is_empty(),
+            "{}",
+            entry.name
+        );
+    }
+}
+
+#[test]
+fn the_readme_lists_every_method_as_the_program_does() {
+    let readme = include_str!("../README.md");
+    for e in METHODS {
+        let row =
+            format!("| `{}` | {} | {} | {} | {} | {} |", e.name, e.about, e.paper, e.regime, e.needs, e.cost);
+        assert!(
+            readme.contains(&row),
+            "README.md lacks this row (`medfsad methods --markdown` prints all):\n{row}"
+        );
+    }
 }

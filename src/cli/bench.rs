@@ -24,10 +24,10 @@ use crate::spec::Spec;
 /// Trivial controls are always on the board. The phantom is drawn and curated if it is not there yet.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A TOML file, or one of the shipped definitions: quick, mini, full
+    /// A TOML file, or one of the shipped definitions: quick, mini, full, external
     #[arg(long, default_value = "quick")]
     bench: String,
-    /// Methods, separated by commas; `all` for every one; see `methods` [default: the definition's]
+    /// Methods, separated by commas; `all` for every built-in one; see `methods` [default: the definition's]
     #[arg(long, value_delimiter = ',')]
     method: Vec<String>,
     /// Tasks to hold out, separated by commas [default: the definition's, else all]
@@ -156,11 +156,17 @@ impl Args {
 
     fn definition(&self) -> Result<Definition> {
         let mut definition = Definition::load(&self.bench)?;
-        if !self.method.is_empty() {
-            definition.methods = self.method.clone();
-        }
-        if definition.methods.iter().any(|name| name == "all") {
-            definition.methods = METHODS.iter().map(|entry| entry.name.to_owned()).collect();
+        let defined = std::mem::take(&mut definition.methods);
+        for name in if self.method.is_empty() { &defined } else { &self.method } {
+            if name == "all" {
+                // Programs have no settings unless the definition gives them.
+                let built_in = METHODS.iter().map(|entry| entry.name).filter(|name| *name != "external");
+                let programs =
+                    defined.iter().map(String::as_str).filter(|name| name.starts_with("external:"));
+                definition.methods.extend(built_in.chain(programs).map(str::to_owned));
+            } else {
+                definition.methods.push(name.clone());
+            }
         }
         for entry in METHODS.iter().filter(|entry| entry.name.starts_with("control-")) {
             if !definition.methods.iter().any(|name| name == entry.name) {

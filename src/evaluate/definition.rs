@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::episode::{self, HeldOut};
 use crate::files;
+use crate::method;
 
 /// Definitions that travel inside the binary.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("quick", include_str!("../../benchmarks/quick.toml")),
     ("mini", include_str!("../../benchmarks/mini.toml")),
     ("full", include_str!("../../benchmarks/full.toml")),
+    ("external", include_str!("../../benchmarks/external.toml")),
 ];
 
 /// One run definition.
@@ -44,7 +46,7 @@ pub struct Definition {
     /// Which tasks may train for the one held out.
     #[serde(default)]
     pub held_out: HeldOut,
-    /// Settings by method.
+    /// Settings by method. A variant such as `dae:coarse` has those of `dae`, overridden by its own.
     #[serde(default)]
     pub settings: BTreeMap<String, toml::Table>,
 }
@@ -71,6 +73,14 @@ impl Definition {
         ensure!(!self.seeds.is_empty(), "give at least one seed");
         ensure!(!self.methods.is_empty(), "give at least one method");
         Ok(())
+    }
+
+    /// Settings of a method or of one of its variants.
+    pub fn settings_of(&self, name: &str) -> toml::Table {
+        let table = |name: &str| self.settings.get(name).cloned().unwrap_or_default();
+        let mut settings = table(method::base_name(name));
+        settings.extend(table(name));
+        settings
     }
 
     /// What determines the episodes. Sets are always of at least 8, so that runs with fewer shots share them.

@@ -127,6 +127,7 @@ impl Run<'_> {
             shots: group.cells[0].shots,
             teachers: self.teachers.clone(),
             calibration: self.calibration(group)?,
+            task: group.task.clone(),
             label: format!("{} {}", group.method, group.task),
         };
         let start = Instant::now();

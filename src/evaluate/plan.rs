@@ -67,7 +67,7 @@ pub fn plan(definition: &Definition, setting: &Setting) -> Result<Vec<Group>> {
 }
 
 fn build(definition: &Definition, name: &str) -> Result<Built> {
-    let settings = definition.settings.get(name).cloned().unwrap_or_default();
+    let settings = definition.settings_of(name);
     (method::find(name)?.build)(settings).with_context(|| format!("settings of {name}"))
 }
 

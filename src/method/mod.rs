@@ -17,6 +17,8 @@ use crate::network::{Backbone, Input, Network};
 pub mod control;
 /// Dual distillation for few-shot anomaly detection.
 pub mod d24fad;
+/// Somebody's program as a method.
+pub mod external;
 /// Parts that several methods share.
 pub mod part;
 
@@ -41,6 +43,8 @@ pub struct Context {
     /// A few normals of other tasks, `[n, 3, h, w]` of 0 to 255, on which a random teacher's batch norms are
     /// calibrated; `None` where weights are given.
     pub calibration: Option<Rc<Tensor>>,
+    /// The task held out.
+    pub task: String,
     /// What the work is for, shown beside the progress bar.
     pub label: String,
 }
@@ -175,13 +179,28 @@ pub const METHODS: &[Entry] = &[
     control::FILE_SIZE,
     control::PIXEL_MEAN,
     control::LABEL_SHUFFLE,
+    external::ENTRY,
 ];
 
-/// The method of that name; the error lists the known ones.
+/// The method of that name, or of the name before a colon: `dae:coarse` is a variant of `dae`, with settings
+/// and rows of its own. The error lists the known ones.
 pub fn find(name: &str) -> Result<&'static Entry> {
-    let Some(entry) = METHODS.iter().find(|entry| entry.name == name) else {
+    let base = base_name(name);
+    let Some(entry) = METHODS.iter().find(|entry| entry.name == base) else {
         let known: Vec<&str> = METHODS.iter().map(|entry| entry.name).collect();
-        bail!("unknown method `{name}` (known: {}; `all` stands for every one)", known.join(", "));
+        bail!("unknown method `{base}` (known: {}; `all` stands for every one)", known.join(", "));
     };
+    let variant = name.strip_prefix(base).and_then(|rest| rest.strip_prefix(':'));
+    let is_plain = |text: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    if !variant.is_none_or(is_plain) {
+        bail!("`{name}`: what follows the colon may hold a-z, 0-9 and - only");
+    }
     Ok(entry)
+}
+
+/// What stands before a colon.
+pub fn base_name(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
 }

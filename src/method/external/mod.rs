@@ -1,0 +1,190 @@
+//! A method that is somebody's program in any language: it is given lists of pictures and writes scores.
+//!
+//! `exchange` says what lies in the folder that a program is handed. Programs are run once per support draw,
+//! for all queries at once, and see neither labels nor the order of the test set.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use tch::Device;
+use tempfile::TempDir;
+
+use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
+use crate::episode::batch::Pictures;
+use crate::files;
+use exchange::Listed;
+
+/// What crosses between us and the program.
+mod exchange;
+
+pub const ENTRY: Entry = Entry {
+    name: "external",
+    about: "any program as a method: `external:NAME` with a command in its settings (benchmarks/external)",
+    paper: "yours",
+    regime: "R1 (or R2, R5)",
+    needs: "a program",
+    cost: "the program's",
+    trial: "command = ['python3', 'benchmarks/external/mean_colour.py']",
+    build,
+};
+
+/// What a program may see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Given {
+    /// Supports (R1).
+    #[default]
+    Supports,
+    /// Supports and the train normals of other tasks (R2).
+    OtherNormals,
+    /// All train normals of the target (R5).
+    TargetNormals,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    /// Program and arguments; the folder with the pictures is added as the last one. Run in the current
+    /// folder.
+    command: Vec<String>,
+    /// Pictures that the program is given beside the queries.
+    sees: Given,
+    /// Seconds after which the program is stopped and the cell fails; an hour when not given.
+    timeout_s: Option<u64>,
+    /// SHA-256 of every argument that is a file, so that a changed program is run anew. Filled in by us.
+    #[serde(skip_deserializing)]
+    files: Vec<String>,
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let mut settings: Settings = settings.try_into()?;
+    ensure!(
+        !settings.command.is_empty(),
+        "external needs `command`, such as command = [\"python3\", \"my_method.py\"]"
+    );
+    for argument in settings.command.iter().filter(|argument| Path::new(argument).is_file()) {
+        settings.files.push(files::sha256(&files::read(Path::new(argument))?));
+    }
+    let sees = match settings.sees {
+        Given::Supports => Sees::Supports,
+        Given::OtherNormals => Sees::OtherNormals,
+        Given::TargetNormals => Sees::TargetNormals,
+    };
+    Built::new(External { settings: settings.clone() }, &settings, sees, None)
+}
+
+struct External {
+    settings: Settings,
+}
+
+impl Method for External {
+    fn fit(&self, tasks: &[TrainTask], context: &Context, _: &mut Observer) -> Result<Box<dyn Fitted>> {
+        let shared = TempDir::with_prefix("medfsad-external-").context("making a folder for the program")?;
+        let mut train = Vec::new();
+        for task in tasks {
+            let listed = exchange::write_pictures(shared.path(), &task.pictures)?;
+            train.extend(listed.into_iter().map(|picture| (task.name.clone(), picture)));
+        }
+        Ok(Box::new(Prepared { settings: self.settings.clone(), context: context.clone(), shared, train }))
+    }
+}
+
+/// Train pictures written, waiting for supports.
+struct Prepared {
+    settings: Settings,
+    context: Context,
+    /// Train pictures, and a place where the program may keep what it learned from them.
+    shared: TempDir,
+    train: Vec<(String, Listed)>,
+}
+
+impl Fitted for Prepared {
+    fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
+        let folder = TempDir::with_prefix("medfsad-external-").context("making a folder for the program")?;
+        exchange::write_train(folder.path(), &self.train)?;
+        let listed = exchange::write_pictures(folder.path(), supports)?;
+        exchange::write_list(&folder.path().join("supports.csv"), &listed)?;
+        Ok(Box::new(Ready { prepared: self, folder, n_supports: supports.len() }))
+    }
+}
+
+/// Supports written, waiting for queries.
+struct Ready<'a> {
+    prepared: &'a Prepared,
+    folder: TempDir,
+    n_supports: usize,
+}
+
+impl Detector for Ready<'_> {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        let Prepared { settings, context, shared, .. } = self.prepared;
+        let folder = self.folder.path();
+        let listed = exchange::write_queries(folder, queries)?;
+        let episode = exchange::Episode {
+            protocol: exchange::PROTOCOL,
+            task: context.task.clone(),
+            shots: self.n_supports,
+            seed: context.seed,
+            size: queries.size(),
+            device: match context.device {
+                Device::Cuda(index) => format!("cuda:{index}"),
+                _ => "cpu".to_owned(),
+            },
+            state: shared.path().join("state"),
+        };
+        std::fs::create_dir_all(&episode.state).context("making the program's state folder")?;
+        files::write_whole(&folder.join("episode.json"), serde_json::to_string_pretty(&episode)?.as_bytes())?;
+        run(&settings.command, folder, Duration::from_secs(settings.timeout_s.unwrap_or(3600)))?;
+        let scores = exchange::read_scores(&folder.join("scores.csv"), &listed)?;
+        let maps = folder.join("maps.safetensors");
+        if !maps.exists() {
+            return Ok(Prediction::Scores(scores));
+        }
+        Ok(Prediction::Both(exchange::read_maps(&maps, &listed, queries.size() as usize)?, scores))
+    }
+
+    /// A program is started once for all queries; they are given in the order of their content.
+    fn batch(&self) -> usize {
+        usize::MAX
+    }
+}
+
+/// Runs the program on `folder`, with what it says kept in two files there.
+fn run(command: &[String], folder: &Path, timeout: Duration) -> Result<()> {
+    let words = command.join(" ");
+    let (output, errors) = (folder.join("stdout.txt"), folder.join("stderr.txt"));
+    let mut child = Command::new(&command[0])
+        .args(&command[1..])
+        .arg(folder)
+        .stdin(Stdio::null())
+        .stdout(File::create(&output).context("making stdout.txt")?)
+        .stderr(File::create(&errors).context("making stderr.txt")?)
+        .spawn()
+        .with_context(|| format!("external: cannot start `{words}`; is it installed, and the path right?"))?;
+    let started = Instant::now();
+    let status: ExitStatus = loop {
+        if let Some(status) = child.try_wait().context("waiting for the program")? {
+            break status;
+        }
+        if started.elapsed() > timeout {
+            child.kill().context("stopping the program")?;
+            child.wait().context("waiting for the program")?;
+            bail!(
+                "external: `{words}` ran for over {} s and was stopped; raise timeout_s",
+                timeout.as_secs()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    if !status.success() {
+        let said = std::fs::read_to_string(&errors).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        let last = lines[lines.len().saturating_sub(8)..].join("\n");
+        bail!("external: `{words}` ended with {status}: {last}");
+    }
+    Ok(())
+}
