@@ -83,9 +83,11 @@ fn verify(run: &std::path::Path, manifest: &std::path::Path) -> Result<()> {
     let mut n_cells = 0;
     for result in crate::results::read_run(run)? {
         let identity = &result.cell.identity;
-        let training = match identity.held_out.as_str() {
-            "organ" => episode::HeldOut::Organ.training_tasks(&manifest, &identity.task),
-            "dataset" => episode::HeldOut::Dataset.training_tasks(&manifest, &identity.task),
+        // What the plan handed over under each regime; R0 and R1 may name a rule for a random teacher's sake.
+        let training = match (result.cell.provenance.regime.as_str(), identity.held_out.as_str()) {
+            ("R2", "organ") => episode::HeldOut::Organ.training_tasks(&manifest, &identity.task),
+            ("R2", _) => episode::HeldOut::Dataset.training_tasks(&manifest, &identity.task),
+            ("R5", _) => vec![identity.task.clone()],
             _ => Vec::new(),
         };
         let hash = stored

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use tch::{Device, Tensor};
 
 use crate::episode::batch::Pictures;
@@ -53,7 +53,10 @@ impl Context {
     /// The frozen teacher: weights from the file that was given, else the labelled random stand-in.
     pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Teacher> {
         let origin = self.teachers.of(Network::Resnet(backbone));
-        Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device)
+        Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device).with_context(|| {
+            let name = backbone.name();
+            format!("the teacher is {name}; each network can have its own file: --teacher {name}=FILE")
+        })
     }
 }
 

@@ -32,7 +32,8 @@ pub struct Identity {
     pub seed: u64,
     /// Side of the pictures in pixels.
     pub size: usize,
-    /// `dataset` or `organ`: which tasks trained; `none` for methods that do not train.
+    /// `dataset` or `organ`: which tasks trained the method or calibrated its random teacher; `none` where
+    /// neither happened.
     pub held_out: String,
     pub manifest_hash: String,
     pub episode_seed: u64,
