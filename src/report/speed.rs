@@ -3,13 +3,15 @@
 use anyhow::Result;
 
 use super::auroc::floor;
-use super::chart::{Figure, Heading, MARGIN, Panel, WIDTH, ticks};
+use super::chart::{Figure, Heading, MARGIN, Panel, WIDTH, shortened, ticks};
 use super::colour::MUTED;
 use super::grid::{back_to_front, colours, legend};
 use super::sketch::Anchor;
 use super::summary::Summary;
 
-const HEIGHT: f64 = 360.0;
+const HEIGHT: f64 = 420.0;
+/// Room that a label takes: across, up.
+const LABEL: (f64, f64) = (120.0, 11.0);
 
 /// One dot for each method at the most shots; `None` with fewer than two.
 pub fn figure(summary: &Summary) -> Result<Option<Figure>> {
@@ -47,9 +49,35 @@ pub fn figure(summary: &Summary) -> Result<Option<Figure>> {
         let foot = (left + width / 2.0, panel.top + panel.height + 28.0);
         sketch.text(foot, 12, MUTED, Anchor::Middle, "seconds per cell");
         sketch.turned_text((left - 42.0, panel.top + panel.height / 2.0), 12, MUTED, "mean image AUROC");
-        for &(entrant, seconds, auroc) in &points {
-            sketch.dot(panel.at(seconds, auroc), 6, colours[entrant]);
+        let dots: Vec<_> = points.iter().map(|&(_, seconds, auroc)| panel.at(seconds, auroc)).collect();
+        for (&(entrant, ..), &at) in points.iter().zip(&dots) {
+            sketch.dot(at, 5, colours[entrant]);
+        }
+        for (place, y) in label_heights(&dots).into_iter().enumerate() {
+            let (name, x) = (shortened(&summary.entrants[points[place].0].label, 24), dots[place].0);
+            let right = x < panel.left + 0.8 * panel.width;
+            let (x, anchor) = if right { (x + 8.0, Anchor::Start) } else { (x - 8.0, Anchor::End) };
+            sketch.text((x, y), 10, MUTED, anchor, &name);
         }
     })?;
     Ok(Some(figure))
+}
+
+/// Heights of labels beside dots: a label moves up until it is clear of those placed before it.
+fn label_heights(dots: &[(f64, f64)]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..dots.len()).collect();
+    order.sort_by(|&a, &b| dots[b].1.total_cmp(&dots[a].1));
+    let mut placed: Vec<(f64, f64)> = Vec::new();
+    let mut heights = vec![0.0; dots.len()];
+    for index in order {
+        let (x, mut y) = dots[index];
+        while let Some(other) =
+            placed.iter().find(|(px, py)| (px - x).abs() < LABEL.0 && (py - y).abs() < LABEL.1 - 1e-6)
+        {
+            y = other.1 - LABEL.1;
+        }
+        placed.push((x, y));
+        heights[index] = y;
+    }
+    heights
 }
