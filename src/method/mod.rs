@@ -19,8 +19,20 @@ pub mod control;
 pub mod d24fad;
 /// Somebody's program as a method.
 pub mod external;
+/// Deep nearest neighbours of whole pictures.
+pub mod dn2;
+/// One Gaussian of whole pictures.
+pub mod gde;
+/// A Gaussian at each position.
+pub mod padim;
 /// Parts that several methods share.
 pub mod part;
+/// Nearest neighbours of patches.
+pub mod patchcore;
+/// Nearest neighbours of pictures, then of positions.
+pub mod spade;
+/// Residuals of a principal subspace.
+pub mod subspacead;
 
 /// One training task: its normals and, for each, its supports.
 pub struct TrainTask {
@@ -173,6 +185,12 @@ impl Built {
 /// Every method.
 pub const METHODS: &[Entry] = &[
     d24fad::ENTRY,
+    dn2::ENTRY,
+    gde::ENTRY,
+    spade::ENTRY,
+    patchcore::ENTRY,
+    padim::ENTRY,
+    subspacead::ENTRY,
     control::RANDOM,
     control::MEAN_INTENSITY,
     control::CONTRAST,

@@ -1,0 +1,89 @@
+//! GDE: Mahalanobis distance to the normals in one vector per picture, with Ledoit and Wolf's covariance
+//! (the baseline of MedIAnomaly, arXiv 2404.04518; Rippel et al., arXiv 2005.14140).
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::Kind;
+
+use super::part::gaussian::{Gaussian, Moments, Regular};
+use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::normals::{Views, pooled};
+use super::part::{grid, views};
+use super::{Built, Context, Detector, Entry, Prediction};
+use crate::episode::batch::Pictures;
+use crate::network::teacher::Teacher;
+use crate::network::{Backbone, Input, Network};
+
+pub const ENTRY: Entry = Entry {
+    name: "gde",
+    about: "Mahalanobis distance to the normals in globally averaged features, Ledoit-Wolf covariance",
+    paper: "arXiv 2404.04518 (MedIAnomaly), arXiv 2005.14140",
+    regime: "R1 (or R5)",
+    needs: "ImageNet resnet18",
+    cost: "one forward pass a picture, 22 a support",
+    trial: "backbone = 'resnet18'",
+    build,
+};
+
+/// Defaults are MedIAnomaly's, and 22 views of each support.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Which normals of the target are the sample.
+    pub train_on: TrainOn,
+    /// Its last stage, averaged over all positions, is the picture's vector.
+    pub backbone: Backbone,
+    /// Whether each normal enters in 22 views ([`views::twenty_two`]); unless set, supports do, all train
+    /// normals do not. Without them at least 3 normals are needed.
+    pub views: Option<bool>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { train_on: TrainOn::Supports, backbone: Backbone::Resnet18, views: None }
+    }
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let mut settings: Settings = settings.try_into().context("settings of gde")?;
+    let views = *settings.views.get_or_insert(settings.train_on == TrainOn::Supports);
+    let network = Some(Network::Resnet(settings.backbone));
+    build_learner(Gde { backbone: settings.backbone, views }, settings.train_on, &settings, network)
+}
+
+struct Gde {
+    backbone: Backbone,
+    views: bool,
+}
+
+impl Learner for Gde {
+    fn learn(&self, normals: &Pictures, context: &Context, _: &mut Watch) -> Result<Box<dyn Detector>> {
+        ensure!(
+            self.views || normals.len() >= 3,
+            "gde: {} normals have no covariance; set views = true or give at least 3",
+            normals.len()
+        );
+        let teacher = context.teacher(self.backbone, Input::ImageNet)?;
+        let views = self.views.then_some(&views::twenty_two as Views);
+        let vectors = pooled(&teacher, &normals.pixels, views);
+        let regular = Regular { shrink: true, ridge: 0.0 };
+        let gaussian = Moments::new(&vectors.unsqueeze(0))
+            .gaussian(regular, Kind::Double)
+            .context("gde: the normals are all alike; give more of them")?;
+        Ok(Box::new(Ready { teacher, gaussian }))
+    }
+}
+
+struct Ready {
+    teacher: Teacher,
+    gaussian: Gaussian,
+}
+
+impl Detector for Ready {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        let vectors = pooled(&self.teacher, &queries.pixels, None);
+        Ok(Prediction::Scores(grid::to_scores(
+            &self.gaussian.distances(&vectors.unsqueeze(0)).squeeze_dim(0),
+        )?))
+    }
+}

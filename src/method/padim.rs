@@ -1,0 +1,187 @@
+//! PaDiM: a Gaussian at each position (Defard et al., arXiv 2011.08785).
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::part::gaussian::{Gaussian, Moments, Regular};
+use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::normals::{Views, chunks};
+use super::part::{grid, views};
+use super::{Built, Context, Detector, Entry, Prediction};
+use crate::episode::batch::Pictures;
+use crate::network::teacher::Teacher;
+use crate::network::{Backbone, Input, Network};
+use crate::random::Stream;
+
+pub const ENTRY: Entry = Entry {
+    name: "padim",
+    about: "Mahalanobis distance at each position, random channels of three layers",
+    paper: "arXiv 2011.08785",
+    regime: "R1 (or R5)",
+    needs: "ImageNet resnet18",
+    cost: "one forward pass a picture, 22 a support; 8 (fitting) and 4 (scoring) bytes times (side / 4)^2 times channels^2",
+    trial: "channels = 20",
+    build,
+};
+
+/// Defaults are the published ones, and 22 views of each support.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Which normals of the target are the sample.
+    pub train_on: TrainOn,
+    /// Its stages 1 to 3 are the features.
+    pub backbone: Backbone,
+    /// Random channels kept of those stages. Unless set, 100 of 448 (resnet18, resnet34) or 550 of 1792.
+    pub channels: Option<i64>,
+    /// Added to the diagonal of every covariance.
+    pub ridge: f64,
+    /// Whether covariances are Ledoit and Wolf's rather than unbiased ones.
+    pub ledoit_wolf: bool,
+    /// Whether each normal enters in 22 views ([`views::twenty_two`]); unless set, supports do, all train
+    /// normals do not.
+    pub views: Option<bool>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            train_on: TrainOn::Supports,
+            backbone: Backbone::Resnet18,
+            channels: None,
+            ridge: 0.01,
+            ledoit_wolf: false,
+            views: None,
+        }
+    }
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let mut settings: Settings = settings.try_into().context("settings of padim")?;
+    let usual = if settings.backbone.has_bottlenecks() { 550 } else { 100 };
+    let channels = *settings.channels.get_or_insert(usual);
+    let views = *settings.views.get_or_insert(settings.train_on == TrainOn::Supports);
+    let total: i64 = settings.backbone.channels()[..3].iter().sum();
+    ensure!(
+        (1..=total).contains(&channels),
+        "padim: channels must be from 1 to the {total} that {} has",
+        settings.backbone.name()
+    );
+    ensure!(settings.ridge > 0.0, "padim: ridge must be positive");
+    let network = Some(Network::Resnet(settings.backbone));
+    let padim = Padim {
+        backbone: settings.backbone,
+        channels: channels as usize,
+        regular: Regular { shrink: settings.ledoit_wolf, ridge: settings.ridge },
+        views,
+    };
+    build_learner(padim, settings.train_on, &settings, network)
+}
+
+struct Padim {
+    backbone: Backbone,
+    channels: usize,
+    regular: Regular,
+    views: bool,
+}
+
+impl Learner for Padim {
+    fn learn(&self, normals: &Pictures, context: &Context, _: &mut Watch) -> Result<Box<dyn Detector>> {
+        let teacher = context.teacher(self.backbone, Input::ImageNet)?;
+        let [first, second, third, _] = self.backbone.channels();
+        let chosen = channels(first + second + third, self.channels, context.seed);
+        let features = Embedding { teacher, chosen: split(&chosen, [first, second, third]) };
+        let views = self.views.then_some(&views::twenty_two as Views);
+        let mut fitting: Option<Vec<Moments>> = None;
+        for chunk in chunks(&normals.pixels, views) {
+            let vectors = blocks(&features.vectors(&chunk));
+            match &mut fitting {
+                None => fitting = Some(vectors.iter().map(Moments::new).collect()),
+                Some(fitting) => {
+                    fitting.iter_mut().zip(&vectors).for_each(|(moments, part)| moments.add(part))
+                }
+            }
+        }
+        let fitting = fitting.context("padim needs at least one normal")?;
+        // Each block's moments go before the next one's are factored.
+        let gaussians = fitting
+            .into_iter()
+            .map(|moments| moments.gaussian(self.regular, Kind::Float))
+            .collect::<Result<_>>()
+            .context("padim: raise `ridge`")?;
+        Ok(Box::new(Ready { features, gaussians }))
+    }
+}
+
+/// `count` of `total` channels, drawn once for a seed; ascending.
+fn channels(total: i64, count: usize, seed: u64) -> Vec<i64> {
+    let mut all: Vec<i64> = (0..total).collect();
+    Stream::new(seed, "padim channels", 0).shuffle(&mut all);
+    all.truncate(count);
+    all.sort_unstable();
+    all
+}
+
+/// Chosen channels of the joined stages as channels of each.
+fn split(chosen: &[i64], widths: [i64; 3]) -> [Vec<i64>; 3] {
+    let mut start = 0;
+    widths.map(|width| {
+        let range = start..start + width;
+        start += width;
+        chosen
+            .iter()
+            .filter(|&channel| range.contains(channel))
+            .map(|channel| channel - range.start)
+            .collect()
+    })
+}
+
+/// From pictures to one vector per position.
+struct Embedding {
+    teacher: Teacher,
+    /// Channels kept of stages 1 to 3.
+    chosen: [Vec<i64>; 3],
+}
+
+impl Embedding {
+    /// `[positions, n, channels]` of pictures `[n, 3, h, w]`; coarser stages by the nearest position.
+    fn vectors(&self, pictures: &Tensor) -> Tensor {
+        let scales = self.teacher.features(pictures).scales;
+        let size = [scales[0].size()[2], scales[0].size()[3]];
+        let kept = |(scale, chosen): (&Tensor, &Vec<i64>)| {
+            let kept = scale.index_select(1, &Tensor::from_slice(chosen).to_device(scale.device()));
+            if kept.size()[2..] == size { kept } else { kept.upsample_nearest2d(size, None, None) }
+        };
+        let kept: Vec<Tensor> =
+            scales.iter().zip(&self.chosen).filter(|(_, chosen)| !chosen.is_empty()).map(kept).collect();
+        Tensor::cat(&kept, 1).permute([2, 3, 0, 1]).flatten(0, 1)
+    }
+}
+
+/// Values of the covariances of a block of positions, at most.
+const BLOCK: i64 = 1 << 23;
+
+/// Vectors `[positions, n, d]` in blocks of positions.
+fn blocks(vectors: &Tensor) -> Vec<Tensor> {
+    let d = vectors.size()[2];
+    vectors.split((BLOCK / (d * d)).max(1), 0)
+}
+
+struct Ready {
+    features: Embedding,
+    /// One for each block of positions.
+    gaussians: Vec<Gaussian>,
+}
+
+impl Detector for Ready {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        let vectors = blocks(&self.features.vectors(&queries.pixels));
+        let distances: Vec<Tensor> =
+            self.gaussians.iter().zip(&vectors).map(|(gaussian, part)| gaussian.distances(part)).collect();
+        let distances = Tensor::cat(&distances, 0).tr();
+        let grid = (distances.size()[1] as f64).sqrt() as i64;
+        let grids = distances.reshape([-1, grid, grid]);
+        Ok(Prediction::Maps(grid::to_maps(&grid::upsample(&grids, queries.size(), false))?))
+    }
+}

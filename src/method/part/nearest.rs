@@ -1,0 +1,192 @@
+//! Exact nearest neighbours in bounded memory.
+//!
+//! A matrix product finds a few candidates for each query, whose distances are then computed directly: a
+//! query that is in the bank has distance 0, not the root of a rounding error. A bound on the product's error
+//! tells whether another row might have been nearer; such queries are searched again in double precision.
+
+use tch::{Kind, Tensor};
+
+/// Candidates beyond the neighbours asked for; the more, the fewer queries are searched twice.
+const SPARE: usize = 7;
+
+/// Queries and rows of the bank multiplied at once, at most.
+const LARGEST: (usize, usize) = (1024, 8192);
+
+/// Scratch memory in bytes where nothing else limits it.
+pub const ROOM: usize = 256 << 20;
+
+/// Unit roundoff of single precision.
+const ROUNDOFF: f64 = 1.0 / (1u64 << 24) as f64;
+
+/// Rows to search among.
+pub struct Bank {
+    /// `[n, c]`, single precision.
+    rows: Tensor,
+    /// Any point amid the rows, `[c]`: distances are from there, where numbers are small.
+    centre: Tensor,
+    /// Squared lengths of the centred rows, `[n]`, double precision.
+    lengths: Tensor,
+    /// The largest of them.
+    longest: f64,
+}
+
+/// The nearest rows of each query, nearest first; equally near candidates in the order of the bank.
+pub struct Nearest {
+    /// Euclidean, `[m, k]`, double precision.
+    pub distances: Tensor,
+    /// Rows of the bank, `[m, k]`.
+    pub rows: Tensor,
+}
+
+impl Bank {
+    /// A bank of at least one row, `[n, c]`, single precision.
+    pub fn new(rows: Tensor) -> Bank {
+        let centre = rows.mean_dim(0, false, None::<Kind>);
+        let length = |part: Tensor| squared_lengths(&(part - &centre).to_kind(Kind::Double));
+        let lengths = Tensor::cat(&rows.split(256, 0).into_iter().map(length).collect::<Vec<_>>(), 0);
+        let longest = lengths.max().double_value(&[]);
+        Bank { rows, centre, lengths, longest }
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.size()[0] as usize
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All rows, `[n, c]`.
+    pub fn rows(&self) -> &Tensor {
+        &self.rows
+    }
+
+    /// The `k` nearest rows (all, if there are fewer) of `queries` `[m, c]`, with about `room` bytes of scratch;
+    /// never less than [`least_room`].
+    pub fn nearest(&self, queries: &Tensor, k: usize, room: usize) -> Nearest {
+        let k = k.min(self.len());
+        let (n_queries, n_rows) = chunks(room, self.rows.size()[1] as usize, k);
+        let parts: Vec<Nearest> = queries
+            .split(n_queries as i64, 0)
+            .iter()
+            .map(|part| self.search(part, k, n_rows, room))
+            .collect();
+        let cat = |side: fn(&Nearest) -> &Tensor| Tensor::cat(&parts.iter().map(side).collect::<Vec<_>>(), 0);
+        Nearest { distances: cat(|part| &part.distances), rows: cat(|part| &part.rows) }
+    }
+
+    fn search(&self, queries: &Tensor, k: usize, n_rows: usize, room: usize) -> Nearest {
+        let (furthest, rows) = self.candidates(queries, k, n_rows, Kind::Float);
+        let found = self.direct(queries, &rows, k, room);
+        let Some(doubtful) = self.doubtful(queries, &furthest, &found, rows.size()[1]) else { return found };
+        let queries = queries.index_select(0, &doubtful);
+        let (_, rows) = self.candidates(&queries, k, n_rows, Kind::Double);
+        let again = self.direct(&queries, &rows, k, room);
+        Nearest {
+            distances: found.distances.index_copy(0, &doubtful, &again.distances),
+            rows: found.rows.index_copy(0, &doubtful, &again.rows),
+        }
+    }
+
+    /// The `k` and [`SPARE`] rows that seem nearest, `[m, k + spare]`; and of the last of them the squared
+    /// distance less the query's squared length, `[m]`.
+    fn candidates(&self, queries: &Tensor, k: usize, n_rows: usize, kind: Kind) -> (Tensor, Tensor) {
+        let wanted = (k + SPARE).min(self.len()) as i64;
+        let queries = (queries - &self.centre).to_kind(kind);
+        let mut best: Option<(Tensor, Tensor)> = None;
+        for start in (0..self.len()).step_by(n_rows) {
+            let count = n_rows.min(self.len() - start) as i64;
+            let mut rows = (self.rows.narrow(0, start as i64, count) - &self.centre).to_kind(kind);
+            let _ = rows.g_mul_scalar_(-2.0);
+            let lengths = self.lengths.narrow(0, start as i64, count).to_kind(kind);
+            let (values, places) =
+                lengths.addmm(&queries, &rows.tr()).topk(wanted.min(count), 1, false, true);
+            let places = places + start as i64;
+            best = Some(match best {
+                None => (values, places),
+                Some((old_values, old_places)) => {
+                    let values = Tensor::cat(&[old_values, values], 1);
+                    let places = Tensor::cat(&[old_places, places], 1);
+                    let (values, chosen) = values.topk(wanted.min(values.size()[1]), 1, false, true);
+                    (values, places.gather(1, &chosen, false))
+                }
+            });
+        }
+        let (values, places) = best.expect("a bank has rows");
+        (values.select(1, -1), places)
+    }
+
+    /// Distances to the candidates one by one, the nearest `k` of them.
+    fn direct(&self, queries: &Tensor, candidates: &Tensor, k: usize, room: usize) -> Nearest {
+        let (m, n_candidates, c) = (queries.size()[0], candidates.size()[1], queries.size()[1]);
+        let at_once = (room as i64 / (2 * n_candidates * c * DIRECT_BYTES as i64)).clamp(1, m);
+        let (candidates, _) = candidates.sort(1, false);
+        let squares = |(queries, candidates): (&Tensor, &Tensor)| {
+            let rows = self.rows.index_select(0, &candidates.flatten(0, -1)).view([-1, n_candidates, c]);
+            squared_lengths(&(rows - queries.unsqueeze(1)).to_kind(Kind::Double))
+        };
+        let (queries, parts) = (queries.split(at_once, 0), candidates.split(at_once, 0));
+        let squares = Tensor::cat(&queries.iter().zip(&parts).map(squares).collect::<Vec<_>>(), 0);
+        let (squares, order) = squares.sort_stable(true, 1, false);
+        let nearest = |tensor: &Tensor| tensor.narrow(1, 0, k as i64).contiguous();
+        Nearest { distances: nearest(&squares).sqrt(), rows: nearest(&candidates.gather(1, &order, false)) }
+    }
+
+    /// Queries for which a row that is no candidate may be nearer than the last one found.
+    fn doubtful(
+        &self,
+        queries: &Tensor,
+        furthest: &Tensor,
+        found: &Nearest,
+        n_candidates: i64,
+    ) -> Option<Tensor> {
+        if n_candidates as usize == self.len() {
+            return None;
+        }
+        let lengths = squared_lengths(&(queries - &self.centre).to_kind(Kind::Double));
+        // A sum of c products is off by c roundings of the product of lengths, at most; a few more roundings
+        // are for centring, for the rows' own lengths and for the sum of both.
+        let c = self.rows.size()[1] as f64;
+        let longest = self.longest.sqrt();
+        let error = lengths.sqrt() * (2.0 * (c + 8.0) * ROUNDOFF * longest) + 8.0 * ROUNDOFF * self.longest;
+        let surely = furthest.to_kind(Kind::Double) + lengths - error;
+        let last = found.distances.select(1, -1).square();
+        let doubtful = last.gt_tensor(&surely).nonzero().flatten(0, -1);
+        (doubtful.size()[0] > 0).then_some(doubtful)
+    }
+}
+
+/// Bytes for each value of a candidate while its distance is computed: gathered, subtracted, doubled, squared.
+const DIRECT_BYTES: usize = 24;
+
+/// Scratch bytes of a search, roughly from above: copies of queries and rows in double precision, the
+/// product and what sorting it takes, candidates.
+fn bytes(n_queries: usize, n_rows: usize, c: usize, k: usize) -> usize {
+    let candidates = k + SPARE;
+    let direct = n_queries * candidates * 64 + candidates * c * DIRECT_BYTES;
+    (n_queries + n_rows) * c * 20 + n_queries * n_rows * 24 + n_rows * 24 + 2 * direct
+}
+
+/// The least scratch with which [`Bank::nearest`] works.
+pub fn least_room(c: usize, k: usize) -> usize {
+    bytes(16, 64, c, k)
+}
+
+/// Queries and rows at once within `room`.
+fn chunks(room: usize, c: usize, k: usize) -> (usize, usize) {
+    let (mut n_queries, mut n_rows) = LARGEST;
+    while bytes(n_queries, n_rows, c, k) > room / 2 && (n_queries, n_rows) != (16, 64) {
+        if n_rows > 4 * n_queries {
+            n_rows /= 2
+        } else {
+            n_queries /= 2
+        }
+        (n_queries, n_rows) = (n_queries.max(16), n_rows.max(64));
+    }
+    (n_queries, n_rows)
+}
+
+/// `[.., c]` to `[..]`.
+fn squared_lengths(rows: &Tensor) -> Tensor {
+    rows.square().sum_dim_intlist(-1, false, None::<Kind>)
+}

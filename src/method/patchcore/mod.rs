@@ -1,0 +1,185 @@
+//! PatchCore: the nearest of all normals' patches (Roth et al., arXiv 2106.08265, CVPR 2022).
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::part::grid;
+use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::nearest::Bank;
+use super::part::normals::chunks;
+use super::{Built, Context, Detector, Entry, Prediction};
+use crate::episode::batch::Pictures;
+use crate::network::teacher::Teacher;
+use crate::network::{Backbone, Features, Input, Network};
+use bank::Filling;
+use memory::Load;
+
+/// The bank as it fills.
+pub mod bank;
+/// Greedy choice of few rows.
+pub mod coreset;
+/// Memory within a budget.
+pub mod memory;
+
+pub const ENTRY: Entry = Entry {
+    name: "patchcore",
+    about: "distance of each patch to the nearest of the normals' patches",
+    paper: "arXiv 2106.08265 (CVPR 2022)",
+    regime: "R1 (or R5)",
+    needs: "ImageNet wide_resnet50_2",
+    cost: "one forward pass a picture, and each of its (side / 8)^2 patches against all of the bank",
+    trial: "backbone = 'resnet18'",
+    build,
+};
+
+/// Neighbours in the bank over which a re-weighted score is a softmax.
+const REWEIGHTED_OVER: usize = 9;
+
+/// Queries scored at once.
+const BATCH: usize = 16;
+
+/// Defaults are the published ones, but the whole bank is kept of supports.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Which normals of the target fill the bank.
+    pub train_on: TrainOn,
+    /// Its stages 2 and 3, averaged over 3 x 3 positions and joined, are the patches.
+    pub backbone: Backbone,
+    /// Share of the normals' patches that the coreset keeps. Unless set, 1 on supports, of which it is a pity
+    /// to lose any, and the published 0.1 on all train normals.
+    pub coreset_ratio: Option<f64>,
+    /// Whether the image score is the highest patch score weighed down where its nearest patch is itself
+    /// far from others (the paper), rather than the highest of the map (the published code).
+    pub reweight: bool,
+    /// MiB of memory, on the device, for all that PatchCore holds beside the teacher. Where the normals'
+    /// patches do not fit, a coreset of those seen so far makes place for the next.
+    pub memory_mib: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            train_on: TrainOn::Supports,
+            backbone: Backbone::WideResnet50x2,
+            coreset_ratio: None,
+            reweight: false,
+            memory_mib: 2048,
+        }
+    }
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let mut settings: Settings = settings.try_into().context("settings of patchcore")?;
+    let ratio = *settings.coreset_ratio.get_or_insert(match settings.train_on {
+        TrainOn::Supports => 1.0,
+        TrainOn::Normals => 0.1,
+    });
+    ensure!(ratio > 0.0 && ratio <= 1.0, "patchcore: coreset_ratio must be above 0 and at most 1");
+    ensure!(settings.memory_mib >= 1, "patchcore: memory_mib must be at least 1");
+    let network = Some(Network::Resnet(settings.backbone));
+    build_learner(PatchCore { settings: settings.clone(), ratio }, settings.train_on, &settings, network)
+}
+
+struct PatchCore {
+    settings: Settings,
+    ratio: f64,
+}
+
+impl Learner for PatchCore {
+    fn learn(&self, normals: &Pictures, context: &Context, _: &mut Watch) -> Result<Box<dyn Detector>> {
+        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
+        let mut filling: Option<(Filling, usize)> = None;
+        for chunk in chunks(&normals.pixels, None) {
+            let features = teacher.features(&chunk);
+            for index in 0..chunk.size()[0] {
+                let rows = patches(&features, index);
+                if filling.is_none() {
+                    let load = self.load(&rows, normals);
+                    let plan = load.plan(self.settings.memory_mib << 20)?;
+                    filling = Some((Filling::new(load, plan, context.seed, context.device), plan.room));
+                }
+                if let Some((filling, _)) = &mut filling {
+                    filling.add(&rows);
+                }
+            }
+        }
+        let (filling, room) = filling.context("patchcore needs at least one normal")?;
+        let bank = Bank::new(filling.finish(self.ratio));
+        Ok(Box::new(Ready { teacher, bank, room, reweight: self.settings.reweight }))
+    }
+}
+
+impl PatchCore {
+    fn load(&self, rows: &Tensor, normals: &Pictures) -> Load {
+        let (positions, channels) = (rows.size()[0] as usize, rows.size()[1] as usize);
+        Load {
+            channels,
+            positions,
+            pictures: normals.len(),
+            neighbours: if self.settings.reweight { REWEIGHTED_OVER } else { 1 },
+            side: normals.size() as usize,
+            queries: BATCH,
+        }
+    }
+}
+
+struct Ready {
+    teacher: Teacher,
+    bank: Bank,
+    room: usize,
+    reweight: bool,
+}
+
+impl Detector for Ready {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        let features = self.teacher.features(&queries.pixels);
+        let grid = features.scales[1].size()[2];
+        let mut maps = Vec::new();
+        let mut scores = Vec::new();
+        for index in 0..queries.len() as i64 {
+            let patches = patches(&features, index);
+            let distances = patch_scores(&self.bank, &patches, self.room);
+            if self.reweight {
+                scores.push(reweighted(&self.bank, &patches, &distances, self.room));
+            }
+            maps.push(distances.view([1, grid, grid]));
+        }
+        let maps = grid::to_maps(&grid::upsample(&Tensor::cat(&maps, 0), queries.size(), false))?;
+        Ok(if self.reweight { Prediction::Both(maps, scores) } else { Prediction::Maps(maps) })
+    }
+
+    fn batch(&self) -> usize {
+        BATCH
+    }
+}
+
+/// Patches of one of the pictures, `[positions, c2 + c3]`: each stage averaged over 3 x 3 positions (zeros
+/// beyond the border), the deeper one brought to the grid of the shallower.
+fn patches(features: &Features, index: i64) -> Tensor {
+    let pooled =
+        |scale: &Tensor| scale.narrow(0, index, 1).avg_pool2d([3, 3], [1, 1], [1, 1], false, true, None);
+    let [_, second, third] = &features.scales;
+    grid::positions(&grid::joined(&[&pooled(second), &pooled(third)], true))
+}
+
+/// Distance of each patch `[m, c]` to the nearest of the bank, `[m]`.
+pub fn patch_scores(bank: &Bank, patches: &Tensor, room: usize) -> Tensor {
+    bank.nearest(patches, 1, room).distances.squeeze_dim(1)
+}
+
+/// The highest patch score s times `1 - exp(s) / sum of exp(d)`, where d are the distances of that patch to the
+/// nine rows of the bank nearest to its nearest one, itself among them (section 3.3 of the paper).
+pub fn reweighted(bank: &Bank, patches: &Tensor, scores: &Tensor, room: usize) -> f64 {
+    let patch = patches.get(scores.argmax(0, false).int64_value(&[])).unsqueeze(0);
+    let nearest = bank.nearest(&patch, 1, room);
+    let score = nearest.distances.double_value(&[0, 0]);
+    let row = bank.rows().index_select(0, &nearest.rows.squeeze_dim(0));
+    let around = bank.nearest(&row, REWEIGHTED_OVER, room).rows.squeeze_dim(0);
+    let differences = (bank.rows().index_select(0, &around) - patch).to_kind(Kind::Double);
+    let distances = differences.square().sum_dim_intlist(1, false, None::<Kind>).sqrt();
+    // Distances of tens overflow an exponential in single precision, hundreds one in double.
+    let log_sum = distances.logsumexp([0i64].as_slice(), false).double_value(&[]);
+    score * (1.0 - (score - log_sum).exp())
+}

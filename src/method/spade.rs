@@ -1,0 +1,131 @@
+//! SPADE: nearest normals for the picture, then nearest of their positions for each of its own (Cohen and
+//! Hoshen, arXiv 2005.02357).
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use super::part::grid;
+use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::nearest::{Bank, ROOM};
+use super::part::normals::{CHUNK, pooled};
+use super::{Built, Context, Detector, Entry, Prediction};
+use crate::episode::batch::Pictures;
+use crate::network::teacher::Teacher;
+use crate::network::{Backbone, Features, Input, Network};
+
+pub const ENTRY: Entry = Entry {
+    name: "spade",
+    about: "nearest normals of the picture, and for maps the nearest position of any of them",
+    paper: "arXiv 2005.02357",
+    regime: "R1 (or R5)",
+    needs: "ImageNet wide_resnet50_2",
+    cost: "maps: each of the (side / 4)^2 positions against those of up to 50 normals; on all normals these pass the network again for each query",
+    trial: "backbone = 'resnet18'",
+    build,
+};
+
+/// Defaults are the published ones.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Which normals of the target are the neighbours.
+    pub train_on: TrainOn,
+    /// Last stage for pictures, stages 1 to 3 for positions.
+    pub backbone: Backbone,
+    /// Normals that are retrieved for a picture; all, if there are fewer. Their mean distance is its score.
+    pub neighbours: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { train_on: TrainOn::Supports, backbone: Backbone::WideResnet50x2, neighbours: 50 }
+    }
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let settings: Settings = settings.try_into().context("settings of spade")?;
+    ensure!(settings.neighbours >= 1, "spade: neighbours must be at least 1");
+    let network = Some(Network::Resnet(settings.backbone));
+    build_learner(Spade { settings: settings.clone() }, settings.train_on, &settings, network)
+}
+
+struct Spade {
+    settings: Settings,
+}
+
+impl Learner for Spade {
+    fn learn(&self, normals: &Pictures, context: &Context, _: &mut Watch) -> Result<Box<dyn Detector>> {
+        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
+        let pictures = Bank::new(pooled(&teacher, &normals.pixels, None));
+        let neighbours = self.settings.neighbours;
+        let gallery = if normals.len() <= neighbours.min(CHUNK as usize) {
+            Gallery::Positions(Bank::new(positions(&teacher.features(&normals.pixels))))
+        } else {
+            Gallery::Pixels(normals.pixels.shallow_clone())
+        };
+        Ok(Box::new(Ready { teacher, pictures, neighbours, gallery }))
+    }
+}
+
+/// Where positions of normals come from.
+enum Gallery {
+    /// All of them, where all normals are retrieved for every picture.
+    Positions(Bank),
+    /// The normals themselves; retrieved ones pass the teacher again, for their positions would fill memory.
+    Pixels(Tensor),
+}
+
+struct Ready {
+    teacher: Teacher,
+    /// One vector per normal.
+    pictures: Bank,
+    neighbours: usize,
+    gallery: Gallery,
+}
+
+impl Detector for Ready {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        let features = self.teacher.features(&queries.pixels);
+        let vectors = features.deep.mean_dim([2i64, 3].as_slice(), false, None::<Kind>);
+        let found = self.pictures.nearest(&vectors, self.neighbours, ROOM);
+        let scores = found.distances.mean_dim(1, false, None::<Kind>);
+        let grid = features.scales[0].size()[2];
+        let map = |index: i64| {
+            let one = positions_of(&features, index);
+            self.distances(&one, &found.rows.get(index)).view([1, grid, grid])
+        };
+        let maps = Tensor::cat(&(0..queries.len() as i64).map(map).collect::<Vec<_>>(), 0);
+        let maps = grid::upsample(&maps, queries.size(), false);
+        Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
+    }
+}
+
+impl Ready {
+    /// Distances of positions `[m, c]` to the nearest of the `retrieved` normals' positions, `[m]`.
+    fn distances(&self, positions_of_query: &Tensor, retrieved: &Tensor) -> Tensor {
+        let nearest = |bank: &Bank| bank.nearest(positions_of_query, 1, ROOM).distances.squeeze_dim(1);
+        match &self.gallery {
+            Gallery::Positions(bank) => nearest(bank),
+            Gallery::Pixels(pixels) => pixels
+                .index_select(0, &retrieved.to_device(Device::Cpu))
+                .split(CHUNK, 0)
+                .iter()
+                .map(|chunk| nearest(&Bank::new(positions(&self.teacher.features(chunk)))))
+                .reduce(|a, b| a.minimum(&b))
+                .expect("at least one normal is retrieved"),
+        }
+    }
+}
+
+/// Stages 1 to 3 on the first one's grid, one vector per position of all pictures.
+fn positions(features: &Features) -> Tensor {
+    let [first, second, third] = &features.scales;
+    grid::positions(&grid::joined(&[first, second, third], true))
+}
+
+/// The same of one picture.
+fn positions_of(features: &Features, index: i64) -> Tensor {
+    let [first, second, third] = features.scales.each_ref().map(|scale| scale.narrow(0, index, 1));
+    grid::positions(&grid::joined(&[&first, &second, &third], true))
+}

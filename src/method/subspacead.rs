@@ -1,0 +1,188 @@
+//! SubspaceAD: what a principal subspace of the normals' features leaves over (arXiv 2602.23013, CVPR 2026).
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::part::gaussian::Moments;
+use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::normals::{Views, chunks};
+use super::part::{grid, views};
+use super::{Built, Context, Detector, Entry, Prediction};
+use crate::episode::batch::Pictures;
+use crate::network::teacher::Teacher;
+use crate::network::{Backbone, Input, Network};
+use crate::progress;
+use crate::random::Stream;
+
+pub const ENTRY: Entry = Entry {
+    name: "subspacead",
+    about: "what a principal subspace of the normals' features leaves over, on a residual network's features",
+    paper: "arXiv 2602.23013 (CVPR 2026; DINOv2 features there)",
+    regime: "R1 (or R5)",
+    needs: "ImageNet wide_resnet50_2",
+    cost: "one forward pass a picture, 31 a support, and one eigendecomposition",
+    trial: "backbone = 'resnet18'",
+    build,
+};
+
+/// Defaults are the published ones, but for the features.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Which normals of the target span the subspace.
+    pub train_on: TrainOn,
+    /// Its stages 2 and 3, joined, are the features.
+    pub backbone: Backbone,
+    /// Share of the variance that the subspace holds, at least.
+    pub explained: f64,
+    /// Turned copies beside each normal, by random angles of 0 to 345 degrees. Without any, few supports span
+    /// so little that the subspace keeps nearly all of it.
+    pub rotations: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            train_on: TrainOn::Supports,
+            backbone: Backbone::WideResnet50x2,
+            explained: 0.99,
+            rotations: 30,
+        }
+    }
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let settings: Settings = settings.try_into().context("settings of subspacead")?;
+    let explained = settings.explained;
+    ensure!(explained > 0.0 && explained < 1.0, "subspacead: explained must be above 0 and below 1");
+    let network = Some(Network::Resnet(settings.backbone));
+    build_learner(SubspaceAd { settings: settings.clone() }, settings.train_on, &settings, network)
+}
+
+struct SubspaceAd {
+    settings: Settings,
+}
+
+impl Learner for SubspaceAd {
+    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+        let features = Tokens(context.teacher(self.settings.backbone, Input::ImageNet)?);
+        let angles = angles(self.settings.rotations, context.seed);
+        let turned = |picture: &Tensor| {
+            let picture = picture.to_kind(Kind::Float);
+            let turned = angles.iter().map(|&angle| views::turned(&picture, angle));
+            Tensor::cat(&std::iter::once(picture.shallow_clone()).chain(turned).collect::<Vec<_>>(), 0)
+        };
+        let bar = progress::bar(normals.len(), &context.label);
+        let mut moments: Option<Moments> = None;
+        for views in chunks(&normals.pixels, Some(&turned as Views)) {
+            for part in views.split(16, 0) {
+                let tokens = grid::positions(&features.of(&part)).unsqueeze(0);
+                match &mut moments {
+                    None => moments = Some(Moments::new(&tokens)),
+                    Some(moments) => moments.add(&tokens),
+                }
+            }
+            bar.inc(1);
+        }
+        let moments = moments.context("subspacead needs at least one normal")?;
+        let subspace = Subspace::new(&moments, self.settings.explained)?;
+        let components = subspace.components();
+        bar.println(format!("{}: {components} components", context.label));
+        bar.finish_and_clear();
+        let ready = Ready { features, subspace };
+        watch(1, &vec![("components", components as f64)], &ready)?;
+        Ok(Box::new(ready))
+    }
+}
+
+/// Random angles of 0 to 345 degrees, in radians; the same for all normals, so that their order does not count.
+fn angles(count: usize, seed: u64) -> Vec<f64> {
+    let mut stream = Stream::new(seed, "subspacead angles", 0);
+    (0..count).map(|_| stream.between(0.0, 345.0).to_radians()).collect()
+}
+
+/// Where tokens come from; another network's take its place.
+struct Tokens(Teacher);
+
+impl Tokens {
+    /// `[n, d, h, w]` of pictures `[n, 3, side, side]`.
+    fn of(&self, pictures: &Tensor) -> Tensor {
+        let [_, second, third] = self.0.features(pictures).scales;
+        grid::joined(&[&second, &third], true)
+    }
+}
+
+/// The directions in which tokens vary most.
+pub struct Subspace {
+    /// `[d]`.
+    mean: Tensor,
+    /// Orthonormal columns, `[d, k]`.
+    basis: Tensor,
+}
+
+impl Subspace {
+    /// The least number of principal directions that explain `explained` of the variance.
+    pub fn new(moments: &Moments, explained: f64) -> Result<Subspace> {
+        let (values, vectors) = moments.covariance().squeeze_dim(0).linalg_eigh("L");
+        let values = Vec::<f64>::try_from(values.flip([0]))?;
+        let total: f64 = values.iter().map(|value| value.max(0.0)).sum();
+        ensure!(total.is_finite(), "subspacead: the features' variance is {total}");
+        let mut held = 0.0;
+        let k = values
+            .iter()
+            .take_while(|value| {
+                let more = held < explained * total;
+                held += value.max(0.0);
+                more
+            })
+            .count();
+        let d = values.len() as i64;
+        let basis = vectors.narrow(1, d - k as i64, k as i64).contiguous();
+        Ok(Subspace { mean: moments.mean().squeeze_dim(0), basis })
+    }
+
+    /// How many directions it has.
+    pub fn components(&self) -> usize {
+        self.basis.size()[1] as usize
+    }
+
+    /// Squared length of what the subspace leaves over of `tokens` `[m, d]`: `[m]`, double precision.
+    pub fn residuals(&self, tokens: &Tensor) -> Tensor {
+        let centred = tokens.to_kind(Kind::Double) - &self.mean;
+        let inside = centred.matmul(&self.basis).matmul(&self.basis.tr());
+        (centred - inside).square().sum_dim_intlist(1, false, None::<Kind>)
+    }
+}
+
+struct Ready {
+    features: Tokens,
+    subspace: Subspace,
+}
+
+impl Detector for Ready {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        let tokens = self.features.of(&queries.pixels);
+        let (n, h, w) = (tokens.size()[0], tokens.size()[2], tokens.size()[3]);
+        let residual = |index: i64| {
+            let one = grid::positions(&tokens.narrow(0, index, 1));
+            self.subspace.residuals(&one).view([1, h, w])
+        };
+        let grids = Tensor::cat(&(0..n).map(residual).collect::<Vec<_>>(), 0);
+        let maps = grid::upsample(&grids, queries.size(), false);
+        Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&image_scores(&maps))?))
+    }
+}
+
+/// Mean of the highest 1 % (at least one value) of maps `[n, h, w]` that a Gaussian of 3 x 3 pixels and
+/// deviation 4 has smoothed: `[n]`.
+pub fn image_scores(maps: &Tensor) -> Tensor {
+    let edge = (-0.5f64 / 16.0).exp();
+    let weights = [edge, 1.0, edge].map(|weight| weight / (1.0 + 2.0 * edge));
+    let row = Tensor::from_slice(&weights).to_device(maps.device()).to_kind(maps.kind());
+    let kernel = row.unsqueeze(1) * row.unsqueeze(0);
+    let padded = maps.unsqueeze(1).reflection_pad2d([1, 1, 1, 1]);
+    let smoothed = padded.conv2d::<Tensor>(&kernel.view([1, 1, 3, 3]), None, [1], [0], [1], 1).flatten(1, -1);
+    let highest = (smoothed.size()[1] / 100).max(1);
+    smoothed.topk(highest, 1, true, false).0.mean_dim(1, false, None::<Kind>)
+}
