@@ -19,6 +19,10 @@ pub mod control;
 pub mod d24fad;
 /// Parts that several methods share.
 pub mod part;
+/// Reverse distillation.
+pub mod rd4ad;
+/// Student-teacher feature pyramid matching.
+pub mod stfpm;
 
 /// One training task: its normals and, for each, its supports.
 pub struct TrainTask {
@@ -166,6 +170,8 @@ impl Built {
 /// Every method.
 pub const METHODS: &[Entry] = &[
     d24fad::ENTRY,
+    rd4ad::ENTRY,
+    stfpm::ENTRY,
     control::RANDOM,
     control::MEAN_INTENSITY,
     control::CONTRAST,

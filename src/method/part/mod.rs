@@ -1,8 +1,16 @@
 //! Parts that several methods share; none of them is a method.
 
+/// Pseudo-anomalies out of a picture's own pixels.
+pub mod cut_paste;
+/// Teacher features of training pictures.
+pub mod feature_store;
 /// From feature grids to raw maps of the pictures' size.
 pub mod grid;
 /// Methods that learn from normals of the target alone.
 pub mod learner;
+/// One Gaussian per position of a feature grid.
+pub mod positionwise;
+/// Training by a number of steps.
+pub mod steps;
 /// Rotated, shifted and mirrored views of a few supports.
 pub mod views;
