@@ -21,6 +21,8 @@ pub mod d24fad;
 pub mod part;
 /// Reverse distillation.
 pub mod rd4ad;
+/// Registration on other tasks, one Gaussian per position on the target.
+pub mod regad;
 /// Student-teacher feature pyramid matching.
 pub mod stfpm;
 
@@ -172,6 +174,7 @@ pub const METHODS: &[Entry] = &[
     d24fad::ENTRY,
     rd4ad::ENTRY,
     stfpm::ENTRY,
+    regad::ENTRY,
     control::RANDOM,
     control::MEAN_INTENSITY,
     control::CONTRAST,
