@@ -33,6 +33,12 @@ pub mod patchcore;
 pub mod spade;
 /// Residuals of a principal subspace.
 pub mod subspacead;
+/// Reverse distillation.
+pub mod rd4ad;
+/// Registration on other tasks, one Gaussian per position on the target.
+pub mod regad;
+/// Student-teacher feature pyramid matching.
+pub mod stfpm;
 
 /// One training task: its normals and, for each, its supports.
 pub struct TrainTask {
@@ -191,6 +197,9 @@ pub const METHODS: &[Entry] = &[
     patchcore::ENTRY,
     padim::ENTRY,
     subspacead::ENTRY,
+    rd4ad::ENTRY,
+    stfpm::ENTRY,
+    regad::ENTRY,
     control::RANDOM,
     control::MEAN_INTENSITY,
     control::CONTRAST,

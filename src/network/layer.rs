@@ -81,3 +81,10 @@ pub fn pointwise(path: &Path, c_in: i64, c_out: i64) -> nn::Conv2D {
     let config = nn::ConvConfig { ws_init: zero, bs_init: zero, ..Default::default() };
     nn::conv2d(path, c_in, c_out, 1, config)
 }
+
+/// A fully connected layer with bias.
+pub fn linear(path: &Path, c_in: i64, c_out: i64) -> nn::Linear {
+    let zero = nn::init::Init::Const(0.0);
+    let config = nn::LinearConfig { ws_init: zero, bs_init: Some(zero), bias: true };
+    nn::linear(path, c_in, c_out, config)
+}

@@ -4,6 +4,8 @@ use tch::{Kind, Tensor};
 
 /// The optimiser.
 pub mod adam;
+/// The one-class bottleneck between teacher and student.
+pub mod bottleneck;
 /// The mirrored residual decoder (the student).
 pub mod decoder;
 /// Initial values from named streams.
@@ -12,6 +14,8 @@ pub mod initial;
 pub mod layer;
 /// Residual encoders of torchvision.
 pub mod resnet;
+/// Predicted rotation and scale of features.
+pub mod spatial_transformer;
 /// The frozen teacher: loaded weights, or a seeded random one.
 pub mod teacher;
 /// Support weighting.

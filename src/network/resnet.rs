@@ -6,7 +6,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::layer::{BatchNorm, Conv, Norm};
-use super::{Backbone, Features};
+use super::{Backbone, Features, Scales};
 
 /// Stem and four stages; no classifier.
 pub struct Encoder {
@@ -16,7 +16,7 @@ pub struct Encoder {
 }
 
 /// Two or three convolutions round a skip.
-struct Block {
+pub(super) struct Block {
     layers: Vec<(Conv, BatchNorm)>,
     skip: Option<(Conv, BatchNorm)>,
 }
@@ -26,14 +26,10 @@ impl Encoder {
         let mut c_in = 64;
         let stages = [0, 1, 2, 3].map(|stage| {
             let path = path / format!("layer{}", stage + 1);
-            let planes = 64 << stage;
-            let block = |index: usize| {
-                let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-                let block = Block::new(&(&path / index), backbone, c_in, planes, stride);
-                c_in = planes * backbone.expansion();
-                block
-            };
-            (0..backbone.blocks()[stage]).map(block).collect()
+            let (planes, stride) = (64 << stage, if stage > 0 { 2 } else { 1 });
+            let blocks = blocks(&path, backbone, c_in, planes, stride, backbone.blocks()[stage]);
+            c_in = planes * backbone.expansion();
+            blocks
         });
         Encoder {
             conv1: Conv::new(&(path / "conv1"), 3, 64, 7, 2),
@@ -42,18 +38,53 @@ impl Encoder {
         }
     }
 
-    /// `[n, 3, h, w]` of 0 to 1 to three scales and the deepest stage.
+    /// Pictures as [`Input::prepare`](super::Input::prepare) makes them, `[n, 3, h, w]`, to three scales and
+    /// the deepest stage.
     pub fn forward(&self, pictures: &Tensor, norm: Norm) -> Features {
-        let stem = self.bn1.forward(&self.conv1.forward(pictures), norm).relu();
-        let stem = stem.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
-        let run =
-            |x: &Tensor, stage: &[Block]| stage.iter().fold(x.shallow_clone(), |x, b| b.forward(&x, norm));
-        let first = run(&stem, &self.stages[0]);
-        let second = run(&first, &self.stages[1]);
-        let third = run(&second, &self.stages[2]);
-        let deep = run(&third, &self.stages[3]);
-        Features { scales: [first, second, third], deep }
+        let scales = self.scales(pictures, norm);
+        let deep = self.stage(3, &scales[2], norm);
+        Features { scales, deep }
     }
+
+    /// As [`Encoder::forward`], without the deepest stage.
+    pub fn scales(&self, pictures: &Tensor, norm: Norm) -> Scales {
+        let first = self.stage(0, &self.stem(pictures, norm), norm);
+        let second = self.stage(1, &first, norm);
+        let third = self.stage(2, &second, norm);
+        [first, second, third]
+    }
+
+    /// What comes before the first stage, `[n, 3, h, w] -> [n, 64, h/4, w/4]`.
+    pub fn stem(&self, pictures: &Tensor, norm: Norm) -> Tensor {
+        let stem = self.bn1.forward(&self.conv1.forward(pictures), norm).relu();
+        stem.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)
+    }
+
+    /// One stage, counted from 0.
+    pub fn stage(&self, stage: usize, x: &Tensor, norm: Norm) -> Tensor {
+        through(&self.stages[stage], x, norm)
+    }
+}
+
+/// A stage: `count` blocks, the first of which brings channels and stride.
+pub(super) fn blocks(
+    path: &Path,
+    backbone: Backbone,
+    c_in: i64,
+    planes: i64,
+    stride: i64,
+    count: usize,
+) -> Vec<Block> {
+    let block = |index: usize| {
+        let (c_in, stride) = if index == 0 { (c_in, stride) } else { (planes * backbone.expansion(), 1) };
+        Block::new(&(path / index), backbone, c_in, planes, stride)
+    };
+    (0..count).map(block).collect()
+}
+
+/// Blocks one after another.
+pub(super) fn through(blocks: &[Block], x: &Tensor, norm: Norm) -> Tensor {
+    blocks.iter().fold(x.shallow_clone(), |x, block| residual(&x, &block.layers, block.skip.as_ref(), norm))
 }
 
 impl Block {
@@ -78,10 +109,6 @@ impl Block {
             (Conv::new(&(&path / 0), c_in, c_out, 1, stride), BatchNorm::new(&(&path / 1), c_out))
         });
         Block { layers, skip }
-    }
-
-    fn forward(&self, x: &Tensor, norm: Norm) -> Tensor {
-        residual(x, &self.layers, self.skip.as_ref(), norm)
     }
 }
 

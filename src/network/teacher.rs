@@ -141,4 +141,15 @@ impl Teacher {
         let pictures = self.input.prepare(&pictures.to_device(self.store.device()));
         tch::no_grad(|| self.encoder.forward(&pictures, Norm::Stored))
     }
+    /// Copies its weights and stored statistics to an encoder of the same architecture that may train: to the
+    /// variables of `store` below `prefix`.
+    pub fn copy_to(&self, store: &VarStore, prefix: &str) {
+        let mut variables = store.variables();
+        tch::no_grad(|| {
+            for (name, value) in self.store.variables() {
+                let name = format!("{prefix}.{name}");
+                variables.get_mut(&name).expect("the same architecture").copy_(&value);
+            }
+        });
+    }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::episode::batch::Pictures;
@@ -109,4 +110,15 @@ impl Detector for Shown<'_> {
     fn batch(&self) -> usize {
         self.0.batch()
     }
+}
+
+/// Settings whose defaults depend on what is learned from: what is `given`, over `defaults`.
+pub fn settings<S: Serialize + DeserializeOwned>(
+    given: toml::Table,
+    defaults: fn(TrainOn) -> S,
+) -> Result<S> {
+    let train_on = given.get("train_on").map_or(Ok(TrainOn::default()), |value| value.clone().try_into())?;
+    let mut table = toml::Table::try_from(defaults(train_on))?;
+    table.extend(given);
+    Ok(table.try_into()?)
 }

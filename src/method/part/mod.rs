@@ -2,6 +2,10 @@
 
 /// Gaussians, one or one per position.
 pub mod gaussian;
+/// Pseudo-anomalies out of a picture's own pixels.
+pub mod cut_paste;
+/// Teacher features of training pictures.
+pub mod feature_store;
 /// From feature grids to raw maps of the pictures' size.
 pub mod grid;
 /// Methods that learn from normals of the target alone.
@@ -10,5 +14,9 @@ pub mod learner;
 pub mod nearest;
 /// Normals passed through a teacher in bounded chunks.
 pub mod normals;
+/// One Gaussian per position of a feature grid.
+pub mod positionwise;
+/// Training by a number of steps.
+pub mod steps;
 /// Rotated, shifted and mirrored views of a few supports.
 pub mod views;

@@ -1,0 +1,172 @@
+//! RD4AD: anomaly detection by reverse distillation from a one-class embedding (arXiv 2201.10703, CVPR 2022).
+//!
+//! A frozen teacher sees the picture; a bottleneck fuses and squeezes its features; a mirrored decoder rebuilds
+//! them. What it cannot rebuild is anomalous. The teacher runs once per picture.
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+use super::part::feature_store::FeatureStore;
+use super::part::learner::{self, Learner, TrainOn, Watch};
+use super::part::steps::{self, Batches};
+use super::part::{grid, views};
+use super::{Built, Context, Detector, Entry, Prediction};
+use crate::episode::batch::Pictures;
+use crate::network::adam::{Adam, AdamConfig};
+use crate::network::bottleneck::Bottleneck;
+use crate::network::decoder::Decoder;
+use crate::network::layer::Norm;
+use crate::network::teacher::Teacher;
+use crate::network::{Backbone, Input, Network, Scales, initial};
+
+pub const ENTRY: Entry = Entry {
+    name: "rd4ad",
+    about: "reverse distillation through a one-class bottleneck",
+    paper: "arXiv 2201.10703 (CVPR 2022)",
+    regime: "R1 (or R5)",
+    needs: "ImageNet wide_resnet50_2",
+    cost: "one training per support set (or task): 300 (3000) steps of 16; 16 GFLOP a query at 128 px",
+    trial: "backbone = 'resnet18'\nsteps = 3\nviews = true",
+    build,
+};
+
+/// Pictures that a batch norm needs at least.
+const FEWEST: usize = 4;
+
+/// Defaults are the published ones for normals; for supports, fewer and smaller steps on 22 views of each, since
+/// the published rate diverges there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Supports of the episode, or all train normals of the target.
+    pub train_on: TrainOn,
+    /// Teacher, bottleneck and mirrored student.
+    pub backbone: Backbone,
+    /// 0.005 for normals, 0.001 for supports.
+    pub learning_rate: f64,
+    /// Training steps: 3000 for normals (published: 200 epochs of a few hundred pictures), 300 for supports. What
+    /// tables call an epoch is a step.
+    pub steps: u64,
+    /// Pictures per step, fewer if there are fewer.
+    pub batch: usize,
+    /// Learns from the 22 views of `part::views` of each picture rather than from the pictures: true for
+    /// supports, false for normals.
+    pub views: bool,
+    /// Teacher features are kept in memory up to this many GiB, and computed again each step beyond it.
+    pub feature_memory_gib: f64,
+}
+
+impl Settings {
+    fn defaults(train_on: TrainOn) -> Settings {
+        let few = train_on == TrainOn::Supports;
+        Settings {
+            train_on,
+            backbone: Backbone::WideResnet50x2,
+            learning_rate: if few { 1e-3 } else { 5e-3 },
+            steps: if few { 300 } else { 3000 },
+            batch: 16,
+            views: few,
+            feature_memory_gib: 4.0,
+        }
+    }
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let settings = learner::settings(settings, Settings::defaults).context("settings of rd4ad")?;
+    ensure!(settings.steps >= 1, "rd4ad: steps must be at least 1");
+    ensure!(settings.batch >= FEWEST, "rd4ad: batch must be at least {FEWEST}, batch norm needs it");
+    ensure!(settings.learning_rate > 0.0, "rd4ad: learning_rate must be positive");
+    let network = Some(Network::Resnet(settings.backbone));
+    learner::build(Rd4ad { settings: settings.clone() }, settings.train_on, &settings, network)
+}
+
+struct Rd4ad {
+    settings: Settings,
+}
+
+impl Learner for Rd4ad {
+    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+        let settings = &self.settings;
+        let teacher = context.teacher(settings.backbone, Input::ImageNet)?;
+        let student = Student::new(settings.backbone, context.device);
+        initial::initialise(&student.store, context.seed);
+        let model = Model { teacher, student, device: context.device };
+        let pixels = if settings.views { views::twenty_two(&normals.pixels) } else { normals.pixels.copy() };
+        let features =
+            FeatureStore::new(&model.teacher, pixels.to_device(context.device), settings.feature_memory_gib);
+        ensure!(
+            features.len() >= FEWEST,
+            "rd4ad: {} pictures are too few for batch norm; set `views = true`",
+            features.len()
+        );
+        let config =
+            AdamConfig { learning_rate: settings.learning_rate, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
+        let mut adam = Adam::new(&model.student.store, config);
+        let mut batches = Batches::new(features.len(), settings.batch, context.seed);
+        let mut step = |_: u64| {
+            let loss = model.student.loss(&features.at(batches.draw()).scales);
+            adam.step(&loss);
+            loss
+        };
+        let mut look = |step: u64, loss: f64| watch(step, &vec![("loss", loss)], &model);
+        steps::run(settings.steps, context, &mut step, &mut look)?;
+        drop(features);
+        Ok(Box::new(model))
+    }
+}
+
+/// Bottleneck and decoder.
+pub struct Student {
+    pub store: VarStore,
+    bottleneck: Bottleneck,
+    decoder: Decoder,
+}
+
+impl Student {
+    pub fn new(backbone: Backbone, device: Device) -> Student {
+        let store = VarStore::new(device);
+        let bottleneck = Bottleneck::new(&(store.root() / "bn"), backbone);
+        let decoder = Decoder::new(&(store.root() / "decoder"), backbone);
+        Student { store, bottleneck, decoder }
+    }
+
+    fn rebuild(&self, teacher: &Scales, norm: Norm) -> Scales {
+        self.decoder.forward(&self.bottleneck.forward(teacher, norm), norm)
+    }
+
+    /// Per picture one minus cosine over whole scales, summed over scales, mean over the batch.
+    fn loss(&self, teacher: &Scales) -> Tensor {
+        let rebuilt = self.rebuild(teacher, Norm::Batch);
+        let distance = |scale: usize| -> Tensor {
+            let (a, b) = (teacher[scale].flatten(1, -1), rebuilt[scale].flatten(1, -1));
+            1.0 - Tensor::cosine_similarity(&a, &b, 1, 1e-8).mean(None::<Kind>)
+        };
+        distance(0) + distance(1) + distance(2)
+    }
+
+    /// Per position one minus cosine over channels, upsampled and summed over scales, `[b, side, side]`.
+    fn maps(&self, teacher: &Scales, side: i64) -> Tensor {
+        let rebuilt = self.rebuild(teacher, Norm::Stored);
+        let map = |scale: usize| {
+            let distance: Tensor = 1.0 - Tensor::cosine_similarity(&teacher[scale], &rebuilt[scale], 1, 1e-8);
+            grid::upsample(&distance, side, true)
+        };
+        map(0) + map(1) + map(2)
+    }
+}
+
+struct Model {
+    teacher: Teacher,
+    student: Student,
+    device: Device,
+}
+
+impl Detector for Model {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        let scales = self.teacher.features(&queries.on(self.device)).scales;
+        let maps = tch::no_grad(|| self.student.maps(&scales, queries.size()));
+        Ok(Prediction::Maps(grid::to_maps(&maps)?))
+    }
+}

@@ -1,0 +1,119 @@
+//! RegAD: registration-based few-shot anomaly detection (arXiv 2207.10361, ECCV 2022).
+//!
+//! A backbone with spatial transformers learns, on normals of other tasks, to make two pictures of one kind agree.
+//! On the target nothing trains: its supports, in 22 views, give one Gaussian per position. What D2-4FAD is most
+//! directly compared with: it sees exactly the same.
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::part::positionwise::Positionwise;
+use super::part::{grid, views};
+use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
+use crate::episode::batch::Pictures;
+use crate::network::{Backbone, Input, Network};
+use model::Model;
+
+/// Backbone, transformers, Siamese head.
+pub mod model;
+/// Epochs and steps.
+mod training;
+
+pub const ENTRY: Entry = Entry {
+    name: "regad",
+    about: "features registered by training on other tasks, one Gaussian per position of the supports",
+    paper: "arXiv 2207.10361 (ECCV 2022)",
+    regime: "R2",
+    needs: "ImageNet resnet18",
+    cost: "one training per task and shots: 50 epochs of 1 + K pictures a query; 1 GFLOP a query at 128 px; \
+           covariances take 2.5 GB at 224 px",
+    trial: "epochs = 1\nbatch = 4",
+    build,
+};
+
+/// Added to the diagonal of covariances.
+const RIDGE: f64 = 0.01;
+
+/// Defaults are the published ones.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Trained further from the teacher's weights; resnet18 or resnet34.
+    pub backbone: Backbone,
+    /// Falls to zero along half a cosine.
+    pub learning_rate: f64,
+    pub momentum: f64,
+    pub epochs: u64,
+    /// Queries per step, all of one task; an incomplete last batch is dropped unless it is its task's only one.
+    pub batch: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { backbone: Backbone::Resnet18, learning_rate: 1e-4, momentum: 0.9, epochs: 50, batch: 32 }
+    }
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let settings: Settings = settings.try_into().context("settings of regad")?;
+    ensure!(
+        !settings.backbone.has_bottlenecks(),
+        "regad: backbone must be resnet18 or resnet34, the covariances of {} do not fit in memory",
+        settings.backbone.name()
+    );
+    ensure!(settings.epochs >= 1, "regad: epochs must be at least 1");
+    ensure!(settings.batch >= 2, "regad: batch must be at least 2, batch norm needs it");
+    ensure!(settings.learning_rate > 0.0, "regad: learning_rate must be positive");
+    let network = Some(Network::Resnet(settings.backbone));
+    Built::new(Regad { settings: settings.clone() }, &settings, Sees::OtherNormals, network)
+}
+
+struct Regad {
+    settings: Settings,
+}
+
+impl Method for Regad {
+    fn fit(
+        &self,
+        tasks: &[TrainTask],
+        context: &Context,
+        observer: &mut Observer,
+    ) -> Result<Box<dyn Fitted>> {
+        let side = tasks.first().context("regad needs train normals of other tasks")?.pictures.size();
+        let teacher = context.teacher(self.settings.backbone, Input::Unit)?;
+        let model = Model::new(&teacher, self.settings.backbone, side, context);
+        training::train(&model, &self.settings, tasks, context, observer)?;
+        Ok(Box::new(model))
+    }
+}
+
+impl Fitted for Model {
+    fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
+        ensure!(!supports.is_empty(), "regad needs at least one support");
+        let views = views::twenty_two(&supports.pixels);
+        let parts: Vec<Tensor> = views.split(32, 0).iter().map(|part| self.joined(part)).collect();
+        Ok(Box::new(Ready { model: self, normal: Positionwise::fit(&Tensor::cat(&parts, 0), RIDGE) }))
+    }
+}
+
+/// A model that has seen the supports.
+struct Ready<'a> {
+    model: &'a Model,
+    normal: Positionwise,
+}
+
+impl Detector for Ready<'_> {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        let distance = self.normal.distance(&self.model.joined(&queries.pixels));
+        Ok(Prediction::Maps(grid::to_maps(&grid::upsample(&distance, queries.size(), false))?))
+    }
+}
+
+impl Model {
+    /// Registered features of pictures of 0 to 255, all stages on the first one's grid, `[n, c, h/4, w/4]`.
+    fn joined(&self, pictures: &Tensor) -> Tensor {
+        let [first, second, third] = self.registered(pictures);
+        grid::joined(&[&first, &second, &third], false)
+    }
+}

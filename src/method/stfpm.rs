@@ -1,0 +1,162 @@
+//! STFPM: student-teacher feature pyramid matching (arXiv 2103.04257, BMVC 2021).
+//!
+//! A student of the teacher's architecture learns to imitate it on normals; where it fails, on all three scales
+//! at once, is anomalous.
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::nn::{OptimizerConfig, Sgd, VarStore};
+use tch::{Device, Kind, Tensor};
+
+use super::part::feature_store::FeatureStore;
+use super::part::learner::{self, Learner, TrainOn, Watch};
+use super::part::steps::{self, Batches};
+use super::part::{grid, views};
+use super::{Built, Context, Detector, Entry, Prediction};
+use crate::episode::batch::Pictures;
+use crate::network::layer::Norm;
+use crate::network::resnet::Encoder;
+use crate::network::teacher::Teacher;
+use crate::network::{Backbone, Input, Network, Scales, initial};
+
+pub const ENTRY: Entry = Entry {
+    name: "stfpm",
+    about: "a student that imitates the teacher's feature pyramid",
+    paper: "arXiv 2103.04257 (BMVC 2021)",
+    regime: "R1 (or R5)",
+    needs: "ImageNet resnet18",
+    cost: "one training per support set (or task): 300 (3000) steps of 32; 2 GFLOP a query at 128 px",
+    trial: "steps = 3\nbatch = 8",
+    build,
+};
+
+/// Defaults are the published ones for normals; for supports, fewer and smaller steps on 22 views of each, since
+/// the published rate is too large for so few pictures.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Supports of the episode, or all train normals of the target.
+    pub train_on: TrainOn,
+    /// Teacher and student.
+    pub backbone: Backbone,
+    /// 0.4 for normals, 0.1 for supports.
+    pub learning_rate: f64,
+    pub momentum: f64,
+    /// 1e-4 in the paper; anomalib has 1e-3.
+    pub weight_decay: f64,
+    /// Training steps: 3000 for normals (published: 100 epochs), 300 for supports. What tables call an epoch is a
+    /// step.
+    pub steps: u64,
+    /// Pictures per step, fewer if there are fewer.
+    pub batch: usize,
+    /// Learns from the 22 views of `part::views` of each picture rather than from the pictures: true for
+    /// supports, false for normals.
+    pub views: bool,
+    /// Teacher features are kept in memory up to this many GiB, and computed again each step beyond it.
+    pub feature_memory_gib: f64,
+}
+
+impl Settings {
+    fn defaults(train_on: TrainOn) -> Settings {
+        let few = train_on == TrainOn::Supports;
+        Settings {
+            train_on,
+            backbone: Backbone::Resnet18,
+            learning_rate: if few { 0.1 } else { 0.4 },
+            momentum: 0.9,
+            weight_decay: 1e-4,
+            steps: if few { 300 } else { 3000 },
+            batch: 32,
+            views: few,
+            feature_memory_gib: 4.0,
+        }
+    }
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let settings = learner::settings(settings, Settings::defaults).context("settings of stfpm")?;
+    ensure!(settings.steps >= 1, "stfpm: steps must be at least 1");
+    ensure!(settings.batch >= 2, "stfpm: batch must be at least 2, batch norm needs it");
+    ensure!(settings.learning_rate > 0.0, "stfpm: learning_rate must be positive");
+    let network = Some(Network::Resnet(settings.backbone));
+    learner::build(Stfpm { settings: settings.clone() }, settings.train_on, &settings, network)
+}
+
+struct Stfpm {
+    settings: Settings,
+}
+
+impl Learner for Stfpm {
+    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+        let settings = &self.settings;
+        let teacher = context.teacher(settings.backbone, Input::ImageNet)?;
+        let store = VarStore::new(context.device);
+        let student = Encoder::new(&store.root(), settings.backbone);
+        initial::initialise(&store, context.seed);
+        let model = Model { teacher, student, device: context.device };
+        let pixels = if settings.views { views::twenty_two(&normals.pixels) } else { normals.pixels.copy() };
+        let pixels = pixels.to_device(context.device);
+        let features = FeatureStore::new(&model.teacher, pixels.shallow_clone(), settings.feature_memory_gib);
+        ensure!(features.len() >= 2, "stfpm: one picture is too few for batch norm; set `views = true`");
+        let sgd = Sgd { momentum: settings.momentum, wd: settings.weight_decay, ..Sgd::default() };
+        let mut sgd = sgd.build(&store, settings.learning_rate)?;
+        let mut batches = Batches::new(features.len(), settings.batch, context.seed);
+        let mut step = |_: u64| {
+            let indices = batches.draw();
+            let index = Tensor::from_slice(indices).to_device(pixels.device());
+            let taught = features.at(indices).scales;
+            let pictures = INPUT.prepare(&pixels.index_select(0, &index));
+            let loss = loss(&taught, &model.student.scales(&pictures, Norm::Batch));
+            sgd.backward_step(&loss);
+            loss
+        };
+        let mut look = |step: u64, loss: f64| watch(step, &vec![("loss", loss)], &model);
+        steps::run(settings.steps, context, &mut step, &mut look)?;
+        drop(features);
+        Ok(Box::new(model))
+    }
+}
+
+/// How pictures enter both networks.
+const INPUT: Input = Input::ImageNet;
+
+/// Half the squared distance of features scaled to length one, per position, `[b, h, w]` for each scale. It is one
+/// minus cosine without its cancellation: products of three small values keep their rank.
+pub fn distances(teacher: &Scales, student: &Scales) -> [Tensor; 3] {
+    let unit = |features: &Tensor| features / features.norm_scalaropt_dim(2, [1], true).clamp_min(1e-12);
+    [0, 1, 2].map(|scale| {
+        let difference = unit(&teacher[scale]) - unit(&student[scale]);
+        difference.square().sum_dim_intlist(1, false, None::<Kind>) * 0.5
+    })
+}
+
+/// Mean over positions and pictures, summed over scales.
+fn loss(teacher: &Scales, student: &Scales) -> Tensor {
+    let [first, second, third] = distances(teacher, student).map(|distance| distance.mean(None::<Kind>));
+    first + second + third
+}
+
+/// Distances upsampled and multiplied over scales, `[b, side, side]`.
+pub fn maps(teacher: &Scales, student: &Scales, side: i64) -> Tensor {
+    let [first, second, third] =
+        distances(teacher, student).map(|distance| grid::upsample(&distance, side, false));
+    first * second * third
+}
+
+struct Model {
+    teacher: Teacher,
+    student: Encoder,
+    device: Device,
+}
+
+impl Detector for Model {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        let pixels = queries.on(self.device);
+        let taught = self.teacher.features(&pixels).scales;
+        let maps = tch::no_grad(|| {
+            let student = self.student.scales(&INPUT.prepare(&pixels), Norm::Stored);
+            maps(&taught, &student, queries.size())
+        });
+        Ok(Prediction::Maps(grid::to_maps(&maps)?))
+    }
+}
