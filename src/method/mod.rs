@@ -13,10 +13,18 @@ use crate::maps::MapStack;
 use crate::network::teacher::{Teacher, Teachers};
 use crate::network::{Backbone, Input, Network};
 
+/// The plain and the variational auto-encoder.
+pub mod autoencoder;
 /// Trivial scores that expose shortcuts.
 pub mod control;
 /// Dual distillation for few-shot anomaly detection.
 pub mod d24fad;
+/// Denoising auto-encoder with coarse noise.
+pub mod dae;
+/// Deep perceptual auto-encoder.
+pub mod dpa;
+/// Auto-encoder guided by a one-class support vector machine.
+pub mod ogae;
 /// Parts that several methods share.
 pub mod part;
 
@@ -166,6 +174,11 @@ impl Built {
 /// Every method.
 pub const METHODS: &[Entry] = &[
     d24fad::ENTRY,
+    autoencoder::AE,
+    autoencoder::VAE,
+    dae::ENTRY,
+    dpa::ENTRY,
+    ogae::ENTRY,
     control::RANDOM,
     control::MEAN_INTENSITY,
     control::CONTRAST,
