@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use medfsad::episode::batch::{Acquisition, Pictures};
 use medfsad::maps::MapStack;
@@ -77,6 +78,10 @@ fn context(folder: &TempDir, shots: usize) -> Context {
         task: "target".to_owned(),
         label: "test".to_owned(),
     }
+    let vgg19 = Origin::Random { seed: 4, cache: Some(folder.path().to_owned()) };
+    let teachers = Teachers { named: BTreeMap::from([("vgg19".to_owned(), vgg19)]), other };
+    let calibration = Some(Rc::new(pictures("calibration", 4).pixels));
+    Context { device: Device::Cpu, seed: 5, shots, teachers, calibration, label: "test".to_owned() }
 }
 
 fn build(name: &str) -> Built {

@@ -13,6 +13,8 @@ use crate::maps::MapStack;
 use crate::network::teacher::{Teacher, Teachers};
 use crate::network::{Backbone, Input, Network};
 
+/// The plain and the variational auto-encoder.
+pub mod autoencoder;
 /// Trivial scores that expose shortcuts.
 pub mod control;
 /// Dual distillation for few-shot anomaly detection.
@@ -25,6 +27,12 @@ pub mod dn2;
 pub mod gde;
 /// A Gaussian at each position.
 pub mod padim;
+/// Denoising auto-encoder with coarse noise.
+pub mod dae;
+/// Deep perceptual auto-encoder.
+pub mod dpa;
+/// Auto-encoder guided by a one-class support vector machine.
+pub mod ogae;
 /// Parts that several methods share.
 pub mod part;
 /// Nearest neighbours of patches.
@@ -200,6 +208,11 @@ pub const METHODS: &[Entry] = &[
     rd4ad::ENTRY,
     stfpm::ENTRY,
     regad::ENTRY,
+    autoencoder::AE,
+    autoencoder::VAE,
+    dae::ENTRY,
+    dpa::ENTRY,
+    ogae::ENTRY,
     control::RANDOM,
     control::MEAN_INTENSITY,
     control::CONTRAST,

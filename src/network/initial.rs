@@ -19,6 +19,18 @@ pub fn initialise_plain(store: &VarStore, seed: u64) {
     fill(store, seed, draw_plain);
 }
 
+/// Weights Kaiming normal over fan-out for leaky ReLU of slope 0.2 (the deep perceptual auto-encoder's), biases by
+/// the framework's default.
+pub fn initialise_leaky(store: &VarStore, seed: u64) {
+    fill(store, seed, |name, shape, plan, seed| match shape {
+        [c_out, _, kernel @ ..] => {
+            let fan_out = (c_out * kernel.iter().product::<i64>()) as f64;
+            Some(normal(name, shape, (2.0 / 1.04 / fan_out).sqrt(), seed))
+        }
+        _ => draw_plain(name, shape, plan, seed),
+    });
+}
+
 /// Values of one tensor, by name, shape, all names with their shapes, and seed.
 type Draw = fn(&str, &[i64], &[(String, Vec<i64>)], u64) -> Option<Vec<f32>>;
 
@@ -49,8 +61,12 @@ fn draw(name: &str, shape: &[i64], plan: &[(String, Vec<i64>)], seed: u64) -> Op
     }
     let area: i64 = kernel.iter().product();
     let deviation = (2.0 / (c_first * area) as f64).sqrt();
+    Some(normal(name, shape, deviation, seed))
+}
+
+fn normal(name: &str, shape: &[i64], deviation: f64, seed: u64) -> Vec<f32> {
     let mut stream = stream(name, seed);
-    Some((0..shape.iter().product()).map(|_: i64| (deviation * stream.normal()) as f32).collect())
+    (0..shape.iter().product()).map(|_: i64| (deviation * stream.normal()) as f32).collect()
 }
 
 fn draw_plain(name: &str, shape: &[i64], plan: &[(String, Vec<i64>)], seed: u64) -> Option<Vec<f32>> {

@@ -66,6 +66,18 @@ impl Conv {
         Conv { weight, stride: 2, padding: 0, transposed: true }
     }
 
+    /// 4 x 4, `[n, c_in, h, w] -> [n, c_out, h / 2, w / 2]`.
+    pub fn halving(path: &Path, c_in: i64, c_out: i64) -> Conv {
+        let weight = path.zeros("weight", &[c_out, c_in, 4, 4]);
+        Conv { weight, stride: 2, padding: 1, transposed: false }
+    }
+
+    /// The mirror of [`Conv::halving`]: 4 x 4 transposed, `[n, c_in, h, w] -> [n, c_out, 2 h, 2 w]`.
+    pub fn unhalving(path: &Path, c_in: i64, c_out: i64) -> Conv {
+        let weight = path.zeros("weight", &[c_in, c_out, 4, 4]);
+        Conv { weight, stride: 2, padding: 1, transposed: true }
+    }
+
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         if self.transposed {
@@ -77,9 +89,20 @@ impl Conv {
 
 /// A 1 x 1 convolution with bias.
 pub fn pointwise(path: &Path, c_in: i64, c_out: i64) -> nn::Conv2D {
+    convolution(path, c_in, c_out, 1)
+}
+
+/// A convolution with bias and zeros around, `[n, c_in, h, w] -> [n, c_out, h, w]`, odd `kernel`.
+pub fn convolution(path: &Path, c_in: i64, c_out: i64, kernel: i64) -> nn::Conv2D {
     let zero = nn::init::Init::Const(0.0);
-    let config = nn::ConvConfig { ws_init: zero, bs_init: zero, ..Default::default() };
-    nn::conv2d(path, c_in, c_out, 1, config)
+    let config = nn::ConvConfig { ws_init: zero, bs_init: zero, padding: kernel / 2, ..Default::default() };
+    nn::conv2d(path, c_in, c_out, kernel, config)
+}
+
+/// A fully connected layer with bias, `[n, from] -> [n, to]`.
+pub fn linear(path: &Path, from: i64, to: i64) -> nn::Linear {
+    let zero = nn::init::Init::Const(0.0);
+    nn::linear(path, from, to, nn::LinearConfig { ws_init: zero, bs_init: Some(zero), bias: true })
 }
 
 /// A fully connected layer with bias.

@@ -6,8 +6,12 @@ use tch::{Kind, Tensor};
 pub mod adam;
 /// The one-class bottleneck between teacher and student.
 pub mod bottleneck;
+/// The plain and the variational auto-encoder.
+pub mod autoencoder;
 /// The mirrored residual decoder (the student).
 pub mod decoder;
+/// A residual auto-encoder that can grow from coarse to fine.
+pub mod growing;
 /// Initial values from named streams.
 pub mod initial;
 /// Convolution and batch norm.
@@ -16,8 +20,14 @@ pub mod layer;
 pub mod resnet;
 /// Predicted rotation and scale of features.
 pub mod spatial_transformer;
+/// The smallest auto-encoder, for guided latents.
+pub mod small;
 /// The frozen teacher: loaded weights, or a seeded random one.
 pub mod teacher;
+/// The denoising U-Net.
+pub mod unet;
+/// VGG19 as a measure of likeness.
+pub mod vgg;
 /// Support weighting.
 pub mod weighting;
 /// Parameters by name and shape.
@@ -84,18 +94,20 @@ impl Backbone {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
     Resnet(Backbone),
+    Vgg19,
 }
 
 impl Network {
     /// Every network.
     pub fn all() -> impl Iterator<Item = Network> {
-        Backbone::ALL.into_iter().map(Network::Resnet)
+        Backbone::ALL.into_iter().map(Network::Resnet).chain([Network::Vgg19])
     }
 
     /// torchvision's name.
     pub fn name(self) -> &'static str {
         match self {
             Network::Resnet(backbone) => backbone.name(),
+            Network::Vgg19 => "vgg19",
         }
     }
 }

@@ -53,7 +53,11 @@ impl Origin {
                 format!("{name} from {file} (sha256 {})", &sha256[..12])
             }
             Origin::Random { seed, .. } => {
-                format!("{name}, random teacher (seed {seed}, calibrated batch norm)")
+                let calibrated = match network {
+                    Network::Resnet(_) => "batch norm",
+                    Network::Vgg19 => "layers",
+                };
+                format!("{name}, random teacher (seed {seed}, calibrated {calibrated})")
             }
         }
     }
@@ -95,14 +99,14 @@ impl Teacher {
         let store = VarStore::new(Device::Cpu);
         let encoder = Encoder::new(&store.root(), backbone);
         let mut teacher = Teacher { encoder, store, input };
+        let stand_in = StandIn { network: Network::Resnet(backbone), input, store: &teacher.store };
         match origin {
             Origin::File { path, .. } => weights::load(&teacher.store, path)?,
             Origin::Random { seed, cache } => {
-                let calibration = calibration.filter(|pictures| pictures.size()[0] >= 2).context(
-                    "a random teacher needs at least 2 train normals of other tasks to calibrate on: give weights \
-                     with --teacher, or add a task to the benchmark",
-                )?;
-                teacher.stand_in(backbone, *seed, cache.as_deref(), calibration)?
+                stand_in.fill(*seed, cache.as_deref(), calibration, |calibration| {
+                    initial::initialise(&teacher.store, *seed);
+                    teacher.encoder.forward(&input.prepare(calibration), Norm::Calibrate);
+                })?
             }
         }
         if device != Device::Cpu {
@@ -110,30 +114,6 @@ impl Teacher {
         }
         teacher.store.freeze();
         Ok(teacher)
-    }
-
-    fn stand_in(
-        &self,
-        backbone: Backbone,
-        seed: u64,
-        cache: Option<&Path>,
-        calibration: &Tensor,
-    ) -> Result<()> {
-        let pixels: Vec<u8> = Vec::try_from(calibration.to_device(Device::Cpu).flatten(0, -1))?;
-        let input = match self.input {
-            Input::Unit => "",
-            Input::ImageNet => "imagenet-",
-        };
-        let (name, pixels) = (backbone.name(), files::fingerprint(&pixels));
-        let name = format!("random-{name}-v1-seed{seed}-{input}{pixels}.safetensors");
-        let cached = cache.map(|folder| folder.join(name));
-        if let Some(cached) = cached.as_ref().filter(|path| path.exists()) {
-            return weights::load(&self.store, cached);
-        }
-        initial::initialise(&self.store, seed);
-        let pictures = self.input.prepare(calibration);
-        tch::no_grad(|| self.encoder.forward(&pictures, Norm::Calibrate));
-        cached.map_or(Ok(()), |path| weights::save(&self.store, &path))
     }
 
     /// Features of pictures `[n, 3, h, w]` of 0 to 255, without gradients.
@@ -151,5 +131,43 @@ impl Teacher {
                 variables.get_mut(&name).expect("the same architecture").copy_(&value);
             }
         });
+    }
+}
+
+/// A random network in the place of a pretrained one.
+pub(super) struct StandIn<'a> {
+    pub network: Network,
+    pub input: Input,
+    pub store: &'a VarStore,
+}
+
+impl StandIn<'_> {
+    /// Fills the store from the cache; else by `make`, which draws values and fits them to the pictures of
+    /// `calibration`, and keeps them for the next time.
+    pub fn fill(
+        &self,
+        seed: u64,
+        cache: Option<&Path>,
+        calibration: Option<&Tensor>,
+        make: impl FnOnce(&Tensor),
+    ) -> Result<()> {
+        let calibration = calibration.filter(|pictures| pictures.size()[0] >= 2).context(
+            "a random teacher needs at least 2 train normals of other tasks to calibrate on: give weights \
+             with --teacher, or add a task to the benchmark",
+        )?;
+        let calibration = calibration.to_device(Device::Cpu);
+        let pixels: Vec<u8> = Vec::try_from(calibration.flatten(0, -1))?;
+        let input = match self.input {
+            Input::Unit => "",
+            Input::ImageNet => "imagenet-",
+        };
+        let (name, pixels) = (self.network.name(), files::fingerprint(&pixels));
+        let name = format!("random-{name}-v1-seed{seed}-{input}{pixels}.safetensors");
+        let cached = cache.map(|folder| folder.join(name));
+        if let Some(cached) = cached.as_ref().filter(|path| path.exists()) {
+            return weights::load(self.store, cached);
+        }
+        tch::no_grad(|| make(&calibration));
+        cached.map_or(Ok(()), |path| weights::save(self.store, &path))
     }
 }

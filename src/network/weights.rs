@@ -19,12 +19,18 @@ fn is_unused(name: &str) -> bool {
 /// # Errors
 /// Names the file and every missing, unknown or misshapen tensor.
 pub fn load(store: &VarStore, path: &Path) -> Result<()> {
-    let tensors = Tensor::read_safetensors(path)
-        .with_context(|| format!("{} is not a readable safetensors file", path.display()))?;
-    fill(store, tensors.into_iter().collect()).with_context(|| format!("weights {}", path.display()))
+    load_part(store, path, is_unused)
 }
 
-fn fill(store: &VarStore, mut tensors: BTreeMap<String, Tensor>) -> Result<()> {
+/// As [`load`], for a network that ends before its file does: names that `is_unused` knows may be left over.
+pub fn load_part(store: &VarStore, path: &Path, is_unused: fn(&str) -> bool) -> Result<()> {
+    let tensors = Tensor::read_safetensors(path)
+        .with_context(|| format!("{} is not a readable safetensors file", path.display()))?;
+    fill(store, tensors.into_iter().collect(), is_unused)
+        .with_context(|| format!("weights {}", path.display()))
+}
+
+fn fill(store: &VarStore, mut tensors: BTreeMap<String, Tensor>, is_unused: fn(&str) -> bool) -> Result<()> {
     let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
     let missing: Vec<&str> =
         variables.keys().filter(|name| !tensors.contains_key(*name)).map(String::as_str).collect();

@@ -17,6 +17,11 @@ pub mod normals;
 /// One Gaussian per position of a feature grid.
 pub mod positionwise;
 /// Training by a number of steps.
+/// One-class support vector machine.
+pub mod ocsvm;
+/// Pictures as auto-encoders want them.
+pub mod picture;
+/// Training in steps over shuffled batches.
 pub mod steps;
 /// Rotated, shifted and mirrored views of a few supports.
 pub mod views;

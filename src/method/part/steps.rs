@@ -1,4 +1,5 @@
 //! Training by a number of steps: an epoch of two supports would be too short to count in.
+//! Training in steps over shuffled batches of a fixed set of pictures.
 
 use anyhow::{Result, ensure};
 use tch::Tensor;
@@ -63,8 +64,85 @@ pub fn run(
             );
             look(taken, loss)?;
             (sum, since) = (0.0, 0);
+use crate::method::{Context, EpochFigures};
+use crate::progress;
+use crate::random::Stream;
+
+/// How long and on how much.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Pictures to learn from.
+    pub pictures: usize,
+    /// Pictures a step; all of them if there are fewer.
+    pub batch: usize,
+    pub steps: u64,
+    /// Times that training is looked at, evenly spaced, the last step among them.
+    pub reports: u64,
+}
+
+impl Plan {
+    /// As many steps as `epochs` take.
+    pub fn of_epochs(pictures: usize, batch: usize, epochs: u64, reports: u64) -> Plan {
+        let steps = epochs * sizes(pictures, batch).len() as u64;
+        Plan { pictures, batch, steps, reports: reports.min(epochs) }
+    }
+}
+
+/// Sizes of the batches of one epoch. A last picture by itself joins the batch before it: batch norms need two.
+fn sizes(pictures: usize, batch: usize) -> Vec<usize> {
+    let mut sizes = vec![batch; pictures / batch];
+    match pictures % batch {
+        0 => {}
+        1 if !sizes.is_empty() => *sizes.last_mut().expect("not empty") += 1,
+        rest => sizes.push(rest),
+    }
+    sizes
+}
+
+/// Calls `step` with its number, from 0, and the indices of its pictures (on the device), in a new order every
+/// epoch. `step` returns the loss and its parts. `report` gets their means since the last report.
+///
+/// # Errors
+/// A loss that is not finite.
+pub fn run(
+    plan: &Plan,
+    context: &Context,
+    step: &mut dyn FnMut(u64, &Tensor) -> EpochFigures,
+    report: &mut dyn FnMut(u64, &EpochFigures) -> Result<()>,
+) -> Result<()> {
+    let sizes = sizes(plan.pictures, plan.batch);
+    let (mut order, mut at, mut epoch): (Vec<i64>, _, _) = (Vec::new(), 0, 0);
+    let mut sums: EpochFigures = Vec::new();
+    let (mut since, mut n_reports) = (0u64, 0);
+    let bar = progress::bar(plan.steps as usize, &context.label);
+    for number in 0..plan.steps {
+        let place = (number % sizes.len() as u64) as usize;
+        if place == 0 {
+            (order, at, epoch) = ((0..plan.pictures as i64).collect(), 0, epoch + 1);
+            Stream::new(context.seed, "order of pictures", epoch).shuffle(&mut order);
+        }
+        let batch = Tensor::from_slice(&order[at..at + sizes[place]]).to_device(context.device);
+        at += sizes[place];
+        add(&mut sums, step(number, &batch));
+        since += 1;
+        bar.inc(1);
+        if (number + 1) * plan.reports / plan.steps > n_reports {
+            n_reports += 1;
+            let means: EpochFigures = sums.drain(..).map(|(name, sum)| (name, sum / since as f64)).collect();
+            let finite = means.iter().all(|(_, mean)| mean.is_finite());
+            ensure!(finite, "training diverged by step {}: {means:?}", number + 1);
+            report(n_reports, &means)?;
+            since = 0;
         }
     }
     bar.finish_and_clear();
     Ok(())
+}
+
+fn add(sums: &mut EpochFigures, figures: EpochFigures) {
+    if sums.is_empty() {
+        *sums = figures;
+    } else {
+        sums.iter_mut().zip(figures).for_each(|((_, sum), (_, value))| *sum += value);
+    }
 }

@@ -1,0 +1,223 @@
+//! Denoising auto-encoder with coarse noise (Kascenas et al., MIDL 2022; arXiv 2301.08330, Medical Image Analysis
+//! 2023): it learns to remove blobs of noise, and at the test takes an anomaly for one.
+//!
+//! Pictures keep their size and are 0 to 1; the authors divide each MRI sequence by a percentile of its volume.
+//! Grey pictures have one channel: three alike with noise of their own would give the noise away. The authors keep
+//! the step with the least loss on held-out slices; here the last one counts.
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::nn::{Adam, OptimizerConfig, VarStore};
+use tch::{Device, Kind, Tensor};
+
+use super::part::learner::{self, Learner, TrainOn, Watch};
+use super::part::steps::{self, Plan};
+use super::part::{grid, picture};
+use super::{Built, Context, Detector, Entry, Prediction};
+use crate::episode::batch::Pictures;
+use crate::network::initial;
+use crate::network::unet::{Shape, UNet};
+use crate::random::Stream;
+
+/// Times that training is looked at.
+const REPORTS: u64 = 5;
+
+/// Steps between changes of the learning rate.
+const EPOCH: u64 = 32;
+
+/// Largest norm of the gradient.
+const CLIP: f64 = 0.5;
+
+pub const ENTRY: Entry = Entry {
+    name: "dae",
+    about: "denoising U-Net trained on coarse noise; what it would change is anomalous",
+    paper: "Kascenas et al., arXiv 2301.08330",
+    regime: "R5 (or R1)",
+    needs: "nothing",
+    cost: "one training per task: 67,200 steps of 16 pictures, 55 GFLOP each at 128 px; 18 GFLOP a query",
+    trial: "width = 4\ndepth = 3\nsteps = 4\nbatch = 4\nresolution = 4",
+    build,
+};
+
+/// Defaults are the published ones.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Which normals of the target it learns from.
+    pub train_on: TrainOn,
+    /// Under `train_on = "supports"`: learn from 22 views of each support. The authors have no augmentation.
+    pub views: bool,
+    /// `auto`, `grey` or `rgb`.
+    pub colour: picture::Colour,
+    /// Side of the grid that noise is drawn on before it is upsampled to the picture; at most the picture's side,
+    /// where it is noise by the pixel.
+    pub resolution: i64,
+    /// Deviation of the noise on its grid, pictures being 0 to 1.
+    pub sigma: f64,
+    /// Foreground is where the sum over channels is above this; noise, loss and map stay inside.
+    pub foreground: f64,
+    /// Levels of the U-Net.
+    pub depth: i64,
+    /// Filters of its first level.
+    pub width: i64,
+    pub learning_rate: f64,
+    pub weight_decay: f64,
+    /// Half a period of the cosine that the learning rate follows down and up again, in epochs of 32 steps.
+    pub cosine_epochs: u64,
+    pub steps: u64,
+    /// Pictures a step.
+    pub batch: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            train_on: TrainOn::Normals,
+            views: true,
+            colour: picture::Colour::Auto,
+            resolution: 16,
+            sigma: 0.2,
+            foreground: 0.01,
+            depth: 4,
+            width: 64,
+            learning_rate: 1e-4,
+            weight_decay: 1e-5,
+            cosine_epochs: 100,
+            steps: 67_200,
+            batch: 16,
+        }
+    }
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let settings: Settings = settings.try_into().context("settings of dae")?;
+    ensure!(
+        settings.resolution >= 2,
+        "dae: resolution must be at least 2, or there is nothing to interpolate"
+    );
+    ensure!(settings.sigma > 0.0, "dae: sigma must be positive");
+    ensure!((1..=8).contains(&settings.depth), "dae: depth must be 1 to 8");
+    ensure!(settings.width >= 1, "dae: width must be at least 1");
+    ensure!(settings.learning_rate > 0.0, "dae: learning_rate must be positive");
+    ensure!(settings.weight_decay >= 0.0, "dae: weight_decay must not be negative");
+    ensure!(settings.cosine_epochs >= 1, "dae: cosine_epochs must be at least 1");
+    ensure!(settings.steps >= 1, "dae: steps must be at least 1");
+    ensure!(settings.batch >= 1, "dae: batch must be at least 1");
+    learner::build(Denoising { settings: settings.clone() }, settings.train_on, &settings, None)
+}
+
+struct Denoising {
+    settings: Settings,
+}
+
+impl Learner for Denoising {
+    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+        let settings = &self.settings;
+        let (side, pictures) =
+            (normals.size(), picture::learnt_from(normals, settings.train_on, settings.views));
+        ensure!(
+            settings.resolution <= side,
+            "dae: resolution is {} and pictures have {side} pixels a side; lower it",
+            settings.resolution
+        );
+        let shape = Shape {
+            channels: settings.colour.channels(&pictures),
+            width: settings.width,
+            depth: settings.depth,
+        };
+        ensure!(
+            side > shape.multiple(),
+            "dae: {} levels leave nothing of {side} pixels; lower depth",
+            settings.depth
+        );
+        let pictures = pictures.to_device(context.device);
+        let model = Model::new(settings, shape, context);
+        let config = Adam { wd: settings.weight_decay, amsgrad: true, ..Adam::default() };
+        let mut adam = config.build(&model.store, settings.learning_rate)?;
+        let mut step = |number: u64, batch: &Tensor| {
+            let clean = picture::unit(&pictures.index_select(0, batch), shape.channels);
+            let mask = model.foreground(&clean);
+            let mut stream = Stream::new(context.seed, "coarse noise", number);
+            let noise =
+                coarse_noise(&clean.size(), settings.resolution, settings.sigma, &mut stream, context.device);
+            let restored = model.network.forward(&(&clean + noise * &mask));
+            let loss = ((restored - clean).square() * mask).mean(None::<Kind>);
+            adam.set_lr(learning_rate(settings, number));
+            adam.backward_step_clip_norm(&loss, CLIP);
+            vec![("loss", loss.double_value(&[]))]
+        };
+        let plan = Plan {
+            pictures: pictures.size()[0] as usize,
+            batch: settings.batch,
+            steps: settings.steps,
+            reports: REPORTS.min(settings.steps),
+        };
+        steps::run(&plan, context, &mut step, &mut |epoch, figures| watch(epoch, figures, &model))?;
+        Ok(Box::new(model))
+    }
+}
+
+/// A cosine down and, past its half period, up again, as the authors' schedule does.
+fn learning_rate(settings: &Settings, step: u64) -> f64 {
+    let turn = (step / EPOCH) as f64 / settings.cosine_epochs as f64;
+    settings.learning_rate * (1.0 + (std::f64::consts::PI * turn).cos()) / 2.0
+}
+
+/// Noise `[n, c, side, side]`: normal values of deviation `sigma` on a grid of `resolution`, upsampled bilinearly
+/// (corners aligned) and rolled round by one random offset, the same for all.
+pub fn coarse_noise(
+    size: &[i64],
+    resolution: i64,
+    sigma: f64,
+    stream: &mut Stream,
+    device: Device,
+) -> Tensor {
+    let (n, channels, side) = (size[0], size[1], size[3]);
+    let count = n * channels * resolution * resolution;
+    let values: Vec<f32> = (0..count).map(|_| (sigma * stream.normal()) as f32).collect();
+    let offsets = [stream.below(side as usize) as i64, stream.below(side as usize) as i64];
+    let drawn = Tensor::from_slice(&values).view([n, channels, resolution, resolution]).to_device(device);
+    drawn.upsample_bilinear2d([side, side], true, None, None).roll(offsets, [2i64, 3])
+}
+
+/// A trained U-Net.
+struct Model {
+    store: VarStore,
+    network: UNet,
+    channels: i64,
+    threshold: f64,
+}
+
+impl Model {
+    fn new(settings: &Settings, shape: Shape, context: &Context) -> Model {
+        let store = VarStore::new(context.device);
+        let network = UNet::new(&store.root(), shape);
+        initial::initialise_plain(&store, context.seed);
+        Model { store, network, channels: shape.channels, threshold: settings.foreground }
+    }
+
+    /// 1 where there is something, `[n, 1, h, w]`.
+    fn foreground(&self, pictures: &Tensor) -> Tensor {
+        pictures.sum_dim_intlist(1i64, true, None::<Kind>).gt(self.threshold).to_kind(Kind::Float)
+    }
+}
+
+impl Detector for Model {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        tch::no_grad(|| {
+            let pictures = picture::unit(&queries.on(self.store.device()), self.channels);
+            // Outside the picture counts as background.
+            let mean = self.foreground(&pictures).avg_pool2d([5, 5], [1, 1], [2, 2], false, true, None);
+            let eroded = mean.gt(0.95).to_kind(Kind::Float);
+            let changed = (self.network.forward(&pictures) - pictures).abs() * eroded;
+            Ok(Prediction::Maps(grid::to_maps(&median(&changed.mean_dim(1i64, true, None::<Kind>)))?))
+        })
+    }
+}
+
+/// Medians of 5 x 5, `[n, 1, h, w]` to `[n, h, w]`, reflected at the border.
+fn median(maps: &Tensor) -> Tensor {
+    let (n, height, width) = (maps.size()[0], maps.size()[2], maps.size()[3]);
+    let windows = maps.reflection_pad2d([2, 2, 2, 2]).im2col([5, 5], [1, 1], [0, 0], [1, 1]);
+    windows.median_dim(1, false).0.view([n, height, width])
+}

@@ -1,0 +1,355 @@
+//! Deep perceptual auto-encoder (Shvetsova et al., arXiv 2006.13265, IEEE Access 2021): an auto-encoder that
+//! reconstructs what VGG19 sees in a picture rather than its pixels.
+//!
+//! The relative perceptual loss is both what is minimised and the score. Whole pictures are resized to `input`; the
+//! authors cut 64-pixel crops of slides and resize X-rays. They tune sizes with a few anomalies; nothing is tuned here.
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::nn::VarStore;
+use tch::{Kind, Tensor};
+
+use super::part::learner::{self, Learner, TrainOn, Watch};
+use super::part::steps::{self, Plan};
+use super::part::{grid, picture};
+use super::{Built, Context, Detector, Entry, Prediction};
+use crate::episode::batch::Pictures;
+use crate::network::adam::{Adam, AdamConfig};
+use crate::network::growing::{CODE_SIDE, GrowingAutoEncoder, Shape, doubled, halved};
+use crate::network::vgg::{Layer, Vgg};
+use crate::network::{Input, Network, initial};
+use crate::random::Stream;
+
+/// Times that training is looked at.
+const REPORTS: u64 = 5;
+
+/// Coarsest level that growing begins with: twice the code's side.
+const FIRST_LEVEL: usize = 1;
+
+/// Variances of features are at least this share of their mean: a channel that is silent on normals would drown
+/// all others.
+const LEAST_VARIANCE: f64 = 0.01;
+
+pub const ENTRY: Entry = Entry {
+    name: "dpa",
+    about: "auto-encoder that reconstructs VGG19 features; relative perceptual loss",
+    paper: "arXiv 2006.13265 (IEEE Access 2021)",
+    regime: "R5 (or R1)",
+    needs: "ImageNet vgg19",
+    cost: "one training per task: 34,666 steps of 128 pictures, 8 GFLOP each; 4 GFLOP a query",
+    trial: "input = 16\nsteps = 2\nbatch = 4",
+    build,
+};
+
+/// Where mean and variance of each feature channel come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Statistics {
+    /// The pictures that are learnt from. The authors take ImageNet's.
+    Normals,
+    /// Mean 0 and variance 1.
+    None,
+}
+
+/// Defaults are the published ones for histopathology.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Which normals of the target it learns from.
+    pub train_on: TrainOn,
+    /// Under `train_on = "supports"`: learn from 22 views of each support.
+    pub views: bool,
+    /// Side that pictures are resized to: 16, 32, 64 or 128; maps are upsampled back. From 64 on, the loss looks at
+    /// block 4 of VGG19, below it at block 3.
+    pub input: i64,
+    /// Filters of every level; 4 for histopathology, 32 and more for others.
+    pub width: i64,
+    /// Channels of the code of 8 x 8.
+    pub latent: i64,
+    /// Where mean and variance of each feature channel come from: `normals` or `none`.
+    pub statistics: Statistics,
+    /// Begin with pictures of 16 pixels and double them up to `input`.
+    pub progressive: bool,
+    /// Mirror half of the pictures, drawn each step.
+    pub flip: bool,
+    pub learning_rate: f64,
+    /// Steps at the size of `input`; the authors take 8,666 after growing.
+    pub steps: u64,
+    /// If it grows: steps of every stage before, at each smaller size and for fading in each larger one.
+    pub stage_steps: u64,
+    /// Pictures a step.
+    pub batch: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            train_on: TrainOn::Normals,
+            views: true,
+            input: 64,
+            width: 4,
+            latent: 4,
+            statistics: Statistics::Normals,
+            progressive: false,
+            flip: true,
+            learning_rate: 1e-3,
+            steps: 34_666,
+            stage_steps: 20_000,
+            batch: 128,
+        }
+    }
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let settings: Settings = settings.try_into().context("settings of dpa")?;
+    let sizes = [16, 32, 64, 128];
+    ensure!(sizes.contains(&settings.input), "dpa: input must be one of {sizes:?}, it is {}", settings.input);
+    ensure!(settings.width >= 1 && settings.latent >= 1, "dpa: width and latent must be at least 1");
+    ensure!(settings.learning_rate > 0.0, "dpa: learning_rate must be positive");
+    ensure!(
+        settings.steps >= 1 && settings.stage_steps >= 1,
+        "dpa: steps and stage_steps must be at least 1"
+    );
+    ensure!(settings.batch >= 1, "dpa: batch must be at least 1");
+    let perceptual = Perceptual { settings: settings.clone() };
+    learner::build(perceptual, settings.train_on, &settings, Some(Network::Vgg19))
+}
+
+struct Perceptual {
+    settings: Settings,
+}
+
+/// Pictures of one level, or of one that is being faded in.
+#[derive(Clone, Copy)]
+struct Stage {
+    level: usize,
+    fades: bool,
+    steps: u64,
+}
+
+impl Settings {
+    /// Doublings from the code to `input`.
+    fn levels(&self) -> usize {
+        (self.input / CODE_SIDE).ilog2() as usize
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        let last = self.levels();
+        let stable = Stage { level: last, fades: false, steps: self.steps };
+        if !self.progressive {
+            return vec![stable];
+        }
+        let mut stages = Vec::new();
+        for level in FIRST_LEVEL..=last {
+            if level > FIRST_LEVEL {
+                stages.push(Stage { level, fades: true, steps: self.stage_steps });
+            }
+            if level < last {
+                stages.push(Stage { level, fades: false, steps: self.stage_steps });
+            }
+        }
+        stages.push(stable);
+        stages
+    }
+}
+
+impl Learner for Perceptual {
+    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+        let settings = &self.settings;
+        let pictures = picture::learnt_from(normals, settings.train_on, settings.views);
+        let inputs = picture::small(&pictures.to_device(context.device), 3, settings.input) * 2.0 - 1.0;
+        let model = Model::new(settings, context, &inputs)?;
+        let stages = settings.stages();
+        let total: u64 = stages.iter().map(|stage| stage.steps).sum();
+        let (mut before, mut n_reports) = (0, 0);
+        for stage in stages {
+            let mut training = Training::new(&model, settings, context, &inputs, stage, before);
+            let plan = Plan {
+                pictures: inputs.size()[0] as usize,
+                batch: settings.batch,
+                steps: stage.steps,
+                reports: (REPORTS * stage.steps).div_ceil(total).min(stage.steps),
+            };
+            steps::run(
+                &plan,
+                context,
+                &mut |number, batch| training.step(number, batch),
+                &mut |_, figures| {
+                    n_reports += 1;
+                    watch(n_reports, figures, &model)
+                },
+            )?;
+            before += stage.steps;
+        }
+        Ok(Box::new(model))
+    }
+}
+
+/// One stage of training.
+struct Training<'a> {
+    model: &'a Model,
+    settings: &'a Settings,
+    context: &'a Context,
+    /// Of the stage's size.
+    inputs: Tensor,
+    stage: Stage,
+    /// Of the stage's size, and while fading also of half of it.
+    measure: Measure,
+    coarser: Option<Measure>,
+    adam: Adam,
+    /// Steps of all stages before.
+    before: u64,
+}
+
+impl<'a> Training<'a> {
+    fn new(
+        model: &'a Model,
+        settings: &'a Settings,
+        context: &'a Context,
+        finest: &Tensor,
+        stage: Stage,
+        before: u64,
+    ) -> Training<'a> {
+        let inputs = (stage.level..settings.levels()).fold(finest.shallow_clone(), |x, _| halved(&x));
+        let measure = Measure::new(&model.vgg, &inputs, settings.statistics);
+        let coarser = stage.fades.then(|| Measure::new(&model.vgg, &halved(&inputs), settings.statistics));
+        let config =
+            AdamConfig { learning_rate: settings.learning_rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+        let adam = Adam::new(&model.store, config);
+        Training { model, settings, context, inputs, stage, measure, coarser, adam, before }
+    }
+
+    fn step(&mut self, number: u64, batch: &Tensor) -> super::EpochFigures {
+        let fade = if self.stage.fades { (number + 1) as f64 / self.stage.steps as f64 } else { 1.0 };
+        let mut x = self.inputs.index_select(0, batch);
+        if self.settings.flip {
+            x = self.flipped(&x, self.before + number);
+        }
+        if fade < 1.0 {
+            x = &x * fade + doubled(&halved(&x)) * (1.0 - fade);
+        }
+        let y = self.model.network.forward(&x, self.stage.level, fade);
+        let mut loss = self.measure.distance(&self.model.vgg, &x, &y).mean(None::<Kind>);
+        if let Some(coarser) = self.coarser.as_ref().filter(|_| fade < 1.0) {
+            let coarse = coarser.distance(&self.model.vgg, &halved(&x), &halved(&y)).mean(None::<Kind>);
+            loss = loss * fade + coarse * (1.0 - fade);
+        }
+        self.adam.step(&loss);
+        vec![("loss", loss.double_value(&[]))]
+    }
+
+    /// Half of the pictures mirrored.
+    fn flipped(&self, pictures: &Tensor, step: u64) -> Tensor {
+        let mut stream = Stream::new(self.context.seed, "mirroring", step);
+        let n = pictures.size()[0];
+        let flips: Vec<bool> = (0..n).map(|_| stream.below(2) == 1).collect();
+        let flips = Tensor::from_slice(&flips).view([n, 1, 1, 1]).to_device(pictures.device());
+        pictures.flip([3]).where_self(&flips, pictures)
+    }
+}
+
+/// Relative perceptual loss at one size.
+pub struct Measure {
+    layer: Layer,
+    /// Mean and variance of each channel, `[1, c, 1, 1]`.
+    statistics: Option<[Tensor; 2]>,
+}
+
+impl Measure {
+    /// For pictures of the size of `normals`, `[n, 3, s, s]` of -1 to 1.
+    pub fn new(vgg: &Vgg, normals: &Tensor, statistics: Statistics) -> Measure {
+        let layer = if normals.size()[3] >= 64 { Layer::R42 } else { Layer::R32 };
+        let statistics = (statistics == Statistics::Normals).then(|| statistics_of(vgg, normals, layer));
+        Measure { layer, statistics }
+    }
+
+    /// Per position, mean over channels of what features of `x` and `y` differ by, over the mean size of all of
+    /// `x`'s: `[n, h, w]`. The size is taken as given: no gradient passes through it.
+    pub fn relative(&self, vgg: &Vgg, x: &Tensor, y: &Tensor) -> Tensor {
+        relative(&tch::no_grad(|| self.features(vgg, x)), &self.features(vgg, y))
+    }
+
+    /// The relative perceptual loss of each picture, `[n]`.
+    pub fn distance(&self, vgg: &Vgg, x: &Tensor, y: &Tensor) -> Tensor {
+        self.relative(vgg, x, y).mean_dim([1i64, 2].as_slice(), false, None::<Kind>)
+    }
+
+    fn features(&self, vgg: &Vgg, pictures: &Tensor) -> Tensor {
+        let features = vgg.features(&as_imagenet(pictures), self.layer);
+        match &self.statistics {
+            // Over the variance, not its root: what the authors' code does.
+            Some([mean, variance]) => (features - mean) / variance,
+            None => features,
+        }
+    }
+}
+
+/// Features `[n, c, h, w]` to `[n, h, w]`, as [`Measure::relative`] says.
+pub fn relative(x: &Tensor, y: &Tensor) -> Tensor {
+    let size = x.abs().mean_dim([1i64, 2, 3].as_slice(), true, None::<Kind>).squeeze_dim(1).clamp_min(1e-12);
+    (x - y).abs().mean_dim(1i64, false, None::<Kind>) / size
+}
+
+fn as_imagenet(pictures: &Tensor) -> Tensor {
+    Input::ImageNet.prepare(&((pictures + 1.0) * 127.5))
+}
+
+/// Mean and variance of each channel over pictures and positions.
+fn statistics_of(vgg: &Vgg, pictures: &Tensor, layer: Layer) -> [Tensor; 2] {
+    let dims = [0i64, 2, 3];
+    let (mut sum, mut squares, mut count) = (Tensor::from(0.0), Tensor::from(0.0), 0);
+    for part in pictures.split(32, 0) {
+        let features = tch::no_grad(|| vgg.features(&as_imagenet(&part), layer)).to_kind(Kind::Double);
+        count += features.numel() as i64 / features.size()[1];
+        sum =
+            sum.to_device(features.device()) + features.sum_dim_intlist(dims.as_slice(), true, None::<Kind>);
+        squares = squares.to_device(features.device())
+            + features.square().sum_dim_intlist(dims.as_slice(), true, None::<Kind>);
+    }
+    let mean = sum / count as f64;
+    let variance = squares / count as f64 - mean.square();
+    let least = variance.mean(None::<Kind>) * LEAST_VARIANCE;
+    let variance = variance.maximum(&least).clamp_min(1e-12);
+    [mean.to_kind(Kind::Float), variance.to_kind(Kind::Float)]
+}
+
+/// A trained auto-encoder.
+struct Model {
+    store: VarStore,
+    network: GrowingAutoEncoder,
+    vgg: Vgg,
+    measure: Measure,
+    input: i64,
+    level: usize,
+}
+
+impl Model {
+    fn new(settings: &Settings, context: &Context, inputs: &Tensor) -> Result<Model> {
+        let origin = context.teachers.of(Network::Vgg19);
+        let vgg = Vgg::new(origin, context.calibration.as_deref(), context.device)?;
+        let store = VarStore::new(context.device);
+        let level = settings.levels();
+        let shape = Shape {
+            channels: 3,
+            levels: level,
+            width: settings.width,
+            latent: settings.latent,
+            grows: settings.progressive,
+        };
+        let network = GrowingAutoEncoder::new(&store.root(), shape);
+        initial::initialise_leaky(&store, context.seed);
+        let measure = Measure::new(&vgg, inputs, settings.statistics);
+        Ok(Model { store, network, vgg, measure, input: settings.input, level })
+    }
+}
+
+impl Detector for Model {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        tch::no_grad(|| {
+            let x = picture::small(&queries.on(self.store.device()), 3, self.input) * 2.0 - 1.0;
+            let map = self.measure.relative(&self.vgg, &x, &self.network.forward(&x, self.level, 1.0));
+            let scores = grid::to_scores(&map.mean_dim([1i64, 2].as_slice(), false, None::<Kind>))?;
+            Ok(Prediction::Both(grid::to_maps(&grid::upsample(&map, queries.size(), false))?, scores))
+        })
+    }
+}
