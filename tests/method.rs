@@ -68,20 +68,17 @@ fn teacher_file(folder: &TempDir) -> PathBuf {
 
 fn context(folder: &TempDir, shots: usize) -> Context {
     let other = Origin::file(teacher_file(folder)).expect("a weights file");
-    let teachers = Teachers { named: BTreeMap::new(), other };
+    let vgg19 = Origin::Random { seed: 4, cache: Some(folder.path().to_owned()) };
+    let teachers = Teachers { named: BTreeMap::from([("vgg19".to_owned(), vgg19)]), other };
     Context {
         device: Device::Cpu,
         seed: 5,
         shots,
         teachers,
-        calibration: None,
+        calibration: Some(Rc::new(pictures("calibration", 4).pixels)),
         task: "target".to_owned(),
         label: "test".to_owned(),
     }
-    let vgg19 = Origin::Random { seed: 4, cache: Some(folder.path().to_owned()) };
-    let teachers = Teachers { named: BTreeMap::from([("vgg19".to_owned(), vgg19)]), other };
-    let calibration = Some(Rc::new(pictures("calibration", 4).pixels));
-    Context { device: Device::Cpu, seed: 5, shots, teachers, calibration, label: "test".to_owned() }
 }
 
 fn build(name: &str) -> Built {

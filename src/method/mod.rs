@@ -19,34 +19,34 @@ pub mod autoencoder;
 pub mod control;
 /// Dual distillation for few-shot anomaly detection.
 pub mod d24fad;
-/// Somebody's program as a method.
-pub mod external;
-/// Deep nearest neighbours of whole pictures.
-pub mod dn2;
-/// One Gaussian of whole pictures.
-pub mod gde;
-/// A Gaussian at each position.
-pub mod padim;
 /// Denoising auto-encoder with coarse noise.
 pub mod dae;
+/// Deep nearest neighbours of whole pictures.
+pub mod dn2;
 /// Deep perceptual auto-encoder.
 pub mod dpa;
+/// Somebody's program as a method.
+pub mod external;
+/// One Gaussian of whole pictures.
+pub mod gde;
 /// Auto-encoder guided by a one-class support vector machine.
 pub mod ogae;
+/// A Gaussian at each position.
+pub mod padim;
 /// Parts that several methods share.
 pub mod part;
 /// Nearest neighbours of patches.
 pub mod patchcore;
-/// Nearest neighbours of pictures, then of positions.
-pub mod spade;
-/// Residuals of a principal subspace.
-pub mod subspacead;
 /// Reverse distillation.
 pub mod rd4ad;
 /// Registration on other tasks, one Gaussian per position on the target.
 pub mod regad;
+/// Nearest neighbours of pictures, then of positions.
+pub mod spade;
 /// Student-teacher feature pyramid matching.
 pub mod stfpm;
+/// Residuals of a principal subspace.
+pub mod subspacead;
 
 /// One training task: its normals and, for each, its supports.
 pub struct TrainTask {

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::part::feature_store::FeatureStore;
 use super::part::learner::{self, Learner, TrainOn, Watch};
-use super::part::steps::{self, Batches};
+use super::part::steps::{self, Plan};
 use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
@@ -46,8 +46,7 @@ pub struct Settings {
     pub backbone: Backbone,
     /// 0.005 for normals, 0.001 for supports.
     pub learning_rate: f64,
-    /// Training steps: 3000 for normals (published: 200 epochs of a few hundred pictures), 300 for supports. What
-    /// tables call an epoch is a step.
+    /// Training steps: 3000 for normals (published: 200 epochs of a few hundred pictures), 300 for supports.
     pub steps: u64,
     /// Pictures per step, fewer if there are fewer.
     pub batch: usize,
@@ -104,14 +103,13 @@ impl Learner for Rd4ad {
         let config =
             AdamConfig { learning_rate: settings.learning_rate, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
         let mut adam = Adam::new(&model.student.store, config);
-        let mut batches = Batches::new(features.len(), settings.batch, context.seed);
-        let mut step = |_: u64| {
-            let loss = model.student.loss(&features.at(batches.draw()).scales);
+        let mut step = |_: u64, batch: &Tensor| {
+            let loss = model.student.loss(&features.at(batch).scales);
             adam.step(&loss);
-            loss
+            vec![("loss", loss.double_value(&[]))]
         };
-        let mut look = |step: u64, loss: f64| watch(step, &vec![("loss", loss)], &model);
-        steps::run(settings.steps, context, &mut step, &mut look)?;
+        let plan = Plan::of_steps(features.len(), settings.batch, settings.steps);
+        steps::run(&plan, context, &mut step, &mut |look, figures| watch(look, figures, &model))?;
         drop(features);
         Ok(Box::new(model))
     }

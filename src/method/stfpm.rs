@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::part::feature_store::FeatureStore;
 use super::part::learner::{self, Learner, TrainOn, Watch};
-use super::part::steps::{self, Batches};
+use super::part::steps::{self, Plan};
 use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
@@ -44,8 +44,7 @@ pub struct Settings {
     pub momentum: f64,
     /// 1e-4 in the paper; anomalib has 1e-3.
     pub weight_decay: f64,
-    /// Training steps: 3000 for normals (published: 100 epochs), 300 for supports. What tables call an epoch is a
-    /// step.
+    /// Training steps: 3000 for normals (published: 100 epochs), 300 for supports.
     pub steps: u64,
     /// Pictures per step, fewer if there are fewer.
     pub batch: usize,
@@ -100,18 +99,14 @@ impl Learner for Stfpm {
         ensure!(features.len() >= 2, "stfpm: one picture is too few for batch norm; set `views = true`");
         let sgd = Sgd { momentum: settings.momentum, wd: settings.weight_decay, ..Sgd::default() };
         let mut sgd = sgd.build(&store, settings.learning_rate)?;
-        let mut batches = Batches::new(features.len(), settings.batch, context.seed);
-        let mut step = |_: u64| {
-            let indices = batches.draw();
-            let index = Tensor::from_slice(indices).to_device(pixels.device());
-            let taught = features.at(indices).scales;
-            let pictures = INPUT.prepare(&pixels.index_select(0, &index));
-            let loss = loss(&taught, &model.student.scales(&pictures, Norm::Batch));
+        let mut step = |_: u64, batch: &Tensor| {
+            let pictures = INPUT.prepare(&pixels.index_select(0, batch));
+            let loss = loss(&features.at(batch).scales, &model.student.scales(&pictures, Norm::Batch));
             sgd.backward_step(&loss);
-            loss
+            vec![("loss", loss.double_value(&[]))]
         };
-        let mut look = |step: u64, loss: f64| watch(step, &vec![("loss", loss)], &model);
-        steps::run(settings.steps, context, &mut step, &mut look)?;
+        let plan = Plan::of_steps(features.len(), settings.batch, settings.steps);
+        steps::run(&plan, context, &mut step, &mut |look, figures| watch(look, figures, &model))?;
         drop(features);
         Ok(Box::new(model))
     }

@@ -104,10 +104,3 @@ pub fn linear(path: &Path, from: i64, to: i64) -> nn::Linear {
     let zero = nn::init::Init::Const(0.0);
     nn::linear(path, from, to, nn::LinearConfig { ws_init: zero, bs_init: Some(zero), bias: true })
 }
-
-/// A fully connected layer with bias.
-pub fn linear(path: &Path, c_in: i64, c_out: i64) -> nn::Linear {
-    let zero = nn::init::Init::Const(0.0);
-    let config = nn::LinearConfig { ws_init: zero, bs_init: Some(zero), bias: true };
-    nn::linear(path, c_in, c_out, config)
-}

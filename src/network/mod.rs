@@ -4,10 +4,10 @@ use tch::{Kind, Tensor};
 
 /// The optimiser.
 pub mod adam;
-/// The one-class bottleneck between teacher and student.
-pub mod bottleneck;
 /// The plain and the variational auto-encoder.
 pub mod autoencoder;
+/// The one-class bottleneck between teacher and student.
+pub mod bottleneck;
 /// The mirrored residual decoder (the student).
 pub mod decoder;
 /// A residual auto-encoder that can grow from coarse to fine.
@@ -18,10 +18,10 @@ pub mod initial;
 pub mod layer;
 /// Residual encoders of torchvision.
 pub mod resnet;
-/// Predicted rotation and scale of features.
-pub mod spatial_transformer;
 /// The smallest auto-encoder, for guided latents.
 pub mod small;
+/// Predicted rotation and scale of features.
+pub mod spatial_transformer;
 /// The frozen teacher: loaded weights, or a seeded random one.
 pub mod teacher;
 /// The denoising U-Net.

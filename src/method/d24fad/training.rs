@@ -63,13 +63,13 @@ pub fn train(
 
 /// Total, self-distillation and teacher-student loss of one batch.
 fn step(model: &Model, settings: &Settings, features: &FeatureStore, batch: Vec<&Episode>) -> [Tensor; 3] {
-    let queries: Vec<i64> = batch.iter().map(|episode| episode.query).collect();
-    let Features { scales, deep } = features.at(&queries);
-    let n_supports = batch[0].supports.len();
-    let support = |k: usize| {
-        let indices: Vec<i64> = batch.iter().map(|episode| episode.supports[k]).collect();
-        features.deep_at(&indices)
+    let index = |pick: &dyn Fn(&Episode) -> i64| {
+        let indices: Vec<i64> = batch.iter().map(|episode| pick(episode)).collect();
+        Tensor::from_slice(&indices).to_device(model.device)
     };
+    let Features { scales, deep } = features.at(&index(&|episode| episode.query));
+    let n_supports = batch[0].supports.len();
+    let support = |k: usize| features.deep_at(&index(&|episode| episode.supports[k]));
     let supports: Vec<Tensor> = (0..n_supports).map(support).collect();
     let losses = model.student.losses(&scales, &deep, &supports, settings.lambda);
     [losses.total, losses.self_distillation, losses.teacher_student]

@@ -38,24 +38,22 @@ impl FeatureStore<'_> {
         self.len() == 0
     }
 
-    /// All features of the pictures at `indices`.
-    pub fn at(&self, indices: &[i64]) -> Features {
-        let index = Tensor::from_slice(indices).to_device(self.pixels.device());
+    /// All features of the pictures at `index`, on the device.
+    pub fn at(&self, index: &Tensor) -> Features {
         match &self.kept {
             Some(Features { scales, deep }) => {
-                let scales = scales.each_ref().map(|scale| scale.index_select(0, &index));
-                Features { scales, deep: deep.index_select(0, &index) }
+                let scales = scales.each_ref().map(|scale| scale.index_select(0, index));
+                Features { scales, deep: deep.index_select(0, index) }
             }
-            None => self.teacher.features(&self.pixels.index_select(0, &index)),
+            None => self.teacher.features(&self.pixels.index_select(0, index)),
         }
     }
 
-    /// Stage 4 alone of the pictures at `indices`.
-    pub fn deep_at(&self, indices: &[i64]) -> Tensor {
-        let index = Tensor::from_slice(indices).to_device(self.pixels.device());
+    /// Stage 4 alone of the pictures at `index`, on the device.
+    pub fn deep_at(&self, index: &Tensor) -> Tensor {
         match &self.kept {
-            Some(features) => features.deep.index_select(0, &index),
-            None => self.teacher.features(&self.pixels.index_select(0, &index)).deep,
+            Some(features) => features.deep.index_select(0, index),
+            None => self.teacher.features(&self.pixels.index_select(0, index)).deep,
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Parts that several methods share; none of them is a method.
 
-/// Gaussians, one or one per position.
-pub mod gaussian;
 /// Pseudo-anomalies out of a picture's own pixels.
 pub mod cut_paste;
 /// Teacher features of training pictures.
 pub mod feature_store;
+/// Gaussians, one or one per position.
+pub mod gaussian;
 /// From feature grids to raw maps of the pictures' size.
 pub mod grid;
 /// Methods that learn from normals of the target alone.
@@ -14,13 +14,12 @@ pub mod learner;
 pub mod nearest;
 /// Normals passed through a teacher in bounded chunks.
 pub mod normals;
-/// One Gaussian per position of a feature grid.
-pub mod positionwise;
-/// Training by a number of steps.
 /// One-class support vector machine.
 pub mod ocsvm;
 /// Pictures as auto-encoders want them.
 pub mod picture;
+/// One Gaussian per position of a feature grid.
+pub mod positionwise;
 /// Training in steps over shuffled batches.
 pub mod steps;
 /// Rotated, shifted and mirrored views of a few supports.

@@ -1,69 +1,8 @@
-//! Training by a number of steps: an epoch of two supports would be too short to count in.
 //! Training in steps over shuffled batches of a fixed set of pictures.
 
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-use crate::method::Context;
-use crate::progress;
-use crate::random::Stream;
-
-/// Times that training is looked at, evenly spaced, the last step among them.
-const LOOKS: u64 = 10;
-
-/// Endless batches of indices: pass after pass over all, each in an order of its own; what does not fill a
-/// batch is left out of that pass.
-pub struct Batches {
-    seed: u64,
-    size: usize,
-    pass: u64,
-    order: Vec<i64>,
-    place: usize,
-}
-
-impl Batches {
-    /// Batches of `size` out of `count`, or of all where they are fewer.
-    pub fn new(count: usize, size: usize, seed: u64) -> Batches {
-        let order: Vec<i64> = (0..count as i64).collect();
-        Batches { seed, size: size.min(count), pass: 0, place: count, order }
-    }
-
-    /// The next batch.
-    pub fn draw(&mut self) -> &[i64] {
-        if self.place + self.size > self.order.len() {
-            self.pass += 1;
-            self.order.sort_unstable();
-            Stream::new(self.seed, "training order", self.pass).shuffle(&mut self.order);
-            self.place = 0;
-        }
-        self.place += self.size;
-        &self.order[self.place - self.size..self.place]
-    }
-}
-
-/// Takes `count` steps. `step` is given its number, from 0, and returns its loss; `look` is given the number of
-/// steps taken so far and the mean loss since it was called before.
-pub fn run(
-    count: u64,
-    context: &Context,
-    step: &mut dyn FnMut(u64) -> Tensor,
-    look: &mut dyn FnMut(u64, f64) -> Result<()>,
-) -> Result<()> {
-    let bar = progress::bar(count as usize, &context.label);
-    let (mut sum, mut since) = (0.0, 0);
-    for number in 0..count {
-        sum += step(number).double_value(&[]);
-        since += 1;
-        bar.inc(1);
-        let taken = number + 1;
-        if taken * LOOKS / count > number * LOOKS / count {
-            let loss = sum / f64::from(since);
-            ensure!(
-                loss.is_finite(),
-                "training diverged before step {taken}: the loss is {loss}; lower learning_rate"
-            );
-            look(taken, loss)?;
-            (sum, since) = (0.0, 0);
 use crate::method::{Context, EpochFigures};
 use crate::progress;
 use crate::random::Stream;
@@ -80,7 +19,15 @@ pub struct Plan {
     pub reports: u64,
 }
 
+/// Looks at a training that is counted in steps; tables call them epochs.
+const LOOKS: u64 = 10;
+
 impl Plan {
+    /// A number of steps, looked at [`LOOKS`] times.
+    pub fn of_steps(pictures: usize, batch: usize, steps: u64) -> Plan {
+        Plan { pictures, batch, steps, reports: LOOKS.min(steps) }
+    }
+
     /// As many steps as `epochs` take.
     pub fn of_epochs(pictures: usize, batch: usize, epochs: u64, reports: u64) -> Plan {
         let steps = epochs * sizes(pictures, batch).len() as u64;
@@ -88,13 +35,16 @@ impl Plan {
     }
 }
 
-/// Sizes of the batches of one epoch. A last picture by itself joins the batch before it: batch norms need two.
+/// Fewest pictures of a last batch: batch norms are unstable with fewer.
+const FEWEST: usize = 4;
+
+/// Sizes of the batches of one epoch. A last batch that is too small joins the one before it.
 fn sizes(pictures: usize, batch: usize) -> Vec<usize> {
     let mut sizes = vec![batch; pictures / batch];
-    match pictures % batch {
-        0 => {}
-        1 if !sizes.is_empty() => *sizes.last_mut().expect("not empty") += 1,
-        rest => sizes.push(rest),
+    match (pictures % batch, sizes.last_mut()) {
+        (0, _) => {}
+        (rest, Some(last)) if rest < FEWEST => *last += rest,
+        (rest, _) => sizes.push(rest),
     }
     sizes
 }
