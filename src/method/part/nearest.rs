@@ -169,7 +169,7 @@ fn bytes(n_queries: usize, n_rows: usize, c: usize, k: usize) -> usize {
 
 /// The least scratch with which [`Bank::nearest`] works.
 pub fn least_room(c: usize, k: usize) -> usize {
-    bytes(16, 64, c, k)
+    2 * bytes(16, 64, c, k)
 }
 
 /// Queries and rows at once within `room`.

@@ -49,7 +49,7 @@ impl Filling {
         let n_rows = rows.size()[0] as usize;
         let capacity = self.buffer.size()[0] as usize;
         if self.filled + n_rows > capacity {
-            self.reduce((capacity / 2).min(capacity - n_rows));
+            self.reduce(capacity / 2);
         }
         self.buffer.narrow(0, self.filled as i64, n_rows as i64).copy_(rows);
         self.filled += n_rows;

@@ -54,7 +54,7 @@ impl Load {
     fn fixed(&self) -> usize {
         let joining = 6 * 4 * self.positions * self.channels;
         let projection = 3 * 4 * self.channels * self.channels.min(PROJECTED);
-        let moving = 3 * 4 * MOVED * self.channels;
+        let moving = 6 * 4 * MOVED * self.channels;
         let maps = 16 * self.queries * (self.side * self.side + self.positions);
         joining + projection + moving + maps
     }

@@ -53,8 +53,9 @@ pub struct Settings {
     /// Whether the image score is the highest patch score weighed down where its nearest patch is itself
     /// far from others (the paper), rather than the highest of the map (the published code).
     pub reweight: bool,
-    /// MiB of memory, on the device, for all that PatchCore holds beside the teacher. Where the normals'
-    /// patches do not fit, a coreset of those seen so far makes place for the next.
+    /// MiB of memory, on the device, for all that PatchCore holds beside the teacher and what the teacher
+    /// makes of 16 pictures. Where the normals' patches do not fit, a coreset of those seen so far makes
+    /// place for the next.
     pub memory_mib: usize,
 }
 
