@@ -15,6 +15,8 @@ use crate::network::{Backbone, Input, Network};
 
 /// Trivial scores that expose shortcuts.
 pub mod control;
+/// Classifying cut and pasted pictures.
+pub mod cutpaste;
 /// Dual distillation for few-shot anomaly detection.
 pub mod d24fad;
 /// Parts that several methods share.
@@ -175,6 +177,7 @@ pub const METHODS: &[Entry] = &[
     rd4ad::ENTRY,
     stfpm::ENTRY,
     regad::ENTRY,
+    cutpaste::ENTRY,
     control::RANDOM,
     control::MEAN_INTENSITY,
     control::CONTRAST,

@@ -4,6 +4,8 @@
 pub mod cut_paste;
 /// Teacher features of training pictures.
 pub mod feature_store;
+/// Gaussians, one or one per position.
+pub mod gaussian;
 /// From feature grids to raw maps of the pictures' size.
 pub mod grid;
 /// Methods that learn from normals of the target alone.

@@ -93,7 +93,8 @@ impl Fitted for Model {
         ensure!(!supports.is_empty(), "regad needs at least one support");
         let views = views::twenty_two(&supports.pixels);
         let parts: Vec<Tensor> = views.split(32, 0).iter().map(|part| self.joined(part)).collect();
-        Ok(Box::new(Ready { model: self, normal: Positionwise::fit(&Tensor::cat(&parts, 0), RIDGE) }))
+        let normal = Positionwise::fit(&Tensor::cat(&parts, 0), RIDGE).context("regad")?;
+        Ok(Box::new(Ready { model: self, normal }))
     }
 }
 
