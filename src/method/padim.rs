@@ -2,11 +2,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use super::part::gaussian::{Gaussian, Moments, Regular};
+use super::part::gaussian::Regular;
 use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
 use super::part::normals::{Views, chunks};
+use super::part::positionwise::{Fitting, Positionwise};
 use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
@@ -93,24 +94,12 @@ impl Learner for Padim {
         let chosen = channels(first + second + third, self.channels, context.seed);
         let features = Embedding { teacher, chosen: split(&chosen, [first, second, third]) };
         let views = self.views.then_some(&views::twenty_two as Views);
-        let mut fitting: Option<Vec<Moments>> = None;
+        let mut fitting = Fitting::default();
         for chunk in chunks(&normals.pixels, views) {
-            let vectors = blocks(&features.vectors(&chunk));
-            match &mut fitting {
-                None => fitting = Some(vectors.iter().map(Moments::new).collect()),
-                Some(fitting) => {
-                    fitting.iter_mut().zip(&vectors).for_each(|(moments, part)| moments.add(part))
-                }
-            }
+            fitting.add(&features.grid(&chunk));
         }
-        let fitting = fitting.context("padim needs at least one normal")?;
-        // Each block's moments go before the next one's are factored.
-        let gaussians = fitting
-            .into_iter()
-            .map(|moments| moments.gaussian(self.regular, Kind::Float))
-            .collect::<Result<_>>()
-            .context("padim: raise `ridge`")?;
-        Ok(Box::new(Ready { features, gaussians }))
+        let normal = fitting.finish(self.regular).context("padim: raise `ridge`")?;
+        Ok(Box::new(Ready { features, normal }))
     }
 }
 
@@ -145,8 +134,8 @@ struct Embedding {
 }
 
 impl Embedding {
-    /// `[positions, n, channels]` of pictures `[n, 3, h, w]`; coarser stages by the nearest position.
-    fn vectors(&self, pictures: &Tensor) -> Tensor {
+    /// `[n, channels, h / 4, w / 4]` of pictures `[n, 3, h, w]`; coarser stages by the nearest position.
+    fn grid(&self, pictures: &Tensor) -> Tensor {
         let scales = self.teacher.features(pictures).scales;
         let size = [scales[0].size()[2], scales[0].size()[3]];
         let kept = |(scale, chosen): (&Tensor, &Vec<i64>)| {
@@ -155,33 +144,18 @@ impl Embedding {
         };
         let kept: Vec<Tensor> =
             scales.iter().zip(&self.chosen).filter(|(_, chosen)| !chosen.is_empty()).map(kept).collect();
-        Tensor::cat(&kept, 1).permute([2, 3, 0, 1]).flatten(0, 1)
+        Tensor::cat(&kept, 1)
     }
-}
-
-/// Values of the covariances of a block of positions, at most.
-const BLOCK: i64 = 1 << 23;
-
-/// Vectors `[positions, n, d]` in blocks of positions.
-fn blocks(vectors: &Tensor) -> Vec<Tensor> {
-    let d = vectors.size()[2];
-    vectors.split((BLOCK / (d * d)).max(1), 0)
 }
 
 struct Ready {
     features: Embedding,
-    /// One for each block of positions.
-    gaussians: Vec<Gaussian>,
+    normal: Positionwise,
 }
 
 impl Detector for Ready {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
-        let vectors = blocks(&self.features.vectors(&queries.pixels));
-        let distances: Vec<Tensor> =
-            self.gaussians.iter().zip(&vectors).map(|(gaussian, part)| gaussian.distances(part)).collect();
-        let distances = Tensor::cat(&distances, 0).tr();
-        let grid = (distances.size()[1] as f64).sqrt() as i64;
-        let grids = distances.reshape([-1, grid, grid]);
+        let grids = self.normal.distance(&self.features.grid(&queries.pixels));
         Ok(Prediction::Maps(grid::to_maps(&grid::upsample(&grids, queries.size(), false))?))
     }
 }

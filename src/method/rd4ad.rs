@@ -116,14 +116,14 @@ impl Learner for Rd4ad {
 }
 
 /// Bottleneck and decoder.
-pub struct Student {
-    pub store: VarStore,
+struct Student {
+    store: VarStore,
     bottleneck: Bottleneck,
     decoder: Decoder,
 }
 
 impl Student {
-    pub fn new(backbone: Backbone, device: Device) -> Student {
+    fn new(backbone: Backbone, device: Device) -> Student {
         let store = VarStore::new(device);
         let bottleneck = Bottleneck::new(&(store.root() / "bn"), backbone);
         let decoder = Decoder::new(&(store.root() / "decoder"), backbone);

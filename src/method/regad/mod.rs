@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::part::positionwise::Positionwise;
+use super::part::gaussian::Regular;
+use super::part::positionwise::{Fitting, Positionwise};
 use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
 use crate::episode::batch::Pictures;
@@ -92,8 +93,12 @@ impl Fitted for Model {
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         ensure!(!supports.is_empty(), "regad needs at least one support");
         let views = views::twenty_two(&supports.pixels);
-        let parts: Vec<Tensor> = views.split(32, 0).iter().map(|part| self.joined(part)).collect();
-        Ok(Box::new(Ready { model: self, normal: Positionwise::fit(&Tensor::cat(&parts, 0), RIDGE) }))
+        let mut fitting = Fitting::default();
+        for part in views.split(32, 0) {
+            fitting.add(&self.joined(&part));
+        }
+        let normal = fitting.finish(Regular { shrink: false, ridge: RIDGE }).context("regad")?;
+        Ok(Box::new(Ready { model: self, normal }))
     }
 }
 
