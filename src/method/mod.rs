@@ -17,6 +17,8 @@ use crate::network::{Backbone, Input, Network};
 pub mod autoencoder;
 /// Trivial scores that expose shortcuts.
 pub mod control;
+/// Classifying cut and pasted pictures.
+pub mod cutpaste;
 /// Dual distillation for few-shot anomaly detection.
 pub mod d24fad;
 /// Denoising auto-encoder with coarse noise.
@@ -208,6 +210,7 @@ pub const METHODS: &[Entry] = &[
     rd4ad::ENTRY,
     stfpm::ENTRY,
     regad::ENTRY,
+    cutpaste::ENTRY,
     autoencoder::AE,
     autoencoder::VAE,
     dae::ENTRY,

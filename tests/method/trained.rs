@@ -167,7 +167,7 @@ fn stfpm_loss_falls_throughout() {
 
 #[test]
 fn defaults_of_teacher_and_student_methods_go_by_what_they_learn_from() {
-    for name in ["rd4ad", "stfpm"] {
+    for name in ["rd4ad", "stfpm", "cutpaste"] {
         let entry = find(name).expect("known");
         let built = |text: &str| (entry.build)(toml::from_str(text).expect("TOML"));
         let (few, many) = (built("").expect("built"), built("train_on = 'normals'").expect("built"));
@@ -365,6 +365,16 @@ fn jitter_moves_colours_a_little_and_is_repeatable() {
     let moved = plain.pixels.iter().zip(&jittered.pixels).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     // A tenth of 156 each by brightness, contrast and saturation, at most.
     assert!(0.1 < moved && moved < 48.0, "colours move by {moved}");
+}
+
+#[test]
+fn cutpaste_learns_to_tell_three_ways_apart() {
+    let settings = "steps = 60\nfrozen_steps = 5\nbatch = 8";
+    let (_, looks) = train("cutpaste", settings, pictures("train", 32), &calibrated());
+    eprintln!("cutpaste {looks:?}");
+    let last = &looks.last().expect("looks")[1];
+    assert_eq!(last.0, "accuracy");
+    assert!(last.1 > 0.8, "the accuracy is {}", last.1);
 }
 
 #[test]

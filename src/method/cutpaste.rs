@@ -1,0 +1,286 @@
+//! CutPaste: self-supervised learning for anomaly detection (arXiv 2104.04015, CVPR 2021).
+//!
+//! A network learns to tell normals from normals with a piece of themselves pasted elsewhere; a Gaussian over what
+//! it then makes of normals gives the score. Made for many normals (`train_on = "normals"`): a handful of supports
+//! is little to learn from, and the results are weak.
+
+use std::borrow::Borrow;
+use std::cell::OnceCell;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::nn::{Linear, Module, OptimizerConfig, Sgd, VarStore};
+use tch::{Device, Kind, Tensor};
+
+use super::part::cut_paste::{Cut, jitter_colours, paste};
+use super::part::gaussian::{Gaussian, Moments, Regular};
+use super::part::learner::{self, Learner, TrainOn, Watch};
+use super::part::steps::{self, Plan};
+use super::part::{grid, views};
+use super::{Built, Context, Detector, Entry, EpochFigures, Prediction};
+use crate::episode::batch::Pictures;
+use crate::network::layer::{BatchNorm, Norm, linear};
+use crate::network::resnet::Encoder;
+use crate::network::{Backbone, Input, Network, initial};
+use crate::random::Stream;
+
+pub const ENTRY: Entry = Entry {
+    name: "cutpaste",
+    about: "a network that tells pasted pictures apart, and a Gaussian over its features",
+    paper: "arXiv 2104.04015 (CVPR 2021)",
+    regime: "R1 (or R5)",
+    needs: "ImageNet resnet18",
+    cost: "one training per support set or task: 256 steps of 3 x 64 pictures; 1 GFLOP a query at 128 px",
+    trial: "steps = 3\nfrozen_steps = 1\nbatch = 4",
+    build,
+};
+
+/// What the network tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pretext {
+    /// Pictures and pictures with a pasted patch.
+    Patch,
+    /// Pictures and pictures with a pasted scar.
+    Scar,
+    /// All three.
+    ThreeWay,
+}
+
+impl Pretext {
+    /// What is done for each class, the picture as it is first.
+    fn classes(self) -> &'static [Option<Cut>] {
+        match self {
+            Pretext::Patch => &[None, Some(Cut::Patch)],
+            Pretext::Scar => &[None, Some(Cut::Scar)],
+            Pretext::ThreeWay => &[None, Some(Cut::Patch), Some(Cut::Scar)],
+        }
+    }
+}
+
+/// Defaults are those of the port that BMAD uses; supports enter in 22 views.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Supports of the episode (weak), or all train normals of the target (as published).
+    pub train_on: TrainOn,
+    /// resnet18 as published.
+    pub backbone: Backbone,
+    /// Begins with the teacher's weights rather than with random ones.
+    pub pretrained: bool,
+    /// What it learns to tell apart: `patch`, `scar` or `three-way`.
+    pub pretext: Pretext,
+    /// Falls to zero along half a cosine.
+    pub learning_rate: f64,
+    pub momentum: f64,
+    pub weight_decay: f64,
+    /// Training steps.
+    pub steps: u64,
+    /// First steps in which the head trains alone.
+    pub frozen_steps: u64,
+    /// Pictures per step, fewer if there are fewer; each enters once per class.
+    pub batch: usize,
+    /// Largest change of brightness, contrast and saturation, as a share.
+    pub jitter: f64,
+    /// Learns from the 22 views of `part::views` of each picture rather than from the pictures: true for supports,
+    /// false for normals.
+    pub views: bool,
+}
+
+impl Settings {
+    fn defaults(train_on: TrainOn) -> Settings {
+        Settings {
+            train_on,
+            backbone: Backbone::Resnet18,
+            pretrained: true,
+            pretext: Pretext::ThreeWay,
+            learning_rate: 0.03,
+            momentum: 0.9,
+            weight_decay: 3e-5,
+            steps: 256,
+            frozen_steps: 20,
+            batch: 64,
+            jitter: 0.1,
+            views: train_on == TrainOn::Supports,
+        }
+    }
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let settings = learner::settings(settings, Settings::defaults).context("settings of cutpaste")?;
+    ensure!(settings.steps >= 1, "cutpaste: steps must be at least 1");
+    ensure!(settings.batch >= 1, "cutpaste: batch must be at least 1");
+    ensure!(settings.learning_rate > 0.0, "cutpaste: learning_rate must be positive");
+    ensure!((0.0..1.0).contains(&settings.jitter), "cutpaste: jitter must be at least 0 and below 1");
+    let network = settings.pretrained.then_some(Network::Resnet(settings.backbone));
+    learner::build(CutPaste { settings: settings.clone() }, settings.train_on, &settings, network)
+}
+
+struct CutPaste {
+    settings: Settings,
+}
+
+impl Learner for CutPaste {
+    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+        let settings = &self.settings;
+        let normals = if settings.views { views::twenty_two(&normals.pixels) } else { normals.pixels.copy() };
+        ensure!(
+            normals.size()[0] >= 3,
+            "cutpaste: {} pictures have no covariance; set `views = true`",
+            normals.size()[0]
+        );
+        let model = Model::new(settings, normals, context)?;
+        model.train(settings, context, watch)?;
+        let ready = Ready { model, gaussian: OnceCell::new() };
+        ready.gaussian()?;
+        Ok(Box::new(ready))
+    }
+}
+
+/// Network and head, and the normals that both the pretext and the density use.
+struct Model {
+    encoder_store: VarStore,
+    head_store: VarStore,
+    encoder: Encoder,
+    head: Head,
+    /// `[n, 3, side, side]` of 0 to 255, on the CPU.
+    normals: Tensor,
+    device: Device,
+}
+
+impl Model {
+    fn new(settings: &Settings, normals: Tensor, context: &Context) -> Result<Model> {
+        let (encoder_store, head_store) = (VarStore::new(context.device), VarStore::new(context.device));
+        let (root, backbone) = (encoder_store.root() / "encoder", settings.backbone);
+        let encoder = Encoder::new(&root, backbone);
+        if settings.pretrained {
+            context.teacher(backbone, INPUT)?.copy_to(&encoder_store, "encoder");
+        } else {
+            initial::initialise(&encoder_store, context.seed);
+        }
+        let head = Head::new(&head_store, backbone.channels()[3], settings.pretext.classes().len() as i64);
+        initial::initialise_plain(&head_store, context.seed);
+        Ok(Model { encoder_store, head_store, encoder, head, normals, device: context.device })
+    }
+
+    fn train(&self, settings: &Settings, context: &Context, watch: &mut Watch) -> Result<()> {
+        let sgd = Sgd { momentum: settings.momentum, wd: settings.weight_decay, ..Sgd::default() };
+        let mut for_encoder = sgd.build(&self.encoder_store, settings.learning_rate)?;
+        let mut for_head = sgd.build(&self.head_store, settings.learning_rate)?;
+        let mut step = |number: u64, batch: &Tensor| {
+            let turn = std::f64::consts::PI * number as f64 / settings.steps as f64;
+            let rate = settings.learning_rate * 0.5 * (1.0 + turn.cos());
+            for optimiser in [&mut for_encoder, &mut for_head] {
+                optimiser.set_lr(rate);
+                optimiser.zero_grad();
+            }
+            let frozen = number < settings.frozen_steps;
+            let mut stream = Stream::new(context.seed, "cut and paste", number);
+            let (pictures, classes) = self.pretext(settings, batch, &mut stream);
+            let features = if frozen {
+                tch::no_grad(|| self.vectors(&pictures, Norm::Batch))
+            } else {
+                self.vectors(&pictures, Norm::Batch)
+            };
+            let logits = self.head.forward(&features, Norm::Batch);
+            let loss = logits.cross_entropy_for_logits(&classes);
+            loss.backward();
+            for_head.step();
+            if !frozen {
+                for_encoder.step();
+            }
+            let accuracy = logits.accuracy_for_logits(&classes).double_value(&[]);
+            vec![("loss", loss.double_value(&[])), ("accuracy", accuracy)]
+        };
+        let mut report = |look: u64, figures: &EpochFigures| {
+            watch(look, figures, &Ready { model: self, gaussian: OnceCell::new() })
+        };
+        let plan = Plan::of_steps(self.normals.size()[0] as usize, settings.batch, settings.steps);
+        steps::run(&plan, context, &mut step, &mut report)
+    }
+
+    /// The normals at `indices`, once per class, with their classes: `[classes * b, 3, side, side]` and
+    /// `[classes * b]`.
+    fn pretext(&self, settings: &Settings, indices: &Tensor, stream: &mut Stream) -> (Tensor, Tensor) {
+        let cuts = settings.pretext.classes();
+        let side = self.normals.size()[3];
+        let (mut values, mut classes) = (Vec::new(), Vec::new());
+        let chosen = self.normals.index_select(0, &indices.to_device(Device::Cpu));
+        for index in 0..chosen.size()[0] {
+            let picture = chosen.get(index).to_kind(Kind::Float).flatten(0, -1);
+            let mut picture: Vec<f32> = Vec::try_from(picture).expect("pictures are floats now");
+            jitter_colours(&mut picture, settings.jitter, stream);
+            for (class, cut) in cuts.iter().enumerate() {
+                let pasted =
+                    cut.map(|cut| paste(&picture, side as usize, cut, settings.jitter, stream).pixels);
+                values.extend_from_slice(pasted.as_ref().unwrap_or(&picture));
+                classes.push(class as i64);
+            }
+        }
+        let pictures = Tensor::from_slice(&values).view([-1, 3, side, side]);
+        (pictures, Tensor::from_slice(&classes).to_device(self.device))
+    }
+
+    /// Stage 4 averaged over positions, `[n, c4]`, of pictures of 0 to 255.
+    fn vectors(&self, pictures: &Tensor, norm: Norm) -> Tensor {
+        let pictures = INPUT.prepare(&pictures.to_device(self.device));
+        self.encoder.forward(&pictures, norm).deep.mean_dim(&[2, 3][..], false, None::<Kind>)
+    }
+}
+
+const INPUT: Input = Input::ImageNet;
+
+/// Projection and classifier; names are the port's.
+struct Head {
+    hidden: Linear,
+    norm: BatchNorm,
+    embedding: Linear,
+    out: Linear,
+}
+
+impl Head {
+    fn new(store: &VarStore, channels: i64, n_classes: i64) -> Head {
+        let head = store.root() / "head";
+        Head {
+            hidden: linear(&(&head / 0), channels, 512),
+            norm: BatchNorm::new(&(&head / 1), 512),
+            embedding: linear(&(&head / 3), 512, 128),
+            out: linear(&(store.root() / "out"), 128, n_classes),
+        }
+    }
+
+    fn forward(&self, vectors: &Tensor, norm: Norm) -> Tensor {
+        let hidden = self.norm.forward(&self.hidden.forward(vectors), norm).relu();
+        self.out.forward(&self.embedding.forward(&hidden))
+    }
+}
+
+/// A model as it stands. The density is fitted when it is first needed: most looks during training need none.
+struct Ready<M> {
+    model: M,
+    gaussian: OnceCell<Gaussian>,
+}
+
+impl<M: Borrow<Model>> Ready<M> {
+    fn gaussian(&self) -> Result<&Gaussian> {
+        if let Some(gaussian) = self.gaussian.get() {
+            return Ok(gaussian);
+        }
+        let model: &Model = self.model.borrow();
+        let part = |pictures: &Tensor| tch::no_grad(|| model.vectors(pictures, Norm::Stored));
+        let vectors = Tensor::cat(&model.normals.split(32, 0).iter().map(part).collect::<Vec<_>>(), 0);
+        let regular = Regular { shrink: true, ridge: 0.0 };
+        let gaussian = Moments::new(&vectors.unsqueeze(0))
+            .gaussian(regular, Kind::Double)
+            .context("cutpaste: the normals are all alike; give more of them")?;
+        Ok(self.gaussian.get_or_init(|| gaussian))
+    }
+}
+
+impl<M: Borrow<Model>> Detector for Ready<M> {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        let vectors = tch::no_grad(|| self.model.borrow().vectors(&queries.pixels, Norm::Stored));
+        let distances = self.gaussian()?.distances(&vectors.unsqueeze(0)).squeeze_dim(0);
+        Ok(Prediction::Scores(grid::to_scores(&distances)?))
+    }
+}
