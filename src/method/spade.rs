@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use super::part::grid;
 use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
 use super::part::nearest::{Bank, ROOM};
-use super::part::normals::{CHUNK, pooled};
+use super::part::normals::{CHUNK, chunks, pooled};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
@@ -20,7 +20,7 @@ pub const ENTRY: Entry = Entry {
     paper: "arXiv 2005.02357",
     regime: "R1 (or R5)",
     needs: "ImageNet wide_resnet50_2",
-    cost: "maps: each of the (side / 4)^2 positions against those of up to 50 normals; on all normals these pass the network again for each query",
+    cost: "maps: each of the (side / 4)^2 positions against those of up to 50 normals; where there are more, those retrieved pass the network again for each query",
     trial: "backbone = 'resnet18'",
     build,
 };
@@ -33,7 +33,8 @@ pub struct Settings {
     pub train_on: TrainOn,
     /// Last stage for pictures, stages 1 to 3 for positions.
     pub backbone: Backbone,
-    /// Normals that are retrieved for a picture; all, if there are fewer. Their mean distance is its score.
+    /// Normals that are retrieved for a picture; all, if there are fewer. Their mean distance is its score. The
+    /// features of so many are held in memory, at most.
     pub neighbours: usize,
 }
 
@@ -59,8 +60,9 @@ impl Learner for Spade {
         let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
         let pictures = Bank::new(pooled(&teacher, &normals.pixels, None));
         let neighbours = self.settings.neighbours;
-        let gallery = if normals.len() <= neighbours.min(CHUNK as usize) {
-            Gallery::Positions(Bank::new(positions(&teacher.features(&normals.pixels))))
+        let gallery = if normals.len() <= neighbours {
+            let parts = chunks(&normals.pixels, None).map(|chunk| positions(&teacher.features(&chunk)));
+            Gallery::Positions(Bank::new(Tensor::cat(&parts.collect::<Vec<_>>(), 0)))
         } else {
             Gallery::Pixels(normals.pixels.shallow_clone())
         };

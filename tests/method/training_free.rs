@@ -445,29 +445,36 @@ fn a_support_has_score_zero_by_its_nearest_neighbour() {
     assert!(spade[0] < 1e-3, "{spade:?}");
 }
 
-/// Beyond 16 normals their positions are computed anew for every query.
+/// Where more normals are given than are retrieved, positions are computed anew for every query.
 #[test]
-fn spade_maps_are_the_same_from_kept_and_recomputed_positions() {
-    let (supports, queries) = (pictures("support", 18), pictures("query", 3));
-    let maps = |order: &[usize]| {
-        with_detector("spade", "", &supports.at(order), |detector| {
-            maps_of(detector.score(&queries).expect("a prediction"))
+fn spade_maps_come_from_the_retrieved_normals_alone() {
+    let (supports, queries) = (pictures("support", 5), pictures("query", 3));
+    let run = |more: &str, supports: &Pictures| {
+        with_detector("spade", more, supports, |detector| {
+            match detector.score(&queries).expect("a prediction") {
+                Prediction::Both(maps, scores) => (maps, scores),
+                _ => panic!("spade gives maps and scores"),
+            }
         })
     };
-    // At the corners interpolation takes one position alone, so minima of maps are maps of minima there.
-    let whole = maps(&(0..18).collect::<Vec<_>>());
-    let (first, second) = (maps(&(0..9).collect::<Vec<_>>()), maps(&(9..18).collect::<Vec<_>>()));
-    for index in 0..3 {
+    let alone: Vec<(MapStack, Vec<f64>)> = (0..5).map(|index| run("", &supports.at(&[index]))).collect();
+    let ((one, one_scores), (two, two_scores)) =
+        (run("neighbours = 1", &supports), run("neighbours = 2", &supports));
+    for query in 0..3 {
+        let mut order: Vec<&(MapStack, Vec<f64>)> = alone.iter().collect();
+        order.sort_by(|a, b| a.1[query].total_cmp(&b.1[query]));
+        let (first, second) = (order[0], order[1]);
+        assert!((one_scores[query] - first.1[query]).abs() < 1e-5);
+        assert!((two_scores[query] - (first.1[query] + second.1[query]) / 2.0).abs() < 1e-5);
+        let apart = |(a, b): (&f32, &f32)| (a - b).abs();
+        let most = one.map(query).iter().zip(first.0.map(query)).map(apart).fold(0.0, f32::max);
+        assert!(most < 1e-4, "the map of the nearest normal is off by {most}");
+        // At the corners interpolation takes one position alone, so the map of two is the lesser of both.
         for corner in [0, 31, 31 * 32, 32 * 32 - 1] {
-            let least = first.map(index)[corner].min(second.map(index)[corner]);
-            assert!((whole.map(index)[corner] - least).abs() < 1e-4);
+            let lesser = first.0.map(query)[corner].min(second.0.map(query)[corner]);
+            assert!((two.map(query)[corner] - lesser).abs() < 1e-4);
         }
     }
-    // Only the retrieved normals count: with one neighbour, the one nearest as a picture.
-    let one = with_detector("spade", "neighbours = 1", &supports, |detector| {
-        maps_of(detector.score(&supports.at(&[4])).expect("a prediction"))
-    });
-    assert!(one.values().iter().all(|value| *value < 1e-3));
 }
 
 #[test]
