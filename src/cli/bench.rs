@@ -24,7 +24,7 @@ use crate::spec::Spec;
 /// Trivial controls are always on the board. The phantom is drawn and curated if it is not there yet.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A TOML file, or one of the shipped definitions: quick, mini, full, external
+    /// A TOML file, or one of the shipped definitions: quick, mini, full, dae-noise, external
     #[arg(long, default_value = "quick")]
     bench: String,
     /// Methods, separated by commas; `all` for every built-in one; see `methods` [default: the definition's]

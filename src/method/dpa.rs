@@ -45,7 +45,7 @@ pub const ENTRY: Entry = Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Statistics {
-    /// The pictures that are learnt from. The authors take ImageNet's.
+    /// The pictures that are learnt from.
     Normals,
     /// Mean 0 and variance 1.
     None,
@@ -66,7 +66,8 @@ pub struct Settings {
     pub width: i64,
     /// Channels of the code of 8 x 8.
     pub latent: i64,
-    /// Where mean and variance of each feature channel come from: `normals` or `none`.
+    /// Where mean and variance of each feature channel come from: `normals` or `none`. Neither is what the authors
+    /// do, who take them from ImageNet; `none` leaves features as they are.
     pub statistics: Statistics,
     /// Begin with pictures of 16 pixels and double them up to `input`.
     pub progressive: bool,
@@ -89,7 +90,7 @@ impl Default for Settings {
             input: 64,
             width: 4,
             latent: 4,
-            statistics: Statistics::Normals,
+            statistics: Statistics::None,
             progressive: false,
             flip: true,
             learning_rate: 1e-3,
