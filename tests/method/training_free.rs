@@ -35,15 +35,14 @@ fn brute(queries: &Tensor, bank: &Tensor) -> Tensor {
     (queries.unsqueeze(1) - bank.unsqueeze(0)).square().sum_dim_intlist(2, false, None::<Kind>).sqrt()
 }
 
-/// A detector of `name` under its trial settings and `more`, fitted to `supports`.
-fn with_detector<T>(name: &str, more: &str, supports: &Pictures, look: impl FnOnce(&dyn Detector) -> T) -> T {
-    let folder = TempDir::new().expect("a folder");
+/// `name` under its trial settings and `more`, waiting for supports. As in the harness, it computes on one thread.
+fn waiting(name: &str, more: &str, context: &Context) -> Box<dyn Fitted> {
+    tch::set_num_threads(1);
     let entry = find(name).expect("a known method");
     let mut settings: toml::Table = toml::from_str(entry.trial).expect("TOML");
     settings.extend(toml::from_str::<toml::Table>(more).expect("TOML"));
     let built = (entry.build)(settings).expect("good settings");
-    let fitted = built.method.fit(&[], &context(&folder, 2), &mut |_, _, _| Ok(())).expect("a fitted method");
-    look(&*fitted.adapt(supports).expect("a detector"))
+    built.method.fit(&[], context, &mut |_, _, _| Ok(())).expect("a fitted method")
 }
 
 fn maps_of(prediction: Prediction) -> MapStack {
@@ -206,16 +205,16 @@ fn a_reweighted_score_is_the_papers_formula() {
 
 #[test]
 fn a_query_in_the_bank_has_no_anomaly() {
+    let folder = TempDir::new().expect("a folder");
+    let context = context(&folder, 2);
     let supports = pictures("support", 3);
     for name in ["patchcore", "spade"] {
-        let maps = with_detector(name, "", &supports, |detector| {
-            maps_of(detector.score(&supports).expect("a prediction"))
-        });
+        let fitted = waiting(name, "", &context);
+        let detector = fitted.adapt(&supports).expect("a detector");
+        let maps = maps_of(detector.score(&supports).expect("a prediction"));
         let highest = maps.values().iter().copied().fold(f32::MIN, f32::max);
         assert!(highest <= 1e-3, "{name}: the map of a support rises to {highest}");
-        let other = with_detector(name, "", &supports, |detector| {
-            maps_of(detector.score(&pictures("query", 3)).expect("a prediction"))
-        });
+        let other = maps_of(detector.score(&pictures("query", 3)).expect("a prediction"));
         let lowest = other.values().iter().copied().fold(f32::MAX, f32::min);
         assert!(lowest > 0.01, "{name}: the map of another picture falls to {lowest}");
     }
@@ -223,12 +222,14 @@ fn a_query_in_the_bank_has_no_anomaly() {
 
 #[test]
 fn more_supports_never_raise_a_patch_score() {
+    let folder = TempDir::new().expect("a folder");
+    let context = context(&folder, 2);
     let (supports, queries) = (pictures("support", 4), pictures("query", 4));
     for name in ["patchcore", "spade"] {
+        let fitted = waiting(name, "", &context);
         let maps = |count: usize| {
-            with_detector(name, "", &supports.at(&(0..count).collect::<Vec<_>>()), |detector| {
-                maps_of(detector.score(&queries).expect("a prediction"))
-            })
+            let supports = supports.at(&(0..count).collect::<Vec<_>>());
+            maps_of(fitted.adapt(&supports).expect("a detector").score(&queries).expect("a prediction"))
         };
         let (few, many) = (maps(2), maps(4));
         let raised = |(few, many): (&f32, &f32)| many - few;
@@ -272,7 +273,9 @@ fn planned_memory_stays_within_the_flag_and_a_small_flag_means_a_small_bank() {
 
 #[test]
 fn too_little_memory_for_patchcore_is_refused_and_little_changes_only_the_bank() {
+    tch::set_num_threads(1);
     let folder = TempDir::new().expect("a folder");
+    let context = context(&folder, 2);
     let normals = pictures("normal", 100);
     let tasks = [TrainTask { name: "target".to_owned(), pictures: normals, pairs: Vec::new() }];
     let run = |memory_mib: usize| -> Result<Vec<f64>, String> {
@@ -283,7 +286,7 @@ fn too_little_memory_for_patchcore_is_refused_and_little_changes_only_the_bank()
         let built = (find("patchcore").expect("known").build)(settings).expect("good settings");
         let fitted = built
             .method
-            .fit(&tasks, &context(&folder, 2), &mut |_, _, _| Ok(()))
+            .fit(&tasks, &context, &mut |_, _, _| Ok(()))
             .map_err(|error| format!("{error:#}"))?;
         let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
         let queries = pictures("query", 5);
@@ -417,12 +420,16 @@ fn dn2_averages_the_nearest_and_a_support_is_at_no_distance() {
 /// Scores of pictures like the supports, and of inverted ones, are apart; the supports' order does not count.
 #[test]
 fn two_classes_are_apart_and_the_order_of_supports_does_not_count() {
+    let folder = TempDir::new().expect("a folder");
+    let context = context(&folder, 2);
     let supports = pictures("support", 4);
     let (normal, other) = (pictures("query", 12), inverted(&pictures("query", 12)));
     let queries = joined(&normal, &other);
     for name in ["dn2", "gde", "spade", "patchcore", "padim", "subspacead"] {
+        let fitted = waiting(name, "", &context);
         let run = |supports: &Pictures| {
-            with_detector(name, "", supports, |detector| scores(detector, &queries, &all(&queries), 16))
+            let detector = fitted.adapt(supports).expect("a detector");
+            scores(&*detector, &queries, &all(&queries), 16)
         };
         let found = run(&supports);
         assert_eq!(auroc(&found[..12], &found[12..]), Some(1.0), "{name}: {found:?}");
@@ -433,29 +440,35 @@ fn two_classes_are_apart_and_the_order_of_supports_does_not_count() {
 
 #[test]
 fn a_support_has_score_zero_by_its_nearest_neighbour() {
+    let folder = TempDir::new().expect("a folder");
+    let context = context(&folder, 2);
     let supports = pictures("support", 3);
-    let dn2 = |more: &str, supports: &Pictures| {
-        with_detector("dn2", more, supports, |detector| own_scores(detector.score(supports).expect("scores")))
+    let own = |name: &str, more: &str, supports: &Pictures| {
+        let fitted = waiting(name, more, &context);
+        own_scores(fitted.adapt(supports).expect("a detector").score(supports).expect("scores"))
     };
-    assert!(dn2("neighbours = 1", &supports).iter().all(|score| *score < 1e-3));
-    assert!(dn2("", &supports.at(&[0])).iter().all(|score| *score < 1e-3));
-    let spade = with_detector("spade", "", &supports.at(&[0]), |detector| {
-        own_scores(detector.score(&supports.at(&[0])).expect("scores"))
-    });
-    assert!(spade[0] < 1e-3, "{spade:?}");
+    for (name, more, supports) in [
+        ("dn2", "neighbours = 1", &supports),
+        ("dn2", "", &supports.at(&[0])),
+        ("spade", "", &supports.at(&[0])),
+    ] {
+        let scores = own(name, more, supports);
+        assert!(scores.iter().all(|score| *score < 1e-3), "{name}: {scores:?}");
+    }
 }
 
 /// Where more normals are given than are retrieved, positions are computed anew for every query.
 #[test]
 fn spade_maps_come_from_the_retrieved_normals_alone() {
+    let folder = TempDir::new().expect("a folder");
+    let context = context(&folder, 2);
     let (supports, queries) = (pictures("support", 5), pictures("query", 3));
     let run = |more: &str, supports: &Pictures| {
-        with_detector("spade", more, supports, |detector| {
-            match detector.score(&queries).expect("a prediction") {
-                Prediction::Both(maps, scores) => (maps, scores),
-                _ => panic!("spade gives maps and scores"),
-            }
-        })
+        let fitted = waiting("spade", more, &context);
+        match fitted.adapt(supports).expect("a detector").score(&queries).expect("a prediction") {
+            Prediction::Both(maps, scores) => (maps, scores),
+            _ => panic!("spade gives maps and scores"),
+        }
     };
     let alone: Vec<(MapStack, Vec<f64>)> = (0..5).map(|index| run("", &supports.at(&[index]))).collect();
     let ((one, one_scores), (two, two_scores)) =
@@ -480,10 +493,9 @@ fn spade_maps_come_from_the_retrieved_normals_alone() {
 #[test]
 fn few_normals_without_views_are_refused_by_gde_and_taken_by_padim() {
     let folder = TempDir::new().expect("a folder");
+    let context = context(&folder, 2);
     let adapt = |name: &str, n: usize| {
-        let settings = toml::from_str("views = false").expect("TOML");
-        let built = (find(name).expect("known").build)(settings).expect("good settings");
-        let fitted = built.method.fit(&[], &context(&folder, 2), &mut |_, _, _| Ok(())).expect("fitted");
+        let fitted = waiting(name, "views = false", &context);
         fitted.adapt(&pictures("support", n)).map(|_| ()).map_err(|error| format!("{error:#}"))
     };
     let error = adapt("gde", 2).expect_err("two normals");
