@@ -65,6 +65,8 @@ fn autoencoders_have_the_published_number_of_parameters() {
 
 #[test]
 fn the_autoencoder_learns_eight_pictures_by_heart() {
+    // Beside other tests more threads only wait for each other.
+    tch::set_num_threads(1);
     let store = VarStore::new(Device::Cpu);
     let shape = Shape { channels: 1, side: 64, width: 16, hidden: 256, latent: 16, variational: false };
     let network = AutoEncoder::new(&store.root(), shape);
@@ -265,6 +267,8 @@ fn maps(detector: &dyn Detector, queries: &Pictures) -> Vec<f64> {
 
 #[test]
 fn a_pasted_blob_is_erased_by_coarse_noise_and_less_by_pixel_noise() {
+    // Beside other tests more threads only wait for each other.
+    tch::set_num_threads(1);
     let folder = TempDir::new().expect("a folder");
     let map_auroc = |resolution: i64| {
         let settings = format!(
