@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use super::part::grid;
 use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
 use crate::episode::batch::Pictures;
-use crate::maps::MapStack;
 use crate::network::teacher::Teacher;
 use crate::network::weighting::EncodedSupports;
 use crate::network::{Backbone, Input, Network};
@@ -112,10 +112,9 @@ struct Ready<'a> {
 
 impl Detector for Ready<'_> {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
-        let (n, side) = (queries.len(), queries.size());
+        let side = queries.size();
         let deep = self.model.teacher.features(&queries.on(self.model.device)).deep;
-        let maps = self.model.student.maps(&deep, &self.supports, side, side);
-        let values: Vec<f32> = Vec::try_from(maps.to_device(Device::Cpu).contiguous().flatten(0, -1))?;
-        Ok(Prediction::Maps(MapStack::new(n, side as usize, side as usize, values)?))
+        let maps = self.model.student.maps(&deep, &self.supports, side);
+        Ok(Prediction::Maps(grid::to_maps(&maps)?))
     }
 }

@@ -3,6 +3,7 @@
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
+use crate::method::part::grid;
 use crate::network::decoder::Decoder;
 use crate::network::layer::Norm;
 use crate::network::weighting::{EncodedSupports, Weighting};
@@ -73,16 +74,15 @@ impl Student {
         tch::no_grad(|| self.weighting.encode(self.decode(deep, Norm::Stored)))
     }
 
-    /// Anomaly maps `[b, height, width]`: one minus cosine per position over channels between query and
+    /// Anomaly maps `[b, side, side]`: one minus cosine per position over channels between query and
     /// weighted supports, upsampled (corners aligned) and summed over scales.
-    pub fn maps(&self, deep: &Tensor, supports: &EncodedSupports, height: i64, width: i64) -> Tensor {
+    pub fn maps(&self, deep: &Tensor, supports: &EncodedSupports, side: i64) -> Tensor {
         tch::no_grad(|| {
             let query = self.decode(deep, Norm::Stored);
             let map = |scale: usize| {
                 let weighted = supports.combine(scale, &query[scale]);
                 let distance: Tensor = 1.0 - Tensor::cosine_similarity(&query[scale], &weighted, 1, 1e-8);
-                let size = [height, width];
-                distance.unsqueeze(1).upsample_bilinear2d(size, true, None, None).squeeze_dim(1)
+                grid::upsample(&distance, side, true)
             };
             map(0) + map(1) + map(2)
         })
