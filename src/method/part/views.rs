@@ -2,6 +2,8 @@
 
 use tch::{Kind, Tensor};
 
+use crate::network::spatial_transformer::warp;
+
 /// The 22 views of RegAD (arXiv 2207.10361) of pictures `[k, 3, h, w]` of 0 to 255, view after view
 /// `[22 k, 3, h, w]`, of the same kind: the pictures; turned by 1, 2, 3 and 4 sixteenths of pi either way;
 /// shifted by a tenth and a twentieth of the side along both diagonals; mirrored; grey; turned by quarters.
@@ -34,13 +36,7 @@ pub fn turned(pictures: &Tensor, angle: f64) -> Tensor {
 fn warped(pictures: &Tensor, transform: [[f64; 3]; 2]) -> Tensor {
     let values: Vec<f32> = transform.concat().into_iter().map(|value| value as f32).collect();
     let theta = Tensor::from_slice(&values).view([1, 2, 3]).to_device(pictures.device());
-    let grid = Tensor::affine_grid_generator(
-        &theta.expand([pictures.size()[0], 2, 3], false),
-        pictures.size(),
-        false,
-    );
-    // Bilinear is 0, reflection is 2.
-    pictures.grid_sampler(&grid, 0, 2, false)
+    warp(pictures, &theta.expand([pictures.size()[0], 2, 3], false))
 }
 
 /// Rec. 601 luma in all three channels.
