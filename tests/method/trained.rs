@@ -150,6 +150,15 @@ fn rd4ad_learns_normals_finds_a_foreign_texture_and_calls_no_normal_ill() {
 }
 
 #[test]
+fn rd4ad_fits_eight_pictures_in_a_hundred_steps() {
+    tch::set_num_threads(1);
+    let settings = "backbone = 'resnet18'\nsteps = 100\nbatch = 8\nlearning_rate = 2e-3";
+    let (_, looks) = train("rd4ad", settings, stripes("train", 8, SIDE), &calibrated());
+    let last = looks.last().expect("looks")[0].1;
+    assert!(last < 0.1, "the loss is {last}");
+}
+
+#[test]
 fn the_wide_bottleneck_has_the_published_parameters_less_the_dead_ones() {
     let store = VarStore::new(Device::Cpu);
     Bottleneck::new(&store.root(), Backbone::WideResnet50x2);
@@ -400,12 +409,12 @@ fn jitter_moves_colours_a_little_and_is_repeatable() {
 #[test]
 fn cutpaste_learns_to_tell_three_ways_apart() {
     tch::set_num_threads(1);
-    let settings = "steps = 60\nfrozen_steps = 5\nbatch = 16";
+    let settings = "steps = 300\nfrozen_steps = 5\nbatch = 8";
     let (_, looks) = train("cutpaste", settings, stripes("train", 32, SIDE), &calibrated());
     let last = &looks.last().expect("looks")[1];
     assert_eq!(last.0, "accuracy");
-    // Chance is a third; 300 steps reach more than 0.8.
-    assert!(last.1 > 0.5, "the accuracy is {}", last.1);
+    // Mean of the last thirty steps; chance is a third.
+    assert!(last.1 > 0.8, "the accuracy is {}", last.1);
 }
 
 #[test]
