@@ -13,7 +13,8 @@ use crate::results::CellResult;
 /// Losses and their parts over epochs; `None` if no method trains.
 pub fn losses(summary: &Summary) -> Result<Option<Figure>> {
     let caption = "One cell each: most shots, first draw (draws share the training). Every panel has its own scale, \
-                   from zero or its lowest value to its highest.";
+                   from zero or its lowest value to its highest. Methods that count in steps are looked at a few times, at \
+                   even distances; each look is drawn as an epoch.";
     let heading = |legend| Heading {
         name: "loss",
         title: "Training loss over epochs".to_owned(),

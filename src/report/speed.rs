@@ -6,12 +6,13 @@ use super::auroc::floor;
 use super::chart::{Figure, Heading, MARGIN, Panel, WIDTH, shortened, ticks};
 use super::colour::MUTED;
 use super::grid::{back_to_front, colours, legend};
-use super::sketch::Anchor;
+use super::sketch::{Anchor, text_width};
 use super::summary::Summary;
 
 const HEIGHT: f64 = 420.0;
-/// Room that a label takes: across, up.
-const LABEL: (f64, f64) = (120.0, 11.0);
+/// Size and line height of the names beside dots.
+const SIZE: i32 = 10;
+const LINE: f64 = 12.0;
 
 /// One dot for each method at the most shots; `None` with fewer than two.
 pub fn figure(summary: &Summary) -> Result<Option<Figure>> {
@@ -53,31 +54,43 @@ pub fn figure(summary: &Summary) -> Result<Option<Figure>> {
         for (&(entrant, ..), &at) in points.iter().zip(&dots) {
             sketch.dot(at, 5, colours[entrant]);
         }
-        for (place, y) in label_heights(&dots).into_iter().enumerate() {
-            let (name, x) = (shortened(&summary.entrants[points[place].0].label, 24), dots[place].0);
-            let right = x < panel.left + 0.8 * panel.width;
-            let (x, anchor) = if right { (x + 8.0, Anchor::Start) } else { (x - 8.0, Anchor::End) };
-            sketch.text((x, y), 10, MUTED, anchor, &name);
+        let names = points.iter().map(|p| shortened(&summary.entrants[p.0].label, 24));
+        let dots = dots.into_iter().zip(names).collect::<Vec<_>>();
+        for Label { at, anchor, name } in labels(&dots, &panel) {
+            sketch.text(at, SIZE, MUTED, anchor, &name);
         }
     })?;
     Ok(Some(figure))
 }
 
-/// Heights of labels beside dots: a label moves up until it is clear of those placed before it.
-fn label_heights(dots: &[(f64, f64)]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..dots.len()).collect();
-    order.sort_by(|&a, &b| dots[b].1.total_cmp(&dots[a].1));
-    let mut placed: Vec<(f64, f64)> = Vec::new();
-    let mut heights = vec![0.0; dots.len()];
-    for index in order {
-        let (x, mut y) = dots[index];
-        while let Some(other) =
-            placed.iter().find(|(px, py)| (px - x).abs() < LABEL.0 && (py - y).abs() < LABEL.1 - 1e-6)
-        {
-            y = other.1 - LABEL.1;
-        }
-        placed.push((x, y));
-        heights[index] = y;
-    }
-    heights
+/// A name beside its dot.
+struct Label {
+    at: (f64, f64),
+    anchor: Anchor,
+    name: String,
+}
+
+/// Names to the right of their dots, or to the left near the right edge, each at the nearest height inside the
+/// panel that is clear of the names before it.
+fn labels(dots: &[((f64, f64), String)], panel: &Panel) -> Vec<Label> {
+    let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+    let place = |((x, y), name): &((f64, f64), String)| {
+        let width = text_width(name, SIZE).unwrap_or(0.0);
+        let rightwards = x + 8.0 + width < panel.left + panel.width;
+        let (anchor, left) =
+            if rightwards { (Anchor::Start, x + 8.0) } else { (Anchor::End, x - 8.0 - width) };
+        let clear = |y: f64| {
+            let inside = panel.top + LINE / 2.0 <= y && y <= panel.top + panel.height - LINE / 2.0;
+            let meets = |&(from, to, other): &(f64, f64, f64)| {
+                left < to && from < left + width && (other - y).abs() < LINE - 1e-6
+            };
+            inside && !taken.iter().any(meets)
+        };
+        let steps = (0..60).flat_map(|step| [f64::from(step), -f64::from(step)]);
+        let y = steps.map(|step| y + step * LINE / 2.0).find(|&y| clear(y)).unwrap_or(*y);
+        taken.push((left, left + width, y));
+        let x = if rightwards { left } else { left + width };
+        Label { at: (x, y), anchor, name: name.clone() }
+    };
+    dots.iter().map(place).collect()
 }
