@@ -1,0 +1,93 @@
+//! Covariances and Mahalanobis distances against direct formulas.
+
+use medfsad::method::part::gaussian::Regular;
+
+use super::*;
+
+const PLAIN: Regular = Regular { shrink: false, ridge: 0.01 };
+
+#[test]
+fn mahalanobis_by_cholesky_is_that_by_the_inverse() {
+    let vectors = noise("vectors", &[4, 9, 12]);
+    let queries = noise("queries", &[4, 6, 12]) * 2.0;
+    for (regular, kept) in
+        [(PLAIN, Kind::Double), (PLAIN, Kind::Float), (Regular { shrink: true, ..PLAIN }, Kind::Double)]
+    {
+        let moments = Moments::new(&vectors);
+        let found = moments.gaussian(regular, kept).expect("a Gaussian").distances(&queries);
+        let x = vectors.to_kind(Kind::Double);
+        let mean = x.mean_dim(1, true, None::<Kind>);
+        let covariance = if regular.shrink {
+            moments.shrunk().0
+        } else {
+            (&x - &mean).transpose(1, 2).bmm(&(&x - &mean)) / 8.0
+        };
+        let inverse = Tensor::linalg_inv(&(covariance + Tensor::eye(12, (Kind::Double, Device::Cpu)) * 0.01));
+        let away = queries.to_kind(Kind::Double) - mean;
+        let squares = (away.bmm(&inverse) * &away).sum_dim_intlist(2, false, None::<Kind>);
+        let relative = worst(&found, &squares.sqrt()) / squares.sqrt().max().double_value(&[]);
+        assert!(relative < 1e-4, "off by {relative}");
+    }
+}
+
+#[test]
+fn moments_taken_up_in_batches_are_those_of_all() {
+    let vectors = noise("vectors", &[3, 50, 6]) + 5.0;
+    let once = Moments::new(&vectors);
+    let mut parts = Moments::new(&vectors.narrow(1, 0, 7));
+    parts.add(&vectors.narrow(1, 7, 20));
+    parts.add(&vectors.narrow(1, 27, 23));
+    assert_eq!((once.count(), parts.count()), (50, 50));
+    assert!(worst(&once.mean(), &parts.mean()) < 1e-9);
+    assert!(worst(&once.covariance(), &parts.covariance()) < 1e-9);
+    assert!(worst(&once.shrunk().1, &parts.shrunk().1) < 1e-9);
+}
+
+#[test]
+fn a_gaussians_mean_square_is_its_dimension_and_a_constant_changes_nothing() {
+    // Correlated and unequal: white noise mixed by a fixed matrix.
+    let mix = noise("mix", &[10, 10]);
+    let sample = |purpose: &str| noise(purpose, &[4, 3000, 10]).matmul(&mix);
+    let (train, test) = (sample("train"), sample("test"));
+    let bare = Regular { shrink: false, ridge: 1e-6 };
+    let distances = Moments::new(&train).gaussian(bare, Kind::Double).expect("a Gaussian").distances(&test);
+    let mean_square = distances.square().mean(None::<Kind>).double_value(&[]);
+    assert!((mean_square / 10.0 - 1.0).abs() < 0.03, "{mean_square} of 10");
+    let (train, test) = (train.to_kind(Kind::Double) + 1000.0, test.to_kind(Kind::Double) + 1000.0);
+    let moved = Moments::new(&train).gaussian(bare, Kind::Double).expect("a Gaussian").distances(&test);
+    assert!(worst(&moved, &distances) < 1e-6);
+}
+
+#[test]
+fn ledoit_wolf_shrinks_by_its_formula() {
+    // By hand (fractions): biased covariance [[2, 4.2], [4.2, 9.2]], mean variance 5.6.
+    let x = Tensor::from_slice(&[0.0, 0.0, 1.0, 2.0, 2.0, 3.0, 3.0, 7.0, 4.0, 8.0]).view([1, 5, 2]);
+    let (shrunk, weight) = Moments::new(&x).shrunk();
+    assert!((weight.double_value(&[0]) - GOLDEN_WEIGHT).abs() < 1e-9, "{weight:?}");
+    let expected = [2.0, 4.2, 4.2, 9.2].map(|value| value * (1.0 - GOLDEN_WEIGHT));
+    let identity = [1.0, 0.0, 0.0, 1.0].map(|value| value * 5.6 * GOLDEN_WEIGHT);
+    for ((found, expected), identity) in doubles(&shrunk).iter().zip(expected).zip(identity) {
+        assert!((found - expected - identity).abs() < 1e-9);
+    }
+
+    // By the definition: mean squared deviation of single outer products from their mean, over the squared
+    // deviation of that mean from a multiple of the identity.
+    let x = noise("sample", &[1, 30, 8]) * Tensor::arange(8, (Kind::Float, Device::Cpu)) + 3.0;
+    let weight = Moments::new(&x).shrunk().1.double_value(&[0]);
+    let x = x.squeeze_dim(0).to_kind(Kind::Double);
+    let x = &x - x.mean_dim(0, true, None::<Kind>);
+    let biased = x.tr().matmul(&x) / 30.0;
+    let square = |tensor: &Tensor| tensor.square().sum(None::<Kind>).double_value(&[]);
+    let error: f64 = (0..30).map(|k| square(&(x.get(k).outer(&x.get(k)) - &biased)) / 900.0).sum();
+    let scale = biased.trace().double_value(&[]) / 8.0;
+    let spread = square(&(biased - Tensor::eye(8, (Kind::Double, Device::Cpu)) * scale));
+    assert!((weight - error / spread).abs() < 1e-9, "{weight} against {}", error / spread);
+    assert!(weight > 0.01 && weight < 0.99);
+    // Without spread or with one vector alone the weight is a number, and the covariance too.
+    let alike = Moments::new(&Tensor::ones([1, 4, 3], (Kind::Float, Device::Cpu)));
+    assert!(alike.shrunk().0.isfinite().all().int64_value(&[]) == 1);
+    assert!(alike.gaussian(Regular { shrink: true, ridge: 0.0 }, Kind::Double).is_err());
+}
+
+/// In fractions, of the formula.
+const GOLDEN_WEIGHT: f64 = 766.0 / 3825.0;

@@ -1,0 +1,63 @@
+//! Principal subspaces and what they leave over.
+
+use medfsad::method::subspacead::{Subspace, image_scores};
+
+use super::*;
+
+/// Vectors in a subspace of 4 of 20 dimensions, off the origin.
+fn flat(purpose: &str, n: i64) -> Tensor {
+    noise(purpose, &[n, 4]).matmul(&noise("directions", &[4, 20])) + 2.0
+}
+
+fn subspace(tokens: &Tensor) -> Subspace {
+    Subspace::new(&Moments::new(&tokens.unsqueeze(0)), 0.99).expect("a subspace")
+}
+
+#[test]
+fn a_subspace_holds_what_lies_in_it_and_nothing_else() {
+    let found = subspace(&flat("normal", 200));
+    assert_eq!(found.components(), 4);
+    assert!(found.residuals(&flat("query", 50)).max().double_value(&[]) < 1e-8);
+    // A foreign cluster pasted among them.
+    let foreign = noise("foreign", &[50, 20]) + 2.0;
+    let (inside, outside) =
+        (doubles(&found.residuals(&flat("query", 50))), doubles(&found.residuals(&foreign)));
+    assert_eq!(auroc(&inside, &outside), Some(1.0));
+}
+
+#[test]
+fn as_many_components_are_kept_as_the_variance_asks_for() {
+    // Standard deviations 10, 3, 1 and 0.1: shares of variance .909, .082, .0091 and .0001.
+    let deviations = Tensor::from_slice(&[10.0f32, 3.0, 1.0, 0.1]);
+    let tokens = noise("tokens", &[5000, 4]) * deviations;
+    let components = |explained: f64| {
+        Subspace::new(&Moments::new(&tokens.unsqueeze(0)), explained).expect("a subspace").components()
+    };
+    assert_eq!([0.5, 0.95, 0.995, 0.99999].map(components), [1, 2, 3, 4]);
+    let alike = Moments::new(&Tensor::ones([1, 9, 4], (Kind::Float, Device::Cpu)));
+    assert_eq!(Subspace::new(&alike, 0.99).expect("a subspace").components(), 0);
+}
+
+#[test]
+fn a_rotation_of_all_features_leaves_residuals() {
+    let normal = flat("normal", 200) + noise("off", &[200, 20]) * 0.1;
+    let queries = noise("queries", &[50, 20]) * 3.0;
+    let (rotation, _) = Tensor::linalg_qr(&noise("rotation", &[20, 20]).to_kind(Kind::Double), "reduced");
+    let turn = |tokens: &Tensor| tokens.to_kind(Kind::Double).matmul(&rotation);
+    let (plain, turned) = (subspace(&normal), subspace(&turn(&normal)));
+    assert_eq!(plain.components(), turned.components());
+    assert!(worst(&plain.residuals(&queries), &turned.residuals(&turn(&queries))) < 1e-8);
+}
+
+#[test]
+fn subspaceads_score_is_the_mean_of_the_highest_share() {
+    let flat = Tensor::ones([1, 20, 20], (Kind::Double, Device::Cpu)) * 3.0;
+    assert!((image_scores(&flat).double_value(&[0]) - 3.0).abs() < 1e-12);
+    // Of 400 pixels the highest 4: a lone peak is spread over 9, the centre and three sides lead.
+    let peak = Tensor::zeros([1, 20, 20], (Kind::Double, Device::Cpu));
+    let _ = peak.get(0).get(10).get(10).fill_(1.0);
+    let edge = (-1.0f64 / 32.0).exp();
+    let (edge, centre) = (edge / (1.0 + 2.0 * edge), 1.0 / (1.0 + 2.0 * edge));
+    let expected = (centre * centre + 3.0 * centre * edge) / 4.0;
+    assert!((image_scores(&peak).double_value(&[0]) - expected).abs() < 1e-12);
+}
