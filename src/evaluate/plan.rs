@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::definition::Definition;
 use crate::episode::Episodes;
@@ -68,7 +68,7 @@ pub fn plan(definition: &Definition, setting: &Setting) -> Result<Vec<Group>> {
 
 fn build(definition: &Definition, name: &str) -> Result<Built> {
     let settings = definition.settings_of(name);
-    (method::find(name)?.build)(settings).with_context(|| format!("settings of {name}"))
+    (method::find(name)?.build)(settings)
 }
 
 fn group(

@@ -3,7 +3,7 @@
 //! If one of these beats chance, the data have a shortcut. Their direction is fixed beforehand (more,
 //! brighter, larger is more anomalous), so an AUROC far below 0.5 tells as much as one far above.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
@@ -99,7 +99,7 @@ pub const LABEL_SHUFFLE: Entry = Entry {
 struct NoSettings {}
 
 fn build(rule: Rule, sees: Sees, settings: toml::Table) -> Result<Built> {
-    let settings: NoSettings = settings.try_into()?;
+    let settings: NoSettings = settings.try_into().context("controls take no settings")?;
     Built::new(Control { rule, sees }, &settings, sees, None)
 }
 

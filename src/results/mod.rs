@@ -80,6 +80,7 @@ pub struct Provenance {
     pub started_at: u64,
     /// Training, shared by all draws of the same method, task, shots and seed.
     pub fit_seconds: f64,
+    /// Adapting to the supports, which is where some methods train, and scoring.
     pub score_seconds: f64,
     pub peak_memory_bytes: u64,
 }

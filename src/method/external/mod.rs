@@ -61,7 +61,7 @@ struct Settings {
 }
 
 fn build(settings: toml::Table) -> Result<Built> {
-    let mut settings: Settings = settings.try_into()?;
+    let mut settings: Settings = settings.try_into().context("settings of external")?;
     ensure!(
         !settings.command.is_empty(),
         "external needs `command`, such as command = [\"python3\", \"my_method.py\"]"
