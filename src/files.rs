@@ -1,7 +1,7 @@
 //! Files are written whole: under a temporary name, then renamed.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,6 +42,14 @@ fn draft_path(path: &Path) -> PathBuf {
 /// Reads a file; the error names it.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
+
+/// Reads at most the first `limit` bytes of a file; the error names it.
+pub fn read_head(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let file = fs::File::open(path).with_context(|| format!("reading {}", path.display()))?;
+    file.take(limit).read_to_end(&mut head).with_context(|| format!("reading {}", path.display()))?;
+    Ok(head)
 }
 
 /// Reads a text file; the error names it.

@@ -1,9 +1,10 @@
 //! DICOM files to pixels, under an intensity policy that is ours and written down.
 //!
-//! Grey samples: stored value, then the modality rescale (stated, or 1 and 0 assumed), then the first
-//! linear window where the file states one. Without a window, unsigned samples of at most 8 bits keep
-//! their full range (8 bits stay as they are) and all others go from the minimum to the maximum of this
-//! frame. `MONOCHROME1` is inverted last. Lookup tables for modality or window are left out, and that is said.
+//! Grey samples: stored value, then the modality table or rescale (stated, or 1 and 0 assumed), then what the
+//! reading asks for. By default that is the first VOI table or window that the file states, a table before a
+//! window; without either, unsigned samples of at most 8 bits keep their full range (8 bits stay as they are)
+//! and all others go from the minimum to the maximum of this frame. `MONOCHROME1` is inverted last. Overlays
+//! are not drawn.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -14,13 +15,21 @@ use dicom_object::DefaultDicomObject;
 use dicom_object::file::{OpenFileOptions, ReadPreamble};
 
 use super::Decoded;
+use crate::pixels::Pixels;
+use crate::spec::Reading;
 
+mod codec;
 mod colour;
+mod encapsulated;
 mod header;
 mod intensity;
+mod rle;
+mod segmented;
 mod stored;
+mod table;
 
 use header::Header;
+use stored::Stored;
 
 /// Start of a file that lacks the preamble but has its meta group: (0002,0000), UL, 4 bytes.
 const BARE_META: &[u8] = &[2, 0, 0, 0, b'U', b'L', 4, 0];
@@ -32,34 +41,105 @@ pub fn is_dicom(bytes: &[u8]) -> bool {
     bytes.get(128..132) == Some(b"DICM") || bytes.starts_with(BARE_META)
 }
 
-/// Decodes one frame.
-///
-/// # Errors
-/// A damaged or cut file, no pixel data, a frame that is not there, a transfer syntax or photometric
-/// interpretation that cannot be decoded.
-pub fn decode(bytes: &[u8], frame: u32) -> Result<Decoded> {
-    // Codecs are not ours: a panic on malformed data is a refusal, not the end of the run.
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode_frame(bytes, frame)));
-    decoded.unwrap_or_else(|_| bail!("malformed DICOM: its decoder gave up; export the file again"))
+/// A parsed file. Codecs are not ours: a panic on malformed data is a refusal, not the end of the run.
+pub(super) struct File<'a> {
+    object: DefaultDicomObject,
+    header: Header,
+    reading: &'a Reading,
 }
 
-fn decode_frame(bytes: &[u8], frame: u32) -> Result<Decoded> {
-    let object = open(bytes)?;
-    let header = Header::read(&object)?;
-    ensure!(frame < header.frames, "frame {frame} was asked for, but the file holds {}", header.frames);
-    let stored = stored::frame(&object, &header, frame)?;
-    let (pixels, policy) = match header.photometric.as_str() {
-        "MONOCHROME1" | "MONOCHROME2" => intensity::grey(&object, &header, &stored, frame)?,
-        "PALETTE COLOR" => colour::palette(&object, &header, &stored)?,
-        _ => colour::rgb(&header, &stored)?,
+impl<'a> File<'a> {
+    /// Parses a whole file.
+    pub fn open(bytes: &[u8], reading: &'a Reading) -> Result<File<'a>> {
+        refused_when_panicking(|| {
+            let object = open(bytes)?;
+            let header = Header::read(&object)?;
+            Ok(File { object, header, reading })
+        })
+    }
+
+    /// One frame as a picture.
+    pub fn decode(&self, frame: u32) -> Result<Decoded> {
+        refused_when_panicking(|| {
+            let File { object, header, reading } = self;
+            let stored = self.stored(frame)?;
+            let (pixels, policy) = match header.photometric.as_str() {
+                "MONOCHROME1" | "MONOCHROME2" => intensity::grey(object, header, stored, frame, reading)?,
+                "PALETTE COLOR" => colour::palette(object, header, &stored, reading)?,
+                _ => colour::rgb(header, stored, reading)?,
+            };
+            Ok(Decoded {
+                pixels,
+                bits: header.bits_stored,
+                photometric: header.photometric.clone(),
+                intensity_policy: policy,
+                frames: header.frames,
+            })
+        })
+    }
+
+    /// One frame as a mask: 255 where the stored value is not 0.
+    pub fn mask(&self, frame: u32) -> Result<Pixels> {
+        refused_when_panicking(|| {
+            let header = &self.header;
+            ensure!(header.samples == 1, "a mask has one sample a pixel, this file {}", header.samples);
+            let mask = |is_set: bool| if is_set { 255 } else { 0 };
+            let samples = match self.stored(frame)? {
+                Stored::Bytes(bytes) => bytes.iter().map(|&byte| mask(byte != 0)).collect(),
+                Stored::Words(words) => words.iter().map(|&word| mask(word != 0)).collect(),
+            };
+            Pixels::new(header.rows, header.columns, 1, samples)
+        })
+    }
+
+    fn stored(&self, frame: u32) -> Result<Stored> {
+        let frames = self.header.frames;
+        ensure!(frame < frames, "frame {frame} was asked for, but the file holds {frames}");
+        stored::frame(&self.object, &self.header, frame)
+    }
+}
+
+/// Samples of one frame as the file holds them, before any table, rescale or window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredValues {
+    pub rows: usize,
+    pub columns: usize,
+    /// Samples per pixel.
+    pub samples: usize,
+    /// Bits that one sample takes in memory.
+    pub bits_allocated: u16,
+    /// `[rows, columns, samples]`; codecs have turned their own YBR into RGB, nothing else was turned.
+    pub values: Vec<i64>,
+}
+
+impl StoredValues {
+    /// Samples as little-endian words of the bits allocated, single bits as bytes.
+    pub fn to_le_bytes(&self) -> Vec<u8> {
+        let size = usize::from(self.bits_allocated.div_ceil(8));
+        self.values.iter().flat_map(|value| value.to_le_bytes().into_iter().take(size)).collect()
+    }
+}
+
+/// Reads the stored samples of one frame, of any depth.
+///
+/// # Errors
+/// As [`super::decode`].
+pub fn stored_values(bytes: &[u8], frame: u32) -> Result<StoredValues> {
+    let reading = Reading::default();
+    let file = File::open(bytes, &reading)?;
+    let stored = refused_when_panicking(|| file.stored(frame))?;
+    let Header { rows, columns, samples, bits_allocated, .. } = file.header;
+    let values = match stored {
+        Stored::Bytes(bytes) => bytes.into_iter().map(i64::from).collect(),
+        Stored::Words(words) => words,
     };
-    Ok(Decoded {
-        pixels,
-        bits: header.bits_stored,
-        photometric: header.photometric,
-        intensity_policy: policy,
-        frames: header.frames,
-    })
+    Ok(StoredValues { rows, columns, samples, bits_allocated, values })
+}
+
+/// How many frames a file states, from its header alone.
+pub(super) fn n_frames(path: &Path) -> Result<u32> {
+    refused_when_panicking(|| header::frames(&open_head(path)?))
+        .with_context(|| format!("header of {}", path.display()))
 }
 
 /// The patient ID in a DICOM file's header, read up to the pixel data; `None` if it is empty or missing.
@@ -67,13 +147,18 @@ fn decode_frame(bytes: &[u8], frame: u32) -> Result<Decoded> {
 /// # Errors
 /// If this is no DICOM file or its header is damaged.
 pub fn patient_id(path: &Path) -> Result<Option<String>> {
-    let read = || -> Result<Option<String>> {
-        let options = OpenFileOptions::new().read_preamble(ReadPreamble::Always).read_until(tags::PIXEL_DATA);
-        let object = options.open_file(path).with_context(|| format!("reading {}", path.display()))?;
-        Ok(header::text(&object, tags::PATIENT_ID))
-    };
+    refused_when_panicking(|| open_head(path).map(|object| header::text(&object, tags::PATIENT_ID)))
+        .with_context(|| format!("header of {}", path.display()))
+}
+
+fn refused_when_panicking<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     let read = catch_unwind(AssertUnwindSafe(read));
-    read.unwrap_or_else(|_| bail!("malformed DICOM header in {}", path.display()))
+    read.unwrap_or_else(|_| bail!("malformed DICOM: its decoder gave up; export the file again"))
+}
+
+fn open_head(path: &Path) -> Result<DefaultDicomObject> {
+    let options = OpenFileOptions::new().read_preamble(ReadPreamble::Always).read_until(tags::PIXEL_DATA);
+    options.open_file(path).with_context(|| format!("reading {}", path.display()))
 }
 
 fn open(bytes: &[u8]) -> Result<DefaultDicomObject> {

@@ -1,13 +1,22 @@
 //! Bytes become pixels, by content and never by file name, under a stated intensity policy.
 
-use anyhow::Result;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::files;
 use crate::pixels::Pixels;
+use crate::spec::Reading;
 
 /// DICOM: every syntax that needs no C toolchain beyond gcc.
 pub mod dicom;
 /// Frame headers and end markers of JPEG streams.
 mod jpeg;
+/// NIfTI-1 and NIfTI-2 volumes, cut into slices.
+pub mod nifti;
+/// From values to 8 bits.
+mod range;
 /// PNG, JPEG, TIFF, BMP.
 pub mod raster;
 /// Pillow-compatible resampling.
@@ -19,7 +28,7 @@ pub struct Decoded {
     pub pixels: Pixels,
     /// Bits a sample had in the file.
     pub bits: u16,
-    /// DICOM's photometric interpretation, or `GREY`, `RGB`, `PALETTE`, `CMYK` for a raster file.
+    /// DICOM's photometric interpretation, `GREY`, `RGB`, `PALETTE`, `CMYK` for a raster file, or `VOLUME`.
     pub photometric: String,
     /// How samples became 0 to 255, and which of it the file stated and which was assumed.
     pub intensity_policy: String,
@@ -27,11 +36,124 @@ pub struct Decoded {
     pub frames: u32,
 }
 
-/// Decodes `frame` of a file's bytes, telling the format by content.
+/// Decodes `frame` of a file's bytes, telling the format by content, under the default reading.
 ///
 /// # Errors
 /// Names what was found (format, transfer syntax) and why it cannot be read.
 pub fn decode(bytes: &[u8], frame: u32) -> Result<Decoded> {
-    anyhow::ensure!(!bytes.is_empty(), "the file is empty");
-    if dicom::is_dicom(bytes) { dicom::decode(bytes, frame) } else { raster::decode(bytes, frame) }
+    let reading = Reading::default();
+    Opened::of(bytes, None, &reading)?.decode(frame)
+}
+
+/// Decodes several frames of one file, which is read and parsed once. A frame that fails is an error in its place.
+///
+/// # Errors
+/// If the file as a whole cannot be read, or the reading makes no sense.
+pub fn frames(path: &Path, frames: &[u32], reading: &Reading) -> Result<Vec<Result<Decoded>>> {
+    let bytes = files::read(path)?;
+    let opened = Opened::of(&bytes, Some(path), reading)?;
+    Ok(frames.iter().map(|&frame| opened.decode(frame)).collect())
+}
+
+/// Frames of one file as masks: one channel, 255 where the mask is and 0 elsewhere, cut as [`frames`] cuts
+/// pictures. A mask is where the stored value is not 0 (DICOM, NIfTI), or where the grey picture is 128 or
+/// brighter (other files). Nothing is windowed or interpolated.
+///
+/// # Errors
+/// As [`frames`]; a frame with several samples a pixel (DICOM) or values that are no numbers (NIfTI).
+pub fn mask_frames(path: &Path, frames: &[u32], reading: &Reading) -> Result<Vec<Result<Pixels>>> {
+    let bytes = files::read(path)?;
+    let opened = Opened::of(&bytes, Some(path), reading)?;
+    Ok(frames.iter().map(|&frame| opened.mask(frame)).collect())
+}
+
+/// How many frames a file offers: slices along the axis times time points (NIfTI), pages (TIFF),
+/// NumberOfFrames (DICOM), otherwise 1.
+///
+/// # Errors
+/// If the file cannot be read or its header is damaged.
+pub fn n_frames(path: &Path, reading: &Reading) -> Result<u32> {
+    let head = files::read_head(path, HEAD_BYTES)?;
+    match Format::of(&head) {
+        Format::Dicom => dicom::n_frames(path),
+        Format::Nifti => nifti::n_frames(path, reading),
+        Format::Raster => raster::n_frames(path),
+    }
+}
+
+/// The files whose bytes make up the picture at `path`: itself, and the `.img` beside a NIfTI `.hdr`.
+pub fn files_of(path: &Path) -> Vec<PathBuf> {
+    let image = nifti::image_beside(path).filter(|image| image.is_file());
+    std::iter::once(path.to_owned()).chain(image).collect()
+}
+
+/// Labels in each slice of a NIfTI label volume along the axis, over all time points in frame order: label to
+/// number of voxels, without label 0.
+///
+/// # Errors
+/// If this is no NIfTI volume, or it holds values that are not whole numbers.
+pub fn label_counts(path: &Path, reading: &Reading) -> Result<Vec<BTreeMap<i64, usize>>> {
+    let bytes = files::read(path)?;
+    match Opened::of(&bytes, Some(path), reading)? {
+        Opened::Nifti(volume) => {
+            volume.label_counts().with_context(|| format!("labels of {}", path.display()))
+        }
+        Opened::Dicom(_) | Opened::Raster(_) => bail!("{} is no NIfTI label volume", path.display()),
+    }
+}
+
+/// Enough of a file's start to tell its format: the smallest NIfTI header, and the `DICM` of DICOM.
+const HEAD_BYTES: u64 = 4096;
+
+enum Format {
+    Dicom,
+    Nifti,
+    Raster,
+}
+
+impl Format {
+    fn of(head: &[u8]) -> Format {
+        if dicom::is_dicom(head) {
+            Format::Dicom
+        } else if nifti::is_nifti(head) {
+            Format::Nifti
+        } else {
+            Format::Raster
+        }
+    }
+}
+
+/// A file that was read and parsed once, from which frames are taken.
+enum Opened<'a> {
+    Dicom(Box<dicom::File<'a>>),
+    Nifti(Box<nifti::Volume<'a>>),
+    Raster(raster::File<'a>),
+}
+
+impl<'a> Opened<'a> {
+    fn of(bytes: &'a [u8], path: Option<&Path>, reading: &'a Reading) -> Result<Opened<'a>> {
+        ensure!(!bytes.is_empty(), "the file is empty");
+        reading.check()?;
+        Ok(match Format::of(&bytes[..bytes.len().min(HEAD_BYTES as usize)]) {
+            Format::Dicom => Opened::Dicom(Box::new(dicom::File::open(bytes, reading)?)),
+            Format::Nifti => Opened::Nifti(Box::new(nifti::Volume::open(bytes, path, reading)?)),
+            Format::Raster => Opened::Raster(raster::File::open(bytes, reading)?),
+        })
+    }
+
+    fn decode(&self, frame: u32) -> Result<Decoded> {
+        match self {
+            Opened::Dicom(file) => file.decode(frame),
+            Opened::Nifti(volume) => volume.decode(frame),
+            Opened::Raster(file) => file.decode(frame),
+        }
+    }
+
+    fn mask(&self, frame: u32) -> Result<Pixels> {
+        match self {
+            Opened::Dicom(file) => file.mask(frame),
+            Opened::Nifti(volume) => volume.mask(frame),
+            Opened::Raster(file) => file.mask(frame),
+        }
+    }
 }

@@ -1,40 +1,94 @@
 //! PNG, JPEG, TIFF and BMP, told by their first bytes.
 //!
 //! Orientation tags of EXIF are not applied and embedded colour profiles are not used, as in Pillow's `open`.
-//! A TIFF with several pages gives its first.
+//! Pages of a TIFF are its frames.
 
+use std::borrow::Cow;
 use std::io::Cursor;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+use super::range::Codes;
 use super::{Decoded, jpeg};
+use crate::files;
 use crate::pixels::Pixels;
+use crate::spec::{Intensity, Reading};
+
+mod pages;
+
+/// What a range is taken of, where a reading asks for one.
+const WHOLE: &str = "the picture, its channels together";
 
 /// No side beyond this, in pixels, and no more memory than [`MAX_BYTES`]: files are not trusted.
 const MAX_SIDE: u32 = 1 << 16;
 const MAX_BYTES: u64 = 1 << 30;
 
-/// Decodes a raster file; transparency is dropped, as Pillow's `convert("RGB")` does.
-///
-/// # Errors
-/// Another format, a damaged or cut file, float samples, a frame other than 0.
-pub fn decode(bytes: &[u8], frame: u32) -> Result<Decoded> {
-    let Some(format) = format_of(bytes) else {
-        bail!(
-            "neither DICOM (no `DICM` at byte 128) nor PNG, JPEG, TIFF or BMP: the file is no picture known here"
+/// A raster file, of which one page at a time is decoded.
+pub(super) struct File<'a> {
+    bytes: &'a [u8],
+    format: ImageFormat,
+    /// Where each page of a TIFF begins; one entry for other formats.
+    pages: Vec<u64>,
+    reading: &'a Reading,
+}
+
+impl<'a> File<'a> {
+    /// Tells the format and counts pages; nothing is decoded yet.
+    pub fn open(bytes: &'a [u8], reading: &'a Reading) -> Result<File<'a>> {
+        let Some(format) = format_of(bytes) else {
+            bail!(
+                "neither DICOM (no `DICM` at byte 128) nor NIfTI, PNG, JPEG, TIFF or BMP: the file is no picture known here"
+            );
+        };
+        ensure!(
+            format != ImageFormat::Jpeg || jpeg::is_whole(bytes),
+            "the JPEG file is cut off: its end marker is missing; fetch it again"
         );
-    };
-    ensure!(frame == 0, "frame {frame} was asked for, but a {} file holds one", name(format));
-    ensure!(
-        format != ImageFormat::Jpeg || jpeg::is_whole(bytes),
-        "the JPEG file is cut off: its end marker is missing; fetch it again"
-    );
-    let reading = std::panic::catch_unwind(|| read(bytes, format));
-    let (image, original) = reading
-        .unwrap_or_else(|_| bail!("the decoder gave up on malformed data"))
-        .with_context(|| format!("damaged or unusual {} file", name(format)))?;
-    finish(bytes, format, image, original)
+        let pages = if format == ImageFormat::Tiff { pages::starts(bytes)? } else { vec![0] };
+        Ok(File { bytes, format, pages, reading })
+    }
+
+    /// One page as a picture; transparency is dropped, as Pillow's `convert("RGB")` does.
+    pub fn decode(&self, frame: u32) -> Result<Decoded> {
+        self.page(frame, &self.reading.intensity)
+    }
+
+    /// One page as a mask: 255 where its grey picture is 128 or brighter.
+    pub fn mask(&self, frame: u32) -> Result<Pixels> {
+        let grey = self.page(frame, &Intensity::Stated)?.pixels.to_grey();
+        let samples = grey.samples().iter().map(|&sample| if sample < 128 { 0 } else { 255 }).collect();
+        Pixels::new(grey.height(), grey.width(), 1, samples)
+    }
+
+    fn page(&self, frame: u32, intensity: &Intensity) -> Result<Decoded> {
+        let File { bytes, format, pages, .. } = self;
+        let (name, count) = (name(*format), pages.len());
+        let start = pages.get(frame as usize);
+        let start = start
+            .with_context(|| format!("frame {frame} was asked for, but the {name} file holds {count}"))?;
+        let bytes = match frame {
+            0 => Cow::Borrowed(*bytes),
+            _ => Cow::Owned(pages::opening_at(bytes, *start)),
+        };
+        let reading = std::panic::catch_unwind(|| read(&bytes, *format));
+        let (image, original) = reading
+            .unwrap_or_else(|_| bail!("the decoder gave up on malformed data"))
+            .with_context(|| format!("damaged or unusual {name} file"))?;
+        let decoded = finish(&bytes, *format, image, original, intensity)?;
+        Ok(Decoded { frames: count as u32, ..decoded })
+    }
+}
+
+/// How many pages a TIFF has; 1 for any other file.
+pub(super) fn n_frames(path: &Path) -> Result<u32> {
+    let head = files::read_head(path, 4)?;
+    if !pages::is_tiff(&head) {
+        return Ok(1);
+    }
+    let starts = pages::starts(&files::read(path)?).with_context(|| format!("reading {}", path.display()))?;
+    Ok(starts.len() as u32)
 }
 
 fn format_of(bytes: &[u8]) -> Option<ImageFormat> {
@@ -80,25 +134,35 @@ fn finish(
     format: ImageFormat,
     image: DynamicImage,
     original: ExtendedColorType,
+    intensity: &Intensity,
 ) -> Result<Decoded> {
     let (height, width) = (image.height() as usize, image.width() as usize);
     let color = image.color();
     let sample_bits = color.bits_per_pixel() / u16::from(color.channel_count());
     ensure!(sample_bits <= 16, "float samples have no stated range; convert the file to 8 or 16 bits");
-    let mut policy = match sample_bits {
-        16 => "16 bits to 8 by scaling 0 to 65535 onto 0 to 255".to_owned(),
-        _ => "8-bit values as decoded".to_owned(),
+    let (photometric, bits) = describe(bytes, format, original, sample_bits);
+    let is_kept = matches!(intensity, Intensity::Stated | Intensity::FullRange);
+    let channels = if color.has_color() { 3 } else { 1 };
+    let (samples, mut policy) = match (is_kept, sample_bits, channels) {
+        (true, _, 3) => (image.into_rgb8().into_raw(), kept(sample_bits)),
+        (true, _, _) => (image.into_luma8().into_raw(), kept(sample_bits)),
+        (false, 16, 3) => Codes::unsigned(16).spread(&image.into_rgb16().into_raw(), intensity, WHOLE)?,
+        (false, 16, _) => Codes::unsigned(16).spread(&image.into_luma16().into_raw(), intensity, WHOLE)?,
+        (false, _, 3) => Codes::unsigned(8).spread(&image.into_rgb8().into_raw(), intensity, WHOLE)?,
+        (false, _, _) => Codes::unsigned(8).spread(&image.into_luma8().into_raw(), intensity, WHOLE)?,
     };
     if color.has_alpha() {
         policy.push_str("; transparency dropped");
     }
-    let (photometric, bits) = describe(bytes, format, original, sample_bits);
-    let (channels, samples) = match color.has_color() {
-        true => (3, image.into_rgb8().into_raw()),
-        false => (1, image.into_luma8().into_raw()),
-    };
     let pixels = Pixels::new(height, width, channels, samples)?;
     Ok(Decoded { pixels, bits, photometric, intensity_policy: policy, frames: 1 })
+}
+
+fn kept(sample_bits: u16) -> String {
+    match sample_bits {
+        16 => "16 bits to 8 by scaling 0 to 65535 onto 0 to 255".to_owned(),
+        _ => "8-bit values as decoded".to_owned(),
+    }
 }
 
 /// What the file's header says its samples are, and how many bits one has.

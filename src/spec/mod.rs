@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 
+mod reading;
+
+pub use reading::*;
+
 /// Specs that travel inside the binary, so that `--spec mini` works anywhere.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("phantom", include_str!("../../manifests/phantom.toml")),

@@ -1,26 +1,36 @@
 //! RGB, YBR and palette samples to 8-bit RGB.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, Tag};
 
+use super::super::range::Codes;
 use super::header::Header;
 use super::stored::Stored;
+use super::table::Table;
 use crate::pixels::Pixels;
+use crate::spec::{Intensity, Reading};
 
-/// Colour samples as RGB; windows and rescale do not apply to them.
-pub(super) fn rgb(header: &Header, stored: &Stored) -> Result<(Pixels, String)> {
+/// What a range is taken of, where a reading asks for one.
+const WHOLE: &str = "this frame, its channels together";
+
+/// Colour samples as RGB; rescale and stated windows do not apply to them.
+pub(super) fn rgb(header: &Header, stored: Stored, reading: &Reading) -> Result<(Pixels, String)> {
     ensure!(header.samples == 3, "{} with {} sample a pixel", header.photometric, header.samples);
-    let (mut samples, range) = eight_bits(header, stored);
     let source = match header.photometric.as_str() {
         "RGB" => "RGB",
-        "YBR_RCT" | "YBR_ICT" if is_jpeg(header) => "converted to RGB by the codec",
-        "YBR_FULL" | "YBR_FULL_422" if is_jpeg(header) => "converted to RGB by the codec",
-        "YBR_FULL" | "YBR_FULL_422" => {
-            samples.chunks_exact_mut(3).for_each(ybr_to_rgb);
-            "YBR converted to RGB"
+        "YBR_RCT" | "YBR_ICT" | "YBR_FULL" | "YBR_FULL_422" if is_jpeg(header) => {
+            "converted to RGB by the codec"
         }
+        "YBR_FULL" | "YBR_FULL_422" => "YBR converted to RGB",
         other => bail!("photometric interpretation {other} is not supported"),
+    };
+    let (samples, range) = if source == "YBR converted to RGB" {
+        let (mut samples, _) = eight_bits(header, stored, &Intensity::Stated)?;
+        samples.as_chunks_mut().0.iter_mut().for_each(ybr_to_rgb);
+        eight_bits(header, Stored::Bytes(samples), &reading.intensity)?
+    } else {
+        eight_bits(header, stored, &reading.intensity)?
     };
     let pixels = Pixels::new(header.rows, header.columns, 3, samples)?;
     Ok((pixels, format!("{} bits colour; {source}; {range}", header.bits_stored)))
@@ -31,19 +41,22 @@ fn is_jpeg(header: &Header) -> bool {
     header.syntax.starts_with("1.2.840.10008.1.2.4.")
 }
 
-fn eight_bits(header: &Header, stored: &Stored) -> (Vec<u8>, &'static str) {
-    match stored {
-        Stored::Bytes(bytes) => (bytes.clone(), "values unchanged"),
-        Stored::Words(words) => {
-            let top = ((1i64 << header.bits_stored) - 1) as f64;
-            let scaled = |&word: &i64| (word as f64 / top * 255.0).round().clamp(0.0, 255.0) as u8;
-            (words.iter().map(scaled).collect(), "full range of the stored bits to 8 bits")
+fn eight_bits(header: &Header, stored: Stored, intensity: &Intensity) -> Result<(Vec<u8>, String)> {
+    match (stored, intensity) {
+        (Stored::Bytes(bytes), Intensity::Stated | Intensity::FullRange) => {
+            Ok((bytes, "values unchanged".to_owned()))
         }
+        (Stored::Bytes(bytes), asked) => Codes::unsigned(8).spread(&bytes, asked, WHOLE),
+        (Stored::Words(words), Intensity::Stated) => {
+            let (samples, _) = header.codes().spread(&words, &Intensity::FullRange, WHOLE)?;
+            Ok((samples, "full range of the stored bits to 8 bits".to_owned()))
+        }
+        (Stored::Words(words), asked) => header.codes().spread(&words, asked, WHOLE),
     }
 }
 
 /// PS3.3 C.7.6.3.1.2, full range.
-fn ybr_to_rgb(pixel: &mut [u8]) {
+fn ybr_to_rgb(pixel: &mut [u8; 3]) {
     let [y, b, r] = [f64::from(pixel[0]), f64::from(pixel[1]) - 128.0, f64::from(pixel[2]) - 128.0];
     let grey = |value: f64| value.round().clamp(0.0, 255.0) as u8;
     pixel[0] = grey(y + 1.402 * r);
@@ -51,70 +64,45 @@ fn ybr_to_rgb(pixel: &mut [u8]) {
     pixel[2] = grey(y + 1.772 * b);
 }
 
+/// Descriptor, plain data and segmented data of each colour.
+const PALETTE: [[Tag; 3]; 3] = [
+    [
+        tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
+        tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+        tags::SEGMENTED_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+    ],
+    [
+        tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
+        tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+        tags::SEGMENTED_GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+    ],
+    [
+        tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
+        tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+        tags::SEGMENTED_BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+    ],
+];
+
 /// Looks indices up in the file's three tables.
 pub(super) fn palette(
     object: &DefaultDicomObject,
     header: &Header,
     stored: &Stored,
+    reading: &Reading,
 ) -> Result<(Pixels, String)> {
     ensure!(header.samples == 1, "PALETTE COLOR with {} samples a pixel", header.samples);
-    let tables = [
-        Table::read(
-            object,
-            tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
-            tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-        )?,
-        Table::read(
-            object,
-            tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
-            tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-        )?,
-        Table::read(
-            object,
-            tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
-            tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-        )?,
-    ];
-    let colour = |index: i64| [tables[0].at(index), tables[1].at(index), tables[2].at(index)];
+    let read = |[descriptor, data, segments]: [Tag; 3]| Table::of_palette(object, descriptor, data, segments);
+    let tables = [read(PALETTE[0])?, read(PALETTE[1])?, read(PALETTE[2])?];
+    let eight = |table: &Table, index: i64| (table.at(index) >> (table.bits - 8)) as u8;
+    let colour = |index: i64| [0, 1, 2].map(|channel| eight(&tables[channel], index));
     let samples = match stored {
-        Stored::Bytes(bytes) => bytes.iter().flat_map(|&byte| colour(byte.into())).collect(),
+        Stored::Bytes(bytes) => {
+            let colours: Vec<[u8; 3]> = (0..256).map(colour).collect();
+            bytes.iter().flat_map(|&byte| colours[usize::from(byte)]).collect()
+        }
         Stored::Words(words) => words.iter().flat_map(|&word| colour(word)).collect(),
     };
+    let (samples, range) = eight_bits(header, Stored::Bytes(samples), &reading.intensity)?;
     let pixels = Pixels::new(header.rows, header.columns, 3, samples)?;
-    Ok((pixels, format!("{} bits indices; the file's palette, its high 8 bits", header.bits_stored)))
-}
-
-/// One colour's table, PS3.3 C.7.6.3.1.5 and C.7.6.3.1.6.
-struct Table {
-    first: i64,
-    entries: Vec<u8>,
-}
-
-impl Table {
-    fn read(object: &DefaultDicomObject, descriptor: Tag, data: Tag) -> Result<Table> {
-        let stated = object.get(descriptor).context("a palette's descriptor is missing")?;
-        let numbers: Vec<i64> = stated.to_multi_int().context("a palette's descriptor holds no numbers")?;
-        let &[count, first, bits] = numbers.as_slice() else {
-            bail!("a palette's descriptor has {} numbers, not 3", numbers.len());
-        };
-        let element =
-            object.get(data).context("a palette's table is missing (segmented ones are not supported)")?;
-        let bytes = element.to_bytes().context("a palette's table holds no numbers")?;
-        // 0 stands for 65536, which 16 bits cannot hold.
-        let count = if count == 0 { 1 << 16 } else { (count & 0xffff) as usize };
-        let entries: Vec<u8> = match bits {
-            16 => bytes.chunks_exact(2).map(|word| word[1]).collect(),
-            8 if bytes.len() >= 2 * count => bytes.chunks_exact(2).map(|word| word[0]).collect(),
-            8 => bytes.to_vec(),
-            other => bail!("a palette of {other} bits; 8 and 16 are supported"),
-        };
-        ensure!(entries.len() >= count, "a palette states {count} entries and holds {}", entries.len());
-        Ok(Table { first, entries: entries[..count].to_vec() })
-    }
-
-    /// Indices outside the table take its nearest end.
-    fn at(&self, index: i64) -> u8 {
-        let last = self.entries.len() as i64 - 1;
-        self.entries[(index - self.first).clamp(0, last) as usize]
-    }
+    Ok((pixels, format!("{} bits indices; the file's palette, its high 8 bits; {range}", header.bits_stored)))
 }

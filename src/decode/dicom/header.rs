@@ -6,6 +6,8 @@ use dicom_dictionary_std::tags;
 use dicom_object::mem::InMemElement;
 use dicom_object::{DefaultDicomObject, InMemDicomObject, Tag};
 
+use super::super::range::Codes;
+
 /// More samples than this in one frame are refused: files are not trusted.
 const MAX_SAMPLES: usize = 1 << 28;
 
@@ -69,6 +71,12 @@ impl Header {
         Ok(())
     }
 
+    /// The numbers that samples can be.
+    pub fn codes(&self) -> Codes {
+        let least = if self.signed { -(1i64 << (self.bits_stored - 1)) } else { 0 };
+        Codes { least, bits: self.bits_stored }
+    }
+
     /// Pixels in one frame.
     pub fn pixels(&self) -> usize {
         self.rows * self.columns
@@ -82,7 +90,8 @@ fn without_pixels(object: &DefaultDicomObject) -> String {
     }
 }
 
-fn frames(object: &DefaultDicomObject) -> Result<u32> {
+/// NumberOfFrames, 1 where it is missing.
+pub(super) fn frames(object: &DefaultDicomObject) -> Result<u32> {
     let Some(stated) = text(object, tags::NUMBER_OF_FRAMES) else { return Ok(1) };
     match stated.parse() {
         Ok(0) | Err(_) => bail!("NumberOfFrames is `{stated}`, not a number above 0"),
@@ -92,7 +101,11 @@ fn frames(object: &DefaultDicomObject) -> Result<u32> {
 
 /// A text attribute without padding, also where a file calls it unknown (`UN`); `None` if missing or empty.
 pub(super) fn text(object: &InMemDicomObject, tag: Tag) -> Option<String> {
-    let element = object.get(tag)?;
+    words(object.get(tag)?)
+}
+
+/// As [`text`], of an element.
+pub(super) fn words(element: &InMemElement) -> Option<String> {
     let value = match element.vr() {
         VR::UN => String::from_utf8_lossy(&element.to_bytes().ok()?).into_owned(),
         _ => element.to_str().ok()?.into_owned(),
@@ -117,16 +130,21 @@ fn optional(object: &DefaultDicomObject, tag: Tag) -> Result<Option<u16>> {
     element.to_int().map(Some).with_context(|| format!("attribute {tag} is not a small number"))
 }
 
-/// Numbers of an attribute that may stand in the file, or for one frame or all of them in the group of a
-/// functional groups sequence (PS3.3 C.7.6.16); `None` if it is nowhere.
-pub(super) fn numbers(object: &InMemDicomObject, group: Tag, tag: Tag, frame: u32) -> Option<Vec<f64>> {
+/// An attribute that may stand in the file, or for one frame or all of them in the group of a functional
+/// groups sequence (PS3.3 C.7.6.16); `None` if it is nowhere.
+pub(super) fn find(object: &InMemDicomObject, group: Tag, tag: Tag, frame: u32) -> Option<&InMemElement> {
     let in_groups = |sequence: Tag, index: usize| -> Option<&InMemElement> {
         object.get(sequence)?.items()?.get(index)?.get(group)?.items()?.first()?.get(tag)
     };
-    let element = object
+    object
         .get(tag)
         .or_else(|| in_groups(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frame as usize))
-        .or_else(|| in_groups(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, 0))?;
+        .or_else(|| in_groups(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, 0))
+}
+
+/// The numbers of an attribute that [`find`] finds; `None` if it holds none, or one that is not finite.
+pub(super) fn numbers(object: &InMemDicomObject, group: Tag, tag: Tag, frame: u32) -> Option<Vec<f64>> {
+    let element = find(object, group, tag, frame)?;
     let numbers: Vec<f64> = match element.vr() {
         VR::UN => {
             let text = String::from_utf8_lossy(&element.to_bytes().ok()?).into_owned();

@@ -1,155 +1,217 @@
 //! Grey samples to 0 to 255, and the sentence that says how.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use dicom_dictionary_std::tags;
-use dicom_object::DefaultDicomObject;
+use dicom_object::{DefaultDicomObject, InMemDicomObject, Tag};
 
+use super::super::range::{self, Codes, Range, to_grey};
 use super::header::{self, Header};
 use super::stored::Stored;
+use super::table::Table;
 use crate::pixels::Pixels;
+use crate::spec::{Intensity, Reading};
+
+const FRAME: &str = "this frame";
 
 /// Maps one frame, and says how in one sentence.
 pub(super) fn grey(
     object: &DefaultDicomObject,
     header: &Header,
-    stored: &Stored,
+    stored: Stored,
     frame: u32,
+    reading: &Reading,
 ) -> Result<(Pixels, String)> {
     ensure!(header.samples == 1, "{} with {} samples a pixel", header.photometric, header.samples);
-    let rescale = Rescale::read(object, frame);
-    let (mut samples, rule) = match (window(object, frame), stored) {
-        (Some(window), stored) => (windowed(stored, &rescale, &window), window.sentence()),
-        (None, Stored::Bytes(bytes)) if rescale.slope > 0.0 => {
-            (bytes.clone(), "stored values unchanged, no window".to_owned())
-        }
-        (None, Stored::Words(words)) if header.bits_stored <= 8 && !header.signed && rescale.slope > 0.0 => {
-            (full_range(words, header.bits_stored), "full range of the stored bits, no window".to_owned())
-        }
-        (None, stored) => {
-            (min_max(stored, &rescale), "minimum to maximum of this frame, no window".to_owned())
+    let modality = Modality::read(object, header, frame)?;
+    let (mut samples, rule) = match &reading.intensity {
+        Intensity::Stated => match Voi::read(object, header, &modality, frame)? {
+            Some(voi) => {
+                let grey = |code| to_grey(voi.share(modality.apply(code)));
+                (map(header, &stored, grey), voi.sentence())
+            }
+            None => unstated(header, stored, &modality)?,
+        },
+        asked => {
+            let (samples, rule) = spread(header, &stored, &modality, asked)?;
+            (samples, rule)
         }
     };
-    if header.photometric == "MONOCHROME1" {
+    let inverted = header.photometric == "MONOCHROME1";
+    if inverted {
         samples.iter_mut().for_each(|sample| *sample = 255 - *sample);
     }
     let sign = if header.signed { "signed" } else { "unsigned" };
-    let mut policy = format!("{} bits {sign}; {}; {rule}", header.bits_stored, rescale.sentence());
-    if header.photometric == "MONOCHROME1" {
-        policy.push_str("; MONOCHROME1 inverted");
-    }
-    policy.push_str(tables_left_out(object));
+    let end = if inverted { "; MONOCHROME1 inverted" } else { "" };
+    let policy = format!("{} bits {sign}; {}; {rule}{end}", header.bits_stored, modality.sentence());
     Ok((Pixels::new(header.rows, header.columns, 1, samples)?, policy))
 }
 
-fn tables_left_out(object: &DefaultDicomObject) -> &'static str {
-    let has = |tag| object.get(tag).is_some();
-    match (has(tags::MODALITY_LUT_SEQUENCE), has(tags::VOILUT_SEQUENCE)) {
-        (true, true) => "; modality and VOI tables left out",
-        (true, false) => "; modality table left out",
-        (false, true) => "; VOI table left out",
-        (false, false) => "",
+/// Where the file states no window.
+fn unstated(header: &Header, stored: Stored, modality: &Modality) -> Result<(Vec<u8>, String)> {
+    let rises = matches!(modality, Modality::Rescale { slope, .. } if *slope > 0.0);
+    match stored {
+        Stored::Bytes(bytes) if rises => Ok((bytes, "stored values unchanged, no window".to_owned())),
+        stored => {
+            let is_narrow = header.bits_stored <= 8 && !header.signed && rises;
+            let intensity = if is_narrow { Intensity::FullRange } else { Intensity::MinMax };
+            let (samples, rule) = spread(header, &stored, modality, &intensity)?;
+            Ok((samples, format!("{rule}, no window")))
+        }
     }
 }
 
-/// Modality rescale, PS3.3 C.11.1.1.2.
-struct Rescale {
-    slope: f64,
-    intercept: f64,
-    stated: bool,
+fn spread(
+    header: &Header,
+    stored: &Stored,
+    modality: &Modality,
+    intensity: &Intensity,
+) -> Result<(Vec<u8>, String)> {
+    let codes = header.codes();
+    let full = || {
+        let [a, b] = [codes.least, codes.greatest()].map(|code| modality.apply(code));
+        Ok(Range { low: a.min(b), high: a.max(b) })
+    };
+    let distribution = || match stored {
+        Stored::Bytes(bytes) => codes.distribution(bytes, |code| modality.apply(code)),
+        Stored::Words(words) => codes.distribution(words, |code| modality.apply(code)),
+    };
+    let (range, rule) = range::chosen(intensity, full, distribution, FRAME)?;
+    Ok((map(header, stored, |code| range.grey(modality.apply(code))), rule))
 }
 
-impl Rescale {
-    fn read(object: &DefaultDicomObject, frame: u32) -> Rescale {
+fn map(header: &Header, stored: &Stored, grey: impl Fn(i64) -> u8) -> Vec<u8> {
+    let codes: Codes = header.codes();
+    match stored {
+        Stored::Bytes(bytes) => codes.map(bytes, grey),
+        Stored::Words(words) => codes.map(words, grey),
+    }
+}
+
+/// From stored numbers to values of the modality, PS3.3 C.11.1.
+enum Modality {
+    Table(Table),
+    Rescale { slope: f64, intercept: f64, stated: bool },
+}
+
+impl Modality {
+    fn read(object: &DefaultDicomObject, header: &Header, frame: u32) -> Result<Modality> {
+        if let Some(item) = first_item(object, tags::MODALITY_LUT_SEQUENCE) {
+            return Ok(Modality::Table(Table::of_item(item, header.signed)?));
+        }
         let number = |tag| {
             let group = tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE;
             header::numbers(object, group, tag, frame).map(|numbers| numbers[0])
         };
-        match (number(tags::RESCALE_SLOPE), number(tags::RESCALE_INTERCEPT)) {
-            (Some(slope), Some(intercept)) if slope != 0.0 => Rescale { slope, intercept, stated: true },
-            _ => Rescale { slope: 1.0, intercept: 0.0, stated: false },
-        }
+        Ok(match (number(tags::RESCALE_SLOPE), number(tags::RESCALE_INTERCEPT)) {
+            (Some(slope), Some(intercept)) if slope != 0.0 => {
+                Modality::Rescale { slope, intercept, stated: true }
+            }
+            _ => Modality::Rescale { slope: 1.0, intercept: 0.0, stated: false },
+        })
     }
 
     fn apply(&self, stored: i64) -> f64 {
-        stored as f64 * self.slope + self.intercept
+        match self {
+            Modality::Table(table) => table.at(stored).into(),
+            Modality::Rescale { slope, intercept, .. } => stored as f64 * slope + intercept,
+        }
+    }
+
+    /// Whether values can be below 0.
+    fn is_signed(&self, header: &Header) -> bool {
+        match self {
+            Modality::Table(_) => false,
+            Modality::Rescale { intercept, .. } => header.signed || *intercept < 0.0,
+        }
     }
 
     fn sentence(&self) -> String {
-        let origin = if self.stated { "stated" } else { "assumed" };
-        format!("rescale slope {} intercept {} {origin}", self.slope, self.intercept)
+        match self {
+            Modality::Table(table) => {
+                format!("modality table of {} entries, {} bits", table.entries.len(), table.bits)
+            }
+            Modality::Rescale { slope, intercept, stated } => {
+                let origin = if *stated { "stated" } else { "assumed" };
+                format!("rescale slope {slope} intercept {intercept} {origin}")
+            }
+        }
     }
 }
 
-/// A linear window, PS3.3 C.11.2.1.2 and C.11.2.1.3.2.
-struct Window {
-    center: f64,
-    width: f64,
-    exact: bool,
+/// Values of interest, PS3.3 C.11.2: a table, or a window and its function.
+enum Voi {
+    Table(Table),
+    Window { center: f64, width: f64, function: Function },
 }
 
-impl Window {
-    /// The half-pixel shift of the plain function is the standard's.
-    fn apply(&self, value: f64) -> f64 {
-        let (center, width) = match self.exact {
-            true => (self.center, self.width),
-            false => (self.center - 0.5, self.width - 1.0),
+/// PS3.3 C.11.2.1.2 and C.11.2.1.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Function {
+    Linear,
+    LinearExact,
+    Sigmoid,
+}
+
+impl Voi {
+    /// The file's first table, else its first window; `None` if it states neither.
+    fn read(
+        object: &DefaultDicomObject,
+        header: &Header,
+        modality: &Modality,
+        frame: u32,
+    ) -> Result<Option<Voi>> {
+        if let Some(item) = first_item(object, tags::VOILUT_SEQUENCE) {
+            return Ok(Some(Voi::Table(Table::of_item(item, modality.is_signed(header))?)));
+        }
+        let group = tags::FRAME_VOILUT_SEQUENCE;
+        let number = |tag| header::numbers(object, group, tag, frame).map(|numbers| numbers[0]);
+        let (Some(center), Some(width)) = (number(tags::WINDOW_CENTER), number(tags::WINDOW_WIDTH)) else {
+            return Ok(None);
         };
-        if width <= 0.0 {
-            return f64::from(u8::from(value > center));
+        let stated = header::find(object, group, tags::VOILUT_FUNCTION, frame).and_then(header::words);
+        let function = match stated.as_deref() {
+            None | Some("LINEAR") => Function::Linear,
+            Some("LINEAR_EXACT") => Function::LinearExact,
+            Some("SIGMOID") => Function::Sigmoid,
+            Some(other) => bail!("VOI LUT function {other} is unknown; give [task.reading] an intensity"),
+        };
+        let is_usable = if function == Function::Linear { width >= 1.0 } else { width > 0.0 };
+        Ok(is_usable.then_some(Voi::Window { center, width, function }))
+    }
+
+    /// From 0 to 1; the half-pixel shift of the plain linear function is the standard's.
+    fn share(&self, value: f64) -> f64 {
+        let linear = |center: f64, width: f64| match width > 0.0 {
+            true => (value - center) / width + 0.5,
+            false => f64::from(u8::from(value > center)),
+        };
+        match self {
+            Voi::Table(table) => f64::from(table.at(value.round() as i64)) / table.top(),
+            Voi::Window { center, width, function } => match function {
+                Function::Linear => linear(center - 0.5, width - 1.0),
+                Function::LinearExact => linear(*center, *width),
+                Function::Sigmoid => 1.0 / (1.0 + (-4.0 * (value - center) / width).exp()),
+            },
         }
-        (value - center) / width + 0.5
     }
 
     fn sentence(&self) -> String {
-        let function = if self.exact { "LINEAR_EXACT" } else { "LINEAR" };
-        format!("first stated window {function} centre {} width {}", self.center, self.width)
-    }
-}
-
-/// The first window of the file, if it is linear.
-fn window(object: &DefaultDicomObject, frame: u32) -> Option<Window> {
-    let number =
-        |tag| header::numbers(object, tags::FRAME_VOILUT_SEQUENCE, tag, frame).map(|numbers| numbers[0]);
-    let function = header::text(object, tags::VOILUT_FUNCTION).unwrap_or_else(|| "LINEAR".to_owned());
-    let exact = function == "LINEAR_EXACT";
-    let window = Window { center: number(tags::WINDOW_CENTER)?, width: number(tags::WINDOW_WIDTH)?, exact };
-    let usable = if exact { window.width > 0.0 } else { window.width >= 1.0 };
-    (usable && (exact || function == "LINEAR")).then_some(window)
-}
-
-fn windowed(stored: &Stored, rescale: &Rescale, window: &Window) -> Vec<u8> {
-    map(stored, |value| to_grey(window.apply(rescale.apply(value))))
-}
-
-fn full_range(words: &[i64], bits: u16) -> Vec<u8> {
-    let top = ((1i64 << bits) - 1) as f64;
-    words.iter().map(|&word| to_grey(word as f64 / top)).collect()
-}
-
-fn min_max(stored: &Stored, rescale: &Rescale) -> Vec<u8> {
-    let (least, most) = match stored {
-        Stored::Bytes(bytes) => extremes(bytes.iter().map(|&byte| i64::from(byte))),
-        Stored::Words(words) => extremes(words.iter().copied()),
-    };
-    let (low, high) = (rescale.apply(least), rescale.apply(most));
-    let (low, span) = (low.min(high), (high - low).abs());
-    map(stored, |value| if span > 0.0 { to_grey((rescale.apply(value) - low) / span) } else { 0 })
-}
-
-fn extremes(values: impl Iterator<Item = i64>) -> (i64, i64) {
-    values.fold((i64::MAX, i64::MIN), |(least, most), value| (least.min(value), most.max(value)))
-}
-
-fn map(stored: &Stored, grey: impl Fn(i64) -> u8) -> Vec<u8> {
-    match stored {
-        Stored::Bytes(bytes) => {
-            let table: Vec<u8> = (0..256).map(grey).collect();
-            bytes.iter().map(|&byte| table[usize::from(byte)]).collect()
+        match self {
+            Voi::Table(table) => {
+                format!("first stated VOI table of {} entries, {} bits", table.entries.len(), table.bits)
+            }
+            Voi::Window { center, width, function } => {
+                let name = match function {
+                    Function::Linear => "LINEAR",
+                    Function::LinearExact => "LINEAR_EXACT",
+                    Function::Sigmoid => "SIGMOID",
+                };
+                format!("first stated window {name} centre {center} width {width}")
+            }
         }
-        Stored::Words(words) => words.iter().map(|&word| grey(word)).collect(),
     }
 }
 
-fn to_grey(share: f64) -> u8 {
-    (share.clamp(0.0, 1.0) * 255.0).round() as u8
+fn first_item(object: &InMemDicomObject, sequence: Tag) -> Option<&InMemDicomObject> {
+    object.get(sequence)?.items()?.first()
 }

@@ -4,14 +4,9 @@ use anyhow::{Context, Result, bail, ensure};
 use dicom_core::DicomValue;
 use dicom_dictionary_std::tags;
 use dicom_object::DefaultDicomObject;
-use dicom_pixeldata::PixelDecoder;
-use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 
-use super::super::jpeg::{self, Stated};
 use super::header::Header;
-
-/// JPEG Baseline (Process 1).
-const BASELINE: &str = "1.2.840.10008.1.2.4.50";
+use super::{codec, encapsulated};
 
 /// Explicit VR Big Endian, retired but still met.
 const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
@@ -36,7 +31,8 @@ pub(super) fn frame(object: &DefaultDicomObject, header: &Header, frame: u32) ->
             (bytes, header.planar)
         }
         DicomValue::PixelSequence(sequence) => {
-            (compressed(object, header, sequence.fragments(), frame)?, false)
+            let stream = encapsulated::frame(sequence, header.frames, frame)?;
+            (codec::decode(header, &stream)?, false)
         }
         DicomValue::Sequence(_) => bail!("the pixel data is a sequence of items, which no picture is"),
     };
@@ -59,7 +55,7 @@ fn native(all: &[u8], header: &Header, frame: u32) -> Result<Vec<u8>> {
     Ok(if halved { full_chroma(bytes) } else { bytes.to_vec() })
 }
 
-fn cut(held: usize, needed: usize) -> String {
+pub(super) fn cut(held: usize, needed: usize) -> String {
     format!("the pixel data is cut off: {held} bytes of {needed}; fetch the file again")
 }
 
@@ -81,67 +77,6 @@ fn swap_words(bytes: &mut [u8]) {
     for sample in bytes.chunks_exact_mut(4) {
         sample.rotate_left(2);
     }
-}
-
-fn compressed(
-    object: &DefaultDicomObject,
-    header: &Header,
-    fragments: &[Vec<u8>],
-    frame: u32,
-) -> Result<Vec<u8>> {
-    let syntax = TransferSyntaxRegistry.get(&header.syntax);
-    let name = syntax.map_or("unknown", |syntax| syntax.name());
-    ensure!(
-        syntax.is_some_and(|syntax| syntax.can_decode_all()),
-        "transfer syntax {} ({name}) cannot be decoded here; convert the file to a lossless one",
-        header.syntax
-    );
-    check_stream(header, fragments, frame)?;
-    let decoded = object
-        .decode_pixel_data_frame(frame)
-        .with_context(|| format!("decoding transfer syntax {} ({name})", header.syntax))?;
-    let length = header.pixels() * header.samples * usize::from(header.bits_allocated.div_ceil(8));
-    ensure!(decoded.data().len() == length, "{}", cut(decoded.data().len(), length));
-    Ok(decoded.into_data())
-}
-
-/// Compares a stream's own header and end with the file's header; codecs do not.
-fn check_stream(header: &Header, fragments: &[Vec<u8>], frame: u32) -> Result<()> {
-    let apart = fragments.len() == header.frames as usize;
-    let first = if apart { fragments.get(frame as usize) } else { fragments.first() };
-    let last = if apart { first } else { fragments.last() };
-    let (Some(first), Some(last)) = (first, last) else {
-        bail!("the compressed pixel data of frame {frame} is missing");
-    };
-    let (stated, depth_matters) = match (jpeg::stated(first), jpeg::stated_2000(first)) {
-        (Some(stated), _) => (stated, true),
-        (None, Some(stated)) => (stated, false),
-        (None, None) => return Ok(()),
-    };
-    let Stated { precision, rows, columns, components } = stated;
-    ensure!(
-        (rows as usize, columns as usize, usize::from(components))
-            == (header.rows, header.columns, header.samples),
-        "the compressed stream is {rows} x {columns} x {components}, the file says {} x {} x {}",
-        header.rows,
-        header.columns,
-        header.samples
-    );
-    ensure!(
-        !depth_matters || u16::from(precision.div_ceil(8)) * 8 == header.bits_allocated,
-        "the JPEG stream has {precision} bits a sample, the file allocates {}",
-        header.bits_allocated
-    );
-    ensure!(
-        jpeg::ends(last),
-        "the compressed stream is cut off: its end marker is missing; fetch the file again"
-    );
-    ensure!(
-        !(depth_matters && header.photometric == "RGB" && header.syntax == BASELINE)
-            || jpeg::tells_colours(first),
-        "the file says RGB, but its JPEG stream does not say whether it is RGB or YBR; convert it to a lossless file"
-    );
-    Ok(())
 }
 
 fn interleave(bytes: &[u8], header: &Header) -> Vec<u8> {

@@ -1,0 +1,92 @@
+//! Compressed frames to samples, each checked against what its own stream says.
+
+use anyhow::{Context, Result, ensure};
+use dicom_core::value::PixelFragmentSequence;
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject};
+use dicom_pixeldata::PixelDecoder;
+use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
+
+use super::super::jpeg::{self, Stated};
+use super::header::Header;
+use super::{rle, stored};
+
+/// Decodes the stream of one frame to `[rows, columns, samples]`, little-endian.
+pub(super) fn decode(header: &Header, stream: &[u8]) -> Result<Vec<u8>> {
+    let size = usize::from(header.bits_allocated.div_ceil(8));
+    if header.syntax == uids::RLE_LOSSLESS {
+        return rle::decode(stream, header.pixels(), header.samples, size);
+    }
+    let syntax = TransferSyntaxRegistry.get(&header.syntax);
+    let name = syntax.map_or("unknown", |syntax| syntax.name());
+    ensure!(
+        syntax.is_some_and(|syntax| syntax.can_decode_all()),
+        "transfer syntax {} ({name}) cannot be decoded here; convert the file to a lossless one",
+        header.syntax
+    );
+    check_stream(header, stream)?;
+    let object = alone(header, stream)?;
+    let decoded = object
+        .decode_pixel_data_frame(0)
+        .with_context(|| format!("decoding transfer syntax {} ({name})", header.syntax))?;
+    let length = header.pixels() * header.samples * size;
+    ensure!(decoded.data().len() == length, "{}", stored::cut(decoded.data().len(), length));
+    Ok(decoded.into_data())
+}
+
+/// An object with this frame alone, so that a codec cannot take it for another.
+fn alone(header: &Header, stream: &[u8]) -> Result<DefaultDicomObject> {
+    let number = |tag, value: u16| DataElement::new(tag, VR::US, PrimitiveValue::from(value));
+    let mut object = InMemDicomObject::from_element_iter([
+        number(tags::SAMPLES_PER_PIXEL, header.samples as u16),
+        number(tags::ROWS, header.rows as u16),
+        number(tags::COLUMNS, header.columns as u16),
+        number(tags::BITS_ALLOCATED, header.bits_allocated),
+        number(tags::BITS_STORED, header.bits_stored),
+        number(tags::HIGH_BIT, header.high_bit),
+        number(tags::PIXEL_REPRESENTATION, header.signed.into()),
+        number(tags::PLANAR_CONFIGURATION, 0),
+        DataElement::new(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, header.photometric.as_str()),
+    ]);
+    let fragments = PixelFragmentSequence::new_fragments(vec![stream.to_vec()]);
+    object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, fragments));
+    let meta = FileMetaTableBuilder::new()
+        .transfer_syntax(&header.syntax)
+        .media_storage_sop_class_uid(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)
+        .media_storage_sop_instance_uid("2.25.1");
+    object.with_meta(meta).context("a frame cannot be handed to its codec")
+}
+
+/// Compares a stream's own header and end with the file's header; codecs do not.
+fn check_stream(header: &Header, stream: &[u8]) -> Result<()> {
+    let (stated, is_jpeg) = match (jpeg::stated(stream), jpeg::stated_2000(stream)) {
+        (Some(stated), _) => (stated, true),
+        (None, Some(stated)) => (stated, false),
+        (None, None) => return Ok(()),
+    };
+    let Stated { precision, rows, columns, components } = stated;
+    ensure!(
+        (rows as usize, columns as usize, usize::from(components))
+            == (header.rows, header.columns, header.samples),
+        "the compressed stream is {rows} x {columns} x {components}, the file says {} x {} x {}",
+        header.rows,
+        header.columns,
+        header.samples
+    );
+    ensure!(
+        !is_jpeg || u16::from(precision.div_ceil(8)) * 8 == header.bits_allocated,
+        "the JPEG stream has {precision} bits a sample, the file allocates {}",
+        header.bits_allocated
+    );
+    ensure!(
+        jpeg::ends(stream),
+        "the compressed stream is cut off: its end marker is missing; fetch the file again"
+    );
+    ensure!(
+        !(is_jpeg && header.photometric == "RGB" && header.syntax == uids::JPEG_BASELINE8_BIT)
+            || jpeg::tells_colours(stream),
+        "the file says RGB, but its JPEG stream does not say whether it is RGB or YBR; convert it to a lossless file"
+    );
+    Ok(())
+}
