@@ -11,6 +11,7 @@ mod made_up;
 #[cfg(feature = "torch")]
 mod method;
 mod metric;
+mod nifti;
 mod phantom;
 mod protocol;
 mod random;

@@ -30,13 +30,22 @@ pub(super) fn stated(stream: &[u8]) -> Option<Stated> {
     })
 }
 
-/// Whether the stream itself tells RGB from YBR: by an Adobe segment, or by components named R, G and B.
-pub(super) fn tells_colours(stream: &[u8]) -> bool {
-    segments(stream).any(|(marker, body)| match marker {
-        0xee => body.starts_with(b"Adobe"),
-        0xc0..=0xc3 => matches!(body, [_, _, _, _, _, 3, b'R', _, _, b'G', _, _, b'B', ..]),
-        _ => false,
-    })
+/// Whether a stream of three components holds RGB (and not YBR), as far as it says so itself: by a JFIF or
+/// Adobe segment, or by components named R, G and B. `None` if it does not.
+pub(super) fn holds_rgb(stream: &[u8]) -> Option<bool> {
+    let mut adobe = None;
+    let mut named = None;
+    for (marker, body) in segments(stream) {
+        match (marker, body) {
+            (0xe0, [b'J', b'F', b'I', b'F', 0, ..]) => return Some(false),
+            (0xee, [b'A', b'd', b'o', b'b', b'e', _, _, _, _, _, _, transform, ..]) => {
+                adobe = Some(*transform == 0);
+            }
+            (0xc0..=0xc3, [_, _, _, _, _, 3, b'R', _, _, b'G', _, _, b'B', ..]) => named = Some(true),
+            _ => {}
+        }
+    }
+    adobe.or(named)
 }
 
 /// Marker and content of every segment before the first scan.

@@ -62,6 +62,17 @@ pub fn n_frames(path: &Path, reading: &Reading) -> Result<u32> {
     read().with_context(|| format!("reading {}", path.display()))
 }
 
+/// Values of one slice, scaled but not windowed, `[rows, columns]`, and its rows and columns.
+///
+/// # Errors
+/// As [`super::frames`].
+pub fn slice_values(path: &Path, frame: u32, reading: &Reading) -> Result<(usize, usize, Vec<f64>)> {
+    let bytes = files::read(path)?;
+    let volume = Volume::open(&bytes, Some(path), reading)?;
+    let [rows, columns] = volume.sides();
+    Ok((rows, columns, volume.values(&volume.slice(frame)?)))
+}
+
 fn n_slices_times(slices: usize, times: usize) -> Result<u32> {
     let frames = slices.checked_mul(times).and_then(|frames| u32::try_from(frames).ok());
     frames.context("more slices than can be counted")
@@ -204,6 +215,10 @@ impl<'a> Volume<'a> {
         [next(), next()]
     }
 
+    fn sides(&self) -> [usize; 2] {
+        self.rows_and_columns().map(|along| self.header.shape[along.stored])
+    }
+
     fn values(&self, slice: &Slice) -> Vec<f64> {
         let shape = self.header.shape;
         let step = [1, shape[0], shape[0] * shape[1]];
@@ -220,7 +235,7 @@ impl<'a> Volume<'a> {
     }
 
     fn pixels(&self, slice: &Slice, grey: impl Fn(f64) -> Result<u8>) -> Result<Pixels> {
-        let [rows, columns] = self.rows_and_columns().map(|along| self.header.shape[along.stored]);
+        let [rows, columns] = self.sides();
         let samples = self.values(slice).into_iter().map(grey).collect::<Result<Vec<u8>>>()?;
         Pixels::new(rows, columns, 1, samples)
     }

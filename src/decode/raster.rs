@@ -25,6 +25,10 @@ const WHOLE: &str = "the picture, its channels together";
 const MAX_SIDE: u32 = 1 << 16;
 const MAX_BYTES: u64 = 1 << 30;
 
+/// What no file is refused for, and beyond it no more bytes of pixels than this for one of the file.
+const SMALL_BYTES: u64 = 64 << 20;
+const MAX_RATIO: u64 = 4096;
+
 /// A raster file, of which one page at a time is decoded.
 pub(super) struct File<'a> {
     bytes: &'a [u8],
@@ -73,9 +77,10 @@ impl<'a> File<'a> {
             _ => Cow::Owned(pages::opening_at(bytes, *start)),
         };
         let reading = std::panic::catch_unwind(|| read(&bytes, *format));
-        let (image, original) = reading
-            .unwrap_or_else(|_| bail!("the decoder gave up on malformed data"))
-            .with_context(|| format!("damaged or unusual {name} file"))?;
+        let (image, original) =
+            reading.unwrap_or_else(|_| bail!("the decoder gave up on malformed data")).with_context(
+                || format!("damaged {name} file, or of a kind that is not read{}", not_read(*format)),
+            )?;
         let decoded = finish(&bytes, *format, image, original, intensity)?;
         Ok(Decoded { frames: count as u32, ..decoded })
     }
@@ -91,7 +96,18 @@ pub(super) fn n_frames(path: &Path) -> Result<u32> {
     Ok(starts.len() as u32)
 }
 
+/// What is known not to be read.
+fn not_read(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::Tiff => " (such as palette, float, or YCbCr without JPEG; convert it to RGB or grey)",
+        _ => "",
+    }
+}
+
 fn format_of(bytes: &[u8]) -> Option<ImageFormat> {
+    if pages::is_tiff(bytes) {
+        return Some(ImageFormat::Tiff);
+    }
     let format = image::guess_format(bytes).ok()?;
     let known = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Tiff, ImageFormat::Bmp];
     known.contains(&format).then_some(format)
@@ -112,9 +128,11 @@ fn read(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImage, ExtendedColo
     let mut decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
     let total = decoder.total_bytes();
+    let limit = MAX_BYTES.min(SMALL_BYTES.max(bytes.len() as u64 * MAX_RATIO));
     ensure!(
-        total <= MAX_BYTES,
-        "{width} x {height} pixels would take {total} bytes, over the limit of {MAX_BYTES}"
+        total <= limit,
+        "{width} x {height} pixels would take {total} bytes, over the limit of {limit} for a file of {} bytes",
+        bytes.len()
     );
     decoder.set_limits(limits())?;
     let original = decoder.original_color_type();

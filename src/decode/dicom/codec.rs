@@ -7,14 +7,25 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
+use jpeg_decoder::ColorTransform;
 
 use super::super::jpeg::{self, Stated};
 use super::header::Header;
 use super::{rle, stored};
 
+/// What no frame is refused for, and beyond it no more bytes than this for one of its stream.
+const SMALL_BYTES: usize = 64 << 20;
+const MAX_RATIO: usize = 4096;
+
 /// Decodes the stream of one frame to `[rows, columns, samples]`, little-endian.
 pub(super) fn decode(header: &Header, stream: &[u8]) -> Result<Vec<u8>> {
     let size = usize::from(header.bits_allocated.div_ceil(8));
+    let length = header.pixels() * header.samples * size;
+    ensure!(
+        length <= SMALL_BYTES.max(stream.len().saturating_mul(MAX_RATIO)),
+        "a frame of {length} bytes cannot come out of {} compressed ones; fetch the file again",
+        stream.len()
+    );
     if header.syntax == uids::RLE_LOSSLESS {
         return rle::decode(stream, header.pixels(), header.samples, size);
     }
@@ -26,13 +37,32 @@ pub(super) fn decode(header: &Header, stream: &[u8]) -> Result<Vec<u8>> {
         header.syntax
     );
     check_stream(header, stream)?;
-    let object = alone(header, stream)?;
-    let decoded = object
-        .decode_pixel_data_frame(0)
-        .with_context(|| format!("decoding transfer syntax {} ({name})", header.syntax))?;
-    let length = header.pixels() * header.samples * size;
-    ensure!(decoded.data().len() == length, "{}", stored::cut(decoded.data().len(), length));
-    Ok(decoded.into_data())
+    let decoded = match header.syntax.as_str() {
+        uids::JPEG_BASELINE8_BIT
+        | uids::JPEG_EXTENDED12_BIT
+        | uids::JPEG_LOSSLESS
+        | uids::JPEG_LOSSLESS_SV1 => decode_jpeg(header, stream),
+        _ => alone(header, stream).and_then(|object| Ok(object.decode_pixel_data_frame(0)?.into_data())),
+    };
+    let decoded = decoded.with_context(|| format!("decoding transfer syntax {} ({name})", header.syntax))?;
+    ensure!(decoded.len() == length, "{}", stored::cut(decoded.len(), length));
+    Ok(decoded)
+}
+
+/// Where the stream does not say whether it is RGB or YBR, the file's photometric interpretation does.
+fn decode_jpeg(header: &Header, stream: &[u8]) -> Result<Vec<u8>> {
+    let mut decoder = jpeg_decoder::Decoder::new(stream);
+    decoder.set_max_decoding_buffer_size(SMALL_BYTES.max(stream.len().saturating_mul(MAX_RATIO)));
+    if header.samples == 3 {
+        let is_rgb = jpeg::holds_rgb(stream).unwrap_or(header.photometric == "RGB");
+        decoder.set_color_transform(if is_rgb { ColorTransform::RGB } else { ColorTransform::YCbCr });
+    }
+    let mut samples = decoder.decode()?;
+    // Deep samples come in the machine's byte order.
+    if cfg!(target_endian = "big") && header.bits_allocated == 16 {
+        samples.as_chunks_mut().0.iter_mut().for_each(|word: &mut [u8; 2]| word.reverse());
+    }
+    Ok(samples)
 }
 
 /// An object with this frame alone, so that a codec cannot take it for another.
@@ -75,6 +105,10 @@ fn check_stream(header: &Header, stream: &[u8]) -> Result<()> {
         header.samples
     );
     ensure!(
+        !is_jpeg || precision <= 8 || header.syntax != uids::JPEG_EXTENDED12_BIT,
+        "JPEG Extended with {precision} bits a sample cannot be decoded here; convert the file to a lossless one"
+    );
+    ensure!(
         !is_jpeg || u16::from(precision.div_ceil(8)) * 8 == header.bits_allocated,
         "the JPEG stream has {precision} bits a sample, the file allocates {}",
         header.bits_allocated
@@ -82,11 +116,6 @@ fn check_stream(header: &Header, stream: &[u8]) -> Result<()> {
     ensure!(
         jpeg::ends(stream),
         "the compressed stream is cut off: its end marker is missing; fetch the file again"
-    );
-    ensure!(
-        !(is_jpeg && header.photometric == "RGB" && header.syntax == uids::JPEG_BASELINE8_BIT)
-            || jpeg::tells_colours(stream),
-        "the file says RGB, but its JPEG stream does not say whether it is RGB or YBR; convert it to a lossless file"
     );
     Ok(())
 }

@@ -95,14 +95,21 @@ pub(super) fn palette(
     let tables = [read(PALETTE[0])?, read(PALETTE[1])?, read(PALETTE[2])?];
     let eight = |table: &Table, index: i64| (table.at(index) >> (table.bits - 8)) as u8;
     let colour = |index: i64| [0, 1, 2].map(|channel| eight(&tables[channel], index));
-    let samples = match stored {
+    let samples: Vec<u8> = match stored {
         Stored::Bytes(bytes) => {
             let colours: Vec<[u8; 3]> = (0..256).map(colour).collect();
             bytes.iter().flat_map(|&byte| colours[usize::from(byte)]).collect()
         }
         Stored::Words(words) => words.iter().flat_map(|&word| colour(word)).collect(),
     };
-    let (samples, range) = eight_bits(header, Stored::Bytes(samples), &reading.intensity)?;
-    let pixels = Pixels::new(header.rows, header.columns, 3, samples)?;
-    Ok((pixels, format!("{} bits indices; the file's palette, its high 8 bits; {range}", header.bits_stored)))
+    let mut policy = format!("{} bits indices; the file's palette, its high 8 bits", header.bits_stored);
+    let samples = match &reading.intensity {
+        Intensity::Stated | Intensity::FullRange => samples,
+        asked => {
+            let (samples, range) = Codes::unsigned(8).spread(&samples, asked, WHOLE)?;
+            policy.push_str(&format!("; {range}"));
+            samples
+        }
+    };
+    Ok((Pixels::new(header.rows, header.columns, 3, samples)?, policy))
 }

@@ -80,6 +80,7 @@ pub(super) fn stated_size(head: &[u8]) -> Option<usize> {
 
 fn first(head: &[u8]) -> Result<Fields> {
     let head = head.get(..HEADER_1).context("the NIfTI header is cut off; fetch the file again")?;
+    check_magic(&head[344..])?;
     let header = NiftiHeader::from_reader(head).context("damaged NIfTI-1 header")?;
     ensure!(header.sizeof_hdr as usize == HEADER_1, "damaged NIfTI-1 header: its number of dimensions");
     let wide = |row: [f32; 4]| row.map(f64::from);
@@ -99,6 +100,15 @@ fn first(head: &[u8]) -> Result<Fields> {
         intent_code: header.intent_code.into(),
         big_endian: header.endianness == Endianness::Big,
     })
+}
+
+/// One file or two, of version 1 or 2.
+fn check_magic(magic: &[u8]) -> Result<()> {
+    ensure!(
+        matches!(magic, b"n+1\0" | b"n+2\0" | b"ni1\0" | b"ni2\0"),
+        "the header has the size of NIfTI's but not its magic (ANALYZE 7.5 has none and is not read); convert the file to NIfTI"
+    );
+    Ok(())
 }
 
 /// Places of fields as in nifti2.h.
@@ -135,13 +145,8 @@ fn second(head: &[u8]) -> Result<Fields> {
 
 impl Fields {
     fn check(&self) -> Result<Header> {
-        let single_file = match &self.magic {
-            b"n+1\0" | b"n+2\0" => true,
-            b"ni1\0" | b"ni2\0" => false,
-            _ => bail!(
-                "the header has the size of NIfTI's but not its magic (ANALYZE 7.5 has none and is not read); convert the file to NIfTI"
-            ),
-        };
+        check_magic(&self.magic)?;
+        let single_file = self.magic[1] == b'+';
         ensure!(
             !(3000..3100).contains(&self.intent_code),
             "a CIFTI file (intent {}): values per surface point, no picture",

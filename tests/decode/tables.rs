@@ -1,0 +1,176 @@
+//! Made-up DICOM files with known tables, windows and palettes.
+
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR, dicom_value};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+use medfsad::decode::{Decoded, decode, frames, mask_frames};
+use medfsad::spec::{Intensity, Reading};
+
+/// 2 rows, 3 columns of 16 bits.
+const STORED: [u16; 6] = [0, 100, 200, 300, 400, 500];
+
+pub fn picture(photometric: &str, words: &[u16]) -> InMemDicomObject {
+    let number = |tag, value: u16| DataElement::new(tag, VR::US, PrimitiveValue::from(value));
+    InMemDicomObject::from_element_iter([
+        number(tags::SAMPLES_PER_PIXEL, 1),
+        number(tags::ROWS, 2),
+        number(tags::COLUMNS, 3),
+        number(tags::BITS_ALLOCATED, 16),
+        number(tags::BITS_STORED, 16),
+        number(tags::HIGH_BIT, 15),
+        number(tags::PIXEL_REPRESENTATION, 0),
+        DataElement::new(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, photometric),
+        DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16(words.into())),
+    ])
+}
+
+pub fn bytes(object: InMemDicomObject) -> Vec<u8> {
+    let meta = FileMetaTableBuilder::new()
+        .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
+        .media_storage_sop_class_uid(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)
+        .media_storage_sop_instance_uid("2.25.1");
+    let mut bytes = Vec::new();
+    object.with_meta(meta).unwrap().write_all(&mut bytes).unwrap();
+    bytes
+}
+
+fn text(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: &str) {
+    object.put(DataElement::new(tag, vr, value));
+}
+
+fn table(object: &mut InMemDicomObject, sequence: Tag, descriptor: [u16; 3], entries: &[u16]) {
+    let item = InMemDicomObject::from_element_iter([
+        DataElement::new(tags::LUT_DESCRIPTOR, VR::US, PrimitiveValue::U16(descriptor[..].into())),
+        DataElement::new(tags::LUT_DATA, VR::US, PrimitiveValue::U16(entries.into())),
+    ]);
+    object.put(DataElement::new(sequence, VR::SQ, dicom_core::value::DataSetSequence::from(vec![item])));
+}
+
+fn shown(object: InMemDicomObject) -> Decoded {
+    decode(&bytes(object), 0).unwrap()
+}
+
+#[test]
+fn a_modality_table_comes_before_everything_else() {
+    let mut object = picture("MONOCHROME2", &[9, 10, 11, 12, 13, 99]);
+    table(&mut object, tags::MODALITY_LUT_SEQUENCE, [4, 10, 16], &[1000, 3000, 2000, 5000]);
+    let decoded = shown(object);
+    // 9 takes the first entry, 13 and 99 the last; then 1000 to 5000 is the whole range.
+    assert_eq!(decoded.pixels.samples(), [0, 0, 128, 64, 255, 255]);
+    assert!(decoded.intensity_policy.contains("modality table of 4 entries, 16 bits"));
+}
+
+#[test]
+fn a_voi_table_is_taken_before_a_window_and_spans_its_bits() {
+    let mut object = picture("MONOCHROME1", &STORED);
+    table(&mut object, tags::VOILUT_SEQUENCE, [3, 100, 12], &[4095, 0, 1365]);
+    text(&mut object, tags::WINDOW_CENTER, VR::DS, "250");
+    text(&mut object, tags::WINDOW_WIDTH, VR::DS, "100");
+    let decoded = shown(object);
+    // Below 100 and at 100 the first entry, from 102 on the last; all turned round.
+    assert_eq!(decoded.pixels.samples(), [0, 0, 170, 170, 170, 170]);
+    assert!(decoded.intensity_policy.contains("first stated VOI table of 3 entries, 12 bits"));
+    assert!(decoded.intensity_policy.ends_with("MONOCHROME1 inverted"));
+}
+
+#[test]
+fn window_functions_are_the_standards() {
+    let with = |function: &str| {
+        let mut object = picture("MONOCHROME2", &STORED);
+        text(&mut object, tags::WINDOW_CENTER, VR::DS, "200\\7");
+        text(&mut object, tags::WINDOW_WIDTH, VR::DS, "400\\9");
+        text(&mut object, tags::VOILUT_FUNCTION, VR::CS, function);
+        object
+    };
+    let expected =
+        |share: fn(f64) -> f64| STORED.map(|v| (share(v.into()).clamp(0.0, 1.0) * 255.0).round() as u8);
+    let linear = expected(|v| (v - 199.5) / 399.0 + 0.5);
+    assert_eq!(shown(with("LINEAR")).pixels.samples(), linear);
+    assert_eq!(shown(with("LINEAR_EXACT")).pixels.samples(), expected(|v| (v - 200.0) / 400.0 + 0.5));
+    let sigmoid = shown(with("SIGMOID"));
+    assert_eq!(sigmoid.pixels.samples(), expected(|v| 1.0 / (1.0 + (-4.0 * (v - 200.0) / 400.0).exp())));
+    assert!(sigmoid.intensity_policy.contains("first stated window SIGMOID centre 200 width 400"));
+    let unknown = decode(&bytes(with("CUBIC")), 0).unwrap_err();
+    assert!(format!("{unknown:#}").contains("CUBIC"));
+}
+
+#[test]
+fn a_reading_overrules_the_file_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    let mut object = picture("MONOCHROME2", &STORED);
+    text(&mut object, tags::RESCALE_SLOPE, VR::DS, "2");
+    text(&mut object, tags::RESCALE_INTERCEPT, VR::DS, "-100");
+    text(&mut object, tags::WINDOW_CENTER, VR::DS, "0");
+    text(&mut object, tags::WINDOW_WIDTH, VR::DS, "10");
+    std::fs::write(&path, bytes(object)).unwrap();
+    let show = |intensity: Intensity| {
+        let reading = Reading { intensity, ..Reading::default() };
+        frames(&path, &[0], &reading).unwrap().remove(0).unwrap()
+    };
+    // Values are -100, 100, 300, 500, 700, 900.
+    let window = show(Intensity::Window { center: 300.0, width: 400.0 });
+    assert_eq!(window.pixels.samples(), [0, 0, 128, 255, 255, 255]);
+    assert!(
+        window.intensity_policy.contains("slope 2 intercept -100 stated; given window centre 300 width 400")
+    );
+    assert_eq!(show(Intensity::MinMax).pixels.samples(), [0, 51, 102, 153, 204, 255]);
+    // 20 and 80 percent of six values lie on the second and the fifth.
+    let percentiles = show(Intensity::Percentiles { low: 20.0, high: 80.0 });
+    assert_eq!(percentiles.pixels.samples(), [0, 0, 85, 170, 255, 255]);
+    assert!(percentiles.intensity_policy.contains("percentiles 20 to 80 of this frame, 100 to 700"));
+    assert_eq!(show(Intensity::FullRange).pixels.samples(), [0, 0, 1, 1, 2, 2]);
+    for intensity in [
+        Intensity::Window { center: 0.0, width: 0.0 },
+        Intensity::Percentiles { low: 5.0, high: 5.0 },
+        Intensity::Percentiles { low: f64::NAN, high: 5.0 },
+    ] {
+        assert!(frames(&path, &[0], &Reading { intensity, ..Reading::default() }).is_err());
+    }
+}
+
+#[test]
+fn a_mask_is_where_stored_values_are_not_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mask.dcm");
+    let mut object = picture("MONOCHROME1", &[0, 1, 0, 65535, 2, 0]);
+    text(&mut object, tags::RESCALE_SLOPE, VR::DS, "1");
+    text(&mut object, tags::RESCALE_INTERCEPT, VR::DS, "-1");
+    std::fs::write(&path, bytes(object)).unwrap();
+    let masks = mask_frames(&path, &[0, 1], &Reading::default()).unwrap();
+    assert_eq!(masks[0].as_ref().unwrap().samples(), [0, 255, 0, 255, 255, 0]);
+    assert!(format!("{:#}", masks[1].as_ref().unwrap_err()).contains("the file holds 1"));
+}
+
+#[test]
+fn palettes_may_be_segmented() {
+    let mut object = picture("PALETTE COLOR", &[0, 1, 2, 3, 4, 5]);
+    for (descriptor, segments, start) in [
+        (
+            tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
+            tags::SEGMENTED_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+            0x1000,
+        ),
+        (
+            tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
+            tags::SEGMENTED_GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+            0x2000,
+        ),
+        (
+            tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
+            tags::SEGMENTED_BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+            0x3000,
+        ),
+    ] {
+        object.put(DataElement::new(descriptor, VR::US, dicom_value!(U16, [5, 0, 16])));
+        // One entry, then a ramp of four up by 0x4000.
+        let words: [u16; 6] = [0, 1, start, 1, 4, start + 0x4000];
+        object.put(DataElement::new(segments, VR::OW, PrimitiveValue::U16(words[..].into())));
+    }
+    let decoded = shown(object);
+    let column = |channel: usize| {
+        decoded.pixels.samples().iter().skip(channel).step_by(3).copied().collect::<Vec<u8>>()
+    };
+    assert_eq!(column(0), [0x10, 0x20, 0x30, 0x40, 0x50, 0x50]);
+    assert_eq!(column(2), [0x30, 0x40, 0x50, 0x60, 0x70, 0x70]);
+}
