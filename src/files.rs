@@ -59,7 +59,32 @@ pub fn read_text(path: &Path) -> Result<String> {
 
 /// SHA-256 as 64 hexadecimal digits, the hash that owners publish.
 pub fn sha256(bytes: &[u8]) -> String {
-    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&sha2::Sha256::digest(bytes))
+}
+
+/// SHA-256 and length of several files, one after the other, without holding them in memory.
+pub fn sha256_of(paths: &[PathBuf]) -> Result<(String, u64)> {
+    let (mut hasher, mut length) = (sha2::Sha256::new(), 0);
+    let mut part = vec![0; 1 << 18];
+    for path in paths {
+        let mut read = || -> std::io::Result<()> {
+            let mut file = fs::File::open(path)?;
+            loop {
+                let n_read = file.read(&mut part)?;
+                if n_read == 0 {
+                    return Ok(());
+                }
+                hasher.update(&part[..n_read]);
+                length += n_read as u64;
+            }
+        };
+        read().with_context(|| format!("reading {}", path.display()))?;
+    }
+    Ok((hexadecimal(&hasher.finalize()), length))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The first 32 hexadecimal digits of BLAKE3, our identity for anything we made.

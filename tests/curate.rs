@@ -1,7 +1,9 @@
 //! Raw folders become a manifest: every file is accounted for, nothing leaks, the same comes again.
 
+mod brats;
 mod mask;
 mod mini;
+mod published;
 mod selection;
 mod stored;
 mod tree;

@@ -28,6 +28,7 @@ fn row(task: &str, organ: &str, split: Split, label: Label, index: usize) -> Row
         file_sha256: format!("{index:064x}"),
         pixel_hash: format!("{task}{index}"),
         phash: format!("{index:016x}"),
+        mask_kind: None,
         mask_path: None,
         mask_hash: None,
         spec: "made-up".to_owned(),

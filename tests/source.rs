@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use medfsad::source::{Listing, SOURCES, Side, find};
+use medfsad::source::{Lesions, Listing, SOURCES, Side, find};
+use medfsad::spec::{Spec, Task};
 use tempfile::TempDir;
 
 use crate::shared::shared;
@@ -19,12 +20,17 @@ fn tree(paths: &[&str], tables: &[(&str, &str)]) -> TempDir {
     root
 }
 
+/// What a spec says of reading; the adapters of this file's tests need no more.
+fn task() -> Task {
+    Spec::load("mini").unwrap().tasks.remove(0)
+}
+
 fn list(source: &str, root: &Path) -> Listing {
-    (find(source).unwrap().list)(root).unwrap_or_else(|err| panic!("{source}: {err:#}"))
+    (find(source).unwrap().list)(root, &task()).unwrap_or_else(|err| panic!("{source}: {err:#}"))
 }
 
 fn failure(source: &str, root: &Path) -> String {
-    format!("{:#}", (find(source).unwrap().list)(root).expect_err("listing should fail"))
+    format!("{:#}", (find(source).unwrap().list)(root, &task()).expect_err("listing should fail"))
 }
 
 /// `path: finding` of every candidate.
@@ -40,7 +46,10 @@ fn reason<'a>(listing: &'a Listing, path: &str) -> &'a str {
 #[test]
 fn names_of_sources_are_unique_and_unknown_ones_are_answered_with_them() {
     let names: Vec<&str> = SOURCES.iter().map(|source| source.name).collect();
-    assert_eq!(names, ["camelyon16", "lag", "aptos", "rsna", "brain-tumor-mri", "folders"]);
+    assert_eq!(
+        names,
+        ["camelyon16", "lag", "aptos", "rsna", "brain-tumor-mri", "brats", "ddad", "mvtec", "folders"]
+    );
     let error = find("braintumor").err().unwrap().to_string();
     assert!(error.contains("brain-tumor-mri") && error.contains("folders"), "{error}");
 }
@@ -88,7 +97,7 @@ fn camelyon16_reads_every_spelling_and_the_patient_from_tile_names() {
         listing.candidates.iter().map(|found| found.patient.as_deref()).collect();
     assert_eq!(patients, [Some("14306"), None, None, None, None]);
     let sides: Vec<Side> = listing.candidates.iter().filter_map(|found| found.owner_split).collect();
-    assert_eq!(sides, [Side::Test, Side::Test, Side::Test, Side::Train, Side::Test]);
+    assert_eq!(sides, [Side::Test, Side::Test, Side::Test, Side::Train, Side::Val]);
     assert!(reason(&listing, "LICENSE").starts_with("not a picture by its ending"));
     assert!(reason(&listing, "test/Ungood/notes.txt").starts_with("not a picture by its ending"));
     assert!(reason(&listing, "test/odd/9.png").contains("odd"));
@@ -164,6 +173,8 @@ fn rsna_takes_boxes_together_and_refuses_films_on_which_the_tables_disagree() {
         ]
     );
     assert_eq!(listing.candidates[1].patient.as_deref(), Some("o"));
+    let boxes: Vec<_> = listing.candidates.iter().map(|found| found.mask.clone()).collect();
+    assert_eq!(boxes, [None, Some(Lesions::Boxes(vec![[1, 2, 3, 4], [5, 6, 7, 8]])), None]);
     let conflict = reason(&listing, "stage_2_train_images/conflict.dcm");
     assert_eq!(conflict, "the label tables disagree: class Normal, Target 1");
     assert!(reason(&listing, "stage_2_train_images/norow.dcm").contains("no row"));
@@ -261,4 +272,80 @@ fn real_trees_are_listed_in_full() {
         );
         assert!(!listing.differences.is_empty(), "{source} is not the owner's full set");
     }
+}
+
+#[test]
+fn mvtec_pairs_pictures_with_their_masks_and_counts_those_without() {
+    let root = tree(
+        &[
+            "train/good/000.png",
+            "val/good/000.png",
+            "test/good/000.png",
+            "test/crack/000.png",
+            "test/crack/001.bmp",
+            "test/crack/002.png",
+            "ground_truth/crack/000_mask.png",
+            "ground_truth/crack/001.png",
+            "license.txt",
+        ],
+        &[],
+    );
+    let listing = list("mvtec", root.path());
+    let mask = |name: &str| Some(Lesions::Masks(format!("ground_truth/crack/{name}.png")));
+    let found: Vec<_> =
+        listing.candidates.iter().map(|c| (c.path.as_str(), c.owner_split, c.mask.clone())).collect();
+    let expected = [
+        ("test/crack/000.png", Some(Side::Test), mask("000_mask")),
+        ("test/crack/001.bmp", Some(Side::Test), mask("001")),
+        ("test/crack/002.png", Some(Side::Test), None),
+        ("test/good/000.png", Some(Side::Test), None),
+        ("train/good/000.png", Some(Side::Train), None),
+        ("val/good/000.png", Some(Side::Val), None),
+    ];
+    assert_eq!(found, expected);
+    // In the task of this test every folder but `good` is anomalous.
+    assert_eq!(listing.differences[0], "1 anomalous pictures have no mask below ground_truth");
+    assert!(reason(&listing, "ground_truth/crack/001.png").contains("a mask"));
+}
+
+#[test]
+fn ddad_finds_its_pictures_in_copies_and_in_the_owners_folders() {
+    let division = r#"{"train": {"0": ["a.png", "0002.jpg"], "unlabeled": {"0": ["u.png"], "1": ["v.png"]}},
+        "test": {"0": ["b.png", "gone.png"], "1": ["0003.jpg", "twice.png", "a.png"]}}"#;
+    let root = tree(
+        &[
+            "images/a.png",
+            "images/u.png",
+            "films/b.dcm",
+            "films/v.dcm",
+            "non_glaucoma/image/0002.jpg",
+            "non_glaucoma/attention_map/0002.jpg",
+            "suspicious_glaucoma/image/0003.jpg",
+            "x/twice.png",
+            "y/twice.png",
+            "images/unnamed.png",
+        ],
+        &[("data.json", division)],
+    );
+    let listing = list("ddad", root.path());
+    assert_eq!(
+        findings(&listing),
+        [
+            "films/b.dcm: 0",
+            "films/v.dcm: unlabeled 1",
+            "images/a.png: 0",
+            "images/u.png: unlabeled 0",
+            "non_glaucoma/image/0002.jpg: 0",
+            "suspicious_glaucoma/image/0003.jpg: 1",
+        ]
+    );
+    let sides: Vec<_> = listing.candidates.iter().map(|found| found.owner_split).collect();
+    let (train, test) = (Some(Side::Train), Some(Side::Test));
+    assert_eq!(sides, [test, None, train, None, train, test]);
+    assert!(reason(&listing, "gone.png").contains("the file is missing"));
+    assert!(reason(&listing, "twice.png").contains("x/twice.png, y/twice.png"));
+    assert!(reason(&listing, "a.png").contains("names images/a.png twice"));
+    assert!(reason(&listing, "images/unnamed.png").contains("does not name it"));
+    let root = tree(&["images/a.png"], &[("data.json", "{\"train\": 3}")]);
+    assert!(failure("ddad", root.path()).contains("data.json is not the data.json of DDAD"));
 }

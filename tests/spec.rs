@@ -39,7 +39,12 @@ fn every_shipped_spec_loads_by_its_own_name_and_names_known_sources() {
     for (name, _) in SHIPPED {
         let spec = Spec::load(name).unwrap();
         assert_eq!(spec.name, *name);
-        assert_eq!(spec.tasks.len(), 5, "{name}");
+        let n_tasks = match *name {
+            "phantom" | "mini" | "medfsad" => 5,
+            "ddad" => 3,
+            _ => 1,
+        };
+        assert_eq!(spec.tasks.len(), n_tasks, "{name}");
         for task in &spec.tasks {
             source::find(&task.source).unwrap();
             assert!(

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{home, use_threads};
+use crate::curate::ids::{self, IdList};
 use crate::curate::{self, Outcome, Request};
 use crate::files;
+use crate::manifest::Manifest;
 use crate::phantom;
 use crate::spec::Spec;
 
@@ -15,8 +17,8 @@ use crate::spec::Spec;
 /// in the manifest or in the rejected table with a reason. Stopped runs are taken up again.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A TOML file, or one of the shipped specs: phantom, mini, medfsad [default: phantom without --raw,
-    /// medfsad with it]
+    /// A TOML file, or one of the shipped specs: phantom, mini, medfsad, ddad, edc-aptos, bmad-camelyon16,
+    /// brats [default: phantom without --raw, medfsad with it]
     #[arg(long)]
     spec: Option<String>,
     /// Folder that holds the sources' folders
@@ -28,6 +30,12 @@ pub struct Args {
     /// Build what can be built when sources or pictures are missing
     #[arg(long)]
     partial: bool,
+    /// Take the pictures and sides of this id list instead of drawing; it must belong to the spec
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+    /// Also write the selection as an id list: text without pictures, to be published and replayed
+    #[arg(long, value_name = "FILE")]
+    freeze: Option<PathBuf>,
     /// Threads [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
@@ -43,17 +51,26 @@ impl Args {
         let outcome = match &self.raw {
             Some(raw) => {
                 anyhow::ensure!(raw.is_dir(), "--raw {} is not a folder", raw.display());
-                curate::build(&Request { spec: &spec, raw, out: &out, partial: self.partial })?
+                let request = Request { spec: &spec, raw, out: &out, partial: self.partial };
+                match &self.replay {
+                    Some(ids) => curate::replay(&request, &IdList::read(ids, &spec)?)?,
+                    None => curate::build(&request)?,
+                }
             }
             None => {
                 anyhow::ensure!(
                     spec.name == "phantom",
                     "spec `{name}` needs data: give --raw DIR (only the phantom is drawn on the spot)"
                 );
+                anyhow::ensure!(self.replay.is_none(), "--replay needs --raw DIR");
                 build_phantom(&spec, &out)?
             }
         };
         print_outcome(&outcome, &out);
+        if let Some(file) = &self.freeze {
+            files::write_whole(file, ids::freeze(&Manifest::read(&out)?).as_bytes())?;
+            println!("id list written to {}", file.display());
+        }
         Ok(())
     }
 }

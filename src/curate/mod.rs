@@ -4,17 +4,25 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use ids::IdList;
+
 use crate::decode::resize::RESIZE_ID;
 use crate::files;
 use crate::manifest::{self, Header, Rejected, Row, Selection};
 use crate::spec::Spec;
 
-/// Rows, counts and pixel stores of what was drawn.
+/// The loop of drawing and decoding.
+mod draw;
+/// Selections as text.
+pub mod ids;
+/// Rows and counts of what was drawn.
 mod record;
 /// Which pictures are drawn.
 pub mod select;
-/// One file to one standardised picture.
-pub mod standardise;
+/// Published divisions made by shuffling.
+pub mod shuffle;
+/// One decoded picture to standardised ones.
+mod standardise;
 /// One task from listing to rows.
 pub mod task;
 
@@ -46,6 +54,18 @@ pub struct Outcome {
 /// # Errors
 /// A missing source folder or too few pictures, unless `partial`; the text lists each and how to get it.
 pub fn build(request: &Request) -> Result<Outcome> {
+    build_from(request, None)
+}
+
+/// As [`build`], with the pictures and sides of an id list instead of a draw.
+///
+/// # Errors
+/// Also if a listed picture is missing, is not the file of the list, or cannot be decoded.
+pub fn replay(request: &Request, ids: &IdList) -> Result<Outcome> {
+    build_from(request, Some(ids))
+}
+
+fn build_from(request: &Request, ids: Option<&IdList>) -> Result<Outcome> {
     let Request { spec, raw, out, partial } = *request;
     let (present, absent): (Vec<_>, Vec<_>) =
         spec.tasks.iter().partition(|task| raw.join(&task.folder).is_dir());
@@ -67,7 +87,8 @@ pub fn build(request: &Request) -> Result<Outcome> {
     }
     let (mut rows, mut rejected, mut selection) = (Vec::new(), Vec::new(), Vec::new());
     for task in present {
-        let part = task::curate(spec, task, raw, out).with_context(|| format!("task `{}`", task.name))?;
+        let part =
+            task::curate(spec, task, raw, out, ids).with_context(|| format!("task `{}`", task.name))?;
         rows.extend(part.rows);
         rejected.extend(part.rejected);
         selection.extend(part.selection);

@@ -1,52 +1,34 @@
-//! From drawn and decoded pictures to rows, counts and pixel stores.
+//! From drawn and decoded pictures to rows and counts.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 
+use super::draw::Done;
 use super::select::Fate;
-use super::task::{Done, Found, Work};
-use crate::decode::resize::RESIZE_ID;
+use super::task::{Found, Work};
 use crate::files;
-use crate::manifest::{Label, Row, Selection, Split, image_id, store};
-use crate::pixels::Pixels;
+use crate::manifest::{Label, Row, Selection, Split, image_id};
 
 impl Work<'_> {
-    /// Writes the pixel stores of what was drawn, rejects the rest, and returns rows and counts.
+    /// Rejects what was not drawn, and returns rows and counts of the rest.
     pub fn collect(
         &mut self,
         found: &[Found],
         fates: &[Fate],
         done: &HashMap<usize, Done>,
-        out: &Path,
     ) -> Result<(Vec<Row>, Vec<Selection>)> {
         let mut rows = Vec::new();
-        let mut drawn = Vec::new();
         for (index, (item, fate)) in found.iter().zip(fates).enumerate() {
             match fate {
                 Fate::Drawn(split) => {
-                    let standard = done.get(&index).context("drawn but not decoded")?;
-                    rows.push(self.row(item, *split, standard));
-                    drawn.push(standard);
+                    rows.push(self.row(item, *split, done.get(&index).context("drawn but not decoded")?));
                 }
                 Fate::LeftOut("unreadable") => {}
                 Fate::LeftOut(reason) => self.reject_found(item, "not-drawn", (*reason).to_owned()),
             }
         }
-        for (place, &size) in self.spec.sizes.iter().enumerate() {
-            // Keyed and sorted by content, so that equal pictures are stored once.
-            let pictures: BTreeMap<&str, &Pixels> =
-                drawn.iter().map(|d| (d.standard.pixel_hash.as_str(), &d.standard.pictures[place])).collect();
-            let masks: BTreeMap<&str, &Pixels> = drawn
-                .iter()
-                .filter_map(|d| d.mask.as_ref())
-                .map(|(_, m)| (m.hash.as_str(), &m.pictures[place]))
-                .collect();
-            store::write(&store::path(out, &self.task.name, size), size, RESIZE_ID, &pictures, &masks)?;
-        }
-        let selection = self.selection(found, fates);
-        Ok((rows, selection))
+        Ok((rows, self.selection(found, fates)))
     }
 
     fn row(&self, found: &Found, split: Split, done: &Done) -> Row {
@@ -76,8 +58,9 @@ impl Work<'_> {
             file_sha256: found.sha256.clone(),
             pixel_hash: standard.pixel_hash.clone(),
             phash: standard.phash.clone(),
-            mask_path: done.mask.as_ref().map(|(path, _)| path.clone()),
-            mask_hash: done.mask.as_ref().map(|(_, mask)| mask.hash.clone()),
+            mask_kind: done.mask.as_ref().map(|mask| mask.kind),
+            mask_path: done.mask.as_ref().and_then(|mask| mask.path.clone()),
+            mask_hash: done.mask.as_ref().map(|mask| mask.hash.clone()),
             spec: self.spec.name.clone(),
             spec_version: self.spec.version,
         }
@@ -100,17 +83,19 @@ impl Work<'_> {
             available: count(quota, None),
             found: count(quota, Some(split)),
         };
-        let mut parts = vec![
-            part("train normal".to_owned(), self.task.train_normal, None, Split::Train),
-            part("test normal".to_owned(), self.task.test_normal, None, Split::Test),
-        ];
+        let has_val = fates.contains(&Fate::Drawn(Split::Val));
+        let is_asked = |expected: Option<usize>| has_val || expected.is_some();
+        let mut parts = vec![part("train normal".to_owned(), self.task.train_normal, None, Split::Train)];
+        if is_asked(self.task.val_normal) {
+            parts.push(part("val normal".to_owned(), self.task.val_normal, None, Split::Val));
+        }
+        parts.push(part("test normal".to_owned(), self.task.test_normal, None, Split::Test));
         for (index, quota) in self.task.anomalous.iter().enumerate() {
-            parts.push(part(
-                format!("test {}", quota.findings.join("+")),
-                quota.count,
-                Some(index),
-                Split::Test,
-            ));
+            let findings = quota.findings.join("+");
+            if is_asked(quota.val) {
+                parts.push(part(format!("val {findings}"), quota.val, Some(index), Split::Val));
+            }
+            parts.push(part(format!("test {findings}"), quota.count, Some(index), Split::Test));
         }
         parts
     }

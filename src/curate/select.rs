@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::manifest::Split;
 use crate::random::rank;
 use crate::source::Side;
-use crate::spec::{OwnerSplit, Task};
+use crate::spec::{AnomalousPatients, OwnerSplit, OwnerValidation, Task};
 
 /// A picture that may be drawn.
 #[derive(Clone, Debug)]
@@ -27,39 +27,41 @@ pub enum Fate {
     LeftOut(&'static str),
 }
 
+/// Items that must not be divided, by rank.
 struct Group {
     members: Vec<usize>,
-    may_train: bool,
+    /// Those of its members that could train; empty if the group may not.
+    trainable: Vec<usize>,
 }
 
 /// Decides over every item; `items` may come in any order, and unusable ones are simply not among them.
 pub fn select(task: &Task, seed: u64, items: &[Item]) -> Vec<Fate> {
     let purpose = format!("curate {}", task.name);
     let order: Vec<[u8; 16]> = items.iter().map(|item| rank(seed, &purpose, &item.key)).collect();
-    let mut groups = group(items, task.owner_split);
+    let mut groups = group(task, items);
     for group in &mut groups {
         group.members.sort_by_key(|&member| order[member]);
+        group.trainable.sort_by_key(|&member| order[member]);
     }
     groups.sort_by_key(|group| order[group.members[0]]);
-    let wanted = n_train(task, items, &groups);
-    let trained = draw_train(&groups, wanted);
 
     let mut fates = vec![Fate::LeftOut("not drawn: the count asked for is met"); items.len()];
-    let mut pool = Vec::new();
+    let trained = draw_train(&groups, n_train(task, items, &groups));
+    let mut rest = Vec::new();
     for (index, group) in groups.iter().enumerate() {
-        match trained.get(&index) {
-            Some(&n_taken) => {
-                for (place, &member) in group.members.iter().enumerate() {
-                    fates[member] = if place < n_taken {
-                        Fate::Drawn(Split::Train)
-                    } else {
-                        Fate::LeftOut("not drawn: its patient or copy trains")
-                    };
-                }
-            }
-            None => pool.extend(&group.members),
+        let Some(&n_taken) = trained.get(&index) else {
+            rest.push(group);
+            continue;
+        };
+        for &member in &group.members {
+            fates[member] = Fate::LeftOut("not drawn: its patient or copy trains");
+        }
+        for &member in &group.trainable[..n_taken] {
+            fates[member] = Fate::Drawn(Split::Train);
         }
     }
+    let rest = draw_val(task, items, &rest, &mut fates);
+    let mut pool: Vec<usize> = rest.iter().flat_map(|group| &group.members).copied().collect();
     pool.sort_by_key(|&member| order[member]);
     draw_test(task, items, &pool, &mut fates);
     fates
@@ -67,13 +69,12 @@ pub fn select(task: &Task, seed: u64, items: &[Item]) -> Vec<Fate> {
 
 /// Normal pictures wanted for training; if only the test count is given, what the test leaves.
 fn n_train(task: &Task, items: &[Item], groups: &[Group]) -> usize {
-    let available: usize =
-        groups.iter().filter(|group| group.may_train).map(|group| group.members.len()).sum();
+    let available: usize = groups.iter().map(|group| group.trainable.len()).sum();
     match (task.train_normal, task.test_normal, task.owner_split) {
         (Some(count), ..) => count,
         (None, Some(test), OwnerSplit::Pool) => {
             let normals = items.iter().filter(|item| item.quota.is_none()).count();
-            normals.saturating_sub(test).min(available)
+            normals.saturating_sub(test + task.val_normal.unwrap_or(0)).min(available)
         }
         _ => available,
     }
@@ -85,13 +86,13 @@ fn draw_train(groups: &[Group], wanted: usize) -> BTreeMap<usize, usize> {
     let mut taken = BTreeMap::new();
     let mut left = wanted;
     let mut skipped = None;
-    for (index, group) in groups.iter().enumerate().filter(|(_, group)| group.may_train) {
+    for (index, group) in groups.iter().enumerate().filter(|(_, group)| !group.trainable.is_empty()) {
         if left == 0 {
             break;
         }
-        if group.members.len() <= left {
-            taken.insert(index, group.members.len());
-            left -= group.members.len();
+        if group.trainable.len() <= left {
+            taken.insert(index, group.trainable.len());
+            left -= group.trainable.len();
         } else if skipped.is_none() {
             skipped = Some(index);
         }
@@ -102,32 +103,85 @@ fn draw_train(groups: &[Group], wanted: usize) -> BTreeMap<usize, usize> {
     taken
 }
 
-fn draw_test(task: &Task, items: &[Item], pool: &[usize], fates: &mut [Fate]) {
-    let mut normals_left = task.test_normal.unwrap_or(usize::MAX);
-    let mut quotas_left: Vec<usize> =
-        task.anomalous.iter().map(|quota| quota.count.unwrap_or(usize::MAX)).collect();
-    for &member in pool {
-        let item = &items[member];
-        if task.owner_split == OwnerSplit::Respect && item.owner != Some(Side::Test) {
-            fates[member] = Fate::LeftOut("not drawn: the owner's train part does not test");
+/// How many pictures a split still takes.
+struct Left {
+    normals: usize,
+    /// Per quota.
+    anomalous: Vec<usize>,
+}
+
+impl Left {
+    /// Whether it has room for a picture of this kind.
+    fn has(&self, item: &Item) -> bool {
+        item.quota.map_or(self.normals, |quota| self.anomalous[quota]) > 0
+    }
+
+    /// Takes the picture if there is room.
+    fn take(&mut self, item: &Item) -> bool {
+        let left = match item.quota {
+            None => &mut self.normals,
+            Some(quota) => &mut self.anomalous[quota],
+        };
+        let has = *left > 0;
+        *left = left.saturating_sub(1);
+        has
+    }
+}
+
+/// Draws the validation split, of whole groups, and returns the groups that are left.
+fn draw_val<'a>(task: &Task, items: &[Item], groups: &[&'a Group], fates: &mut [Fate]) -> Vec<&'a Group> {
+    let mut left = Left {
+        normals: task.val_normal.unwrap_or(0),
+        anomalous: task.anomalous.iter().map(|quota| quota.val.unwrap_or(0)).collect(),
+    };
+    let mut rest = Vec::new();
+    for &group in groups {
+        let owned = |side| group.members.iter().any(|&member| items[member].owner == Some(side));
+        let is_bound = task.owner_split != OwnerSplit::Pool;
+        let by_owner = is_bound && task.owner_validation == OwnerValidation::Val && owned(Side::Val);
+        let drawn = !is_bound && group.members.iter().any(|&member| left.has(&items[member]));
+        if by_owner && owned(Side::Test) || !by_owner && !drawn {
+            rest.push(group);
             continue;
         }
-        let left = match item.quota {
-            None => &mut normals_left,
-            Some(quota) => &mut quotas_left[quota],
+        for &member in &group.members {
+            let item = &items[member];
+            fates[member] = match (by_owner, item.owner) {
+                (true, Some(Side::Val)) => Fate::Drawn(Split::Val),
+                (true, _) => Fate::LeftOut("not drawn: the owner's train part does not validate"),
+                (false, _) if left.take(item) => Fate::Drawn(Split::Val),
+                (false, _) => Fate::LeftOut("not drawn: its patient or copy validates"),
+            };
+        }
+    }
+    rest
+}
+
+fn draw_test(task: &Task, items: &[Item], pool: &[usize], fates: &mut [Fate]) {
+    let mut left = Left {
+        normals: task.test_normal.unwrap_or(usize::MAX),
+        anomalous: task.anomalous.iter().map(|quota| quota.count.unwrap_or(usize::MAX)).collect(),
+    };
+    for &member in pool {
+        let item = &items[member];
+        let tests = match (task.owner_split, item.owner) {
+            (OwnerSplit::Pool, _) | (_, Some(Side::Test)) => true,
+            (_, Some(Side::Val)) => task.owner_validation == OwnerValidation::Test,
+            _ => false,
         };
-        if *left > 0 {
-            *left -= 1;
+        if !tests {
+            fates[member] = Fate::LeftOut("not drawn: the owner's other parts do not test");
+        } else if left.take(item) {
             fates[member] = Fate::Drawn(Split::Test);
         }
     }
 }
 
-/// Items joined by any tie they share, over any number of steps.
-fn group(items: &[Item], owner_split: OwnerSplit) -> Vec<Group> {
+/// Items joined by any tie they share, over any number of steps; an exact division knows no ties.
+fn group(task: &Task, items: &[Item]) -> Vec<Group> {
     let mut parent: Vec<usize> = (0..items.len()).collect();
     let mut first: HashMap<&str, usize> = HashMap::new();
-    for (index, item) in items.iter().enumerate() {
+    for (index, item) in items.iter().enumerate().filter(|_| task.owner_split != OwnerSplit::Exact) {
         for tie in &item.ties {
             let other = *first.entry(tie).or_insert(index);
             let (a, b) = (root(&mut parent, index), root(&mut parent, other));
@@ -139,12 +193,16 @@ fn group(items: &[Item], owner_split: OwnerSplit) -> Vec<Group> {
         let root = root(&mut parent, index);
         members.entry(root).or_default().push(index);
     }
-    let may_train = |members: &[usize]| {
-        let owner_trains = members.iter().all(|&index| items[index].owner == Some(Side::Train));
-        let owner_allows = owner_split == OwnerSplit::Pool || owner_trains;
-        owner_allows && members.iter().all(|&index| items[index].quota.is_none())
+    let trainable = |members: &[usize]| -> Vec<usize> {
+        let owner_allows =
+            |&index: &usize| task.owner_split == OwnerSplit::Pool || items[index].owner == Some(Side::Train);
+        let is_normal = |index: &usize| items[*index].quota.is_none();
+        let patients_allow =
+            task.anomalous_patients == AnomalousPatients::MayTrain || members.iter().all(is_normal);
+        let may_train = patients_allow && members.iter().all(owner_allows);
+        members.iter().copied().filter(|index| may_train && is_normal(index)).collect()
     };
-    members.into_values().map(|members| Group { may_train: may_train(&members), members }).collect()
+    members.into_values().map(|members| Group { trainable: trainable(&members), members }).collect()
 }
 
 fn root(parent: &mut [usize], mut index: usize) -> usize {

@@ -1,14 +1,12 @@
-//! One file becomes a standardised picture and what the manifest says about it.
-
-use std::path::Path;
+//! One decoded picture becomes standardised ones and what the manifest says about it.
 
 use anyhow::{Context, Result, ensure};
 
-use crate::decode::{self, resize};
-use crate::files;
+use crate::decode::{Decoded, resize};
+use crate::manifest::spool::Spool;
 use crate::pixels::Pixels;
 
-/// A decoded picture in the sizes asked for; its full resolution is not kept.
+/// What a manifest says of a decoded picture; the pictures themselves went into spools.
 pub struct Standard {
     /// Of the file's picture.
     pub height: usize,
@@ -16,49 +14,77 @@ pub struct Standard {
     pub bits: u16,
     pub photometric: String,
     pub intensity_policy: String,
-    /// RGB, `size x size`, in the order of the sizes asked for.
-    pub pictures: Vec<Pixels>,
     pub pixel_hash: String,
     pub phash: String,
 }
 
-/// A lesion mask in the sizes asked for.
-pub struct Mask {
-    /// One channel, 0 or 255.
-    pub pictures: Vec<Pixels>,
-    pub hash: String,
+/// The perceptual hash looks at a picture of this side, whatever sizes a spec asks for.
+const HASHED_SIZE: usize = 128;
+
+/// Resizes a picture for every spool and adds it there.
+pub fn picture(decoded: Decoded, spools: &[Spool]) -> Result<Standard> {
+    let pixels = decoded.pixels;
+    let pixel_hash = pixels.hash();
+    let mut hashed = None;
+    for spool in spools {
+        // Channels are resized apart, so a grey picture is repeated only afterwards.
+        let small = resize::lanczos(&pixels, spool.size(), spool.size());
+        spool.add_picture(&pixel_hash, &small.to_rgb())?;
+        if spool.size() == HASHED_SIZE {
+            hashed = Some(small);
+        }
+    }
+    let hashed = hashed.unwrap_or_else(|| resize::lanczos(&pixels, HASHED_SIZE, HASHED_SIZE));
+    Ok(Standard {
+        height: pixels.height(),
+        width: pixels.width(),
+        bits: decoded.bits,
+        photometric: decoded.photometric,
+        intensity_policy: decoded.intensity_policy,
+        pixel_hash,
+        phash: difference_hash(&hashed),
+    })
 }
 
-/// Decodes and resizes one frame of a file.
-pub fn picture(path: &Path, frame: u32, sizes: &[usize]) -> Result<Standard> {
-    let decoded = decode::decode(&files::read(path)?, frame)?;
-    let rgb = decoded.pixels.to_rgb();
-    let pictures = sizes.iter().map(|&size| resize::lanczos(&rgb, size, size)).collect();
-    let (pixel_hash, phash) = (decoded.pixels.hash(), difference_hash(&decoded.pixels));
-    let (height, width) = (decoded.pixels.height(), decoded.pixels.width());
-    let decode::Decoded { bits, photometric, intensity_policy, .. } = decoded;
-    Ok(Standard { height, width, bits, photometric, intensity_policy, pictures, pixel_hash, phash })
+/// Resizes a mask of 0 and 255, which must have its picture's shape, and adds it to every spool; returns its
+/// hash.
+pub fn mask(mask: &Pixels, picture: &Standard, spools: &[Spool]) -> Result<String> {
+    ensure!(
+        (mask.height(), mask.width()) == (picture.height, picture.width),
+        "it is {} x {}, its picture {} x {}",
+        mask.height(),
+        mask.width(),
+        picture.height,
+        picture.width
+    );
+    let hash = mask.hash();
+    for spool in spools {
+        spool.add_mask(&hash, &threshold(&resize::lanczos(mask, spool.size(), spool.size()))?)?;
+    }
+    Ok(hash)
 }
 
-/// Decodes and resizes a mask, which must have its picture's shape.
-pub fn mask(path: &Path, picture: &Standard, sizes: &[usize]) -> Result<Mask> {
-    let read = || -> Result<Mask> {
-        let grey = decode::decode(&files::read(path)?, 0)?.pixels.to_grey();
-        ensure!(
-            (grey.height(), grey.width()) == (picture.height, picture.width),
-            "it is {} x {}, its picture {} x {}",
-            grey.height(),
-            grey.width(),
-            picture.height,
-            picture.width
-        );
-        let pictures = sizes
-            .iter()
-            .map(|&size| threshold(&resize::lanczos(&grey, size, size)))
-            .collect::<Result<_>>()?;
-        Ok(Mask { pictures, hash: grey.hash() })
-    };
-    read().with_context(|| format!("mask {}", path.display()))
+/// A mask of boxes (left, top, width, height), cut at the edges of a picture.
+///
+/// # Errors
+/// A box that lies outside the picture.
+pub fn boxes(boxes: &[[u32; 4]], height: usize, width: usize) -> Result<Pixels> {
+    let mut samples = vec![0; height * width];
+    for &[left, top, box_width, box_height] in boxes {
+        let span = |start: u32, length: u32, limit: usize| {
+            let start = start as usize;
+            let end = (start + length as usize).min(limit);
+            (start < end).then_some(start..end)
+        };
+        let (columns, rows) =
+            span(left, box_width, width).zip(span(top, box_height, height)).with_context(|| {
+                format!("the box {left}, {top}, {box_width}, {box_height} lies outside the picture")
+            })?;
+        for row in rows {
+            samples[row * width..][columns.clone()].fill(255);
+        }
+    }
+    Pixels::new(height, width, 1, samples)
 }
 
 fn threshold(grey: &Pixels) -> Result<Pixels> {

@@ -7,13 +7,14 @@ use anyhow::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::select::{Fate, Item, select};
-use super::standardise::{self, Mask, Standard};
+use super::draw::divided;
+use super::ids::IdList;
 use crate::decode::resize::RESIZE_ID;
+use crate::manifest::spool::Spool;
 use crate::manifest::{Rejected, Row, Selection, store};
-use crate::source::{self, Candidate};
-use crate::spec::{Duplicates, Spec, Task};
-use crate::{files, progress};
+use crate::source::{self, Candidate, Lesions, Side};
+use crate::spec::{Duplicates, Shuffle, Spec, Task};
+use crate::{decode, files, progress};
 
 /// A curated task, as kept between runs.
 #[derive(Serialize, Deserialize)]
@@ -35,47 +36,73 @@ pub(super) struct Found {
     pub n_bytes: u64,
 }
 
-/// A decoded picture and, where there is one, its mask and the mask's path.
-pub(super) struct Done {
-    pub standard: Standard,
-    pub mask: Option<(String, Mask)>,
-}
-
 /// A task being curated.
 pub(super) struct Work<'a> {
     pub spec: &'a Spec,
     pub task: &'a Task,
-    raw: &'a Path,
+    pub raw: &'a Path,
+    /// Replaces the draw.
+    pub ids: Option<&'a IdList>,
     rejected: Vec<Rejected>,
 }
 
 /// Curates `task`; a finished part in `out/parts` with the same key is taken as it is.
-pub fn curate(spec: &Spec, task: &Task, raw: &Path, out: &Path) -> Result<Part> {
-    let mut listing = (source::find(&task.source)?.list)(&raw.join(&task.folder))?;
+pub fn curate(spec: &Spec, task: &Task, raw: &Path, out: &Path, ids: Option<&IdList>) -> Result<Part> {
+    let mut listing = (source::find(&task.source)?.list)(&raw.join(&task.folder), task)?;
     if let Some(masks) = task.masks.as_ref().filter(|masks| !raw.join(masks).is_dir()) {
         listing
             .differences
             .push(format!("no folder {}, so no lesion mask is used", raw.join(masks).display()));
     }
-    let mut work = Work { spec, task, raw, rejected: Vec::new() };
+    let mut work = Work { spec, task, raw, ids, rejected: Vec::new() };
     for refusal in listing.refused {
         work.reject(&refusal.path, 0, None, "not-a-picture", refusal.reason);
     }
     let found = work.classify(listing.candidates);
-    let found = work.hash(found);
+    let mut found = work.hash(found);
     let key = work.key(&found, &listing.differences)?;
     let kept = out.join("parts").join(format!("{}.json", task.name));
     let is_stored = spec.sizes.iter().all(|&size| store::path(out, &task.name, size).exists());
     if let Some(part) = read_part(&kept, &key).filter(|_| is_stored) {
         return Ok(part);
     }
-    let found = work.drop_duplicates(found);
-    let (fates, done) = work.draw(&found);
-    let (rows, selection) = work.collect(&found, &fates, &done, out)?;
+    if ids.is_none() {
+        found = work.drop_duplicates(found);
+    }
+    if let Some(shuffle) = task.shuffle {
+        divide_by_shuffle(shuffle, &mut found);
+    }
+    let folder = out.join("pixels");
+    let spools: Vec<Spool> =
+        spec.sizes.iter().map(|&size| Spool::new(&folder, size)).collect::<Result<_>>()?;
+    let (fates, done) = work.draw(&found, &spools)?;
+    listing.differences.extend(divided(&found, &fates, &done));
+    let (rows, selection) = work.collect(&found, &fates, &done)?;
+    write_stores(spools, task, &rows, out)?;
     let rejected = std::mem::take(&mut work.rejected);
     let part = Part { key, rows, rejected, selection, differences: listing.differences };
     files::write_whole(&kept, &serde_json::to_vec(&part)?)?;
     Ok(part)
+}
+
+fn write_stores(spools: Vec<Spool>, task: &Task, rows: &[Row], out: &Path) -> Result<()> {
+    let pictures: BTreeSet<&str> = rows.iter().map(|row| row.pixel_hash.as_str()).collect();
+    let masks: BTreeSet<&str> = rows.iter().filter_map(|row| row.mask_hash.as_deref()).collect();
+    for spool in spools {
+        spool.write(&store::path(out, &task.name, spool.size()), RESIZE_ID, &pictures, &masks)?;
+    }
+    Ok(())
+}
+
+/// Sides by a published shuffle: of the normal pictures in the owner's order, and of the rest by its rule.
+fn divide_by_shuffle(shuffle: Shuffle, found: &mut [Found]) {
+    let mut normals: Vec<usize> = (0..found.len()).filter(|&index| found[index].quota.is_none()).collect();
+    normals.sort_by_key(|&index| found[index].candidate.owner_order);
+    let sides = super::shuffle::divide(shuffle, normals.len());
+    found.iter_mut().for_each(|item| item.candidate.owner_split = Some(Side::Test));
+    for (index, side) in normals.into_iter().zip(sides) {
+        found[index].candidate.owner_split = Some(side);
+    }
 }
 
 fn read_part(path: &Path, key: &str) -> Option<Part> {
@@ -100,14 +127,19 @@ impl Work<'_> {
         self.reject(path, *frame, Some(finding), kind, reason);
     }
 
-    fn path(&self, candidate: &Candidate) -> PathBuf {
-        self.raw.join(&self.task.folder).join(&candidate.path)
+    /// The file of a picture, given by its path below the source's folder.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.raw.join(&self.task.folder).join(path)
     }
 
-    /// Where the candidate's mask would lie, relative to the raw folder.
-    fn mask_path(&self, candidate: &Candidate) -> Option<String> {
-        let masks = self.task.masks.as_ref()?;
-        Some(format!("{masks}/{}", Path::new(&candidate.path).with_extension("png").display()))
+    /// The file of the candidate's mask, relative to the raw folder: the spec's, if there, else the source's.
+    pub fn mask_path(&self, candidate: &Candidate) -> Option<String> {
+        let by_spec = self.task.masks.as_ref().map(|masks| format!("{masks}/{}", mask_name(&candidate.path)));
+        let by_source = match &candidate.mask {
+            Some(Lesions::Masks(path)) => Some(format!("{}/{path}", self.task.folder)),
+            _ => None,
+        };
+        by_spec.filter(|path| self.raw.join(path).is_file()).or(by_source)
     }
 
     /// Sorts candidates into normal, a quota, or findings that the spec leaves out.
@@ -145,30 +177,26 @@ impl Work<'_> {
         kept
     }
 
-    /// Reads every file once for its hash; unreadable and empty ones are rejected.
+    /// Reads every file once for its hash; unreadable ones are rejected.
     fn hash(&mut self, candidates: Vec<(Candidate, Option<usize>)>) -> Vec<Found> {
-        let bar = progress::bar(candidates.len(), &format!("{}: reading", self.task.name));
-        let read = |(candidate, quota): (Candidate, Option<usize>)| {
+        let paths: BTreeSet<&str> = candidates.iter().map(|(candidate, _)| candidate.path.as_str()).collect();
+        let bar = progress::bar(paths.len(), &format!("{}: reading", self.task.name));
+        let read = |path: &str| {
+            let hash = files::sha256_of(&decode::files_of(&self.path(path)));
             bar.inc(1);
-            let bytes = files::read(&self.path(&candidate));
-            let result = bytes.map(|bytes| (files::sha256(&bytes), bytes.len() as u64));
-            (candidate, quota, result)
+            (path.to_owned(), hash.map_err(|error| format!("{error:#}")))
         };
-        let hashed: Vec<_> = candidates.into_par_iter().map(read).collect();
+        let hashes: HashMap<String, _> = paths.into_par_iter().map(read).collect();
         bar.finish_and_clear();
         let mut found = Vec::new();
-        for (candidate, quota, result) in hashed {
-            match result {
-                Ok((sha256, n_bytes)) => found.push(Found { candidate, quota, sha256, n_bytes }),
-                Err(error) => {
-                    let reason = format!("{error:#}");
-                    self.reject(
-                        &candidate.path,
-                        candidate.frame,
-                        Some(&candidate.finding),
-                        "unreadable",
-                        reason,
-                    );
+        for (candidate, quota) in candidates {
+            match &hashes[&candidate.path] {
+                Ok((sha256, n_bytes)) => {
+                    found.push(Found { candidate, quota, sha256: sha256.clone(), n_bytes: *n_bytes });
+                }
+                Err(reason) => {
+                    let Candidate { path, frame, finding, .. } = &candidate;
+                    self.reject(path, *frame, Some(finding), "unreadable", reason.clone());
                 }
             }
         }
@@ -187,98 +215,59 @@ impl Work<'_> {
             crate::CODE_HASH
         );
         text += &format!("{} {} {:?}", self.spec.name, self.spec.version, self.rejected);
+        text += self.ids.map_or("", IdList::fingerprint);
+        let masks: BTreeSet<String> =
+            found.iter().filter_map(|item| self.mask_path(&item.candidate)).collect();
+        let hash = |path: String| {
+            let hash = files::sha256_of(&decode::files_of(&self.raw.join(&path)));
+            format!("\n{path} {:?}", hash.ok())
+        };
+        let masks: Vec<String> = masks.into_par_iter().map(hash).collect();
+        text += &masks.concat();
         for item in found {
             text += &format!("\n{:?} {}", item.candidate, item.sha256);
-            if let Some(mask) =
-                self.mask_path(&item.candidate).and_then(|path| files::read(&self.raw.join(path)).ok())
-            {
-                text += &format!(" {}", files::sha256(&mask));
-            }
         }
         Ok(files::fingerprint(text.as_bytes()))
     }
 
+    /// Keeps the first of every set of copies, by path; copies that the owner labels differently all go.
     fn drop_duplicates(&mut self, found: Vec<Found>) -> Vec<Found> {
         if self.task.duplicates == Duplicates::Group {
             return found;
         }
-        let mut first: HashMap<(String, u32), String> = HashMap::new();
+        let content = |item: &Found| (item.sha256.clone(), item.candidate.frame);
+        let mut copies: HashMap<(String, u32), Vec<usize>> = HashMap::new();
+        for (index, item) in found.iter().enumerate() {
+            copies.entry(content(item)).or_default().push(index);
+        }
+        let is_normal = |index: &usize| found[*index].quota.is_none();
+        let verdict = |index: usize, item: &Found| -> Option<(&str, String)> {
+            let copies = &copies[&content(item)];
+            let path = |index: usize| &found[index].candidate.path;
+            if copies.iter().any(is_normal) && !copies.iter().all(is_normal) {
+                let is_other = |other: &&usize| is_normal(other) != item.quota.is_none();
+                let other = path(copies.iter().copied().find(|other| is_other(&other))?);
+                return Some((
+                    "label-conflict",
+                    format!("byte-identical to {other}, which has another label"),
+                ));
+            }
+            (copies[0] != index).then(|| ("duplicate", format!("byte-identical to {}", path(copies[0]))))
+        };
+        let verdicts: Vec<_> = found.iter().enumerate().map(|(index, item)| verdict(index, item)).collect();
         let mut kept = Vec::new();
-        for item in found {
-            let key = (item.sha256.clone(), item.candidate.frame);
-            if let Some(original) = first.get(&key) {
-                let reason = format!("byte-identical to {original}");
-                self.reject_found(&item, "duplicate", reason);
-            } else {
-                first.insert(key, item.candidate.path.clone());
-                kept.push(item);
+        for (item, verdict) in found.into_iter().zip(verdicts) {
+            match verdict {
+                Some((kind, reason)) => self.reject_found(&item, kind, reason),
+                None => kept.push(item),
             }
         }
         kept
     }
-
-    /// Draws, decodes what was drawn, and draws again without what could not be decoded.
-    fn draw(&mut self, found: &[Found]) -> (Vec<Fate>, HashMap<usize, Done>) {
-        let mut done: HashMap<usize, Done> = HashMap::new();
-        let mut broken: BTreeSet<usize> = BTreeSet::new();
-        loop {
-            let usable: Vec<usize> = (0..found.len()).filter(|index| !broken.contains(index)).collect();
-            let items: Vec<Item> = usable.iter().map(|&index| item(&found[index])).collect();
-            let mut fates = vec![Fate::LeftOut("unreadable"); found.len()];
-            for (&index, fate) in usable.iter().zip(select(self.task, self.spec.seed, &items)) {
-                fates[index] = fate;
-            }
-            let wanted = |index: &usize| matches!(fates[*index], Fate::Drawn(_)) && !done.contains_key(index);
-            let todo: Vec<usize> = (0..found.len()).filter(wanted).collect();
-            if todo.is_empty() {
-                return (fates, done);
-            }
-            for (index, result) in self.decode(found, todo) {
-                match result {
-                    Ok(standard) => drop(done.insert(index, standard)),
-                    Err(error) => {
-                        broken.insert(index);
-                        self.reject_found(&found[index], "unreadable", format!("{error:#}"));
-                    }
-                }
-            }
-        }
-    }
-
-    fn decode(&self, found: &[Found], todo: Vec<usize>) -> Vec<(usize, Result<Done>)> {
-        let bar = progress::bar(todo.len(), &format!("{}: decoding", self.task.name));
-        let decode = |index: usize| {
-            let result = self.decode_one(&found[index].candidate);
-            bar.inc(1);
-            (index, result)
-        };
-        let decoded = todo.into_par_iter().map(decode).collect();
-        bar.finish_and_clear();
-        decoded
-    }
-
-    fn decode_one(&self, candidate: &Candidate) -> Result<Done> {
-        let sizes = &self.spec.sizes;
-        let standard = standardise::picture(&self.path(candidate), candidate.frame, sizes)?;
-        let Some(relative) = self.mask_path(candidate) else { return Ok(Done { standard, mask: None }) };
-        let path = self.raw.join(&relative);
-        let mask = match path.exists() {
-            true => Some((relative, standardise::mask(&path, &standard, sizes)?)),
-            false => None,
-        };
-        Ok(Done { standard, mask })
-    }
 }
 
-fn item(found: &Found) -> Item {
-    let candidate = &found.candidate;
-    let named = [("patient", &candidate.patient), ("group", &candidate.group)];
-    let ties =
-        named.into_iter().filter_map(|(kind, name)| name.as_ref().map(|name| format!("{kind} {name}")));
-    Item {
-        key: format!("{}#{}", candidate.path, candidate.frame),
-        quota: found.quota,
-        owner: candidate.owner_split,
-        ties: ties.chain([format!("file {} {}", found.sha256, candidate.frame)]).collect(),
-    }
+/// `a/b.dcm` to `a/b.png`; a volume's masks are a volume of its name.
+fn mask_name(path: &str) -> String {
+    let is_volume = path.ends_with(".nii") || path.ends_with(".nii.gz");
+    if is_volume { path.to_owned() } else { Path::new(path).with_extension("png").display().to_string() }
 }

@@ -8,17 +8,20 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 
 pub mod parquet;
+/// Standardised pixels on their way into a store.
+pub mod spool;
 /// Standardised pixels in one memory-mapped file per task and size.
 pub mod store;
 
 /// Version of the columns below; a reader refuses another.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Side of the benchmark a picture stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
     Train,
+    Val,
     Test,
 }
 
@@ -30,10 +33,38 @@ pub enum Label {
     Anomalous,
 }
 
+/// What a lesion mask was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MaskKind {
+    /// Drawn pixel by pixel.
+    Pixels,
+    /// Boxes round the lesions.
+    Boxes,
+}
+
+impl MaskKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            MaskKind::Pixels => "pixels",
+            MaskKind::Boxes => "boxes",
+        }
+    }
+
+    pub fn parse(text: &str) -> Result<MaskKind> {
+        match text {
+            "pixels" => Ok(MaskKind::Pixels),
+            "boxes" => Ok(MaskKind::Boxes),
+            _ => bail!("unknown kind of mask `{text}` (known: pixels, boxes)"),
+        }
+    }
+}
+
 impl Split {
     pub fn name(self) -> &'static str {
         match self {
             Split::Train => "train",
+            Split::Val => "val",
             Split::Test => "test",
         }
     }
@@ -41,8 +72,9 @@ impl Split {
     pub fn parse(text: &str) -> Result<Split> {
         match text {
             "train" => Ok(Split::Train),
+            "val" => Ok(Split::Val),
             "test" => Ok(Split::Test),
-            _ => bail!("unknown split `{text}` (known: train, test)"),
+            _ => bail!("unknown split `{text}` (known: train, val, test)"),
         }
     }
 }
@@ -96,7 +128,9 @@ pub struct Row {
     pub pixel_hash: String,
     /// 64-bit difference hash, hexadecimal.
     pub phash: String,
-    /// Relative to the raw folder.
+    /// `Boxes` are coarse: they hold healthy pixels too. `None` where there is no mask.
+    pub mask_kind: Option<MaskKind>,
+    /// Relative to the raw folder; `None` for boxes, which a label table holds.
     pub mask_path: Option<String>,
     pub mask_hash: Option<String>,
     pub spec: String,
@@ -112,7 +146,7 @@ pub struct Rejected {
     pub frame: u32,
     /// The owner's label, where it was known.
     pub finding: Option<String>,
-    /// `not-drawn`, `other-finding`, `duplicate`, `unreadable`, `not-a-picture`.
+    /// `not-drawn`, `other-finding`, `duplicate`, `label-conflict`, `unreadable`, `not-a-picture`.
     pub kind: String,
     pub reason: String,
 }

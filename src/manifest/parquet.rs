@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{Label, Rejected, Row, Selection, Split};
+use super::{Label, MaskKind, Rejected, Row, Selection, Split};
 use crate::table::{Columns, Table};
 
 /// Writes `manifest.parquet`.
@@ -33,6 +33,7 @@ pub fn write_rows(path: &Path, rows: &[Row]) -> Result<()> {
         .text("file_sha256", rows.iter().map(|r| Some(&r.file_sha256)))
         .text("pixel_hash", rows.iter().map(|r| Some(&r.pixel_hash)))
         .text("phash", rows.iter().map(|r| Some(&r.phash)))
+        .text("mask_kind", rows.iter().map(|r| r.mask_kind.map(MaskKind::name)))
         .text("mask_path", rows.iter().map(|r| r.mask_path.as_ref()))
         .text("mask_hash", rows.iter().map(|r| r.mask_hash.as_ref()))
         .text("spec", rows.iter().map(|r| Some(&r.spec)))
@@ -56,7 +57,8 @@ pub fn read_rows(path: &Path) -> Result<Vec<Row>> {
     let (photometric, policy) = (text("photometric")?, text("intensity_policy")?);
     let (file_bytes, file_sha256) = (number("file_bytes")?, text("file_sha256")?);
     let (pixel_hash, phash) = (text("pixel_hash")?, text("phash")?);
-    let (mask_path, mask_hash) = (table.text("mask_path")?, table.text("mask_hash")?);
+    let (mask_kind, mask_path, mask_hash) =
+        (table.text("mask_kind")?, table.text("mask_path")?, table.text("mask_hash")?);
     let (spec, spec_version) = (text("spec")?, number("spec_version")?);
     let row = |i: usize| -> Result<Row> {
         Ok(Row {
@@ -83,6 +85,7 @@ pub fn read_rows(path: &Path) -> Result<Vec<Row>> {
             file_sha256: file_sha256[i].clone(),
             pixel_hash: pixel_hash[i].clone(),
             phash: phash[i].clone(),
+            mask_kind: mask_kind[i].as_deref().map(MaskKind::parse).transpose()?,
             mask_path: mask_path[i].clone(),
             mask_hash: mask_hash[i].clone(),
             spec: spec[i].clone(),

@@ -1,18 +1,16 @@
 //! Standardised pixels in one memory-mapped file per task and size, keyed by pixel hash.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use memmap2::Mmap;
-use safetensors::tensor::{Metadata, TensorView};
+use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use super::Row;
-use crate::files;
-use crate::pixels::Pixels;
 
 /// Pictures `[n, 3, size, size]` and masks `[m, 1, size, size]` of one task.
 pub struct PixelStore {
@@ -24,14 +22,14 @@ pub struct PixelStore {
 }
 
 /// The header's only note, because the order of several would differ from run to run.
-const NOTES: &str = "medfsad";
+pub(super) const NOTES: &str = "medfsad";
 
 /// How the store was made and the keys of its items, in their order.
 #[derive(Serialize, Deserialize)]
-struct Notes {
-    resize: String,
-    pictures: Vec<String>,
-    masks: Vec<String>,
+pub(super) struct Notes {
+    pub resize: String,
+    pub pictures: Vec<String>,
+    pub masks: Vec<String>,
 }
 
 /// Where a part's items lie in the file, and which key is which.
@@ -44,28 +42,6 @@ struct Part {
 /// Where the store of a task and size lies in a curated folder.
 pub fn path(folder: &Path, task: &str, size: usize) -> PathBuf {
     folder.join("pixels").join(format!("{task}-{size}.safetensors"))
-}
-
-/// Writes a store. Every picture is RGB and every mask grey, `size x size`; keys are pixel hashes.
-pub fn write(
-    path: &Path,
-    size: usize,
-    resize: &str,
-    pictures: &BTreeMap<&str, &Pixels>,
-    masks: &BTreeMap<&str, &Pixels>,
-) -> Result<()> {
-    let join =
-        |items: &BTreeMap<&str, &Pixels>| items.values().flat_map(|p| p.to_planes()).collect::<Vec<u8>>();
-    let keys = |items: &BTreeMap<&str, &Pixels>| items.keys().map(|&key| key.to_owned()).collect::<Vec<_>>();
-    let (picture_bytes, mask_bytes) = (join(pictures), join(masks));
-    let tensors = [
-        ("pictures", TensorView::new(Dtype::U8, vec![pictures.len(), 3, size, size], &picture_bytes)?),
-        ("masks", TensorView::new(Dtype::U8, vec![masks.len(), 1, size, size], &mask_bytes)?),
-    ];
-    let notes = Notes { resize: resize.to_owned(), pictures: keys(pictures), masks: keys(masks) };
-    let notes = HashMap::from([(NOTES.to_owned(), serde_json::to_string(&notes)?)]);
-    let bytes = safetensors::serialize(tensors, Some(notes))?;
-    files::write_whole(path, &bytes)
 }
 
 impl PixelStore {

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Candidate, Listing, Source, labels, tree};
+use crate::spec::Task;
 
 /// `train.csv` (`id_code,diagnosis`) and `train_images/<id_code>.png`; the finding is the grade, `0` to `4`.
 pub const SOURCE: Source = Source {
@@ -19,7 +20,7 @@ const REMEDY: &str = "give the folder of the Kaggle download that holds train.cs
 const PUBLISHED: &[(&str, usize)] =
     &[("grade 0", 1805), ("grade 1", 370), ("grade 2", 999), ("grade 3", 193), ("grade 4", 295)];
 
-fn list(root: &Path) -> Result<Listing> {
+fn list(root: &Path, _: &Task) -> Result<Listing> {
     tree::require(root, &[TABLE, "train_images"], REMEDY)?;
     let grades = grades(root)?;
     let mut listing = tree::list(root, REMEDY, |parts| judge(parts, &grades))?;
@@ -29,13 +30,22 @@ fn list(root: &Path) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Every grade that rows give to a picture; more than one if they disagree.
-type Grades = BTreeMap<String, BTreeSet<String>>;
+/// What the table says of each picture.
+type Grades = BTreeMap<String, Given>;
+
+#[derive(Default)]
+struct Given {
+    /// Every grade that rows give; more than one if they disagree.
+    grades: BTreeSet<String>,
+    /// The first of its rows, counted from 0.
+    row: u32,
+}
 
 fn grades(root: &Path) -> Result<Grades> {
     let mut grades = Grades::new();
-    for [id, grade] in labels::read(&root.join(TABLE), ["id_code", "diagnosis"])? {
-        grades.entry(id).or_default().insert(grade);
+    for (row, [id, grade]) in (0..).zip(labels::read(&root.join(TABLE), ["id_code", "diagnosis"])?) {
+        let given = grades.entry(id).or_insert_with(|| Given { row, ..Given::default() });
+        given.grades.insert(grade);
     }
     Ok(grades)
 }
@@ -48,9 +58,11 @@ fn judge(parts: &[&str], grades: &Grades) -> Result<Candidate, String> {
         });
     };
     let given = grades.get(tree::stem(file)).ok_or_else(|| format!("{TABLE} has no row for it"))?;
-    let given: Vec<&str> = given.iter().map(String::as_str).collect();
-    match given.as_slice() {
-        [grade @ ("0" | "1" | "2" | "3" | "4")] => Ok(tree::found(grade, None)),
+    let grades: Vec<&str> = given.grades.iter().map(String::as_str).collect();
+    match grades.as_slice() {
+        [grade @ ("0" | "1" | "2" | "3" | "4")] => {
+            Ok(Candidate { owner_order: Some(given.row), ..tree::found(grade, None) })
+        }
         [other] => Err(format!("{TABLE} gives the grade `{other}`, not 0 to 4")),
         several => Err(format!("rows of {TABLE} disagree on its grade: {}", several.join(", "))),
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Candidate, Listing, Side, Source, tree};
+use crate::spec::Task;
 
 /// Folders `{Training,Testing}/{glioma,meningioma,notumor,pituitary}`. There are no patient ids.
 pub const SOURCE: Source = Source {
@@ -34,7 +35,7 @@ const PUBLISHED: &[(&str, usize)] = &[
     ("Testing/pituitary", 300),
 ];
 
-fn list(root: &Path) -> Result<Listing> {
+fn list(root: &Path, _: &Task) -> Result<Listing> {
     tree::require(root, REQUIRED, REMEDY)?;
     let mut listing = tree::list(root, REMEDY, judge)?;
     let class = |candidate: &Candidate| {

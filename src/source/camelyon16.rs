@@ -5,10 +5,11 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use super::{Candidate, Listing, Side, Source, tree};
+use crate::spec::Task;
 
 /// Folders `train/good` and `test` or `valid` with `good` and `Ungood`, `img` below them or not.
 ///
-/// Both `valid` and `test` are the owner's held-out side. Names restart in every folder, so the path is the
+/// What `valid` becomes is the spec's business. Names restart in every folder, so the path is the
 /// only key; slides are unknown, except in names such as `14082_idx5_x1001_y1051_class0.png`, which begin
 /// with the patient.
 pub const SOURCE: Source = Source {
@@ -23,11 +24,15 @@ const REMEDY: &str = "give the folder that holds train/good, test/good and test/
 const PUBLISHED: &[(&str, usize)] =
     &[("train good", 5088), ("held-out good", 1120), ("held-out Ungood", 1113)];
 
-fn list(root: &Path) -> Result<Listing> {
+fn list(root: &Path, _: &Task) -> Result<Listing> {
     let mut listing = tree::list(root, REMEDY, judge)?;
     let held = |side| listing.candidates.iter().any(|candidate| candidate.owner_split == Some(side));
     ensure!(held(Side::Train), "no picture in train/good below {}; {REMEDY}", root.display());
-    ensure!(held(Side::Test), "no picture in test or valid below {}; {REMEDY}", root.display());
+    ensure!(
+        held(Side::Test) || held(Side::Val),
+        "no picture in test or valid below {}; {REMEDY}",
+        root.display()
+    );
     let class = |candidate: &Candidate| {
         let side = if candidate.owner_split == Some(Side::Train) { "train" } else { "held-out" };
         format!("{side} {}", candidate.finding)
@@ -43,7 +48,8 @@ fn judge(parts: &[&str]) -> Result<Candidate, String> {
     };
     let side = match side {
         "train" => Side::Train,
-        "test" | "valid" => Side::Test,
+        "valid" => Side::Val,
+        "test" => Side::Test,
         other => return Err(format!("folder {other} is neither train, test nor valid")),
     };
     let finding = match class {

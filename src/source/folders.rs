@@ -6,14 +6,15 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
+use super::{Candidate, Listing, Side, Source, frames, tree};
 use crate::decode::dicom;
-
-use super::{Candidate, Listing, Side, Source, tree};
+use crate::spec::Task;
 
 /// Pictures below class folders, such as `good/x.png` or `train/good/x.png`.
 ///
 /// The folder that holds a picture names its finding; a folder on the way called `train`, `Training`, `test`,
 /// `Testing`, `val` or `valid` (capital letters or not) names the owner's side. Below `ground_truth` are masks.
+/// Every frame of a long file and every slice of a volume is a picture; those of one file stay together.
 pub const SOURCE: Source = Source {
     name: "folders",
     about: "any folder of class folders, below train and test or not: [train/]good/x.png",
@@ -22,7 +23,7 @@ pub const SOURCE: Source = Source {
 
 const REMEDY: &str = "put pictures into one folder per finding, such as good/x.png or train/good/x.png";
 
-fn list(root: &Path) -> Result<Listing> {
+fn list(root: &Path, task: &Task) -> Result<Listing> {
     let mut listing = tree::list(root, REMEDY, judge)?;
     listing.candidates.par_iter_mut().for_each(|candidate| {
         // Whatever cannot be read here is refused with its reason when it is decoded.
@@ -31,6 +32,7 @@ fn list(root: &Path) -> Result<Listing> {
     if listing.candidates.iter().all(|candidate| candidate.patient.is_none()) {
         listing.differences.push("no patient is known, so sides are divided by picture".to_owned());
     }
+    frames::expand(root, &mut listing, task);
     ensure!(
         !listing.candidates.is_empty(),
         "no picture in a class folder below {}; {REMEDY}",
@@ -62,7 +64,8 @@ fn judge(parts: &[&str]) -> Result<Candidate, String> {
 fn side(folder: &str) -> Option<Side> {
     match folder.to_ascii_lowercase().as_str() {
         "train" | "training" => Some(Side::Train),
-        "test" | "testing" | "val" | "valid" | "validation" => Some(Side::Test),
+        "val" | "valid" | "validation" => Some(Side::Val),
+        "test" | "testing" => Some(Side::Test),
         _ => None,
     }
 }

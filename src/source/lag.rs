@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Candidate, Listing, Source, tree};
+use crate::spec::Task;
 
 /// Folders `{non_glaucoma,suspicious_glaucoma}/image`; the companions `attention_map` and `label` are refused.
 pub const SOURCE: Source = Source {
@@ -19,7 +20,7 @@ const REQUIRED: &[&str] = &["non_glaucoma/image", "suspicious_glaucoma/image"];
 /// The part that was released first, which the literature uses.
 const PUBLISHED: &[(&str, usize)] = &[("non_glaucoma", 3143), ("suspicious_glaucoma", 1711)];
 
-fn list(root: &Path) -> Result<Listing> {
+fn list(root: &Path, _: &Task) -> Result<Listing> {
     tree::require(root, REQUIRED, REMEDY)?;
     let mut listing = tree::list(root, REMEDY, judge)?;
     tree::compare(&mut listing, |candidate| candidate.finding.clone(), PUBLISHED, "LAG, first release");

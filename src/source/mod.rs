@@ -7,13 +7,19 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use crate::spec::Task;
+
 pub mod aptos;
 pub mod brain_tumor_mri;
+pub mod brats;
 pub mod camelyon16;
+pub mod ddad;
 pub mod folders;
 pub mod lag;
+pub mod mvtec;
 pub mod rsna;
 
+mod frames;
 mod labels;
 mod tree;
 
@@ -36,12 +42,26 @@ pub struct Candidate {
     pub study: Option<String>,
     /// Slice within a volume.
     pub slice_index: Option<u32>,
+    /// Place in the owner's own order, such as the row of a label table, where there is one.
+    pub owner_order: Option<u32>,
+    /// Where the lesions are, if the source tells.
+    pub mask: Option<Lesions>,
+}
+
+/// Where the lesions of a picture are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lesions {
+    /// A file of masks, as a path below the source's folder; its frame is the picture's.
+    Masks(String),
+    /// Boxes in pixels of the picture: left, top, width, height. Coarse: they hold healthy pixels too.
+    Boxes(Vec<[u32; 4]>),
 }
 
 /// A side of the owner's division.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Train,
+    Val,
     Test,
 }
 
@@ -71,13 +91,22 @@ pub struct Source {
     pub name: &'static str,
     /// One line: what it is and how it is laid out.
     pub about: &'static str,
-    /// Lists a source's folder.
-    pub list: fn(&Path) -> Result<Listing>,
+    /// Lists a source's folder; the task says how files are read and which slices count.
+    pub list: fn(&Path, &Task) -> Result<Listing>,
 }
 
 /// Every adapter.
-pub const SOURCES: &[Source] =
-    &[camelyon16::SOURCE, lag::SOURCE, aptos::SOURCE, rsna::SOURCE, brain_tumor_mri::SOURCE, folders::SOURCE];
+pub const SOURCES: &[Source] = &[
+    camelyon16::SOURCE,
+    lag::SOURCE,
+    aptos::SOURCE,
+    rsna::SOURCE,
+    brain_tumor_mri::SOURCE,
+    brats::SOURCE,
+    ddad::SOURCE,
+    mvtec::SOURCE,
+    folders::SOURCE,
+];
 
 /// The adapter of that name; the error lists the known ones.
 pub fn find(name: &str) -> Result<&'static Source> {

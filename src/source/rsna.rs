@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use super::{Candidate, Listing, Source, labels, tree};
+use super::{Candidate, Lesions, Listing, Source, labels, tree};
 use crate::decode;
+use crate::spec::Task;
 
 /// `stage_2_train_images/<patientId>.dcm`, `stage_2_detailed_class_info.csv` and `stage_2_train_labels.csv`.
 ///
-/// The finding is the class of the detailed table: `Normal`, `No Lung Opacity / Not Normal` or `Lung Opacity`.
+/// The boxes of the second table are coarse lesion masks. The finding is the class of the detailed table: `Normal`, `No Lung Opacity / Not Normal` or `Lung Opacity`.
 /// The owner's `patientId` is an id per film. Where the films' own `PatientID` differs from it and recurs, that
 /// one is the patient.
 pub const SOURCE: Source = Source {
@@ -29,7 +30,7 @@ const OPACITY: &str = "Lung Opacity";
 const PUBLISHED: &[(&str, usize)] =
     &[("Normal", 8851), ("No Lung Opacity / Not Normal", 11821), (OPACITY, 6012)];
 
-fn list(root: &Path) -> Result<Listing> {
+fn list(root: &Path, _: &Task) -> Result<Listing> {
     tree::require(root, &[FOLDER, CLASSES, BOXES], REMEDY)?;
     let films = Films::read(root)?;
     let mut listing = tree::list(root, REMEDY, |parts| judge(parts, &films))?;
@@ -47,6 +48,8 @@ struct Films(BTreeMap<String, Film>);
 struct Film {
     classes: BTreeSet<String>,
     targets: BTreeSet<String>,
+    /// Left, top, width, height, in pixels of the film.
+    boxes: Vec<[u32; 4]>,
 }
 
 impl Films {
@@ -55,11 +58,34 @@ impl Films {
         for [id, class] in labels::read(&root.join(CLASSES), ["patientId", "class"])? {
             films.entry(id).or_default().classes.insert(class);
         }
-        for [id, target] in labels::read(&root.join(BOXES), ["patientId", "Target"])? {
-            films.entry(id).or_default().targets.insert(target);
+        let table = root.join(BOXES);
+        for [id, target, sides @ ..] in
+            labels::read(&table, ["patientId", "Target", "x", "y", "width", "height"])?
+        {
+            let film = films.entry(id.clone()).or_default();
+            film.targets.insert(target);
+            if sides.iter().any(|side| !side.is_empty()) {
+                film.boxes.push(read_box(&sides).with_context(|| {
+                    format!("the box of {id} in {} is `{}`", table.display(), sides.join(","))
+                })?);
+            }
         }
         Ok(Films(films))
     }
+}
+
+/// Whole pixels from four numbers that the table writes with a decimal point.
+fn read_box(sides: &[String; 4]) -> Result<[u32; 4]> {
+    let mut pixels = [0; 4];
+    for (pixel, side) in pixels.iter_mut().zip(sides) {
+        let number: f64 = side
+            .parse()
+            .ok()
+            .filter(|number| (0.0..1e6).contains(number))
+            .context("not four numbers of pixels; use the file as its owner published it")?;
+        *pixel = number.round() as u32;
+    }
+    Ok(pixels)
 }
 
 impl Film {
@@ -89,7 +115,8 @@ fn judge(parts: &[&str], films: &Films) -> Result<Candidate, String> {
     };
     let id = tree::stem(file);
     let film = films.0.get(id).ok_or_else(|| format!("{CLASSES} has no row for it"))?;
-    Ok(Candidate { patient: Some(id.to_owned()), ..tree::found(film.class()?, None) })
+    let mask = (!film.boxes.is_empty()).then(|| Lesions::Boxes(film.boxes.clone()));
+    Ok(Candidate { patient: Some(id.to_owned()), mask, ..tree::found(film.class()?, None) })
 }
 
 fn report_conflicts(listing: &mut Listing, films: &Films) {

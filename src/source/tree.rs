@@ -8,11 +8,13 @@ use anyhow::{Context, Result, ensure};
 use super::{Candidate, Listing, Refusal, Side};
 use crate::files;
 
-/// Endings of picture files, in small letters.
-const PICTURES: &[&str] = &["png", "jpg", "jpeg", "jpe", "tif", "tiff", "bmp", "dcm", "dicom"];
+/// Endings of files that hold one picture, in small letters.
+const SINGLE: &[&str] = &[".png", ".jpg", ".jpeg", ".jpe", ".bmp"];
+/// Endings of files that may hold several.
+const SEVERAL: &[&str] = &[".tif", ".tiff", ".dcm", ".dicom", ".nii", ".nii.gz", ".hdr"];
 
-const NOT_A_PICTURE: &str =
-    "not a picture by its ending (known: png, jpg, jpeg, jpe, tif, tiff, bmp, dcm, dicom)";
+const NOT_A_PICTURE: &str = "not a picture by its ending (known: png, jpg, jpeg, jpe, bmp, tif, tiff, dcm, dicom, \
+                             nii, nii.gz, and hdr with its img)";
 
 /// Sorts every file below `root` with `judge`, which is given the path's parts and answers with a
 /// candidate or with the reason against it. Files that are no pictures are refused before it.
@@ -28,7 +30,11 @@ pub(super) fn list(
     let mut listing = Listing::default();
     for path in files::walk(root)? {
         let parts: Vec<&str> = path.split('/').collect();
-        let verdict = if is_picture(&path) { judge(&parts) } else { Err(NOT_A_PICTURE.to_owned()) };
+        let verdict = match header_of(root, &path) {
+            _ if is_picture(&path) => judge(&parts),
+            Some(header) => Err(format!("the voxels of {header}, which are read with it")),
+            None => Err(NOT_A_PICTURE.to_owned()),
+        };
         match verdict {
             Ok(candidate) => listing.candidates.push(Candidate { path, ..candidate }),
             Err(reason) => listing.refused.push(Refusal { path, reason }),
@@ -39,12 +45,28 @@ pub(super) fn list(
 
 /// Whether the name ends like a picture's; the content decides later, when it is decoded.
 pub(super) fn is_picture(path: &str) -> bool {
-    let ending = Path::new(path).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    PICTURES.contains(&ending.to_ascii_lowercase().as_str())
+    ends_with(path, SINGLE) || may_hold_several(path)
 }
 
-/// The file's name without its ending.
+/// Whether the name ends like that of a file with several frames or slices.
+pub(super) fn may_hold_several(path: &str) -> bool {
+    ends_with(path, SEVERAL)
+}
+
+fn ends_with(path: &str, endings: &[&str]) -> bool {
+    let path = path.to_ascii_lowercase();
+    endings.iter().any(|ending| path.ends_with(ending))
+}
+
+/// The header of a two-file volume whose voxels `path` holds.
+fn header_of(root: &Path, path: &str) -> Option<String> {
+    let header = format!("{}.hdr", path.strip_suffix(".img")?);
+    root.join(&header).is_file().then_some(header)
+}
+
+/// The file's name without its ending; `.nii.gz` is one ending.
 pub(super) fn stem(name: &str) -> &str {
+    let name = name.strip_suffix(".gz").filter(|name| name.ends_with(".nii")).unwrap_or(name);
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
@@ -59,6 +81,8 @@ pub(super) fn found(finding: &str, owner_split: Option<Side>) -> Candidate {
         group: None,
         study: None,
         slice_index: None,
+        owner_order: None,
+        mask: None,
     }
 }
 

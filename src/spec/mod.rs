@@ -8,15 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 
+mod draw;
 mod reading;
 
-pub use reading::*;
+pub use draw::{AnomalousPatients, OwnerSplit, OwnerValidation, Shuffle, Slices};
+pub use reading::{Axis, Intensity, Reading};
 
 /// Specs that travel inside the binary, so that `--spec mini` works anywhere.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("phantom", include_str!("../../manifests/phantom.toml")),
     ("mini", include_str!("../../manifests/mini.toml")),
     ("medfsad", include_str!("../../manifests/medfsad.toml")),
+    ("ddad", include_str!("../../manifests/ddad.toml")),
+    ("edc-aptos", include_str!("../../manifests/edc-aptos.toml")),
+    ("bmad-camelyon16", include_str!("../../manifests/bmad-camelyon16.toml")),
+    ("brats", include_str!("../../manifests/brats.toml")),
 ];
 
 /// A whole benchmark.
@@ -64,13 +70,32 @@ pub struct Task {
     /// Normal pictures for testing; all that are left when not given.
     #[serde(default)]
     pub test_normal: Option<usize>,
+    /// Normal pictures for validation; none when not given.
+    #[serde(default)]
+    pub val_normal: Option<usize>,
     /// Whether the owner's own division into train and test binds us.
     #[serde(default)]
     pub owner_split: OwnerSplit,
+    /// What the owner's validation part becomes.
+    #[serde(default)]
+    pub owner_validation: OwnerValidation,
+    /// Whether patients with anomalous pictures may give normal ones to training.
+    #[serde(default)]
+    pub anomalous_patients: AnomalousPatients,
+    /// A published division that is made by shuffling, to be repeated to the letter.
+    #[serde(default)]
+    pub shuffle: Option<Shuffle>,
+    /// How files become 8-bit pictures.
+    #[serde(default)]
+    pub reading: Reading,
+    /// Which slices of volumes and frames of long files are offered; all when not given.
+    #[serde(default)]
+    pub slices: Option<Slices>,
     /// What happens to byte-identical copies.
     #[serde(default)]
     pub duplicates: Duplicates,
-    /// Folder below `--raw` with lesion masks: the mask of `a/b.dcm` is `a/b.png` in it.
+    /// Folder below `--raw` with lesion masks: the mask of `a/b.dcm` is `a/b.png` in it, that of the volume
+    /// `a/b.nii.gz` is `a/b.nii.gz`. Goes before masks that the source itself knows.
     #[serde(default)]
     pub masks: Option<String>,
     /// Where the counts come from: published, inferred, ours.
@@ -87,20 +112,12 @@ pub struct Task {
 pub struct Quota {
     /// Findings drawn from together.
     pub findings: Vec<String>,
-    /// How many; all when not given.
+    /// How many for testing; all when not given.
     #[serde(default)]
     pub count: Option<usize>,
-}
-
-/// Whether the owner's own division into train and test binds us.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OwnerSplit {
-    /// Pool everything and draw our own sides.
-    #[default]
-    Pool,
-    /// Train pictures come from the owner's train part, test pictures from the rest.
-    Respect,
+    /// How many for validation; none when not given.
+    #[serde(default)]
+    pub val: Option<usize>,
 }
 
 /// What happens to byte-identical copies of one picture.
@@ -184,11 +201,17 @@ impl Task {
     fn check(&self) -> Result<()> {
         ensure!(!self.normal.is_empty(), "no finding is named normal");
         ensure!(
-            self.owner_split == OwnerSplit::Respect
-                || self.train_normal.is_some()
-                || self.test_normal.is_some(),
-            "give train_normal or test_normal, or set owner_split = \"respect\""
+            self.owner_split != OwnerSplit::Pool || self.train_normal.is_some() || self.test_normal.is_some(),
+            "give train_normal or test_normal, or set owner_split = \"respect\" or \"exact\""
         );
+        ensure!(
+            self.shuffle.is_none() || self.owner_split == OwnerSplit::Exact,
+            "[task.shuffle] stands for the owner's division: set owner_split = \"exact\""
+        );
+        self.reading.check()?;
+        if let Some(slices) = &self.slices {
+            slices.check()?;
+        }
         let mut seen: BTreeSet<&str> = self.normal.iter().map(String::as_str).collect();
         ensure!(seen.len() == self.normal.len(), "a normal finding is named twice");
         for finding in self.anomalous.iter().flat_map(|quota| &quota.findings) {

@@ -1,0 +1,197 @@
+//! Draws, decodes what was drawn, and draws again with what decoding told.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use anyhow::{Context, Result, anyhow};
+use rayon::prelude::*;
+
+use super::select::{Fate, Item, select};
+use super::standardise::{self, Standard};
+use super::task::{Found, Work};
+use crate::decode::{self, Decoded};
+use crate::manifest::spool::Spool;
+use crate::manifest::{MaskKind, Split};
+use crate::pixels::Pixels;
+use crate::progress;
+use crate::source::Lesions;
+
+/// At most this many frames of one file are decoded at once, so that memory does not grow with its length.
+const FRAMES_AT_ONCE: usize = 32;
+
+/// A decoded picture and, where there is one, its mask.
+pub(super) struct Done {
+    pub standard: Standard,
+    pub mask: Option<Mask>,
+}
+
+pub(super) struct Mask {
+    pub kind: MaskKind,
+    /// Relative to the raw folder.
+    pub path: Option<String>,
+    pub hash: String,
+}
+
+impl Work<'_> {
+    /// The fate of every picture, and what became of those that are drawn.
+    ///
+    /// What cannot be decoded is rejected and another drawn in its place; pictures of equal pixels, known only
+    /// once they are decoded, are tied like copies of a file.
+    ///
+    /// # Errors
+    /// A full disk, or an id list that cannot be met.
+    pub fn draw(&mut self, found: &[Found], spools: &[Spool]) -> Result<(Vec<Fate>, HashMap<usize, Done>)> {
+        let mut done: HashMap<usize, Done> = HashMap::new();
+        let mut broken: BTreeSet<usize> = BTreeSet::new();
+        loop {
+            let usable: Vec<usize> = (0..found.len()).filter(|index| !broken.contains(index)).collect();
+            let mut fates = vec![Fate::LeftOut("unreadable"); found.len()];
+            for (&index, fate) in usable.iter().zip(self.choose(found, &usable, &done)?) {
+                fates[index] = fate;
+            }
+            let wanted = |index: &usize| matches!(fates[*index], Fate::Drawn(_)) && !done.contains_key(index);
+            let todo: Vec<usize> = (0..found.len()).filter(wanted).collect();
+            if todo.is_empty() {
+                return Ok((fates, done));
+            }
+            for (index, result) in self.decode(found, &todo, spools) {
+                match result {
+                    Ok(standard) => drop(done.insert(index, standard)),
+                    Err(error) => {
+                        broken.insert(index);
+                        self.reject_found(&found[index], "unreadable", format!("{error:#}"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn choose(&self, found: &[Found], usable: &[usize], done: &HashMap<usize, Done>) -> Result<Vec<Fate>> {
+        let Some(ids) = self.ids else {
+            let items: Vec<Item> = usable
+                .iter()
+                .map(|&index| Item {
+                    key: format!("{}#{}", found[index].candidate.path, found[index].candidate.frame),
+                    quota: found[index].quota,
+                    owner: found[index].candidate.owner_split,
+                    ties: ties(&found[index], done.get(&index)),
+                })
+                .collect();
+            return Ok(select(self.task, self.spec.seed, &items));
+        };
+        let listed = usable.iter().map(|&index| {
+            let path = format!("{}/{}", self.task.folder, found[index].candidate.path);
+            (path, found[index].candidate.frame, found[index].sha256.as_str())
+        });
+        ids.fates(&self.task.name, listed)
+    }
+
+    /// Decodes pictures file by file, each read once.
+    fn decode(&self, found: &[Found], todo: &[usize], spools: &[Spool]) -> Vec<(usize, Result<Done>)> {
+        let mut by_file: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for &index in todo {
+            by_file.entry(&found[index].candidate.path).or_default().push(index);
+        }
+        let parts: Vec<&[usize]> = by_file.values().flat_map(|file| file.chunks(FRAMES_AT_ONCE)).collect();
+        let bar = progress::bar(todo.len(), &format!("{}: decoding", self.task.name));
+        let decode = |part: &&[usize]| {
+            let results = self.decode_frames(found, part, spools);
+            bar.inc(part.len() as u64);
+            part.iter().copied().zip(results).collect::<Vec<_>>()
+        };
+        let decoded: Vec<_> = parts.par_iter().map(decode).collect();
+        bar.finish_and_clear();
+        decoded.into_iter().flatten().collect()
+    }
+
+    /// Pictures `part`, frames of one file, with their masks.
+    fn decode_frames(&self, found: &[Found], part: &[usize], spools: &[Spool]) -> Vec<Result<Done>> {
+        let frames: Vec<u32> = part.iter().map(|&index| found[index].candidate.frame).collect();
+        let path = self.path(&found[part[0]].candidate.path);
+        let pictures = each(decode::frames(&path, &frames, &self.task.reading), frames.len());
+        let mut masks = self.masks(found, part);
+        let finish = |(&index, picture): (&usize, Result<Decoded>)| -> Result<Done> {
+            let standard = standardise::picture(picture?, spools)?;
+            let mask = match (masks.remove(&index), &found[index].candidate.mask) {
+                (Some((path, mask)), _) => Some(Mask {
+                    kind: MaskKind::Pixels,
+                    hash: mask
+                        .and_then(|mask| standardise::mask(&mask, &standard, spools))
+                        .with_context(|| format!("mask {path}"))?,
+                    path: Some(path),
+                }),
+                (None, Some(Lesions::Boxes(boxes))) => Some(Mask {
+                    kind: MaskKind::Boxes,
+                    path: None,
+                    hash: standardise::mask(
+                        &standardise::boxes(boxes, standard.height, standard.width)?,
+                        &standard,
+                        spools,
+                    )?,
+                }),
+                (None, _) => None,
+            };
+            Ok(Done { standard, mask })
+        };
+        part.iter().zip(pictures).map(finish).collect()
+    }
+
+    /// The masks that lie in files, each file read once, with their paths.
+    fn masks(&self, found: &[Found], part: &[usize]) -> HashMap<usize, (String, Result<Pixels>)> {
+        let mut by_file: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for &index in part {
+            if let Some(path) = self.mask_path(&found[index].candidate) {
+                by_file.entry(path).or_default().push(index);
+            }
+        }
+        let mut masks = HashMap::new();
+        for (path, indices) in by_file {
+            let single = path.ends_with(".png");
+            let frame = |&index: &usize| if single { 0 } else { found[index].candidate.frame };
+            let frames: Vec<u32> = indices.iter().map(frame).collect();
+            let read = decode::mask_frames(&self.raw.join(&path), &frames, &self.task.reading);
+            let read = indices.iter().zip(each(read, frames.len()));
+            masks.extend(read.map(|(&index, mask)| (index, (path.clone(), mask))));
+        }
+        masks
+    }
+}
+
+/// One result per frame, also where the whole file failed.
+fn each<T>(frames: Result<Vec<Result<T>>>, count: usize) -> Vec<Result<T>> {
+    match frames {
+        Ok(frames) => frames,
+        Err(error) => (0..count).map(|_| Err(anyhow!("{error:#}"))).collect(),
+    }
+}
+
+/// What must not be divided: a patient, a group, copies of a file, equal pixels.
+fn ties(found: &Found, done: Option<&Done>) -> Vec<String> {
+    let candidate = &found.candidate;
+    let named = [("patient", &candidate.patient), ("group", &candidate.group)];
+    let named =
+        named.into_iter().filter_map(|(kind, name)| name.as_ref().map(|name| format!("{kind} {name}")));
+    let pixels = done.map(|done| format!("pixels {}", done.standard.pixel_hash));
+    named.chain([format!("file {} {}", found.sha256, candidate.frame)]).chain(pixels).collect()
+}
+
+/// Says how many patients, groups and copies an exact division or an id list puts on several sides; a draw of
+/// our own never does.
+pub(super) fn divided(found: &[Found], fates: &[Fate], done: &HashMap<usize, Done>) -> Option<String> {
+    let mut sides: HashMap<String, HashSet<Split>> = HashMap::new();
+    for (index, (item, fate)) in found.iter().zip(fates).enumerate() {
+        if let Fate::Drawn(split) = fate {
+            for tie in ties(item, done.get(&index)) {
+                sides.entry(tie).or_default().insert(*split);
+            }
+        }
+    }
+    let n_divided =
+        |kind: &str| sides.iter().filter(|(tie, sides)| tie.starts_with(kind) && sides.len() > 1).count();
+    let (patients, groups, copies) = (n_divided("patient "), n_divided("group "), n_divided("pixels "));
+    (patients + groups + copies > 0).then(|| {
+        format!(
+            "the division that was asked for puts {patients} patients, {groups} groups and {copies} pictures \
+             of equal pixels on more than one side; `audit` names them"
+        )
+    })
+}

@@ -1,0 +1,130 @@
+//! Published divisions in the `data.json` of DDAD and MedIAnomaly, over pictures in any layout.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::{Candidate, Listing, Refusal, Side, Source, tree};
+use crate::files;
+use crate::spec::Task;
+
+/// `data.json` with `train.0`, `train.unlabeled.{0,1}` and `test.{0,1}`, beside the pictures it names.
+///
+/// A name stands for the picture at that path, below `images` or not, else for the only picture anywhere below
+/// whose name is the same up to its ending; so the owner's own folders serve as well as DDAD's copies. The
+/// finding is `0`, `1`, `unlabeled 0` or `unlabeled 1`.
+pub const SOURCE: Source = Source {
+    name: "ddad",
+    about: "published divisions: data.json of DDAD or MedIAnomaly, beside its images or the owner's own folders",
+    list,
+};
+
+const TABLE: &str = "data.json";
+const REMEDY: &str = "give the folder of the pictures, with the data.json of the DDAD repository in it";
+/// Folders of LAG that hold files of the same names as its pictures.
+const COMPANIONS: [&str; 2] = ["attention_map", "label"];
+
+#[derive(Deserialize)]
+struct Division {
+    train: Train,
+    test: BothClasses,
+}
+
+#[derive(Deserialize)]
+struct Train {
+    #[serde(rename = "0")]
+    normal: Vec<String>,
+    #[serde(default)]
+    unlabeled: BothClasses,
+}
+
+#[derive(Default, Deserialize)]
+struct BothClasses {
+    #[serde(rename = "0", default)]
+    normal: Vec<String>,
+    #[serde(rename = "1", default)]
+    anomalous: Vec<String>,
+}
+
+fn list(root: &Path, _: &Task) -> Result<Listing> {
+    tree::require(root, &[TABLE], REMEDY)?;
+    let path = root.join(TABLE);
+    let division: Division = serde_json::from_str(&files::read_text(&path)?)
+        .with_context(|| format!("{} is not the data.json of DDAD; {REMEDY}", path.display()))?;
+    let mut listing =
+        tree::list(root, REMEDY, |parts| match parts.iter().find(|part| COMPANIONS.contains(part)) {
+            Some(companion) => Err(format!("below {companion}, not a picture")),
+            None => Ok(tree::found("", None)),
+        })?;
+    let Division { train, test } = division;
+    let lists = [
+        ("0", Some(Side::Train), train.normal),
+        ("unlabeled 0", None, train.unlabeled.normal),
+        ("unlabeled 1", None, train.unlabeled.anomalous),
+        ("0", Some(Side::Test), test.normal),
+        ("1", Some(Side::Test), test.anomalous),
+    ];
+    let mut places = Places::new(std::mem::take(&mut listing.candidates));
+    for (finding, side, names) in lists {
+        for name in names {
+            match places.take(&name) {
+                Ok(path) => {
+                    listing.candidates.push(Candidate { path, ..tree::found(finding, side) });
+                }
+                Err(reason) => listing.refused.push(Refusal { path: name, reason }),
+            }
+        }
+    }
+    let unnamed = |path| Refusal { path, reason: format!("{TABLE} does not name it") };
+    listing.refused.extend(places.unused().into_iter().map(unnamed));
+    listing.candidates.sort_by(|a, b| a.path.cmp(&b.path));
+    listing.differences.push(format!("{TABLE} knows no patients: its sides are taken as they are"));
+    Ok(listing)
+}
+
+/// Pictures by path and by name without ending, each given away once.
+struct Places {
+    /// Whether a picture was given away.
+    used: BTreeMap<String, bool>,
+    by_stem: BTreeMap<String, Vec<String>>,
+}
+
+impl Places {
+    fn new(candidates: Vec<Candidate>) -> Places {
+        let mut by_stem: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for Candidate { path, .. } in &candidates {
+            by_stem.entry(stem(path).to_owned()).or_default().push(path.clone());
+        }
+        Places { used: candidates.into_iter().map(|candidate| (candidate.path, false)).collect(), by_stem }
+    }
+
+    fn take(&mut self, name: &str) -> Result<String, String> {
+        let exact = [name.to_owned(), format!("images/{name}")];
+        let exact = exact.into_iter().find(|path| self.used.contains_key(path));
+        let path = match (exact, self.by_stem.get(stem(name)).map(Vec::as_slice)) {
+            (Some(path), _) => path,
+            (None, Some([path])) => path.clone(),
+            (None, Some(several)) => {
+                return Err(format!(
+                    "{TABLE} names it, and several pictures could be meant: {}",
+                    several.join(", ")
+                ));
+            }
+            (None, None) => return Err(format!("{TABLE} names it, but the file is missing")),
+        };
+        match self.used.insert(path.clone(), true) {
+            Some(true) => Err(format!("{TABLE} names {path} twice")),
+            _ => Ok(path),
+        }
+    }
+
+    fn unused(self) -> Vec<String> {
+        self.used.into_iter().filter(|(_, used)| !used).map(|(path, _)| path).collect()
+    }
+}
+
+fn stem(path: &str) -> &str {
+    tree::stem(path.rsplit('/').next().unwrap_or(path))
+}

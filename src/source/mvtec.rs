@@ -1,0 +1,64 @@
+//! Folders as MVTec AD lays them out, which many medical collections copy.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use super::{Candidate, Lesions, Listing, Side, Source, frames, tree};
+use crate::spec::Task;
+
+/// `train/good`, `test/good`, `test/<finding>`, and masks in `ground_truth/<finding>/<name>_mask.png` or
+/// `<name>.png`; a `val` folder like `test` is understood.
+pub const SOURCE: Source = Source {
+    name: "mvtec",
+    about: "MVTec-style folders: train/good, test/{good,<finding>}, ground_truth/<finding>/<name>_mask.png",
+    list,
+};
+
+const REMEDY: &str = "give the folder that holds train/good, test and, for masks, ground_truth";
+const MASKS: &str = "ground_truth";
+
+fn list(root: &Path, task: &Task) -> Result<Listing> {
+    let mut listing = tree::list(root, REMEDY, judge)?;
+    let held = |side| listing.candidates.iter().any(|candidate| candidate.owner_split == Some(side));
+    ensure!(held(Side::Train), "no picture in train/<finding> below {}; {REMEDY}", root.display());
+    ensure!(held(Side::Test), "no picture in test/<finding> below {}; {REMEDY}", root.display());
+    add_masks(&mut listing, task);
+    listing.differences.push("no patient is known, so the owner's sides cannot be checked".to_owned());
+    frames::expand(root, &mut listing, task);
+    Ok(listing)
+}
+
+fn judge(parts: &[&str]) -> Result<Candidate, String> {
+    let [side, finding, _] = *parts else {
+        return Err("outside train/<finding>, test/<finding> and ground_truth/<finding>".to_owned());
+    };
+    let side = match side {
+        "train" => Side::Train,
+        "val" | "validation" => Side::Val,
+        "test" => Side::Test,
+        MASKS => return Err("a mask (below ground_truth), not a picture".to_owned()),
+        other => return Err(format!("folder {other} is neither train, val, test nor ground_truth")),
+    };
+    Ok(tree::found(finding, Some(side)))
+}
+
+/// Names every picture's mask, and says how many pictures that the spec counts as anomalous have none.
+fn add_masks(listing: &mut Listing, task: &Task) {
+    let masks: BTreeSet<&str> = listing.refused.iter().map(|refusal| refusal.path.as_str()).collect();
+    let mut without = 0;
+    for candidate in &mut listing.candidates {
+        let [_, finding, file] = *candidate.path.split('/').collect::<Vec<_>>() else { continue };
+        let name = tree::stem(file);
+        let possible =
+            [format!("{MASKS}/{finding}/{name}_mask.png"), format!("{MASKS}/{finding}/{name}.png")];
+        candidate.mask = possible.into_iter().find(|path| masks.contains(path.as_str())).map(Lesions::Masks);
+        let is_anomalous =
+            candidate.owner_split != Some(Side::Train) && !task.normal.contains(&candidate.finding);
+        without += usize::from(is_anomalous && candidate.mask.is_none());
+    }
+    if without > 0 {
+        listing.differences.push(format!("{without} anomalous pictures have no mask below {MASKS}"));
+    }
+}
