@@ -9,7 +9,7 @@ use super::header::Header;
 use super::{codec, encapsulated};
 
 /// Explicit VR Big Endian, retired but still met.
-const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+pub(super) const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// Samples of one frame, `[rows, columns, samples]`, colours interleaved.
 pub(super) enum Stored {
