@@ -15,6 +15,7 @@ use dicom_object::DefaultDicomObject;
 use dicom_object::file::{OpenFileOptions, ReadPreamble};
 
 use super::Decoded;
+use crate::files;
 use crate::pixels::Pixels;
 use crate::spec::Reading;
 
@@ -23,16 +24,21 @@ mod colour;
 mod encapsulated;
 mod header;
 mod intensity;
+mod lengths;
 mod rle;
 mod segmented;
 mod stored;
 mod table;
 
 use header::Header;
+use lengths::Reached;
 use stored::Stored;
 
 /// Start of a file that lacks the preamble but has its meta group: (0002,0000), UL, 4 bytes.
 const BARE_META: &[u8] = &[2, 0, 0, 0, b'U', b'L', 4, 0];
+
+/// Most headers end within this many bytes.
+const HEADER_BYTES: u64 = 1 << 16;
 
 /// Whether these are the bytes of a DICOM file: `DICM` at byte 128, or a meta group at the very start.
 ///
@@ -156,18 +162,24 @@ fn refused_when_panicking<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     read.unwrap_or_else(|_| bail!("malformed DICOM: its decoder gave up; export the file again"))
 }
 
+/// A header from a file's first bytes, or from all of it where they are not enough.
 fn open_head(path: &Path) -> Result<DefaultDicomObject> {
+    let mut bytes = files::read_head(path, HEADER_BYTES)?;
+    let total = std::fs::metadata(path).map_or(bytes.len(), |meta| meta.len() as usize);
+    let head = lengths::with_preamble(&bytes);
+    let is_enough = total <= head.len() || lengths::check(&head, total, true)? == Reached::PixelData;
+    if !is_enough {
+        bytes = files::read(path)?;
+    }
+    let whole = lengths::with_preamble(&bytes);
+    lengths::check(&whole, whole.len().max(total), true)?;
     let options = OpenFileOptions::new().read_preamble(ReadPreamble::Always).read_until(tags::PIXEL_DATA);
-    options.open_file(path).with_context(|| format!("reading {}", path.display()))
+    options.from_reader(&whole[..]).context("damaged or cut DICOM file")
 }
 
 fn open(bytes: &[u8]) -> Result<DefaultDicomObject> {
+    let whole = lengths::with_preamble(bytes);
+    lengths::check(&whole, whole.len(), false)?;
     let options = OpenFileOptions::new().read_preamble(ReadPreamble::Always);
-    let opened = if bytes.starts_with(BARE_META) {
-        let whole: Vec<u8> = [&[0; 128], b"DICM".as_slice(), bytes].concat();
-        options.from_reader(whole.as_slice())
-    } else {
-        options.from_reader(bytes)
-    };
-    opened.context("damaged or cut DICOM file")
+    options.from_reader(&whole[..]).context("damaged or cut DICOM file")
 }

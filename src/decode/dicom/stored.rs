@@ -9,7 +9,7 @@ use super::header::Header;
 use super::{codec, encapsulated};
 
 /// Explicit VR Big Endian, retired but still met.
-const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+pub(super) const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// Samples of one frame, `[rows, columns, samples]`, colours interleaved.
 pub(super) enum Stored {
@@ -37,7 +37,7 @@ pub(super) fn frame(object: &DefaultDicomObject, header: &Header, frame: u32) ->
         DicomValue::Sequence(_) => bail!("the pixel data is a sequence of items, which no picture is"),
     };
     let bytes = if planar && header.samples == 3 { interleave(&bytes, header) } else { bytes };
-    Ok(samples(&bytes, header))
+    Ok(samples(bytes, header))
 }
 
 fn native(all: &[u8], header: &Header, frame: u32) -> Result<Vec<u8>> {
@@ -89,17 +89,19 @@ fn interleave(bytes: &[u8], header: &Header) -> Vec<u8> {
         .collect()
 }
 
-fn samples(bytes: &[u8], header: &Header) -> Stored {
+fn samples(bytes: Vec<u8>, header: &Header) -> Stored {
     if header.bits_allocated == 8 && header.bits_stored == 8 && !header.signed {
-        return Stored::Bytes(bytes.to_vec());
+        return Stored::Bytes(bytes);
     }
-    let size = usize::from(header.bits_allocated.div_ceil(8));
     let below = u32::from(header.high_bit + 1 - header.bits_stored);
     let unused = 64 - u32::from(header.bits_stored);
-    let sample = |bytes: &[u8]| {
-        let word = bytes.iter().rev().fold(0u64, |word, &byte| word << 8 | u64::from(byte));
+    let sample = |word: u64| {
         let top = word >> below << unused;
         if header.signed { top as i64 >> unused } else { (top >> unused) as i64 }
     };
-    Stored::Words(bytes.chunks_exact(size).map(sample).collect())
+    Stored::Words(match header.bits_allocated {
+        16 => bytes.as_chunks().0.iter().map(|&word| sample(u16::from_le_bytes(word).into())).collect(),
+        32 => bytes.as_chunks().0.iter().map(|&word| sample(u32::from_le_bytes(word).into())).collect(),
+        _ => bytes.iter().map(|&byte| sample(byte.into())).collect(),
+    })
 }
