@@ -1,8 +1,10 @@
 //! Bytes become the pixels they stand for, or are refused with a reason.
 
 mod dicom;
+mod fragments;
 mod mutations;
 mod rasters;
+mod reading;
 mod tables;
 mod zoo;
 

@@ -110,7 +110,7 @@ fn peak() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("peak memory unknown");
     if let Some(kilobytes) = line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok()) {
-        assert!(kilobytes < 3 << 20, "{line}");
+        assert!(kilobytes < 1 << 20, "{line}");
     }
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -142,35 +142,56 @@ fn a_mask_is_where_stored_values_are_not_0() {
     assert!(format!("{:#}", masks[1].as_ref().unwrap_err()).contains("the file holds 1"));
 }
 
-#[test]
-fn palettes_may_be_segmented() {
+/// Indices 0 to 5 into segmented palettes of 5 entries of 16 bits.
+fn segmented(red: &[u16], green: &[u16], blue: &[u16]) -> Vec<u8> {
     let mut object = picture("PALETTE COLOR", &[0, 1, 2, 3, 4, 5]);
-    for (descriptor, segments, start) in [
+    for (descriptor, tag, segments) in [
         (
             tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
             tags::SEGMENTED_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-            0x1000,
+            red,
         ),
         (
             tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
             tags::SEGMENTED_GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-            0x2000,
+            green,
         ),
         (
             tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
             tags::SEGMENTED_BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-            0x3000,
+            blue,
         ),
     ] {
         object.put(DataElement::new(descriptor, VR::US, dicom_value!(U16, [5, 0, 16])));
-        // One entry, then a ramp of four up by 0x4000.
-        let words: [u16; 6] = [0, 1, start, 1, 4, start + 0x4000];
-        object.put(DataElement::new(segments, VR::OW, PrimitiveValue::U16(words[..].into())));
+        object.put(DataElement::new(tag, VR::OW, PrimitiveValue::U16(segments.into())));
     }
-    let decoded = shown(object);
-    let column = |channel: usize| {
-        decoded.pixels.samples().iter().skip(channel).step_by(3).copied().collect::<Vec<u8>>()
+    bytes(object)
+}
+
+#[test]
+fn palettes_may_be_runs_ramps_and_repeats() {
+    let ramp = [0, 1, 0x1000, 1, 4, 0x5000];
+    let run = [0, 5, 0x100, 0x200, 0x300, 0x400, 0x500];
+    // The run of two once more by its place in bytes, then one entry.
+    let repeat = [0, 2, 0x3000, 0x4000, 2, 1, 0, 0, 0, 1, 0x7000];
+    let decoded = decode(&segmented(&ramp, &run, &repeat), 0).unwrap();
+    let column = |channel: usize| -> Vec<u8> {
+        decoded.pixels.samples().iter().skip(channel).step_by(3).copied().collect()
     };
     assert_eq!(column(0), [0x10, 0x20, 0x30, 0x40, 0x50, 0x50]);
-    assert_eq!(column(2), [0x30, 0x40, 0x50, 0x60, 0x70, 0x70]);
+    assert_eq!(column(1), [1, 2, 3, 4, 5, 5]);
+    assert_eq!(column(2), [0x30, 0x40, 0x30, 0x40, 0x70, 0x70]);
+    for damaged in [&[0u16, 5, 1][..], &[1, 2, 9], &[7, 0], &[2, 1, 0, 0], &[0], &[0, 1, 9]] {
+        assert!(decode(&segmented(damaged, &run, &run), 0).is_err(), "{damaged:?}");
+    }
+}
+
+#[test]
+fn a_length_beyond_the_file_is_refused_before_room_is_made_for_it() {
+    let mut damaged = bytes(picture("MONOCHROME2", &STORED));
+    let at = damaged.len() - 12 - 4;
+    assert_eq!(damaged[at..at + 4], 12u32.to_le_bytes());
+    damaged[at..at + 4].copy_from_slice(&0xf000_0000u32.to_le_bytes());
+    let refusal = format!("{:#}", decode(&damaged, 0).unwrap_err());
+    assert!(refusal.contains("(7FE0,0010) states 4026531840 bytes and 12 are left"), "{refusal}");
 }

@@ -1,8 +1,9 @@
 //! Every DICOM file of the zoo beside what pydicom reads from it. `--nocapture` shows the table.
 
-use medfsad::decode::decode;
 use medfsad::decode::dicom::stored_values;
+use medfsad::decode::{decode, n_frames};
 use medfsad::files::sha256;
+use medfsad::spec::Reading;
 
 use super::dicom::{Row, dicom_files, read};
 
@@ -100,6 +101,10 @@ fn every_picture_is_what_pydicom_reads_or_refused_by_name() {
     for (path, row) in dicom_files("images") {
         let file = row["file"].as_str();
         let found = outcome(&read(&path), &row, &sampled.entries);
+        if found.is_ok() {
+            let frames: u32 = row["NumberOfFrames"].parse().unwrap_or(1);
+            assert_eq!(n_frames(&path, &Reading::default()).unwrap(), frames, "{file}");
+        }
         let refusal = REFUSED.iter().find(|(refused, _)| *refused == file);
         let is_right = match (&found, refusal) {
             (Ok(text), None) => {

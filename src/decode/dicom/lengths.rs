@@ -32,13 +32,21 @@ pub(super) enum Reached {
 /// Walks a file that opens with its preamble, from the meta group on; `total` is its length where `bytes` is
 /// only its start. With `until_pixels` nothing from the pixel data on is looked at.
 pub(super) fn check(bytes: &[u8], total: usize, until_pixels: bool) -> Result<Reached> {
-    let start = 132;
-    let mut meta = Walk { bytes, total, at: start, order: Order::EXPLICIT_LITTLE, until_pixels };
+    let mut meta = Walk { bytes, total, at: 132, order: Order::EXPLICIT_LITTLE, until_pixels };
     let mut syntax = String::new();
-    while let Some(element) = meta.next_if(|tag| tag.group() == 2) {
-        if element.tag == tags::TRANSFER_SYNTAX_UID {
-            let value = bytes.get(meta.at..).map(|rest| &rest[..rest.len().min(element.length as usize)]);
-            syntax = String::from_utf8_lossy(value.unwrap_or_default()).trim_matches(['\0', ' ']).to_owned();
+    // The meta group ends where its own length says, as the parser takes it.
+    let mut end = meta.at + 12;
+    while meta.at < end {
+        let Some(element) = meta.next() else { return Ok(Reached::End) };
+        let value = bytes.get(meta.at..).map(|rest| &rest[..rest.len().min(element.length as usize)]);
+        match (element.tag, value) {
+            (tags::FILE_META_INFORMATION_GROUP_LENGTH, Some(&[a, b, c, d])) => {
+                end = (meta.at + 4).saturating_add(u32::from_le_bytes([a, b, c, d]) as usize);
+            }
+            (tags::TRANSFER_SYNTAX_UID, Some(value)) => {
+                syntax = String::from_utf8_lossy(value).trim_matches(['\0', ' ']).to_owned();
+            }
+            _ => {}
         }
         meta.pass(&element)?;
     }
@@ -101,7 +109,7 @@ impl Walk<'_> {
         let mut in_pixels = false;
         // Sequences of undefined length that are still open.
         let mut depth = 0usize;
-        while let Some(element) = self.next_if(|_| true) {
+        while let Some(element) = self.next() {
             match element.tag {
                 Tag(0xfffe, 0xe000) if in_pixels => self.pass(&element)?,
                 Tag(0xfffe, 0xe0dd) => {
@@ -109,7 +117,12 @@ impl Walk<'_> {
                     depth = depth.saturating_sub(1);
                 }
                 Tag(0xfffe, _) => {}
-                tags::PIXEL_DATA if depth == 0 && self.until_pixels => return Ok(Reached::PixelData),
+                tags::PIXEL_DATA if depth == 0 && self.until_pixels => {
+                    if element.length != UNDEFINED {
+                        self.fits(&element)?;
+                    }
+                    return Ok(Reached::PixelData);
+                }
                 tag if element.length == UNDEFINED => {
                     in_pixels = tag == tags::PIXEL_DATA;
                     depth += 1;
@@ -121,9 +134,9 @@ impl Walk<'_> {
         Ok(Reached::End)
     }
 
-    /// The next element's header, if there is one and its tag fits.
-    fn next_if(&mut self, fits: impl Fn(Tag) -> bool) -> Option<Element> {
-        let element = self.element().filter(|element| fits(element.tag))?;
+    /// The next element's header, if there is one.
+    fn next(&mut self) -> Option<Element> {
+        let element = self.element()?;
         self.at += element.header_bytes;
         Some(element)
     }

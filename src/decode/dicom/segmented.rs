@@ -50,22 +50,3 @@ fn segment(
     ensure!(entries.len() <= MAX_ENTRIES, "a segmented palette has over {MAX_ENTRIES} entries");
     Ok(next)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::expand;
-
-    #[test]
-    fn runs_ramps_and_repeats_become_entries() {
-        // Entries 10 and 20, a ramp to 50, then the run and the ramp once more by their byte offset.
-        let words = [0, 2, 10, 20, 1, 3, 50, 2, 2, 0, 0];
-        assert_eq!(expand(&words, 2).unwrap(), [10, 20, 30, 40, 50, 10, 20, 30, 40, 50]);
-    }
-
-    #[test]
-    fn damaged_segments_are_refused() {
-        for words in [&[0u16, 5, 1][..], &[1, 2, 9], &[7, 0], &[2, 1, 0, 0], &[0]] {
-            assert!(expand(words, 2).is_err(), "{words:?}");
-        }
-    }
-}
