@@ -31,6 +31,18 @@ pub fn write_whole_with(path: &Path, fill: impl FnOnce(&mut fs::File) -> Result<
         .with_context(|| format!("writing {}", path.display()))
 }
 
+/// Writes `bytes` without waiting for the disk, for the many files of a folder that a marker of its own calls
+/// finished. Folders on the way are made.
+pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(path, bytes)
+    };
+    write().with_context(|| format!("writing {}", path.display()))
+}
+
 /// A name of its own for every write, so that threads and processes writing one file do not meet.
 fn draft_path(path: &Path) -> PathBuf {
     static WRITES: AtomicU64 = AtomicU64::new(0);

@@ -22,7 +22,7 @@ const FOLDERS: [(&str, &str); 5] = [
 
 fn few(seed: u64) -> Settings {
     let few = Counts { train_normal: 5, test_normal: 4, anomalous: 8, other: 3 };
-    Settings { seed, his: few, lag: few, aptos: few, rsna: few, brain_tumor: few }
+    Settings { seed, his: few, lag: few, aptos: few, rsna: few, brain_tumor: few, ..Settings::default() }
 }
 
 fn drawn() -> Result<tempfile::TempDir> {

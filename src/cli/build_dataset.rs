@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{home, use_threads};
 use crate::curate::ids::{self, IdList};
@@ -79,26 +79,7 @@ impl Args {
 /// like real data.
 pub fn build_phantom(spec: &Spec, out: &Path) -> Result<Outcome> {
     let raw = out.join("raw");
-    let (marker, made_by) = (raw.join(".drawn-by"), format!("{} seed {}", crate::CODE_HASH, spec.seed));
-    let found = std::fs::read_to_string(&marker).ok();
-    if found.as_ref() != Some(&made_by) {
-        if found.is_some() {
-            // Moved first: a clearing cut short must not leave pictures without the marker.
-            let old = out.join(format!(".raw-old-{}", std::process::id()));
-            std::fs::rename(&raw, &old)
-                .and_then(|()| std::fs::remove_dir_all(&old))
-                .with_context(|| format!("clearing {}", raw.display()))?;
-        }
-        anyhow::ensure!(
-            !raw.exists(),
-            "{} is there and no phantom of ours; name another folder with --out, or read it with --raw",
-            raw.display()
-        );
-        files::write_whole(&marker, b"unfinished")?;
-        let summary = phantom::write(&raw, spec.seed)?;
-        files::write_whole(&marker, made_by.as_bytes())?;
-        eprintln!("drew {} phantom pictures in {}", summary.pictures, raw.display());
-    }
+    phantom::draw_once(&raw, &phantom::Settings { seed: spec.seed, ..Default::default() })?;
     curate::build(&Request { spec, raw: &raw, out, partial: false })
 }
 

@@ -11,6 +11,7 @@ mod doctor;
 mod episodes;
 #[cfg(feature = "torch")]
 mod methods;
+mod phantom;
 mod report;
 mod sources;
 
@@ -26,6 +27,8 @@ pub struct Cli {
 enum Command {
     /// Curate raw folders into a parquet manifest; without --raw, draw a phantom benchmark first
     BuildDataset(build_dataset::Args),
+    /// Draw the raw tree of a synthetic benchmark, small or in the owners' full counts
+    Phantom(phantom::Args),
     /// Run methods on a curated benchmark and draw the leaderboard report
     #[cfg(feature = "torch")]
     Bench(bench::Args),
@@ -46,6 +49,7 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::BuildDataset(args) => args.run(),
+            Command::Phantom(args) => args.run(),
             #[cfg(feature = "torch")]
             Command::Bench(args) => args.run(),
             Command::Report(args) => args.run(),

@@ -3,13 +3,13 @@
 
 use anyhow::Result;
 
-use crate::phantom::Drawing;
 use crate::phantom::camera::Camera;
 use crate::phantom::canvas::{Canvas, Colour};
 use crate::phantom::fundus::{BLOOD, Course, DISC, RETINA, vessels};
 use crate::phantom::mask::Mask;
 use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Point};
+use crate::phantom::{Drawing, Scale};
 use crate::random::Stream;
 
 const CAMERA: Camera =
@@ -32,8 +32,8 @@ const COURSES: [Course; 8] = [
 const LOAD: [(&str, usize, usize); 4] = [("1", 4, 1), ("2", 6, 2), ("3", 8, 3), ("4", 10, 4)];
 
 /// One photograph of grade `finding`, `0` to `4`.
-pub fn draw(finding: &str, order: usize, stream: &mut Stream) -> Result<Drawing> {
-    let exposure = CAMERA.expose(order, stream);
+pub fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
+    let exposure = CAMERA.expose(order, scale, stream);
     let near = |middle: f64, stream: &mut Stream| middle + stream.between(-0.008, 0.008);
     let middle = [near(exposure.aspect() / 2.0, stream), near(0.5, stream)];
     let field = Ellipse::disc(middle, near(0.465, stream)).soft(0.012);

@@ -3,12 +3,12 @@
 
 use anyhow::Result;
 
-use crate::phantom::Drawing;
 use crate::phantom::camera::Camera;
 use crate::phantom::canvas::{Canvas, grey, mix};
 use crate::phantom::mask::Mask;
 use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Stroke};
+use crate::phantom::{Drawing, Scale};
 use crate::random::Stream;
 
 const CAMERA: Camera =
@@ -16,8 +16,8 @@ const CAMERA: Camera =
 const FOLDS: usize = 22;
 
 /// One slice; `glioma`, `meningioma` and `pituitary` hold that tumour, `notumor` none.
-pub fn draw(finding: &str, order: usize, stream: &mut Stream) -> Result<Drawing> {
-    let exposure = CAMERA.expose(order, stream);
+pub fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
+    let exposure = CAMERA.expose(order, scale, stream);
     let near = |middle: f64, stream: &mut Stream| middle + stream.between(-0.007, 0.007);
     let centre = [near(exposure.aspect() / 2.0, stream), near(0.5, stream)];
     let head = Ellipse::new(centre, [near(0.355, stream), near(0.45, stream) + stream.between(-0.01, 0.01)])

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use crate::phantom::Scale;
 use crate::phantom::canvas::{Canvas, Colour, luma};
 use crate::phantom::shape::{Ellipse, Shape};
 use crate::random::Stream;
@@ -37,11 +38,12 @@ pub struct Exposure {
 impl Camera {
     /// Size, quality, brightness, saturation, grain and falloff of light of picture `order`, spread
     /// evenly over their ranges, and the tilt of the light drawn from `stream`.
-    pub fn expose(&self, order: usize, stream: &mut Stream) -> Exposure {
+    pub fn expose(&self, order: usize, scale: Scale, stream: &mut Stream) -> Exposure {
         let [height, aspect, quality, mean, contrast, grain, falloff, saturation] = evenly(order);
         let (typical, level) = (luma(self.colour), luma(self.colour) * (0.88 + 0.24 * mean));
         let saturation = 0.82 + 0.36 * saturation;
         let height = self.heights.start + (height * self.heights.len() as f64) as usize;
+        let height = height / scale.shrink();
         let aspect = self.aspects[0] + (self.aspects[1] - self.aspects[0]) * aspect;
         Exposure {
             height,

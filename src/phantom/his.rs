@@ -3,12 +3,12 @@
 
 use anyhow::Result;
 
-use crate::phantom::Drawing;
 use crate::phantom::camera::Camera;
 use crate::phantom::canvas::{Canvas, Colour, mix};
 use crate::phantom::mask::Mask;
 use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Point, Shape};
+use crate::phantom::{Drawing, Scale};
 use crate::random::Stream;
 
 const CAMERA: Camera =
@@ -20,8 +20,8 @@ const LARGE_NUCLEUS: Colour = [0.37, 0.16, 0.43];
 const CLEFT: Colour = [0.97, 0.91, 0.96];
 
 /// One patch; `Ungood` holds a metastasis.
-pub fn draw(finding: &str, order: usize, stream: &mut Stream) -> Result<Drawing> {
-    let exposure = CAMERA.expose(order, stream);
+pub fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
+    let exposure = CAMERA.expose(order, scale, stream);
     let aspect = exposure.aspect();
     let mut canvas = tissue(exposure.height, exposure.width, stream);
     lymphocytes(&mut canvas, aspect, stream);

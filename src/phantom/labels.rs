@@ -21,7 +21,15 @@ pub fn aptos(written: &[Written]) -> Result<Vec<Table>> {
         let subject = &picture.subject;
         vec![subject.id.clone(), subject.finding.to_owned()]
     });
-    Ok(vec![table("train.csv", &["id_code", "diagnosis"], rows)?])
+    let mut tables = vec![table("train.csv", &["id_code", "diagnosis"], rows)?];
+    let unlabelled: Vec<&str> = unlabelled(written).collect();
+    if !unlabelled.is_empty() {
+        let ids = unlabelled.iter().map(|id| vec![(*id).to_owned()]);
+        tables.push(table("test.csv", &["id_code"], ids)?);
+        let sample = unlabelled.iter().map(|id| vec![(*id).to_owned(), "0".to_owned()]);
+        tables.push(table("sample_submission.csv", &["id_code", "diagnosis"], sample)?);
+    }
+    Ok(tables)
 }
 
 /// One row per box and table, sorted by id; a film without boxes has one row with empty fields.
@@ -35,7 +43,19 @@ pub fn rsna(written: &[Written]) -> Result<Vec<Table>> {
         std::iter::repeat_n(row, picture.regions.len().max(1))
     });
     let classes = table("stage_2_detailed_class_info.csv", &["patientId", "class"], classes)?;
-    Ok(vec![boxes, classes])
+    let mut tables = vec![boxes, classes];
+    let sample: Vec<Vec<String>> =
+        unlabelled(written).map(|id| vec![id.to_owned(), "0.5 0 0 100 100".to_owned()]).collect();
+    if !sample.is_empty() {
+        let header = ["patientId", "PredictionString"];
+        tables.push(table("stage_2_sample_submission.csv", &header, sample.into_iter())?);
+    }
+    Ok(tables)
+}
+
+/// Ids of the owner's own test pictures, in the order they were drawn.
+fn unlabelled(written: &[Written]) -> impl Iterator<Item = &str> {
+    written.iter().filter(|picture| !picture.subject.is_labelled).map(|picture| picture.subject.id.as_str())
 }
 
 fn box_rows(picture: &Written) -> Vec<Vec<String>> {
@@ -52,7 +72,7 @@ fn box_rows(picture: &Written) -> Vec<Vec<String>> {
 }
 
 fn by_id(written: &[Written]) -> Vec<&Written> {
-    let mut pictures: Vec<&Written> = written.iter().collect();
+    let mut pictures: Vec<&Written> = written.iter().filter(|picture| picture.subject.is_labelled).collect();
     pictures.sort_unstable_by(|a, b| a.subject.id.cmp(&b.subject.id));
     pictures
 }

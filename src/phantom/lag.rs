@@ -3,13 +3,13 @@
 
 use anyhow::Result;
 
-use crate::phantom::Drawing;
 use crate::phantom::camera::Camera;
 use crate::phantom::canvas::{Canvas, Colour};
 use crate::phantom::fundus::{BLOOD, Course, DISC, RETINA, vessels};
 use crate::phantom::mask::Mask;
 use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Stroke};
+use crate::phantom::{Drawing, Scale};
 use crate::random::Stream;
 
 const CAMERA: Camera =
@@ -31,8 +31,8 @@ const COURSES: [Course; 8] = [
 ];
 
 /// One crop; `suspicious_glaucoma` holds the damaged disc.
-pub fn draw(finding: &str, order: usize, stream: &mut Stream) -> Result<Drawing> {
-    let exposure = CAMERA.expose(order, stream);
+pub fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
+    let exposure = CAMERA.expose(order, scale, stream);
     let mut canvas = retina(exposure.height, exposure.width, stream);
     let near = |middle: f64, stream: &mut Stream| middle + stream.between(-0.01, 0.01);
     let centre = [near(exposure.aspect() / 2.0, stream), near(0.5, stream)];

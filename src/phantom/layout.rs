@@ -11,11 +11,16 @@ pub struct Subject {
     pub path: String,
     /// The owner's identifier, which label tables use.
     pub id: String,
+    /// Boxes that the owner's table has for it, where that is known beforehand.
+    pub n_boxes: Option<usize>,
+    /// Whether the owner's label tables name it; his own test pictures have no labels.
+    pub is_labelled: bool,
 }
 
 impl Subject {
-    fn new(finding: &'static str, folder: &str, id: String, extension: &str) -> Subject {
-        Subject { finding, path: format!("{folder}/{id}.{extension}"), id }
+    pub fn new(finding: &'static str, folder: &str, id: String, extension: &str) -> Subject {
+        let path = format!("{folder}/{id}.{extension}");
+        Subject { finding, path, id, n_boxes: None, is_labelled: true }
     }
 }
 
@@ -62,11 +67,8 @@ pub fn rsna(counts: &Counts, seed: u64) -> Vec<Subject> {
         ("Lung Opacity", counts.anomalous),
         ("No Lung Opacity / Not Normal", counts.other),
     ]);
-    let subject = |(order, finding)| {
-        let hex = hexadecimal(seed, "phantom patients of rsna", order);
-        let id = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
-        Subject::new(finding, "stage_2_train_images", id, "dcm")
-    };
+    let subject =
+        |(order, finding)| Subject::new(finding, "stage_2_train_images", patient(seed, order), "dcm");
     findings.into_iter().enumerate().map(subject).collect()
 }
 
@@ -90,15 +92,21 @@ pub fn brain_tumor_mri(counts: &Counts, _seed: u64) -> Vec<Subject> {
     subjects
 }
 
+/// An id like a UUID.
+pub fn patient(seed: u64, order: usize) -> String {
+    let hex = hexadecimal(seed, "phantom patients of rsna", order);
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
 fn normals(counts: &Counts) -> usize {
     counts.train_normal + counts.test_normal
 }
 
-fn repeated(findings: &[(&'static str, usize)]) -> Vec<&'static str> {
+pub fn repeated(findings: &[(&'static str, usize)]) -> Vec<&'static str> {
     findings.iter().flat_map(|&(finding, count)| std::iter::repeat_n(finding, count)).collect()
 }
 
 /// 32 hexadecimal digits that tell nothing about the picture.
-fn hexadecimal(seed: u64, purpose: &str, order: usize) -> String {
+pub fn hexadecimal(seed: u64, purpose: &str, order: usize) -> String {
     rank(seed, purpose, &order.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

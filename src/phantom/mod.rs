@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use indicatif::ParallelProgressIterator;
 use rayon::prelude::*;
 
@@ -20,6 +20,7 @@ mod camera;
 mod canvas;
 mod dicom;
 mod encode;
+mod full;
 mod fundus;
 mod his;
 mod labels;
@@ -53,11 +54,34 @@ impl Default for Counts {
     }
 }
 
+/// How much is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scale {
+    /// As many pictures as the settings say, 140 to 220 pixels high.
+    #[default]
+    Quick,
+    /// Every picture and row of the owners' releases, a third as high, without lesion masks: to try selection,
+    /// speed and memory at size.
+    Full,
+}
+
+impl Scale {
+    /// What heights are divided by.
+    fn shrink(self) -> usize {
+        match self {
+            Scale::Quick => 1,
+            Scale::Full => 3,
+        }
+    }
+}
+
 /// What is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Same seed, same bytes.
     pub seed: u64,
+    /// The counts below hold for [`Scale::Quick`] only.
+    pub scale: Scale,
     pub his: Counts,
     pub lag: Counts,
     pub aptos: Counts,
@@ -92,8 +116,10 @@ struct Task {
     folder: &'static str,
     counts: fn(&Settings) -> &Counts,
     subjects: fn(&Counts, u64) -> Vec<Subject>,
+    /// As the owner released them.
+    full: fn(u64) -> Vec<Subject>,
     /// Draws the picture of a finding, given its number within the task.
-    draw: fn(&str, usize, &mut Stream) -> Result<Drawing>,
+    draw: fn(&str, usize, Scale, &mut Stream) -> Result<Drawing>,
     tables: fn(&[Written]) -> Result<Vec<labels::Table>>,
 }
 
@@ -103,6 +129,7 @@ const TASKS: [Task; 5] = [
         folder: "Camelyon16",
         counts: |settings| &settings.his,
         subjects: layout::camelyon16,
+        full: full::camelyon16,
         draw: his::draw,
         tables: labels::none,
     },
@@ -111,6 +138,7 @@ const TASKS: [Task; 5] = [
         folder: "LAG",
         counts: |settings| &settings.lag,
         subjects: layout::lag,
+        full: full::lag,
         draw: lag::draw,
         tables: labels::none,
     },
@@ -119,6 +147,7 @@ const TASKS: [Task; 5] = [
         folder: "aptos2019",
         counts: |settings| &settings.aptos,
         subjects: layout::aptos,
+        full: full::aptos,
         draw: aptos::draw,
         tables: labels::aptos,
     },
@@ -127,6 +156,7 @@ const TASKS: [Task; 5] = [
         folder: "rsna-pneumonia-detection-challenge",
         counts: |settings| &settings.rsna,
         subjects: layout::rsna,
+        full: full::rsna,
         draw: rsna::draw,
         tables: labels::rsna,
     },
@@ -135,6 +165,7 @@ const TASKS: [Task; 5] = [
         folder: "brain-tumor-mri-dataset",
         counts: |settings| &settings.brain_tumor,
         subjects: layout::brain_tumor_mri,
+        full: full::brain_tumor_mri,
         draw: brain::draw,
         tables: labels::none,
     },
@@ -165,7 +196,7 @@ pub fn write_with(root: &Path, settings: &Settings) -> Result<Summary> {
             task.write(root, settings).with_context(|| format!("drawing the task {}", task.name))?;
         let tables = (task.tables)(&written)?;
         for table in &tables {
-            files::write_whole(&root.join(task.folder).join(table.name), &table.bytes)?;
+            files::write_unsynced(&root.join(task.folder).join(table.name), &table.bytes)?;
         }
         summary.pictures += written.len();
         summary.masks += written.iter().filter(|picture| picture.masked).count();
@@ -175,30 +206,77 @@ pub fn write_with(root: &Path, settings: &Settings) -> Result<Summary> {
     Ok(summary)
 }
 
+/// Draws below `root` unless this very program has done so before; a tree that another version drew, or that
+/// was cut short, is drawn anew.
+///
+/// # Errors
+/// If `root` is there and holds something else than a phantom.
+pub fn draw_once(root: &Path, settings: &Settings) -> Result<()> {
+    let marker = root.join(".drawn-by");
+    let made_by = format!("{} {:?} seed {}", crate::CODE_HASH, settings.scale, settings.seed);
+    let found = std::fs::read_to_string(&marker).ok();
+    if found.as_ref() == Some(&made_by) {
+        return Ok(());
+    }
+    if found.is_some() {
+        // Moved first: a clearing cut short must not leave pictures without the marker.
+        let old = root.with_file_name(format!(".raw-old-{}", std::process::id()));
+        std::fs::rename(root, &old)
+            .and_then(|()| std::fs::remove_dir_all(&old))
+            .with_context(|| format!("clearing {}", root.display()))?;
+    }
+    let is_empty = std::fs::read_dir(root).map_or(true, |mut entries| entries.next().is_none());
+    ensure!(
+        is_empty,
+        "{} is there and no phantom of ours; name another folder, or read it with build-dataset --raw",
+        root.display()
+    );
+    files::write_whole(&marker, b"unfinished")?;
+    let summary = write_with(root, settings)?;
+    files::write_whole(&marker, made_by.as_bytes())?;
+    eprintln!(
+        "drew {} phantom pictures ({} MiB) in {}",
+        summary.pictures,
+        summary.bytes >> 20,
+        root.display()
+    );
+    Ok(())
+}
+
 impl Task {
     fn write(&self, root: &Path, settings: &Settings) -> Result<Vec<Written>> {
-        let subjects = (self.subjects)((self.counts)(settings), settings.seed);
+        let subjects = match settings.scale {
+            Scale::Quick => (self.subjects)((self.counts)(settings), settings.seed),
+            Scale::Full => (self.full)(settings.seed),
+        };
         let bar = progress::bar(subjects.len(), &format!("drawing {}", self.name));
         let subjects: Vec<(usize, Subject)> = subjects.into_iter().enumerate().collect();
-        let write = |(index, subject)| self.write_one(root, settings.seed, index, subject);
+        let write = |(index, subject)| self.write_one(root, settings, index, subject);
         subjects.into_par_iter().progress_with(bar).map(write).collect()
     }
 
     /// Draws picture `index` from a stream of its own.
-    fn write_one(&self, root: &Path, seed: u64, index: usize, subject: Subject) -> Result<Written> {
-        let mut stream = Stream::new(seed, &format!("phantom {}", self.name), index as u64);
-        let drawing = (self.draw)(subject.finding, index, &mut stream)?;
+    fn write_one(
+        &self,
+        root: &Path,
+        settings: &Settings,
+        index: usize,
+        mut subject: Subject,
+    ) -> Result<Written> {
+        let mut stream = Stream::new(settings.seed, &format!("phantom {}", self.name), index as u64);
+        let drawing = (self.draw)(subject.finding, index, settings.scale, &mut stream)?;
         let bytes = encode::picture(&drawing, &subject, index, &mut stream)?;
-        files::write_whole(&root.join(self.folder).join(&subject.path), &bytes)?;
-        if let Some(mask) = &drawing.mask {
+        files::write_unsynced(&root.join(self.folder).join(&subject.path), &bytes)?;
+        let mask = drawing.mask.as_ref().filter(|_| settings.scale == Scale::Quick);
+        if let Some(mask) = mask {
             let path = root.join("lesion_masks").join(self.name).join(&subject.path).with_extension("png");
-            files::write_whole(&path, &encode::png(&mask.to_pixels()?)?)?;
+            files::write_unsynced(&path, &encode::png(&mask.to_pixels()?)?)?;
         }
-        Ok(Written {
-            subject,
-            regions: drawing.mask.as_ref().map(|mask| mask.regions().to_vec()).unwrap_or_default(),
-            bytes: bytes.len() as u64,
-            masked: drawing.mask.is_some(),
-        })
+        let regions = drawing.mask.as_ref().map(|mask| mask.regions().to_vec()).unwrap_or_default();
+        let regions = match subject.n_boxes.take() {
+            Some(count) => full::boxes(&regions, count)?,
+            None => regions,
+        };
+        Ok(Written { subject, regions, bytes: bytes.len() as u64, masked: mask.is_some() })
     }
 }

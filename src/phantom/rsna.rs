@@ -3,20 +3,20 @@
 
 use anyhow::Result;
 
-use crate::phantom::Drawing;
 use crate::phantom::camera::Camera;
 use crate::phantom::canvas::{Canvas, grey, mix};
 use crate::phantom::mask::Mask;
 use crate::phantom::noise::Noise;
 use crate::phantom::shape::{Ellipse, Point, Stroke};
+use crate::phantom::{Drawing, Scale};
 use crate::random::Stream;
 
 const CAMERA: Camera =
     Camera { heights: 188..217, aspects: [0.78, 0.84], colour: grey(0.47), contrast: 0.15 };
 
 /// One film; `Lung Opacity` holds pneumonia.
-pub fn draw(finding: &str, order: usize, stream: &mut Stream) -> Result<Drawing> {
-    let exposure = CAMERA.expose(order, stream);
+pub fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
+    let exposure = CAMERA.expose(order, scale, stream);
     let chest = Chest::draw(exposure.aspect(), stream);
     let mut canvas = chest.soft_tissue(exposure.height, exposure.width, stream);
     chest.organs(&mut canvas, finding == "No Lung Opacity / Not Normal");

@@ -28,6 +28,11 @@ pub const COMMANDS: &[Forwarded] = &[
     Forwarded { name: "report", about: "redraw or join reports from stored results", needs_libtorch: false },
     Forwarded { name: "episodes", about: "draw, export or verify episodes", needs_libtorch: false },
     Forwarded { name: "methods", about: "the methods and what each needs", needs_libtorch: true },
+    Forwarded {
+        name: "phantom",
+        about: "a synthetic raw tree, small or in the owners' full counts",
+        needs_libtorch: false,
+    },
     Forwarded { name: "sources", about: "the data sources and their folder layouts", needs_libtorch: false },
 ];
 
