@@ -66,6 +66,9 @@ pub mod protocol;
 /// One file per metric, with intervals; undefined is `None`.
 pub mod metric;
 
+/// Leaks, copies, shortcuts and personal data in a curated benchmark.
+pub mod audit;
+
 /// CONTRACT: scores, metrics, epochs and provenance of every cell.
 pub mod results;
 

@@ -1,6 +1,7 @@
 //! One integration binary; every file covers one area.
 
 mod architecture;
+mod audit;
 mod cli;
 mod curate;
 mod decode;

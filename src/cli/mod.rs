@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+mod audit;
 #[cfg(feature = "torch")]
 mod bench;
 mod build_dataset;
@@ -27,6 +28,8 @@ pub struct Cli {
 enum Command {
     /// Curate raw folders into a parquet manifest; without --raw, draw a phantom benchmark first
     BuildDataset(build_dataset::Args),
+    /// Look for leaks, copies, shortcuts and personal data; fails when a gate fails
+    Audit(audit::Args),
     /// Draw the raw tree of a synthetic benchmark, small or in the owners' full counts
     Phantom(phantom::Args),
     /// Run methods on a curated benchmark and draw the leaderboard report
@@ -49,6 +52,7 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::BuildDataset(args) => args.run(),
+            Command::Audit(args) => args.run(),
             Command::Phantom(args) => args.run(),
             #[cfg(feature = "torch")]
             Command::Bench(args) => args.run(),

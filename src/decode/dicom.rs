@@ -148,6 +148,48 @@ pub(super) fn n_frames(path: &Path) -> Result<u32> {
         .with_context(|| format!("header of {}", path.display()))
 }
 
+/// Attributes that name or date a person, or say that text is burned into the picture (a subset of PS3.15 E).
+const PERSONAL: [(&str, dicom_object::Tag); 9] = [
+    ("PatientName", tags::PATIENT_NAME),
+    ("PatientBirthDate", tags::PATIENT_BIRTH_DATE),
+    ("PatientAddress", tags::PATIENT_ADDRESS),
+    ("PatientTelephoneNumbers", tags::PATIENT_TELEPHONE_NUMBERS),
+    ("ReferringPhysicianName", tags::REFERRING_PHYSICIAN_NAME),
+    ("PerformingPhysicianName", tags::PERFORMING_PHYSICIAN_NAME),
+    ("OperatorsName", tags::OPERATORS_NAME),
+    ("InstitutionName", tags::INSTITUTION_NAME),
+    ("AccessionNumber", tags::ACCESSION_NUMBER),
+];
+
+/// Names of the attributes in a file's header that name or date a person and are not empty, and
+/// `BurnedInAnnotation` where the file says so. A name that only repeats the patient's id counts for nothing.
+///
+/// # Errors
+/// If this is no DICOM file or its header is damaged.
+pub fn personal_fields(path: &Path) -> Result<Vec<&'static str>> {
+    let read = || -> Result<Vec<&'static str>> {
+        let object = open_head(path)?;
+        let id = header::text(&object, tags::PATIENT_ID);
+        let holds = |tag| header::text(&object, tag).is_some_and(|text| Some(&text) != id.as_ref());
+        let mut found: Vec<_> =
+            PERSONAL.iter().filter(|(_, tag)| holds(*tag)).map(|(name, _)| *name).collect();
+        if header::text(&object, tags::BURNED_IN_ANNOTATION).as_deref() == Some("YES") {
+            found.push("BurnedInAnnotation");
+        }
+        Ok(found)
+    };
+    refused_when_panicking(read).with_context(|| format!("header of {}", path.display()))
+}
+
+/// The view in which a film was taken, such as `AP` or `PA`; `None` if the file does not state it.
+///
+/// # Errors
+/// If this is no DICOM file or its header is damaged.
+pub fn view_position(path: &Path) -> Result<Option<String>> {
+    refused_when_panicking(|| open_head(path).map(|object| header::text(&object, tags::VIEW_POSITION)))
+        .with_context(|| format!("header of {}", path.display()))
+}
+
 /// The patient ID in a DICOM file's header, read up to the pixel data; `None` if it is empty or missing.
 ///
 /// # Errors

@@ -16,6 +16,8 @@ use html::Page;
 use sheet::Sheet;
 use summary::Summary;
 
+/// The page of an audit.
+pub mod audit;
 mod auroc;
 mod board;
 mod chart;

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 
+mod audit;
 mod draw;
 mod reading;
 
+pub use audit::{Audit, Level};
 pub use draw::{AnomalousPatients, OwnerSplit, OwnerValidation, Shuffle, Slices};
 pub use reading::{Axis, Intensity, Reading};
 
@@ -39,6 +41,9 @@ pub struct Spec {
     pub seed: u64,
     /// Sides, in pixels, of the square standardised pictures in the pixel store.
     pub sizes: Vec<usize>,
+    /// What an audit asks of it.
+    #[serde(default)]
+    pub audit: Audit,
     /// One entry per task.
     #[serde(rename = "task")]
     pub tasks: Vec<Task>,

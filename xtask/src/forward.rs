@@ -24,6 +24,11 @@ pub const COMMANDS: &[Forwarded] = &[
         about: "raw folders (or a phantom) -> a curated benchmark",
         needs_libtorch: false,
     },
+    Forwarded {
+        name: "audit",
+        about: "leaks, copies, shortcuts, personal data in a curated benchmark; fails when a gate fails",
+        needs_libtorch: false,
+    },
     Forwarded { name: "bench", about: "episodes -> fit -> score -> measure -> report", needs_libtorch: true },
     Forwarded { name: "report", about: "redraw or join reports from stored results", needs_libtorch: false },
     Forwarded { name: "episodes", about: "draw, export or verify episodes", needs_libtorch: false },

@@ -1,0 +1,93 @@
+//! Pictures of equal bytes or equal pixels, and copies whose labels differ.
+
+use std::collections::BTreeMap;
+
+use super::near::Pair;
+use super::{Finding, Gate, Picture, across};
+use crate::manifest::{Rejected, Row};
+use crate::spec::Level;
+
+pub(super) fn gate(rows: &[Row], rejected: &[Rejected], level: Level) -> Gate {
+    let asks = "do pictures of equal bytes or pixels stand on two sides, or in two tasks?";
+    let mut gate = Gate::new("copies", asks, level);
+    if gate.left_out.is_some() {
+        return gate;
+    }
+    let mut within = 0;
+    for (a, b) in pairs(rows) {
+        let what = if same_bytes(a, b) { "byte-identical" } else { "pixel-identical" };
+        if across(a, b) {
+            gate.findings
+                .push(Finding { what: what.to_owned(), pictures: vec![Picture::of(a), Picture::of(b)] });
+        } else {
+            within += 1;
+            gate.notes.push(format!("{what} within one side: {} and {}", Picture::of(a), Picture::of(b)));
+        }
+    }
+    if within > 0 {
+        gate.notes.insert(0, format!("{within} copies within one side, which leak nothing but count twice"));
+    }
+    let left_out: Vec<&Rejected> = rejected.iter().filter(|rejected| rejected.kind == "duplicate").collect();
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for copy in &left_out {
+        *counts.entry((&copy.task, copy.finding.as_deref().unwrap_or("?"))).or_default() += 1;
+    }
+    for ((task, finding), count) in counts {
+        gate.notes.push(format!(
+            "{count} byte-identical extra copies of {task} {finding} were left out while curating"
+        ));
+    }
+    gate.notes.extend(left_out.iter().map(|copy| format!("left out: {}: {}", copy.source_path, copy.reason)));
+    gate
+}
+
+/// Every picture with the first of its equal pixels, and with one on another side where there is one.
+fn pairs(rows: &[Row]) -> Vec<(&Row, &Row)> {
+    let mut equal: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        equal.entry(&row.pixel_hash).or_default().push(row);
+    }
+    let mut pairs = Vec::new();
+    for members in equal.into_values() {
+        for (place, row) in members.iter().enumerate().skip(1) {
+            let before = &members[..place];
+            pairs.push((*before.iter().find(|other| across(other, row)).unwrap_or(&before[0]), *row));
+        }
+    }
+    pairs
+}
+
+fn same_bytes(a: &Row, b: &Row) -> bool {
+    a.file_sha256 == b.file_sha256 && a.frame == b.frame
+}
+
+/// Copies and near copies whose labels differ, also those that were left out for it.
+pub(super) fn conflicts(rows: &[Row], rejected: &[Rejected], near: &[Pair], level: Level) -> Gate {
+    let mut gate =
+        Gate::new("label-conflicts", "do copies or near copies of one task have different labels?", level);
+    if gate.left_out.is_some() {
+        return gate;
+    }
+    let near = near.iter().map(|pair| (&rows[pair.a], &rows[pair.b], "near copies"));
+    let equal = pairs(rows).into_iter().map(|(a, b)| (a, b, "copies"));
+    for (a, b, kind) in equal.chain(near).filter(|(a, b, _)| a.task == b.task) {
+        let pictures = || vec![Picture::of(a), Picture::of(b)];
+        if a.label != b.label {
+            gate.findings
+                .push(Finding { what: format!("{kind} with different labels"), pictures: pictures() });
+        } else if a.finding != b.finding {
+            gate.notes.push(format!(
+                "{kind} with different findings: {} and {}",
+                Picture::of(a),
+                Picture::of(b)
+            ));
+        }
+    }
+    let refused = rejected.iter().filter(|rejected| rejected.kind == "label-conflict");
+    gate.notes.extend(
+        refused.map(|rejected| {
+            format!("left out while curating: {}: {}", rejected.source_path, rejected.reason)
+        }),
+    );
+    gate
+}

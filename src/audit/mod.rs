@@ -1,0 +1,173 @@
+//! Proof that a curated benchmark does not leak: gates over a manifest, its pixels and, where they are at hand,
+//! its raw files.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::{Manifest, Row, parquet};
+use crate::spec::{Audit, Level};
+
+/// Equal pictures and what their labels say.
+mod copies;
+/// Nearly equal pictures.
+pub mod near;
+/// Patients and groups.
+mod patients;
+/// Personal data in raw files.
+mod privacy;
+/// Acquisition that tells the label.
+mod shortcuts;
+
+pub use shortcuts::Shortcut;
+
+/// All that an audit found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    pub title: String,
+    /// Of the manifest that was audited.
+    pub canonical_hash: String,
+    pub n_rows: usize,
+    pub medfsad: String,
+    pub thresholds: Audit,
+    pub gates: Vec<Gate>,
+    pub shortcuts: Vec<Shortcut>,
+}
+
+/// One gate and what it found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Gate {
+    pub name: String,
+    /// What it asks.
+    pub asks: String,
+    pub level: Level,
+    /// Why it did not run, if it did not.
+    pub left_out: Option<String>,
+    pub findings: Vec<Finding>,
+    /// Things worth knowing that are no fault, such as copies that were left out.
+    pub notes: Vec<String>,
+}
+
+/// One finding: one file, or two that belong together.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    pub what: String,
+    pub pictures: Vec<Picture>,
+}
+
+/// A picture of a finding.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Picture {
+    pub task: String,
+    pub split: String,
+    pub finding: String,
+    pub source_path: String,
+    pub frame: u32,
+    pub pixel_hash: String,
+}
+
+impl Picture {
+    fn of(row: &Row) -> Picture {
+        Picture {
+            task: row.task.clone(),
+            split: row.split.name().to_owned(),
+            finding: row.finding.clone(),
+            source_path: row.source_path.clone(),
+            frame: row.frame,
+            pixel_hash: row.pixel_hash.clone(),
+        }
+    }
+}
+
+impl std::fmt::Display for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Picture { task, split, finding, source_path, frame, .. } = self;
+        let frame = if *frame > 0 { format!(" frame {frame}") } else { String::new() };
+        write!(f, "{source_path}{frame} ({task} {split}, {finding})")
+    }
+}
+
+/// How a gate came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Pass,
+    Warn,
+    Fail,
+    LeftOut,
+}
+
+impl Gate {
+    fn new(name: &str, asks: &str, level: Level) -> Gate {
+        Gate {
+            name: name.to_owned(),
+            asks: asks.to_owned(),
+            level,
+            left_out: (level == Level::Off).then(|| "the spec turns it off".to_owned()),
+            findings: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    pub fn outcome(&self) -> Outcome {
+        match (self.findings.is_empty(), self.level) {
+            _ if self.left_out.is_some() => Outcome::LeftOut,
+            (true, _) => Outcome::Pass,
+            (false, Level::Fail) => Outcome::Fail,
+            (false, _) => Outcome::Warn,
+        }
+    }
+}
+
+impl Outcome {
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Pass => "PASS",
+            Outcome::Warn => "WARN",
+            Outcome::Fail => "FAIL",
+            Outcome::LeftOut => "LEFT OUT",
+        }
+    }
+}
+
+impl Report {
+    /// Whether any gate failed.
+    pub fn fails(&self) -> bool {
+        self.gates.iter().any(|gate| gate.outcome() == Outcome::Fail)
+    }
+}
+
+/// Whether two pictures must have nothing in common: they stand on two sides, or in two tasks, one of which
+/// trains while the other is held out.
+fn across(a: &Row, b: &Row) -> bool {
+    a.split != b.split || a.task != b.task
+}
+
+/// Audits a curated folder; without `raw`, what needs the owners' files is left out, and said to be.
+///
+/// # Errors
+/// A folder that holds no whole curated benchmark.
+pub fn run(manifest: &Manifest, thresholds: &Audit, raw: Option<&Path>) -> Result<Report> {
+    let rejected = parquet::read_rejected(&manifest.folder.join("rejected.parquet"))?;
+    let prints = near::Prints::read(manifest).context("reading the pixel stores")?;
+    let limits = near::limits(&manifest.rows, &prints, thresholds);
+    let pairs = near::pairs(&manifest.rows, &prints, &limits, thresholds);
+    let (shortcuts, shortcut_gate) = shortcuts::gate(manifest, &prints, thresholds, raw)?;
+    let gates = vec![
+        patients::gate(&manifest.rows, thresholds.patients),
+        copies::gate(&manifest.rows, &rejected, thresholds.copies),
+        near::gate(&manifest.rows, &pairs, &limits, thresholds.near_copies),
+        copies::conflicts(&manifest.rows, &rejected, &pairs, thresholds.label_conflicts),
+        shortcut_gate,
+        privacy::gate(&manifest.rows, raw, thresholds.privacy),
+    ];
+    Ok(Report {
+        title: manifest.header.title.clone(),
+        canonical_hash: manifest.header.canonical_hash.clone(),
+        n_rows: manifest.rows.len(),
+        medfsad: crate::VERSION.to_owned(),
+        thresholds: thresholds.clone(),
+        gates,
+        shortcuts,
+    })
+}

@@ -1,0 +1,260 @@
+//! Nearly equal pictures: a difference hash finds candidates, also flipped and turned, and the correlation of
+//! their details confirms them.
+//!
+//! Details are what a small grey picture has beyond a much smaller one: two films of the chest are alike as a
+//! whole and differ in them, two copies of one film do not.
+//!
+//! Both look at the standardised square pictures, on which a quarter turn is one of the picture too.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+
+use super::{Finding, Gate, Picture, across};
+use crate::decode::resize::{self, RESIZE_ID};
+use crate::manifest::store::PixelStore;
+use crate::manifest::{Manifest, Row, Split};
+use crate::pixels::Pixels;
+use crate::spec::{Audit, Level};
+
+/// Side of the pictures that are correlated, and of those that hold no details.
+const SIDE: usize = 32;
+const BLURRED: usize = 8;
+
+/// The eight ways to lay down a square: quarter turns, then the same of the mirrored picture.
+pub const WAYS: [&str; 8] = [
+    "upright",
+    "turned by 90 degrees",
+    "turned by 180 degrees",
+    "turned by 270 degrees",
+    "mirrored",
+    "mirrored and turned by 90 degrees",
+    "mirrored and turned by 180 degrees",
+    "mirrored and turned by 270 degrees",
+];
+
+/// What is compared of one picture.
+pub struct Print {
+    /// Difference hash, laid down in each of [`WAYS`].
+    hashes: [u64; 8],
+    /// `SIDE x SIDE` details, with mean 0 and norm 1; `None` for a picture without any.
+    details: Option<Vec<f32>>,
+    /// Mean of all grey values, of 0 to 255, their standard deviation, and the mean of the outermost sixteenth.
+    pub mean: f64,
+    pub contrast: f64,
+    pub border: f64,
+}
+
+impl Print {
+    /// Of a standardised picture, `size x size`.
+    pub fn of(picture: &Pixels) -> Print {
+        let grey = picture.to_grey();
+        let small = resize::lanczos(&grey, SIDE, SIDE);
+        let hashes = std::array::from_fn(|way| difference_hash(&laid(&small, way)));
+        let (size, samples) = (grey.width(), grey.samples());
+        let moments = |values: &mut dyn Iterator<Item = u8>| {
+            let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
+            for value in values.map(f64::from) {
+                n += 1.0;
+                sum += value;
+                squares += value * value;
+            }
+            (sum / n, (squares / n - (sum / n).powi(2)).max(0.0).sqrt())
+        };
+        let (mean, contrast) = moments(&mut samples.iter().copied());
+        let edge = (size / 16).max(1);
+        let inner = edge..size - edge;
+        let outside = |index: &usize| !(inner.contains(&(index / size)) && inner.contains(&(index % size)));
+        let (border, _) = moments(&mut (0..samples.len()).filter(outside).map(|index| samples[index]));
+        Print { hashes, details: details(&small), mean, contrast, border }
+    }
+
+    /// Bits in which the hashes differ, correlation of the details and the index into [`WAYS`], for the way in
+    /// which `other` is most like this one; `None` if more than `at_most` bits differ in every way.
+    pub fn compare(&self, other: &Print, at_most: u32) -> Option<(u32, f64, usize)> {
+        let way = (0..8).min_by_key(|&way| (self.hashes[0] ^ other.hashes[way]).count_ones())?;
+        let bits = (self.hashes[0] ^ other.hashes[way]).count_ones();
+        if bits > at_most {
+            return None;
+        }
+        let (a, b) = (self.details.as_ref()?, other.details.as_ref()?);
+        // Ways of few bits apart are all tried: symmetric pictures have several.
+        let tried = (0..8).filter(|&way| (self.hashes[0] ^ other.hashes[way]).count_ones() <= at_most);
+        tried.map(|way| (bits, correlation(a, b, way), way)).max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+}
+
+/// The print of every picture, by task and pixel hash.
+pub struct Prints(HashMap<(String, String), Print>);
+
+impl Prints {
+    /// Reads every picture of the smallest pixel store of each task.
+    pub fn read(manifest: &Manifest) -> Result<Prints> {
+        let size = *manifest.header.sizes.iter().min().context("the manifest names no size")?;
+        let mut prints = HashMap::new();
+        for task in manifest.tasks() {
+            let rows: Vec<&Row> = manifest.rows.iter().filter(|row| row.task == task).collect();
+            let store = PixelStore::open(&manifest.folder, &task, size, RESIZE_ID, &rows)?;
+            let print = |row: &&Row| -> Result<_> {
+                let planes = store.picture(&row.pixel_hash)?;
+                let samples = (0..size * size).flat_map(|at| [0, 1, 2].map(|k| planes[k * size * size + at]));
+                let picture = Pixels::new(size, size, 3, samples.collect())?;
+                Ok(((task.clone(), row.pixel_hash.clone()), Print::of(&picture)))
+            };
+            prints.extend(rows.par_iter().map(print).collect::<Result<Vec<_>>>()?);
+        }
+        Ok(Prints(prints))
+    }
+
+    /// The print of a row of the manifest that was read.
+    pub fn of(&self, row: &Row) -> &Print {
+        &self.0[&(row.task.clone(), row.pixel_hash.clone())]
+    }
+}
+
+/// Pictures of a task among which strangers are compared, at most.
+const N_STRANGERS: usize = 400;
+/// Near copies correlate by this much more than all but one of 1,000 pairs of strangers ...
+const MARGIN: f64 = 0.03;
+/// ... but no more than this is asked for, which copies reach even after JPEG at quality 50.
+const CEILING: f64 = 0.985;
+
+/// What strangers of one kind of picture have in common, and so what copies must exceed.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Correlation from which two pictures are near copies.
+    pub correlation: f64,
+    /// What 99.9 % of the pairs of strangers stay below; -1 where their hashes differ in too many bits.
+    pub strangers: f64,
+    pub n_pairs: usize,
+}
+
+impl Limit {
+    /// From the pairs of `prints`, most of which are strangers even where some are copies.
+    pub fn of(prints: &[&Print], thresholds: &Audit) -> Limit {
+        let stride = prints.len().div_ceil(N_STRANGERS).max(1);
+        let chosen: Vec<&Print> = prints.iter().copied().step_by(stride).collect();
+        let value = |a: &Print, b: &Print| a.compare(b, thresholds.near_bits).map_or(-1.0, |found| found.1);
+        let row = |place: usize| chosen[..place].iter().map(|b| value(chosen[place], b)).collect::<Vec<_>>();
+        let mut values: Vec<f64> = (0..chosen.len()).into_par_iter().flat_map_iter(row).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let strangers = values.len().checked_sub(1).map_or(-1.0, |last| {
+            // In a small task the copies themselves would be its one pair of 1,000.
+            values[last.saturating_sub((last / 1000).max(2))]
+        });
+        let floor = thresholds.near_correlation;
+        Limit {
+            correlation: (strangers + MARGIN).max(floor).min(CEILING.max(floor)),
+            strangers,
+            n_pairs: values.len(),
+        }
+    }
+}
+
+/// The limit of every task.
+pub(super) fn limits(rows: &[Row], prints: &Prints, thresholds: &Audit) -> BTreeMap<String, Limit> {
+    let mut tasks: BTreeMap<String, Vec<&Print>> = BTreeMap::new();
+    for row in rows {
+        tasks.entry(row.task.clone()).or_default().push(prints.of(row));
+    }
+    tasks.into_iter().map(|(task, prints)| (task, Limit::of(&prints, thresholds))).collect()
+}
+
+/// Two rows that are nearly equal.
+pub struct Pair {
+    pub a: usize,
+    pub b: usize,
+    pub bits: u32,
+    pub correlation: f64,
+    /// How the second lies, as an index into [`WAYS`].
+    pub way: usize,
+}
+
+/// Near copies that stand apart or whose labels differ; equal pixels are not among them.
+pub(super) fn pairs(
+    rows: &[Row],
+    prints: &Prints,
+    limits: &BTreeMap<String, Limit>,
+    thresholds: &Audit,
+) -> Vec<Pair> {
+    let limits: Vec<f64> = rows.iter().map(|row| limits[&row.task].correlation).collect();
+    let prints: Vec<&Print> = rows.iter().map(|row| prints.of(row)).collect();
+    let partners = |a: usize| -> Vec<Pair> {
+        let matters = |b: &usize| {
+            let (a, b) = (&rows[a], &rows[*b]);
+            (across(a, b) || a.label != b.label) && a.pixel_hash != b.pixel_hash
+        };
+        let compare = |b: usize| {
+            let (bits, correlation, way) = prints[a].compare(prints[b], thresholds.near_bits)?;
+            (correlation >= limits[a].max(limits[b])).then_some(Pair { a, b, bits, correlation, way })
+        };
+        (a + 1..rows.len()).filter(matters).filter_map(compare).collect()
+    };
+    let pairs: Vec<Vec<Pair>> = (0..rows.len()).into_par_iter().map(partners).collect();
+    pairs.into_iter().flatten().collect()
+}
+
+pub(super) fn gate(rows: &[Row], pairs: &[Pair], limits: &BTreeMap<String, Limit>, level: Level) -> Gate {
+    let asks = "do nearly equal pictures, also flipped or turned, stand on two sides or in two tasks?";
+    let mut gate = Gate::new("near-copies", asks, level);
+    if gate.left_out.is_some() {
+        return gate;
+    }
+    for (task, limit) in limits {
+        let Limit { correlation, strangers, n_pairs } = limit;
+        gate.notes.push(format!(
+            "{task}: near from a correlation of {correlation:.3}; 99.9 % of {n_pairs} pairs stay below {strangers:.3}"
+        ));
+    }
+    for pair in pairs.iter().filter(|pair| across(&rows[pair.a], &rows[pair.b])) {
+        let mut pictures = vec![Picture::of(&rows[pair.a]), Picture::of(&rows[pair.b])];
+        if rows[pair.b].split == Split::Train {
+            pictures.reverse();
+        }
+        let Pair { bits, correlation, way, .. } = pair;
+        gate.findings.push(Finding {
+            what: format!("{bits} of 64 bits apart, correlation {correlation:.3}, {}", WAYS[*way]),
+            pictures,
+        });
+    }
+    gate
+}
+
+/// The square picture, laid down in one of [`WAYS`].
+fn laid(square: &Pixels, way: usize) -> Pixels {
+    let side = square.width();
+    let samples = (0..side * side).map(|at| square.samples()[origin(at, side, way)]).collect();
+    Pixels::new(side, side, 1, samples).expect("a square stays one")
+}
+
+/// Where the sample that comes to lie at `at` was before.
+fn origin(at: usize, side: usize, way: usize) -> usize {
+    let (mut row, mut column) = (at / side, at % side);
+    for _ in 0..way % 4 {
+        (row, column) = (side - 1 - column, row);
+    }
+    if way >= 4 {
+        column = side - 1 - column;
+    }
+    row * side + column
+}
+
+fn difference_hash(square: &Pixels) -> u64 {
+    let small = resize::lanczos(square, 8, 9);
+    let bit = |row: usize, column: usize| u64::from(small.at(row, column)[0] < small.at(row, column + 1)[0]);
+    (0..64).fold(0, |hash, cell| hash << 1 | bit(cell / 8, cell % 8))
+}
+
+fn details(grey: &Pixels) -> Option<Vec<f32>> {
+    let blurred = resize::bilinear(&resize::bilinear(grey, BLURRED, BLURRED), SIDE, SIDE);
+    let pairs = grey.samples().iter().zip(blurred.samples());
+    let values: Vec<f64> = pairs.map(|(&value, &blurred)| f64::from(value) - f64::from(blurred)).collect();
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let norm = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>().sqrt();
+    (norm > 0.0).then(|| values.iter().map(|value| ((value - mean) / norm) as f32).collect())
+}
+
+fn correlation(a: &[f32], b: &[f32], way: usize) -> f64 {
+    (0..a.len()).map(|at| f64::from(a[at]) * f64::from(b[origin(at, SIDE, way)])).sum()
+}

@@ -1,0 +1,87 @@
+//! `audit`: proof that a curated benchmark does not leak, or the files by which it does.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::{home, use_threads};
+use crate::audit::{self, Outcome, Report};
+use crate::files;
+use crate::manifest::Manifest;
+use crate::report;
+use crate::spec::Spec;
+
+/// Findings of one gate that are printed; all of them are in the files.
+const N_SHOWN: usize = 20;
+
+/// Runs gates over a curated benchmark: patients and copies on two sides, near copies (also flipped or turned),
+/// label conflicts, acquisition shortcuts, personal data. Thresholds stand in the spec's [audit] table. Writes
+/// audit.json and audit.html, and fails (exit code 1) when a gate fails.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A curated folder [default: manifests/phantom]
+    folder: Option<PathBuf>,
+    /// The raw folder, for personal data and view positions [default: where it stood when it was curated]
+    #[arg(long)]
+    raw: Option<PathBuf>,
+    /// Where to write audit.json and audit.html [default: the curated folder]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Threads [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        use_threads(self.threads)?;
+        let folder = self.folder.unwrap_or_else(|| home("manifests").join("phantom"));
+        let manifest = Manifest::read(&folder)?;
+        let spec = Spec::load(&folder.join("spec.toml").display().to_string())
+            .context("the curated folder's own spec")?;
+        if let Some(raw) = self.raw.as_ref().filter(|raw| !raw.is_dir()) {
+            bail!("--raw {} is not a folder", raw.display());
+        }
+        let raw = self.raw.unwrap_or_else(|| PathBuf::from(&manifest.header.raw));
+        let report = audit::run(&manifest, &spec.audit, Some(raw.as_path()).filter(|raw| raw.is_dir()))?;
+        let out = self.out.unwrap_or_else(|| folder.clone());
+        files::write_whole(&out.join("audit.json"), serde_json::to_string_pretty(&report)?.as_bytes())?;
+        files::write_whole(&out.join("audit.html"), report::audit::page(&report, &manifest)?.as_bytes())?;
+        print(&report, &out);
+        let failed: Vec<&str> = report
+            .gates
+            .iter()
+            .filter(|gate| gate.outcome() == Outcome::Fail)
+            .map(|gate| gate.name.as_str())
+            .collect();
+        if !failed.is_empty() {
+            bail!("the audit fails at {}", failed.join(", "));
+        }
+        Ok(())
+    }
+}
+
+fn print(report: &Report, out: &Path) {
+    println!("{} pictures of {}, manifest {}", report.n_rows, report.title, report.canonical_hash);
+    for gate in &report.gates {
+        println!("\n{:<8} {}: {}", gate.outcome().name(), gate.name, gate.asks);
+        if let Some(reason) = &gate.left_out {
+            println!("         {reason}");
+        }
+        for finding in gate.findings.iter().take(N_SHOWN) {
+            println!("         {}", finding.what);
+            for picture in &finding.pictures {
+                println!("           {picture}");
+            }
+        }
+        for note in gate.notes.iter().take(N_SHOWN) {
+            println!("         note: {note}");
+        }
+        for (what, count) in [("findings", gate.findings.len()), ("notes", gate.notes.len())] {
+            if count > N_SHOWN {
+                println!("         ... {count} {what} in all");
+            }
+        }
+    }
+    println!("\nwritten to {0}/audit.html and {0}/audit.json", out.display());
+}

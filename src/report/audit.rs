@@ -1,0 +1,128 @@
+//! The page of an audit: gates, the pictures of every finding, the shortcut table. One file that opens offline.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use askama::Template;
+
+use super::sketch::data_url;
+use crate::audit::{Finding, Picture, Report, Shortcut};
+use crate::decode::resize::RESIZE_ID;
+use crate::manifest::store::PixelStore;
+use crate::manifest::{Manifest, Row};
+use crate::pixels::Pixels;
+
+/// Findings of one gate that are shown with pictures; the others are in `audit.json`.
+const N_SHOWN: usize = 60;
+
+#[derive(Template)]
+#[template(path = "audit.html", config = "src/report/askama.toml")]
+struct Page<'a> {
+    report: &'a Report,
+    verdict: &'static str,
+    gates: Vec<ShownGate<'a>>,
+    shortcuts: Vec<ShownShortcut<'a>>,
+}
+
+struct ShownGate<'a> {
+    name: &'a str,
+    asks: &'a str,
+    outcome: &'static str,
+    left_out: Option<&'a str>,
+    findings: Vec<ShownFinding<'a>>,
+    n_findings: usize,
+    notes: &'a [String],
+}
+
+struct ShownFinding<'a> {
+    what: &'a str,
+    pictures: Vec<ShownPicture>,
+}
+
+struct ShownPicture {
+    caption: String,
+    /// Empty where the pixel store does not hold it.
+    address: String,
+}
+
+struct ShownShortcut<'a> {
+    task: &'a str,
+    what: &'a str,
+    auroc: String,
+    interval: String,
+    /// The interval as a part of a bar from 0 to 100, and the AUROC on it.
+    bar: Option<[f64; 3]>,
+    is_beyond: bool,
+}
+
+/// The page's HTML.
+///
+/// # Errors
+/// A pixel store that cannot be read.
+pub fn page(report: &Report, manifest: &Manifest) -> Result<String> {
+    let thumbnails = Thumbnails::open(manifest)?;
+    let finding = |finding: &'_ Finding| -> Result<Vec<ShownPicture>> {
+        let picture = |picture: &Picture| {
+            Ok(ShownPicture { caption: picture.to_string(), address: thumbnails.address(picture)? })
+        };
+        finding.pictures.iter().map(picture).collect()
+    };
+    let mut gates = Vec::new();
+    for gate in &report.gates {
+        let mut findings = Vec::new();
+        for shown in gate.findings.iter().take(N_SHOWN) {
+            findings.push(ShownFinding { what: &shown.what, pictures: finding(shown)? });
+        }
+        gates.push(ShownGate {
+            name: &gate.name,
+            asks: &gate.asks,
+            outcome: gate.outcome().name(),
+            left_out: gate.left_out.as_deref(),
+            findings,
+            n_findings: gate.findings.len(),
+            notes: &gate.notes,
+        });
+    }
+    let margin = report.thresholds.shortcut_margin;
+    let shortcuts = report.shortcuts.iter().map(|shortcut| shown(shortcut, margin)).collect();
+    let verdict = if report.fails() { "A gate fails." } else { "No gate fails." };
+    Page { report, verdict, gates, shortcuts }.render().context("filling the audit's page")
+}
+
+fn shown(shortcut: &Shortcut, margin: f64) -> ShownShortcut<'_> {
+    let interval = shortcut.interval;
+    ShownShortcut {
+        task: &shortcut.task,
+        what: &shortcut.what,
+        auroc: shortcut.auroc.map_or_else(|| "undefined".to_owned(), |auroc| format!("{auroc:.3}")),
+        interval: interval.map_or_else(String::new, |(low, high)| format!("{low:.3} to {high:.3}")),
+        bar: shortcut
+            .auroc
+            .zip(interval)
+            .map(|(auroc, (low, high))| [100.0 * low, 100.0 * (high - low).max(0.01), 100.0 * auroc]),
+        is_beyond: interval.is_some_and(|(low, high)| low > 0.5 + margin || high < 0.5 - margin),
+    }
+}
+
+/// Pixel stores of the smallest size, by task.
+struct Thumbnails(HashMap<String, PixelStore>);
+
+impl Thumbnails {
+    fn open(manifest: &Manifest) -> Result<Thumbnails> {
+        let size = *manifest.header.sizes.iter().min().context("the manifest names no size")?;
+        let open = |task: String| {
+            let rows: Vec<&Row> = manifest.rows.iter().filter(|row| row.task == task).collect();
+            let store = PixelStore::open(&manifest.folder, &task, size, RESIZE_ID, &rows)?;
+            Ok((task, store))
+        };
+        Ok(Thumbnails(manifest.tasks().into_iter().map(open).collect::<Result<_>>()?))
+    }
+
+    fn address(&self, picture: &Picture) -> Result<String> {
+        let Some(store) = self.0.get(&picture.task) else { return Ok(String::new()) };
+        let planes = store.picture(&picture.pixel_hash)?;
+        let (size, plane) = (store.size(), store.size() * store.size());
+        let samples = (0..plane).flat_map(|at| [0, 1, 2].map(|channel| planes[channel * plane + at]));
+        data_url(&Pixels::new(size, size, 3, samples.collect())?)
+    }
+}

@@ -1,0 +1,56 @@
+//! What an audit asks of a curated benchmark: the table `[audit]` of a spec.
+
+use serde::{Deserialize, Serialize};
+
+/// What follows when a gate finds something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// The audit fails.
+    Fail,
+    /// It is reported.
+    Warn,
+    /// The gate is not run, and the report says so.
+    Off,
+}
+
+/// Gates and their thresholds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// One patient or group on two sides.
+    pub patients: Level,
+    /// Pictures of equal bytes or equal pixels on two sides or in two tasks.
+    pub copies: Level,
+    /// Nearly equal pictures on two sides or in two tasks, also flipped or turned.
+    pub near_copies: Level,
+    /// Copies or near copies with different labels.
+    pub label_conflicts: Level,
+    /// Acquisition that predicts the label.
+    pub shortcuts: Level,
+    /// Files that name people or carry comments.
+    pub privacy: Level,
+    /// Near copies differ in at most this many of the 64 bits of the difference hash ...
+    pub near_bits: u32,
+    /// ... and correlate at least this much (normalised cross-correlation of the details of 32 x 32 grey
+    /// pictures), and more where the strangers of a task are much alike.
+    pub near_correlation: f64,
+    /// A shortcut is an AUROC whose 95 % interval lies wholly further from 0.5 than this.
+    pub shortcut_margin: f64,
+}
+
+impl Default for Audit {
+    fn default() -> Audit {
+        Audit {
+            patients: Level::Fail,
+            copies: Level::Fail,
+            near_copies: Level::Fail,
+            label_conflicts: Level::Fail,
+            shortcuts: Level::Warn,
+            privacy: Level::Warn,
+            near_bits: 12,
+            near_correlation: 0.75,
+            shortcut_margin: 0.1,
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! What an audit must find, and what it must not.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{DynamicImage, ImageFormat};
+use medfsad::audit::near::{Limit, Print};
+use medfsad::audit::{Gate, Outcome, Report, run};
+use medfsad::curate::{Request, build};
+use medfsad::decode::{decode, resize};
+use medfsad::files;
+use medfsad::manifest::{Manifest, Row, Split, parquet};
+use medfsad::pixels::Pixels;
+use medfsad::spec::{Audit, Duplicates, Level, OwnerSplit, Spec};
+use tempfile::TempDir;
+
+use crate::shared::shared;
+
+fn gate<'a>(report: &'a Report, name: &str) -> &'a Gate {
+    report.gates.iter().find(|gate| gate.name == name).unwrap_or_else(|| panic!("no gate {name}"))
+}
+
+/// Whether a finding of the gate names both files.
+fn names(gate: &Gate, a: &str, b: &str) -> bool {
+    gate.findings.iter().any(|finding| {
+        let paths: Vec<&str> = finding.pictures.iter().map(|picture| picture.source_path.as_str()).collect();
+        paths.iter().any(|path| path.ends_with(a)) && paths.iter().any(|path| path.ends_with(b))
+    })
+}
+
+fn audit(spec: &Spec, raw: &Path, out: &Path) -> Report {
+    build(&Request { spec, raw, out, partial: false }).unwrap();
+    run(&Manifest::read(out).unwrap(), &spec.audit, Some(raw)).unwrap()
+}
+
+fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// The tiles of the reference data, taken by the owner's folders to the letter.
+fn tiles() -> Option<(Spec, TempDir)> {
+    let folder = shared("realmini/raw/Camelyon16")?;
+    let raw = tempfile::tempdir().unwrap();
+    for path in files::walk(&folder).unwrap() {
+        files::write_unsynced(
+            &raw.path().join("Camelyon16").join(&path),
+            &std::fs::read(folder.join(&path)).unwrap(),
+        )
+        .unwrap();
+    }
+    let mut spec = Spec::load("mini").unwrap();
+    spec.tasks.truncate(1);
+    let task = &mut spec.tasks[0];
+    (task.owner_split, task.duplicates) = (OwnerSplit::Exact, Duplicates::Group);
+    (task.train_normal, task.test_normal, task.anomalous[0].count) = (None, None, None);
+    Some((spec, raw))
+}
+
+#[test]
+fn a_copy_a_turned_a_re_encoded_and_a_patient_planted_across_sides_are_all_named() {
+    let Some((spec, raw)) = tiles() else { return };
+    let out = tempfile::tempdir().unwrap();
+    let clean = audit(&spec, raw.path(), out.path());
+    for name in ["patients", "copies", "near-copies", "label-conflicts"] {
+        assert_eq!(gate(&clean, name).outcome(), Outcome::Pass, "{name}: {:#?}", gate(&clean, name).findings);
+    }
+    let tested: Vec<String> = files::walk(&raw.path().join("Camelyon16/test/good")).unwrap();
+    let read = |index: usize| {
+        let bytes = std::fs::read(raw.path().join("Camelyon16/test/good").join(&tested[index])).unwrap();
+        (tested[index].clone(), bytes)
+    };
+    let plant = |name: &str, bytes: &[u8]| {
+        files::write_unsynced(&raw.path().join("Camelyon16/train/good").join(name), bytes).unwrap();
+    };
+    let (copied, bytes) = read(3);
+    plant("copy.png", &bytes);
+    let (turned, bytes) = read(11);
+    let picture = image::load_from_memory(&bytes).unwrap();
+    plant("turned.png", &encoded(&picture.rotate90(), ImageFormat::Png));
+    let (re_encoded, bytes) = read(27);
+    plant("re-encoded.jpg", &encoded(&image::load_from_memory(&bytes).unwrap(), ImageFormat::Jpeg));
+    // A training tile by its name, of the patient whose tiles test.
+    let patient = tested[0].split('_').next().unwrap();
+    let trained = files::walk(&raw.path().join("Camelyon16/train/good")).unwrap().remove(0);
+    let other = format!("{patient}_idx5_x1_y1_class0.png");
+    std::fs::rename(
+        raw.path().join("Camelyon16/train/good").join(trained),
+        raw.path().join("Camelyon16/train/good").join(&other),
+    )
+    .unwrap();
+
+    let report = audit(&spec, raw.path(), out.path());
+    assert!(report.fails());
+    assert!(names(gate(&report, "copies"), "train/good/copy.png", &copied));
+    assert!(names(gate(&report, "near-copies"), "train/good/turned.png", &turned));
+    assert!(names(gate(&report, "near-copies"), "train/good/re-encoded.jpg", &re_encoded));
+    let patients = gate(&report, "patients");
+    assert_eq!(patients.findings.len(), 1);
+    assert!(patients.findings[0].pictures.iter().any(|picture| picture.source_path.ends_with(&other)));
+    assert_eq!(gate(&report, "near-copies").findings.len(), 2);
+}
+
+/// Pictures of every task of the reference data, standardised.
+fn pictures() -> Vec<(String, Vec<Pixels>)> {
+    let Some(raw) = shared("realmini/raw") else { return Vec::new() };
+    let folders = [
+        "Camelyon16/train/good",
+        "LAG/non_glaucoma/image",
+        "aptos2019/train_images",
+        "rsna-pneumonia-detection-challenge/stage_2_train_images",
+        "brain-tumor-mri-dataset/Training/glioma",
+    ];
+    let read = |folder: &&str| {
+        let paths = files::walk(&raw.join(folder)).unwrap();
+        let picture =
+            |path: &String| decode(&std::fs::read(raw.join(folder).join(path)).unwrap(), 0).unwrap();
+        ((*folder).to_owned(), paths.iter().take(40).map(|path| picture(path).pixels).collect())
+    };
+    folders.iter().map(read).collect()
+}
+
+fn print(pixels: &Pixels) -> Print {
+    Print::of(&resize::lanczos(pixels, 128, 128))
+}
+
+fn image_of(pixels: &Pixels) -> DynamicImage {
+    let (width, height) = (pixels.width() as u32, pixels.height() as u32);
+    let rgb = pixels.to_rgb().samples().to_vec();
+    DynamicImage::ImageRgb8(image::RgbImage::from_raw(width, height, rgb).unwrap())
+}
+
+fn pixels_of(image: &DynamicImage) -> Pixels {
+    let rgb = image.to_rgb8();
+    Pixels::new(rgb.height() as usize, rgb.width() as usize, 3, rgb.into_raw()).unwrap()
+}
+
+/// Halved, JPEG at quality 50, cropped by 3 %, brightened, mirrored, turned: as copies come about.
+fn transformed(pixels: &Pixels) -> Vec<(&'static str, Pixels)> {
+    let image = image_of(pixels);
+    let (width, height) = (image.width(), image.height());
+    let mut jpeg = Vec::new();
+    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 50);
+    image.write_with_encoder(encoder).unwrap();
+    let (left, top) = ((width * 3 / 200).max(1), (height * 3 / 200).max(1));
+    let cropped = image.crop_imm(left, top, width - 2 * left, height - 2 * top);
+    let bright = |&value: &u8| (255.0 * (f64::from(value) / 255.0).powf(0.9)).round() as u8;
+    let samples = pixels.samples().iter().map(bright).collect();
+    vec![
+        ("halved", resize::lanczos(pixels, pixels.height().div_ceil(2), pixels.width().div_ceil(2))),
+        ("JPEG 50", pixels_of(&image::load_from_memory(&jpeg).unwrap())),
+        ("cropped", pixels_of(&cropped)),
+        ("gamma 0.9", Pixels::new(pixels.height(), pixels.width(), pixels.channels(), samples).unwrap()),
+        ("mirrored", pixels_of(&image.fliph())),
+        ("turned", pixels_of(&image.rotate90())),
+        ("upside down", pixels_of(&image.flipv())),
+    ]
+}
+
+#[test]
+fn copies_are_told_from_strangers_at_the_default_thresholds() {
+    let thresholds = Audit::default();
+    let (mut n_copies, mut n_found, mut n_strangers, mut n_false) = (0, 0, 0, 0);
+    for (folder, pictures) in pictures() {
+        let prints: Vec<Print> = pictures.iter().map(print).collect();
+        let limit = Limit::of(&prints.iter().collect::<Vec<_>>(), &thresholds).correlation;
+        let is_near = |a: &Print, b: &Print| {
+            a.compare(b, thresholds.near_bits).is_some_and(|(_, value, _)| value >= limit)
+        };
+        let mut found: Vec<(&str, usize)> = Vec::new();
+        for (picture, own) in pictures.iter().zip(&prints) {
+            for (place, (kind, copy)) in transformed(picture).into_iter().enumerate() {
+                found.resize(found.len().max(place + 1), (kind, 0));
+                let near = is_near(own, &print(&copy));
+                found[place] = (kind, found[place].1 + usize::from(near));
+                n_copies += 1;
+                n_found += usize::from(near);
+            }
+        }
+        let mut strangers = 0;
+        for (place, a) in prints.iter().enumerate() {
+            let near = prints[..place].iter().filter(|b| is_near(a, b)).count();
+            strangers += near;
+            n_strangers += place;
+        }
+        n_false += strangers;
+        println!(
+            "{folder}: from {limit:.3}, of {} found {found:?}; {strangers} pairs of strangers",
+            prints.len()
+        );
+    }
+    println!("{n_found} of {n_copies} copies, {n_false} of {n_strangers} strangers");
+    assert!(n_found * 100 >= n_copies * 95, "{n_found} of {n_copies} copies found");
+    assert!(n_false * 100 <= n_strangers * 5, "{n_false} of {n_strangers} strangers taken for copies");
+}
+
+#[test]
+fn the_reference_data_report_their_copies_and_shortcuts() {
+    let Some(raw) = shared("realmini/raw") else { return };
+    let out = tempfile::tempdir().unwrap();
+    let report = audit(&Spec::load("mini").unwrap(), &raw, out.path());
+    let notes = &gate(&report, "copies").notes;
+    let copies = "13 byte-identical extra copies of brain_tumor notumor were left out while curating";
+    assert!(notes.iter().any(|note| note == copies), "{notes:#?}");
+    assert_eq!(gate(&report, "shortcuts").outcome(), Outcome::Warn);
+    let size = report.shortcuts.iter().find(|s| s.task == "lag" && s.what.starts_with("size")).unwrap();
+    assert!(size.auroc.is_some_and(|auroc| (auroc - 0.5).abs() > 0.2), "{size:?}");
+    let page = medfsad::report::audit::page(&report, &Manifest::read(out.path()).unwrap()).unwrap();
+    assert!(page.contains("data:image/png;base64,") && page.contains("13 byte-identical extra copies"));
+}
+
+#[test]
+fn labels_that_contradict_fail_and_a_gate_that_is_off_says_so() {
+    let Some((spec, raw)) = tiles() else { return };
+    let out = tempfile::tempdir().unwrap();
+    build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false }).unwrap();
+    let mut manifest = Manifest::read(out.path()).unwrap();
+    let is = |split| move |row: &&mut Row| row.split == split && row.finding == "good";
+    let pixels = manifest.rows.iter_mut().find(is(Split::Test)).unwrap().pixel_hash.clone();
+    let ill = manifest.rows.iter_mut().find(|row| row.finding == "Ungood").unwrap();
+    ill.pixel_hash = pixels;
+    let thresholds = Audit { near_copies: Level::Off, ..Audit::default() };
+    let report = run(&manifest, &thresholds, None).unwrap();
+    assert_eq!(gate(&report, "label-conflicts").outcome(), Outcome::Fail);
+    assert_eq!(gate(&report, "near-copies").outcome(), Outcome::LeftOut);
+    assert!(gate(&report, "privacy").left_out.as_deref().is_some_and(|why| why.contains("--raw")));
+    assert!(parquet::read_rejected(&out.path().join("rejected.parquet")).is_ok());
+}
+
+#[test]
+fn personal_fields_and_comments_are_named_without_their_values() {
+    let raw = tempfile::tempdir().unwrap();
+    let picture = DynamicImage::ImageRgb8(image::RgbImage::from_fn(40, 33, |x, y| {
+        image::Rgb([x as u8 * 5, y as u8 * 7, (x * y) as u8])
+    }));
+    let mut jpeg = encoded(&picture, ImageFormat::Jpeg);
+    jpeg.splice(2..2, [&[0xff, 0xfe, 0, 8][..], b"Miller"].concat());
+    files::write_unsynced(&raw.path().join("a/good/1.jpg"), &jpeg).unwrap();
+    files::write_unsynced(&raw.path().join("a/good/2.png"), &encoded(&picture.rotate90(), ImageFormat::Png))
+        .unwrap();
+    let text = "name = \"p\"\nversion = 1\ntitle = \"p\"\nseed = 1\nsizes = [32]\n[[task]]\nname = \"a\"\n\
+        organ = \"a\"\nmodality = \"a\"\nanomaly = \"a\"\nsource = \"folders\"\nfolder = \"a\"\n\
+        normal = [\"good\"]\ntrain_normal = 2\nanomalous = []\n";
+    let out = tempfile::tempdir().unwrap();
+    let report = audit(&Spec::parse(text).unwrap(), raw.path(), out.path());
+    let privacy = gate(&report, "privacy");
+    assert_eq!(privacy.outcome(), Outcome::Warn);
+    assert_eq!(privacy.findings.len(), 1);
+    assert_eq!(privacy.findings[0].what, "carries a JPEG comment");
+    assert!(!serde_json::to_string(&report).unwrap().contains("Miller"));
+}
