@@ -228,7 +228,7 @@ pub fn draw_once(root: &Path, settings: &Settings) -> Result<()> {
     let is_empty = std::fs::read_dir(root).map_or(true, |mut entries| entries.next().is_none());
     ensure!(
         is_empty,
-        "{} is there and no phantom of ours; name another folder, or read it with build-dataset --raw",
+        "{} is there and no phantom of ours; name another folder with --out, or read it with build-dataset --raw",
         root.display()
     );
     files::write_whole(&marker, b"unfinished")?;
