@@ -7,7 +7,7 @@ use image::{DynamicImage, ImageFormat};
 use medfsad::audit::near::{Limit, Print};
 use medfsad::audit::{Gate, Outcome, Report, run};
 use medfsad::curate::{Request, build};
-use medfsad::decode::{decode, resize};
+use medfsad::decode::{decode, dicom, resize};
 use medfsad::files;
 use medfsad::manifest::{Manifest, Row, Split, parquet};
 use medfsad::pixels::Pixels;
@@ -249,4 +249,35 @@ fn personal_fields_and_comments_are_named_without_their_values() {
     assert_eq!(privacy.findings.len(), 1);
     assert_eq!(privacy.findings[0].what, "carries a JPEG comment");
     assert!(!serde_json::to_string(&report).unwrap().contains("Miller"));
+}
+
+#[test]
+fn films_that_name_a_person_and_files_that_cannot_be_looked_at_are_findings() {
+    let Some(zoo) = shared("realmini/formats/dicom") else { return };
+    let fields = dicom::personal_fields(&zoo.join("images/CT_small.dcm")).unwrap();
+    assert!(fields.contains(&"PatientName"), "{fields:?}");
+    assert!(dicom::personal_fields(&zoo.join("no_such_file.dcm")).is_err());
+    let raw = shared("realmini/raw").unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let mut spec = Spec::load("mini").unwrap();
+    spec.tasks.truncate(1);
+    build(&Request { spec: &spec, raw: &raw, out: out.path(), partial: false }).unwrap();
+    let manifest = Manifest::read(out.path()).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let report = run(&manifest, &spec.audit, Some(elsewhere.path())).unwrap();
+    let privacy = gate(&report, "privacy");
+    assert_eq!(privacy.findings.len(), manifest.rows.len());
+    assert!(privacy.findings[0].what.starts_with("could not be looked at"));
+}
+
+#[test]
+fn views_are_read_from_films() {
+    let Some(raw) = shared("realmini/raw/rsna-pneumonia-detection-challenge") else { return };
+    let films = files::walk(&raw).unwrap();
+    let views: Vec<String> = films
+        .iter()
+        .filter(|path| path.ends_with(".dcm"))
+        .filter_map(|path| dicom::view_position(&raw.join(path)).unwrap())
+        .collect();
+    assert!(!views.is_empty() && views.iter().all(|view| view == "AP" || view == "PA"), "{views:?}");
 }

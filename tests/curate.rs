@@ -1,6 +1,7 @@
 //! Raw folders become a manifest: every file is accounted for, nothing leaks, the same comes again.
 
 mod brats;
+mod full;
 mod mask;
 mod mini;
 mod published;

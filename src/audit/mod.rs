@@ -20,7 +20,7 @@ mod privacy;
 /// Acquisition that tells the label.
 mod shortcuts;
 
-pub use shortcuts::Shortcut;
+pub use shortcuts::{BOOTSTRAP_SEED, Shortcut};
 
 /// All that an audit found.
 #[derive(Clone, Debug, Serialize, Deserialize)]

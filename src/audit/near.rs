@@ -12,10 +12,12 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 
 use super::{Finding, Gate, Picture, across};
+use crate::decode::difference_hash::difference_hash;
 use crate::decode::resize::{self, RESIZE_ID};
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Manifest, Row, Split};
 use crate::pixels::Pixels;
+use crate::progress;
 use crate::spec::{Audit, Level};
 
 /// Side of the pictures that are correlated, and of those that hold no details.
@@ -70,18 +72,17 @@ impl Print {
         Print { hashes, details: details(&small), mean, contrast, border }
     }
 
-    /// Bits in which the hashes differ, correlation of the details and the index into [`WAYS`], for the way in
-    /// which `other` is most like this one; `None` if more than `at_most` bits differ in every way.
+    /// The way in which `other` is most like this one: bits in which the hashes differ, correlation of the
+    /// details, index into [`WAYS`]. `None` if more than `at_most` bits differ in every way.
     pub fn compare(&self, other: &Print, at_most: u32) -> Option<(u32, f64, usize)> {
-        let way = (0..8).min_by_key(|&way| (self.hashes[0] ^ other.hashes[way]).count_ones())?;
-        let bits = (self.hashes[0] ^ other.hashes[way]).count_ones();
-        if bits > at_most {
-            return None;
-        }
-        let (a, b) = (self.details.as_ref()?, other.details.as_ref()?);
-        // Ways of few bits apart are all tried: symmetric pictures have several.
-        let tried = (0..8).filter(|&way| (self.hashes[0] ^ other.hashes[way]).count_ones() <= at_most);
-        tried.map(|way| (bits, correlation(a, b, way), way)).max_by(|a, b| a.1.total_cmp(&b.1))
+        let bits = other.hashes.map(|hash| (self.hashes[0] ^ hash).count_ones());
+        // Symmetric pictures have several ways of few bits, and the fewest need not be the right one.
+        let ways = (0..WAYS.len()).filter(|&way| bits[way] <= at_most);
+        let tried = ways.filter_map(|way| {
+            let (a, b) = (self.details.as_ref()?, other.details.as_ref()?);
+            Some((bits[way], correlation(a, b, way), way))
+        });
+        tried.max_by(|a, b| a.1.total_cmp(&b.1))
     }
 }
 
@@ -93,17 +94,18 @@ impl Prints {
     pub fn read(manifest: &Manifest) -> Result<Prints> {
         let size = *manifest.header.sizes.iter().min().context("the manifest names no size")?;
         let mut prints = HashMap::new();
+        let bar = progress::bar(manifest.rows.len(), "looking at pictures");
         for task in manifest.tasks() {
             let rows: Vec<&Row> = manifest.rows.iter().filter(|row| row.task == task).collect();
             let store = PixelStore::open(&manifest.folder, &task, size, RESIZE_ID, &rows)?;
             let print = |row: &&Row| -> Result<_> {
-                let planes = store.picture(&row.pixel_hash)?;
-                let samples = (0..size * size).flat_map(|at| [0, 1, 2].map(|k| planes[k * size * size + at]));
-                let picture = Pixels::new(size, size, 3, samples.collect())?;
-                Ok(((task.clone(), row.pixel_hash.clone()), Print::of(&picture)))
+                let print = Print::of(&store.pixels(&row.pixel_hash)?);
+                bar.inc(1);
+                Ok(((task.clone(), row.pixel_hash.clone()), print))
             };
             prints.extend(rows.par_iter().map(print).collect::<Result<Vec<_>>>()?);
         }
+        bar.finish_and_clear();
         Ok(Prints(prints))
     }
 
@@ -180,6 +182,7 @@ pub(super) fn pairs(
 ) -> Vec<Pair> {
     let limits: Vec<f64> = rows.iter().map(|row| limits[&row.task].correlation).collect();
     let prints: Vec<&Print> = rows.iter().map(|row| prints.of(row)).collect();
+    let bar = progress::bar(rows.len(), "comparing pictures");
     let partners = |a: usize| -> Vec<Pair> {
         let matters = |b: &usize| {
             let (a, b) = (&rows[a], &rows[*b]);
@@ -189,9 +192,12 @@ pub(super) fn pairs(
             let (bits, correlation, way) = prints[a].compare(prints[b], thresholds.near_bits)?;
             (correlation >= limits[a].max(limits[b])).then_some(Pair { a, b, bits, correlation, way })
         };
-        (a + 1..rows.len()).filter(matters).filter_map(compare).collect()
+        let found = (a + 1..rows.len()).filter(matters).filter_map(compare).collect();
+        bar.inc(1);
+        found
     };
     let pairs: Vec<Vec<Pair>> = (0..rows.len()).into_par_iter().map(partners).collect();
+    bar.finish_and_clear();
     pairs.into_iter().flatten().collect()
 }
 
@@ -221,29 +227,36 @@ pub(super) fn gate(rows: &[Row], pairs: &[Pair], limits: &BTreeMap<String, Limit
     gate
 }
 
-/// The square picture, laid down in one of [`WAYS`].
-fn laid(square: &Pixels, way: usize) -> Pixels {
-    let side = square.width();
-    let samples = (0..side * side).map(|at| square.samples()[origin(at, side, way)]).collect();
-    Pixels::new(side, side, 1, samples).expect("a square stays one")
+/// The small square picture, laid down in one of [`WAYS`].
+fn laid(small: &Pixels, way: usize) -> Pixels {
+    let samples = ORIGINS[way].iter().map(|&at| small.samples()[usize::from(at)]).collect();
+    Pixels::new(SIDE, SIDE, 1, samples).expect("a square stays one")
 }
 
-/// Where the sample that comes to lie at `at` was before.
-fn origin(at: usize, side: usize, way: usize) -> usize {
-    let (mut row, mut column) = (at / side, at % side);
-    for _ in 0..way % 4 {
-        (row, column) = (side - 1 - column, row);
-    }
-    if way >= 4 {
-        column = side - 1 - column;
-    }
-    row * side + column
-}
+/// For each of [`WAYS`]: where the sample that comes to lie at each place was before.
+static ORIGINS: [[u16; SIDE * SIDE]; WAYS.len()] = origins();
 
-fn difference_hash(square: &Pixels) -> u64 {
-    let small = resize::lanczos(square, 8, 9);
-    let bit = |row: usize, column: usize| u64::from(small.at(row, column)[0] < small.at(row, column + 1)[0]);
-    (0..64).fold(0, |hash, cell| hash << 1 | bit(cell / 8, cell % 8))
+const fn origins() -> [[u16; SIDE * SIDE]; WAYS.len()] {
+    let mut origins = [[0; SIDE * SIDE]; WAYS.len()];
+    let mut way = 0;
+    while way < WAYS.len() {
+        let mut at = 0;
+        while at < SIDE * SIDE {
+            let (mut row, mut column) = (at / SIDE, at % SIDE);
+            let mut turn = 0;
+            while turn < way % 4 {
+                (row, column) = (SIDE - 1 - column, row);
+                turn += 1;
+            }
+            if way >= 4 {
+                column = SIDE - 1 - column;
+            }
+            origins[way][at] = (row * SIDE + column) as u16;
+            at += 1;
+        }
+        way += 1;
+    }
+    origins
 }
 
 fn details(grey: &Pixels) -> Option<Vec<f32>> {
@@ -256,5 +269,5 @@ fn details(grey: &Pixels) -> Option<Vec<f32>> {
 }
 
 fn correlation(a: &[f32], b: &[f32], way: usize) -> f64 {
-    (0..a.len()).map(|at| f64::from(a[at]) * f64::from(b[origin(at, SIDE, way)])).sum()
+    a.iter().zip(&ORIGINS[way]).map(|(a, &origin)| f64::from(*a) * f64::from(b[usize::from(origin)])).sum()
 }

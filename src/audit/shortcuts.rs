@@ -22,10 +22,17 @@ pub struct Shortcut {
     pub what: String,
     /// `None` where a class is absent or the number is not known for every picture.
     pub auroc: Option<f64>,
-    /// 95 %, from a bootstrap over pictures.
+    /// 95 %, from a bootstrap over pictures ([`bootstrap`]) of seed [`BOOTSTRAP_SEED`].
     pub interval: Option<(f64, f64)>,
     /// The pictures of the least and the greatest value.
     pub extremes: Vec<Picture>,
+}
+
+impl Shortcut {
+    /// Whether the whole interval lies further than `margin` from 0.5.
+    pub fn is_beyond(&self, margin: f64) -> bool {
+        self.interval.is_some_and(|(low, high)| low > 0.5 + margin || high < 0.5 - margin)
+    }
 }
 
 type Number = (&'static str, fn(&Row, &Prints) -> f64);
@@ -40,6 +47,9 @@ const NUMBERS: [Number; 8] = [
     ("contrast", |row, prints| prints.of(row).contrast),
     ("border", |row, prints| prints.of(row).border),
 ];
+
+/// Intervals are drawn from this seed, so that the same manifest has the same ones.
+pub const BOOTSTRAP_SEED: u64 = 0;
 
 const VIEW: &str = "view position (AP)";
 
@@ -58,46 +68,44 @@ pub(super) fn gate(
     for task in manifest.tasks() {
         let rows: Vec<&Row> = manifest.select(&task, Split::Test).collect();
         for (what, number) in NUMBERS {
-            shortcuts.push(measure(&task, what, &rows, |row| Some(number(row, prints))));
+            let values = rows.iter().map(|row| number(row, prints)).collect();
+            shortcuts.push(measure(&task, what, &rows, Some(values)));
         }
         if let Some(raw) = raw {
             let views: Vec<Option<f64>> =
                 rows.par_iter().map(|row| ap(&raw.join(&row.source_path))).collect();
             if views.iter().any(Option::is_some) {
-                let of = |row: &Row| views[rows.iter().position(|other| std::ptr::eq(*other, row))?];
-                shortcuts.push(measure(&task, VIEW, &rows, of));
+                shortcuts.push(measure(&task, VIEW, &rows, views.into_iter().collect()));
             }
         }
     }
     if raw.is_none() {
         gate.notes.push("no raw folder is at hand, so view positions were not read".to_owned());
     }
-    let margin = thresholds.shortcut_margin;
-    for shortcut in &shortcuts {
+    for shortcut in shortcuts.iter().filter(|shortcut| shortcut.is_beyond(thresholds.shortcut_margin)) {
         let (Some(auroc), Some((low, high))) = (shortcut.auroc, shortcut.interval) else { continue };
-        if low > 0.5 + margin || high < 0.5 - margin {
-            gate.findings.push(Finding {
-                what: format!(
-                    "{}: {} alone gives AUROC {auroc:.3} [{low:.3}, {high:.3}]",
-                    shortcut.task, shortcut.what
-                ),
-                pictures: shortcut.extremes.clone(),
-            });
-        }
+        gate.findings.push(Finding {
+            what: format!(
+                "{}: {} alone gives AUROC {auroc:.3} [{low:.3}, {high:.3}]",
+                shortcut.task, shortcut.what
+            ),
+            pictures: shortcut.extremes.clone(),
+        });
     }
     Ok((shortcuts, gate))
 }
 
-fn measure(task: &str, what: &str, rows: &[&Row], number: impl Fn(&Row) -> Option<f64>) -> Shortcut {
-    let values: Option<Vec<f64>> = rows.iter().map(|row| number(row)).collect();
+/// Of one value for each row; `None` where some are unknown.
+fn measure(task: &str, what: &str, rows: &[&Row], values: Option<Vec<f64>>) -> Shortcut {
+    let values = values.unwrap_or_default();
     let of = |label: Label| -> Vec<f64> {
-        let values = values.iter().flatten().zip(rows);
+        let values = values.iter().zip(rows);
         values.filter(|(_, row)| row.label == label).map(|(value, _)| *value).collect()
     };
     let (normal, anomalous) = (of(Label::Normal), of(Label::Anomalous));
-    let stream = Stream::new(0, &format!("audit {task} {what}"), 0);
-    let mut order: Vec<usize> = (0..values.as_ref().map_or(0, Vec::len)).collect();
-    order.sort_by(|&a, &b| values.as_ref().map_or(std::cmp::Ordering::Equal, |v| v[a].total_cmp(&v[b])));
+    let stream = Stream::new(BOOTSTRAP_SEED, &format!("audit {task} {what}"), 0);
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
     let ends = [order.first(), order.last()].into_iter().flatten();
     Shortcut {
         task: task.to_owned(),

@@ -14,7 +14,8 @@ use crate::phantom::{self, Settings};
 /// (54,472 pictures that are a third as high), so that the 13,084-image benchmark can be built at size.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Where to write; a new or empty folder, or one that this command made before
+    /// Where to write; a new or empty folder, or one that this command made before: what another version,
+    /// scale or seed drew there is replaced
     #[arg(long)]
     out: PathBuf,
     /// How many pictures

@@ -3,7 +3,7 @@
 use crate::random::Stream;
 
 /// Resamples per interval.
-const N_RESAMPLES: usize = 1000;
+pub const N_RESAMPLES: usize = 1000;
 
 /// The 95 % interval of `metric(normal, anomalous)`; `None` where the metric is undefined.
 ///

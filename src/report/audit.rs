@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use askama::Template;
 
 use super::sketch::data_url;
-use crate::audit::{Finding, Picture, Report, Shortcut};
+use crate::audit::{BOOTSTRAP_SEED, Finding, Picture, Report, Shortcut};
 use crate::decode::resize::RESIZE_ID;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Manifest, Row};
-use crate::pixels::Pixels;
+use crate::metric::interval::N_RESAMPLES;
 
 /// Findings of one gate that are shown with pictures; the others are in `audit.json`.
 const N_SHOWN: usize = 60;
@@ -22,6 +22,8 @@ struct Page<'a> {
     verdict: &'static str,
     gates: Vec<ShownGate<'a>>,
     shortcuts: Vec<ShownShortcut<'a>>,
+    n_resamples: usize,
+    bootstrap_seed: u64,
 }
 
 struct ShownGate<'a> {
@@ -86,7 +88,10 @@ pub fn page(report: &Report, manifest: &Manifest) -> Result<String> {
     let margin = report.thresholds.shortcut_margin;
     let shortcuts = report.shortcuts.iter().map(|shortcut| shown(shortcut, margin)).collect();
     let verdict = if report.fails() { "A gate fails." } else { "No gate fails." };
-    Page { report, verdict, gates, shortcuts }.render().context("filling the audit's page")
+    let (n_resamples, bootstrap_seed) = (N_RESAMPLES, BOOTSTRAP_SEED);
+    Page { report, verdict, gates, shortcuts, n_resamples, bootstrap_seed }
+        .render()
+        .context("filling the audit's page")
 }
 
 fn shown(shortcut: &Shortcut, margin: f64) -> ShownShortcut<'_> {
@@ -100,7 +105,7 @@ fn shown(shortcut: &Shortcut, margin: f64) -> ShownShortcut<'_> {
             .auroc
             .zip(interval)
             .map(|(auroc, (low, high))| [100.0 * low, 100.0 * (high - low).max(0.01), 100.0 * auroc]),
-        is_beyond: interval.is_some_and(|(low, high)| low > 0.5 + margin || high < 0.5 - margin),
+        is_beyond: shortcut.is_beyond(margin),
     }
 }
 
@@ -120,9 +125,6 @@ impl Thumbnails {
 
     fn address(&self, picture: &Picture) -> Result<String> {
         let Some(store) = self.0.get(&picture.task) else { return Ok(String::new()) };
-        let planes = store.picture(&picture.pixel_hash)?;
-        let (size, plane) = (store.size(), store.size() * store.size());
-        let samples = (0..plane).flat_map(|at| [0, 1, 2].map(|channel| planes[channel * plane + at]));
-        data_url(&Pixels::new(size, size, 3, samples.collect())?)
+        data_url(&store.pixels(&picture.pixel_hash)?)
     }
 }

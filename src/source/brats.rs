@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
 use super::{Candidate, Lesions, Listing, Refusal, Source, frames, tree};
-use crate::decode;
 use crate::spec::Task;
+use crate::{decode, progress};
 
 /// `<case>/<case>_flair.nii.gz` and `<case>/<case>_seg.nii.gz`, at any depth; the case is the patient.
 ///
@@ -33,7 +33,10 @@ fn list(root: &Path, task: &Task) -> Result<Listing> {
     let mut listing = tree::list(root, REMEDY, judge)?;
     let volumes = std::mem::take(&mut listing.candidates);
     ensure!(!volumes.is_empty(), "no <case>_flair.nii.gz below {}; {REMEDY}", root.display());
-    let slices: Vec<_> = volumes.par_iter().map(|volume| slices(root, volume, task)).collect();
+    let bar = progress::bar(volumes.len(), &format!("{}: reading masks", task.name));
+    let slices: Vec<_> =
+        volumes.par_iter().map(|volume| slices(root, volume, task)).inspect(|_| bar.inc(1)).collect();
+    bar.finish_and_clear();
     let mut n_volumes = 0;
     for (volume, slices) in volumes.into_iter().zip(slices) {
         match slices {
