@@ -4,7 +4,9 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, ImageFormat};
+use medfsad::audit::embedding::{Embedder, Threshold};
 use medfsad::audit::near::{Limit, Print};
+use medfsad::audit::transformed::{KINDS, transformed};
 use medfsad::audit::{Gate, Outcome, Report, run};
 use medfsad::curate::{Request, build};
 use medfsad::decode::{decode, dicom, resize};
@@ -30,7 +32,7 @@ fn names(gate: &Gate, a: &str, b: &str) -> bool {
 
 fn audit(spec: &Spec, raw: &Path, out: &Path) -> Report {
     build(&Request { spec, raw, out, partial: false }).unwrap();
-    run(&Manifest::read(out).unwrap(), &spec.audit, Some(raw)).unwrap()
+    run(&Manifest::read(out).unwrap(), &spec.audit, Some(raw), None).unwrap()
 }
 
 fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
@@ -125,39 +127,6 @@ fn print(pixels: &Pixels) -> Print {
     Print::of(&resize::lanczos(pixels, 128, 128))
 }
 
-fn image_of(pixels: &Pixels) -> DynamicImage {
-    let (width, height) = (pixels.width() as u32, pixels.height() as u32);
-    let rgb = pixels.to_rgb().samples().to_vec();
-    DynamicImage::ImageRgb8(image::RgbImage::from_raw(width, height, rgb).unwrap())
-}
-
-fn pixels_of(image: &DynamicImage) -> Pixels {
-    let rgb = image.to_rgb8();
-    Pixels::new(rgb.height() as usize, rgb.width() as usize, 3, rgb.into_raw()).unwrap()
-}
-
-/// Halved, JPEG at quality 50, cropped by 3 %, brightened, mirrored, turned: as copies come about.
-fn transformed(pixels: &Pixels) -> Vec<(&'static str, Pixels)> {
-    let image = image_of(pixels);
-    let (width, height) = (image.width(), image.height());
-    let mut jpeg = Vec::new();
-    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 50);
-    image.write_with_encoder(encoder).unwrap();
-    let (left, top) = ((width * 3 / 200).max(1), (height * 3 / 200).max(1));
-    let cropped = image.crop_imm(left, top, width - 2 * left, height - 2 * top);
-    let bright = |&value: &u8| (255.0 * (f64::from(value) / 255.0).powf(0.9)).round() as u8;
-    let samples = pixels.samples().iter().map(bright).collect();
-    vec![
-        ("halved", resize::lanczos(pixels, pixels.height().div_ceil(2), pixels.width().div_ceil(2))),
-        ("JPEG 50", pixels_of(&image::load_from_memory(&jpeg).unwrap())),
-        ("cropped", pixels_of(&cropped)),
-        ("gamma 0.9", Pixels::new(pixels.height(), pixels.width(), pixels.channels(), samples).unwrap()),
-        ("mirrored", pixels_of(&image.fliph())),
-        ("turned", pixels_of(&image.rotate90())),
-        ("upside down", pixels_of(&image.flipv())),
-    ]
-}
-
 #[test]
 fn copies_are_told_from_strangers_at_the_default_thresholds() {
     let thresholds = Audit::default();
@@ -168,12 +137,11 @@ fn copies_are_told_from_strangers_at_the_default_thresholds() {
         let is_near = |a: &Print, b: &Print| {
             a.compare(b, thresholds.near_bits).is_some_and(|(_, value, _)| value >= limit)
         };
-        let mut found: Vec<(&str, usize)> = Vec::new();
+        let mut found = KINDS.map(|kind| (kind, 0));
         for (picture, own) in pictures.iter().zip(&prints) {
-            for (place, (kind, copy)) in transformed(picture).into_iter().enumerate() {
-                found.resize(found.len().max(place + 1), (kind, 0));
-                let near = is_near(own, &print(&copy));
-                found[place] = (kind, found[place].1 + usize::from(near));
+            for (place, copy) in transformed(picture).unwrap().iter().enumerate() {
+                let near = is_near(own, &print(copy));
+                found[place].1 += usize::from(near);
                 n_copies += 1;
                 n_found += usize::from(near);
             }
@@ -221,7 +189,7 @@ fn labels_that_contradict_fail_and_a_gate_that_is_off_says_so() {
     let ill = manifest.rows.iter_mut().find(|row| row.finding == "Ungood").unwrap();
     ill.pixel_hash = pixels;
     let thresholds = Audit { near_copies: Level::Off, ..Audit::default() };
-    let report = run(&manifest, &thresholds, None).unwrap();
+    let report = run(&manifest, &thresholds, None, None).unwrap();
     assert_eq!(gate(&report, "label-conflicts").outcome(), Outcome::Fail);
     assert_eq!(gate(&report, "near-copies").outcome(), Outcome::LeftOut);
     assert!(gate(&report, "privacy").left_out.as_deref().is_some_and(|why| why.contains("--raw")));
@@ -264,7 +232,7 @@ fn films_that_name_a_person_and_files_that_cannot_be_looked_at_are_findings() {
     build(&Request { spec: &spec, raw: &raw, out: out.path(), partial: false }).unwrap();
     let manifest = Manifest::read(out.path()).unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
-    let report = run(&manifest, &spec.audit, Some(elsewhere.path())).unwrap();
+    let report = run(&manifest, &spec.audit, Some(elsewhere.path()), None).unwrap();
     let privacy = gate(&report, "privacy");
     assert_eq!(privacy.findings.len(), manifest.rows.len());
     assert!(privacy.findings[0].what.starts_with("could not be looked at"));
@@ -280,4 +248,72 @@ fn views_are_read_from_films() {
         .filter_map(|path| dicom::view_position(&raw.join(path)).unwrap())
         .collect();
     assert!(!views.is_empty() && views.iter().all(|view| view == "AP" || view == "PA"), "{views:?}");
+}
+
+#[test]
+fn the_threshold_has_the_greatest_youden_index() {
+    let threshold = Threshold::between(&[0.1, 0.2, 0.6, 0.55], &[0.5, 0.7, 0.9, 0.8]).unwrap();
+    assert_eq!(threshold, Threshold { cosine: 0.7, sensitivity: 0.75, specificity: 1.0 });
+    let apart = Threshold::between(&[0.1], &[0.9, 0.4]).unwrap();
+    assert_eq!(apart, Threshold { cosine: 0.4, sensitivity: 1.0, specificity: 1.0 });
+    assert!(Threshold::between(&[], &[0.9]).is_none() && Threshold::between(&[0.1], &[]).is_none());
+}
+
+/// Grey values of an 8 x 8 picture: hardly a network, but one whose neighbours are known.
+fn grey(pictures: &[Pixels]) -> anyhow::Result<Vec<Vec<f32>>> {
+    let vector = |picture: &Pixels| {
+        let small = resize::lanczos(&picture.to_grey(), 8, 8);
+        small.samples().iter().map(|&value| f32::from(value) - 100.0).collect()
+    };
+    Ok(pictures.iter().map(vector).collect())
+}
+
+#[test]
+fn neighbours_are_found_where_the_hash_may_not_look() {
+    let Some((spec, raw)) = tiles() else { return };
+    let tested = files::walk(&raw.path().join("Camelyon16/test/good")).unwrap().remove(5);
+    let bytes = std::fs::read(raw.path().join("Camelyon16/test/good").join(&tested)).unwrap();
+    let copy = encoded(&image::load_from_memory(&bytes).unwrap(), ImageFormat::Jpeg);
+    files::write_unsynced(&raw.path().join("Camelyon16/train/good/copy.jpg"), &copy).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false }).unwrap();
+    let manifest = Manifest::read(out.path()).unwrap();
+    let embedder = Embedder { teacher: "grey values".to_owned(), embed: &grey };
+    // No bit may differ, so the hash finds no JPEG.
+    let thresholds = Audit { near_bits: 0, ..Audit::default() };
+    let report = run(&manifest, &thresholds, None, Some(&embedder)).unwrap();
+    assert_eq!(gate(&report, "near-copies").outcome(), Outcome::Pass);
+    let neighbours = gate(&report, "embedding-neighbours");
+    assert_eq!(neighbours.outcome(), Outcome::Fail);
+    assert!(names(neighbours, "train/good/copy.jpg", &tested), "{:#?}", neighbours.findings);
+    // What the hash has found is not named twice.
+    let report = run(&manifest, &Audit::default(), None, Some(&embedder)).unwrap();
+    assert!(names(gate(&report, "near-copies"), "train/good/copy.jpg", &tested));
+    assert!(!names(gate(&report, "embedding-neighbours"), "train/good/copy.jpg", &tested));
+    let without = run(&manifest, &Audit::default(), None, None).unwrap();
+    assert_eq!(gate(&without, "embedding-neighbours").outcome(), Outcome::LeftOut);
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn features_of_a_picture_do_not_depend_on_its_batch() {
+    use medfsad::evaluate::embed;
+    use medfsad::network::Backbone;
+    use medfsad::network::teacher::Origin;
+
+    let Some((spec, raw)) = tiles() else { return };
+    let out = tempfile::tempdir().unwrap();
+    build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false }).unwrap();
+    let manifest = Manifest::read(out.path()).unwrap();
+    let origin = Origin::Random { seed: 3, cache: None };
+    let teacher = embed::teacher(&manifest, Backbone::Resnet18, &origin, tch::Device::Cpu).unwrap();
+    let pictures: Vec<Pixels> =
+        pictures().iter().map(|(_, pictures)| resize::lanczos(&pictures[0], 64, 64).to_rgb()).collect();
+    let together = embed::vectors(&teacher, &pictures).unwrap();
+    for (picture, vector) in pictures.iter().zip(&together) {
+        let alone = embed::vectors(&teacher, std::slice::from_ref(picture)).unwrap().remove(0);
+        assert_eq!(alone.len(), 512);
+        assert!(alone.iter().zip(vector).all(|(a, b)| (a - b).abs() <= 1e-5), "{alone:?} is not {vector:?}");
+    }
+    assert_ne!(together[0], together[1]);
 }

@@ -11,6 +11,8 @@ use crate::spec::{Audit, Level};
 
 /// Equal pictures and what their labels say.
 mod copies;
+/// Neighbours in a pretrained network's features.
+pub mod embedding;
 /// Nearly equal pictures.
 pub mod near;
 /// Patients and groups.
@@ -19,7 +21,10 @@ mod patients;
 mod privacy;
 /// Acquisition that tells the label.
 mod shortcuts;
+/// Copies made to learn thresholds from.
+pub mod transformed;
 
+pub use embedding::Embedder;
 pub use shortcuts::{BOOTSTRAP_SEED, Shortcut};
 
 /// All that an audit found.
@@ -143,20 +148,35 @@ fn across(a: &Row, b: &Row) -> bool {
     a.split != b.split || a.task != b.task
 }
 
-/// Audits a curated folder; without `raw`, what needs the owners' files is left out, and said to be.
+/// Audits a curated folder; without `raw`, what needs the owners' files is left out, and said to be; without
+/// `embedder`, what needs a pretrained network.
 ///
 /// # Errors
-/// A folder that holds no whole curated benchmark.
-pub fn run(manifest: &Manifest, thresholds: &Audit, raw: Option<&Path>) -> Result<Report> {
+/// A folder that holds no whole curated benchmark, or a network that fails.
+pub fn run(
+    manifest: &Manifest,
+    thresholds: &Audit,
+    raw: Option<&Path>,
+    embedder: Option<&Embedder>,
+) -> Result<Report> {
     let rejected = parquet::read_rejected(&manifest.folder.join("rejected.parquet"))?;
     let prints = near::Prints::read(manifest).context("reading the pixel stores")?;
     let limits = near::limits(&manifest.rows, &prints, thresholds);
-    let pairs = near::pairs(&manifest.rows, &prints, &limits, thresholds);
+    let mut pairs = near::pairs(&manifest.rows, &prints, &limits, thresholds);
+    let near_gate = near::gate(&manifest.rows, &pairs, &limits, thresholds.near_copies);
+    let neighbours = embedder
+        .filter(|_| thresholds.embedding_neighbours != Level::Off)
+        .map(|embedder| embedding::neighbours(manifest, &prints, thresholds, embedder, &pairs))
+        .transpose()?;
+    let embedding_gate =
+        embedding::gate(&manifest.rows, neighbours.as_ref(), thresholds.embedding_neighbours);
+    pairs.extend(neighbours.into_iter().flat_map(|neighbours| neighbours.pairs));
     let (shortcuts, shortcut_gate) = shortcuts::gate(manifest, &prints, thresholds, raw)?;
     let gates = vec![
         patients::gate(&manifest.rows, thresholds.patients),
         copies::gate(&manifest.rows, &rejected, thresholds.copies),
-        near::gate(&manifest.rows, &pairs, &limits, thresholds.near_copies),
+        near_gate,
+        embedding_gate,
         copies::conflicts(&manifest.rows, &rejected, &pairs, thresholds.label_conflicts),
         shortcut_gate,
         privacy::gate(&manifest.rows, raw, thresholds.privacy),

@@ -31,6 +31,8 @@ pub mod definition;
 pub mod device;
 /// What one support draw gathers.
 mod draw;
+/// Feature vectors for audits.
+pub mod embed;
 /// From a definition to cells.
 pub mod plan;
 mod test_set;
@@ -40,6 +42,17 @@ pub const LIBTORCH_VERSION: &str = "2.11.0";
 
 /// Train normals per task on which a random teacher's batch norms are calibrated.
 const CALIBRATION_PER_TASK: usize = 16;
+
+/// The first few train normals of each of `tasks`; `None` without tasks.
+fn calibration(manifest: &Manifest, tasks: &[String], size: usize) -> Result<Option<Tensor>> {
+    let part = |task: &String| {
+        let rows: Vec<&Row> = manifest.select(task, Split::Train).take(CALIBRATION_PER_TASK).collect();
+        let store = PixelStore::open(&manifest.folder, task, size, RESIZE_ID, &rows)?;
+        Ok(Pictures::load(&store, &rows)?.pixels)
+    };
+    let parts: Vec<Tensor> = tasks.iter().map(part).collect::<Result<_>>()?;
+    Ok((!parts.is_empty()).then(|| Tensor::cat(&parts, 0)))
+}
 
 /// What all cells of a run share.
 pub struct Run<'a> {
@@ -126,7 +139,7 @@ impl Run<'_> {
             seed: group.seed,
             shots: group.cells[0].shots,
             teachers: self.teachers.clone(),
-            calibration: self.calibration(group)?,
+            calibration: calibration(self.manifest, &group.calibration, self.size)?.map(Rc::new),
             task: group.task.clone(),
             label: format!("{} {}", group.method, group.task),
         };
@@ -151,18 +164,6 @@ impl Run<'_> {
             draw.finish(self.empty_result(cell), &test, &store)?;
         }
         Ok(())
-    }
-
-    /// The first few train normals of each task that may calibrate.
-    fn calibration(&self, group: &Group) -> Result<Option<Rc<Tensor>>> {
-        let part = |task: &String| {
-            let rows: Vec<&Row> =
-                self.manifest.select(task, Split::Train).take(CALIBRATION_PER_TASK).collect();
-            let store = PixelStore::open(&self.manifest.folder, task, self.size, RESIZE_ID, &rows)?;
-            Ok(Pictures::load(&store, &rows)?.pixels)
-        };
-        let parts: Vec<Tensor> = group.calibration.iter().map(part).collect::<Result<_>>()?;
-        Ok((!parts.is_empty()).then(|| Rc::new(Tensor::cat(&parts, 0))))
     }
 
     fn draw<'a>(&self, store: &PixelStore, rows: &[&Row], identity: &'a Identity) -> Result<Draw<'a>> {

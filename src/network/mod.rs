@@ -1,5 +1,6 @@
 //! Encoders and decoders as named structs whose parameter names are the published ones.
 
+use anyhow::{Context, Result};
 use tch::{Kind, Tensor};
 
 /// The optimiser.
@@ -50,6 +51,15 @@ impl Backbone {
     /// Every architecture.
     pub const ALL: [Backbone; 4] =
         [Backbone::Resnet18, Backbone::Resnet34, Backbone::Resnet50, Backbone::WideResnet50x2];
+
+    /// By torchvision's name.
+    pub fn parse(name: &str) -> Result<Backbone> {
+        let found = Backbone::ALL.into_iter().find(|backbone| backbone.name() == name);
+        found.with_context(|| {
+            let known = Backbone::ALL.map(Backbone::name).join(", ");
+            format!("unknown backbone `{name}` (known: {known})")
+        })
+    }
 
     /// torchvision's name.
     pub fn name(self) -> &'static str {

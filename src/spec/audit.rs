@@ -24,6 +24,8 @@ pub struct Audit {
     pub copies: Level,
     /// Nearly equal pictures on two sides or in two tasks, also flipped or turned.
     pub near_copies: Level,
+    /// Neighbours in a pretrained network's features on two sides or in two tasks, where a network is given.
+    pub embedding_neighbours: Level,
     /// Copies or near copies with different labels.
     pub label_conflicts: Level,
     /// Acquisition that predicts the label.
@@ -45,6 +47,7 @@ impl Default for Audit {
             patients: Level::Fail,
             copies: Level::Fail,
             near_copies: Level::Fail,
+            embedding_neighbours: Level::Fail,
             label_conflicts: Level::Fail,
             shortcuts: Level::Warn,
             privacy: Level::Warn,
