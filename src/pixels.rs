@@ -71,6 +71,25 @@ impl Pixels {
         Pixels { channels: 1, samples, ..*self }
     }
 
+    /// Takes samples of shape `[channels, height, width]`, as [`Pixels::to_planes`] gives them.
+    ///
+    /// # Errors
+    /// As [`Pixels::new`].
+    pub fn from_planes(height: usize, width: usize, channels: usize, planes: &[u8]) -> Result<Pixels> {
+        let plane = height * width;
+        ensure!(planes.len() == plane * channels, "{} samples do not fill the planes", planes.len());
+        let samples =
+            (0..plane).flat_map(|at| (0..channels).map(move |channel| planes[channel * plane + at]));
+        Pixels::new(height, width, channels, samples.collect())
+    }
+
+    /// The same picture with one channel of 255 where its grey is 128 or brighter, else 0.
+    pub fn to_mask(&self) -> Pixels {
+        let mut mask = self.to_grey();
+        mask.samples.iter_mut().for_each(|sample| *sample = if *sample < 128 { 0 } else { 255 });
+        mask
+    }
+
     /// Samples as `[channels, height, width]`, the layout of networks.
     pub fn to_planes(&self) -> Vec<u8> {
         (0..self.channels)

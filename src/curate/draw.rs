@@ -15,9 +15,6 @@ use crate::pixels::Pixels;
 use crate::progress;
 use crate::source::Lesions;
 
-/// At most this many frames of one file are decoded at once, so that memory does not grow with its length.
-const FRAMES_AT_ONCE: usize = 32;
-
 /// A decoded picture and, where there is one, its mask.
 pub(super) struct Done {
     pub standard: Standard,
@@ -53,7 +50,7 @@ impl Work<'_> {
             if todo.is_empty() {
                 return Ok((fates, done));
             }
-            for (index, result) in self.decode(found, &todo, spools) {
+            for (index, result) in self.decode(found, &todo, spools)? {
                 match result {
                     Ok(standard) => drop(done.insert(index, standard)),
                     Err(error) => {
@@ -86,53 +83,45 @@ impl Work<'_> {
     }
 
     /// Decodes pictures file by file, each read once.
-    fn decode(&self, found: &[Found], todo: &[usize], spools: &[Spool]) -> Vec<(usize, Result<Done>)> {
+    ///
+    /// # Errors
+    /// Only what no other file could mend: a full disk. A picture's own fault is its result.
+    fn decode(
+        &self,
+        found: &[Found],
+        todo: &[usize],
+        spools: &[Spool],
+    ) -> Result<Vec<(usize, Result<Done>)>> {
         let mut by_file: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for &index in todo {
             by_file.entry(&found[index].candidate.path).or_default().push(index);
         }
-        let parts: Vec<&[usize]> = by_file.values().flat_map(|file| file.chunks(FRAMES_AT_ONCE)).collect();
         let bar = progress::bar(todo.len(), &format!("{}: decoding", self.task.name));
-        let decode = |part: &&[usize]| {
-            let results = self.decode_frames(found, part, spools);
-            bar.inc(part.len() as u64);
-            part.iter().copied().zip(results).collect::<Vec<_>>()
+        let by_file: Vec<Vec<usize>> = by_file.into_values().collect();
+        let decode = |file: &Vec<usize>| -> Result<Vec<_>> {
+            let results = self.decode_file(found, file, spools)?;
+            bar.inc(file.len() as u64);
+            Ok(file.iter().copied().zip(results).collect())
         };
-        let decoded: Vec<_> = parts.par_iter().map(decode).collect();
+        let decoded: Vec<Vec<_>> = by_file.par_iter().map(decode).collect::<Result<_>>()?;
         bar.finish_and_clear();
-        decoded.into_iter().flatten().collect()
+        Ok(decoded.into_iter().flatten().collect())
     }
 
-    /// Pictures `part`, frames of one file, with their masks.
-    fn decode_frames(&self, found: &[Found], part: &[usize], spools: &[Spool]) -> Vec<Result<Done>> {
-        let frames: Vec<u32> = part.iter().map(|&index| found[index].candidate.frame).collect();
-        let path = self.path(&found[part[0]].candidate.path);
-        let pictures = each(decode::frames(&path, &frames, &self.task.reading), frames.len());
-        let mut masks = self.masks(found, part);
-        let finish = |(&index, picture): (&usize, Result<Decoded>)| -> Result<Done> {
-            let standard = standardise::picture(picture?, spools)?;
-            let mask = match (masks.remove(&index), &found[index].candidate.mask) {
-                (Some((path, mask)), _) => Some(Mask {
-                    kind: MaskKind::Pixels,
-                    hash: mask
-                        .and_then(|mask| standardise::mask(&mask, &standard, spools))
-                        .with_context(|| format!("mask {path}"))?,
-                    path: Some(path),
-                }),
-                (None, Some(Lesions::Boxes(boxes))) => Some(Mask {
-                    kind: MaskKind::Boxes,
-                    path: None,
-                    hash: standardise::mask(
-                        &standardise::boxes(boxes, standard.height, standard.width)?,
-                        &standard,
-                        spools,
-                    )?,
-                }),
-                (None, _) => None,
-            };
-            Ok(Done { standard, mask })
-        };
-        part.iter().zip(pictures).map(finish).collect()
+    /// The pictures of one file, with their masks.
+    fn decode_file(&self, found: &[Found], file: &[usize], spools: &[Spool]) -> Result<Vec<Result<Done>>> {
+        let frames: Vec<u32> = file.iter().map(|&index| found[index].candidate.frame).collect();
+        let path = self.path(&found[file[0]].candidate.path);
+        let mut masks = self.masks(found, file);
+        let mut finished: Vec<Result<Result<Done>>> = Vec::with_capacity(file.len());
+        let read = decode::visit_frames(&path, &frames, &self.task.reading, |picture| {
+            let index = file[finished.len()];
+            finished.push(finish(picture, masks.remove(&index), &found[index], spools));
+        });
+        match read {
+            Ok(()) => finished.into_iter().collect(),
+            Err(error) => Ok(file.iter().map(|_| Err(anyhow!("{error:#}"))).collect()),
+        }
     }
 
     /// The masks that lie in files, each file read once, with their paths.
@@ -145,23 +134,57 @@ impl Work<'_> {
         }
         let mut masks = HashMap::new();
         for (path, indices) in by_file {
-            let single = path.ends_with(".png");
-            let frame = |&index: &usize| if single { 0 } else { found[index].candidate.frame };
-            let frames: Vec<u32> = indices.iter().map(frame).collect();
+            let frames: Vec<u32> = indices.iter().map(|&index| found[index].candidate.frame).collect();
             let read = decode::mask_frames(&self.raw.join(&path), &frames, &self.task.reading);
-            let read = indices.iter().zip(each(read, frames.len()));
-            masks.extend(read.map(|(&index, mask)| (index, (path.clone(), mask))));
+            let read = match read {
+                Ok(read) => read,
+                Err(error) => indices.iter().map(|_| Err(anyhow!("{error:#}"))).collect(),
+            };
+            masks.extend(indices.iter().zip(read).map(|(&index, mask)| (index, (path.clone(), mask))));
         }
         masks
     }
 }
 
-/// One result per frame, also where the whole file failed.
-fn each<T>(frames: Result<Vec<Result<T>>>, count: usize) -> Vec<Result<T>> {
-    match frames {
-        Ok(frames) => frames,
-        Err(error) => (0..count).map(|_| Err(anyhow!("{error:#}"))).collect(),
-    }
+/// Standardises one picture and its mask: outside, what stops the build; inside, what the picture is refused for.
+fn finish(
+    picture: Result<Decoded>,
+    mask: Option<(String, Result<Pixels>)>,
+    found: &Found,
+    spools: &[Spool],
+) -> Result<Result<Done>> {
+    let picture = match picture {
+        Ok(picture) => picture,
+        Err(error) => return Ok(Err(error)),
+    };
+    let standard = standardise::picture(picture, spools)?;
+    let lesions = match lesions(mask, found, &standard) {
+        Ok(lesions) => lesions,
+        Err(error) => return Ok(Err(error)),
+    };
+    let store = |(kind, path, pixels): (MaskKind, Option<String>, Pixels)| -> Result<Mask> {
+        Ok(Mask { kind, path, hash: standardise::mask(&pixels, spools)? })
+    };
+    Ok(Ok(Done { mask: lesions.map(store).transpose()?, standard }))
+}
+
+/// A picture's mask, from a file or from boxes.
+fn lesions(
+    mask: Option<(String, Result<Pixels>)>,
+    found: &Found,
+    standard: &Standard,
+) -> Result<Option<(MaskKind, Option<String>, Pixels)>> {
+    Ok(match (mask, &found.candidate.mask) {
+        (Some((path, mask)), _) => {
+            let check = |mask: Pixels| standardise::check_mask(&mask, standard).map(|()| mask);
+            let mask = mask.and_then(check).with_context(|| format!("mask {path}"))?;
+            Some((MaskKind::Pixels, Some(path), mask))
+        }
+        (None, Some(Lesions::Boxes(boxes))) => {
+            Some((MaskKind::Boxes, None, standardise::boxes(boxes, standard.height, standard.width)?))
+        }
+        (None, _) => None,
+    })
 }
 
 /// What must not be divided: a patient, a group, copies of a file, equal pixels.

@@ -1,6 +1,6 @@
 //! Id lists: a curated selection as text, to be published without a picture and replayed elsewhere.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -72,13 +72,14 @@ impl IdList {
     ) -> Result<Vec<Fate>> {
         let empty = HashMap::new();
         let listed = self.tasks.get(task).unwrap_or(&empty);
-        let (mut fates, mut n_met, mut changed) = (Vec::new(), 0, Vec::new());
+        let mut missing: BTreeSet<&(String, u32)> = listed.keys().collect();
+        let (mut fates, mut changed) = (Vec::new(), Vec::new());
         for (path, frame, sha256) in found {
             let key = (path, frame);
+            missing.remove(&key);
             fates.push(match listed.get(&key) {
                 None => Fate::LeftOut("not drawn: the id list does not name it"),
                 Some(entry) => {
-                    n_met += 1;
                     if entry.sha256 != sha256 {
                         changed.push(key.0);
                     }
@@ -92,11 +93,13 @@ impl IdList {
             changed.len(),
             some(&changed)
         );
+        let missing: Vec<String> = missing.into_iter().map(|(path, _)| path.clone()).collect();
         ensure!(
-            n_met == listed.len(),
-            "the id list names {} pictures, of which {} cannot be read below --raw; use the release that the list was made from",
+            missing.is_empty(),
+            "{} of {} pictures of the id list are missing or cannot be decoded: {}; use the release that the list was made from",
+            missing.len(),
             listed.len(),
-            listed.len() - n_met
+            some(&missing)
         );
         Ok(fates)
     }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
+use crate::decode::difference_hash::difference_hash;
 use crate::decode::{Decoded, resize};
 use crate::manifest::spool::Spool;
 use crate::pixels::Pixels;
@@ -22,6 +23,9 @@ pub struct Standard {
 const HASHED_SIZE: usize = 128;
 
 /// Resizes a picture for every spool and adds it there.
+///
+/// # Errors
+/// Only if a spool cannot be written.
 pub fn picture(decoded: Decoded, spools: &[Spool]) -> Result<Standard> {
     let pixels = decoded.pixels;
     let pixel_hash = pixels.hash();
@@ -42,13 +46,12 @@ pub fn picture(decoded: Decoded, spools: &[Spool]) -> Result<Standard> {
         photometric: decoded.photometric,
         intensity_policy: decoded.intensity_policy,
         pixel_hash,
-        phash: difference_hash(&hashed),
+        phash: format!("{:016x}", difference_hash(&hashed)),
     })
 }
 
-/// Resizes a mask of 0 and 255, which must have its picture's shape, and adds it to every spool; returns its
-/// hash.
-pub fn mask(mask: &Pixels, picture: &Standard, spools: &[Spool]) -> Result<String> {
+/// Refuses a mask of another shape than its picture's.
+pub fn check_mask(mask: &Pixels, picture: &Standard) -> Result<()> {
     ensure!(
         (mask.height(), mask.width()) == (picture.height, picture.width),
         "it is {} x {}, its picture {} x {}",
@@ -57,9 +60,17 @@ pub fn mask(mask: &Pixels, picture: &Standard, spools: &[Spool]) -> Result<Strin
         picture.height,
         picture.width
     );
+    Ok(())
+}
+
+/// Resizes a mask of 0 and 255 for every spool and adds it there; returns its hash.
+///
+/// # Errors
+/// Only if a spool cannot be written.
+pub fn mask(mask: &Pixels, spools: &[Spool]) -> Result<String> {
     let hash = mask.hash();
     for spool in spools {
-        spool.add_mask(&hash, &threshold(&resize::lanczos(mask, spool.size(), spool.size()))?)?;
+        spool.add_mask(&hash, &resize::lanczos(mask, spool.size(), spool.size()).to_mask())?;
     }
     Ok(hash)
 }
@@ -85,17 +96,4 @@ pub fn boxes(boxes: &[[u32; 4]], height: usize, width: usize) -> Result<Pixels> 
         }
     }
     Pixels::new(height, width, 1, samples)
-}
-
-fn threshold(grey: &Pixels) -> Result<Pixels> {
-    let samples = grey.samples().iter().map(|&v| if v < 128 { 0 } else { 255 }).collect();
-    Pixels::new(grey.height(), grey.width(), 1, samples)
-}
-
-/// 64-bit difference hash: is each of 8 x 8 cells darker than its right neighbour?
-fn difference_hash(pixels: &Pixels) -> String {
-    let small = resize::lanczos(&pixels.to_grey(), 8, 9);
-    let bit = |row: usize, column: usize| u64::from(small.at(row, column)[0] < small.at(row, column + 1)[0]);
-    let hash = (0..64).fold(0u64, |hash, cell| hash << 1 | bit(cell / 8, cell % 8));
-    format!("{hash:016x}")
 }

@@ -134,12 +134,16 @@ impl Work<'_> {
 
     /// The file of the candidate's mask, relative to the raw folder: the spec's, if there, else the source's.
     pub fn mask_path(&self, candidate: &Candidate) -> Option<String> {
-        let by_spec = self.task.masks.as_ref().map(|masks| format!("{masks}/{}", mask_name(&candidate.path)));
+        let by_spec = self.task.masks.as_ref().and_then(|masks| {
+            let png = Path::new(&candidate.path).with_extension("png").display().to_string();
+            let possible = [&candidate.path, &png].map(|name| format!("{masks}/{name}"));
+            possible.into_iter().find(|path| self.raw.join(path).is_file())
+        });
         let by_source = match &candidate.mask {
             Some(Lesions::Masks(path)) => Some(format!("{}/{path}", self.task.folder)),
             _ => None,
         };
-        by_spec.filter(|path| self.raw.join(path).is_file()).or(by_source)
+        by_spec.or(by_source)
     }
 
     /// Sorts candidates into normal, a quota, or findings that the spec leaves out.
@@ -264,10 +268,4 @@ impl Work<'_> {
         }
         kept
     }
-}
-
-/// `a/b.dcm` to `a/b.png`; a volume's masks are a volume of its name.
-fn mask_name(path: &str) -> String {
-    let is_volume = path.ends_with(".nii") || path.ends_with(".nii.gz");
-    if is_volume { path.to_owned() } else { Path::new(path).with_extension("png").display().to_string() }
 }

@@ -49,7 +49,7 @@ pub(super) fn holds_rgb(stream: &[u8]) -> Option<bool> {
 }
 
 /// Marker and content of every segment before the first scan.
-fn segments(stream: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+pub(crate) fn segments(stream: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = stream.strip_prefix(&[0xff, 0xd8]).unwrap_or_default();
     std::iter::from_fn(move || {
         // Fill bytes may stand before any marker.

@@ -11,8 +11,10 @@ use crate::spec::Reading;
 
 /// DICOM: every syntax that needs no C toolchain beyond gcc.
 pub mod dicom;
-/// Frame headers and end markers of JPEG streams.
-mod jpeg;
+/// Perceptual hashes of pictures.
+pub mod difference_hash;
+/// Segments, frame headers and end markers of JPEG streams.
+pub(crate) mod jpeg;
 /// NIfTI-1 and NIfTI-2 volumes, cut into slices.
 pub mod nifti;
 /// From values to 8 bits.
@@ -50,9 +52,25 @@ pub fn decode(bytes: &[u8], frame: u32) -> Result<Decoded> {
 /// # Errors
 /// If the file as a whole cannot be read, or the reading makes no sense.
 pub fn frames(path: &Path, frames: &[u32], reading: &Reading) -> Result<Vec<Result<Decoded>>> {
+    let mut decoded = Vec::with_capacity(frames.len());
+    visit_frames(path, frames, reading, |frame| decoded.push(frame))?;
+    Ok(decoded)
+}
+
+/// As [`frames`], handing over one frame after the other, so that memory does not grow with their number.
+///
+/// # Errors
+/// As [`frames`]; then nothing was handed over.
+pub fn visit_frames(
+    path: &Path,
+    frames: &[u32],
+    reading: &Reading,
+    mut visit: impl FnMut(Result<Decoded>),
+) -> Result<()> {
     let bytes = files::read(path)?;
     let opened = Opened::of(&bytes, Some(path), reading)?;
-    Ok(frames.iter().map(|&frame| opened.decode(frame)).collect())
+    frames.iter().for_each(|&frame| visit(opened.decode(frame)));
+    Ok(())
 }
 
 /// Frames of one file as masks: one channel, 255 where the mask is and 0 elsewhere, cut as [`frames`] cuts

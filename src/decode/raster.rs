@@ -61,9 +61,7 @@ impl<'a> File<'a> {
 
     /// One page as a mask: 255 where its grey picture is 128 or brighter.
     pub fn mask(&self, frame: u32) -> Result<Pixels> {
-        let grey = self.page(frame, &Intensity::Stated)?.pixels.to_grey();
-        let samples = grey.samples().iter().map(|&sample| if sample < 128 { 0 } else { 255 }).collect();
-        Pixels::new(grey.height(), grey.width(), 1, samples)
+        Ok(self.page(frame, &Intensity::Stated)?.pixels.to_mask())
     }
 
     fn page(&self, frame: u32, intensity: &Intensity) -> Result<Decoded> {

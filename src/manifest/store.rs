@@ -11,6 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use super::Row;
+use crate::pixels::Pixels;
 
 /// Pictures `[n, 3, size, size]` and masks `[m, 1, size, size]` of one task.
 pub struct PixelStore {
@@ -98,6 +99,11 @@ impl PixelStore {
     /// The picture of that pixel hash, `[3, size, size]`.
     pub fn picture(&self, pixel_hash: &str) -> Result<&[u8]> {
         self.item(&self.pictures, pixel_hash)
+    }
+
+    /// The picture of that pixel hash, with its channels interleaved.
+    pub fn pixels(&self, pixel_hash: &str) -> Result<Pixels> {
+        Pixels::from_planes(self.size, self.size, 3, self.picture(pixel_hash)?)
     }
 
     /// The mask of that hash, `[1, size, size]` of 0 and 255.

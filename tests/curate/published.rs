@@ -132,10 +132,7 @@ fn an_id_list_that_cannot_be_met_says_why() {
     assert!(refusal(&text.replacen("\ttest\t", "\tboth\t", 1)).contains("unknown split `both`"));
     let last = text.lines().last().unwrap();
     assert!(refusal(&format!("{text}{last}\n")).contains("is named twice"));
-    assert!(
-        refusal(&format!("{text}{}\n", last.replace("Skin/", "Skin/x")))
-            .contains("names 20 pictures, of which 1")
-    );
+    assert!(refusal(&format!("{text}{}\n", last.replace("Skin/", "Skin/x"))).contains("1 of 20 pictures"));
     let (path, hash) = (last.rsplit('\t').next().unwrap(), last.split('\t').nth(3).unwrap());
     let changed = refusal(&text.replace(hash, &"0".repeat(64)));
     assert!(changed.contains("1 files are not those of the id list") && changed.contains(path), "{changed}");
