@@ -75,11 +75,16 @@ impl Args {
     }
 }
 
-/// Draws the phantom's raw tree below `out`, unless this very program has done so before, and curates it
-/// like real data.
-pub fn build_phantom(spec: &Spec, out: &Path) -> Result<Outcome> {
+/// Draws the phantom's raw tree below `out`, unless this very program has done so before, and tells where.
+pub fn draw_phantom(spec: &Spec, out: &Path) -> Result<PathBuf> {
     let raw = out.join("raw");
     phantom::draw_once(&raw, &phantom::Settings { seed: spec.seed, ..Default::default() })?;
+    Ok(raw)
+}
+
+/// Draws the phantom below `out` and curates it like real data.
+pub fn build_phantom(spec: &Spec, out: &Path) -> Result<Outcome> {
+    let raw = draw_phantom(spec, out)?;
     curate::build(&Request { spec, raw: &raw, out, partial: false })
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 mod audit;
 #[cfg(feature = "torch")]
 mod bench;
+mod bench_ingest;
 mod build_dataset;
 mod doctor;
 mod episodes;
@@ -35,6 +36,8 @@ enum Command {
     /// Run methods on a curated benchmark and draw the leaderboard report
     #[cfg(feature = "torch")]
     Bench(bench::Args),
+    /// Time decoding and resizing against a plain Python loader, on the same files
+    BenchIngest(bench_ingest::Args),
     /// Draw or join reports from stored results, no model involved
     Report(report::Args),
     /// Draw, export or verify the episodes of a curated benchmark
@@ -56,6 +59,7 @@ impl Cli {
             Command::Phantom(args) => args.run(),
             #[cfg(feature = "torch")]
             Command::Bench(args) => args.run(),
+            Command::BenchIngest(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Episodes(args) => args.run(),
             #[cfg(feature = "torch")]
