@@ -186,3 +186,40 @@ fn a_failing_method_is_a_row_with_its_error() {
     assert!(board.contains("do not fill one batch of 4000"), "{board}");
     assert!(board.contains("control-random"));
 }
+
+/// A loader that answers as the Python one does, and whose pictures are all black.
+const BLACK: &str = r#"#!/bin/sh
+while [ $# -gt 1 ]; do [ "$1" = --dump ] && dump=$2; [ "$1" = --size ] && size=$2; shift; done
+echo '{"python": "0", "pillow": "0", "pydicom": "0", "numpy": "0"}'
+while read -r word _; do
+    if [ "$word" = run ]; then echo '{"seconds": 1.0}'; else
+        head -c $((2 * size * size * 3)) /dev/zero >"$dump"
+        echo "{\"dumped\": $((2 * size * size * 3))}"
+    fi
+done
+"#;
+
+#[cfg(unix)]
+#[test]
+fn ingest_is_not_timed_against_a_loader_that_is_missing_or_gives_other_pictures() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let home = TempDir::new().expect("a folder");
+    let raw = home.path().join("raw");
+    std::fs::create_dir(&raw).expect("a folder");
+    let folder = raw.to_str().expect("UTF-8");
+    let bench = |python: &str, words: &[&str]| {
+        let arguments = ["bench-ingest", "--raw", folder, "--size", "8", "--python", python];
+        assert_fails_with(home.path(), &arguments, words);
+    };
+    bench("python3", &["no .dcm, .png, .jpg", "--raw"]);
+    for (name, level) in [("a.png", 0), ("b.png", 200)] {
+        image::GrayImage::from_pixel(16, 16, image::Luma([level])).save(raw.join(name)).expect("a picture");
+    }
+    bench("no-such-python", &["no-such-python", "--python"]);
+    bench("false", &["cargo xtask bench-ingest"]);
+    let black = home.path().join("black");
+    std::fs::write(&black, BLACK).expect("a script");
+    std::fs::set_permissions(&black, std::fs::Permissions::from_mode(0o755)).expect("it may run");
+    bench(black.to_str().expect("UTF-8"), &["other pictures", "b.png"]);
+}

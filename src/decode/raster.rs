@@ -137,7 +137,7 @@ fn read(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImage, ExtendedColo
     Ok((DynamicImage::from_decoder(decoder)?, original))
 }
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);

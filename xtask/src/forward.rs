@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{libtorch, programs};
+use crate::{environment, libtorch, programs};
 
 /// A command of the medfsad program.
 pub struct Forwarded {
@@ -15,6 +15,8 @@ pub struct Forwarded {
     pub about: &'static str,
     /// Whether it runs networks; the others also build without libtorch.
     pub needs_libtorch: bool,
+    /// The list of packages of the Python that it is given as --python, unless the user names one.
+    pub python: Option<&'static str>,
 }
 
 /// In the order in which a newcomer meets them.
@@ -23,22 +25,56 @@ pub const COMMANDS: &[Forwarded] = &[
         name: "build-dataset",
         about: "raw folders (or a phantom) -> a curated benchmark",
         needs_libtorch: false,
+        python: None,
     },
     Forwarded {
         name: "audit",
         about: "leaks, copies, shortcuts, personal data in a curated benchmark; fails when a gate fails",
         needs_libtorch: false,
+        python: None,
     },
-    Forwarded { name: "bench", about: "episodes -> fit -> score -> measure -> report", needs_libtorch: true },
-    Forwarded { name: "report", about: "redraw or join reports from stored results", needs_libtorch: false },
-    Forwarded { name: "episodes", about: "draw, export or verify episodes", needs_libtorch: false },
-    Forwarded { name: "methods", about: "the methods and what each needs", needs_libtorch: true },
+    Forwarded {
+        name: "bench",
+        about: "episodes -> fit -> score -> measure -> report",
+        needs_libtorch: true,
+        python: None,
+    },
+    Forwarded {
+        name: "bench-ingest",
+        about: "our decoding and resizing timed against Pillow and pydicom",
+        needs_libtorch: false,
+        python: Some("benchmarks/ingest/requirements.txt"),
+    },
+    Forwarded {
+        name: "report",
+        about: "redraw or join reports from stored results",
+        needs_libtorch: false,
+        python: None,
+    },
+    Forwarded {
+        name: "episodes",
+        about: "draw, export or verify episodes",
+        needs_libtorch: false,
+        python: None,
+    },
+    Forwarded {
+        name: "methods",
+        about: "the methods and what each needs",
+        needs_libtorch: true,
+        python: None,
+    },
     Forwarded {
         name: "phantom",
         about: "a synthetic raw tree, small or in the owners' full counts",
         needs_libtorch: false,
+        python: None,
     },
-    Forwarded { name: "sources", about: "the data sources and their folder layouts", needs_libtorch: false },
+    Forwarded {
+        name: "sources",
+        about: "the data sources and their folder layouts",
+        needs_libtorch: false,
+        python: None,
+    },
 ];
 
 /// Builds what is needed and becomes `medfsad COMMAND ARGS` in the user's folder.
@@ -49,6 +85,13 @@ pub fn run(root: &Path, command: &Forwarded, args: &[OsString]) -> Result<ExitCo
     build(root)?;
     let mut program = Command::new(program()?);
     program.arg(command.name).args(args);
+    let is_own = |arg: &OsString| {
+        let arg = arg.to_string_lossy();
+        arg.starts_with("--python") || arg == "--help" || arg == "-h"
+    };
+    if let Some(requirements) = command.python.filter(|_| !args.iter().any(is_own)) {
+        program.arg("--python").arg(environment::provide(root, requirements)?);
+    }
     if std::env::var_os("MEDFSAD_HOME").is_none() {
         // Benchmarks and reports lie in the repository, from wherever in it the command was called.
         program.env("MEDFSAD_HOME", root);

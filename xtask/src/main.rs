@@ -12,6 +12,9 @@ mod cache;
 /// What is found, what is missing, how to get it.
 mod doctor;
 
+/// Python environments for benchmarks.
+mod environment;
+
 /// Building medfsad and handing over to it.
 mod forward;
 

@@ -16,10 +16,9 @@ mod python;
 
 use ours::Apart;
 use pictures::{Group, Pictures};
-use python::{Python, Start};
+use python::{Python, Start, Work};
 
-/// Times decoding and resizing: a plain Python loader (Pillow, pydicom) with one worker process a core, and
-/// ours with as many threads, in turns, on the same files. Both load every file once before the clock starts,
+/// Times decoding and resizing: a Python loader (Pillow, pydicom) with one worker process a core, and ours with as many threads, in turns, on the same files. Both load every file once before the clock starts,
 /// so files are in memory, and their pictures are compared: the work is the same or the command fails.
 ///
 /// Under `cargo xtask` a Python environment is made on the first call.
@@ -31,6 +30,10 @@ pub struct Args {
     /// A Python with Pillow, pydicom and numpy
     #[arg(long, default_value = "python3")]
     python: PathBuf,
+    /// `plain`, as most people write it, or `careful`, which resizes before grey becomes RGB and leaves pictures
+    /// in shared memory
+    #[arg(long, value_enum, default_value = "plain")]
+    loader: Loader,
     /// Side of the resized pictures
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=1024))]
     size: u16,
@@ -48,6 +51,23 @@ pub struct Args {
     out: Option<PathBuf>,
 }
 
+/// Python loaders.
+#[derive(Clone, Copy, Debug, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum Loader {
+    Plain,
+    Careful,
+}
+
+impl Loader {
+    fn name(self) -> &'static str {
+        match self {
+            Loader::Plain => "plain",
+            Loader::Careful => "careful",
+        }
+    }
+}
+
 /// Everything measured, as written to a file.
 #[derive(Serialize)]
 struct Record {
@@ -56,6 +76,7 @@ struct Record {
     /// Threads, and worker processes.
     threads: usize,
     size: usize,
+    loader: Loader,
     python: Start,
     formats: Vec<Timed>,
 }
@@ -87,13 +108,15 @@ impl Args {
         let pictures = Pictures::find(&raw, self.most as usize)?;
         let folder = tempfile::tempdir().context("making a folder for the Python loader")?;
         let size = usize::from(self.size);
-        let (python, start) = Python::start(&self.python, folder.path(), &pictures.paths, size, threads)?;
+        let work = Work { paths: &pictures.paths, size, workers: threads, loader: self.loader.name() };
+        let (python, start) = Python::start(&self.python, folder.path(), &work)?;
         let block = vec![0; pictures.paths.len() * size * size * 3];
         let mut race = Race { pictures, size, block, python };
         let apart = race.compare()?;
         let formats = race.run(usize::from(self.repeats), &apart)?;
         let (medfsad, git_revision) = (crate::VERSION, crate::GIT_REVISION);
-        let record = Record { medfsad, git_revision, threads, size, python: start, formats };
+        let record =
+            Record { medfsad, git_revision, threads, size, loader: self.loader, python: start, formats };
         print(&record);
         if let Some(out) = &self.out {
             files::write_whole(out, serde_json::to_string_pretty(&record)?.as_bytes())?;
@@ -144,16 +167,19 @@ impl Race {
             }
         }
         bar.finish_and_clear();
-        let timed = |((group, apart), (python_seconds, medfsad_seconds)): ((Group, &Apart), (Vec<f64>, Vec<f64>))| Timed {
-            format: group.name,
-            files: group.places.len(),
-            bytes: group.bytes,
-            times_faster: median(&python_seconds) / median(&medfsad_seconds),
-            python_seconds,
-            medfsad_seconds,
-            apart: *apart,
-        };
-        Ok(groups.into_iter().zip(apart).zip(times).map(timed).collect())
+        let mut timed = Vec::with_capacity(groups.len());
+        for ((group, apart), (python_seconds, medfsad_seconds)) in groups.into_iter().zip(apart).zip(times) {
+            timed.push(Timed {
+                format: group.name,
+                files: group.places.len(),
+                bytes: group.bytes,
+                times_faster: median(&python_seconds) / median(&medfsad_seconds),
+                python_seconds,
+                medfsad_seconds,
+                apart: *apart,
+            });
+        }
+        Ok(timed)
     }
 
     fn load(&mut self, places: &Range<usize>) -> Result<f64> {
@@ -178,8 +204,13 @@ fn median(numbers: &[f64]) -> f64 {
 fn print(record: &Record) {
     let Start { versions, seconds } = &record.python;
     println!(
-        "Python {} with Pillow {}, pydicom {}, numpy {}: {} workers, ready after {seconds:.2} s (not counted)",
-        versions.python, versions.pillow, versions.pydicom, versions.numpy, record.threads
+        "Python {} with Pillow {}, pydicom {}, numpy {}, {} loader: {} workers, ready after {seconds:.2} s (not counted)",
+        versions.python,
+        versions.pillow,
+        versions.pydicom,
+        versions.numpy,
+        record.loader.name(),
+        record.threads
     );
     println!(
         "medfsad {0} ({1}): {2} threads; pictures of {3} x {3} pixels, median of {4} runs\n",

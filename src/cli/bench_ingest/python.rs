@@ -39,6 +39,17 @@ pub struct Python {
     dump: PathBuf,
 }
 
+/// What it shall do.
+pub struct Work<'a> {
+    pub paths: &'a [PathBuf],
+    /// Side of the resized pictures.
+    pub size: usize,
+    /// Processes.
+    pub workers: usize,
+    /// `plain` or `careful`.
+    pub loader: &'static str,
+}
+
 #[derive(Deserialize)]
 struct Run {
     seconds: f64,
@@ -51,24 +62,19 @@ struct Dump {
 }
 
 impl Python {
-    /// Starts `program` on `paths` with as many worker processes; its files lie in `folder`.
+    /// Starts `program`; its files lie in `folder`.
     ///
     /// # Errors
     /// If it cannot be started or lacks a package.
-    pub fn start(
-        program: &Path,
-        folder: &Path,
-        paths: &[PathBuf],
-        size: usize,
-        workers: usize,
-    ) -> Result<(Python, Start)> {
+    pub fn start(program: &Path, folder: &Path, work: &Work) -> Result<(Python, Start)> {
         let [script, list, dump] = ["loader.py", "list.json", "dump"].map(|name| folder.join(name));
         std::fs::write(&script, PROGRAM)?;
-        std::fs::write(&list, serde_json::to_string(paths)?)?;
+        std::fs::write(&list, serde_json::to_string(work.paths)?)?;
         let clock = Instant::now();
         let mut command = Command::new(program);
         command.arg(&script).arg("--list").arg(&list).arg("--dump").arg(&dump);
-        command.arg("--size").arg(size.to_string()).arg("--workers").arg(workers.to_string());
+        command.arg("--size").arg(work.size.to_string()).arg("--workers").arg(work.workers.to_string());
+        command.arg("--loader").arg(work.loader);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command
             .spawn()
