@@ -43,6 +43,9 @@ pub mod phantom;
 /// CONTRACT: one row per curated image.
 pub mod manifest;
 
+/// Curated benchmarks for other tools and for people.
+pub mod export;
+
 /// Select, split by patient, standardise, store.
 pub mod curate;
 

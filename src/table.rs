@@ -71,6 +71,30 @@ impl Table {
         self.frame.height()
     }
 
+    /// Names in their order, and whether each holds numbers.
+    pub fn columns(&self) -> Vec<(String, bool)> {
+        let columns = self.frame.columns().iter();
+        columns.map(|column| (column.name().to_string(), column.dtype().is_numeric())).collect()
+    }
+
+    /// The table as CSV with a header line; null is empty.
+    pub fn to_csv(&self) -> Result<Vec<u8>> {
+        let mut columns = Vec::new();
+        for (name, is_number) in self.columns() {
+            columns.push(if is_number {
+                self.integer(&name)?.into_iter().map(|n| n.map(|n| n.to_string())).collect()
+            } else {
+                self.text(&name)?
+            });
+        }
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(self.columns().iter().map(|(name, _)| name))?;
+        for row in 0..self.height() {
+            writer.write_record(columns.iter().map(|column| column[row].as_deref().unwrap_or_default()))?;
+        }
+        writer.into_inner().context("finishing the CSV")
+    }
+
     fn column(&self, name: &str, kind: &DataType) -> Result<Column> {
         let Ok(column) = self.frame.column(name) else {
             let known: Vec<&str> = self.frame.get_column_names().iter().map(|name| name.as_str()).collect();

@@ -6,6 +6,7 @@ mod cli;
 mod curate;
 mod decode;
 mod episodes;
+mod export;
 #[cfg(feature = "torch")]
 mod golden;
 mod made_up;

@@ -11,6 +11,7 @@ mod bench_ingest;
 mod build_dataset;
 mod doctor;
 mod episodes;
+mod export;
 #[cfg(feature = "torch")]
 mod methods;
 mod phantom;
@@ -45,8 +46,10 @@ enum Command {
     /// List methods, what each may see and what it needs
     #[cfg(feature = "torch")]
     Methods(methods::Args),
-    /// List sources and their folder layouts
-    Sources,
+    /// Export a curated benchmark: Croissant metadata, folders in MVTec's layout, CSV
+    Export(export::Args),
+    /// List sources and their folder layouts, and whose they are
+    Sources(sources::Args),
     /// Show what this program finds: libtorch, CUDA, cores, folders
     Doctor,
 }
@@ -64,7 +67,8 @@ impl Cli {
             Command::Episodes(args) => args.run(),
             #[cfg(feature = "torch")]
             Command::Methods(args) => args.run(),
-            Command::Sources => sources::run(),
+            Command::Export(args) => args.run(),
+            Command::Sources(args) => args.run(),
             Command::Doctor => doctor::run(),
         }
     }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use ids::IdList;
 
 use crate::decode::resize::RESIZE_ID;
+use crate::export::card;
 use crate::files;
 use crate::manifest::{self, Header, Rejected, Row, Selection};
 use crate::spec::Spec;
@@ -141,6 +142,7 @@ fn write(
     manifest::parquet::write_rejected(&out.join("rejected.parquet"), rejected)?;
     manifest::parquet::write_selection(&out.join("selection.parquet"), selection)?;
     files::write_whole(&out.join("spec.toml"), toml::to_string(spec)?.as_bytes())?;
+    files::write_whole(&out.join("card.md"), card::markdown(spec, &header, selection).as_bytes())?;
     // Last, because its presence says that the rest is there.
     files::write_whole(&out.join("manifest.json"), serde_json::to_string_pretty(&header)?.as_bytes())?;
     Ok(header)

@@ -94,6 +94,38 @@ impl Label {
     }
 }
 
+/// Every column of `manifest.parquet` in its order, and what it holds.
+pub const COLUMNS: [(&str, &str); 28] = [
+    ("image_id", "Stable id: a hash of task, source path and frame."),
+    ("task", "Task of the benchmark."),
+    ("organ", "Organ; tasks of one organ never train for each other under the rule `organ`."),
+    ("modality", "How it is imaged."),
+    ("split", "train, val or test."),
+    ("label", "0 normal, 1 anomalous."),
+    ("finding", "The owner's own label: grade, tumour type, class folder."),
+    ("patient_id", "Pseudonymous patient; null where the source does not tell."),
+    ("group_id", "What else must stay on one side, such as a volume; null if nothing."),
+    ("study_id", "Study or examination; null where the source does not tell."),
+    ("slice_index", "Slice within a volume; null for single pictures."),
+    ("source", "Data set."),
+    ("source_path", "The owner's file, relative to the raw folder."),
+    ("frame", "Frame within the file, 0 for single pictures."),
+    ("width", "Pixels, before standardising."),
+    ("height", "Pixels, before standardising."),
+    ("bits", "Bits a sample in the file."),
+    ("photometric", "What the file says its samples are."),
+    ("intensity_policy", "How values became 8 bits: rescale, window, and which of it the file stated."),
+    ("file_bytes", "Size of the owner's file."),
+    ("file_sha256", "SHA-256 of the owner's file."),
+    ("pixel_hash", "Hash of the decoded pixels."),
+    ("phash", "64-bit difference hash, hexadecimal."),
+    ("mask_kind", "pixels or boxes (coarse: they hold healthy pixels too); null without a mask."),
+    ("mask_path", "The mask's file, relative to the raw folder; null for boxes and without a mask."),
+    ("mask_hash", "Hash of the mask; null without one."),
+    ("spec", "Spec by which it was curated."),
+    ("spec_version", "Version of that spec."),
+];
+
 /// One curated image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {

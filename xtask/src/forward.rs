@@ -64,6 +64,12 @@ pub const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "export",
+        about: "Croissant metadata, folders in MVTec's layout, CSV",
+        needs_libtorch: false,
+        python: None,
+    },
+    Forwarded {
         name: "phantom",
         about: "a synthetic raw tree, small or in the owners' full counts",
         needs_libtorch: false,

@@ -1,0 +1,185 @@
+//! Folders in the layout of MVTec AD: `TASK/train/good`, `TASK/test/FINDING`, `TASK/ground_truth/FINDING`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use rayon::prelude::*;
+
+use super::card;
+use crate::decode::resize::RESIZE_ID;
+use crate::manifest::store::PixelStore;
+use crate::manifest::{Label, Manifest, MaskKind, Row};
+use crate::spec::Spec;
+use crate::{files, progress};
+
+/// How pictures come into the folders.
+pub enum Pictures<'a> {
+    /// The standardised ones of this side, as PNG.
+    Standardised(usize),
+    /// Links to the owners' files below this folder.
+    Links(&'a Path),
+}
+
+/// What was written.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    pub pictures: usize,
+    pub masks: usize,
+    /// Anomalous pictures of the test side that have no mask here.
+    pub without_mask: usize,
+}
+
+/// Endings of files that hold one plain picture.
+const PLAIN: [&str; 4] = ["png", "jpg", "jpeg", "bmp"];
+
+/// Writes every picture under its `image_id`. Masks that were drawn by pixel come along, and with `boxes` also
+/// those made from boxes. The folder appears whole or not at all.
+///
+/// # Errors
+/// If `out` is there and not empty, or a picture cannot be linked.
+pub fn write(
+    manifest: &Manifest,
+    spec: &Spec,
+    pictures: &Pictures,
+    boxes: bool,
+    out: &Path,
+) -> Result<Written> {
+    let is_free = std::fs::read_dir(out).map_or(!out.exists(), |mut entries| entries.next().is_none());
+    ensure!(
+        is_free,
+        "{} is there and not empty; name another folder with --out, or remove it",
+        out.display()
+    );
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
+    let draft = tempfile::Builder::new()
+        .prefix(".export-")
+        .tempdir_in(parent)
+        .with_context(|| format!("writing below {}", parent.display()))?;
+    let mut written = Written::default();
+    let bar = progress::bar(manifest.rows.len(), "exporting pictures");
+    for task in manifest.tasks() {
+        let rows: Vec<&Row> = manifest.rows.iter().filter(|row| row.task == task).collect();
+        let folder = Folder { root: draft.path().join(&task), pictures, boxes };
+        let store = match pictures {
+            Pictures::Standardised(size) => {
+                Some(PixelStore::open(&manifest.folder, &task, *size, RESIZE_ID, &rows)?)
+            }
+            Pictures::Links(_) => None,
+        };
+        let write = |row: &&Row| -> Result<(bool, bool)> {
+            bar.inc(1);
+            let write = || folder.write(row, store.as_ref());
+            write().with_context(|| format!("{} of task {task}", row.source_path))
+        };
+        for (row, (has_mask, is_test)) in
+            rows.iter().zip(rows.par_iter().map(write).collect::<Result<Vec<_>>>()?)
+        {
+            written.pictures += 1;
+            written.masks += usize::from(has_mask);
+            written.without_mask += usize::from(is_test && !has_mask && row.label == Label::Anomalous);
+        }
+    }
+    bar.finish_and_clear();
+    let mut terms = format!(
+        "# Whose pictures these are\n\nExported from manifest `{}`.\n",
+        manifest.header.canonical_hash
+    );
+    for task in spec.tasks.iter().filter(|task| draft.path().join(&task.name).is_dir()) {
+        terms += &card::source(task);
+    }
+    files::write_whole(&draft.path().join("TERMS.md"), terms.as_bytes())?;
+    if out.exists() {
+        std::fs::remove_dir(out).with_context(|| format!("replacing {}", out.display()))?;
+    }
+    let draft = draft.keep();
+    std::fs::rename(&draft, out)
+        .with_context(|| format!("moving {} to {}", draft.display(), out.display()))?;
+    Ok(written)
+}
+
+/// The folder of one task.
+struct Folder<'a> {
+    root: PathBuf,
+    pictures: &'a Pictures<'a>,
+    boxes: bool,
+}
+
+impl Folder<'_> {
+    /// Writes picture and mask; tells whether there was a mask, and whether it is one of the test side.
+    fn write(&self, row: &Row, store: Option<&PixelStore>) -> Result<(bool, bool)> {
+        let class = class(row);
+        let (split, id) = (row.split.name(), &row.image_id);
+        let picture = |ending: &str| self.root.join(split).join(&class).join(format!("{id}.{ending}"));
+        let mask = self.root.join("ground_truth").join(&class).join(format!("{id}_mask.png"));
+        let is_wanted = match row.mask_kind {
+            Some(MaskKind::Pixels) => true,
+            Some(MaskKind::Boxes) => self.boxes,
+            None => false,
+        };
+        let is_test = split == "test";
+        let hash = row.mask_hash.as_ref().filter(|_| is_wanted && is_test && row.label == Label::Anomalous);
+        match (self.pictures, store) {
+            (Pictures::Standardised(size), Some(store)) => {
+                let pixels = store.pixels(&row.pixel_hash)?;
+                png(&picture("png"), pixels.samples(), *size, ExtendedColorType::Rgb8)?;
+                if let Some(hash) = hash {
+                    png(&mask, store.mask(hash)?, *size, ExtendedColorType::L8)?;
+                }
+                Ok((hash.is_some(), is_test))
+            }
+            (Pictures::Links(raw), _) => {
+                let ending = plain_ending(&row.source_path).with_context(|| {
+                    format!("it cannot be linked, only {} can; leave --link out", PLAIN.join(", "))
+                })?;
+                link(&raw.join(&row.source_path), &picture(&ending))?;
+                let path = row.mask_path.as_ref().filter(|path| hash.is_some() && path.ends_with(".png"));
+                if let Some(path) = path {
+                    link(&raw.join(path), &mask)?;
+                }
+                Ok((path.is_some(), is_test))
+            }
+            (Pictures::Standardised(_), None) => unreachable!("standardised pictures come from a store"),
+        }
+    }
+}
+
+/// `good` for normal pictures, else the owner's finding as a folder's name.
+fn class(row: &Row) -> String {
+    if row.label == Label::Normal {
+        return "good".to_owned();
+    }
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let name: String = row.finding.chars().map(plain).collect();
+    // What `good` says must stay true, also for tools that look for it anywhere in a path.
+    if name.to_lowercase().contains("good") || name.is_empty() { "anomalous".to_owned() } else { name }
+}
+
+fn plain_ending(path: &str) -> Option<String> {
+    let ending = Path::new(path).extension()?.to_str()?.to_lowercase();
+    PLAIN.contains(&ending.as_str()).then_some(ending)
+}
+
+fn png(path: &Path, samples: &[u8], size: usize, color: ExtendedColorType) -> Result<()> {
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes).write_image(samples, size as u32, size as u32, color)?;
+    files::write_unsynced(path, &bytes)
+}
+
+fn link(target: &Path, path: &Path) -> Result<()> {
+    let target = std::path::absolute(target)?;
+    ensure!(target.is_file(), "{} is not there; correct --raw", target.display());
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    std::os::unix::fs::symlink(&target, path).with_context(|| format!("linking {}", path.display()))
+}
+
+/// Restrictions of every task, for the terminal.
+pub fn restrictions(manifest: &Manifest, spec: &Spec) -> BTreeMap<String, String> {
+    let tasks = manifest.tasks();
+    let used = spec.tasks.iter().filter(|task| tasks.contains(&task.name));
+    used.map(|task| (task.name.clone(), task.card.restrictions.clone())).collect()
+}
