@@ -30,7 +30,7 @@ fn assert_fails_with(home: &Path, arguments: &[&str], words: &[&str]) {
 fn every_command_explains_itself() {
     let home = TempDir::new().expect("a folder");
     let all = text(&medfsad(home.path(), &["--help"]));
-    for command in ["build-dataset", "report", "episodes", "sources", "doctor"] {
+    for command in ["build-dataset", "report", "episodes", "export", "audit", "sources", "doctor"] {
         assert!(all.contains(command), "{all}");
         let output = medfsad(home.path(), &[command, "--help"]);
         assert!(output.status.success() && text(&output).contains("Usage"), "{command}");
