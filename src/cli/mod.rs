@@ -14,6 +14,7 @@ mod episodes;
 mod export;
 #[cfg(feature = "torch")]
 mod methods;
+mod partner;
 mod phantom;
 mod report;
 mod sources;

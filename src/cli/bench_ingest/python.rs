@@ -1,15 +1,14 @@
 //! The Python loader: a process that is asked by lines and answers in JSON.
 
-use std::io::{BufRead, BufReader, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
-use serde::de::DeserializeOwned;
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::cli::partner::Partner;
 use crate::files;
 
 const PROGRAM: &str = include_str!("../../../benchmarks/ingest/loader.py");
@@ -32,10 +31,7 @@ pub struct Start {
 
 /// A running loader; dropped, it ends.
 pub struct Python {
-    process: Child,
-    /// Taken away to end the process, which takes its workers with it.
-    requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    partner: Partner,
     dump: PathBuf,
 }
 
@@ -75,33 +71,23 @@ impl Python {
         command.arg(&script).arg("--list").arg(&list).arg("--dump").arg(&dump);
         command.arg("--size").arg(work.size.to_string()).arg("--workers").arg(work.workers.to_string());
         command.arg("--loader").arg(work.loader);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command
-            .spawn()
-            .with_context(|| format!("cannot run {}; name a Python with --python", program.display()))?;
-        let requests = process.stdin.take();
-        let answers = BufReader::new(process.stdout.take().context("the loader has no standard output")?);
-        let mut python = Python { process, requests, answers, dump };
-        let versions = python.answer().with_context(|| {
-            format!(
-                "{} cannot run the loader, which needs Pillow, pydicom and numpy; `cargo xtask bench-ingest` \
-                 without --python makes an environment that has them",
-                program.display()
-            )
-        })?;
+        let remedy = "the loader needs Pillow, pydicom and numpy; `cargo xtask bench-ingest` without --python makes \
+            an environment that has them";
+        let (partner, versions) = Partner::start(&mut command, remedy)?;
+        let python = Python { partner, dump };
         Ok((python, Start { versions, seconds: clock.elapsed().as_secs_f64() }))
     }
 
     /// Loads the pictures of `places` once; returns the seconds that this took.
     pub fn run(&mut self, places: &Range<usize>) -> Result<f64> {
-        let Run { seconds } = self.ask(&format!("run {} {}", places.start, places.len()))?;
+        let Run { seconds } = self.partner.ask(&format!("run {} {}", places.start, places.len()))?;
         ensure!(seconds > 0.0, "the Python loader says it took {seconds} seconds");
         Ok(seconds)
     }
 
     /// All pictures as they were loaded last, `length` bytes.
     pub fn pictures(&mut self, length: usize) -> Result<Vec<u8>> {
-        let Dump { dumped } = self.ask("dump")?;
+        let Dump { dumped } = self.partner.ask("dump")?;
         let bytes = files::read(&self.dump)?;
         ensure!(
             bytes.len() == length && dumped == length,
@@ -109,30 +95,5 @@ impl Python {
             bytes.len()
         );
         Ok(bytes)
-    }
-
-    fn ask<T: DeserializeOwned>(&mut self, request: &str) -> Result<T> {
-        let requests = self.requests.as_mut().context("the Python loader has ended")?;
-        writeln!(requests, "{request}").context("the Python loader has ended")?;
-        self.answer()
-    }
-
-    fn answer<T: DeserializeOwned>(&mut self) -> Result<T> {
-        let mut line = String::new();
-        self.answers.read_line(&mut line).context("the Python loader's answer is no text")?;
-        ensure!(!line.is_empty(), "the Python loader has ended; its reason stands above");
-        let odd = || format!("the Python loader's answer is `{}`", line.trim_end());
-        let answer: serde_json::Value = serde_json::from_str(&line).with_context(odd)?;
-        if let Some(error) = answer.get("error") {
-            bail!("the Python loader fails: {}", error.as_str().unwrap_or_default());
-        }
-        serde_json::from_value(answer).with_context(odd)
-    }
-}
-
-impl Drop for Python {
-    fn drop(&mut self) {
-        self.requests = None;
-        let _ = self.process.wait();
     }
 }
