@@ -7,55 +7,15 @@ use medfsad::method::d24fad::student::Student;
 use medfsad::network::adam::{Adam, AdamConfig};
 use medfsad::network::layer::Norm;
 use medfsad::network::resnet::Encoder;
-use medfsad::network::{Backbone, Scales};
+use medfsad::network::{Backbone, Scales, formula};
 use serde_json::Value;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use crate::shared::shared;
 
-/// The formula of the golden values: FNV-1a of the name, then SplitMix64.
-fn uniform(name: &str, n: usize) -> Vec<f64> {
-    let start = name
-        .bytes()
-        .fold(0xcbf29ce484222325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100000001b3));
-    let draw = |i: u64| {
-        let mut z = start.wrapping_add(i.wrapping_mul(0x9E3779B97F4A7C15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58476D1CE4E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D049BB133111EB);
-        z ^= z >> 31;
-        (z >> 11) as f64 / (1u64 << 53) as f64
-    };
-    (1..=n as u64).map(draw).collect()
-}
-
-fn fill(store: &VarStore, prefix: &str) {
-    for (name, mut tensor) in store.variables() {
-        let shape = tensor.size();
-        let n: i64 = shape.iter().product();
-        let u = uniform(&format!("{prefix}{name}"), n as usize);
-        let value = |u: f64| {
-            if name.ends_with("running_var") {
-                0.75 + 0.5 * u
-            } else if name.ends_with("running_mean") {
-                (2.0 * u - 1.0) * 0.1
-            } else if shape.len() >= 2 {
-                (2.0 * u - 1.0) * (3.0 / (n / shape[0]) as f64).sqrt()
-            } else if name.ends_with("weight") {
-                0.75 + 0.5 * u
-            } else {
-                (2.0 * u - 1.0) * 0.1
-            }
-        };
-        let values: Vec<f64> = u.into_iter().map(value).collect();
-        let values = Tensor::from_slice(&values).to_kind(Kind::Float).view(shape.as_slice());
-        tch::no_grad(|| tensor.copy_(&values));
-    }
-}
-
 fn picture(name: &str, n: i64) -> Tensor {
-    let values = uniform(name, (n * 3 * 128 * 128) as usize);
-    Tensor::from_slice(&values).to_kind(Kind::Float).view([n, 3, 128, 128])
+    formula::pictures(name, n, 128)
 }
 
 fn floats(value: &Value) -> Vec<f64> {
@@ -102,10 +62,10 @@ fn rig(backbone: Backbone) -> Option<Rig> {
     let maps = Tensor::read_safetensors(maps).expect("safetensors").into_iter().collect();
     let mut store = VarStore::new(Device::Cpu);
     let encoder = Encoder::new(&store.root(), backbone);
-    fill(&store, "encoder.");
+    formula::fill(&store, "encoder.");
     store.freeze();
     let student = Student::new(backbone, Device::Cpu);
-    fill(&student.store, "");
+    formula::fill(&student.store, "");
     Some(Rig { encoder, student, golden, maps, _store: store })
 }
 

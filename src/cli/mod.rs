@@ -8,6 +8,8 @@ mod audit;
 #[cfg(feature = "torch")]
 mod bench;
 mod bench_ingest;
+#[cfg(feature = "torch")]
+mod bench_speed;
 mod build_dataset;
 mod doctor;
 mod episodes;
@@ -40,6 +42,9 @@ enum Command {
     Bench(bench::Args),
     /// Time decoding and resizing against a plain Python loader, on the same files
     BenchIngest(bench_ingest::Args),
+    /// Time D2-4FAD's training steps and scoring against plain PyTorch
+    #[cfg(feature = "torch")]
+    BenchSpeed(bench_speed::Args),
     /// Draw or join reports from stored results, no model involved
     Report(report::Args),
     /// Draw, export or verify the episodes of a curated benchmark
@@ -64,6 +69,8 @@ impl Cli {
             #[cfg(feature = "torch")]
             Command::Bench(args) => args.run(),
             Command::BenchIngest(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Command::BenchSpeed(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Episodes(args) => args.run(),
             #[cfg(feature = "torch")]

@@ -11,6 +11,8 @@ pub mod autoencoder;
 pub mod bottleneck;
 /// The mirrored residual decoder (the student).
 pub mod decoder;
+/// Weights and pictures that two implementations can compute alike.
+pub mod formula;
 /// A residual auto-encoder that can grow from coarse to fine.
 pub mod growing;
 /// Initial values from named streams.

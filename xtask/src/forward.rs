@@ -40,6 +40,12 @@ pub const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "bench-speed",
+        about: "D2-4FAD's training steps and scoring timed against plain PyTorch",
+        needs_libtorch: true,
+        python: Some("benchmarks/speed/requirements.txt"),
+    },
+    Forwarded {
         name: "bench-ingest",
         about: "our decoding and resizing timed against Pillow and pydicom",
         needs_libtorch: false,

@@ -6,7 +6,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use tch::Device;
+use tch::{Device, Tensor};
 
 use super::part::grid;
 use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
@@ -19,7 +19,7 @@ use student::Student;
 /// Decoder, weighting, losses, maps.
 pub mod student;
 /// Epochs and steps.
-mod training;
+pub(crate) mod training;
 
 pub const ENTRY: Entry = Entry {
     name: "d24fad",
@@ -82,39 +82,55 @@ impl Method for D24fad {
         observer: &mut Observer,
     ) -> Result<Box<dyn Fitted>> {
         let teacher = context.teacher(self.settings.backbone, Input::Unit)?;
-        let student = Student::new(self.settings.backbone, context.device);
-        let model = Model { teacher, student, device: context.device };
+        let model = Model::new(teacher, self.settings.backbone, context.device);
         training::train(&model, &self.settings, tasks, context, observer)?;
         Ok(Box::new(model))
     }
 }
 
 /// Teacher and student as they stand.
-struct Model {
+pub(crate) struct Model {
     teacher: Teacher,
-    student: Student,
+    pub student: Student,
     device: Device,
+}
+
+impl Model {
+    /// With a student whose parameters are still to be given.
+    pub fn new(teacher: Teacher, backbone: Backbone, device: Device) -> Model {
+        Model { teacher, student: Student::new(backbone, device), device }
+    }
+
+    /// Encodes supports `[k, 3, h, w]` of 0 to 255, once for any number of queries.
+    pub fn ready(&self, supports: &Tensor) -> Ready<'_> {
+        let deep = self.teacher.features(supports).deep;
+        Ready { model: self, supports: self.student.encode_supports(&deep) }
+    }
 }
 
 impl Fitted for Model {
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         ensure!(!supports.is_empty(), "d24fad needs at least one support");
-        let deep = self.teacher.features(&supports.pixels).deep;
-        Ok(Box::new(Ready { model: self, supports: self.student.encode_supports(&deep) }))
+        Ok(Box::new(self.ready(&supports.pixels)))
     }
 }
 
 /// A model that has seen the supports.
-struct Ready<'a> {
+pub(crate) struct Ready<'a> {
     model: &'a Model,
     supports: EncodedSupports,
 }
 
+impl Ready<'_> {
+    /// Raw maps `[b, side, side]` of queries `[b, 3, side, side]` of 0 to 255.
+    pub fn maps(&self, queries: &Tensor) -> Tensor {
+        let deep = self.model.teacher.features(&queries.to_device(self.model.device)).deep;
+        self.model.student.maps(&deep, &self.supports, queries.size()[3])
+    }
+}
+
 impl Detector for Ready<'_> {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
-        let side = queries.size();
-        let deep = self.model.teacher.features(&queries.on(self.model.device)).deep;
-        let maps = self.model.student.maps(&deep, &self.supports, side);
-        Ok(Prediction::Maps(grid::to_maps(&maps)?))
+        Ok(Prediction::Maps(grid::to_maps(&self.maps(&queries.pixels))?))
     }
 }

@@ -1,7 +1,7 @@
 //! Training: teacher features once per picture, then epochs of shuffled batches that mix tasks.
 
 use anyhow::{Result, ensure};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::{Model, Settings};
 use crate::method::part::feature_store::FeatureStore;
@@ -12,9 +12,50 @@ use crate::progress;
 use crate::random::Stream;
 
 /// A query and its supports, as indices into the features of all tasks.
-struct Episode {
-    query: i64,
-    supports: Vec<i64>,
+pub(crate) struct Episode {
+    pub query: i64,
+    pub supports: Vec<i64>,
+}
+
+/// What [`Training::step`] gives back: total, self-distillation and teacher-student loss, on the device.
+type StepLosses = [Tensor; 3];
+
+/// A model that learns, step by step.
+pub(crate) struct Training<'a> {
+    model: &'a Model,
+    lambda: f64,
+    features: FeatureStore<'a>,
+    adam: Adam,
+}
+
+impl<'a> Training<'a> {
+    /// On teacher features of `pixels` `[n, 3, h, w]`, which are computed here.
+    pub fn new(model: &'a Model, settings: &Settings, pixels: &Tensor) -> Training<'a> {
+        let pixels = pixels.to_device(model.device);
+        let config =
+            AdamConfig { learning_rate: settings.learning_rate, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
+        Training {
+            model,
+            lambda: settings.lambda,
+            features: FeatureStore::new(&model.teacher, pixels, settings.feature_memory_gib),
+            adam: Adam::new(&model.student.store, config),
+        }
+    }
+
+    /// One step on one batch; the losses are those before it. Nothing waits for the device.
+    pub fn step(&mut self, batch: &[&Episode]) -> StepLosses {
+        let index = |pick: &dyn Fn(&Episode) -> i64| {
+            let indices: Vec<i64> = batch.iter().map(|episode| pick(episode)).collect();
+            Tensor::from_slice(&indices).to_device(self.model.device)
+        };
+        let Features { scales, deep } = self.features.at(&index(&|episode| episode.query));
+        let n_supports = batch[0].supports.len();
+        let support = |k: usize| self.features.deep_at(&index(&|episode| episode.supports[k]));
+        let supports: Vec<Tensor> = (0..n_supports).map(support).collect();
+        let losses = self.model.student.losses(&scales, &deep, &supports, self.lambda);
+        self.adam.step(&losses.total);
+        [losses.total, losses.self_distillation, losses.teacher_student].map(|loss| loss.detach())
+    }
 }
 
 /// Trains decoder and weighting; the observer sees the model after each epoch.
@@ -34,45 +75,26 @@ pub fn train(
         episodes.len(),
         settings.batch
     );
-    let pixels = pixels(tasks).to_device(model.device);
-    let features = FeatureStore::new(&model.teacher, pixels, settings.feature_memory_gib);
-    let config =
-        AdamConfig { learning_rate: settings.learning_rate, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
-    let mut adam = Adam::new(&model.student.store, config);
+    let mut training = Training::new(model, settings, &pixels(tasks));
     let bar = progress::bar(n_steps * settings.epochs as usize, &context.label);
     for epoch in 1..=settings.epochs {
         let mut order: Vec<usize> = (0..episodes.len()).collect();
         Stream::new(context.seed, "training order", epoch).shuffle(&mut order);
-        let mut sums = [0.0; 3];
+        let mut sums = [(); 3].map(|()| Tensor::zeros([], (Kind::Double, model.device)));
         for batch in order.chunks_exact(settings.batch) {
-            let losses =
-                step(model, settings, &features, batch.iter().map(|&index| &episodes[index]).collect());
-            adam.step(&losses[0]);
-            for (sum, loss) in sums.iter_mut().zip(&losses) {
-                *sum += loss.double_value(&[]) / n_steps as f64;
+            let batch: Vec<&Episode> = batch.iter().map(|&index| &episodes[index]).collect();
+            for (sum, loss) in sums.iter_mut().zip(training.step(&batch)) {
+                *sum += loss.to_kind(Kind::Double) / n_steps as f64;
             }
             bar.inc(1);
         }
+        let sums = sums.map(|sum| sum.double_value(&[]));
         ensure!(sums[0].is_finite(), "training diverged in epoch {epoch}: the loss is {}", sums[0]);
         let names = ["loss", "self-distillation", "teacher-student"];
         observer(epoch, &names.into_iter().zip(sums).collect(), model)?;
     }
     bar.finish_and_clear();
     Ok(())
-}
-
-/// Total, self-distillation and teacher-student loss of one batch.
-fn step(model: &Model, settings: &Settings, features: &FeatureStore, batch: Vec<&Episode>) -> [Tensor; 3] {
-    let index = |pick: &dyn Fn(&Episode) -> i64| {
-        let indices: Vec<i64> = batch.iter().map(|episode| pick(episode)).collect();
-        Tensor::from_slice(&indices).to_device(model.device)
-    };
-    let Features { scales, deep } = features.at(&index(&|episode| episode.query));
-    let n_supports = batch[0].supports.len();
-    let support = |k: usize| features.deep_at(&index(&|episode| episode.supports[k]));
-    let supports: Vec<Tensor> = (0..n_supports).map(support).collect();
-    let losses = model.student.losses(&scales, &deep, &supports, settings.lambda);
-    [losses.total, losses.self_distillation, losses.teacher_student]
 }
 
 fn episodes(tasks: &[TrainTask], shots: usize) -> Result<Vec<Episode>> {
