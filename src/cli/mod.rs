@@ -19,7 +19,11 @@ mod methods;
 mod partner;
 mod phantom;
 mod report;
+#[cfg(feature = "torch")]
+mod score;
 mod sources;
+#[cfg(feature = "torch")]
+mod train;
 
 /// Dataset toolkit and evaluation harness for few-shot medical image anomaly detection.
 #[derive(clap::Parser)]
@@ -40,6 +44,12 @@ enum Command {
     /// Run methods on a curated benchmark and draw the leaderboard report
     #[cfg(feature = "torch")]
     Bench(bench::Args),
+    /// Train D2-4FAD on folders of normal pictures and keep it as a checkpoint
+    #[cfg(feature = "torch")]
+    Train(train::Args),
+    /// Score a folder of pictures against a folder of normal references
+    #[cfg(feature = "torch")]
+    Score(score::Args),
     /// Time decoding and resizing against a plain Python loader, on the same files
     BenchIngest(bench_ingest::Args),
     /// Time D2-4FAD's training steps and scoring against plain PyTorch
@@ -68,6 +78,10 @@ impl Cli {
             Command::Phantom(args) => args.run(),
             #[cfg(feature = "torch")]
             Command::Bench(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Command::Train(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Command::Score(args) => args.run(),
             Command::BenchIngest(args) => args.run(),
             #[cfg(feature = "torch")]
             Command::BenchSpeed(args) => args.run(),

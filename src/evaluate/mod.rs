@@ -33,6 +33,8 @@ pub mod device;
 mod draw;
 /// Feature vectors for audits.
 pub mod embed;
+/// Pictures of a user's own.
+pub mod folder;
 /// From a definition to cells.
 pub mod plan;
 mod test_set;

@@ -121,6 +121,15 @@ impl Teacher {
         let pictures = self.input.prepare(&pictures.to_device(self.store.device()));
         tch::no_grad(|| self.encoder.forward(&pictures, Norm::Stored))
     }
+
+    /// Writes its weights with torchvision's names.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        weights::save(&self.store, path)
+    }
+
     /// Copies its weights and stored statistics to an encoder of the same architecture that may train: to the
     /// variables of `store` below `prefix`.
     pub fn copy_to(&self, store: &VarStore, prefix: &str) {

@@ -59,6 +59,22 @@ fn first_few(names: &[&str]) -> String {
 
 /// Writes every variable of `store`, sorted by name, to one safetensors file.
 pub fn save(store: &VarStore, path: &Path) -> Result<()> {
+    save_with(store, BTreeMap::new(), path)
+}
+
+/// What a safetensors file says of itself beside its tensors.
+///
+/// # Errors
+/// If it cannot be read or is none.
+pub fn metadata(path: &Path) -> Result<BTreeMap<String, String>> {
+    let bytes = files::read(path)?;
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
+        .with_context(|| format!("{} is not a readable safetensors file", path.display()))?;
+    Ok(header.metadata().clone().unwrap_or_default().into_iter().collect())
+}
+
+/// As [`save`], with words about the file.
+pub fn save_with(store: &VarStore, metadata: BTreeMap<String, String>, path: &Path) -> Result<()> {
     let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
     let values: Vec<(&str, Vec<usize>, Vec<u8>)> = variables
         .iter()
@@ -75,7 +91,8 @@ pub fn save(store: &VarStore, path: &Path) -> Result<()> {
             Ok((*name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes)?))
         })
         .collect::<Result<Vec<_>>>()?;
-    files::write_whole(path, &safetensors::serialize(views, None)?)
+    let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect());
+    files::write_whole(path, &safetensors::serialize(views, metadata)?)
 }
 
 /// Parameters in trainable tensors.

@@ -38,6 +38,9 @@ mod sketch;
 mod speed;
 mod summary;
 
+pub use gallery::overlay;
+pub use sketch::encode;
+
 /// Writes the report of one run into `out` and returns the path of its page.
 ///
 /// # Errors

@@ -40,6 +40,18 @@ pub const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "train",
+        about: "D2-4FAD on folders of normal pictures -> a checkpoint",
+        needs_libtorch: true,
+        python: None,
+    },
+    Forwarded {
+        name: "score",
+        about: "a folder of pictures against a folder of normal references -> scores, maps",
+        needs_libtorch: true,
+        python: None,
+    },
+    Forwarded {
         name: "bench-speed",
         about: "D2-4FAD's training steps and scoring timed against plain PyTorch",
         needs_libtorch: true,

@@ -16,6 +16,8 @@ use crate::network::weighting::EncodedSupports;
 use crate::network::{Backbone, Input, Network};
 use student::Student;
 
+/// Trained students on disk.
+pub mod checkpoint;
 /// Decoder, weighting, losses, maps.
 pub mod student;
 /// Epochs and steps.
@@ -63,15 +65,38 @@ impl Default for Settings {
 
 fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of d24fad")?;
-    ensure!(settings.epochs >= 1, "d24fad: epochs must be at least 1");
-    ensure!(settings.batch >= 2, "d24fad: batch must be at least 2, batch norm needs it");
-    ensure!(settings.learning_rate > 0.0, "d24fad: learning_rate must be positive");
+    check(&settings)?;
     let network = Some(Network::Resnet(settings.backbone));
     Built::new(D24fad { settings: settings.clone() }, &settings, Sees::OtherNormals, network)
 }
 
+fn check(settings: &Settings) -> Result<()> {
+    ensure!(settings.epochs >= 1, "d24fad: epochs must be at least 1");
+    ensure!(settings.batch >= 2, "d24fad: batch must be at least 2, batch norm needs it");
+    ensure!(settings.learning_rate > 0.0, "d24fad: learning_rate must be positive");
+    Ok(())
+}
+
 struct D24fad {
     settings: Settings,
+}
+
+/// Trains as [`Method::fit`] does and keeps the model as a checkpoint.
+///
+/// # Errors
+/// As training, or if the file cannot be written.
+pub fn train_to(
+    settings: &Settings,
+    tasks: &[TrainTask],
+    context: &Context,
+    observer: &mut Observer,
+    path: &std::path::Path,
+) -> Result<()> {
+    check(settings)?;
+    let teacher = context.teacher(settings.backbone, Input::Unit)?;
+    let model = Model::new(teacher, settings.backbone, context.device);
+    training::train(&model, settings, tasks, context, observer)?;
+    checkpoint::save(&model, settings, context, path)
 }
 
 impl Method for D24fad {

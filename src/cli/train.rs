@@ -1,0 +1,160 @@
+//! `train`: D2-4FAD on a user's own folders of normal pictures, kept as a checkpoint.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result, ensure};
+use tch::Tensor;
+
+use super::use_threads;
+use crate::evaluate::{device, folder};
+use crate::files;
+use crate::method::d24fad::{self, Settings};
+use crate::method::{Context, TrainTask};
+use crate::network::teacher::{Origin, Teacher, Teachers};
+use crate::network::{Backbone, Input, Network};
+use crate::random::Stream;
+
+/// Trains D2-4FAD on folders of normal pictures, one for each kind (organ, modality), none of them of the kind that
+/// is to be scored, and writes decoder and weighting as a safetensors file that `score` takes. Pictures are PNG,
+/// JPEG, TIFF, BMP, DICOM or NIfTI.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A folder of normal pictures; repeat it for each kind
+    #[arg(long, value_name = "DIR", required = true)]
+    normal: Vec<PathBuf>,
+    /// Teacher weights: a safetensors file with torchvision's names; or `random` for a seeded stand-in, which is
+    /// written beside the checkpoint and says nothing about published numbers
+    #[arg(long, value_name = "FILE")]
+    teacher: String,
+    /// Where to write the checkpoint
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// resnet18, resnet34, resnet50 or wide_resnet50_2
+    #[arg(long, default_value = "wide_resnet50_2")]
+    backbone: String,
+    /// Side to which pictures are resized, a multiple of 32
+    #[arg(long, default_value_t = 128)]
+    size: u16,
+    /// Size of the support set that will be given when scoring
+    #[arg(long, default_value_t = 2)]
+    shots: usize,
+    /// Epochs [default: the published 70]
+    #[arg(long)]
+    epochs: Option<u64>,
+    /// Queries per step [default: the published 16]
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Further settings of the method, as `key = value` in TOML; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Same seed, same weights on the same device
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Threads [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        let threads = use_threads(self.threads)?;
+        tch::set_num_threads(threads as i32);
+        let backbone = Backbone::parse(&self.backbone).context("--backbone")?;
+        ensure!(self.size >= 32 && self.size.is_multiple_of(32), "--size must be a multiple of 32");
+        ensure!(self.shots >= 1, "--shots must be at least 1");
+        let settings = self.settings(backbone)?;
+        let device = device::resolve(&self.device)?;
+        let tasks: Vec<TrainTask> =
+            self.normal.iter().map(|folder| self.task(folder)).collect::<Result<_>>()?;
+        let network = Network::Resnet(backbone);
+        let few = |task: &TrainTask| task.pictures.pixels.narrow(0, 0, task.pictures.len().min(16) as i64);
+        let calibration = Rc::new(Tensor::cat(&tasks.iter().map(few).collect::<Vec<_>>(), 0));
+        let origin = match self.teacher.as_str() {
+            "random" => {
+                let origin = Origin::Random { seed: self.seed, cache: None };
+                let teacher =
+                    Teacher::new(backbone, Input::Unit, &origin, Some(&calibration), tch::Device::Cpu)?;
+                let path = folder::beside(&self.out, "teacher.safetensors")?;
+                teacher.save(&path)?;
+                println!(
+                    "random teacher written to {}; scores say that training runs, no more",
+                    path.display()
+                );
+                Origin::file(path)?
+            }
+            path => Origin::file(path.into()).context("--teacher")?,
+        };
+        println!("teacher: {}", origin.label(network));
+        let context = Context {
+            device,
+            seed: self.seed,
+            shots: self.shots,
+            teachers: Teachers { named: BTreeMap::new(), other: origin },
+            calibration: None,
+            task: "target".to_owned(),
+            label: "training".to_owned(),
+        };
+        let mut figures = Vec::new();
+        let mut observer = |epoch: u64, now: &Vec<(&'static str, f64)>, _: &dyn crate::method::Fitted| {
+            figures.push((epoch, now.clone()));
+            Ok(())
+        };
+        d24fad::train_to(&settings, &tasks, &context, &mut observer, &self.out)?;
+        let log = folder::beside(&self.out, "training.csv")?;
+        files::write_whole(&log, &csv_of(&figures)?)?;
+        println!(
+            "written to {}; losses of {} epochs in {}",
+            self.out.display(),
+            figures.len(),
+            log.display()
+        );
+        Ok(())
+    }
+
+    fn settings(&self, backbone: Backbone) -> Result<Settings> {
+        let mut table: toml::Table = toml::from_str(&self.set.join("\n"))
+            .with_context(|| format!("--set {}: it is no TOML, such as lambda=0.1", self.set.join(" ")))?;
+        table.insert("backbone".to_owned(), backbone.name().into());
+        if let Some(epochs) = self.epochs {
+            table.insert("epochs".to_owned(), (epochs as i64).into());
+        }
+        if let Some(batch) = self.batch {
+            table.insert("batch".to_owned(), (batch as i64).into());
+        }
+        table.try_into().context("settings of d24fad")
+    }
+
+    /// One folder, with supports drawn for each of its pictures as in a bench.
+    fn task(&self, path: &Path) -> Result<TrainTask> {
+        let read = folder::references(path, usize::from(self.size)).context("--normal")?;
+        let (n, name) = (read.names.len(), path.display().to_string());
+        ensure!(n >= 2, "--normal {name}: a picture's supports are others of its folder, which holds {n}");
+        println!("{n} normal pictures in {name}");
+        let pair = |query: usize| {
+            let mut stream = Stream::new(self.seed, &format!("pair {}", read.names[query]), 0);
+            let mut other = || {
+                let index = stream.below(n - 1);
+                if index < query { index } else { index + 1 }
+            };
+            (query, (0..self.shots).map(|_| other()).collect())
+        };
+        Ok(TrainTask { name, pictures: read.pictures(), pairs: (0..n).map(pair).collect() })
+    }
+}
+
+fn csv_of(figures: &[(u64, Vec<(&'static str, f64)>)]) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    if let Some((_, first)) = figures.first() {
+        writer.write_record(std::iter::once("epoch").chain(first.iter().map(|(name, _)| *name)))?;
+    }
+    for (epoch, figures) in figures {
+        let values = figures.iter().map(|(_, value)| value.to_string());
+        writer.write_record(std::iter::once(epoch.to_string()).chain(values))?;
+    }
+    writer.into_inner().context("finishing the table")
+}

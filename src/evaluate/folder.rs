@@ -1,0 +1,127 @@
+//! A user's own folder of pictures, decoded, resized and named; what cannot be read is named with its reason.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use rayon::prelude::*;
+use tch::{Kind, Tensor};
+
+use crate::decode::{self, resize};
+use crate::episode::batch::{Acquisition, Pictures};
+use crate::files;
+use crate::pixels::Pixels;
+use crate::spec::Reading;
+
+/// A picture of a folder: a file, or one frame of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Relative to the folder; `file#frame` for a file of several frames.
+    pub name: String,
+    path: PathBuf,
+    frame: u32,
+}
+
+/// Name and reason of a file that cannot be read.
+pub type Refused = (String, String);
+
+/// Pictures that were read, in the order of their names, and those that were not.
+pub struct Read {
+    pub names: Vec<String>,
+    /// As read, resized to squares of 0 to 255.
+    pub squares: Vec<Pixels>,
+    pub acquisition: Vec<Acquisition>,
+    pub refused: Vec<Refused>,
+}
+
+/// Every picture below `folder`, frame by frame, and files whose header cannot be read, with the reason.
+///
+/// # Errors
+/// If the folder cannot be listed or holds no file.
+pub fn list(folder: &Path) -> Result<(Vec<Entry>, Vec<Refused>)> {
+    ensure!(folder.is_dir(), "{} is not a folder", folder.display());
+    let names = files::walk(folder)?;
+    ensure!(!names.is_empty(), "{} holds no file", folder.display());
+    let entries = |name: &String| {
+        let path = folder.join(name);
+        let count = decode::n_frames(&path, &Reading::default())
+            .map_err(|error| (name.clone(), format!("{error:#}")))?;
+        let entry = |frame: u32| Entry {
+            name: if count > 1 { format!("{name}#{frame}") } else { name.clone() },
+            path: path.clone(),
+            frame,
+        };
+        Ok((0..count).map(entry).collect::<Vec<_>>())
+    };
+    let (mut found, mut refused) = (Vec::new(), Vec::new());
+    for file in names.par_iter().map(entries).collect::<Vec<Result<_, Refused>>>() {
+        match file {
+            Ok(entries) => found.extend(entries),
+            Err(refusal) => refused.push(refusal),
+        }
+    }
+    Ok((found, refused))
+}
+
+/// Decodes `entries` and resizes them to `size x size`.
+pub fn read(entries: &[Entry], size: usize) -> Read {
+    let one = |entry: &Entry| -> Result<(Pixels, Acquisition)> {
+        let decoded = decode::frames(&entry.path, &[entry.frame], &Reading::default())?.remove(0)?;
+        let (width, height) = (decoded.pixels.width() as u32, decoded.pixels.height() as u32);
+        let file_bytes = std::fs::metadata(&entry.path).map_or(0, |meta| meta.len());
+        let square = resize::lanczos(&decoded.pixels, size, size).to_rgb();
+        Ok((square, Acquisition { width, height, file_bytes }))
+    };
+    let results: Vec<Result<(Pixels, Acquisition)>> = entries.par_iter().map(one).collect();
+    let mut read =
+        Read { names: Vec::new(), squares: Vec::new(), acquisition: Vec::new(), refused: Vec::new() };
+    for (entry, result) in entries.iter().zip(results) {
+        match result {
+            Ok((square, acquisition)) => {
+                read.names.push(entry.name.clone());
+                read.squares.push(square);
+                read.acquisition.push(acquisition);
+            }
+            Err(error) => read.refused.push((entry.name.clone(), format!("{error:#}"))),
+        }
+    }
+    read
+}
+
+impl Read {
+    /// The pictures as a method takes them.
+    pub fn pictures(&self) -> Pictures {
+        let size = self.squares.first().map_or(1, Pixels::width) as i64;
+        let planes: Vec<u8> = self.squares.iter().flat_map(Pixels::to_planes).collect();
+        let shape = [self.squares.len() as i64, 3, size, size];
+        Pictures {
+            pixels: Tensor::from_data_size(&planes, &shape, Kind::Uint8),
+            acquisition: self.acquisition.clone(),
+        }
+    }
+}
+
+/// All of a folder of references, none of which may be unreadable.
+///
+/// # Errors
+/// Names the first picture that cannot be read; a reference that is silently missing would change every score.
+pub fn references(folder: &Path, size: usize) -> Result<Read> {
+    let (entries, mut refused) = list(folder)?;
+    let read = read(&entries, size);
+    refused.extend(read.refused.iter().cloned());
+    if let Some((name, reason)) = refused.first() {
+        anyhow::bail!(
+            "{} of the pictures in {} cannot be read, such as {name}: {reason}; mend or remove them",
+            refused.len(),
+            folder.display()
+        );
+    }
+    ensure!(!read.names.is_empty(), "{} holds no picture", folder.display());
+    Ok(read)
+}
+
+/// The stem of `path` with another ending, beside it.
+pub fn beside(path: &Path, ending: &str) -> Result<PathBuf> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    let stem = stem.with_context(|| format!("{} has no name", path.display()))?;
+    Ok(path.with_file_name(format!("{stem}.{ending}")))
+}
