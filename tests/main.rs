@@ -19,6 +19,8 @@ mod protocol;
 mod random;
 mod report;
 mod resize;
+#[cfg(feature = "torch")]
+mod score;
 mod shared;
 mod source;
 mod spec;

@@ -59,7 +59,7 @@ fn first_few(names: &[&str]) -> String {
 
 /// Writes every variable of `store`, sorted by name, to one safetensors file.
 pub fn save(store: &VarStore, path: &Path) -> Result<()> {
-    save_with(store, BTreeMap::new(), path)
+    write(store, None, path)
 }
 
 /// What a safetensors file says of itself beside its tensors.
@@ -73,8 +73,12 @@ pub fn metadata(path: &Path) -> Result<BTreeMap<String, String>> {
     Ok(header.metadata().clone().unwrap_or_default().into_iter().collect())
 }
 
-/// As [`save`], with words about the file.
-pub fn save_with(store: &VarStore, metadata: BTreeMap<String, String>, path: &Path) -> Result<()> {
+/// As [`save`], with words about the file under one key.
+pub fn save_with(store: &VarStore, metadata: (String, String), path: &Path) -> Result<()> {
+    write(store, Some(metadata), path)
+}
+
+fn write(store: &VarStore, metadata: Option<(String, String)>, path: &Path) -> Result<()> {
     let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
     let values: Vec<(&str, Vec<usize>, Vec<u8>)> = variables
         .iter()
@@ -91,7 +95,7 @@ pub fn save_with(store: &VarStore, metadata: BTreeMap<String, String>, path: &Pa
             Ok((*name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes)?))
         })
         .collect::<Result<Vec<_>>>()?;
-    let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect());
+    let metadata = metadata.map(|words| [words].into());
     files::write_whole(path, &safetensors::serialize(views, metadata)?)
 }
 

@@ -1,34 +1,41 @@
 //! Trained students on disk: one safetensors file with the published names, and what they were trained with.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
 
 use super::{Model, Settings};
 use crate::method::{Context, Fitted};
 use crate::network::{Input, Network, weights};
 
-/// Key of the settings in a file's metadata; files of other programs have none.
-const SETTINGS: &str = "medfsad.settings";
-const TEACHER: &str = "medfsad.teacher";
-const SHOTS: &str = "medfsad.shots";
-const CODE: &str = "medfsad.version";
+/// Key of our words in a file's metadata; files of other programs have none. One key, since the format's library
+/// writes several in no fixed order.
+const KEY: &str = "medfsad";
+
+/// What a student was trained with.
+#[derive(Serialize, Deserialize)]
+struct Trained {
+    settings: Settings,
+    /// Identity of the teacher's weights.
+    teacher: String,
+    shots: usize,
+    version: String,
+}
 
 /// Writes decoder and weighting of a fitted D2-4FAD.
 ///
 /// # Errors
 /// If the file cannot be written.
 pub(super) fn save(model: &Model, settings: &Settings, context: &Context, path: &Path) -> Result<()> {
-    let metadata = BTreeMap::from([
-        (SETTINGS.to_owned(), serde_json::to_string(settings)?),
-        (
-            TEACHER.to_owned(),
-            context.teachers.of(Network::Resnet(settings.backbone)).hash(Network::Resnet(settings.backbone)),
-        ),
-        (SHOTS.to_owned(), context.shots.to_string()),
-        (CODE.to_owned(), crate::VERSION.to_owned()),
-    ]);
+    let network = Network::Resnet(settings.backbone);
+    let trained = Trained {
+        settings: settings.clone(),
+        teacher: context.teachers.of(network).hash(network),
+        shots: context.shots,
+        version: crate::VERSION.to_owned(),
+    };
+    let metadata = (KEY.to_owned(), serde_json::to_string(&trained)?);
     weights::save_with(&model.student.store, metadata, path)
 }
 
@@ -38,27 +45,25 @@ pub(super) fn save(model: &Model, settings: &Settings, context: &Context, path: 
 /// A file of another backbone, with tensors missing or left over, or of ours and trained with another teacher.
 pub fn load(settings: &Settings, context: &Context, path: &Path) -> Result<Box<dyn Fitted>> {
     let network = Network::Resnet(settings.backbone);
-    let metadata = weights::metadata(path)?;
-    if let Some(text) = metadata.get(SETTINGS) {
-        let trained: Settings = serde_json::from_str(text)
-            .with_context(|| format!("{} states settings that this program does not know", path.display()))?;
+    if let Some(text) = weights::metadata(path)?.get(KEY) {
+        let trained: Trained = serde_json::from_str(text)
+            .with_context(|| format!("{} states what this program does not know", path.display()))?;
+        let (then, now) = (trained.settings.backbone, settings.backbone);
         ensure!(
-            trained.backbone == settings.backbone,
+            then == now,
             "{} was trained with {}; give --backbone {}",
             path.display(),
-            trained.backbone.name(),
-            trained.backbone.name()
+            then.name(),
+            then.name()
         );
-    }
-    if let Some(hash) = metadata.get(TEACHER) {
         let given = context.teachers.of(network).hash(network);
         ensure!(
-            *hash == given,
-            "{} was trained with another teacher (sha256 {}), --teacher has {}; a student of one teacher says \
+            trained.teacher == given,
+            "{} was trained with another teacher (sha256 {:.12}), --teacher has {:.12}; a student of one teacher says \
              nothing about another's features",
             path.display(),
-            &hash[..hash.len().min(12)],
-            &given[..given.len().min(12)]
+            trained.teacher,
+            given
         );
     }
     let teacher = context.teacher(settings.backbone, Input::Unit)?;

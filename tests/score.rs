@@ -1,0 +1,218 @@
+//! Folders in, scores out: `train` and `score` as a practitioner uses them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use safetensors::SafeTensors;
+use tempfile::TempDir;
+
+use medfsad::phantom;
+
+fn medfsad(home: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
+    command.current_dir(home).args(arguments).env("MEDFSAD_CACHE", home.join("cache"));
+    command.output().expect("the binary runs")
+}
+
+fn succeeds(home: &Path, arguments: &[&str]) -> String {
+    let output = medfsad(home, arguments);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {text}");
+    text
+}
+
+fn fails(home: &Path, arguments: &[&str], words: &[&str]) {
+    let output = medfsad(home, arguments);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{arguments:?} should fail");
+    assert!(words.iter().all(|word| text.contains(word)), "{arguments:?} does not say {words:?}: {text}");
+}
+
+fn scores(path: &Path) -> BTreeMap<String, f64> {
+    let mut reader = csv::Reader::from_path(path).expect("a table");
+    reader
+        .records()
+        .map(|row| row.expect("a row"))
+        .map(|row| (row[0].to_owned(), row[1].parse().expect("a number")))
+        .collect()
+}
+
+/// Copies `count` files of a phantom folder.
+fn copy(from: &Path, to: &Path, skip: usize, count: usize) {
+    std::fs::create_dir_all(to).expect("a folder");
+    let mut names: Vec<_> = std::fs::read_dir(from)
+        .expect("a phantom")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    names.sort();
+    for name in names.iter().skip(skip).take(count) {
+        std::fs::copy(from.join(name), to.join(name)).expect("a copy");
+    }
+}
+
+/// A phantom's folders, and a model trained on two kinds of it.
+fn home() -> TempDir {
+    let home = TempDir::new().expect("a folder");
+    let at = |name: &str| home.path().join(name);
+    phantom::write(&at("raw"), 1).expect("a phantom");
+    copy(&at("raw/LAG/non_glaucoma/image"), &at("eyes"), 0, 12);
+    copy(&at("raw/Camelyon16/train/good"), &at("tissue"), 0, 12);
+    copy(&at("raw/brain-tumor-mri-dataset/Training/notumor"), &at("support"), 0, 3);
+    copy(&at("raw/brain-tumor-mri-dataset/Testing/notumor"), &at("query/healthy"), 0, 9);
+    copy(&at("raw/brain-tumor-mri-dataset/Testing/glioma"), &at("query/ill"), 0, 9);
+    copy(&at("raw/rsna-pneumonia-detection-challenge/stage_2_train_images"), &at("query"), 0, 1);
+    std::fs::write(at("query/notes.txt"), "taken in spring").expect("a file");
+    home
+}
+
+const TRAIN: &[&str] = &[
+    "train",
+    "--normal",
+    "eyes",
+    "--normal",
+    "tissue",
+    "--teacher",
+    "random",
+    "--backbone",
+    "resnet18",
+    "--size",
+    "64",
+    "--shots",
+    "2",
+    "--epochs",
+    "1",
+    "--batch",
+    "8",
+    "--threads",
+    "1",
+];
+const SCORE: &[&str] = &[
+    "score",
+    "--backbone",
+    "resnet18",
+    "--teacher",
+    "model.teacher.safetensors",
+    "--checkpoint",
+    "model.safetensors",
+    "--size",
+    "64",
+    "--threads",
+    "1",
+];
+
+fn with<'a>(base: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    [base, more].concat()
+}
+
+#[test]
+fn a_model_is_trained_kept_and_scores_each_picture_by_itself() {
+    let home = home();
+    let at = |name: &str| home.path().join(name);
+    succeeds(home.path(), &with(TRAIN, &["--out", "model.safetensors"]));
+    succeeds(home.path(), &with(TRAIN, &["--out", "again.safetensors"]));
+    let bytes = |name: &str| std::fs::read(at(name)).expect("a file");
+    assert!(bytes("model.safetensors") == bytes("again.safetensors"), "the same seed gave another model");
+    let model = bytes("model.safetensors");
+    let names = SafeTensors::deserialize(&model).expect("safetensors");
+    assert!(
+        names.tensor("decoder.layer1.0.conv1.weight").is_ok() && names.tensor("weight.proj_in3.bias").is_ok()
+    );
+
+    let all = with(SCORE, &["--support", "support", "--query", "query"]);
+    succeeds(home.path(), &with(&all, &["--out", "scores.csv", "--maps", "maps"]));
+    let together = scores(&at("scores.csv"));
+    assert_eq!(together.len(), 19);
+    assert!(std::fs::read_to_string(at("scores.rejected.csv")).expect("a table").contains("notes.txt"));
+    // Maps are raw, of the stated size, one for each picture, and each has its heatmap.
+    let maps = bytes("maps/maps.safetensors");
+    let maps = SafeTensors::deserialize(&maps).expect("safetensors");
+    assert_eq!(maps.len(), 19);
+    for name in together.keys() {
+        assert_eq!(maps.tensor(name).expect("a map").shape(), [64, 64]);
+        assert!(at(&format!("maps/{name}.png")).is_file());
+    }
+
+    // A picture alone has the score that it has among others, and supports in another order change nothing.
+    copy(&at("query/ill"), &at("alone"), 4, 1);
+    std::fs::create_dir(at("turned")).expect("a folder");
+    let mut supports: Vec<_> =
+        std::fs::read_dir(at("support")).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+    supports.sort();
+    for (place, path) in supports.iter().rev().enumerate() {
+        std::fs::copy(path, at("turned").join(format!("{place}.jpg"))).expect("a copy");
+    }
+    succeeds(home.path(), &with(SCORE, &["--support", "turned", "--query", "alone", "--out", "alone.csv"]));
+    for (name, score) in scores(&at("alone.csv")) {
+        let among = together[&format!("ill/{name}")];
+        assert!(
+            (score - among).abs() <= 1e-5 * among.abs().max(1.0),
+            "{name}: {score} alone, {among} among others"
+        );
+    }
+    // A second run without bad files says nothing of bad files.
+    std::fs::remove_file(at("query/notes.txt")).expect("it is there");
+    succeeds(home.path(), &with(&all, &["--out", "scores.csv"]));
+    assert!(!at("scores.rejected.csv").exists());
+    assert_eq!(scores(&at("scores.csv")), together);
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused_by_name() {
+    let home = home();
+    let at = |name: &str| home.path().join(name);
+    succeeds(home.path(), &with(TRAIN, &["--out", "model.safetensors"]));
+    let all = with(SCORE, &["--support", "support", "--query", "query", "--out", "s.csv"]);
+    fails(home.path(), &with(&all, &["--protocol", "published"]), &["clean-top1"]);
+    let mut other = all.clone();
+    other[2] = "resnet34";
+    fails(home.path(), &other, &["trained with resnet18"]);
+    // Another teacher.
+    let mut training = TRAIN.to_vec();
+    training.extend(["--out", "second.safetensors", "--seed", "2"]);
+    succeeds(home.path(), &training);
+    let mut other = all.clone();
+    other[4] = "second.teacher.safetensors";
+    fails(home.path(), &other, &["another teacher"]);
+    // A reference that cannot be read is no small matter.
+    std::fs::write(at("support/broken.png"), "no picture").expect("a file");
+    fails(home.path(), &all, &["--support", "broken.png"]);
+    fails(
+        home.path(),
+        &["score", "--support", "eyes", "--query", "query", "--out", "s.csv", "--teacher", "random"],
+        &["train"],
+    );
+    fails(
+        home.path(),
+        &with(TRAIN, &["--out", "x.safetensors", "--normal", "nowhere"]),
+        &["nowhere", "not a folder"],
+    );
+}
+
+#[test]
+fn methods_that_learn_from_references_need_no_checkpoint() {
+    let home = home();
+    let arguments = [
+        "score",
+        "--method",
+        "patchcore",
+        "--set",
+        "backbone = 'resnet18'",
+        "--teacher",
+        "random",
+        "--support",
+        "support",
+        "--query",
+        "query",
+        "--size",
+        "64",
+        "--out",
+        "s.csv",
+    ];
+    assert!(succeeds(home.path(), &arguments).contains("random teacher"));
+    assert_eq!(scores(&home.path().join("s.csv")).len(), 19);
+    let mut regad = arguments.to_vec();
+    regad[2] = "regad";
+    fails(home.path(), &regad, &["bench"]);
+}
