@@ -124,7 +124,7 @@ fn maps_agree(backbone: Backbone) {
     let Some(rig) = rig(backbone) else { return };
     let supports = rig.student.encode_supports(&rig.encode(&picture("image.support2", 2)).deep);
     let query = rig.encode(&picture("image.query4", 4));
-    let ours = rig.student.maps(&query.deep, &supports, 128);
+    let ours = rig.student.maps(&query.scales, &query.deep, &supports, 128);
     let golden = &rig.maps["map_raw"];
     let worst = (&ours - golden).abs().max().double_value(&[]);
     println!(

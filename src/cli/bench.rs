@@ -10,7 +10,7 @@ use super::{build_dataset, home, use_threads};
 use crate::episode::{self, Episodes, HeldOut};
 use crate::evaluate::definition::Definition;
 use crate::evaluate::plan::{self, Setting};
-use crate::evaluate::{self, Run, device};
+use crate::evaluate::{self, Run, device, memory};
 use crate::files;
 use crate::manifest::Manifest;
 use crate::method::METHODS;
@@ -24,7 +24,8 @@ use crate::spec::Spec;
 /// Trivial controls are always on the board. The phantom is drawn and curated if it is not there yet.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A TOML file, or one of the shipped definitions: quick, mini, full, dae-noise, external
+    /// A TOML file, or one of the shipped definitions: quick, mini, full, ablation, dae-noise,
+    /// external
     #[arg(long, default_value = "quick")]
     bench: String,
     /// Methods, separated by commas; `all` for every built-in one; see `methods` [default: the definition's]
@@ -72,6 +73,7 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<()> {
         let threads = use_threads(self.threads)?;
+        memory::keep_freed();
         let definition = self.definition()?;
         let device = device::resolve(&self.device)?;
         let manifest = self.manifest(&definition)?;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::use_threads;
-use crate::evaluate::{device, folder};
+use crate::evaluate::{device, folder, memory};
 use crate::maps::MapStack;
 use crate::method::d24fad::{self, checkpoint};
 use crate::method::{Context, Detector, Fitted, Prediction, Sees, find};
@@ -79,6 +79,7 @@ struct Scored {
 impl Args {
     pub fn run(self) -> Result<()> {
         let threads = use_threads(self.threads)?;
+        memory::keep_freed();
         tch::set_num_threads(threads as i32);
         ensure!(
             ["clean", "clean-mean", "clean-top1"].contains(&self.protocol.as_str()),

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use tch::Tensor;
 
 use super::use_threads;
-use crate::evaluate::{device, folder};
+use crate::evaluate::{device, folder, memory};
 use crate::files;
 use crate::method::d24fad::{self, Settings};
 use crate::method::{Context, TrainTask};
@@ -63,6 +63,7 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<()> {
         let threads = use_threads(self.threads)?;
+        memory::keep_freed();
         tch::set_num_threads(threads as i32);
         let backbone = Backbone::parse(&self.backbone).context("--backbone")?;
         ensure!(self.size >= 32 && self.size.is_multiple_of(32), "--size must be a multiple of 32");

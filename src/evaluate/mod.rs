@@ -35,6 +35,8 @@ mod draw;
 pub mod embed;
 /// Pictures of a user's own.
 pub mod folder;
+/// Freed memory is kept.
+pub mod memory;
 /// From a definition to cells.
 pub mod plan;
 mod test_set;

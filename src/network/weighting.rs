@@ -6,9 +6,46 @@ use tch::{Kind, Tensor};
 use super::layer::pointwise;
 use super::{Backbone, Scales};
 
+/// What the inner products of query and projected supports are divided by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scaling {
+    /// The root of the channels, although the product runs over all positions too, as published: saturates.
+    #[default]
+    SqrtC,
+    /// The root of channels times positions.
+    SqrtChw,
+    /// Both norms, which gives the cosine.
+    Cosine,
+    /// Infinity: all supports count alike.
+    Uniform,
+}
+
+impl Scaling {
+    /// Logits `[k, b]` from inner products `[k, b]`, for features of `c` channels and `positions`, and the norms
+    /// `[b]` of queries and `[k, b]` or `[k, 1]` of keys, which only [`Scaling::Cosine`] asks for.
+    fn logits(
+        self,
+        products: Tensor,
+        [c, positions]: [i64; 2],
+        norms: impl FnOnce() -> (Tensor, Tensor),
+    ) -> Tensor {
+        match self {
+            Scaling::SqrtC => products / (c as f64).sqrt(),
+            Scaling::SqrtChw => products / ((c * positions) as f64).sqrt(),
+            Scaling::Cosine => {
+                let (query, keys) = norms();
+                products / (query * keys).clamp_min(1e-8)
+            }
+            Scaling::Uniform => products.zeros_like(),
+        }
+    }
+}
+
 /// One 1 x 1 projection of the supports per scale.
 pub struct Weighting {
     projections: [Conv2D; 3],
+    scaling: Scaling,
 }
 
 /// Supports of one episode, encoded once, shared by every query.
@@ -17,25 +54,28 @@ pub struct EncodedSupports {
     features: Scales,
     /// Per scale, projected and flattened, `[k, c * h * w]`.
     keys: Scales,
+    scaling: Scaling,
 }
 
 impl Weighting {
-    pub fn new(path: &Path, backbone: Backbone) -> Weighting {
+    pub fn new(path: &Path, backbone: Backbone, scaling: Scaling) -> Weighting {
         let channels = backbone.channels();
         let projections =
             [0, 1, 2].map(|i| pointwise(&(path / format!("proj_in{}", i + 1)), channels[i], channels[i]));
-        Weighting { projections }
+        Weighting { projections, scaling }
     }
 
     /// Weights `[b, k]` and weighted sum of the unprojected supports `[b, c, h, w]` at `scale`, for queries
     /// `[b, c, h, w]`, each with supports of its own `[k, b, c, h, w]`.
     ///
-    /// The inner product runs over all of `c * h * w` and is divided by the root of `c` only, as published.
+    /// The inner product runs over all of `c * h * w`; see [`Scaling`].
     pub fn weigh(&self, scale: usize, query: &Tensor, supports: &Tensor) -> (Tensor, Tensor) {
         let (k, b, c, h, w) = supports.size5().expect("supports are [k, b, c, h, w]");
         let keys = self.projections[scale].forward(&supports.view([k * b, c, h, w])).view([k, b, c, h, w]);
-        let products = query.unsqueeze(0) * keys;
-        let logits = products.sum_dim_intlist(&[2, 3, 4][..], false, None::<Kind>) / (c as f64).sqrt();
+        let products = query.unsqueeze(0) * &keys;
+        let sum = |x: &Tensor| x.sum_dim_intlist(&[2, 3, 4][..], false, None::<Kind>);
+        let norms = || (sum(&query.square().unsqueeze(0)).sqrt(), sum(&keys.square()).sqrt());
+        let logits = self.scaling.logits(sum(&products), [c, h * w], norms);
         let weights = logits.softmax(0, None::<Kind>);
         let weighted = weights.view([k, b, 1, 1, 1]) * supports;
         (weights.transpose(0, 1), weighted.sum_dim_intlist(0, false, None::<Kind>))
@@ -44,7 +84,7 @@ impl Weighting {
     /// Prepares supports `[k, c, h, w]` per scale for any number of queries.
     pub fn encode(&self, features: Scales) -> EncodedSupports {
         let keys = [0, 1, 2].map(|i| self.projections[i].forward(&features[i]).flatten(1, -1));
-        EncodedSupports { features, keys }
+        EncodedSupports { features, keys, scaling: self.scaling }
     }
 }
 
@@ -54,12 +94,16 @@ impl EncodedSupports {
     /// A product and a sum rather than a matrix product: with logits in the hundreds, the order of a
     /// single-precision sum shows in the weights, and this order is the published one.
     pub fn weights(&self, scale: usize, query: &Tensor) -> Tensor {
-        let c = query.size()[1] as f64;
+        let c = query.size()[1];
         let flat = query.flatten(1, -1);
         let (keys, n_supports) = (&self.keys[scale], self.keys[scale].size()[0]);
         let logit = |k: i64| (&flat * keys.get(k)).sum_dim_intlist(1, false, None::<Kind>);
         let logits: Vec<Tensor> = (0..n_supports).map(logit).collect();
-        (Tensor::stack(&logits, 0) / c.sqrt()).softmax(0, None::<Kind>).transpose(0, 1)
+        let norm = |x: &Tensor| x.square().sum_dim_intlist(1, false, None::<Kind>).sqrt();
+        let norms = || (norm(&flat).unsqueeze(0), norm(keys).unsqueeze(1));
+        let positions = flat.size()[1] / c;
+        let logits = self.scaling.logits(Tensor::stack(&logits, 0), [c, positions], norms);
+        logits.softmax(0, None::<Kind>).transpose(0, 1)
     }
 
     /// The weighted sum as in [`Weighting::weigh`], for supports that all queries share.

@@ -25,7 +25,32 @@ pub fn losses(summary: &Summary) -> Result<Option<Figure>> {
         warning: summary.warning.as_deref(),
         legend,
     };
-    figure(summary, heading, |quantity| !is_diagnostic(quantity), None)
+    figure(summary, heading, |quantity| !is_diagnostic(quantity) && !is_sign(quantity), None)
+}
+
+/// Signs of collapse and saturation over epochs; `None` if none was recorded.
+pub fn signs(summary: &Summary) -> Result<Option<Figure>> {
+    let caption = "One cell each: most shots, first draw, on the same few training episodes after every epoch. Variance: of \
+                   student features across pictures, relative to their mean square; near 0 is collapse. Cosine: mean \
+                   over pairs of pictures; near 1 is collapse. Entropy: of the support weights over its greatest; 0 is \
+                   one support alone.";
+    let heading = |legend| {
+        Heading {
+        name: "signs",
+        title: "Signs of collapse and saturation over epochs".to_owned(),
+        caption: caption.to_owned(),
+        alt: "Line plots of feature variance, pairwise cosine and entropy of support weights over epochs, methods \
+              down, held-out tasks across."
+            .to_owned(),
+        warning: summary.warning.as_deref(),
+        legend,
+    }
+    };
+    figure(summary, heading, is_sign, Some((0.0, 1.0)))
+}
+
+fn is_sign(quantity: &str) -> bool {
+    quantity.starts_with("sign-")
 }
 
 /// AUROCs over epochs; `None` if none was recorded.

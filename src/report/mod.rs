@@ -130,6 +130,7 @@ impl Figures {
             Some(roc::histograms(summary)?),
             loss::losses(summary)?,
             loss::diagnostics(summary)?,
+            loss::signs(summary)?,
             speed::figure(summary)?,
         ];
         let drawn = galleries.iter().map(|(name, gallery)| gallery::figure(summary, name, gallery));

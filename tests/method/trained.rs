@@ -15,6 +15,7 @@ use tch::{Device, Kind, Tensor};
 use super::{SIDE, assert_close, fit, pictures, scores};
 
 mod cutpaste;
+mod d24fad;
 mod rd4ad;
 mod regad;
 mod stfpm;

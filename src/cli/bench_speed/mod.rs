@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::partner::Partner;
 use super::use_threads;
+use crate::evaluate::memory;
 use crate::network::Backbone;
 use crate::{files, progress};
 
@@ -104,6 +105,7 @@ const EPOCHS: f64 = 70.0;
 impl Args {
     pub fn run(self) -> Result<()> {
         let threads = use_threads(self.threads)?;
+        memory::keep_freed();
         let backbone = Backbone::parse(&self.backbone).context("--backbone")?;
         ensure!(
             matches!(backbone, Backbone::Resnet18 | Backbone::WideResnet50x2),

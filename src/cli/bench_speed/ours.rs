@@ -17,7 +17,7 @@ use crate::network::{Backbone, Input, formula, weights};
 
 pub struct Ours {
     model: Model,
-    backbone: Backbone,
+    settings: Settings,
     size: i64,
 }
 
@@ -29,7 +29,8 @@ impl Ours {
         let file = folder.join("teacher.safetensors");
         weights::save(&store, &file)?;
         let teacher = Teacher::new(backbone, Input::Unit, &Origin::file(file)?, None, Device::Cpu)?;
-        Ok(Ours { model: Model::new(teacher, backbone, Device::Cpu), backbone, size })
+        let settings = Settings { backbone, ..Settings::default() };
+        Ok(Ours { model: Model::new(teacher, &settings, Device::Cpu), settings, size })
     }
 
     /// Steps on one batch, and the seconds that teacher features of its queries took.
@@ -40,8 +41,7 @@ impl Ours {
         let supports = formula::pictures("image.support", n_supports, self.size);
         let pixels = Tensor::cat(&[queries, supports], 0) * 255.0;
         let clock = Instant::now();
-        let settings = Settings { backbone: self.backbone, ..Settings::default() };
-        let mut training = Training::new(&self.model, &settings, &pixels);
+        let mut training = Training::new(&self.model, &self.settings, &pixels);
         // In training, every picture is a query once an epoch, and a support without further cost.
         let once = clock.elapsed().as_secs_f64() / (1.0 + shots as f64);
         let episodes: Vec<Episode> = (0..n_queries)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Model, Settings};
 use crate::method::{Context, Fitted};
-use crate::network::{Input, Network, weights};
+use crate::network::{Network, weights};
 
 /// Key of our words in a file's metadata; files of other programs have none. One key, since the format's library
 /// writes several in no fixed order.
@@ -66,8 +66,8 @@ pub fn load(settings: &Settings, context: &Context, path: &Path) -> Result<Box<d
             given
         );
     }
-    let teacher = context.teacher(settings.backbone, Input::Unit)?;
-    let model = Model::new(teacher, settings.backbone, context.device);
+    let teacher = context.teacher(settings.backbone, settings.input())?;
+    let model = Model::new(teacher, settings, context.device);
     weights::load(&model.student.store, path)?;
     Ok(Box::new(model))
 }

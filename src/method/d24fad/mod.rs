@@ -12,14 +12,19 @@ use super::part::grid;
 use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
-use crate::network::weighting::EncodedSupports;
-use crate::network::{Backbone, Input, Network};
+use crate::network::weighting::{EncodedSupports, Scaling};
+use crate::network::{Backbone, Features, Input, Network};
 use student::Student;
+use switches::{Compared, Switches, Terms, Weighted};
 
 /// Trained students on disk.
 pub mod checkpoint;
+/// Signs of collapse and of saturation.
+mod diagnosis;
 /// Decoder, weighting, losses, maps.
 pub mod student;
+/// What can be switched.
+pub mod switches;
 /// Epochs and steps.
 pub(crate) mod training;
 
@@ -46,6 +51,20 @@ pub struct Settings {
     pub epochs: u64,
     /// Queries per step; an incomplete last batch of an epoch is dropped.
     pub batch: usize,
+    /// Losses that train.
+    pub terms: Terms,
+    /// How supports are weighted.
+    pub weighted: Weighted,
+    /// What the weighting's inner products are divided by.
+    pub scaling: Scaling,
+    /// What a loss compares.
+    pub compared: Compared,
+    /// Weight of the teacher's own map, added when scoring.
+    pub teacher_residual: f64,
+    /// Supports of training are drawn anew in each epoch; published: drawn once.
+    pub redrawn: bool,
+    /// Pictures less ImageNet's mean over its deviation, as the teacher's weights were trained; published: not.
+    pub imagenet: bool,
     /// Teacher features are kept in memory up to this many GiB, and computed again each epoch beyond it.
     pub feature_memory_gib: f64,
 }
@@ -58,8 +77,31 @@ impl Default for Settings {
             learning_rate: 1e-4,
             epochs: 70,
             batch: 16,
+            terms: Terms::default(),
+            weighted: Weighted::default(),
+            scaling: Scaling::default(),
+            compared: Compared::default(),
+            teacher_residual: 0.0,
+            redrawn: false,
+            imagenet: false,
             feature_memory_gib: 4.0,
         }
+    }
+}
+
+impl Settings {
+    fn switches(&self) -> Switches {
+        Switches {
+            terms: self.terms,
+            weighted: self.weighted,
+            scaling: self.scaling,
+            compared: self.compared,
+            teacher_residual: self.teacher_residual,
+        }
+    }
+
+    fn input(&self) -> Input {
+        if self.imagenet { Input::ImageNet } else { Input::Unit }
     }
 }
 
@@ -74,6 +116,11 @@ fn check(settings: &Settings) -> Result<()> {
     ensure!(settings.epochs >= 1, "d24fad: epochs must be at least 1");
     ensure!(settings.batch >= 2, "d24fad: batch must be at least 2, batch norm needs it");
     ensure!(settings.learning_rate > 0.0, "d24fad: learning_rate must be positive");
+    ensure!(
+        settings.teacher_residual.is_finite() && settings.teacher_residual >= 0.0,
+        "d24fad: teacher_residual must not be negative"
+    );
+    ensure!(settings.scaling != Scaling::Uniform, "d24fad: say weighted = \"uniform\", not scaling");
     Ok(())
 }
 
@@ -93,8 +140,8 @@ pub fn train_to(
     path: &std::path::Path,
 ) -> Result<()> {
     check(settings)?;
-    let teacher = context.teacher(settings.backbone, Input::Unit)?;
-    let model = Model::new(teacher, settings.backbone, context.device);
+    let teacher = context.teacher(settings.backbone, settings.input())?;
+    let model = Model::new(teacher, settings, context.device);
     training::train(&model, settings, tasks, context, observer)?;
     checkpoint::save(&model, settings, context, path)
 }
@@ -106,8 +153,8 @@ impl Method for D24fad {
         context: &Context,
         observer: &mut Observer,
     ) -> Result<Box<dyn Fitted>> {
-        let teacher = context.teacher(self.settings.backbone, Input::Unit)?;
-        let model = Model::new(teacher, self.settings.backbone, context.device);
+        let teacher = context.teacher(self.settings.backbone, self.settings.input())?;
+        let model = Model::new(teacher, &self.settings, context.device);
         training::train(&model, &self.settings, tasks, context, observer)?;
         Ok(Box::new(model))
     }
@@ -122,8 +169,9 @@ pub(crate) struct Model {
 
 impl Model {
     /// With a student whose parameters are still to be given.
-    pub fn new(teacher: Teacher, backbone: Backbone, device: Device) -> Model {
-        Model { teacher, student: Student::new(backbone, device), device }
+    pub fn new(teacher: Teacher, settings: &Settings, device: Device) -> Model {
+        let student = Student::switched(settings.backbone, device, settings.switches());
+        Model { teacher, student, device }
     }
 
     /// Encodes supports `[k, 3, h, w]` of 0 to 255, once for any number of queries.
@@ -149,8 +197,8 @@ pub(crate) struct Ready<'a> {
 impl Ready<'_> {
     /// Raw maps `[b, side, side]` of queries `[b, 3, side, side]` of 0 to 255.
     pub fn maps(&self, queries: &Tensor) -> Tensor {
-        let deep = self.model.teacher.features(&queries.to_device(self.model.device)).deep;
-        self.model.student.maps(&deep, &self.supports, queries.size()[3])
+        let Features { scales, deep } = self.model.teacher.features(&queries.to_device(self.model.device));
+        self.model.student.maps(&scales, &deep, &self.supports, queries.size()[3])
     }
 }
 

@@ -3,17 +3,19 @@
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
+use super::switches::{Compared, Switches, Terms, Weighted};
 use crate::method::part::grid;
 use crate::network::decoder::Decoder;
 use crate::network::layer::Norm;
-use crate::network::weighting::{EncodedSupports, Weighting};
-use crate::network::{Backbone, Scales};
+use crate::network::weighting::{EncodedSupports, Scaling, Weighting};
+use crate::network::{Backbone, Scales, initial};
 
 /// Decoder and weighting; parameters are called `decoder.*` and `weight.*`, as published.
 pub struct Student {
     pub store: VarStore,
     decoder: Decoder,
     weighting: Weighting,
+    switches: Switches,
 }
 
 /// One training step's losses, scalars.
@@ -22,16 +24,36 @@ pub struct Losses {
     pub self_distillation: Tensor,
     /// Query, student against teacher.
     pub teacher_student: Tensor,
-    /// Self-distillation plus lambda times teacher-student.
+    /// Self-distillation plus lambda times teacher-student, or what [`Terms`] leaves of it.
     pub total: Tensor,
 }
 
 impl Student {
+    /// As published.
     pub fn new(backbone: Backbone, device: Device) -> Student {
+        Student::switched(backbone, device, Switches::default())
+    }
+
+    pub fn switched(backbone: Backbone, device: Device, switches: Switches) -> Student {
         let store = VarStore::new(device);
         let decoder = Decoder::new(&(store.root() / "decoder"), backbone);
-        let weighting = Weighting::new(&(store.root() / "weight"), backbone);
-        Student { store, decoder, weighting }
+        let scaling = match switches.weighted {
+            Weighted::Uniform => Scaling::Uniform,
+            _ => switches.scaling,
+        };
+        let weighting = Weighting::new(&(store.root() / "weight"), backbone, scaling);
+        Student { store, decoder, weighting, switches }
+    }
+
+    /// Draws initial values, and holds those of a weighting that does not learn.
+    pub fn initialise(&self, seed: u64) {
+        initial::initialise(&self.store, seed);
+        let held = self.switches.weighted != Weighted::Learned;
+        for (name, tensor) in self.store.variables() {
+            if held && name.starts_with("weight.") {
+                let _ = tensor.set_requires_grad(false);
+            }
+        }
     }
 
     /// The decoder alone: stage 4 features `[n, c4, h/32, w/32]` to three scales.
@@ -46,8 +68,12 @@ impl Student {
     pub fn losses(&self, teacher: &Scales, deep: &Tensor, supports: &[Tensor], lambda: f64) -> Losses {
         let query = self.decode(deep, Norm::Batch);
         let decoded: Vec<Scales> = supports.iter().map(|support| self.decode(support, Norm::Batch)).collect();
+        let compared = |x: &Tensor| match self.switches.compared {
+            Compared::Flattened => x.flatten(1, -1),
+            Compared::PerPosition => x.shallow_clone(),
+        };
         let distance = |a: &Tensor, b: &Tensor| {
-            let cosine = Tensor::cosine_similarity(&a.flatten(1, -1), &b.flatten(1, -1), 1, 1e-8);
+            let cosine = Tensor::cosine_similarity(&compared(a), &compared(b), 1, 1e-8);
             let distance: Tensor = 1.0 - cosine;
             distance.mean(None::<Kind>)
         };
@@ -59,7 +85,11 @@ impl Student {
         let own = [0, 1, 2].map(|scale| distance(&query[scale], &weighted[scale]));
         let sum = |[first, second, third]: [Tensor; 3]| first + second + third;
         let (self_distillation, teacher_student) = (sum(own), sum(taught));
-        let total = &self_distillation + lambda * &teacher_student;
+        let total = match self.switches.terms {
+            Terms::Both => &self_distillation + lambda * &teacher_student,
+            Terms::TeacherStudent => teacher_student.shallow_clone(),
+            Terms::SelfDistillation => self_distillation.shallow_clone(),
+        };
         Losses { self_distillation, teacher_student, total }
     }
 
@@ -75,16 +105,23 @@ impl Student {
     }
 
     /// Anomaly maps `[b, side, side]`: one minus cosine per position over channels between query and
-    /// weighted supports, upsampled (corners aligned) and summed over scales.
-    pub fn maps(&self, deep: &Tensor, supports: &EncodedSupports, side: i64) -> Tensor {
+    /// weighted supports, upsampled (corners aligned) and summed over scales. Where it is switched on, the same
+    /// between student and `teacher` is added with its weight.
+    pub fn maps(&self, teacher: &Scales, deep: &Tensor, supports: &EncodedSupports, side: i64) -> Tensor {
         tch::no_grad(|| {
             let query = self.decode(deep, Norm::Stored);
-            let map = |scale: usize| {
-                let weighted = supports.combine(scale, &query[scale]);
-                let distance: Tensor = 1.0 - Tensor::cosine_similarity(&query[scale], &weighted, 1, 1e-8);
+            let between = |a: &Tensor, b: &Tensor| {
+                let distance: Tensor = 1.0 - Tensor::cosine_similarity(a, b, 1, 1e-8);
                 grid::upsample(&distance, side, true)
             };
-            map(0) + map(1) + map(2)
+            let map = |scale: usize| between(&query[scale], &supports.combine(scale, &query[scale]));
+            let maps = map(0) + map(1) + map(2);
+            match self.switches.teacher_residual {
+                0.0 => maps,
+                weight => {
+                    (0..3).fold(maps, |maps, scale| maps + weight * between(&teacher[scale], &query[scale]))
+                }
+            }
         })
     }
 }

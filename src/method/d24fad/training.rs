@@ -3,11 +3,12 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
+use super::diagnosis::Probe;
 use super::{Model, Settings};
 use crate::method::part::feature_store::FeatureStore;
 use crate::method::{Context, Observer, TrainTask};
+use crate::network::Features;
 use crate::network::adam::{Adam, AdamConfig};
-use crate::network::{Features, initial};
 use crate::progress;
 use crate::random::Stream;
 
@@ -66,8 +67,8 @@ pub fn train(
     context: &Context,
     observer: &mut Observer,
 ) -> Result<()> {
-    initial::initialise(&model.student.store, context.seed);
-    let episodes = episodes(tasks, context.shots)?;
+    model.student.initialise(context.seed);
+    let mut episodes = episodes(tasks, context.shots)?;
     let n_steps = episodes.len() / settings.batch;
     ensure!(
         n_steps > 0,
@@ -76,8 +77,12 @@ pub fn train(
         settings.batch
     );
     let mut training = Training::new(model, settings, &pixels(tasks));
+    let probe = Probe::of(&episodes);
     let bar = progress::bar(n_steps * settings.epochs as usize, &context.label);
     for epoch in 1..=settings.epochs {
+        if settings.redrawn {
+            episodes = redrawn(tasks, context.shots, context.seed, epoch);
+        }
         let mut order: Vec<usize> = (0..episodes.len()).collect();
         Stream::new(context.seed, "training order", epoch).shuffle(&mut order);
         let mut sums = [(); 3].map(|()| Tensor::zeros([], (Kind::Double, model.device)));
@@ -91,7 +96,9 @@ pub fn train(
         let sums = sums.map(|sum| sum.double_value(&[]));
         ensure!(sums[0].is_finite(), "training diverged in epoch {epoch}: the loss is {}", sums[0]);
         let names = ["loss", "self-distillation", "teacher-student"];
-        observer(epoch, &names.into_iter().zip(sums).collect(), model)?;
+        let mut figures: Vec<(&'static str, f64)> = names.into_iter().zip(sums).collect();
+        figures.extend(probe.figures(model, &training.features));
+        observer(epoch, &figures, model)?;
     }
     bar.finish_and_clear();
     Ok(())
@@ -114,6 +121,25 @@ fn episodes(tasks: &[TrainTask], shots: usize) -> Result<Vec<Episode>> {
         offset += task.pictures.len();
     }
     Ok(episodes)
+}
+
+/// Supports of every query drawn anew: with replacement from its own task, never the query itself.
+fn redrawn(tasks: &[TrainTask], shots: usize, seed: u64, epoch: u64) -> Vec<Episode> {
+    let mut stream = Stream::new(seed, "redrawn supports", epoch);
+    let (mut episodes, mut offset) = (Vec::new(), 0);
+    for task in tasks {
+        let n = task.pictures.len();
+        for (query, _) in &task.pairs {
+            let mut other = || {
+                let index = stream.below(n - 1);
+                (offset + if index < *query { index } else { index + 1 }) as i64
+            };
+            let supports = (0..shots).map(|_| other()).collect();
+            episodes.push(Episode { query: (offset + query) as i64, supports });
+        }
+        offset += n;
+    }
+    episodes
 }
 
 /// All tasks' pictures, `[n, 3, h, w]`.

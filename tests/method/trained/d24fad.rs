@@ -1,0 +1,139 @@
+//! Switches of D2-4FAD do what they say, and its signs tell collapse from learning.
+
+use medfsad::method::d24fad::student::Student;
+use medfsad::method::d24fad::switches::{Compared, Switches, Terms, Weighted};
+use medfsad::method::{Context, EpochFigures, Fitted, find};
+use medfsad::network::weighting::Scaling;
+use medfsad::network::{Backbone, formula};
+use tch::{Device, Kind, Tensor};
+use tempfile::TempDir;
+
+use super::super::{context, pictures, scores, task};
+
+const BASE: &str = "backbone = 'resnet18'\nepochs = 1\nbatch = 4\nlearning_rate = 1e-3\n";
+
+/// Scores and figures after training with these settings.
+fn trained(settings: &str, context: &Context) -> (Vec<f64>, Vec<EpochFigures>) {
+    let built =
+        (find("d24fad").expect("a method").build)(toml::from_str(settings).expect("TOML")).expect("settings");
+    let mut figures = Vec::new();
+    let mut observer = |_: u64, now: &EpochFigures, _: &dyn Fitted| {
+        figures.push(now.clone());
+        Ok(())
+    };
+    let tasks = [task("first"), task("second")];
+    let fitted = built.method.fit(&tasks, context, &mut observer).expect("a fitted method");
+    let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
+    let queries = pictures("query", 5);
+    (scores(&*detector, &queries, &[0, 1, 2, 3, 4], 5), figures)
+}
+
+#[test]
+fn every_switch_changes_the_scores_and_the_published_settings_are_the_default() {
+    let folder = TempDir::new().expect("a folder");
+    let context = context(&folder, 2);
+    let (published, figures) = trained(BASE, &context);
+    let spelt_out = "terms = 'both'\nweighted = 'learned'\nscaling = 'sqrt_c'\ncompared = 'flattened'\n\
+                     teacher_residual = 0.0\nredrawn = false\nimagenet = false\nlambda = 0.1";
+    assert_eq!(trained(&format!("{BASE}{spelt_out}"), &context).0, published);
+    let mut seen = vec![published];
+    for switch in [
+        "terms = 'teacher-student'",
+        "terms = 'self-distillation'",
+        "weighted = 'untrained'",
+        "weighted = 'uniform'",
+        "scaling = 'sqrt_chw'",
+        "scaling = 'cosine'",
+        "compared = 'per-position'",
+        "teacher_residual = 1.0",
+        "redrawn = true",
+        "imagenet = true",
+        "lambda = 1.0",
+    ] {
+        let (scores, _) = trained(&format!("{BASE}{switch}"), &context);
+        assert!(scores.iter().all(|score| score.is_finite()));
+        assert!(!seen.contains(&scores), "{switch} gives what another setting gives");
+        seen.push(scores);
+    }
+    let names: Vec<&str> = figures[0].iter().map(|(name, _)| *name).collect();
+    assert_eq!(names[3..], ["sign-variance", "sign-cosine", "sign-entropy"]);
+    for (name, value) in figures.iter().flat_map(|figures| &figures[3..]) {
+        assert!((-1e-6..=1.0 + 1e-6).contains(value), "{name} is {value}");
+    }
+}
+
+#[test]
+fn supports_that_count_alike_have_the_greatest_entropy() {
+    let folder = TempDir::new().expect("a folder");
+    let context = context(&folder, 2);
+    let sign = |settings: &str, name: &str| {
+        let (_, figures) = trained(&format!("{BASE}{settings}"), &context);
+        figures.last().expect("an epoch").iter().find(|(known, _)| *known == name).expect("a sign").1
+    };
+    assert!((sign("weighted = 'uniform'", "sign-entropy") - 1.0).abs() < 1e-6);
+    let [published, cosine] = ["", "scaling = 'cosine'"].map(|settings| sign(settings, "sign-entropy"));
+    assert!(
+        cosine > published,
+        "the cosine saturates more ({cosine}) than the published scale ({published})"
+    );
+}
+
+#[test]
+fn a_weighting_that_does_not_learn_keeps_its_first_values() {
+    let student = Student::switched(
+        Backbone::Resnet18,
+        Device::Cpu,
+        Switches { weighted: Weighted::Untrained, ..Switches::default() },
+    );
+    student.initialise(3);
+    let published = Student::new(Backbone::Resnet18, Device::Cpu);
+    published.initialise(3);
+    let (held, free) = (student.store.variables(), published.store.variables());
+    for (name, tensor) in &held {
+        assert!(*tensor == free[name], "{name} starts elsewhere");
+        let learns = !name.starts_with("weight.") && free[name].requires_grad();
+        assert_eq!(tensor.requires_grad(), learns, "{name}");
+    }
+    assert!(held["weight.proj_in1.weight"].abs().max().double_value(&[]) > 0.0);
+}
+
+fn student(switches: Switches) -> Student {
+    let student = Student::switched(Backbone::Resnet18, Device::Cpu, switches);
+    formula::fill(&student.store, "");
+    student
+}
+
+#[test]
+fn scales_and_terms_are_what_their_names_say() {
+    let query = Tensor::rand([2, 64, 8, 8], (Kind::Float, Device::Cpu));
+    let supports = Tensor::rand([3, 2, 64, 8, 8], (Kind::Float, Device::Cpu));
+    let weights =
+        |scaling| student(Switches { scaling, ..Switches::default() }).weigh(0, &query, &supports).0;
+    let uniform = student(Switches { weighted: Weighted::Uniform, ..Switches::default() });
+    let alike = uniform.weigh(0, &query, &supports);
+    assert!((alike.0 - 1.0 / 3.0).abs().max().double_value(&[]) < 1e-6);
+    let mean = supports.mean_dim(0, false, None::<Kind>);
+    assert!((alike.1 - mean).abs().max().double_value(&[]) < 1e-5);
+    // Logits of the two published-like scales differ by the root of the positions.
+    let logits = |weights: Tensor| weights.log() - weights.log().mean_dim(1, true, None::<Kind>);
+    let (c, chw) = (logits(weights(Scaling::SqrtC)), logits(weights(Scaling::SqrtChw)));
+    let apart: Tensor = c - 8.0 * chw;
+    assert!(apart.abs().max().double_value(&[]) < 1e-3);
+    let deep = [0, 1, 2].map(|_| Tensor::rand([2, 512, 2, 2], (Kind::Float, Device::Cpu)));
+    let teacher = [(64, 16), (128, 8), (256, 4)]
+        .map(|(c, side)| Tensor::rand([2, c, side, side], (Kind::Float, Device::Cpu)));
+    let losses = |terms, compared| {
+        let losses = student(Switches { terms, compared, ..Switches::default() }).losses(
+            &teacher,
+            &deep[0],
+            &deep[1..],
+            0.1,
+        );
+        [losses.total, losses.self_distillation, losses.teacher_student].map(|loss| loss.double_value(&[]))
+    };
+    let [both, own, taught] = losses(Terms::Both, Compared::Flattened);
+    assert!((both - own - 0.1 * taught).abs() < 1e-6);
+    assert_eq!(losses(Terms::TeacherStudent, Compared::Flattened)[0], taught);
+    assert_eq!(losses(Terms::SelfDistillation, Compared::Flattened)[0], own);
+    assert_ne!(losses(Terms::Both, Compared::PerPosition)[2], taught);
+}
