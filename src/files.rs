@@ -43,6 +43,31 @@ pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
     write().with_context(|| format!("writing {}", path.display()))
 }
 
+/// Removes a file; that there is none is no error.
+pub fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes what killed processes left of their attempts to write `path`; for files that one process alone writes.
+pub fn remove_drafts(path: &Path) -> Result<()> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Ok(());
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_draft = |found: &str| found.strip_prefix(name).is_some_and(|rest| rest.starts_with(".draft-"));
+        if entry.file_name().to_str().is_some_and(is_draft) {
+            remove_if_there(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// A name of its own for every write, so that threads and processes writing one file do not meet.
 fn draft_path(path: &Path) -> PathBuf {
     static WRITES: AtomicU64 = AtomicU64::new(0);

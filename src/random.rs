@@ -40,6 +40,15 @@ impl Stream {
         }
     }
 
+    /// Uniform in `0..n` but for `index`.
+    ///
+    /// # Panics
+    /// If there is no other.
+    pub fn other_than(&mut self, index: usize, n: usize) -> usize {
+        let other = self.below(n - 1);
+        if other < index { other } else { other + 1 }
+    }
+
     /// Uniform in `[0, 1)` with 53 bits.
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64

@@ -12,6 +12,7 @@ const TORCH_SEAM: &[&str] = &[
     "episode/batch.rs",
     "cli/bench.rs",
     "cli/bench_speed/",
+    "cli/compute.rs",
     "cli/doctor.rs",
     "cli/score.rs",
     "cli/train.rs",

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use safetensors::SafeTensors;
 use tempfile::TempDir;
@@ -158,6 +159,63 @@ fn a_model_is_trained_kept_and_scores_each_picture_by_itself() {
     assert_eq!(scores(&at("scores.csv")), together);
 }
 
+/// Trains with `arguments` and kills the process at every new state that it keeps, each time a little later, until
+/// it ends by itself; returns the number of kills.
+fn killed_again_and_again(home: &Path, arguments: &[&str], state: &Path) -> usize {
+    let changed = || std::fs::metadata(state).and_then(|meta| meta.modified()).ok();
+    for n_kills in 0..40u64 {
+        let (before, mut seen) = (changed(), None);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
+        command.current_dir(home).args(arguments).env("MEDFSAD_CACHE", home.join("cache"));
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        loop {
+            if let Some(status) = process.try_wait().expect("a process") {
+                assert!(status.success(), "after {n_kills} kills it failed");
+                return n_kills as usize;
+            }
+            if seen.is_none() && changed().is_some_and(|now| Some(now) != before) {
+                seen = Some(Instant::now());
+            }
+            if seen.is_some_and(|seen: Instant| seen.elapsed().as_millis() as u64 >= n_kills * 13 % 90) {
+                process.kill().expect("a process");
+                process.wait().expect("a process");
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    panic!("it never came to its end");
+}
+
+#[test]
+fn a_training_killed_at_any_moment_goes_on_to_the_same_bytes() {
+    let home = home();
+    let at = |name: &str| home.path().join(name);
+    let mut base = TRAIN.to_vec();
+    let epochs = base.iter().position(|word| *word == "--epochs").expect("epochs") + 1;
+    base[epochs] = "2";
+    succeeds(home.path(), &with(&base, &["--out", "whole.safetensors"]));
+    let kept = with(&base, &["--out", "killed.safetensors", "--keep-every", "0", "--set", "redrawn=false"]);
+    let n_kills = killed_again_and_again(home.path(), &kept, &at("killed.unfinished.safetensors"));
+    assert!(n_kills >= 3, "killed {n_kills} times only");
+    let bytes = |name: &str| std::fs::read(at(name)).expect("a file");
+    assert!(bytes("whole.safetensors") == bytes("killed.safetensors"), "the weights differ");
+    assert!(bytes("whole.training.csv") == bytes("killed.training.csv"), "the losses differ");
+    let left: Vec<String> = std::fs::read_dir(home.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.contains("unfinished"))
+        .collect();
+    assert!(left.is_empty(), "{left:?} are left");
+}
+
+#[test]
+fn the_state_of_another_training_is_not_taken_up() {
+    let home = home();
+    std::fs::write(home.path().join("model.unfinished.safetensors"), "no state").expect("a file");
+    fails(home.path(), &with(TRAIN, &["--out", "model.safetensors"]), &["model.unfinished.safetensors"]);
+}
+
 #[test]
 fn what_does_not_fit_together_is_refused_by_name() {
     let home = home();
@@ -167,7 +225,11 @@ fn what_does_not_fit_together_is_refused_by_name() {
     fails(home.path(), &with(&all, &["--protocol", "published"]), &["clean-top1"]);
     let mut other = all.clone();
     other[2] = "resnet34";
-    fails(home.path(), &other, &["trained with resnet18"]);
+    fails(home.path(), &other, &["trained with backbone = \"resnet18\""]);
+    fails(home.path(), &with(&all, &["--set", "scaling='cosine'"]), &["trained with scaling"]);
+    let mut other = all.clone();
+    other[8] = "96";
+    fails(home.path(), &other, &["64 pixels"]);
     // Another teacher.
     let mut training = TRAIN.to_vec();
     training.extend(["--out", "second.safetensors", "--seed", "2"]);

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use super::{home, use_threads};
+use super::{curated, use_threads};
 #[cfg(feature = "torch")]
 use crate::audit::Embedder;
 use crate::audit::{self, Outcome, Report};
@@ -13,7 +13,7 @@ use crate::evaluate::{device, embed};
 use crate::files;
 use crate::manifest::Manifest;
 #[cfg(feature = "torch")]
-use crate::network::{Backbone, Network, teacher::Origin};
+use crate::network::{Backbone, Network, precision::Precision, teacher::Origin};
 #[cfg(feature = "torch")]
 use crate::pixels::Pixels;
 use crate::report;
@@ -23,8 +23,9 @@ use crate::spec::Spec;
 const N_SHOWN: usize = 20;
 
 /// Runs gates over a curated benchmark: patients and copies on two sides, near copies (also flipped or turned,
-/// and with --teacher by the features of a pretrained network), label conflicts, acquisition shortcuts, personal data. Thresholds stand in the spec's [audit] table. Writes
-/// audit.json and audit.html, and fails (exit code 1) when a gate fails.
+/// and with --teacher by the features of a pretrained network), label conflicts, acquisition shortcuts, personal
+/// data. Thresholds stand in the spec's [audit] table. Writes audit.json and audit.html, and fails (exit code 1) when
+/// a gate fails.
 #[derive(clap::Args)]
 pub struct Args {
     /// A curated folder [default: manifests/phantom]
@@ -53,10 +54,7 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<()> {
         use_threads(self.threads)?;
-        let folder = self.folder.clone().unwrap_or_else(|| home("manifests").join("phantom"));
-        let manifest = Manifest::read(&folder)?;
-        let spec = Spec::load(&folder.join("spec.toml").display().to_string())
-            .context("the curated folder's own spec")?;
+        let (folder, manifest, spec) = curated(self.folder.as_ref())?;
         if let Some(raw) = self.raw.as_ref().filter(|raw| !raw.is_dir()) {
             bail!("--raw {} is not a folder", raw.display());
         }
@@ -80,13 +78,15 @@ impl Args {
 
     #[cfg(feature = "torch")]
     fn audit(&self, manifest: &Manifest, spec: &Spec, raw: Option<&Path>) -> Result<Report> {
+        use anyhow::Context as _;
         let Some(given) = &self.teacher else { return audit::run(manifest, &spec.audit, raw, None) };
         let backbone = Backbone::parse(&self.backbone).context("--backbone")?;
         let origin = match given.as_str() {
             "random" => Origin::Random { seed: 0, cache: Some(files::cache_folder()?.join("weights")) },
             file => Origin::file(file.into()).context("--teacher")?,
         };
-        let teacher = embed::teacher(manifest, backbone, &origin, device::resolve(&self.device)?)?;
+        let teacher =
+            embed::teacher(manifest, backbone, &origin, device::resolve(&self.device, Precision::F32)?)?;
         let embed = |pictures: &[Pixels]| embed::vectors(&teacher, pictures);
         let embedder = Embedder { teacher: origin.label(Network::Resnet(backbone)), embed: &embed };
         audit::run(manifest, &spec.audit, raw, Some(&embedder))

@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tch::Device;
 
-use super::{build_dataset, home, use_threads};
+use super::compute::Compute;
+use super::{build_dataset, home};
 use crate::episode::{self, Episodes, HeldOut};
 use crate::evaluate::definition::Definition;
 use crate::evaluate::plan::{self, Setting};
-use crate::evaluate::{self, Run, device, memory};
+use crate::evaluate::{self, Run, device};
 use crate::files;
 use crate::manifest::Manifest;
 use crate::method::METHODS;
-use crate::network::Network;
+use crate::network::known;
 use crate::network::teacher::{Origin, Teachers};
 use crate::report;
 use crate::spec::Spec;
@@ -52,19 +53,14 @@ pub struct Args {
     /// organs
     #[arg(long)]
     held_out: Option<String>,
-    /// auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    compute: Compute,
     /// Curated benchmark [default: manifests/<spec of the definition>]
     #[arg(long)]
     manifest: Option<PathBuf>,
     /// Where cells and report go [default: reports/<name of the definition>]
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Cells computed at once on the CPU, one thread each, so that scores do not depend on it; also threads
-    /// for decoding [default: all cores]
-    #[arg(long)]
-    threads: Option<usize>,
     /// Show what would run, and stop
     #[arg(long)]
     dry_run: bool,
@@ -72,16 +68,15 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        let threads = use_threads(self.threads)?;
-        memory::keep_freed();
+        let (device, threads) = self.compute.start()?;
+        let precision = self.compute.precision;
         let definition = self.definition()?;
-        let device = device::resolve(&self.device)?;
         let manifest = self.manifest(&definition)?;
         let episodes = episode::draw(&manifest, definition.episodes())?;
         episodes.verify(&manifest)?;
         let teachers = self.teachers(definition.teacher_seed).context("--teacher")?;
         let folder = self.out.clone().unwrap_or_else(|| home("reports").join(&definition.name));
-        let device_class = device::class(device);
+        let device_class = device::class(device, precision);
         let setting = Setting { manifest: &manifest, episodes: &episodes, teachers: &teachers, device_class };
         let groups = plan::plan(&definition, &setting)?;
         let cells: Vec<_> = groups.iter().flat_map(|group| &group.cells).collect();
@@ -120,6 +115,7 @@ impl Args {
             episodes: &episodes,
             teachers: &teachers,
             device,
+            precision,
             workers: if device == Device::Cpu { threads } else { 1 },
             folder: folder.clone(),
             command: command_line(),
@@ -141,16 +137,11 @@ impl Args {
         let mut teachers = Teachers { named: BTreeMap::new(), other };
         for given in &self.teacher {
             match given.split_once('=') {
-                Some((name, path)) => {
-                    let known: Vec<&str> = Network::all().map(Network::name).collect();
-                    anyhow::ensure!(
-                        known.contains(&name),
-                        "unknown network `{name}` (known: {})",
-                        known.join(", ")
-                    );
-                    teachers.named.insert(name.to_owned(), Origin::file(path.into())?);
+                Some((name, file)) => {
+                    let name = known::network(name)?.name().to_owned();
+                    teachers.named.insert(name, Origin::named(file)?);
                 }
-                None => teachers.other = Origin::file(given.into())?,
+                None => teachers.other = Origin::named(given)?,
             }
         }
         Ok(teachers)

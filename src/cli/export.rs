@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{home, use_threads};
+use super::{curated, use_threads};
 use crate::export::mvtec::{self, Pictures};
 use crate::manifest::Manifest;
 use crate::spec::Spec;
@@ -50,10 +50,7 @@ enum Format {
 impl Args {
     pub fn run(self) -> Result<()> {
         use_threads(self.threads)?;
-        let folder = self.folder.clone().unwrap_or_else(|| home("manifests").join("phantom"));
-        let manifest = Manifest::read(&folder)?;
-        let spec = Spec::load(&folder.join("spec.toml").display().to_string())
-            .context("the curated folder's own spec")?;
+        let (folder, manifest, spec) = curated(self.folder.as_ref())?;
         ensure!(
             self.format == Format::Mvtec || !(self.link || self.boxes || self.size.is_some()),
             "--size, --link and --boxes belong to --format mvtec"

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use crate::manifest::Manifest;
+use crate::spec::Spec;
+
 mod audit;
 #[cfg(feature = "torch")]
 mod bench;
@@ -11,11 +14,15 @@ mod bench_ingest;
 #[cfg(feature = "torch")]
 mod bench_speed;
 mod build_dataset;
+#[cfg(feature = "torch")]
+mod compute;
 mod doctor;
 mod episodes;
 mod export;
 #[cfg(feature = "torch")]
 mod methods;
+#[cfg(feature = "torch")]
+mod model;
 mod partner;
 mod phantom;
 mod report;
@@ -99,6 +106,21 @@ impl Cli {
 /// A folder of the project: below `MEDFSAD_HOME` where that is set, else below the current folder.
 fn home(folder: &str) -> PathBuf {
     std::env::var_os("MEDFSAD_HOME").map(PathBuf::from).unwrap_or_default().join(folder)
+}
+
+/// A curated folder, the phantom's when none is given, with its manifest and the spec it was made from.
+fn curated(folder: Option<&PathBuf>) -> Result<(PathBuf, Manifest, Spec)> {
+    let folder = folder.cloned().unwrap_or_else(|| home("manifests").join("phantom"));
+    let manifest = Manifest::read(&folder)?;
+    let spec = Spec::load(&folder.join("spec.toml").display().to_string());
+    Ok((folder, manifest, spec.context("the curated folder's own spec")?))
+}
+
+/// Settings of a method, from `key = value` in TOML, one a time.
+#[cfg(feature = "torch")]
+fn settings(given: &[String]) -> Result<toml::Table> {
+    let what = || format!("--set {}: it is no TOML, such as lambda=0.1", given.join(" "));
+    toml::from_str(&given.join("\n")).with_context(what)
 }
 
 /// Limits rayon to `threads`, all cores when not given; returns the number in use.

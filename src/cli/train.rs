@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tch::Tensor;
 
-use super::use_threads;
-use crate::evaluate::{device, folder, memory};
+use super::compute::Compute;
+use crate::evaluate::folder;
 use crate::files;
 use crate::method::d24fad::{self, Settings};
-use crate::method::{Context, TrainTask};
+use crate::method::{Context, EpochFigures, Fitted, Keep, Observer, TrainTask};
 use crate::network::teacher::{Origin, Teacher, Teachers};
-use crate::network::{Backbone, Input, Network};
+use crate::network::{Backbone, Network};
 use crate::random::Stream;
 
 /// Trains D2-4FAD on folders of normal pictures, one for each kind (organ, modality), none of them of the kind that
@@ -52,24 +53,21 @@ pub struct Args {
     /// Same seed, same weights on the same device
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
-    device: String,
-    /// Threads [default: all cores]
-    #[arg(long)]
-    threads: Option<usize>,
+    /// Minutes between two states that are kept beside the checkpoint; the same call goes on from there after a stop,
+    /// to the same bits on the CPU. 0 keeps one after every step
+    #[arg(long, default_value_t = 5.0, value_name = "MINUTES")]
+    keep_every: f64,
+    #[command(flatten)]
+    compute: Compute,
 }
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        let threads = use_threads(self.threads)?;
-        memory::keep_freed();
-        tch::set_num_threads(threads as i32);
+        let (device, _) = self.compute.start()?;
         let backbone = Backbone::parse(&self.backbone).context("--backbone")?;
         ensure!(self.size >= 32 && self.size.is_multiple_of(32), "--size must be a multiple of 32");
         ensure!(self.shots >= 1, "--shots must be at least 1");
         let settings = self.settings(backbone)?;
-        let device = device::resolve(&self.device)?;
         let tasks: Vec<TrainTask> =
             self.normal.iter().map(|folder| self.task(folder)).collect::<Result<_>>()?;
         let network = Network::Resnet(backbone);
@@ -79,7 +77,7 @@ impl Args {
             "random" => {
                 let origin = Origin::Random { seed: self.seed, cache: None };
                 let teacher =
-                    Teacher::new(backbone, Input::Unit, &origin, Some(&calibration), tch::Device::Cpu)?;
+                    Teacher::new(backbone, settings.input(), &origin, Some(&calibration), tch::Device::Cpu)?;
                 let path = folder::beside(&self.out, "teacher.safetensors")?;
                 teacher.save(&path)?;
                 println!(
@@ -88,38 +86,38 @@ impl Args {
                 );
                 Origin::file(path)?
             }
-            path => Origin::file(path.into()).context("--teacher")?,
+            path => Origin::named(path).context("--teacher")?,
         };
         println!("teacher: {}", origin.label(network));
+        let state = folder::beside(&self.out, "unfinished.safetensors")?;
+        let every = Duration::try_from_secs_f64(60.0 * self.keep_every).context("--keep-every")?;
         let context = Context {
             device,
+            precision: self.compute.precision,
             seed: self.seed,
             shots: self.shots,
             teachers: Teachers { named: BTreeMap::new(), other: origin },
             calibration: None,
             task: "target".to_owned(),
             label: "training".to_owned(),
+            keep: Some(Keep { path: state.clone(), every }),
         };
-        let mut figures = Vec::new();
-        let mut observer = |epoch: u64, now: &Vec<(&'static str, f64)>, _: &dyn crate::method::Fitted| {
-            figures.push((epoch, now.clone()));
-            Ok(())
-        };
-        d24fad::train_to(&settings, &tasks, &context, &mut observer, &self.out)?;
-        let log = folder::beside(&self.out, "training.csv")?;
-        files::write_whole(&log, &csv_of(&figures)?)?;
+        let mut log = Log::default();
+        d24fad::train_to(&settings, &tasks, &context, &mut log, &self.out)?;
+        files::remove_if_there(&state)?;
+        let table = folder::beside(&self.out, "training.csv")?;
+        files::write_whole(&table, &log.csv()?)?;
         println!(
             "written to {}; losses of {} epochs in {}",
             self.out.display(),
-            figures.len(),
-            log.display()
+            log.0.len(),
+            table.display()
         );
         Ok(())
     }
 
     fn settings(&self, backbone: Backbone) -> Result<Settings> {
-        let mut table: toml::Table = toml::from_str(&self.set.join("\n"))
-            .with_context(|| format!("--set {}: it is no TOML, such as lambda=0.1", self.set.join(" ")))?;
+        let mut table = super::settings(&self.set)?;
         table.insert("backbone".to_owned(), backbone.name().into());
         if let Some(epochs) = self.epochs {
             table.insert("epochs".to_owned(), (epochs as i64).into());
@@ -138,24 +136,44 @@ impl Args {
         println!("{n} normal pictures in {name}");
         let pair = |query: usize| {
             let mut stream = Stream::new(self.seed, &format!("pair {}", read.names[query]), 0);
-            let mut other = || {
-                let index = stream.below(n - 1);
-                if index < query { index } else { index + 1 }
-            };
-            (query, (0..self.shots).map(|_| other()).collect())
+            (query, (0..self.shots).map(|_| stream.other_than(query, n)).collect())
         };
         Ok(TrainTask { name, pictures: read.pictures(), pairs: (0..n).map(pair).collect() })
     }
 }
 
-fn csv_of(figures: &[(u64, Vec<(&'static str, f64)>)]) -> Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    if let Some((_, first)) = figures.first() {
-        writer.write_record(std::iter::once("epoch").chain(first.iter().map(|(name, _)| *name)))?;
+/// Figures of every epoch, by name.
+#[derive(Default)]
+struct Log(Vec<(u64, Vec<(String, f64)>)>);
+
+impl Observer for Log {
+    fn look(&mut self, epoch: u64, figures: &EpochFigures, _: &dyn Fitted) -> Result<()> {
+        let owned = figures.iter().map(|(name, value)| ((*name).to_owned(), *value));
+        self.0.push((epoch, owned.collect()));
+        Ok(())
     }
-    for (epoch, figures) in figures {
-        let values = figures.iter().map(|(_, value)| value.to_string());
-        writer.write_record(std::iter::once(epoch.to_string()).chain(values))?;
+
+    fn gathered(&self) -> Result<String> {
+        Ok(serde_json::to_string(&self.0)?)
     }
-    writer.into_inner().context("finishing the table")
+
+    fn recall(&mut self, gathered: &str) -> Result<()> {
+        self.0 = serde_json::from_str(gathered)?;
+        Ok(())
+    }
+}
+
+impl Log {
+    fn csv(&self) -> Result<Vec<u8>> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        if let Some((_, first)) = self.0.first() {
+            let names = first.iter().map(|(name, _)| name.as_str());
+            writer.write_record(std::iter::once("epoch").chain(names))?;
+        }
+        for (epoch, figures) in &self.0 {
+            let values = figures.iter().map(|(_, value)| value.to_string());
+            writer.write_record(std::iter::once(epoch.to_string()).chain(values))?;
+        }
+        writer.into_inner().context("finishing the table")
+    }
 }

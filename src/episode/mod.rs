@@ -112,10 +112,7 @@ fn support_set(ids: &[&str], task: &str, settings: Settings, draw: usize) -> Vec
 /// Supports drawn with replacement from the query's own task, never the query itself, as published.
 fn pair(ids: &[&str], query: usize, settings: Settings) -> Pair {
     let mut stream = Stream::new(settings.seed, &format!("pair {}", ids[query]), 0);
-    let other = |_| {
-        let index = stream.below(ids.len() - 1);
-        ids[if index < query { index } else { index + 1 }].to_owned()
-    };
+    let other = |_| ids[stream.other_than(query, ids.len())].to_owned();
     Pair { query: ids[query].to_owned(), supports: (0..settings.max_shots).map(other).collect() }
 }
 

@@ -5,11 +5,28 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use tch::{Cuda, Device};
 
-/// Resolves `auto`, `cpu`, `cuda` or `cuda:N`.
+use crate::network::precision::Precision;
+
+/// Resolves `auto`, `cpu`, `cuda` or `cuda:N`, and tells CUDA's libraries how finely they shall multiply.
 ///
 /// # Errors
-/// An unknown name, or CUDA asked for where it cannot be used, with the reason.
-pub fn resolve(name: &str) -> Result<Device> {
+/// An unknown name, CUDA asked for where it cannot be used, with the reason, or a precision that the device has not.
+pub fn resolve(name: &str, precision: Precision) -> Result<Device> {
+    allow_tf32(precision == Precision::Tf32);
+    let device = find(name)?;
+    precision.check(device)?;
+    Ok(device)
+}
+
+/// cuDNN multiplies single precision as TensorFloat-32 unless it is told not to, cuBLAS only if it is told to; both
+/// read these variables when they are loaded, which is later than this.
+fn allow_tf32(allowed: bool) {
+    let name = if allowed { "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE" } else { "NVIDIA_TF32_OVERRIDE" };
+    // SAFETY: commands call this before they start a thread that reads the environment.
+    unsafe { std::env::set_var(name, if allowed { "1" } else { "0" }) };
+}
+
+fn find(name: &str) -> Result<Device> {
     let index = match name {
         "cpu" => return Ok(Device::Cpu),
         "auto" => return Ok(if usable_cuda().is_ok() { Device::Cuda(0) } else { Device::Cpu }),
@@ -74,10 +91,11 @@ pub fn libtorch_folder() -> Option<PathBuf> {
     path.parent().map(PathBuf::from)
 }
 
-/// `cpu` or `cuda`.
-pub fn class(device: Device) -> &'static str {
-    match device {
-        Device::Cuda(_) => "cuda",
-        _ => "cpu",
+/// What scores may depend on: `cpu` or `cuda`, and the precision where it is not f32, as in `cuda-bf16`.
+pub fn class(device: Device, precision: Precision) -> String {
+    let kind = if device.is_cuda() { "cuda" } else { "cpu" };
+    match precision {
+        Precision::F32 => kind.to_owned(),
+        _ => format!("{kind}-{}", precision.name()),
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 
 use super::cases;
 use super::test_set::{Scored, TestSet};
@@ -15,36 +16,34 @@ use crate::random::Stream;
 use crate::results::{CellResult, Epoch, Identity, Metric, Score, gallery};
 
 /// The best epoch so far under a published protocol.
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Best {
     auroc: Option<f64>,
     epoch: u64,
     scores: Vec<Option<f64>>,
 }
 
+/// What the epochs so far have left, beside the last one's scores.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Gathered {
+    epochs: Vec<Epoch>,
+    published: Best,
+    published_2d: Best,
+}
+
 /// One support draw over the epochs of a training.
 pub struct Draw<'a> {
     pub identity: &'a Identity,
     supports: Pictures,
-    epochs: Vec<Epoch>,
+    pub gathered: Gathered,
     pub last: Option<Scored>,
-    published: Best,
-    published_2d: Best,
     /// Spent adapting and scoring, last time.
     pub seconds: f64,
 }
 
 impl<'a> Draw<'a> {
     pub fn new(identity: &'a Identity, supports: Pictures) -> Draw<'a> {
-        Draw {
-            identity,
-            supports,
-            epochs: Vec::new(),
-            last: None,
-            published: Best::default(),
-            published_2d: Best::default(),
-            seconds: 0.0,
-        }
+        Draw { identity, supports, gathered: Gathered::default(), last: None, seconds: 0.0 }
     }
 
     /// Adapts to the supports and scores the test set with the model as it stands.
@@ -68,15 +67,15 @@ impl<'a> Draw<'a> {
         let scores = &self.last.as_ref().context("just scored")?.scores;
         let clean: Vec<Option<f64>> = scores.clean.iter().copied().map(Some).collect();
         let mut log = |quantity: &str, value: Option<f64>| {
-            self.epochs.push(Epoch { epoch, quantity: quantity.to_owned(), value });
+            self.gathered.epochs.push(Epoch { epoch, quantity: quantity.to_owned(), value });
         };
         for (quantity, value) in figures {
             log(quantity, Some(*value));
         }
         log("auroc-clean", test.auroc(&clean));
         for (quantity, best, scores) in [
-            ("auroc-published-2d", &mut self.published_2d, &scores.published_2d),
-            ("auroc-published", &mut self.published, &scores.published),
+            ("auroc-published-2d", &mut self.gathered.published_2d, &scores.published_2d),
+            ("auroc-published", &mut self.gathered.published, &scores.published),
         ] {
             let auroc = test.auroc(scores);
             log(quantity, auroc);
@@ -90,10 +89,11 @@ impl<'a> Draw<'a> {
     /// Measures and writes the cell.
     pub fn finish(self, mut result: CellResult, test: &TestSet, store: &PixelStore) -> Result<()> {
         let scored = self.last.as_ref().context("a cell without scores")?;
-        let n_epochs = self.epochs.iter().map(|epoch| epoch.epoch).max();
+        let Gathered { epochs, published, published_2d } = self.gathered;
+        let n_epochs = epochs.iter().map(|epoch| epoch.epoch).max();
         let some = |scores: &[f64]| scores.iter().copied().map(Some).collect::<Vec<Option<f64>>>();
         let (published_2d, published) = match n_epochs {
-            Some(_) => (self.published_2d, self.published),
+            Some(_) => (published_2d, published),
             None => {
                 let still = |scores: &[Option<f64>]| Best { auroc: None, epoch: 0, scores: scores.to_vec() };
                 (still(&scored.scores.published_2d), still(&scored.scores.published))
@@ -122,7 +122,7 @@ impl<'a> Draw<'a> {
             published: published.scores[index],
         };
         result.scores = test.rows.iter().enumerate().map(row).collect();
-        result.epochs = self.epochs;
+        result.epochs = epochs;
         if scored.maps.is_some() {
             let cases = cases::pick(test, store, scored)?;
             gallery::write(&result.folder.join("gallery.safetensors"), &cases)?;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow};
 use tch::{Device, Tensor};
@@ -15,12 +15,13 @@ use crate::episode::Episodes;
 use crate::episode::batch::Pictures;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Manifest, Row, Split};
-use crate::method::{Context, Fitted, TrainTask};
+use crate::method::{Context, EpochFigures, Fitted, Keep, Observer, TrainTask};
+use crate::network::precision::Precision;
 use crate::network::teacher::Teachers;
-use crate::progress;
 use crate::random::Stream;
 use crate::results::{self, Cell, CellResult, Identity, Provenance};
-use draw::Draw;
+use crate::{files, progress};
+use draw::{Draw, Gathered};
 use plan::Group;
 use test_set::TestSet;
 
@@ -58,6 +59,40 @@ fn calibration(manifest: &Manifest, tasks: &[String], size: usize) -> Result<Opt
     Ok((!parts.is_empty()).then(|| Tensor::cat(&parts, 0)))
 }
 
+/// Least time between two kept states of a training.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Scores all draws after each epoch.
+struct Watch<'a> {
+    draws: Vec<Draw<'a>>,
+    test: &'a TestSet,
+    /// Spent here, not in training.
+    seconds: f64,
+}
+
+impl Observer for Watch<'_> {
+    fn look(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()> {
+        let start = Instant::now();
+        for draw in &mut self.draws {
+            draw.observe(epoch, figures, model, self.test)?;
+        }
+        self.seconds += start.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn gathered(&self) -> Result<String> {
+        let each: Vec<&Gathered> = self.draws.iter().map(|draw| &draw.gathered).collect();
+        Ok(serde_json::to_string(&each)?)
+    }
+
+    fn recall(&mut self, gathered: &str) -> Result<()> {
+        let each: Vec<Gathered> = serde_json::from_str(gathered)?;
+        anyhow::ensure!(each.len() == self.draws.len(), "it is of {} draws", each.len());
+        self.draws.iter_mut().zip(each).for_each(|(draw, gathered)| draw.gathered = gathered);
+        Ok(())
+    }
+}
+
 /// What all cells of a run share.
 pub struct Run<'a> {
     pub bench: String,
@@ -66,6 +101,7 @@ pub struct Run<'a> {
     pub episodes: &'a Episodes,
     pub teachers: &'a Teachers,
     pub device: Device,
+    pub precision: Precision,
     /// Groups of cells run at once. Each computes on one thread, so that no sum depends on their number.
     pub workers: usize,
     /// Receives `cells/<id>/`.
@@ -134,40 +170,36 @@ impl Run<'_> {
             .against_shuffled_labels
             .then(|| Stream::new(group.seed, &format!("label shuffle {}", group.task), 0));
         let test = TestSet::load(&store, test_rows, shuffle)?;
-        let mut draws: Vec<Draw> =
+        let draws: Vec<Draw> =
             todo.iter().map(|identity| self.draw(&store, &rows, identity)).collect::<Result<_>>()?;
         let tasks: Vec<TrainTask> =
             group.training.iter().map(|task| self.train_task(task)).collect::<Result<_>>()?;
+        let ids: Vec<String> = todo.iter().map(|identity| identity.id()).collect();
+        let name = format!("{}.safetensors", files::fingerprint(ids.join(" ").as_bytes()));
+        let keep = Keep { path: self.folder.join("training").join(name), every: KEEP_EVERY };
         let context = Context {
             device: self.device,
+            precision: self.precision,
             seed: group.seed,
             shots: group.cells[0].shots,
             teachers: self.teachers.clone(),
             calibration: calibration(self.manifest, &group.calibration, self.size)?.map(Rc::new),
             task: group.task.clone(),
             label: format!("{} {}", group.method, group.task),
+            keep: Some(keep.clone()),
         };
         let start = Instant::now();
-        let mut observing = 0.0;
-        let mut observe =
-            |epoch: u64, figures: &crate::method::EpochFigures, model: &dyn Fitted| -> Result<()> {
-                let start = Instant::now();
-                for draw in &mut draws {
-                    draw.observe(epoch, figures, model, &test)?;
-                }
-                observing += start.elapsed().as_secs_f64();
-                Ok(())
-            };
-        let fitted = group.built.method.fit(&tasks, &context, &mut observe)?;
-        let fit_seconds = start.elapsed().as_secs_f64() - observing;
-        for mut draw in draws {
+        let mut watch = Watch { draws, test: &test, seconds: 0.0 };
+        let fitted = group.built.method.fit(&tasks, &context, &mut watch)?;
+        let fit_seconds = start.elapsed().as_secs_f64() - watch.seconds;
+        for mut draw in watch.draws {
             if draw.last.is_none() {
                 draw.score(&*fitted, &test)?;
             }
             let cell = self.cell(group, draw.identity, started, fit_seconds, draw.seconds, None);
             draw.finish(self.empty_result(cell), &test, &store)?;
         }
-        Ok(())
+        files::remove_if_there(&keep.path)
     }
 
     fn draw<'a>(&self, store: &PixelStore, rows: &[&Row], identity: &'a Identity) -> Result<Draw<'a>> {
@@ -221,7 +253,7 @@ impl Run<'_> {
             libtorch: LIBTORCH_VERSION.to_owned(),
             device: format!("{:?}", self.device).to_lowercase(),
             threads: self.workers,
-            precision: "f32".to_owned(),
+            precision: self.precision.name().to_owned(),
             command: self.command.clone(),
             started_at,
             fit_seconds,

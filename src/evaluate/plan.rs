@@ -32,7 +32,8 @@ pub struct Setting<'a> {
     pub manifest: &'a Manifest,
     pub episodes: &'a Episodes,
     pub teachers: &'a Teachers,
-    pub device_class: &'static str,
+    /// As [`super::device::class`] says it.
+    pub device_class: String,
 }
 
 /// Lists all groups, methods outermost.
@@ -112,7 +113,7 @@ fn group(
             episodes_hash: setting.episodes.cell_hash(task, draw, shots, &training)?,
             code_hash: crate::CODE_HASH.to_owned(),
             weights_hash: weights_hash.clone(),
-            device_class: setting.device_class.to_owned(),
+            device_class: setting.device_class.clone(),
         })
     };
     let all = shots.iter().flat_map(|&shots| (0..definition.draws).map(move |draw| (shots, draw)));

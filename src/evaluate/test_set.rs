@@ -6,7 +6,7 @@ use crate::episode::batch::Pictures;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Label, Row};
 use crate::maps::MapStack;
-use crate::method::{Detector, Prediction};
+use crate::method::{Detector, Prediction, batches};
 use crate::metric::auroc::auroc;
 use crate::protocol::{self, ImageScores};
 use crate::random::Stream;
@@ -43,13 +43,12 @@ impl TestSet {
     pub fn score(&self, detector: &dyn Detector) -> Result<Scored> {
         let (mut maps, mut scores) = (Vec::new(), Vec::new());
         let mut side = (0, 0);
-        let indices: Vec<usize> = (0..self.rows.len()).collect();
-        for batch in indices.chunks(detector.batch().min(indices.len()).max(1)) {
+        batches::score(detector, &self.pictures, &mut |_, prediction| {
             let mut keep = |stack: MapStack| {
                 side = (stack.height(), stack.width());
                 maps.extend_from_slice(stack.values());
             };
-            match detector.score(&self.pictures.at(batch))? {
+            match prediction {
                 Prediction::Maps(stack) => keep(stack),
                 Prediction::Scores(own) => scores.extend(own),
                 Prediction::Both(stack, own) => {
@@ -57,7 +56,8 @@ impl TestSet {
                     scores.extend(own);
                 }
             }
-        }
+            Ok(())
+        })?;
         let n_each = (side.0 * side.1).max(1);
         let unsound = |values: &mut dyn Iterator<Item = f64>, n_each: usize| {
             values

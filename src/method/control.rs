@@ -127,7 +127,7 @@ fn random(pixels: &Tensor, beside: &Beside) -> f64 {
 }
 
 impl Method for Control {
-    fn fit(&self, _: &[TrainTask], context: &Context, _: &mut Observer) -> Result<Box<dyn Fitted>> {
+    fn fit(&self, _: &[TrainTask], context: &Context, _: &mut dyn Observer) -> Result<Box<dyn Fitted>> {
         Ok(Box::new(Seeded { rule: self.rule, sees: self.sees, seed: context.seed, normal: None }))
     }
 }

@@ -3,18 +3,23 @@
 //! Queries are pictures without labels, and a score may depend on the model, the supports and that one
 //! picture alone; a test scores every method in several batchings to hold that.
 
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tch::{Device, Tensor};
 
 use crate::episode::batch::Pictures;
 use crate::maps::MapStack;
+use crate::network::precision::Precision;
 use crate::network::teacher::{Teacher, Teachers};
 use crate::network::{Backbone, Input, Network};
 
 /// The plain and the variational auto-encoder.
 pub mod autoencoder;
+/// Queries in batches that fit.
+pub mod batches;
 /// Trivial scores that expose shortcuts.
 pub mod control;
 /// Classifying cut and pasted pictures.
@@ -62,6 +67,7 @@ pub struct TrainTask {
 #[derive(Clone)]
 pub struct Context {
     pub device: Device,
+    pub precision: Precision,
     pub seed: u64,
     /// Size of the support set that will be given; methods that see [`Sees::OtherNormals`] alone may use it
     /// while fitting, the others are fitted once for all sizes.
@@ -75,13 +81,25 @@ pub struct Context {
     pub task: String,
     /// What the work is for, shown beside the progress bar.
     pub label: String,
+    /// Where a long training keeps its state; methods that cannot be taken up start anew.
+    pub keep: Option<Keep>,
+}
+
+/// Where and how often a training keeps its state, so that it goes on there after a stop, to the same bits.
+#[derive(Clone, Debug)]
+pub struct Keep {
+    /// Written whole; taken up if it exists. Whoever asked for it removes it when the training's result is safe.
+    pub path: PathBuf,
+    /// The least time between two states; zero keeps one after every step.
+    pub every: Duration,
 }
 
 impl Context {
     /// The frozen teacher: weights from the file that was given, else the labelled random stand-in.
     pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Teacher> {
         let origin = self.teachers.of(Network::Resnet(backbone));
-        Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device).with_context(|| {
+        let teacher = Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device);
+        teacher.map(|teacher| teacher.computing_in(self.precision)).with_context(|| {
             let name = backbone.name();
             format!("the teacher is {name}; each network can have its own file: --teacher {name}=FILE")
         })
@@ -117,16 +135,49 @@ impl Sees {
 /// An epoch's figures, by name: `loss` and its parts.
 pub type EpochFigures = Vec<(&'static str, f64)>;
 
-/// Called after each epoch with the model as it stands; for logging and the `published` protocols.
-pub type Observer<'a> = dyn FnMut(u64, &EpochFigures, &dyn Fitted) -> Result<()> + 'a;
+/// Looks at a training, for logging and the `published` protocols; a closure will do.
+pub trait Observer {
+    /// Called after each epoch with the model as it stands.
+    fn look(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()>;
+
+    /// Everything it has gathered, to be kept with the training's state.
+    fn gathered(&self) -> Result<String> {
+        Ok(String::new())
+    }
+
+    /// Takes back what an earlier process had gathered.
+    fn recall(&mut self, gathered: &str) -> Result<()> {
+        let _ = gathered;
+        Ok(())
+    }
+}
+
+/// Does not look.
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn look(&mut self, _: u64, _: &EpochFigures, _: &dyn Fitted) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<F: FnMut(u64, &EpochFigures, &dyn Fitted) -> Result<()>> Observer for F {
+    fn look(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()> {
+        self(epoch, figures, model)
+    }
+}
 
 /// An untrained method with its settings.
 ///
 /// Several cells may be fitted at once, each on a thread of its own.
 pub trait Method: Send + Sync {
     /// Trains on the train normals that [`Built::sees`] names. Methods that do not train return at once.
-    fn fit(&self, tasks: &[TrainTask], context: &Context, observer: &mut Observer)
-    -> Result<Box<dyn Fitted>>;
+    fn fit(
+        &self,
+        tasks: &[TrainTask],
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Fitted>>;
 }
 
 /// A trained method.

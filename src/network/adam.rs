@@ -2,6 +2,9 @@
 //!
 //! libtorch's own optimiser rounds its first moment differently and does not let its state be stored.
 
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
 use tch::Tensor;
 use tch::nn::VarStore;
 
@@ -22,6 +25,7 @@ pub struct Adam {
 }
 
 struct Slot {
+    name: String,
     parameter: Tensor,
     mean: Tensor,
     square: Tensor,
@@ -33,11 +37,42 @@ impl Adam {
         let mut named: Vec<(String, Tensor)> =
             store.variables().into_iter().filter(|(_, tensor)| tensor.requires_grad()).collect();
         named.sort_by(|a, b| a.0.cmp(&b.0));
-        let slot = |(_, parameter): (String, Tensor)| {
+        let slot = |(name, parameter): (String, Tensor)| {
             let (mean, square) = (parameter.zeros_like(), parameter.zeros_like());
-            Slot { parameter, mean, square }
+            Slot { name, parameter, mean, square }
         };
         Adam { config, n_steps: 0, slots: named.into_iter().map(slot).collect() }
+    }
+
+    /// Steps taken so far.
+    pub fn n_steps(&self) -> i32 {
+        self.n_steps
+    }
+
+    /// Both moments of every parameter, as `mean.<name>` and `square.<name>`.
+    pub fn moments(&self) -> BTreeMap<String, Tensor> {
+        let both = |slot: &Slot| {
+            let named =
+                |what: &str, tensor: &Tensor| (format!("{what}.{}", slot.name), tensor.shallow_clone());
+            [named("mean", &slot.mean), named("square", &slot.square)]
+        };
+        self.slots.iter().flat_map(both).collect()
+    }
+
+    /// Goes on as the optimiser did that had taken `n_steps` and had these moments.
+    ///
+    /// # Errors
+    /// A moment that is missing.
+    pub fn restore(&mut self, n_steps: i32, moments: &BTreeMap<String, Tensor>) -> Result<()> {
+        let find = |what: &str, name: &str| {
+            moments.get(&format!("{what}.{name}")).with_context(|| format!("{what} of `{name}` is missing"))
+        };
+        for slot in &mut self.slots {
+            slot.mean.copy_(find("mean", &slot.name)?);
+            slot.square.copy_(find("square", &slot.name)?);
+        }
+        self.n_steps = n_steps;
+        Ok(())
     }
 
     /// Computes the gradient of `loss` afresh and moves every parameter that received one.

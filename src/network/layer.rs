@@ -78,12 +78,14 @@ impl Conv {
         Conv { weight, stride: 2, padding: 1, transposed: true }
     }
 
+    /// In the kind of `x`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        let weight = self.weight.to_kind(x.kind());
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         if self.transposed {
-            return x.conv_transpose2d(&self.weight, None::<&Tensor>, stride, padding, [0, 0], 1, [1, 1]);
+            return x.conv_transpose2d(&weight, None::<&Tensor>, stride, padding, [0, 0], 1, [1, 1]);
         }
-        x.conv2d(&self.weight, None::<&Tensor>, stride, padding, [1, 1], 1)
+        x.conv2d(&weight, None::<&Tensor>, stride, padding, [1, 1], 1)
     }
 }
 

@@ -17,8 +17,12 @@ pub mod formula;
 pub mod growing;
 /// Initial values from named streams.
 pub mod initial;
+/// Published weights, where they come from and where they are kept.
+pub mod known;
 /// Convolution and batch norm.
 pub mod layer;
+/// How finely networks compute.
+pub mod precision;
 /// Residual encoders of torchvision.
 pub mod resnet;
 /// The smallest auto-encoder, for guided latents.

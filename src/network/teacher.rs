@@ -9,8 +9,9 @@ use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
 use super::layer::Norm;
+use super::precision::Precision;
 use super::resnet::Encoder;
-use super::{Backbone, Features, Input, Network, initial, weights};
+use super::{Backbone, Features, Input, Network, initial, known, weights};
 use crate::files;
 
 /// Where a teacher's weights come from.
@@ -24,6 +25,11 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// A weights file, or the installed weights of that name (see [`known`](super::known)).
+    pub fn named(given: &str) -> Result<Origin> {
+        Origin::file(known::find(given)?)
+    }
+
     /// Reads and hashes a weights file.
     pub fn file(path: PathBuf) -> Result<Origin> {
         let sha256 = files::sha256(&files::read(&path)?);
@@ -83,6 +89,7 @@ pub struct Teacher {
     encoder: Encoder,
     store: VarStore,
     input: Input,
+    precision: Precision,
 }
 
 impl Teacher {
@@ -98,7 +105,7 @@ impl Teacher {
         // A stand-in is made on the CPU, whatever the device, so that its weights are the same everywhere.
         let store = VarStore::new(Device::Cpu);
         let encoder = Encoder::new(&store.root(), backbone);
-        let mut teacher = Teacher { encoder, store, input };
+        let mut teacher = Teacher { encoder, store, input, precision: Precision::F32 };
         let stand_in = StandIn { network: Network::Resnet(backbone), input, store: &teacher.store };
         match origin {
             Origin::File { path, .. } => weights::load(&teacher.store, path)?,
@@ -119,7 +126,19 @@ impl Teacher {
     /// Features of pictures `[n, 3, h, w]` of 0 to 255, without gradients.
     pub fn features(&self, pictures: &Tensor) -> Features {
         let pictures = self.input.prepare(&pictures.to_device(self.store.device()));
-        tch::no_grad(|| self.encoder.forward(&pictures, Norm::Stored))
+        let Features { scales, deep } =
+            tch::no_grad(|| self.encoder.forward(&self.precision.enter(&pictures), Norm::Stored));
+        let scales = scales.each_ref().map(|scale| self.precision.leave(scale));
+        Features { scales, deep: self.precision.leave(&deep) }
+    }
+
+    /// The same teacher, computing in another precision.
+    pub fn computing_in(self, precision: Precision) -> Teacher {
+        Teacher { precision, ..self }
+    }
+
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Writes its weights with torchvision's names.

@@ -24,13 +24,28 @@ pub fn load(store: &VarStore, path: &Path) -> Result<()> {
 
 /// As [`load`], for a network that ends before its file does: names that `is_unused` knows may be left over.
 pub fn load_part(store: &VarStore, path: &Path, is_unused: fn(&str) -> bool) -> Result<()> {
-    let tensors = Tensor::read_safetensors(path)
-        .with_context(|| format!("{} is not a readable safetensors file", path.display()))?;
-    fill(store, tensors.into_iter().collect(), is_unused)
-        .with_context(|| format!("weights {}", path.display()))
+    fill(store, read(path)?, is_unused).with_context(|| format!("weights {}", path.display()))
 }
 
-fn fill(store: &VarStore, mut tensors: BTreeMap<String, Tensor>, is_unused: fn(&str) -> bool) -> Result<()> {
+/// Every tensor of a safetensors file, by name.
+///
+/// # Errors
+/// If it cannot be read or is none.
+pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+    let tensors = Tensor::read_safetensors(path)
+        .with_context(|| format!("{} is not a readable safetensors file", path.display()))?;
+    Ok(tensors.into_iter().collect())
+}
+
+/// Fills every variable of `store` by name.
+///
+/// # Errors
+/// Names every missing, unknown or misshapen tensor.
+pub fn fill(
+    store: &VarStore,
+    mut tensors: BTreeMap<String, Tensor>,
+    is_unused: fn(&str) -> bool,
+) -> Result<()> {
     let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
     let missing: Vec<&str> =
         variables.keys().filter(|name| !tensors.contains_key(*name)).map(String::as_str).collect();
@@ -59,7 +74,7 @@ fn first_few(names: &[&str]) -> String {
 
 /// Writes every variable of `store`, sorted by name, to one safetensors file.
 pub fn save(store: &VarStore, path: &Path) -> Result<()> {
-    write(store, None, path)
+    write(store.variables().into_iter().collect(), None, path)
 }
 
 /// What a safetensors file says of itself beside its tensors.
@@ -75,12 +90,16 @@ pub fn metadata(path: &Path) -> Result<BTreeMap<String, String>> {
 
 /// As [`save`], with words about the file under one key.
 pub fn save_with(store: &VarStore, metadata: (String, String), path: &Path) -> Result<()> {
-    write(store, Some(metadata), path)
+    write(store.variables().into_iter().collect(), Some(metadata), path)
 }
 
-fn write(store: &VarStore, metadata: Option<(String, String)>, path: &Path) -> Result<()> {
-    let variables: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
-    let values: Vec<(&str, Vec<usize>, Vec<u8>)> = variables
+/// Writes tensors as single precision to one safetensors file, with words about it under one key if there are any.
+pub fn write(
+    tensors: BTreeMap<String, Tensor>,
+    metadata: Option<(String, String)>,
+    path: &Path,
+) -> Result<()> {
+    let values: Vec<(&str, Vec<usize>, Vec<u8>)> = tensors
         .iter()
         .map(|(name, tensor)| {
             let shape = tensor.size().iter().map(|&side| side as usize).collect();

@@ -41,7 +41,7 @@ pub struct Identity {
     /// Over all source files that can change a score.
     pub code_hash: String,
     pub weights_hash: String,
-    /// `cpu` or `cuda`: classes of devices whose numbers may differ.
+    /// `cpu`, `cuda`, or one of these with a precision (`cuda-bf16`): what numbers may differ by.
     pub device_class: String,
 }
 
@@ -134,7 +134,7 @@ pub struct Metric {
 }
 
 /// One epoch of training; AUROCs are diagnostics and select nothing outside `published*`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// From 1.
     pub epoch: u64,

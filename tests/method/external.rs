@@ -23,7 +23,8 @@ fn run(folder: &TempDir, body: &str, more: &str) -> Result<Prediction, String> {
         (find("external:mine").expect("known").build)(settings(folder, body, more)).expect("settings");
     let tasks = [task("first"), task("second")];
     let context = Context { task: "target".to_owned(), ..context(folder, 2) };
-    let fitted = built.method.fit(&tasks, &context, &mut |_, _, _| Ok(())).expect("a fitted method");
+    let fitted =
+        built.method.fit(&tasks, &context, &mut medfsad::method::Unobserved).expect("a fitted method");
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
     detector.score(&pictures("query", 5)).map_err(|error| format!("{error:#}"))
 }
@@ -114,7 +115,10 @@ fn a_program_that_goes_wrong_is_named_with_its_reason() {
     fails("import time; time.sleep(60)", "timeout_s = 1", &["over 1 s", "timeout_s"]);
     let missing = toml::from_str("command = ['no-such-program']").expect("TOML");
     let built = (find("external").expect("known").build)(missing).expect("settings");
-    let fitted = built.method.fit(&[], &context(&folder, 2), &mut |_, _, _| Ok(())).expect("a fitted method");
+    let fitted = built
+        .method
+        .fit(&[], &context(&folder, 2), &mut medfsad::method::Unobserved)
+        .expect("a fitted method");
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
     let error = format!("{:#}", detector.score(&pictures("query", 1)).err().expect("an error"));
     assert!(error.contains("no-such-program") && error.contains("installed"), "{error}");

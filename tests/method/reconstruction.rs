@@ -24,7 +24,7 @@ fn normals(shown: Pictures) -> Vec<TrainTask> {
 fn fit(name: &str, settings: &str, shown: Pictures, context: &Context) -> Box<dyn Fitted> {
     let entry = find(name).expect("a known method");
     let built = (entry.build)(toml::from_str(settings).expect("TOML")).expect("good settings");
-    built.method.fit(&normals(shown), context, &mut |_, _, _| Ok(())).expect("a fitted method")
+    built.method.fit(&normals(shown), context, &mut medfsad::method::Unobserved).expect("a fitted method")
 }
 
 fn refusal(name: &str, settings: &str) -> String {

@@ -5,6 +5,7 @@ use medfsad::maps::MapStack;
 use medfsad::method::part::steps::{self, Plan};
 use medfsad::method::{Context, Detector, EpochFigures, Fitted, Prediction, TrainTask, find};
 use medfsad::network::layer::Norm;
+use medfsad::network::precision::Precision;
 use medfsad::network::teacher::{Origin, Teacher, Teachers};
 use medfsad::network::{Backbone, Input, initial, weights};
 use medfsad::random::Stream;
@@ -25,7 +26,8 @@ fn calibrated() -> Context {
     let teachers = Teachers { named: Default::default(), other: Origin::Random { seed: 4, cache: None } };
     let calibration = Some(Rc::new(pictures("calibration", 32).pixels));
     let (task, label) = ("target".to_owned(), "test".to_owned());
-    Context { device: Device::Cpu, seed: 5, shots: 2, teachers, calibration, task, label }
+    let (device, precision, keep) = (Device::Cpu, Precision::F32, None);
+    Context { device, precision, seed: 5, shots: 2, teachers, calibration, task, label, keep }
 }
 
 /// Fits on all of `normals` by settings in TOML; figures of every look.

@@ -42,7 +42,7 @@ fn waiting(name: &str, more: &str, context: &Context) -> Box<dyn Fitted> {
     let mut settings: toml::Table = toml::from_str(entry.trial).expect("TOML");
     settings.extend(toml::from_str::<toml::Table>(more).expect("TOML"));
     let built = (entry.build)(settings).expect("good settings");
-    built.method.fit(&[], context, &mut |_, _, _| Ok(())).expect("a fitted method")
+    built.method.fit(&[], context, &mut medfsad::method::Unobserved).expect("a fitted method")
 }
 
 fn maps_of(prediction: Prediction) -> MapStack {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{Model, Settings};
-use crate::method::{Context, Fitted};
+use crate::method::Context;
 use crate::network::{Network, weights};
 
 /// Key of our words in a file's metadata; files of other programs have none. One key, since the format's library
@@ -15,23 +15,64 @@ const KEY: &str = "medfsad";
 
 /// What a student was trained with.
 #[derive(Serialize, Deserialize)]
-struct Trained {
+pub struct Trained {
     settings: Settings,
     /// Identity of the teacher's weights.
     teacher: String,
+    /// Side of the pictures in pixels.
+    pub size: u16,
     shots: usize,
     version: String,
 }
 
-/// Writes decoder and weighting of a fitted D2-4FAD.
+impl Trained {
+    /// The settings of training, overridden by those that are `given`.
+    ///
+    /// # Errors
+    /// A setting that would make another network of it.
+    pub fn with(&self, given: toml::Table) -> Result<toml::Table> {
+        let mut table = toml::Table::try_from(&self.settings)?;
+        for (key, value) in given {
+            let then = table.insert(key.clone(), value.clone());
+            let fixed = ["backbone", "scaling", "weighted", "imagenet"].contains(&key.as_str());
+            if let Some(then) = then.filter(|then| fixed && *then != value) {
+                bail!("it was trained with {key} = {then}; leave {key} = {value} out");
+            }
+        }
+        Ok(table)
+    }
+}
+
+/// What a checkpoint says of itself; `None` for one of another program.
+///
+/// # Errors
+/// A file that cannot be read, or of a version that this program does not know.
+pub fn words(path: &Path) -> Result<Option<Trained>> {
+    let metadata = weights::metadata(path)?;
+    let known = |text| serde_json::from_str(text);
+    metadata
+        .get(KEY)
+        .map(|text| known(text))
+        .transpose()
+        .with_context(|| format!("{} states what this version does not know; train it again", path.display()))
+}
+
+/// Writes decoder and weighting of a D2-4FAD that was trained on pictures of side `size`.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub(super) fn save(model: &Model, settings: &Settings, context: &Context, path: &Path) -> Result<()> {
+pub(super) fn save(
+    model: &Model,
+    settings: &Settings,
+    context: &Context,
+    size: u16,
+    path: &Path,
+) -> Result<()> {
     let network = Network::Resnet(settings.backbone);
     let trained = Trained {
         settings: settings.clone(),
         teacher: context.teachers.of(network).hash(network),
+        size,
         shots: context.shots,
         version: crate::VERSION.to_owned(),
     };
@@ -43,19 +84,9 @@ pub(super) fn save(model: &Model, settings: &Settings, context: &Context, path: 
 ///
 /// # Errors
 /// A file of another backbone, with tensors missing or left over, or of ours and trained with another teacher.
-pub fn load(settings: &Settings, context: &Context, path: &Path) -> Result<Box<dyn Fitted>> {
+pub fn load(settings: &Settings, context: &Context, path: &Path) -> Result<Model> {
     let network = Network::Resnet(settings.backbone);
-    if let Some(text) = weights::metadata(path)?.get(KEY) {
-        let trained: Trained = serde_json::from_str(text)
-            .with_context(|| format!("{} states what this program does not know", path.display()))?;
-        let (then, now) = (trained.settings.backbone, settings.backbone);
-        ensure!(
-            then == now,
-            "{} was trained with {}; give --backbone {}",
-            path.display(),
-            then.name(),
-            then.name()
-        );
+    if let Some(trained) = words(path)? {
         let given = context.teachers.of(network).hash(network);
         ensure!(
             trained.teacher == given,
@@ -69,5 +100,5 @@ pub fn load(settings: &Settings, context: &Context, path: &Path) -> Result<Box<d
     let teacher = context.teacher(settings.backbone, settings.input())?;
     let model = Model::new(teacher, settings, context.device);
     weights::load(&model.student.store, path)?;
-    Ok(Box::new(model))
+    Ok(model)
 }

@@ -4,6 +4,8 @@
 //! supports; a learned weighting says how much each support counts. Faithful to the published procedure,
 //! without its waste: the teacher runs once per picture, supports are encoded once per episode.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
@@ -21,6 +23,8 @@ use switches::{Compared, Switches, Terms, Weighted};
 pub mod checkpoint;
 /// Signs of collapse and of saturation.
 mod diagnosis;
+/// Kept and taken up again.
+mod resume;
 /// Decoder, weighting, losses, maps.
 pub mod student;
 /// What can be switched.
@@ -100,7 +104,8 @@ impl Settings {
         }
     }
 
-    fn input(&self) -> Input {
+    /// How pictures enter the teacher.
+    pub fn input(&self) -> Input {
         if self.imagenet { Input::ImageNet } else { Input::Unit }
     }
 }
@@ -136,14 +141,15 @@ pub fn train_to(
     settings: &Settings,
     tasks: &[TrainTask],
     context: &Context,
-    observer: &mut Observer,
-    path: &std::path::Path,
+    observer: &mut dyn Observer,
+    path: &Path,
 ) -> Result<()> {
     check(settings)?;
     let teacher = context.teacher(settings.backbone, settings.input())?;
     let model = Model::new(teacher, settings, context.device);
     training::train(&model, settings, tasks, context, observer)?;
-    checkpoint::save(&model, settings, context, path)
+    let size = tasks.first().map_or(0, |task| task.pictures.size());
+    checkpoint::save(&model, settings, context, u16::try_from(size)?, path)
 }
 
 impl Method for D24fad {
@@ -151,7 +157,7 @@ impl Method for D24fad {
         &self,
         tasks: &[TrainTask],
         context: &Context,
-        observer: &mut Observer,
+        observer: &mut dyn Observer,
     ) -> Result<Box<dyn Fitted>> {
         let teacher = context.teacher(self.settings.backbone, self.settings.input())?;
         let model = Model::new(teacher, &self.settings, context.device);
@@ -161,9 +167,9 @@ impl Method for D24fad {
 }
 
 /// Teacher and student as they stand.
-pub(crate) struct Model {
+pub struct Model {
     teacher: Teacher,
-    pub student: Student,
+    pub(crate) student: Student,
     device: Device,
 }
 
@@ -171,11 +177,12 @@ impl Model {
     /// With a student whose parameters are still to be given.
     pub fn new(teacher: Teacher, settings: &Settings, device: Device) -> Model {
         let student = Student::switched(settings.backbone, device, settings.switches());
+        let student = student.computing_in(teacher.precision());
         Model { teacher, student, device }
     }
 
     /// Encodes supports `[k, 3, h, w]` of 0 to 255, once for any number of queries.
-    pub fn ready(&self, supports: &Tensor) -> Ready<'_> {
+    pub(crate) fn ready(&self, supports: &Tensor) -> Ready<'_> {
         let deep = self.teacher.features(supports).deep;
         Ready { model: self, supports: self.student.encode_supports(&deep) }
     }

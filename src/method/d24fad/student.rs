@@ -7,6 +7,7 @@ use super::switches::{Compared, Switches, Terms, Weighted};
 use crate::method::part::grid;
 use crate::network::decoder::Decoder;
 use crate::network::layer::Norm;
+use crate::network::precision::Precision;
 use crate::network::weighting::{EncodedSupports, Scaling, Weighting};
 use crate::network::{Backbone, Scales, initial};
 
@@ -16,6 +17,7 @@ pub struct Student {
     decoder: Decoder,
     weighting: Weighting,
     switches: Switches,
+    precision: Precision,
 }
 
 /// One training step's losses, scalars.
@@ -34,6 +36,7 @@ impl Student {
         Student::switched(backbone, device, Switches::default())
     }
 
+    /// By other rules.
     pub fn switched(backbone: Backbone, device: Device, switches: Switches) -> Student {
         let store = VarStore::new(device);
         let decoder = Decoder::new(&(store.root() / "decoder"), backbone);
@@ -42,7 +45,12 @@ impl Student {
             _ => switches.scaling,
         };
         let weighting = Weighting::new(&(store.root() / "weight"), backbone, scaling);
-        Student { store, decoder, weighting, switches }
+        Student { store, decoder, weighting, switches, precision: Precision::F32 }
+    }
+
+    /// The same student, with a decoder that computes in another precision.
+    pub fn computing_in(self, precision: Precision) -> Student {
+        Student { precision, ..self }
     }
 
     /// Draws initial values, and holds those of a weighting that does not learn.
@@ -58,7 +66,8 @@ impl Student {
 
     /// The decoder alone: stage 4 features `[n, c4, h/32, w/32]` to three scales.
     pub fn decode(&self, deep: &Tensor, norm: Norm) -> Scales {
-        self.decoder.forward(deep, norm)
+        let scales = self.decoder.forward(&self.precision.enter(deep), norm);
+        scales.each_ref().map(|scale| self.precision.leave(scale))
     }
 
     /// Losses of one batch: teacher features of the queries (`teacher`, `deep`), and each query's supports

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::diagnosis::Probe;
+use super::resume::{Keeper, Progress};
 use super::{Model, Settings};
 use crate::method::part::feature_store::FeatureStore;
 use crate::method::{Context, Observer, TrainTask};
@@ -13,6 +14,7 @@ use crate::progress;
 use crate::random::Stream;
 
 /// A query and its supports, as indices into the features of all tasks.
+#[derive(Debug)]
 pub(crate) struct Episode {
     pub query: i64,
     pub supports: Vec<i64>,
@@ -26,7 +28,7 @@ pub(crate) struct Training<'a> {
     model: &'a Model,
     lambda: f64,
     features: FeatureStore<'a>,
-    adam: Adam,
+    pub adam: Adam,
 }
 
 impl<'a> Training<'a> {
@@ -65,7 +67,7 @@ pub fn train(
     settings: &Settings,
     tasks: &[TrainTask],
     context: &Context,
-    observer: &mut Observer,
+    observer: &mut dyn Observer,
 ) -> Result<()> {
     model.student.initialise(context.seed);
     let mut episodes = episodes(tasks, context.shots)?;
@@ -76,31 +78,56 @@ pub fn train(
         episodes.len(),
         settings.batch
     );
-    let mut training = Training::new(model, settings, &pixels(tasks));
+    let pixels = pixels(tasks);
+    let mut keeper = Keeper::new(context, settings, &pixels, &format!("{episodes:?}"))?;
+    let mut training = Training::new(model, settings, &pixels);
+    let mut progress = match &keeper {
+        Some(keeper) => keeper.take_up(model, &mut training, observer)?,
+        None => Progress::default(),
+    };
     let probe = Probe::of(&episodes);
     let bar = progress::bar(n_steps * settings.epochs as usize, &context.label);
-    for epoch in 1..=settings.epochs {
+    bar.set_position(progress.epochs * n_steps as u64 + progress.steps as u64);
+    while progress.epochs < settings.epochs {
+        let epoch = progress.epochs + 1;
         if settings.redrawn {
             episodes = redrawn(tasks, context.shots, context.seed, epoch);
         }
         let mut order: Vec<usize> = (0..episodes.len()).collect();
         Stream::new(context.seed, "training order", epoch).shuffle(&mut order);
-        let mut sums = [(); 3].map(|()| Tensor::zeros([], (Kind::Double, model.device)));
-        for batch in order.chunks_exact(settings.batch) {
+        let mut sums = progress.sums.map(|sum| Tensor::from(sum).to_device(model.device));
+        let read = |sums: &[Tensor; 3]| sums.each_ref().map(|sum| sum.double_value(&[]));
+        for batch in order.chunks_exact(settings.batch).skip(progress.steps) {
             let batch: Vec<&Episode> = batch.iter().map(|&index| &episodes[index]).collect();
             for (sum, loss) in sums.iter_mut().zip(training.step(&batch)) {
                 *sum += loss.to_kind(Kind::Double) / n_steps as f64;
             }
             bar.inc(1);
+            progress.steps += 1;
+            if let Some(keeper) = keeper.as_mut().filter(|keeper| keeper.is_due()) {
+                progress.sums = read(&sums);
+                ensure_finite(&progress.sums, epoch)?;
+                keeper.save(model, &training, &progress, observer)?;
+            }
         }
-        let sums = sums.map(|sum| sum.double_value(&[]));
-        ensure!(sums[0].is_finite(), "training diverged in epoch {epoch}: the loss is {}", sums[0]);
+        let sums = read(&sums);
+        ensure_finite(&sums, epoch)?;
         let names = ["loss", "self-distillation", "teacher-student"];
         let mut figures: Vec<(&'static str, f64)> = names.into_iter().zip(sums).collect();
         figures.extend(probe.figures(model, &training.features));
-        observer(epoch, &figures, model)?;
+        observer.look(epoch, &figures, model)?;
+        progress = Progress { epochs: epoch, ..Progress::default() };
+        if let Some(keeper) = keeper.as_mut().filter(|keeper| keeper.is_due()) {
+            keeper.save(model, &training, &progress, observer)?;
+        }
     }
     bar.finish_and_clear();
+    Ok(())
+}
+
+fn ensure_finite(losses: &[f64; 3], epoch: u64) -> Result<()> {
+    let finite = losses.iter().all(|loss| loss.is_finite());
+    ensure!(finite, "training diverged in epoch {epoch}: the losses are {losses:?}");
     Ok(())
 }
 
@@ -130,11 +157,7 @@ fn redrawn(tasks: &[TrainTask], shots: usize, seed: u64, epoch: u64) -> Vec<Epis
     for task in tasks {
         let n = task.pictures.len();
         for (query, _) in &task.pairs {
-            let mut other = || {
-                let index = stream.below(n - 1);
-                (offset + if index < *query { index } else { index + 1 }) as i64
-            };
-            let supports = (0..shots).map(|_| other()).collect();
+            let supports = (0..shots).map(|_| (offset + stream.other_than(*query, n)) as i64).collect();
             episodes.push(Episode { query: (offset + query) as i64, supports });
         }
         offset += n;

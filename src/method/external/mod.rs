@@ -82,7 +82,7 @@ struct External {
 }
 
 impl Method for External {
-    fn fit(&self, tasks: &[TrainTask], context: &Context, _: &mut Observer) -> Result<Box<dyn Fitted>> {
+    fn fit(&self, tasks: &[TrainTask], context: &Context, _: &mut dyn Observer) -> Result<Box<dyn Fitted>> {
         let shared = TempDir::with_prefix("medfsad-external-").context("making a folder for the program")?;
         let mut train = Vec::new();
         for task in tasks {

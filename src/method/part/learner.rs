@@ -58,14 +58,14 @@ impl<L: Learner + 'static> Method for OnTarget<L> {
         &self,
         tasks: &[TrainTask],
         context: &Context,
-        observer: &mut Observer,
+        observer: &mut dyn Observer,
     ) -> Result<Box<dyn Fitted>> {
         if self.train_on == TrainOn::Supports {
             return Ok(Box::new(Waiting { learner: self.learner.clone(), context: context.clone() }));
         }
         let normals = &tasks.first().context("the target's train normals are missing")?.pictures;
         let mut watch = |epoch: u64, figures: &EpochFigures, detector: &dyn Detector| {
-            observer(epoch, figures, &Shown(detector))
+            observer.look(epoch, figures, &Shown(detector))
         };
         Ok(Box::new(Learned(self.learner.learn(normals, context, &mut watch)?)))
     }

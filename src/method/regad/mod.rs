@@ -79,7 +79,7 @@ impl Method for Regad {
         &self,
         tasks: &[TrainTask],
         context: &Context,
-        observer: &mut Observer,
+        observer: &mut dyn Observer,
     ) -> Result<Box<dyn Fitted>> {
         let side = tasks.first().context("regad needs train normals of other tasks")?.pictures.size();
         let teacher = context.teacher(self.settings.backbone, Input::Unit)?;

@@ -24,7 +24,7 @@ pub fn train(
     settings: &Settings,
     tasks: &[TrainTask],
     context: &Context,
-    observer: &mut Observer,
+    observer: &mut dyn Observer,
 ) -> Result<()> {
     let sgd = Sgd { momentum: settings.momentum, ..Sgd::default() };
     let mut sgd = sgd.build(&model.store, settings.learning_rate)?;
@@ -43,7 +43,7 @@ pub fn train(
             bar.inc(1);
         }
         ensure!(sum.is_finite(), "regad: training diverged in epoch {epoch}; lower learning_rate");
-        observer(epoch, &vec![("loss", sum)], model)?;
+        observer.look(epoch, &vec![("loss", sum)], model)?;
     }
     bar.finish_and_clear();
     Ok(())

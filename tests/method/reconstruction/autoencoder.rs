@@ -91,7 +91,8 @@ fn reconstruction_learns_from_views_of_few_supports() {
         let settings = format!("train_on = 'supports'\n{}", entry.trial);
         let built = (entry.build)(toml::from_str(&settings).expect("TOML")).expect("settings");
         assert_eq!(built.sees.regime(), "R1");
-        let fitted = built.method.fit(&[], &context(&folder, 1), &mut |_, _, _| Ok(())).expect("fitted");
+        let fitted =
+            built.method.fit(&[], &context(&folder, 1), &mut medfsad::method::Unobserved).expect("fitted");
         let detector = fitted.adapt(&pictures("support", 1)).expect("a detector");
         assert_eq!(scores(&*detector, &pictures("query", 2), &[0, 1], 2).len(), 2, "{name}");
     }

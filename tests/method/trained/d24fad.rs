@@ -1,8 +1,11 @@
-//! Switches of D2-4FAD do what they say, and its signs tell collapse from learning.
+//! Switches of D2-4FAD do what they say, its signs tell collapse from learning, and it goes on after a stop.
+
+use std::time::Duration;
 
 use medfsad::method::d24fad::student::Student;
 use medfsad::method::d24fad::switches::{Compared, Switches, Terms, Weighted};
-use medfsad::method::{Context, EpochFigures, Fitted, find};
+use medfsad::method::{Context, EpochFigures, Fitted, Keep, Observer, find};
+use medfsad::network::precision::Precision;
 use medfsad::network::weighting::Scaling;
 use medfsad::network::{Backbone, formula};
 use tch::{Device, Kind, Tensor};
@@ -136,4 +139,69 @@ fn scales_and_terms_are_what_their_names_say() {
     assert_eq!(losses(Terms::TeacherStudent, Compared::Flattened)[0], taught);
     assert_eq!(losses(Terms::SelfDistillation, Compared::Flattened)[0], own);
     assert_ne!(losses(Terms::Both, Compared::PerPosition)[2], taught);
+}
+
+#[test]
+fn bfloat16_wanders_no_further_than_its_mantissa() {
+    let folder = TempDir::new().expect("a folder");
+    let fine = context(&folder, 2);
+    let coarse = Context { precision: Precision::Bf16, ..context(&folder, 2) };
+    let (a, b) = (trained(BASE, &fine).0, trained(BASE, &coarse).0);
+    assert!(a != b, "bfloat16 changes nothing");
+    let spread = a.iter().fold(f64::MIN, |a, &b| a.max(b));
+    for (a, b) in a.iter().zip(&b) {
+        assert!((a - b).abs() < 0.1 * spread, "{a} in single precision, {b} in bfloat16");
+    }
+}
+
+/// Fails after an epoch, as a process may.
+struct Stops {
+    after: u64,
+    seen: Vec<(u64, f64)>,
+}
+
+impl Observer for Stops {
+    fn look(&mut self, epoch: u64, figures: &EpochFigures, _: &dyn Fitted) -> anyhow::Result<()> {
+        self.seen.push((epoch, figures[0].1));
+        anyhow::ensure!(epoch != self.after, "stopped");
+        Ok(())
+    }
+
+    fn gathered(&self) -> anyhow::Result<String> {
+        Ok(serde_json::to_string(&self.seen)?)
+    }
+
+    fn recall(&mut self, gathered: &str) -> anyhow::Result<()> {
+        self.seen = serde_json::from_str(gathered)?;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stopped_training_goes_on_with_what_its_observer_had_seen() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("state.safetensors");
+    let keep = Some(Keep { path: path.clone(), every: Duration::ZERO });
+    let keeping = Context { keep, ..context(&folder, 2) };
+    let settings = "backbone = 'resnet18'\nepochs = 4\nbatch = 4\nredrawn = true\n";
+    let run = |settings: &str, context: &Context, after: u64| {
+        let entry = find("d24fad").expect("a method");
+        let built = (entry.build)(toml::from_str(settings).expect("TOML")).expect("settings");
+        let mut observer = Stops { after, seen: Vec::new() };
+        let fitted = built.method.fit(&[task("first"), task("second")], context, &mut observer);
+        let scores = fitted.map(|fitted| {
+            let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
+            scores(&*detector, &pictures("query", 3), &[0, 1, 2], 3)
+        });
+        (scores, observer.seen)
+    };
+    let (whole, seen) = run(settings, &context(&folder, 2), 0);
+    assert!(run(settings, &keeping, 2).0.is_err());
+    // Another learning rate is another training.
+    let (other, _) = run(&format!("{settings}learning_rate = 0.01"), &keeping, 0);
+    let text = format!("{:#}", other.expect_err("another training"));
+    assert!(text.contains("other pictures, settings") && text.contains("state.safetensors"), "{text}");
+    let (again, seen_again) = run(settings, &keeping, 0);
+    assert_eq!(again.expect("it goes on"), whole.expect("a training"));
+    assert_eq!(seen_again, seen);
 }

@@ -184,7 +184,7 @@ fn too_little_memory_for_patchcore_is_refused_and_little_changes_only_the_bank()
         let built = (find("patchcore").expect("known").build)(settings).expect("good settings");
         let fitted = built
             .method
-            .fit(&tasks, &context, &mut |_, _, _| Ok(()))
+            .fit(&tasks, &context, &mut medfsad::method::Unobserved)
             .map_err(|error| format!("{error:#}"))?;
         let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
         let queries = pictures("query", 5);

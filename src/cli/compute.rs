@@ -1,0 +1,37 @@
+//! Where networks run: arguments that several commands share.
+
+use anyhow::Result;
+use tch::Device;
+
+use super::use_threads;
+use crate::evaluate::{device, memory};
+use crate::network::precision::Precision;
+
+/// Device, precision and threads.
+#[derive(clap::Args)]
+pub struct Compute {
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// What pretrained encoders and D2-4FAD's student multiply in: f32; tf32, faster on CUDA; bf16, faster and
+    /// coarser still. Cells of different precisions are never mixed
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: Precision,
+    /// Threads; in a bench, cells computed at once on the CPU, one thread each, so that scores do not depend on it
+    /// [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+impl Compute {
+    /// Sets the process up; returns the device and the number of threads in use.
+    ///
+    /// # Errors
+    /// A device that is not there, or one without that precision.
+    pub fn start(&self) -> Result<(Device, usize)> {
+        let threads = use_threads(self.threads)?;
+        memory::keep_freed();
+        tch::set_num_threads(threads as i32);
+        Ok((device::resolve(&self.device, self.precision)?, threads))
+    }
+}

@@ -1,0 +1,50 @@
+//! Queries in batches: as many at once as the device's memory holds.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use anyhow::{Result, bail};
+
+use super::{Detector, Prediction};
+use crate::episode::batch::Pictures;
+
+/// Scores all of `pictures` in their order and hands over what each batch gives. Batches are halved, and it is said
+/// so, when a device's memory is full; scores do not depend on it.
+///
+/// # Errors
+/// What the detector or `take` refuses, or a memory that does not hold one picture.
+pub fn score(
+    detector: &dyn Detector,
+    pictures: &Pictures,
+    take: &mut dyn FnMut(Range<usize>, Prediction) -> Result<()>,
+) -> Result<()> {
+    let (mut size, mut start) = (detector.batch().clamp(1, pictures.len().max(1)), 0);
+    while start < pictures.len() {
+        let range = start..(start + size).min(pictures.len());
+        let batch: Vec<usize> = range.clone().collect();
+        match unless_memory_is_full(|| detector.score(&pictures.at(&batch)))? {
+            Some(prediction) => {
+                start = range.end;
+                take(range, prediction)?;
+            }
+            None if size > 1 => {
+                eprintln!("the device's memory is full: batches of {} instead of {size}", size / 2);
+                size /= 2;
+            }
+            None => bail!("the device's memory does not hold one picture; lower --size or use --device cpu"),
+        }
+    }
+    Ok(())
+}
+
+/// What `work` gives; `None` if libtorch found the device's memory full, which it tells by an error or a panic.
+fn unless_memory_is_full<T>(work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+    let says_so = |text: &str| text.contains("out of memory");
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(Some(value)),
+        Ok(Err(error)) if says_so(&format!("{error:#}")) => Ok(None),
+        Ok(Err(error)) => Err(error),
+        Err(panic) if panic.downcast_ref::<String>().is_some_and(|text| says_so(text)) => Ok(None),
+        Err(panic) => resume_unwind(panic),
+    }
+}

@@ -1,0 +1,53 @@
+//! How finely networks compute.
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+/// What pretrained encoders and D2-4FAD's student multiply in. Losses, statistics, weights of the optimiser and maps
+/// are single precision always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision throughout; on CUDA, TensorFloat-32 is switched off.
+    #[default]
+    F32,
+    /// CUDA only: single precision, multiplied as TensorFloat-32 (10 bits of mantissa).
+    Tf32,
+    /// Convolutions and what lies between them in bfloat16 (7 bits of mantissa).
+    Bf16,
+}
+
+impl Precision {
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Tf32 => "tf32",
+            Precision::Bf16 => "bf16",
+        }
+    }
+
+    /// Refuses what a device has not got.
+    ///
+    /// # Errors
+    /// TensorFloat-32 off CUDA.
+    pub fn check(self, device: Device) -> Result<()> {
+        if self == Precision::Tf32 && !device.is_cuda() {
+            bail!("--precision tf32 exists on CUDA alone; use f32 or bf16 on the CPU");
+        }
+        Ok(())
+    }
+
+    /// A network's input in the kind that its convolutions shall have; double stays double, for tests.
+    pub(crate) fn enter(self, x: &Tensor) -> Tensor {
+        match (self, x.kind()) {
+            (Precision::Bf16, Kind::Float) => x.to_kind(Kind::BFloat16),
+            _ => x.shallow_clone(),
+        }
+    }
+
+    /// A network's output, single precision again.
+    pub(crate) fn leave(self, x: &Tensor) -> Tensor {
+        if self == Precision::Bf16 { x.to_kind(Kind::Float) } else { x.shallow_clone() }
+    }
+}

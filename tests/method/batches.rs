@@ -1,0 +1,54 @@
+//! Batches are halved when a device's memory is full, and scores do not depend on it.
+
+use std::cell::RefCell;
+
+use anyhow::{Result, bail};
+use medfsad::episode::batch::Pictures;
+use medfsad::method::{Detector, Prediction, batches};
+
+use super::pictures;
+
+/// Holds so many pictures at once, and fails or panics on more as libtorch does.
+struct Small {
+    holds: usize,
+    panics: bool,
+    tried: RefCell<Vec<usize>>,
+}
+
+impl Detector for Small {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        self.tried.borrow_mut().push(queries.len());
+        if queries.len() > self.holds {
+            let text = "CUDA out of memory. Tried to allocate 2.00 GiB";
+            assert!(!self.panics, "{text}");
+            bail!("{text}");
+        }
+        Ok(Prediction::Scores(queries.acquisition.iter().map(|a| f64::from(a.width)).collect()))
+    }
+}
+
+fn widths(detector: &Small) -> Result<Vec<f64>> {
+    let mut all = Vec::new();
+    batches::score(detector, &pictures("query", 21), &mut |range, prediction| {
+        let Prediction::Scores(scores) = prediction else { bail!("no scores") };
+        assert_eq!(range, all.len()..all.len() + scores.len());
+        all.extend(scores);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+#[test]
+fn batches_are_halved_until_they_fit() {
+    let expected: Vec<f64> = (40..61).map(f64::from).collect();
+    for (holds, panics, tried) in
+        [(16, false, vec![16, 5]), (5, false, vec![16, 8, 4, 4, 4, 4, 4, 1]), (8, true, vec![16, 8, 8, 5])]
+    {
+        let detector = Small { holds, panics, tried: RefCell::default() };
+        assert_eq!(widths(&detector).expect("scores"), expected);
+        assert_eq!(*detector.tried.borrow(), tried);
+    }
+    let detector = Small { holds: 0, panics: false, tried: RefCell::default() };
+    let error = format!("{:#}", widths(&detector).expect_err("nothing fits"));
+    assert!(error.contains("--size"), "{error}");
+}
