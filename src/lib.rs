@@ -25,6 +25,10 @@ pub mod random;
 /// Progress bars: rate and time left, silent off a terminal.
 pub mod progress;
 
+/// Files fetched over HTTP, in parts that go on where they stopped.
+#[cfg(feature = "torch")]
+pub mod download;
+
 /// Typed columns in and out of parquet.
 pub mod table;
 

@@ -16,3 +16,16 @@ pub fn bar(total: usize, what: &str) -> ProgressBar {
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
+
+/// A bar for bytes, `from` of which are there already; without an end where `total` is not known.
+pub fn bytes(total: Option<u64>, from: u64, what: &str) -> ProgressBar {
+    let style = match total {
+        Some(_) => "{msg:26} {bar:32} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left",
+        None => "{msg:26} {binary_bytes} {binary_bytes_per_sec}",
+    };
+    let bar = BARS.add(ProgressBar::new(total.unwrap_or(u64::MAX))).with_message(what.to_owned());
+    bar.set_style(ProgressStyle::with_template(style).expect("a fixed template"));
+    bar.set_position(from);
+    bar.reset_eta();
+    bar
+}

@@ -14,7 +14,6 @@ const TORCH_SEAM: &[&str] = &[
     "cli/bench_speed/",
     "cli/compute.rs",
     "cli/doctor.rs",
-    "cli/score.rs",
     "cli/train.rs",
 ];
 

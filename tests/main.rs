@@ -25,3 +25,5 @@ mod shared;
 mod source;
 mod spec;
 mod table;
+#[cfg(feature = "torch")]
+mod weights;

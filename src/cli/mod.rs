@@ -31,6 +31,8 @@ mod score;
 mod sources;
 #[cfg(feature = "torch")]
 mod train;
+#[cfg(feature = "torch")]
+mod weights;
 
 /// Dataset toolkit and evaluation harness for few-shot medical image anomaly detection.
 #[derive(clap::Parser)]
@@ -69,6 +71,9 @@ enum Command {
     /// List methods, what each may see and what it needs
     #[cfg(feature = "torch")]
     Methods(methods::Args),
+    /// Pretrained networks: list, fetch, import, show
+    #[cfg(feature = "torch")]
+    Weights(weights::Args),
     /// Export a curated benchmark: Croissant metadata, folders in MVTec's layout, CSV
     Export(export::Args),
     /// List sources and their folder layouts, and whose they are
@@ -96,6 +101,8 @@ impl Cli {
             Command::Episodes(args) => args.run(),
             #[cfg(feature = "torch")]
             Command::Methods(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Command::Weights(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Sources(args) => args.run(),
             Command::Doctor => doctor::run(),

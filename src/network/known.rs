@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::Network;
+use tch::Device;
+
+use super::teacher::{Origin, Teacher};
+use super::vgg::Vgg;
+use super::{Input, Network};
 use crate::files;
 
 /// Weights that somebody publishes.
@@ -84,7 +88,7 @@ pub const PUBLISHED: &[Published] = &[
 ];
 
 /// Endings of weights files, which a name does without.
-const ENDINGS: [&str; 3] = ["safetensors", "pth", "pt"];
+pub const ENDINGS: [&str; 3] = ["safetensors", "pth", "pt"];
 
 /// The folder of installed weights, shared by all checkouts of a user.
 pub fn folder() -> Result<PathBuf> {
@@ -128,6 +132,25 @@ pub fn find(given: &str) -> Result<PathBuf> {
     bail!(
         "there is no file {given}, and no installed weights of that name; `cargo xtask weights list` shows them"
     )
+}
+
+/// Loads weights into a network as a teacher would, to see whether they fit.
+///
+/// # Errors
+/// Names what is missing, unknown or of another shape.
+pub fn check(network: Network, path: &Path) -> Result<()> {
+    let origin = Origin::file(path.to_owned())?;
+    match network {
+        Network::Resnet(backbone) => {
+            Teacher::new(backbone, Input::Unit, &origin, None, Device::Cpu).map(drop)
+        }
+        Network::Vgg19 => Vgg::new(&origin, None, Device::Cpu).map(drop),
+    }
+}
+
+/// The networks that weights fit.
+pub fn fitting(path: &Path) -> impl Iterator<Item = Network> {
+    Network::all().filter(move |&network| check(network, path).is_ok())
 }
 
 /// The network of torchvision's name.

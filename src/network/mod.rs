@@ -21,6 +21,8 @@ pub mod initial;
 pub mod known;
 /// Convolution and batch norm.
 pub mod layer;
+/// Python's pickles as plain data.
+mod pickle;
 /// How finely networks compute.
 pub mod precision;
 /// Residual encoders of torchvision.
@@ -31,6 +33,8 @@ pub mod small;
 pub mod spatial_transformer;
 /// The frozen teacher: loaded weights, or a seeded random one.
 pub mod teacher;
+/// State dictionaries that PyTorch saved.
+mod torch_file;
 /// The denoising U-Net.
 pub mod unet;
 /// VGG19 as a measure of likeness.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
+use super::torch_file;
 use crate::files;
 
 /// Names that torchvision's files hold and a feature extractor does not need.
@@ -14,7 +15,7 @@ fn is_unused(name: &str) -> bool {
     name.starts_with("fc.") || name.ends_with(".num_batches_tracked")
 }
 
-/// Fills every variable of `store` from a safetensors file with the same names and shapes.
+/// Fills every variable of `store` from a file with the same names and shapes.
 ///
 /// # Errors
 /// Names the file and every missing, unknown or misshapen tensor.
@@ -27,13 +28,17 @@ pub fn load_part(store: &VarStore, path: &Path, is_unused: fn(&str) -> bool) -> 
     fill(store, read(path)?, is_unused).with_context(|| format!("weights {}", path.display()))
 }
 
-/// Every tensor of a safetensors file, by name.
+/// Every tensor of a safetensors file, or of a state dictionary of PyTorch, by name.
 ///
 /// # Errors
-/// If it cannot be read or is none.
+/// If it cannot be read or is neither.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let tensors = Tensor::read_safetensors(path)
-        .with_context(|| format!("{} is not a readable safetensors file", path.display()))?;
+    if is_torch(path)? {
+        return torch_file::read(path);
+    }
+    let tensors = Tensor::read_safetensors(path).with_context(|| {
+        format!("{} is neither a readable safetensors file nor a state dictionary of PyTorch", path.display())
+    })?;
     Ok(tensors.into_iter().collect())
 }
 
@@ -77,11 +82,18 @@ pub fn save(store: &VarStore, path: &Path) -> Result<()> {
     write(store.variables().into_iter().collect(), None, path)
 }
 
-/// What a safetensors file says of itself beside its tensors.
+fn is_torch(path: &Path) -> Result<bool> {
+    Ok(torch_file::is_one(&files::read_head(path, 16)?))
+}
+
+/// What a safetensors file says of itself beside its tensors; nothing for PyTorch's files.
 ///
 /// # Errors
-/// If it cannot be read or is none.
+/// If it cannot be read or is neither.
 pub fn metadata(path: &Path) -> Result<BTreeMap<String, String>> {
+    if is_torch(path)? {
+        return Ok(BTreeMap::new());
+    }
     let bytes = files::read(path)?;
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
         .with_context(|| format!("{} is not a readable safetensors file", path.display()))?;

@@ -52,6 +52,12 @@ pub const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "weights",
+        about: "pretrained networks: list, fetch, import, show",
+        needs_libtorch: true,
+        python: None,
+    },
+    Forwarded {
         name: "bench-speed",
         about: "D2-4FAD's training steps and scoring timed against plain PyTorch",
         needs_libtorch: true,
