@@ -60,13 +60,18 @@ fn rig(backbone: Backbone) -> Option<Rig> {
     let maps = shared(&format!("golden/d24fad_{name}_maps.safetensors"))?;
     let golden = serde_json::from_str(&std::fs::read_to_string(golden).expect("readable")).expect("JSON");
     let maps = Tensor::read_safetensors(maps).expect("safetensors").into_iter().collect();
+    Some(Rig { golden, maps, ..networks(backbone) })
+}
+
+/// Networks that follow the formula, with nothing to compare them to.
+fn networks(backbone: Backbone) -> Rig {
     let mut store = VarStore::new(Device::Cpu);
     let encoder = Encoder::new(&store.root(), backbone);
     formula::fill(&store, "encoder.");
     store.freeze();
     let student = Student::new(backbone, Device::Cpu);
     formula::fill(&student.store, "");
-    Some(Rig { encoder, student, golden, maps, _store: store })
+    Rig { encoder, student, golden: Value::Null, maps: BTreeMap::new(), _store: store }
 }
 
 impl Rig {
@@ -263,6 +268,36 @@ fn wide_resnet50_smoothing_equals_the_published() {
 #[test]
 fn wide_resnet50_training_equals_the_published() {
     training_agrees(Backbone::WideResnet50x2, 5e-4);
+}
+
+/// What `benchmarks/speed/reference.py`, which gives the golden losses for the two backbones above, gives for the
+/// others: total loss before the first two steps with two supports and a batch of 2, and the mean of four raw maps.
+const OTHERS: [(Backbone, [f64; 2], f64); 2] = [
+    (Backbone::Resnet34, [0.376_875_311_136_245_7, 0.348_151_266_574_859_6], 0.010_902_150_103_866_859),
+    (Backbone::Resnet50, [0.965_303_182_601_928_7, 0.896_220_922_470_092_8], 0.005_743_322_556_440_944),
+];
+
+#[test]
+fn resnet34_and_resnet50_equal_a_reference_in_pytorch() {
+    for (backbone, losses, mean) in OTHERS {
+        let name = backbone.name();
+        let rig = networks(backbone);
+        let supports = rig.student.encode_supports(&rig.encode(&picture("image.support", 2)).deep);
+        let query = rig.encode(&picture("image.query", 4));
+        let maps = rig.student.maps(&query.scales, &query.deep, &supports, 128);
+        let ours = maps.to_kind(Kind::Double).mean(None::<Kind>).double_value(&[]);
+        println!(
+            "{name}, mean of maps: expected {mean:.8}, ours {ours:.8}, off {:.1e}",
+            (ours / mean - 1.0).abs()
+        );
+        assert!((ours / mean - 1.0).abs() < 1e-4, "{name}: maps have mean {ours}, expected {mean}");
+        for (step, ([_, _, ours], expected)) in train(&rig, Kind::Float, || ()).iter().zip(losses).enumerate()
+        {
+            let off = (ours / expected - 1.0).abs();
+            println!("{name}, step {step}: expected {expected:.7}, ours {ours:.7}, off {off:.1e}");
+            assert!(off < 5e-4, "{name}, step {step}: off {off:.1e}");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! AUROC is exact, undefined is `None`, and bootstrap intervals repeat and narrow.
 
 use medfsad::metric::auroc::auroc;
+use medfsad::metric::explanation::{Occlusion, curves, energy, occlusion, peak, pointing};
 use medfsad::metric::interval::bootstrap;
+use medfsad::metric::rank::{ranks, spearman};
+use medfsad::pixels::Pixels;
 use medfsad::random::Stream;
 
 /// Pairs won by the anomalous picture, ties counting one half.
@@ -153,4 +156,62 @@ fn an_interval_of_something_undefined_is_none() {
     let first = std::cell::Cell::new(true);
     let only_once = |_: &[f64], _: &[f64]| first.replace(false).then_some(0.5);
     assert_eq!(bootstrap(&[1.0], &[2.0], Stream::new(1, "none", 1), only_once), None);
+}
+
+/// A noisy picture of 64 pixels with a bright square, the square as a mask, and the mask as a map.
+fn bright_square() -> (Pixels, Pixels, Vec<f32>) {
+    let mut stream = Stream::new(3, "bright square", 0);
+    let inside = |at: usize| (20..36).contains(&(at / 64)) && (30..46).contains(&(at % 64));
+    let sample = |at: usize| if inside(at) { 200 } else { 30 + stream.below(20) as u8 };
+    let picture = Pixels::new(64, 64, 1, (0..64 * 64).map(sample).collect()).unwrap();
+    let mask = (0..64 * 64).map(|at| if inside(at) { 255 } else { 0 }).collect();
+    let map = (0..64 * 64).map(|at| f32::from(u8::from(inside(at)))).collect();
+    (picture, Pixels::new(64, 64, 1, mask).unwrap(), map)
+}
+
+/// A detector of brightness: the share of bright pixels.
+fn brightness(pictures: &[Pixels]) -> anyhow::Result<Vec<f64>> {
+    let bright = |picture: &Pixels| picture.samples().iter().filter(|&&sample| sample > 150).count() as f64;
+    Ok(pictures.iter().map(|picture| bright(picture) / 4096.0).collect())
+}
+
+#[test]
+fn an_oracle_map_beats_a_uniform_one_on_every_measure() {
+    let (picture, mask, oracle) = bright_square();
+    let uniform = vec![0.5; oracle.len()];
+    assert_eq!((pointing(&oracle, &mask), pointing(&uniform, &mask)), (Some(true), Some(false)));
+    assert_eq!(energy(&oracle, &mask), Some(1.0));
+    let area = 256.0 / 4096.0;
+    assert!((energy(&uniform, &mask).unwrap() - area).abs() < 1e-12, "a uniform map has the mask's area");
+    let best = curves(&oracle, &picture, &mut brightness).unwrap().unwrap();
+    let flat = curves(&uniform, &picture, &mut brightness).unwrap().unwrap();
+    assert!(best.deletion < flat.deletion && best.insertion > flat.insertion, "{best:?} {flat:?}");
+    // A sixteenth of the picture is bright: all of it is gone, or there, after the second of 20 steps.
+    assert!(best.deletion < 0.06 && best.insertion > 0.9, "{best:?}");
+    let Occlusion { at_peak, elsewhere } =
+        occlusion((28, 38), &picture, 1, &mut brightness).unwrap().unwrap();
+    assert!(at_peak > 0.2 && elsewhere == 0.0, "{at_peak} {elsewhere}");
+}
+
+#[test]
+fn measures_of_explanations_without_a_basis_are_undefined() {
+    let (picture, mask, oracle) = bright_square();
+    let empty = Pixels::new(64, 64, 1, vec![0; 64 * 64]).unwrap();
+    assert_eq!((pointing(&oracle, &empty), energy(&oracle, &empty)), (None, None));
+    assert_eq!(energy(&vec![0.0; oracle.len()], &mask), None);
+    let mut silent = |pictures: &[Pixels]| Ok(vec![0.0; pictures.len()]);
+    assert_eq!(curves(&oracle, &picture, &mut silent).unwrap(), None);
+    assert_eq!(occlusion((1, 1), &picture, 1, &mut silent).unwrap(), None);
+    assert_eq!(peak(&[1.0, 3.0, 2.0, 3.0], 2), (0, 1));
+}
+
+#[test]
+fn ranks_share_ties_and_spearman_follows_them() {
+    assert_eq!(ranks(&[3.0, 1.0, 3.0, 2.0]), [3.5, 1.0, 3.5, 2.0]);
+    assert_eq!(spearman(&[1.0, 2.0, 3.0], &[10.0, 20.0, 90.0]), Some(1.0));
+    assert_eq!(spearman(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]), Some(-1.0));
+    // scipy.stats.spearmanr
+    let found = spearman(&[1.0, 2.0, 2.0, 4.0, 5.0], &[2.0, 1.0, 4.0, 3.0, 9.0]).unwrap();
+    assert!((found - 0.666_885_928_855_350_3).abs() < 1e-12, "{found}");
+    assert_eq!(spearman(&[1.0, 1.0], &[1.0, 2.0]), None);
 }

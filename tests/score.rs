@@ -157,6 +157,46 @@ fn a_model_is_trained_kept_and_scores_each_picture_by_itself() {
     succeeds(home.path(), &with(&all, &["--out", "scores.csv"]));
     assert!(!at("scores.rejected.csv").exists());
     assert_eq!(scores(&at("scores.csv")), together);
+    explanations_agree_with_scores(home.path(), &together);
+}
+
+/// Explanations of the same model: the same scores, weights that sum to 1, scales that sum to the map.
+fn explanations_agree_with_scores(home: &Path, scores: &BTreeMap<String, f64>) {
+    let masks = home.join("masks/ill");
+    std::fs::create_dir_all(&masks).expect("a folder");
+    let ill = scores.keys().find(|name| name.starts_with("ill/")).expect("one is ill");
+    let mask = image::GrayImage::from_fn(40, 40, |x, _| image::Luma([if x < 20 { 255 } else { 0 }]));
+    let path = masks.join(ill.trim_start_matches("ill/")).with_extension("png");
+    mask.save(path).expect("a mask");
+    let mut arguments = SCORE.to_vec();
+    arguments[0] = "explain";
+    let more = ["--support", "support", "--query", "query", "--masks", "masks", "--quality", "--out", "why"];
+    let said = succeeds(home, &with(&arguments, &more));
+    assert!(said.contains("1 masks") && said.contains("pointing game"), "{said}");
+    let rows = |name: &str| -> Vec<BTreeMap<String, String>> {
+        let mut reader = csv::Reader::from_path(home.join("why").join(name)).expect("a table");
+        reader.deserialize().map(|row| row.expect("a row")).collect()
+    };
+    let number = |row: &BTreeMap<String, String>, name: &str| row[name].parse::<f64>().expect("a number");
+    let explained = rows("explanations.csv");
+    assert_eq!(explained.len(), scores.len());
+    for row in &explained {
+        let (ours, score) = (number(row, "score"), scores[&row["file"]]);
+        assert!((ours - score).abs() <= 1e-6, "{}: explained {ours}, scored {score}", row["file"]);
+        let shares: f64 = (1..=3).map(|scale| number(row, &format!("scale{scale}_at_peak"))).sum();
+        assert!((shares - score).abs() <= 1e-5, "{}: the scales add {shares} to {score}", row["file"]);
+        assert!(number(row, "nearest_cosine") <= 1.0 + 1e-6 && row["nearest_reference"].starts_with("Tr-no"));
+        assert!(number(row, "deletion") > 0.0 && number(row, "untrained_spearman").abs() <= 1.0);
+        assert_eq!(row["energy"].is_empty(), &row["file"] != ill, "only one has a mask");
+    }
+    let mut sums = BTreeMap::<(String, String), f64>::new();
+    for row in rows("weights.csv") {
+        *sums.entry((row["file"].clone(), row["scale"].clone())).or_default() += number(&row, "weight");
+    }
+    assert_eq!(sums.len(), 3 * scores.len());
+    assert!(sums.values().all(|sum| (sum - 1.0).abs() < 1e-5));
+    let page = std::fs::read_to_string(home.join("why/index.html")).expect("a page");
+    assert!(page.contains(ill.as_str()) && !page.contains("://"), "a page that asks nobody");
 }
 
 /// Trains with `arguments` and kills the process at every new state that it keeps, each time a little later, until

@@ -21,8 +21,13 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-CHANNELS = {"resnet18": [64, 128, 256, 512]}
-WIDE = [256, 512, 1024, 2048]
+# Blocks per stage, and the inner width of bottlenecks over their planes (None: two plain 3x3).
+BACKBONES = {
+    "resnet18": ([2, 2, 2, 2], None),
+    "resnet34": ([3, 4, 6, 3], None),
+    "resnet50": ([3, 4, 6, 3], 1),
+    "wide_resnet50_2": ([3, 4, 6, 3], 2),
+}
 
 
 def uniform(name, n):
@@ -65,17 +70,17 @@ def pictures(name, count, size):
 class Block(nn.Module):
     """Two or three convolutions round a skip; `doubling` blocks of the decoder double height and width."""
 
-    def __init__(self, wide, c_in, planes, stride=1, doubling=False, decoder=False):
+    def __init__(self, inner, c_in, planes, stride=1, doubling=False, decoder=False):
         super().__init__()
-        c_out = planes * (4 if wide else 1)
+        c_out = planes * (4 if inner else 1)
 
         def spatial(a, b):
             if doubling:
                 return nn.ConvTranspose2d(a, b, 2, 2, bias=False)
             return nn.Conv2d(a, b, 3, stride, 1, bias=False)
 
-        if wide:
-            width = 2 * planes
+        if inner:
+            width = inner * planes
             self.conv1, self.bn1 = nn.Conv2d(c_in, width, 1, bias=False), nn.BatchNorm2d(width)
             self.conv2, self.bn2 = spatial(width, width), nn.BatchNorm2d(width)
             self.conv3, self.bn3 = nn.Conv2d(width, c_out, 1, bias=False), nn.BatchNorm2d(c_out)
@@ -100,23 +105,23 @@ class Block(nn.Module):
         return self.relu(y)
 
 
-def stage(wide, c_in, planes, count, stride=1, decoder=False):
-    blocks = [Block(wide, c_in, planes, stride, doubling=decoder, decoder=decoder)]
-    c_in = planes * (4 if wide else 1)
-    blocks += [Block(wide, c_in, planes, decoder=decoder) for _ in range(count - 1)]
+def stage(inner, c_in, planes, count, stride=1, decoder=False):
+    blocks = [Block(inner, c_in, planes, stride, doubling=decoder, decoder=decoder)]
+    c_in = planes * (4 if inner else 1)
+    blocks += [Block(inner, c_in, planes, decoder=decoder) for _ in range(count - 1)]
     return nn.Sequential(*blocks)
 
 
 class Encoder(nn.Module):
-    def __init__(self, wide):
+    def __init__(self, counts, inner):
         super().__init__()
-        counts, scale = ([3, 4, 6, 3], 4) if wide else ([2, 2, 2, 2], 1)
+        scale = 4 if inner else 1
         self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
         self.relu, self.maxpool = nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
-        self.layer1 = stage(wide, 64, 64, counts[0])
-        self.layer2 = stage(wide, 64 * scale, 128, counts[1], 2)
-        self.layer3 = stage(wide, 128 * scale, 256, counts[2], 2)
-        self.layer4 = stage(wide, 256 * scale, 512, counts[3], 2)
+        self.layer1 = stage(inner, 64, 64, counts[0])
+        self.layer2 = stage(inner, 64 * scale, 128, counts[1], 2)
+        self.layer3 = stage(inner, 128 * scale, 256, counts[2], 2)
+        self.layer4 = stage(inner, 256 * scale, 512, counts[3], 2)
 
     def forward(self, x):
         first = self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(x)))))
@@ -126,12 +131,12 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self, wide):
+    def __init__(self, counts, inner):
         super().__init__()
-        counts, scale = ([3, 4, 6], 4) if wide else ([2, 2, 2], 1)
-        self.layer1 = stage(wide, 512 * scale, 256, counts[0], decoder=True)
-        self.layer2 = stage(wide, 256 * scale, 128, counts[1], decoder=True)
-        self.layer3 = stage(wide, 128 * scale, 64, counts[2], decoder=True)
+        scale = 4 if inner else 1
+        self.layer1 = stage(inner, 512 * scale, 256, counts[0], decoder=True)
+        self.layer2 = stage(inner, 256 * scale, 128, counts[1], decoder=True)
+        self.layer3 = stage(inner, 128 * scale, 64, counts[2], decoder=True)
 
     def forward(self, deep):
         third = self.layer1(deep)
@@ -159,9 +164,10 @@ class Weighting(nn.Module):
 
 class Model:
     def __init__(self, backbone, size):
-        wide = backbone == "wide_resnet50_2"
-        self.size, self.channels = size, WIDE if wide else CHANNELS[backbone]
-        self.encoder, self.decoder, self.weight = Encoder(wide), Decoder(wide), Weighting(self.channels)
+        counts, inner = BACKBONES[backbone]
+        self.size, self.channels = size, [planes * (4 if inner else 1) for planes in (64, 128, 256, 512)]
+        self.encoder, self.decoder = Encoder(counts, inner), Decoder(counts, inner)
+        self.weight = Weighting(self.channels)
         for module, prefix in ((self.encoder, "encoder."), (self.decoder, "decoder."), (self.weight, "weight.")):
             fill(module, prefix)
         self.start = [{n: t.clone() for n, t in m.state_dict().items()} for m in (self.decoder, self.weight)]
@@ -228,7 +234,7 @@ def say(**answer):
 
 def main():
     parser = argparse.ArgumentParser(description="times plain PyTorch; started by medfsad bench-speed")
-    parser.add_argument("--backbone", choices=("resnet18", "wide_resnet50_2"), required=True)
+    parser.add_argument("--backbone", choices=BACKBONES, required=True)
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     args = parser.parse_args()

@@ -18,6 +18,8 @@ mod build_dataset;
 mod compute;
 mod doctor;
 mod episodes;
+#[cfg(feature = "torch")]
+mod explain;
 mod export;
 #[cfg(feature = "torch")]
 mod methods;
@@ -59,6 +61,9 @@ enum Command {
     /// Score a folder of pictures against a folder of normal references
     #[cfg(feature = "torch")]
     Score(score::Args),
+    /// Why D2-4FAD scored pictures as it did: weights, scales, nearest regions, occlusion
+    #[cfg(feature = "torch")]
+    Explain(explain::Args),
     /// Time decoding and resizing against a plain Python loader, on the same files
     BenchIngest(bench_ingest::Args),
     /// Time D2-4FAD's training steps and scoring against plain PyTorch
@@ -94,6 +99,8 @@ impl Cli {
             Command::Train(args) => args.run(),
             #[cfg(feature = "torch")]
             Command::Score(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Command::Explain(args) => args.run(),
             Command::BenchIngest(args) => args.run(),
             #[cfg(feature = "torch")]
             Command::BenchSpeed(args) => args.run(),

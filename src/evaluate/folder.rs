@@ -90,13 +90,18 @@ pub fn read(entries: &[Entry], size: usize) -> Read {
 impl Read {
     /// The pictures as a method takes them.
     pub fn pictures(&self) -> Pictures {
-        let size = self.squares.first().map_or(1, Pixels::width) as i64;
-        let planes: Vec<u8> = self.squares.iter().flat_map(Pixels::to_planes).collect();
-        let shape = [self.squares.len() as i64, 3, size, size];
-        Pictures {
-            pixels: Tensor::from_data_size(&planes, &shape, Kind::Uint8),
-            acquisition: self.acquisition.clone(),
-        }
+        Pictures { acquisition: self.acquisition.clone(), ..pictures(&self.squares) }
+    }
+}
+
+/// RGB squares of one size as a method takes them, with nothing known of their files.
+pub fn pictures(squares: &[Pixels]) -> Pictures {
+    let size = squares.first().map_or(1, Pixels::width) as i64;
+    let planes: Vec<u8> = squares.iter().flat_map(Pixels::to_planes).collect();
+    let unknown = Acquisition { width: size as u32, height: size as u32, file_bytes: 0 };
+    Pictures {
+        pixels: Tensor::from_data_size(&planes, &[squares.len() as i64, 3, size, size], Kind::Uint8),
+        acquisition: vec![unknown; squares.len()],
     }
 }
 

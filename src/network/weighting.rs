@@ -106,9 +106,8 @@ impl EncodedSupports {
         logits.softmax(0, None::<Kind>).transpose(0, 1)
     }
 
-    /// The weighted sum as in [`Weighting::weigh`], for supports that all queries share.
-    pub fn combine(&self, scale: usize, query: &Tensor) -> Tensor {
-        let weights = self.weights(scale, query);
+    /// The weighted sum as in [`Weighting::weigh`], for supports that all queries share, by weights `[b, k]`.
+    pub fn combine(&self, scale: usize, weights: &Tensor) -> Tensor {
         let part = |k: i64| weights.narrow(1, k, 1).view([-1, 1, 1, 1]) * self.features[scale].get(k);
         (1..weights.size()[1]).fold(part(0), |sum, k| sum + part(k))
     }

@@ -22,6 +22,8 @@ mod auroc;
 mod board;
 mod chart;
 mod colour;
+/// The page of explanations.
+pub mod explanation;
 mod facts;
 mod gallery;
 mod gap;

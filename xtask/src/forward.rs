@@ -52,6 +52,12 @@ pub const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "explain",
+        about: "why D2-4FAD scored pictures as it did -> a page, tables, maps",
+        needs_libtorch: true,
+        python: None,
+    },
+    Forwarded {
         name: "weights",
         about: "pretrained networks: list, fetch, import, show",
         needs_libtorch: true,

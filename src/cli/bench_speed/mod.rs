@@ -28,7 +28,7 @@ pub struct Args {
     /// A Python with torch, numpy and scipy
     #[arg(long, default_value = "python3")]
     python: PathBuf,
-    /// resnet18 or wide_resnet50_2
+    /// resnet18, resnet34, resnet50 or wide_resnet50_2
     #[arg(long, default_value = "wide_resnet50_2")]
     backbone: String,
     /// Side of the pictures, a multiple of 32
@@ -107,10 +107,6 @@ impl Args {
         let threads = use_threads(self.threads)?;
         memory::keep_freed();
         let backbone = Backbone::parse(&self.backbone).context("--backbone")?;
-        ensure!(
-            matches!(backbone, Backbone::Resnet18 | Backbone::WideResnet50x2),
-            "--backbone: the reference has resnet18 and wide_resnet50_2"
-        );
         ensure!(self.size.is_multiple_of(32), "--size must be a multiple of 32");
         ensure!(self.batch >= 2 && self.scored >= 1, "--batch must be at least 2, --scored at least 1");
         let size = i64::from(self.size);

@@ -23,6 +23,8 @@ use switches::{Compared, Switches, Terms, Weighted};
 pub mod checkpoint;
 /// Signs of collapse and of saturation.
 mod diagnosis;
+/// Why a map is as it is.
+pub mod explanation;
 /// Kept and taken up again.
 mod resume;
 /// Decoder, weighting, losses, maps.

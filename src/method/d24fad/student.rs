@@ -117,20 +117,42 @@ impl Student {
     /// weighted supports, upsampled (corners aligned) and summed over scales. Where it is switched on, the same
     /// between student and `teacher` is added with its weight.
     pub fn maps(&self, teacher: &Scales, deep: &Tensor, supports: &EncodedSupports, side: i64) -> Tensor {
+        let Dissected { own, residual, .. } = self.dissect(teacher, deep, supports, side);
+        let [first, second, third] = own;
+        residual.into_iter().flatten().fold(first + second + third, |maps, part| maps + part)
+    }
+
+    /// What the maps are made of.
+    pub fn dissect(
+        &self,
+        teacher: &Scales,
+        deep: &Tensor,
+        supports: &EncodedSupports,
+        side: i64,
+    ) -> Dissected {
         tch::no_grad(|| {
             let query = self.decode(deep, Norm::Stored);
             let between = |a: &Tensor, b: &Tensor| {
                 let distance: Tensor = 1.0 - Tensor::cosine_similarity(a, b, 1, 1e-8);
                 grid::upsample(&distance, side, true)
             };
-            let map = |scale: usize| between(&query[scale], &supports.combine(scale, &query[scale]));
-            let maps = map(0) + map(1) + map(2);
-            match self.switches.teacher_residual {
-                0.0 => maps,
-                weight => {
-                    (0..3).fold(maps, |maps, scale| maps + weight * between(&teacher[scale], &query[scale]))
-                }
-            }
+            let weights = [0, 1, 2].map(|scale| supports.weights(scale, &query[scale]));
+            let own =
+                [0, 1, 2].map(|scale| between(&query[scale], &supports.combine(scale, &weights[scale])));
+            let weight = self.switches.teacher_residual;
+            let residual = (weight != 0.0)
+                .then(|| [0, 1, 2].map(|scale| weight * between(&teacher[scale], &query[scale])));
+            Dissected { weights, own, residual }
         })
     }
+}
+
+/// The parts of maps, per scale.
+pub struct Dissected {
+    /// Of the supports, `[b, k]`.
+    pub weights: Scales,
+    /// Between query and weighted supports, `[b, side, side]`.
+    pub own: Scales,
+    /// Between student and teacher, already weighted, where that is switched on.
+    pub residual: Option<Scales>,
 }

@@ -1,0 +1,335 @@
+//! `explain`: why D2-4FAD scored pictures as it did, and how far its maps can be believed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use safetensors::tensor::{Dtype, TensorView};
+
+use super::model::{ModelArgs, Opened};
+use crate::decode::{self, resize};
+use crate::evaluate::folder;
+use crate::maps::MapStack;
+use crate::method::d24fad::explanation::Explainer;
+use crate::method::{Detector, Prediction, batches};
+use crate::metric::explanation as quality;
+use crate::metric::rank::spearman;
+use crate::pixels::Pixels;
+use crate::report::explanation::{self, Explained, Nearest};
+use crate::spec::Reading;
+use crate::{files, progress, protocol};
+
+/// Explains the scores of D2-4FAD: what each reference counts and each scale adds, which region of a reference the
+/// map's peak is most like, and what hiding that place does to the score. Writes a page (index.html), tables
+/// (explanations.csv, weights.csv) and maps (maps.safetensors: raw, and what each scale adds).
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder of pictures to explain
+    #[arg(long, value_name = "DIR")]
+    query: PathBuf,
+    /// Folder to write to
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Folder of lesion masks, under the names of their pictures (any ending): adds the pointing game and the energy
+    /// inside the mask
+    #[arg(long, value_name = "DIR")]
+    masks: Option<PathBuf>,
+    /// Also measure deletion and insertion, and how like the maps are to those of a student that has learnt nothing;
+    /// 40 more passes a picture
+    #[arg(long)]
+    quality: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// Pictures that are explained at once.
+const BATCH: usize = 8;
+
+/// Seed of the student that has learnt nothing.
+const FORGOTTEN: u64 = 1;
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        let opened = self.model.open("d24fad")?;
+        let (entries, refused) = folder::list(&self.query).context("--query")?;
+        let masks = self.masks.as_deref().map(Masks::list).transpose().context("--masks")?;
+        let model = opened.d24fad()?;
+        let supports = opened.supports.pictures();
+        let explainer = model.explainer(&supports)?;
+        let detector = crate::method::Fitted::adapt(&model, &supports)?;
+        let bar = progress::bar(entries.len(), "explaining");
+        let (mut explained, mut raw, mut refused) = (Vec::new(), BTreeMap::new(), refused);
+        for chunk in entries.chunks(BATCH) {
+            let read = folder::read(chunk, opened.size);
+            refused.extend(read.refused.iter().cloned());
+            if !read.names.is_empty() {
+                explained.extend(self.explain(&opened, &explainer, &*detector, &read, &mut raw)?);
+            }
+            bar.inc(chunk.len() as u64);
+        }
+        bar.finish_and_clear();
+        drop((explainer, detector));
+        ensure!(!explained.is_empty(), "--query: none of the pictures can be read");
+        if let Some(masks) = masks {
+            masks.measure(&mut explained, opened.size)?;
+        }
+        if self.quality {
+            let forgotten = model.forgotten(FORGOTTEN);
+            compare(&forgotten.explainer(&supports)?, &mut explained, &raw)?;
+        }
+        self.write(&opened, &explained, &raw)?;
+        for (name, reason) in &refused {
+            eprintln!("not explained: {name}: {reason}");
+        }
+        Ok(())
+    }
+
+    fn explain(
+        &self,
+        opened: &Opened,
+        explainer: &Explainer,
+        detector: &dyn Detector,
+        read: &folder::Read,
+        raw: &mut BTreeMap<String, MapStack>,
+    ) -> Result<Vec<Explained>> {
+        let pictures = read.pictures();
+        let mut explained = Vec::new();
+        let mut places = Vec::new();
+        let parts = explainer.explain(&pictures)?;
+        for ((part, name), picture) in parts.into_iter().zip(&read.names).zip(&read.squares) {
+            let map = part.map.smoothed(protocol::SIGMA);
+            let scales = part.scales.each_ref().map(|scale| scale.smoothed(protocol::SIGMA));
+            let peak = quality::peak(map.map(0), map.width());
+            let at = peak.0 * map.width() + peak.1;
+            let shares = scales.each_ref().map(|scale| f64::from(scale.values()[at]));
+            let most = (0..3).max_by(|&a, &b| shares[a].total_cmp(&shares[b])).unwrap_or(0);
+            places.push((peak.0, peak.1, most));
+            let score = &mut |pictures: &[Pixels]| scores(detector, pictures);
+            explained.push(Explained {
+                name: name.clone(),
+                score: f64::from(map.values()[at]),
+                peak,
+                occlusion: quality::occlusion(peak, picture, 1, score)?,
+                curves: match self.quality {
+                    true => quality::curves(map.map(0), picture, score)?,
+                    false => None,
+                },
+                picture: picture.clone(),
+                map: map.values().to_vec(),
+                scales: scales.map(|scale| scale.values().to_vec()),
+                shares,
+                weights: part.weights,
+                nearest: Nearest {
+                    reference: String::new(),
+                    picture: picture.clone(),
+                    row: 0,
+                    column: 0,
+                    side: 0,
+                    cosine: 0.0,
+                    scale: most,
+                },
+                pointing: None,
+                energy: None,
+                forgotten: None,
+            });
+            for (scale, stack) in part.scales.into_iter().enumerate() {
+                raw.insert(format!("{name}/scale{}", scale + 1), stack);
+            }
+            raw.insert(name.clone(), part.map);
+        }
+        for (one, region) in explained.iter_mut().zip(explainer.nearest(&pictures, &places)?) {
+            one.nearest = Nearest {
+                reference: opened.supports.names[region.support].clone(),
+                picture: opened.supports.squares[region.support].clone(),
+                row: region.row,
+                column: region.column,
+                side: region.side,
+                cosine: region.cosine,
+                scale: one.nearest.scale,
+            };
+        }
+        Ok(explained)
+    }
+
+    fn write(
+        &self,
+        opened: &Opened,
+        explained: &[Explained],
+        raw: &BTreeMap<String, MapStack>,
+    ) -> Result<()> {
+        let at = |name: &str| self.out.join(name);
+        files::write_whole(&at("explanations.csv"), &table(explained)?)?;
+        files::write_whole(&at("weights.csv"), &weights(explained, &opened.supports.names)?)?;
+        let bytes: Vec<Vec<u8>> = raw
+            .values()
+            .map(|map| map.values().iter().flat_map(|value| value.to_le_bytes()).collect())
+            .collect();
+        let views = raw
+            .iter()
+            .zip(&bytes)
+            .map(|((name, map), bytes)| {
+                let shape = vec![map.height(), map.width()];
+                Ok((name.as_str(), TensorView::new(Dtype::F32, shape, bytes)?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        files::write_whole(&at("maps.safetensors"), &safetensors::serialize(views, None)?)?;
+        let summary = summary(explained);
+        for (name, value) in &summary {
+            println!("{name}: {value}");
+        }
+        let about = format!(
+            "D2-4FAD, {} pictures of {} against {} references of {}.",
+            explained.len(),
+            self.query.display(),
+            opened.supports.names.len(),
+            self.model.support.display()
+        );
+        let page = explanation::page(about, explained, &opened.supports.names, summary)?;
+        files::write_whole(&at("index.html"), page.as_bytes())?;
+        println!("{} pictures explained: {}", explained.len(), at("index.html").display());
+        Ok(())
+    }
+}
+
+/// Clean scores of pictures.
+fn scores(detector: &dyn Detector, pictures: &[Pixels]) -> Result<Vec<f64>> {
+    let mut scores = Vec::with_capacity(pictures.len());
+    batches::score(detector, &folder::pictures(pictures), &mut |_, prediction| {
+        let Prediction::Maps(maps) = prediction else { anyhow::bail!("d24fad gives maps") };
+        scores.extend(protocol::score_maps(&maps).clean);
+        Ok(())
+    })?;
+    Ok(scores)
+}
+
+/// How like each map is to the one of `other`.
+fn compare(other: &Explainer, explained: &mut [Explained], raw: &BTreeMap<String, MapStack>) -> Result<()> {
+    let values = |map: &MapStack| map.values().iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
+    for batch in explained.chunks_mut(BATCH) {
+        let squares: Vec<Pixels> = batch.iter().map(|one| one.picture.clone()).collect();
+        let parts = other.explain(&folder::pictures(&squares))?;
+        for (one, part) in batch.iter_mut().zip(parts) {
+            one.forgotten = spearman(&values(&raw[&one.name]), &values(&part.map));
+        }
+    }
+    Ok(())
+}
+
+/// Files of masks, by their names without endings.
+struct Masks(BTreeMap<String, PathBuf>);
+
+fn stem(name: &str) -> &str {
+    let file = name.rfind('/').map_or(0, |slash| slash + 1);
+    name[file..].rfind('.').map_or(name, |dot| &name[..file + dot])
+}
+
+impl Masks {
+    fn list(folder: &Path) -> Result<Masks> {
+        let names = files::walk(folder)?;
+        ensure!(!names.is_empty(), "{} holds no file", folder.display());
+        Ok(Masks(names.iter().map(|name| (stem(name).to_owned(), folder.join(name))).collect()))
+    }
+
+    /// Pictures without a mask, or whose mask is empty, have nothing to hit: their measures stay undefined.
+    fn measure(&self, explained: &mut [Explained], size: usize) -> Result<()> {
+        let mut found = 0;
+        for one in explained {
+            let Some(path) = self.0.get(stem(&one.name)) else { continue };
+            let mask = decode::mask_frames(path, &[0], &Reading::default())?.remove(0);
+            let mask = mask.with_context(|| format!("--masks: {}", path.display()))?;
+            let mask = resize::lanczos(&mask, size, size).to_mask();
+            one.pointing = quality::pointing(&one.map, &mask);
+            one.energy = quality::energy(&one.map, &mask);
+            found += 1;
+        }
+        ensure!(found > 0, "--masks: no mask has the name of a picture of --query");
+        println!("{found} masks belong to pictures");
+        Ok(())
+    }
+}
+
+/// Means over the pictures for which a measure is defined, with their number.
+fn summary(explained: &[Explained]) -> Vec<(String, String)> {
+    type Measure = fn(&Explained) -> Option<f64>;
+    let measures: [(&str, Measure); 7] = [
+        ("fall of the score, peak hidden", |one| Some(one.occlusion?.at_peak)),
+        ("fall of the score, others hidden", |one| Some(one.occlusion?.elsewhere)),
+        ("deletion area (low is faithful)", |one| Some(one.curves?.deletion)),
+        ("insertion area (high is faithful)", |one| Some(one.curves?.insertion)),
+        ("likeness to an untrained student", |one| one.forgotten),
+        ("pointing game", |one| Some(f64::from(one.pointing?))),
+        ("energy inside the mask", |one| one.energy),
+    ];
+    let mean = |(name, measure): (&str, Measure)| {
+        let values: Vec<f64> = explained.iter().filter_map(measure).collect();
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        (!values.is_empty()).then(|| (name.to_owned(), format!("{mean:.3} ({} pictures)", values.len())))
+    };
+    measures.into_iter().filter_map(mean).collect()
+}
+
+fn table(explained: &[Explained]) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record([
+        "file",
+        "score",
+        "peak_row",
+        "peak_column",
+        "scale1_at_peak",
+        "scale2_at_peak",
+        "scale3_at_peak",
+        "nearest_reference",
+        "nearest_row",
+        "nearest_column",
+        "nearest_side",
+        "nearest_scale",
+        "nearest_cosine",
+        "fall_peak_hidden",
+        "fall_others_hidden",
+        "deletion",
+        "insertion",
+        "untrained_spearman",
+        "pointing",
+        "energy",
+    ])?;
+    let text = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    for one in explained {
+        let nearest = &one.nearest;
+        writer.write_record([
+            one.name.clone(),
+            one.score.to_string(),
+            one.peak.0.to_string(),
+            one.peak.1.to_string(),
+            one.shares[0].to_string(),
+            one.shares[1].to_string(),
+            one.shares[2].to_string(),
+            nearest.reference.clone(),
+            nearest.row.to_string(),
+            nearest.column.to_string(),
+            nearest.side.to_string(),
+            (nearest.scale + 1).to_string(),
+            nearest.cosine.to_string(),
+            text(one.occlusion.map(|occlusion| occlusion.at_peak)),
+            text(one.occlusion.map(|occlusion| occlusion.elsewhere)),
+            text(one.curves.map(|curves| curves.deletion)),
+            text(one.curves.map(|curves| curves.insertion)),
+            text(one.forgotten),
+            text(one.pointing.map(f64::from)),
+            text(one.energy),
+        ])?;
+    }
+    writer.into_inner().context("finishing the explanations")
+}
+
+fn weights(explained: &[Explained], references: &[String]) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(["file", "scale", "reference", "weight"])?;
+    for one in explained {
+        for (scale, weights) in one.weights.iter().enumerate() {
+            for (reference, weight) in references.iter().zip(weights) {
+                writer.write_record([&one.name, &(scale + 1).to_string(), reference, &weight.to_string()])?;
+            }
+        }
+    }
+    writer.into_inner().context("finishing the weights")
+}
