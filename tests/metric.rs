@@ -1,5 +1,8 @@
 //! AUROC is exact, undefined is `None`, and bootstrap intervals repeat and narrow.
 
+mod reference;
+mod statistics;
+
 use medfsad::metric::auroc::auroc;
 use medfsad::metric::explanation::{Occlusion, curves, energy, occlusion, peak, pointing};
 use medfsad::metric::interval::bootstrap;

@@ -2,9 +2,27 @@
 
 /// Area under the ROC curve.
 pub mod auroc;
+/// Connected regions of a mask.
+pub mod component;
+/// Variance of AUROC and paired tests.
+pub mod delong;
 /// How good an explaining map is.
 pub mod explanation;
 /// Stratified bootstrap over pictures.
 pub mod interval;
+/// The normal distribution.
+pub mod normal;
+/// Tests of paired values, corrections, standings.
+pub mod paired;
+/// Overlap at very low false positive rates.
+pub mod pimo;
+/// Localisation over all pixels.
+pub mod pixel;
+/// Thresholds from the supports alone.
+pub mod preset;
 /// Ranks and their correlation.
 pub mod rank;
+/// Numbers along the thresholds of a score.
+pub mod ranking;
+/// Intervals over support draws and pictures together.
+pub mod two_level;
