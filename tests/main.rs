@@ -11,6 +11,8 @@ mod export;
 mod golden;
 mod made_up;
 #[cfg(feature = "torch")]
+mod masked;
+#[cfg(feature = "torch")]
 mod method;
 mod metric;
 mod nifti;

@@ -1,19 +1,20 @@
 //! What one support draw gathers over the epochs of a training, and the cell it becomes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::cases;
-use super::test_set::{Scored, TestSet};
+use super::measure::{self, Scores};
+use super::test_set::{self, Scored, TestSet};
 use crate::episode::batch::Pictures;
 use crate::manifest::Row;
 use crate::manifest::store::PixelStore;
 use crate::method::{EpochFigures, Fitted};
-use crate::metric::{auroc::auroc, interval};
-use crate::random::Stream;
-use crate::results::{CellResult, Epoch, Identity, Metric, Score, gallery};
+use crate::metric::preset::Preset;
+use crate::protocol::SIGMA;
+use crate::results::{CellResult, Epoch, Identity, Score, gallery};
 
 /// The best epoch so far under a published protocol.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -39,11 +40,16 @@ pub struct Draw<'a> {
     pub last: Option<Scored>,
     /// Spent adapting and scoring, last time.
     pub seconds: f64,
+    /// The threshold that the supports set, where they do.
+    preset: Option<Preset>,
 }
+
+/// Time and runs for the latency of one picture, whichever ends first.
+const LATENCY: (Duration, usize) = (Duration::from_millis(300), 100);
 
 impl<'a> Draw<'a> {
     pub fn new(identity: &'a Identity, supports: Pictures) -> Draw<'a> {
-        Draw { identity, supports, gathered: Gathered::default(), last: None, seconds: 0.0 }
+        Draw { identity, supports, gathered: Gathered::default(), last: None, seconds: 0.0, preset: None }
     }
 
     /// Adapts to the supports and scores the test set with the model as it stands.
@@ -53,6 +59,38 @@ impl<'a> Draw<'a> {
         self.last = Some(test.score(&*detector)?);
         self.seconds = start.elapsed().as_secs_f64();
         Ok(())
+    }
+
+    /// Scores each support by the others, so that they set a threshold without any test picture. Undefined for one
+    /// support, and where taking supports in is a training, which would have to be repeated for each.
+    pub fn preset(&mut self, model: &dyn Fitted) -> Result<()> {
+        let n = self.supports.len();
+        if n < 2 || model.trains_on_supports() {
+            return Ok(());
+        }
+        let left_out = (0..n).map(|index| {
+            let others: Vec<usize> = (0..n).filter(|&other| other != index).collect();
+            let others = self.supports.at(&others);
+            let detector = model.adapt(&others)?;
+            test_set::clean_score(&*detector, &self.supports.at(&[index]))
+        });
+        self.preset = Preset::new(left_out.collect::<Result<_>>()?);
+        Ok(())
+    }
+
+    /// Seconds for one picture, supports taken in: the median of some runs.
+    pub fn latency(&self, model: &dyn Fitted, test: &TestSet) -> Result<f64> {
+        let detector = model.adapt(&self.supports)?;
+        let (limit, most) = LATENCY;
+        let start = Instant::now();
+        let mut seconds = Vec::new();
+        while seconds.len() < 3 || (seconds.len() < most && start.elapsed() < limit) {
+            let run = Instant::now();
+            test_set::clean_score(&*detector, &test.first())?;
+            seconds.push(run.elapsed().as_secs_f64());
+        }
+        seconds.sort_by(f64::total_cmp);
+        Ok(seconds[seconds.len() / 2])
     }
 
     /// Logs an epoch and keeps the best one for the published protocols, which choose on the test set.
@@ -99,22 +137,39 @@ impl<'a> Draw<'a> {
                 (still(&scored.scores.published_2d), still(&scored.scores.published))
             }
         };
-        let mut columns = vec![("clean", some(&scored.scores.clean), n_epochs)];
-        for (name, scores) in
+        let clean = some(&scored.scores.clean);
+        let clean = Scores { protocol: "clean", values: &clean, epoch: n_epochs };
+        result.metrics.push(measure::ranked(test, &clean));
+        result.metrics.extend(measure::along_thresholds(test, &clean));
+        result.metrics.extend(measure::at_preset(test, &clean, self.preset.as_ref()));
+        if let Some(maps) = &scored.maps {
+            let preset = self.preset.as_ref().filter(|_| scored.scores_are_of_maps);
+            let smoothed = maps.smoothed(SIGMA);
+            result.metrics.extend(measure::pixels(test, store, &smoothed, preset, n_epochs)?);
+        }
+        for (protocol, values) in
             [("clean-mean", &scored.scores.clean_mean), ("clean-top1", &scored.scores.clean_top1)]
         {
-            columns.extend(scores.as_ref().map(|scores| (name, some(scores), n_epochs)));
+            if let Some(values) = values {
+                let values = some(values);
+                result
+                    .metrics
+                    .push(measure::ranked(test, &Scores { protocol, values: &values, epoch: n_epochs }));
+            }
         }
-        columns.push(("published-2d", published_2d.scores.clone(), n_epochs.map(|_| published_2d.epoch)));
-        columns.push(("published", published.scores.clone(), n_epochs.map(|_| published.epoch)));
-        result.metrics =
-            columns.iter().map(|(name, scores, epoch)| metric(test, name, scores, *epoch)).collect();
+        for (protocol, best) in [("published-2d", &published_2d), ("published", &published)] {
+            let scores = Scores { protocol, values: &best.scores, epoch: n_epochs.map(|_| best.epoch) };
+            result.metrics.push(measure::ranked(test, &scores));
+            result.metrics.extend(measure::along_thresholds(test, &scores));
+        }
         let at = |scores: &Option<Vec<f64>>, index: usize| scores.as_ref().map(|scores| scores[index]);
         let row = |(index, row): (usize, &Row)| Score {
             image_id: row.image_id.clone(),
             label: row.label,
             finding: row.finding.clone(),
             source_path: row.source_path.clone(),
+            group: row.patient_id.clone().or_else(|| row.group_id.clone()),
+            p_value: self.preset.as_ref().map(|preset| preset.p_value(scored.scores.clean[index])),
             clean: Some(scored.scores.clean[index]),
             clean_mean: at(&scored.scores.clean_mean, index),
             clean_top1: at(&scored.scores.clean_top1, index),
@@ -128,22 +183,5 @@ impl<'a> Draw<'a> {
             gallery::write(&result.folder.join("gallery.safetensors"), &cases)?;
         }
         result.write()
-    }
-}
-
-fn metric(test: &TestSet, protocol: &str, scores: &[Option<f64>], epoch: Option<u64>) -> Metric {
-    let (normal, anomalous) = test.by_class(scores);
-    let stream = Stream::new(0, "bootstrap of image AUROC", 0);
-    let interval = interval::bootstrap(&normal, &anomalous, stream, auroc);
-    Metric {
-        protocol: protocol.to_owned(),
-        metric: "image-auroc".to_owned(),
-        value: auroc(&normal, &anomalous),
-        low: interval.map(|(low, _)| low),
-        high: interval.map(|(_, high)| high),
-        n_normal: normal.len() as u64,
-        n_anomalous: anomalous.len() as u64,
-        n_left_out: (scores.len() - normal.len() - anomalous.len()) as u64,
-        epoch,
     }
 }

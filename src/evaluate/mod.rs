@@ -15,7 +15,7 @@ use crate::episode::Episodes;
 use crate::episode::batch::Pictures;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Manifest, Row, Split};
-use crate::method::{Context, EpochFigures, Fitted, Keep, Observer, TrainTask};
+use crate::method::{Context, EpochFigures, Fitted, Keep, Observer, Sees, TrainTask};
 use crate::network::precision::Precision;
 use crate::network::teacher::Teachers;
 use crate::random::Stream;
@@ -36,6 +36,8 @@ mod draw;
 pub mod embed;
 /// Pictures of a user's own.
 pub mod folder;
+/// Every number of a cell.
+mod measure;
 /// Freed memory is kept.
 pub mod memory;
 /// From a definition to cells.
@@ -196,7 +198,13 @@ impl Run<'_> {
             if draw.last.is_none() {
                 draw.score(&*fitted, &test)?;
             }
-            let cell = self.cell(group, draw.identity, started, fit_seconds, draw.seconds, None);
+            if group.built.sees != Sees::TargetNormals {
+                draw.preset(&*fitted)?;
+            }
+            let mut cell = self.cell(group, draw.identity, started, fit_seconds, draw.seconds, None);
+            if draw.identity.draw == 0 {
+                cell.provenance.latency_seconds = Some(draw.latency(&*fitted, &test)?);
+            }
             draw.finish(self.empty_result(cell), &test, &store)?;
         }
         files::remove_if_there(&keep.path)
@@ -258,6 +266,7 @@ impl Run<'_> {
             started_at,
             fit_seconds,
             score_seconds,
+            latency_seconds: None,
             peak_memory_bytes: peak_memory_bytes().unwrap_or_default(),
         };
         Cell { format: results::FORMAT, id: identity.id(), identity: identity.clone(), provenance, error }

@@ -22,6 +22,8 @@ pub struct TestSet {
 pub struct Scored {
     /// `None` for methods without maps.
     pub maps: Option<MapStack>,
+    /// Whether the image scores are the maps' maxima, so that one threshold serves both.
+    pub scores_are_of_maps: bool,
     pub scores: ImageScores,
 }
 
@@ -70,12 +72,19 @@ impl TestSet {
             bail!("the score of {} is {value}: are the weights sound?", self.rows[index].source_path);
         }
         if maps.is_empty() {
-            return Ok(Scored { maps: None, scores: protocol::pass_scores(scores) });
+            let scores = protocol::pass_scores(scores);
+            return Ok(Scored { maps: None, scores_are_of_maps: false, scores });
         }
         let maps = MapStack::new(self.rows.len(), side.0, side.1, maps)?;
         let of_maps = protocol::score_maps(&maps);
-        let scores = if scores.is_empty() { of_maps } else { protocol::own_scores(scores, of_maps) };
-        Ok(Scored { maps: Some(maps), scores })
+        let scores_are_of_maps = scores.is_empty();
+        let scores = if scores_are_of_maps { of_maps } else { protocol::own_scores(scores, of_maps) };
+        Ok(Scored { maps: Some(maps), scores_are_of_maps, scores })
+    }
+
+    /// One picture, to time a detector on.
+    pub fn first(&self) -> Pictures {
+        self.pictures.at(&[0])
     }
 
     /// Scores by class, normal first; pictures without a score are left out.
@@ -91,5 +100,17 @@ impl TestSet {
     pub fn auroc(&self, scores: &[Option<f64>]) -> Option<f64> {
         let (normal, anomalous) = self.by_class(scores);
         auroc(&normal, &anomalous)
+    }
+}
+
+/// The score of one picture under protocol `clean`.
+pub fn clean_score(detector: &dyn Detector, picture: &Pictures) -> Result<f64> {
+    let scores = match detector.score(picture)? {
+        Prediction::Maps(maps) => protocol::score_maps(&maps).clean,
+        Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,
+    };
+    match scores[..] {
+        [score] => Ok(score),
+        _ => bail!("{} scores for one picture", scores.len()),
     }
 }

@@ -121,6 +121,10 @@ struct CutPaste {
 }
 
 impl Learner for CutPaste {
+    fn takes_steps(&self) -> bool {
+        true
+    }
+
     fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let normals = if settings.views { views::twenty_two(&normals.pixels) } else { normals.pixels.copy() };

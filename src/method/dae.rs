@@ -111,6 +111,10 @@ struct Denoising {
 }
 
 impl Learner for Denoising {
+    fn takes_steps(&self) -> bool {
+        true
+    }
+
     fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let (side, pictures) =

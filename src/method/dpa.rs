@@ -155,6 +155,10 @@ impl Settings {
 }
 
 impl Learner for Perceptual {
+    fn takes_steps(&self) -> bool {
+        true
+    }
+
     fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let pictures = picture::learnt_from(normals, settings.train_on, settings.views);

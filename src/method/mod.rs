@@ -184,6 +184,11 @@ pub trait Method: Send + Sync {
 pub trait Fitted {
     /// Takes in the supports of one episode.
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>>;
+
+    /// Whether that is a training, or of unknown cost, so that the harness does it no more often than it must.
+    fn trains_on_supports(&self) -> bool {
+        false
+    }
 }
 
 /// A method ready to score.

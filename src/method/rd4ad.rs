@@ -86,6 +86,10 @@ struct Rd4ad {
 }
 
 impl Learner for Rd4ad {
+    fn takes_steps(&self) -> bool {
+        true
+    }
+
     fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let teacher = context.teacher(settings.backbone, Input::ImageNet)?;

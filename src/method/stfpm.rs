@@ -86,6 +86,10 @@ struct Stfpm {
 }
 
 impl Learner for Stfpm {
+    fn takes_steps(&self) -> bool {
+        true
+    }
+
     fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let teacher = context.teacher(settings.backbone, Input::ImageNet)?;

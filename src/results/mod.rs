@@ -17,7 +17,7 @@ pub mod gallery;
 pub mod parquet;
 
 /// Version of the files below; a reader refuses another.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Everything that determines a cell; its hash is the cell's id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +82,9 @@ pub struct Provenance {
     pub fit_seconds: f64,
     /// Adapting to the supports, which is where some methods train, and scoring.
     pub score_seconds: f64,
+    /// Scoring one picture once the supports are taken in, median of up to 100 runs; measured on first draws, beside
+    /// whatever else the machine was doing.
+    pub latency_seconds: Option<f64>,
     pub peak_memory_bytes: u64,
 }
 
@@ -103,6 +106,11 @@ pub struct Score {
     pub label: Label,
     pub finding: String,
     pub source_path: String,
+    /// The patient, or what else holds pictures that belong together; `None` where that is not known.
+    pub group: Option<String>,
+    /// Conformal, from the supports' scores by each other: small is anomalous, and no smaller than one in as many
+    /// as there are supports and one more. `None` where the supports set no threshold.
+    pub p_value: Option<f64>,
     /// Protocol `clean`: own map smoothed, maximum.
     pub clean: Option<f64>,
     /// The same map's mean.

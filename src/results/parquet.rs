@@ -15,6 +15,8 @@ pub fn write_scores(path: &Path, rows: &[Score]) -> Result<()> {
         .integer("label", rows.iter().map(|r| Some(r.label.number())))
         .text("finding", rows.iter().map(|r| Some(&r.finding)))
         .text("source_path", rows.iter().map(|r| Some(&r.source_path)))
+        .text("group", rows.iter().map(|r| r.group.as_ref()))
+        .real("p_value", rows.iter().map(|r| r.p_value))
         .real("clean", rows.iter().map(|r| r.clean))
         .real("clean_mean", rows.iter().map(|r| r.clean_mean))
         .real("clean_top1", rows.iter().map(|r| r.clean_top1))
@@ -29,6 +31,7 @@ pub fn read_scores(path: &Path) -> Result<Vec<Score>> {
     let (ids, labels) = (table.text_given("image_id")?, table.integer_given("label")?);
     let (findings, paths) = (table.text_given("finding")?, table.text_given("source_path")?);
     let (clean, mean, top1) = (table.real("clean")?, table.real("clean_mean")?, table.real("clean_top1")?);
+    let (groups, p_values) = (table.text("group")?, table.real("p_value")?);
     let (published_2d, published) = (table.real("published_2d")?, table.real("published")?);
     let row = |i: usize| {
         Ok(Score {
@@ -36,6 +39,8 @@ pub fn read_scores(path: &Path) -> Result<Vec<Score>> {
             label: Label::parse(labels[i])?,
             finding: findings[i].clone(),
             source_path: paths[i].clone(),
+            group: groups[i].clone(),
+            p_value: p_values[i],
             clean: clean[i],
             clean_mean: mean[i],
             clean_top1: top1[i],

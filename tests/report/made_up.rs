@@ -59,6 +59,7 @@ pub fn provenance(method: &str, regime: &str) -> Provenance {
         started_at: 1_700_000_000,
         fit_seconds: 12.5,
         score_seconds: 1.5,
+        latency_seconds: Some(0.012),
         peak_memory_bytes: 300 << 20,
     }
 }
@@ -72,6 +73,8 @@ fn scores(stream: &mut Stream, shift: f64) -> Vec<Score> {
             label,
             finding: "made up".to_owned(),
             source_path: format!("{index}.png"),
+            group: None,
+            p_value: None,
             clean: Some(clean),
             clean_mean: Some(clean / 2.0),
             clean_top1: Some(clean * 0.9),

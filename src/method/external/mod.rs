@@ -110,6 +110,10 @@ impl Fitted for Prepared {
         exchange::write_list(&folder.path().join("supports.csv"), &listed)?;
         Ok(Box::new(Ready { prepared: self, folder, n_supports: supports.len() }))
     }
+
+    fn trains_on_supports(&self) -> bool {
+        true
+    }
 }
 
 /// Supports written, waiting for queries.

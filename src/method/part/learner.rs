@@ -20,6 +20,11 @@ pub type Watch<'a> = dyn FnMut(u64, &EpochFigures, &dyn Detector) -> Result<()> 
 pub trait Learner: Send + Sync {
     /// `normals` are at least one picture. What has no epochs never calls `watch`.
     fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>>;
+
+    /// Whether it takes steps of an optimiser, rather than remember features.
+    fn takes_steps(&self) -> bool {
+        false
+    }
 }
 
 /// Which normals of the target a method learns from.
@@ -81,6 +86,10 @@ impl<L: Learner> Fitted for Waiting<L> {
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         ensure!(!supports.is_empty(), "at least one support is needed");
         self.learner.learn(supports, &self.context, &mut |_, _, _| Ok(()))
+    }
+
+    fn trains_on_supports(&self) -> bool {
+        self.learner.takes_steps()
     }
 }
 

@@ -1,0 +1,179 @@
+//! Every number of a cell: from scores, a threshold that the supports set, and maps against masks.
+
+use anyhow::Result;
+
+use super::test_set::TestSet;
+use crate::manifest::store::PixelStore;
+use crate::manifest::{Label, MaskKind, Row};
+use crate::maps::MapStack;
+use crate::metric::auroc::auroc;
+use crate::metric::explanation::{energy, pointing};
+use crate::metric::pimo::pimo;
+use crate::metric::pixel::{self, Localisation, Maps, See, localisation};
+use crate::metric::preset::{Division, Preset};
+use crate::metric::{interval, ranking::Ranking};
+use crate::pixels::Pixels;
+use crate::random::Stream;
+use crate::results::Metric;
+
+/// The scores of one protocol and where they come from.
+pub struct Scores<'a> {
+    pub protocol: &'static str,
+    /// `None` for pictures that the protocol leaves out.
+    pub values: &'a [Option<f64>],
+    /// The epoch whose maps were used.
+    pub epoch: Option<u64>,
+}
+
+/// AUROC of one protocol's scores, with its interval over pictures.
+pub fn ranked(test: &TestSet, scores: &Scores) -> Metric {
+    let (normal, anomalous) = test.by_class(scores.values);
+    let stream = Stream::new(0, "bootstrap of image AUROC", 0);
+    let interval = interval::bootstrap(&normal, &anomalous, stream, auroc);
+    Metric {
+        low: interval.map(|(low, _)| low),
+        high: interval.map(|(_, high)| high),
+        ..image(test, scores, "image-auroc", auroc(&normal, &anomalous))
+    }
+}
+
+/// Everything else that one protocol's scores tell.
+pub fn along_thresholds(test: &TestSet, scores: &Scores) -> Vec<Metric> {
+    let (normal, anomalous) = test.by_class(scores.values);
+    let ranking = Ranking::new(&normal, &anomalous);
+    let ranking = ranking.as_ref();
+    let best = ranking.map(Ranking::best_f1);
+    [
+        ("image-ap", ranking.map(Ranking::average_precision)),
+        ("image-f1-max", best.map(|(f1, _)| f1)),
+        ("image-f1-max-threshold", best.map(|(_, threshold)| threshold)),
+        ("image-fpr95", ranking.map(|ranking| ranking.fpr_at(0.95))),
+        ("image-sens-at-spec-90", ranking.map(|ranking| ranking.sensitivity_at(0.90))),
+        ("image-sens-at-spec-95", ranking.map(|ranking| ranking.sensitivity_at(0.95))),
+        ("image-pauroc-10", ranking.map(|ranking| ranking.partial_auroc(0.1))),
+    ]
+    .map(|(name, value)| image(test, scores, name, value))
+    .into()
+}
+
+/// What the threshold does that the supports set; undefined where they set none.
+pub fn at_preset(test: &TestSet, scores: &Scores, preset: Option<&Preset>) -> Vec<Metric> {
+    let (normal, anomalous) = test.by_class(scores.values);
+    let division = preset.and_then(|preset| Division::new(&normal, &anomalous, preset.threshold()));
+    [
+        ("image-preset-threshold", preset.map(Preset::threshold)),
+        ("image-preset-balanced-accuracy", division.map(|division| division.balanced_accuracy())),
+        ("image-preset-mcc", division.and_then(|division| division.mcc())),
+        ("image-preset-sensitivity", division.map(|division| division.sensitivity())),
+        ("image-preset-fpr", division.map(|division| division.false_positive_rate())),
+        ("image-preset-promised-fpr", preset.map(Preset::promised_fpr)),
+    ]
+    .map(|(name, value)| image(test, scores, name, value))
+    .into()
+}
+
+fn image(test: &TestSet, scores: &Scores, metric: &str, value: Option<f64>) -> Metric {
+    let (normal, anomalous) = test.by_class(scores.values);
+    Metric {
+        protocol: scores.protocol.to_owned(),
+        metric: metric.to_owned(),
+        value,
+        low: None,
+        high: None,
+        n_normal: normal.len() as u64,
+        n_anomalous: anomalous.len() as u64,
+        n_left_out: (scores.values.len() - normal.len() - anomalous.len()) as u64,
+        epoch: scores.epoch,
+    }
+}
+
+/// Smoothed maps beside the masks of a pixel store.
+struct Masked<'a> {
+    test: &'a TestSet,
+    store: &'a PixelStore,
+    smoothed: &'a MapStack,
+}
+
+impl Masked<'_> {
+    fn mask(&self, row: &Row) -> Result<Option<Pixels>> {
+        let side = self.store.size();
+        let mask = |hash: &String| Pixels::new(side, side, 1, self.store.mask(hash)?.to_vec());
+        row.mask_hash.as_ref().map(mask).transpose()
+    }
+}
+
+/// Whether a picture's pixels count: an anomalous one without a mask tells nothing of them.
+fn counts(row: &Row) -> bool {
+    row.label == Label::Normal || row.mask_hash.is_some()
+}
+
+impl Maps for Masked<'_> {
+    fn visit(&self, see: &mut See) -> Result<()> {
+        for (index, row) in self.test.rows.iter().enumerate().filter(|(_, row)| counts(row)) {
+            let mask = if row.label == Label::Normal { None } else { self.mask(row)? };
+            see(self.smoothed.map(index), mask.as_ref())?;
+        }
+        Ok(())
+    }
+}
+
+/// What smoothed maps tell where there are masks; nothing where a task has none. Boxes hold healthy pixels too, so
+/// only the peak and the energy are measured against them.
+///
+/// # Errors
+/// A mask that cannot be read.
+pub fn pixels(
+    test: &TestSet,
+    store: &PixelStore,
+    smoothed: &MapStack,
+    preset: Option<&Preset>,
+    epoch: Option<u64>,
+) -> Result<Vec<Metric>> {
+    let masked = Masked { test, store, smoothed };
+    let with_mask = |row: &&Row| row.label == Label::Anomalous && row.mask_hash.is_some();
+    let n_masks = test.rows.iter().filter(with_mask).count();
+    if n_masks == 0 {
+        return Ok(Vec::new());
+    }
+    let (mut hits, mut energies) = (Vec::new(), Vec::new());
+    masked.visit(&mut |map, mask| {
+        if let Some(mask) = mask {
+            hits.extend(pointing(map, mask).map(|hit| f64::from(u8::from(hit))));
+            energies.extend(energy(map, mask));
+        }
+        Ok(())
+    })?;
+    let mut found = vec![("pixel-pointing", mean(&hits)), ("pixel-energy", mean(&energies))];
+    if test.rows.iter().filter(with_mask).all(|row| row.mask_kind == Some(MaskKind::Pixels)) {
+        let threshold = preset.map(|preset| preset.threshold() as f32);
+        let Localisation { auroc, ap, aupro_30, aupro_5, best_dice, preset_dice, .. } =
+            localisation(&masked, threshold, pixel::BUDGET)?;
+        found.extend([
+            ("pixel-auroc", auroc),
+            ("pixel-ap", ap),
+            ("pixel-aupro-30", aupro_30),
+            ("pixel-aupro-5", aupro_5),
+            ("pixel-aupimo", pimo(&masked)?.and_then(|pimo| mean(&pimo.aupimo))),
+            ("pixel-dice-max", best_dice.map(|(dice, _)| dice)),
+            ("pixel-dice-max-threshold", best_dice.map(|(_, threshold)| threshold.into())),
+            ("pixel-preset-dice", preset_dice),
+        ]);
+    }
+    let n_normal = test.rows.iter().filter(|row| row.label == Label::Normal).count();
+    let metric = |(name, value): (&str, Option<f64>)| Metric {
+        protocol: "clean".to_owned(),
+        metric: name.to_owned(),
+        value,
+        low: None,
+        high: None,
+        n_normal: n_normal as u64,
+        n_anomalous: n_masks as u64,
+        n_left_out: (test.rows.len() - n_normal - n_masks) as u64,
+        epoch,
+    };
+    Ok(found.into_iter().map(metric).collect())
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
