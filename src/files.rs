@@ -68,6 +68,17 @@ pub fn remove_drafts(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Removes what killed processes left of their attempts to write into `folder`; for folders that one process alone
+/// writes.
+pub fn remove_drafts_in(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.contains(".draft-")) {
+            remove_if_there(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// A name of its own for every write, so that threads and processes writing one file do not meet.
 fn draft_path(path: &Path) -> PathBuf {
     static WRITES: AtomicU64 = AtomicU64::new(0);

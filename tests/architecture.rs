@@ -10,7 +10,6 @@ const TORCH_SEAM: &[&str] = &[
     "method/",
     "evaluate/",
     "episode/batch.rs",
-    "cli/bench.rs",
     "cli/bench_speed/",
     "cli/compute.rs",
     "cli/doctor.rs",

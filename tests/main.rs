@@ -2,6 +2,8 @@
 
 mod architecture;
 mod audit;
+#[cfg(feature = "torch")]
+mod cells;
 mod cli;
 mod curate;
 mod decode;

@@ -12,7 +12,7 @@ use crate::network::precision::Precision;
 pub struct Compute {
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
-    device: String,
+    pub device: String,
     /// What pretrained encoders and D2-4FAD's student multiply in: f32; tf32, faster on CUDA; bf16, faster and
     /// coarser still. Cells of different precisions are never mixed
     #[arg(long, value_enum, default_value = "f32")]

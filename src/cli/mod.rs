@@ -15,6 +15,8 @@ mod bench_ingest;
 mod bench_speed;
 mod build_dataset;
 #[cfg(feature = "torch")]
+mod collect;
+#[cfg(feature = "torch")]
 mod compute;
 mod doctor;
 mod episodes;
@@ -27,10 +29,18 @@ mod methods;
 mod model;
 mod partner;
 mod phantom;
+#[cfg(feature = "torch")]
+mod plan;
 mod report;
 #[cfg(feature = "torch")]
+mod run_cell;
+#[cfg(feature = "torch")]
 mod score;
+#[cfg(feature = "torch")]
+mod selection;
 mod sources;
+#[cfg(feature = "torch")]
+mod submit;
 #[cfg(feature = "torch")]
 mod train;
 #[cfg(feature = "torch")]
@@ -54,7 +64,16 @@ enum Command {
     Phantom(phantom::Args),
     /// Run methods on a curated benchmark and draw the leaderboard report
     #[cfg(feature = "torch")]
-    Bench(bench::Args),
+    Bench(Box<bench::Args>),
+    /// Write the cells of a bench as a table, without computing them
+    #[cfg(feature = "torch")]
+    Plan(plan::Args),
+    /// Compute planned cells
+    #[cfg(feature = "torch")]
+    RunCell(run_cell::Args),
+    /// Draw the report of a planned run from the cells that are there
+    #[cfg(feature = "torch")]
+    Collect(collect::Args),
     /// Train D2-4FAD on folders of normal pictures and keep it as a checkpoint
     #[cfg(feature = "torch")]
     Train(train::Args),
@@ -95,6 +114,12 @@ impl Cli {
             Command::Phantom(args) => args.run(),
             #[cfg(feature = "torch")]
             Command::Bench(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Command::Plan(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Command::RunCell(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Command::Collect(args) => args.run(),
             #[cfg(feature = "torch")]
             Command::Train(args) => args.run(),
             #[cfg(feature = "torch")]

@@ -22,7 +22,8 @@ use crate::random::Stream;
 use crate::results::{self, Cell, CellResult, Identity, Provenance};
 use crate::{files, progress};
 use draw::{Draw, Gathered};
-use plan::Group;
+use lock::Lock;
+use plan::{Group, State};
 use test_set::TestSet;
 
 mod cases;
@@ -36,12 +37,18 @@ mod draw;
 pub mod embed;
 /// Pictures of a user's own.
 pub mod folder;
+/// Who computes what.
+pub mod lock;
 /// Every number of a cell.
 mod measure;
 /// Freed memory is kept.
 pub mod memory;
 /// From a definition to cells.
 pub mod plan;
+/// A plan on disk.
+pub mod planned;
+/// What a signal waits for.
+pub mod stop;
 mod test_set;
 
 /// libtorch that `tch` 0.24 is made for; its build refuses another.
@@ -109,58 +116,102 @@ pub struct Run<'a> {
     /// Receives `cells/<id>/`.
     pub folder: PathBuf,
     pub command: String,
+    /// Whether cells that ended with an error are computed again.
+    pub retry_failed: bool,
+}
+
+/// What became of a run's groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Cells that now ended with an error.
+    pub failed: usize,
+    /// Cells that another process computes.
+    pub elsewhere: usize,
+}
+
+impl std::iter::Sum for Outcome {
+    fn sum<I: Iterator<Item = Outcome>>(outcomes: I) -> Outcome {
+        outcomes.fold(Outcome::default(), |sum, one| Outcome {
+            failed: sum.failed + one.failed,
+            elsewhere: sum.elsewhere + one.elsewhere,
+        })
+    }
 }
 
 impl Run<'_> {
-    /// Runs all groups, several at once; the result counts failed cells.
-    pub fn run_all(&self, groups: &[Group]) -> Result<usize> {
+    /// Runs all groups, several at once.
+    ///
+    /// # Errors
+    /// If results cannot be written. What fails inside a cell is its row.
+    pub fn run_all(&self, groups: &[&Group]) -> Result<Outcome> {
         let bar = progress::bar(groups.len(), "all cells");
         let next = AtomicUsize::new(0);
-        let work = || -> Result<usize> {
+        let work = || -> Result<Outcome> {
             tch::set_num_threads(1);
-            let mut n_failed = 0;
+            let mut outcomes = Vec::new();
             while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                n_failed += self.run(group)?;
+                outcomes.push(self.run(group)?);
                 bar.inc(1);
             }
-            Ok(n_failed)
+            Ok(outcomes.into_iter().sum())
         };
-        let n_failed = std::thread::scope(|scope| {
+        let outcome = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..self.workers).map(|_| scope.spawn(work)).collect();
-            let join = |worker: std::thread::ScopedJoinHandle<Result<usize>>| {
+            let join = |worker: std::thread::ScopedJoinHandle<Result<Outcome>>| {
                 worker
                     .join()
                     .unwrap_or_else(|panic| Err(anyhow!("a worker panicked: {}", panic_text(&*panic))))
             };
-            workers.into_iter().map(join).sum::<Result<usize>>()
+            workers.into_iter().map(join).sum::<Result<Outcome>>()
         });
         bar.finish_and_clear();
-        n_failed
+        outcome
     }
 
-    /// Runs the cells of `group` that are not done. A failure becomes a row; the result counts failed cells.
-    fn run(&self, group: &Group) -> Result<usize> {
-        let todo: Vec<&Identity> =
-            group.cells.iter().filter(|identity| !plan::is_done(&self.folder, identity)).collect();
+    /// Cells of `group` that this run is to compute.
+    fn todo<'g>(&self, group: &'g Group) -> Vec<&'g Identity> {
+        let is_wanted = |identity: &&Identity| match plan::state(&self.folder, identity) {
+            State::ToDo => true,
+            State::Failed => self.retry_failed,
+            State::Done => false,
+        };
+        group.cells.iter().filter(is_wanted).collect()
+    }
+
+    /// Runs what there is to do of `group`, unless another process does. A failure becomes a row.
+    fn run(&self, group: &Group) -> Result<Outcome> {
+        if self.todo(group).is_empty() {
+            return Ok(Outcome::default());
+        }
+        let lock = self.folder.join("jobs").join(format!("{}.lock", group.job()));
+        let Some(_lock) = Lock::take(&lock)? else {
+            return Ok(Outcome { failed: 0, elsewhere: self.todo(group).len() });
+        };
+        // Another process may have finished it since.
+        let todo = self.todo(group);
         if todo.is_empty() {
-            return Ok(0);
+            return Ok(Outcome::default());
+        }
+        for identity in &todo {
+            files::remove_drafts_in(&self.folder.join("cells").join(identity.id()))?;
         }
         let started = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run_cells(group, &todo, started)));
         let error = match outcome {
-            Ok(Ok(())) => return Ok(0),
+            Ok(Ok(())) => return Ok(Outcome::default()),
             Ok(Err(error)) => error,
             Err(panic) => anyhow!("libtorch or the method panicked: {}", panic_text(&*panic)),
         };
-        let mut n_failed = 0;
+        let mut failed = 0;
         for identity in todo {
-            if !plan::is_done(&self.folder, identity) {
+            if plan::state(&self.folder, identity) != State::Done {
                 let cell = self.cell(group, identity, started, 0.0, 0.0, Some(format!("{error:#}")));
+                let _writing = stop::writing();
                 self.empty_result(cell).write()?;
-                n_failed += 1;
+                failed += 1;
             }
         }
-        Ok(n_failed)
+        Ok(Outcome { failed, elsewhere: 0 })
     }
 
     fn run_cells(&self, group: &Group, todo: &[&Identity], started: u64) -> Result<()> {
@@ -205,6 +256,7 @@ impl Run<'_> {
             if draw.identity.draw == 0 {
                 cell.provenance.latency_seconds = Some(draw.latency(&*fitted, &test)?);
             }
+            let _writing = stop::writing();
             draw.finish(self.empty_result(cell), &test, &store)?;
         }
         files::remove_if_there(&keep.path)

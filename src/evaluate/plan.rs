@@ -6,6 +6,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::definition::Definition;
 use crate::episode::Episodes;
+use crate::files;
 use crate::manifest::Manifest;
 use crate::method::{self, Built, Sees};
 use crate::network::teacher::Teachers;
@@ -121,9 +122,30 @@ fn group(
     Ok(Group { method: method.to_owned(), built, task: task.to_owned(), training, calibration, seed, cells })
 }
 
-/// Whether a cell has been run to its end without an error.
-pub fn is_done(run: &Path, identity: &Identity) -> bool {
+impl Group {
+    /// Names the work of computing its cells, which is one process's: 16 hexadecimal digits.
+    pub fn job(&self) -> String {
+        let ids: Vec<String> = self.cells.iter().map(Identity::id).collect();
+        files::fingerprint(ids.join(" ").as_bytes())[..16].to_owned()
+    }
+}
+
+/// What has become of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    ToDo,
+    Done,
+    /// It ended with an error, which its row tells.
+    Failed,
+}
+
+/// Looks at what lies in a run's folder.
+pub fn state(run: &Path, identity: &Identity) -> State {
     let text = std::fs::read_to_string(run.join("cells").join(identity.id()).join("cell.json"));
     let cell: Option<Cell> = text.ok().and_then(|text| serde_json::from_str(&text).ok());
-    cell.is_some_and(|cell| cell.error.is_none())
+    match cell {
+        None => State::ToDo,
+        Some(cell) if cell.error.is_some() => State::Failed,
+        Some(_) => State::Done,
+    }
 }

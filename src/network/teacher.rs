@@ -70,7 +70,7 @@ impl Origin {
 }
 
 /// Which weights each network gets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Teachers {
     /// For one network, by torchvision's name.
     pub named: BTreeMap<String, Origin>,

@@ -40,6 +40,19 @@ pub const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "plan",
+        about: "the cells of a bench as a table, for other engines",
+        needs_libtorch: true,
+        python: None,
+    },
+    Forwarded { name: "run-cell", about: "compute planned cells", needs_libtorch: true, python: None },
+    Forwarded {
+        name: "collect",
+        about: "the report of a planned run from the cells that are there",
+        needs_libtorch: true,
+        python: None,
+    },
+    Forwarded {
         name: "train",
         about: "D2-4FAD on folders of normal pictures -> a checkpoint",
         needs_libtorch: true,

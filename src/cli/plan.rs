@@ -1,0 +1,24 @@
+//! `plan`: the cells of a bench as a table, without computing them.
+
+use anyhow::Result;
+
+use super::bench::{announce, write_plan};
+use super::selection::Selection;
+
+/// Writes a bench's plan into its folder: plan.parquet, a row per cell with its content hash, its job and what cells
+/// like it took; plan.json, all that `run-cell` needs; episodes.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        let (opened, folder, _) = self.selection.open()?;
+        announce(&opened, &folder);
+        write_plan(&opened, &folder)?;
+        println!("{} jobs planned in {}", opened.groups.len(), folder.display());
+        Ok(())
+    }
+}

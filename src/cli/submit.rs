@@ -1,0 +1,208 @@
+//! `bench submit`: the same cells by processes of their own, here or on a cluster.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::bench::{announce, write_plan};
+use super::selection::Selection;
+use crate::evaluate::plan::{self, Group, State};
+use crate::evaluate::planned::Opened;
+use crate::files;
+
+/// Plans a bench and hands its jobs to an engine, each to a process of its own; then collects. A job is all cells
+/// that share one training. What is done is not handed out.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    selection: Selection,
+    #[arg(long, value_enum)]
+    engine: Engine,
+    /// Jobs at once
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// More options of sbatch for the jobs, such as --gres=gpu:1; may be repeated
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    sbatch: Vec<String>,
+    /// Also hand out failed cells
+    #[arg(long)]
+    retry_failed: bool,
+    /// Write the scripts and say what would be called, and stop
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Engine {
+    /// One process after the other, here
+    Local,
+    /// GNU parallel, here or on the machines that its own options name (PARALLEL)
+    Parallel,
+    /// A Slurm job array, and a job that collects when all of it has ended
+    Slurm,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        ensure!(self.jobs >= 1, "--jobs must be at least 1");
+        ensure!(self.sbatch.is_empty() || self.engine == Engine::Slurm, "--sbatch is for --engine slurm");
+        let (opened, folder, _) = self.selection.open()?;
+        announce(&opened, &folder);
+        write_plan(&opened, &folder)?;
+        let folder = std::path::absolute(&folder).context("the run's folder")?;
+        let jobs = self.todo(&opened, &folder);
+        let program = std::env::current_exe().context("finding this program")?;
+        let script = Script { program, folder, retry_failed: self.retry_failed };
+        if jobs.is_empty() {
+            println!("all is done; collecting");
+            return script.collect();
+        }
+        println!("{} jobs to hand out", jobs.len());
+        match self.engine {
+            Engine::Local => self.local(&script, &jobs),
+            Engine::Parallel => self.parallel(&script, &jobs),
+            Engine::Slurm => self.slurm(&script, &jobs),
+        }
+    }
+
+    /// Jobs with a cell that is to be computed.
+    fn todo(&self, opened: &Opened, folder: &Path) -> Vec<String> {
+        let is_wanted = |group: &&Group| {
+            group.cells.iter().any(|identity| match plan::state(folder, identity) {
+                State::ToDo => true,
+                State::Failed => self.retry_failed,
+                State::Done => false,
+            })
+        };
+        opened.groups.iter().filter(is_wanted).map(Group::job).collect()
+    }
+
+    fn local(&self, script: &Script, jobs: &[String]) -> Result<()> {
+        if self.dry_run {
+            jobs.iter().for_each(|job| println!("{}", script.line(job)));
+            return Ok(());
+        }
+        for part in jobs.chunks(self.jobs) {
+            let start = |job: &String| script.job(job).spawn().context("starting a job");
+            let running = part.iter().map(start).collect::<Result<Vec<_>>>()?;
+            for mut job in running {
+                // A failed cell is a row, and `collect` tells.
+                job.wait()?;
+            }
+        }
+        script.collect()
+    }
+
+    fn parallel(&self, script: &Script, jobs: &[String]) -> Result<()> {
+        let list = script.folder.join("jobs/commands.txt");
+        let lines: String = jobs.iter().map(|job| script.line(job) + "\n").collect();
+        files::write_whole(&list, lines.as_bytes())?;
+        let log = script.folder.join("jobs/parallel.log");
+        let mut command = Command::new("parallel");
+        command
+            .arg("--jobs")
+            .arg(self.jobs.to_string())
+            .arg("--joblog")
+            .arg(&log)
+            .arg("--arg-file")
+            .arg(&list);
+        if self.dry_run {
+            println!("{command:?}");
+            return Ok(());
+        }
+        // Its exit status counts failed jobs; `collect` says which cells that were.
+        let status = command.stdin(Stdio::null()).status();
+        status.context("cannot run GNU parallel; install it (Debian: parallel), or use --engine local")?;
+        script.collect()
+    }
+
+    fn slurm(&self, script: &Script, jobs: &[String]) -> Result<()> {
+        let folder = script.folder.join("jobs");
+        files::write_whole(&folder.join("list.txt"), (jobs.join("\n") + "\n").as_bytes())?;
+        let array = folder.join("array.sh");
+        files::write_whole(&array, script.array().as_bytes())?;
+        let collect = folder.join("collect.sh");
+        files::write_whole(&collect, script.collecting().as_bytes())?;
+        let log = |name: &str| format!("--output={}", folder.join(name).display());
+        let mut first = Command::new("sbatch");
+        first.args(["--parsable", "--requeue", "--job-name=medfsad"]);
+        first.arg(format!("--array=1-{}%{}", jobs.len(), self.jobs)).arg(log("%A_%a.log"));
+        first.args(&self.sbatch).arg(&array);
+        if self.dry_run {
+            println!("{first:?}\nsbatch --dependency=afterany:<its number> {}", collect.display());
+            return Ok(());
+        }
+        let number = submitted(&mut first)?;
+        let mut second = Command::new("sbatch");
+        second.args(["--parsable", "--job-name=medfsad-collect"]);
+        second.arg(format!("--dependency=afterany:{number}")).arg(log("collect.log")).arg(&collect);
+        let after = submitted(&mut second)?;
+        println!(
+            "array {number} of {} jobs, collected by {after} when all have ended: squeue shows them",
+            jobs.len()
+        );
+        Ok(())
+    }
+}
+
+/// The number that sbatch gives.
+fn submitted(sbatch: &mut Command) -> Result<String> {
+    let output = sbatch.output().context("cannot run sbatch; is this a machine of the cluster?")?;
+    if !output.status.success() {
+        bail!("sbatch refuses: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    // With several clusters, their name follows a semicolon.
+    Ok(text.trim().split(';').next().unwrap_or_default().to_owned())
+}
+
+/// How this program is called again.
+struct Script {
+    program: PathBuf,
+    folder: PathBuf,
+    retry_failed: bool,
+}
+
+impl Script {
+    fn job(&self, job: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("run-cell").arg(&self.folder).arg(job).args(["--threads", "1"]);
+        if self.retry_failed {
+            command.arg("--retry-failed");
+        }
+        command
+    }
+
+    fn line(&self, job: &str) -> String {
+        let retry = if self.retry_failed { " --retry-failed" } else { "" };
+        let (program, folder) = (quoted(&self.program), quoted(&self.folder));
+        format!("{program} run-cell {folder} {job} --threads 1{retry}")
+    }
+
+    fn array(&self) -> String {
+        let mut text =
+            "#!/bin/bash\n# One job of the plan for each number of the array.\nset -euo pipefail\n"
+                .to_owned();
+        let list = quoted(&self.folder.join("jobs/list.txt"));
+        let _ = writeln!(text, "job=$(sed -n \"${{SLURM_ARRAY_TASK_ID}}p\" {list})");
+        text + "exec " + &self.line("\"$job\"") + "\n"
+    }
+
+    fn collecting(&self) -> String {
+        format!("#!/bin/bash\nexec {} collect {}\n", quoted(&self.program), quoted(&self.folder))
+    }
+
+    fn collect(&self) -> Result<()> {
+        let mut command = Command::new(&self.program);
+        let status = command.arg("collect").arg(&self.folder).status().context("collecting")?;
+        ensure!(status.success(), "collecting says what is missing");
+        Ok(())
+    }
+}
+
+/// For a shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}

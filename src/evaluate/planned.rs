@@ -1,0 +1,226 @@
+//! A bench as planned: all that a process on another machine needs to compute its share, and a table of its cells.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use super::definition::Definition;
+use super::plan::{self, Group, Setting, State};
+use super::{Run, device, lock};
+use crate::episode::{self, Episodes};
+use crate::files;
+use crate::manifest::Manifest;
+use crate::network::precision::Precision;
+use crate::network::teacher::Teachers;
+use crate::results::{Identity, read_run};
+use crate::table::Columns;
+
+/// A bench and its circumstances, as resolved from definition and command line.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Planned {
+    pub definition: Definition,
+    /// Folder of the curated benchmark, as an absolute path.
+    pub manifest: PathBuf,
+    pub teachers: Teachers,
+    /// As given: `auto` may become another device on another machine, and so other cells.
+    pub device: String,
+    pub precision: Precision,
+    /// How the user called it.
+    pub command: String,
+}
+
+/// A planned bench with everything that it names at hand.
+pub struct Opened {
+    pub planned: Planned,
+    pub manifest: Manifest,
+    pub episodes: Episodes,
+    pub groups: Vec<Group>,
+    device: Device,
+}
+
+impl Planned {
+    /// Draws episodes and lists the cells.
+    ///
+    /// # Errors
+    /// What the plan cannot be made of, by name.
+    pub fn open(self, device: Device) -> Result<Opened> {
+        let manifest =
+            Manifest::read(&self.manifest).with_context(|| format!("bench `{}`", self.definition.name))?;
+        let episodes = episode::draw(&manifest, self.definition.episodes())?;
+        episodes.verify(&manifest)?;
+        let device_class = device::class(device, self.precision);
+        let setting =
+            Setting { manifest: &manifest, episodes: &episodes, teachers: &self.teachers, device_class };
+        let groups = plan::plan(&self.definition, &setting)?;
+        Ok(Opened { planned: self, manifest, episodes, groups, device })
+    }
+
+    /// Reads what [`Opened::write`] wrote.
+    ///
+    /// # Errors
+    /// A folder without a plan.
+    pub fn read(folder: &Path) -> Result<Planned> {
+        let path = folder.join("plan.json");
+        ensure!(path.exists(), "{} holds no plan; make one with `plan`", folder.display());
+        let text = files::read_text(&path)?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is of another version; plan again", path.display()))
+    }
+}
+
+impl Opened {
+    pub fn cells(&self) -> impl Iterator<Item = &Identity> {
+        self.groups.iter().flat_map(|group| &group.cells)
+    }
+
+    /// All cells by what has become of them.
+    pub fn count(&self, folder: &Path, state: State) -> usize {
+        self.cells().filter(|identity| plan::state(folder, identity) == state).count()
+    }
+
+    /// What computes the cells, several groups at once on a CPU.
+    pub fn run(&self, folder: &Path, workers: usize, retry_failed: bool) -> Run<'_> {
+        Run {
+            bench: self.planned.definition.name.clone(),
+            size: self.planned.definition.size,
+            manifest: &self.manifest,
+            episodes: &self.episodes,
+            teachers: &self.planned.teachers,
+            device: self.device,
+            precision: self.planned.precision,
+            workers: if self.device == Device::Cpu { workers } else { 1 },
+            folder: folder.to_owned(),
+            command: self.planned.command.clone(),
+            retry_failed,
+        }
+    }
+
+    /// Sets stale cells aside and writes plan and episodes; returns how many cells went.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<usize> {
+        let ids: Vec<String> = self.cells().map(Identity::id).collect();
+        let n_aside = super::tidy(folder, &ids, &self.manifest.header.canonical_hash)?;
+        store_episodes(&self.episodes, &self.manifest, folder)?;
+        files::write_whole(
+            &folder.join("plan.json"),
+            serde_json::to_string_pretty(&self.planned)?.as_bytes(),
+        )?;
+        self.write_table(folder)?;
+        Ok(n_aside)
+    }
+
+    /// Removes what killed processes left, once all cells are there and nobody is at work.
+    ///
+    /// # Errors
+    /// If something cannot be removed.
+    pub fn tidy_up(&self, folder: &Path) -> Result<()> {
+        let is_busy = lock::sweep(&folder.join("jobs"))?;
+        let training = folder.join("training");
+        if !is_busy && self.count(folder, State::ToDo) == 0 && training.exists() {
+            std::fs::remove_dir_all(&training).with_context(|| format!("removing {}", training.display()))?;
+        }
+        Ok(())
+    }
+
+    /// `plan.parquet`: one row per cell, with the job that computes it and, where cells of the same method and
+    /// settings have been computed in this or a neighbouring run, what they took.
+    fn write_table(&self, folder: &Path) -> Result<()> {
+        let experience = Experience::gather(folder);
+        let rows: Vec<(String, &Group, &Identity)> = self
+            .groups
+            .iter()
+            .flat_map(|group| group.cells.iter().map(move |identity| (group.job(), group, identity)))
+            .collect();
+        let identity = || rows.iter().map(|(_, _, identity)| *identity);
+        let regimes: Vec<String> =
+            rows.iter().map(|(_, group, _)| group.built.sees.regime().to_owned()).collect();
+        let (ids, seeds): (Vec<String>, Vec<String>) =
+            identity().map(|i| (i.id(), i.seed.to_string())).unzip();
+        let expected: Vec<Option<Cost>> = identity().map(|identity| experience.of(identity)).collect();
+        Columns::default()
+            .text("cell", ids.iter().map(Some))
+            .text("job", rows.iter().map(|(job, _, _)| Some(job)))
+            .text("method", identity().map(|i| Some(&i.method)))
+            .text("settings", identity().map(|i| Some(&i.settings)))
+            .text("task", identity().map(|i| Some(&i.task)))
+            .integer("shots", identity().map(|i| Some(i.shots as i64)))
+            .integer("draw", identity().map(|i| Some(i.draw as i64)))
+            .text("seed", seeds.iter().map(Some))
+            .text("regime", regimes.iter().map(Some))
+            .text("code_hash", identity().map(|i| Some(&i.code_hash)))
+            .text("manifest_hash", identity().map(|i| Some(&i.manifest_hash)))
+            .text("weights_hash", identity().map(|i| Some(&i.weights_hash)))
+            .real("expected_seconds", expected.iter().map(|cost| cost.map(|cost| cost.seconds)))
+            .integer("expected_memory_bytes", expected.iter().map(|cost| cost.map(|cost| cost.bytes as i64)))
+            .write(&folder.join("plan.parquet"))
+    }
+
+    /// Seconds that the cells to do may take on one worker, and how many of them nothing is known of.
+    pub fn expected(&self, folder: &Path) -> (f64, usize) {
+        let experience = Experience::gather(folder);
+        let todo = self.cells().filter(|identity| plan::state(folder, identity) == State::ToDo);
+        let costs: Vec<Option<Cost>> = todo.map(|identity| experience.of(identity)).collect();
+        let unknown = costs.iter().filter(|cost| cost.is_none()).count();
+        (costs.iter().flatten().map(|cost| cost.seconds).sum(), unknown)
+    }
+}
+
+/// What a cell takes.
+#[derive(Clone, Copy)]
+struct Cost {
+    seconds: f64,
+    bytes: u64,
+}
+
+/// What finished cells took, by method, settings, size of pictures and shots.
+struct Experience(BTreeMap<String, Cost>);
+
+impl Experience {
+    /// From all runs that lie beside this one, and itself; what cannot be read teaches nothing.
+    fn gather(run: &Path) -> Experience {
+        let mut seen: BTreeMap<String, Vec<(f64, u64)>> = BTreeMap::new();
+        let reports = std::path::absolute(run).ok().and_then(|run| Some(run.parent()?.to_owned()));
+        for run in std::fs::read_dir(reports.unwrap_or_default()).into_iter().flatten().flatten() {
+            for result in read_run(&run.path()).into_iter().flatten().filter(|r| r.cell.error.is_none()) {
+                let origin = &result.cell.provenance;
+                // A training is shared by its group's cells; a cell by itself pays all of it.
+                let seconds = origin.fit_seconds + origin.score_seconds;
+                let key = Experience::key(&result.cell.identity);
+                seen.entry(key).or_default().push((seconds, origin.peak_memory_bytes));
+            }
+        }
+        let median = |mut costs: Vec<(f64, u64)>| {
+            costs.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let bytes = costs.iter().map(|cost| cost.1).max().unwrap_or_default();
+            Cost { seconds: costs[costs.len() / 2].0, bytes }
+        };
+        Experience(seen.into_iter().map(|(key, costs)| (key, median(costs))).collect())
+    }
+
+    fn key(identity: &Identity) -> String {
+        format!("{} {} {} {}", identity.method, identity.settings, identity.size, identity.shots)
+    }
+
+    fn of(&self, identity: &Identity) -> Option<Cost> {
+        self.0.get(&Experience::key(identity)).copied()
+    }
+}
+
+/// Keeps the larger of what is stored and what is drawn: earlier cells may have used more draws or shots,
+/// and smaller sets are contained in larger ones.
+fn store_episodes(drawn: &Episodes, manifest: &Manifest, folder: &Path) -> Result<()> {
+    let mut settings = drawn.settings;
+    let same = |stored: &Episodes| {
+        stored.manifest_hash == drawn.manifest_hash && stored.settings.seed == drawn.settings.seed
+    };
+    if let Some(Episodes { settings: stored, .. }) = Episodes::read(folder).ok().filter(same) {
+        settings.draws = settings.draws.max(stored.draws);
+        settings.max_shots = settings.max_shots.max(stored.max_shots);
+    }
+    episode::draw(manifest, settings)?.write(folder)
+}

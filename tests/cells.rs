@@ -1,0 +1,212 @@
+//! Cells by other ways than one undisturbed process: planned and given out, killed, stopped, two at once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use medfsad::random::Stream;
+use medfsad::results::read_run;
+use medfsad::table::Table;
+use tempfile::TempDir;
+
+/// 40 cells in 20 jobs, two of which train.
+const BENCH: &str = "
+name = 'short'
+spec = 'phantom'
+size = 64
+methods = ['d24fad']
+tasks = ['rsna', 'lag']
+shots = [2]
+draws = 2
+seeds = [1]
+episode_seed = 1
+teacher_seed = 1
+[settings.d24fad]
+backbone = 'resnet18'
+epochs = 1
+batch = 16
+learning_rate = 1e-3
+";
+
+fn home() -> TempDir {
+    let home = TempDir::new().expect("a folder");
+    std::fs::write(home.path().join("short.toml"), BENCH).expect("a definition");
+    home
+}
+
+fn command(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
+    command.current_dir(home).args(arguments).env("MEDFSAD_CACHE", home.join("cache"));
+    command
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn succeeds(home: &Path, arguments: &[&str]) -> String {
+    let output = command(home, arguments).output().expect("the binary runs");
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+    text(&output)
+}
+
+fn bench<'a>(words: &[&'a str], out: &'a str) -> Vec<&'a str> {
+    [words, &["--bench", "short.toml", "--device", "cpu", "--out", out]].concat()
+}
+
+fn metrics(home: &Path, run: &str) -> String {
+    std::fs::read_to_string(home.join(run).join("results/metrics.csv")).expect("a table")
+}
+
+/// Every file of a run, to look for what should not be there.
+fn leftovers(run: &Path) -> Vec<String> {
+    let files = medfsad::files::walk(run).expect("a folder");
+    let odd =
+        |name: &String| [".draft-", ".lock", ".dead-", "training/"].iter().any(|part| name.contains(part));
+    files.into_iter().filter(odd).collect()
+}
+
+/// When each cell was started.
+fn starts(run: &Path) -> BTreeMap<String, std::time::SystemTime> {
+    let cells = std::fs::read_dir(run.join("cells")).into_iter().flatten();
+    let cells = cells.map(|entry| entry.expect("an entry").path().join("cell.json"));
+    let stamp = |path: &PathBuf| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    cells.filter_map(|path| Some((path.display().to_string(), stamp(&path)?))).collect()
+}
+
+#[test]
+fn planned_cells_give_what_one_process_gives() {
+    let home = home();
+    let home = home.path();
+    let whole = succeeds(home, &bench(&["bench"], "whole"));
+    assert!(
+        whole.contains("40 cells, 0 already done") && leftovers(&home.join("whole")).is_empty(),
+        "{whole}"
+    );
+    assert!(succeeds(home, &bench(&["plan"], "shared")).contains("20 jobs planned"));
+    let plan = Table::read(&home.join("shared/plan.parquet")).expect("a plan");
+    let column = |name: &str| plan.text_given(name).expect("a column");
+    let (cells, jobs, methods) = (column("cell"), column("job"), column("method"));
+    assert_eq!(plan.height(), 40);
+    // The finished run beside it says what cells like these take.
+    assert!(plan.real("expected_seconds").unwrap().iter().all(|seconds| seconds.is_some_and(|s| s >= 0.0)));
+
+    // One cell's name stands for its job; a second call finds it done.
+    let trained = methods.iter().position(|method| method == "d24fad").expect("a cell");
+    assert!(succeeds(home, &["run-cell", "shared", &cells[trained]]).contains("1 jobs, 0 cells failed"));
+    let before = starts(&home.join("shared"));
+    assert_eq!(before.len(), 2, "a job is both draws");
+    succeeds(home, &["run-cell", "shared", &jobs[trained][..8]]);
+    assert_eq!(starts(&home.join("shared")), before);
+    // What is missing is said, after the report is drawn.
+    let output = command(home, &["collect", "shared"]).output().expect("the binary runs");
+    assert!(
+        !output.status.success() && text(&output).contains("38 of 40 cells are not there"),
+        "{}",
+        text(&output)
+    );
+    let output = command(home, &["run-cell", "shared", "zzz"]).output().expect("the binary runs");
+    assert!(text(&output).contains("no cell or job `zzz`"), "{}", text(&output));
+
+    // The rest by processes of their own.
+    let said = succeeds(home, &bench(&["bench", "submit", "--engine", "local", "--jobs", "2"], "shared"));
+    assert!(said.contains("19 jobs to hand out"), "{said}");
+    assert_eq!(metrics(home, "shared"), metrics(home, "whole"));
+    let after = starts(&home.join("shared"));
+    assert!(before.iter().all(|(cell, at)| after[cell] == *at), "a finished cell was computed again");
+    assert!(leftovers(&home.join("shared")).is_empty(), "{:?}", leftovers(&home.join("shared")));
+    let said = succeeds(home, &bench(&["bench", "submit", "--engine", "slurm", "--dry-run"], "third"));
+    assert!(said.contains("--array=1-20%1") && home.join("third/jobs/array.sh").exists(), "{said}");
+}
+
+fn start(home: &Path, out: &str) -> Child {
+    let mut command = command(home, &bench(&["bench"], out));
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
+}
+
+fn signal(process: &Child, signal: &str) {
+    let status = Command::new("kill").args([signal, &process.id().to_string()]).status().expect("kill runs");
+    assert!(status.success());
+}
+
+#[test]
+fn a_bench_killed_or_stopped_at_random_goes_on_to_the_same_numbers() {
+    let home = home();
+    let home = home.path();
+    succeeds(home, &bench(&["bench"], "whole"));
+    let mut stream = Stream::new(1, "moments of kills", 0);
+    let mut seen = BTreeMap::new();
+    let (mut n_ended, mut n_gentle) = (0, 0);
+    for index in 0..8 {
+        let mut process = start(home, "killed");
+        std::thread::sleep(Duration::from_millis(400 + stream.below(1200) as u64));
+        if process.try_wait().expect("a process").is_none() {
+            let gentle = index % 2 == 1;
+            signal(&process, if gentle { "-TERM" } else { "-KILL" });
+            let code = process.wait().expect("a process").code();
+            if gentle {
+                // It may have come to its end just before, or not have listened yet.
+                assert!([Some(143), Some(0), None].contains(&code), "SIGTERM ends it with {code:?}");
+                n_gentle += usize::from(code == Some(143));
+                let own = format!("\"process\":{}", process.id());
+                let is_own = |name: &&String| {
+                    let text = std::fs::read_to_string(home.join("killed").join(name.as_str()));
+                    name.contains(".lock") && text.is_ok_and(|text| text.contains(&own))
+                };
+                assert_eq!(
+                    leftovers(&home.join("killed")).iter().find(is_own),
+                    None,
+                    "it gave back its locks"
+                );
+            }
+            n_ended += 1;
+        }
+        // A finished cell is never computed again.
+        let now = starts(&home.join("killed"));
+        assert!(seen.iter().all(|(cell, at)| now.get(cell) == Some(at)), "after {index} kills");
+        seen = now;
+    }
+    assert!(n_ended >= 3 && n_gentle >= 1, "only {n_ended} of 8 were still running, {n_gentle} stopped");
+    succeeds(home, &bench(&["bench"], "killed"));
+    assert_eq!(metrics(home, "killed"), metrics(home, "whole"));
+    assert!(leftovers(&home.join("killed")).is_empty(), "{:?}", leftovers(&home.join("killed")));
+}
+
+#[test]
+fn two_processes_share_the_cells_of_one_run() {
+    let home = home();
+    let home = home.path();
+    let (mut first, mut second) = (start(home, "both"), start(home, "both"));
+    let codes = [first.wait().expect("a process").code(), second.wait().expect("a process").code()];
+    assert_eq!(codes, [Some(0); 2], "each waits for what the other computes");
+    let cells = read_run(&home.join("both")).expect("results");
+    assert_eq!(cells.len(), 40);
+    assert!(leftovers(&home.join("both")).is_empty(), "{:?}", leftovers(&home.join("both")));
+}
+
+#[test]
+fn failed_cells_are_rows_until_they_are_asked_for_again() {
+    let home = home();
+    let home = home.path();
+    // Fails while a file is missing, then does not.
+    let program = "#!/bin/sh\ntest -e \"$MEDFSAD_TEST\" || { echo out of ink >&2; exit 3; }\n\
+                   cd \"$1\" && { echo picture_id,score; tail -n +2 queries.csv | cut -d, -f1 | sed 's/$/,1/'; } >scores.csv\n";
+    std::fs::write(home.join("program.sh"), program).expect("a program");
+    let definition =
+        BENCH.replace("['d24fad']", "['external:pen']").split("[settings").next().unwrap().to_owned()
+            + "[settings.'external:pen']\ncommand = ['sh', 'program.sh']\n";
+    std::fs::write(home.join("short.toml"), definition).expect("a definition");
+    let run = |more: &[&str]| {
+        let mut command = command(home, &[&bench(&["bench"], "run")[..], more].concat());
+        command.env("MEDFSAD_TEST", home.join("ink")).output().expect("the binary runs")
+    };
+    let output = run(&[]);
+    assert!(!output.status.success() && text(&output).contains("4 of 40 cells failed"), "{}", text(&output));
+    std::fs::write(home.join("ink"), "").expect("a file");
+    let output = run(&[]);
+    assert!(text(&output).contains("36 already done, 4 failed before"), "{}", text(&output));
+    assert!(text(&output).contains("4 of 40 cells failed"), "{}", text(&output));
+    let output = run(&["--retry-failed"]);
+    assert!(output.status.success(), "{}", text(&output));
+}
