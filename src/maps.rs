@@ -47,10 +47,10 @@ impl MapStack {
         &self.values[index * area..(index + 1) * area]
     }
 
-    /// The maps `start..end`.
-    pub fn slice(&self, start: usize, end: usize) -> MapStack {
-        let area = self.height * self.width;
-        MapStack { count: end - start, values: self.values[start * area..end * area].to_vec(), ..*self }
+    /// The maps of those places, in their order.
+    pub fn at(&self, places: &[usize]) -> MapStack {
+        let values = places.iter().flat_map(|&place| self.map(place)).copied().collect();
+        MapStack { count: places.len(), values, ..*self }
     }
 
     /// Each map smoothed by itself, `sigma` in pixels.

@@ -89,7 +89,7 @@ fn a_map_smoothed_by_itself_keeps_its_constant_and_one_beside_it_changes_nothing
     let maps = noisy_maps(5);
     let together = maps.smoothed(SIGMA);
     for index in 0..5 {
-        assert_eq!(maps.slice(index, index + 1).smoothed(SIGMA).values(), together.map(index));
+        assert_eq!(maps.at(&[index]).smoothed(SIGMA).values(), together.map(index));
     }
     assert_close(&levels(&constant_maps(&[0.25, 3.0]).smoothed(SIGMA)), &[0.25, 3.0], 1e-6);
 }
@@ -152,7 +152,7 @@ fn an_incomplete_last_batch_has_no_published_score_and_every_clean_one() {
 
 #[test]
 fn an_incomplete_last_batch_changes_no_score_before_it() {
-    let (few, many) = (noisy_maps(40).slice(0, 32), noisy_maps(40));
+    let (few, many) = (noisy_maps(40).at(&(0..32).collect::<Vec<_>>()), noisy_maps(40));
     assert_eq!(score_maps(&few).published, score_maps(&many).published[..32]);
     assert_eq!(score_maps(&few).clean, score_maps(&many).clean[..32]);
 }

@@ -16,6 +16,7 @@ mod bench_speed;
 mod build_dataset;
 #[cfg(feature = "torch")]
 mod collect;
+mod compare;
 #[cfg(feature = "torch")]
 mod compute;
 mod doctor;
@@ -90,6 +91,8 @@ enum Command {
     BenchSpeed(bench_speed::Args),
     /// Draw or join reports from stored results, no model involved
     Report(report::Args),
+    /// Two runs or methods on the same pictures; fails if the first is worse
+    Compare(compare::Args),
     /// Draw, export or verify the episodes of a curated benchmark
     Episodes(episodes::Args),
     /// List methods, what each may see and what it needs
@@ -130,6 +133,7 @@ impl Cli {
             #[cfg(feature = "torch")]
             Command::BenchSpeed(args) => args.run(),
             Command::Report(args) => args.run(),
+            Command::Compare(args) => args.run(),
             Command::Episodes(args) => args.run(),
             #[cfg(feature = "torch")]
             Command::Methods(args) => args.run(),

@@ -13,7 +13,7 @@ use crate::manifest::Row;
 use crate::manifest::store::PixelStore;
 use crate::method::{EpochFigures, Fitted};
 use crate::metric::preset::Preset;
-use crate::protocol::SIGMA;
+use crate::protocol::{ImageScores, SIGMA};
 use crate::results::{CellResult, Epoch, Identity, Score, gallery};
 
 /// The best epoch so far under a published protocol.
@@ -29,6 +29,7 @@ struct Best {
 pub struct Gathered {
     epochs: Vec<Epoch>,
     published: Best,
+    published_shuffled: Best,
     published_2d: Best,
 }
 
@@ -114,6 +115,7 @@ impl<'a> Draw<'a> {
         for (quantity, best, scores) in [
             ("auroc-published-2d", &mut self.gathered.published_2d, &scores.published_2d),
             ("auroc-published", &mut self.gathered.published, &scores.published),
+            ("auroc-published-shuffled", &mut self.gathered.published_shuffled, &scores.published_shuffled),
         ] {
             let auroc = test.auroc(scores);
             log(quantity, auroc);
@@ -127,14 +129,15 @@ impl<'a> Draw<'a> {
     /// Measures and writes the cell.
     pub fn finish(self, mut result: CellResult, test: &TestSet, store: &PixelStore) -> Result<()> {
         let scored = self.last.as_ref().context("a cell without scores")?;
-        let Gathered { epochs, published, published_2d } = self.gathered;
+        let Gathered { epochs, published, published_shuffled, published_2d } = self.gathered;
         let n_epochs = epochs.iter().map(|epoch| epoch.epoch).max();
         let some = |scores: &[f64]| scores.iter().copied().map(Some).collect::<Vec<Option<f64>>>();
-        let (published_2d, published) = match n_epochs {
-            Some(_) => (published_2d, published),
+        let [published_2d, published, published_shuffled] = match n_epochs {
+            Some(_) => [published_2d, published, published_shuffled],
             None => {
                 let still = |scores: &[Option<f64>]| Best { auroc: None, epoch: 0, scores: scores.to_vec() };
-                (still(&scored.scores.published_2d), still(&scored.scores.published))
+                let ImageScores { published_2d, published, published_shuffled, .. } = &scored.scores;
+                [published_2d, published, published_shuffled].map(|scores| still(scores))
             }
         };
         let clean = some(&scored.scores.clean);
@@ -157,7 +160,11 @@ impl<'a> Draw<'a> {
                     .push(measure::ranked(test, &Scores { protocol, values: &values, epoch: n_epochs }));
             }
         }
-        for (protocol, best) in [("published-2d", &published_2d), ("published", &published)] {
+        for (protocol, best) in [
+            ("published-2d", &published_2d),
+            ("published", &published),
+            ("published-shuffled", &published_shuffled),
+        ] {
             let scores = Scores { protocol, values: &best.scores, epoch: n_epochs.map(|_| best.epoch) };
             result.metrics.push(measure::ranked(test, &scores));
             result.metrics.extend(measure::along_thresholds(test, &scores));
@@ -175,6 +182,7 @@ impl<'a> Draw<'a> {
             clean_top1: at(&scored.scores.clean_top1, index),
             published_2d: published_2d.scores[index],
             published: published.scores[index],
+            published_shuffled: published_shuffled.scores[index],
         };
         result.scores = test.rows.iter().enumerate().map(row).collect();
         result.epochs = epochs;

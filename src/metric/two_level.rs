@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
 use crate::random::Stream;
 
 /// Resamples per interval.
@@ -48,52 +50,68 @@ impl Sample {
         counts
     }
 
-    /// AUROC of pictures that count as often as they were drawn; `order` lists them by falling score, ties together.
-    fn auroc(&self, order: &[Vec<usize>], counts: &[u32]) -> Option<f64> {
+    /// AUROC of pictures that count as often as they were drawn.
+    fn auroc(&self, ranked: &Ranked, counts: &[u32]) -> Option<f64> {
         let (mut doubled, mut n_above, mut n_normal) = (0u64, 0u64, 0u64);
-        for ties in order {
-            let (mut anomalous, mut normal) = (0u64, 0u64);
-            for &picture in ties {
-                let count = u64::from(counts[picture]);
-                if self.is_anomalous[picture] { anomalous += count } else { normal += count }
+        let (mut anomalous, mut normal) = (0u64, 0u64);
+        for &(picture, is_last_tie) in &ranked.0 {
+            let count = u64::from(counts[picture as usize]);
+            if self.is_anomalous[picture as usize] {
+                anomalous += count;
+            } else {
+                normal += count;
             }
-            doubled += normal * (2 * n_above + anomalous);
-            n_above += anomalous;
-            n_normal += normal;
+            if is_last_tie {
+                doubled += normal * (2 * n_above + anomalous);
+                n_above += anomalous;
+                n_normal += normal;
+                (anomalous, normal) = (0, 0);
+            }
         }
         let pairs = n_above * n_normal;
         (pairs > 0).then(|| doubled as f64 / (2 * pairs) as f64)
     }
 }
 
-/// Resampled means over draws of AUROC, one for each resample; `None` if a draw's AUROC is undefined.
-///
-/// `draws` holds each draw's scores, in the sample's order. Two methods that were scored on the same draws and
-/// pictures, and are given streams that begin alike, are resampled alike, so their replicates can be subtracted.
-pub fn replicates(sample: &Sample, draws: &[Vec<f64>], mut stream: Stream) -> Option<Vec<f64>> {
-    let orders: Vec<Vec<Vec<usize>>> = draws
-        .iter()
-        .map(|scores| {
-            let sound = scores.len() == sample.is_anomalous.len() && scores.iter().all(|s| !s.is_nan());
-            sound.then(|| by_falling_score(scores))
-        })
-        .collect::<Option<_>>()?;
-    let all = vec![1; sample.is_anomalous.len()];
-    sample.auroc(orders.first()?, &all)?;
-    let one = |_| {
-        let counts = sample.draw(&mut stream);
-        let chosen: Vec<usize> = orders.iter().map(|_| stream.below(orders.len())).collect();
-        let aurocs: Vec<f64> =
-            chosen.iter().map(|&draw| sample.auroc(&orders[draw], &counts)).collect::<Option<_>>()?;
-        Some(aurocs.iter().sum::<f64>() / aurocs.len() as f64)
-    };
-    (0..N_RESAMPLES).map(one).collect()
+/// Pictures by falling score, each with whether the next one's is lower.
+struct Ranked(Vec<(u32, bool)>);
+
+impl Ranked {
+    fn new(scores: &[f64]) -> Ranked {
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+        let is_last =
+            |place: usize| order.get(place + 1).is_none_or(|&next| scores[next] < scores[order[place]]);
+        Ranked(order.iter().enumerate().map(|(place, &picture)| (picture as u32, is_last(place))).collect())
+    }
 }
 
-fn by_falling_score(scores: &[f64]) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-    order.chunk_by(|&a, &b| scores[a] == scores[b]).map(<[usize]>::to_vec).collect()
+/// Resampled means over draws of AUROC, one for each resample; `None` if a draw's AUROC is undefined.
+///
+/// `draws` holds each draw's scores, in the sample's order. Resamples follow from `purpose`, the pictures and the
+/// number of draws alone, so two methods that were scored on the same draws and pictures are resampled alike, and
+/// their replicates can be subtracted.
+pub fn replicates(sample: &Sample, draws: &[Vec<f64>], purpose: &str) -> Option<Vec<f64>> {
+    let n = sample.is_anomalous.len();
+    let is_sound = |scores: &Vec<f64>| scores.len() == n && scores.iter().all(|score| !score.is_nan());
+    if !draws.iter().all(is_sound) {
+        return None;
+    }
+    let ranked: Vec<Ranked> = draws.iter().map(|scores| Ranked::new(scores)).collect();
+    sample.auroc(ranked.first()?, &vec![1; n])?;
+    let one = |index: usize| {
+        let mut stream = Stream::new(0, purpose, index as u64);
+        let counts = sample.draw(&mut stream);
+        // A draw that is chosen twice is measured once.
+        let mut times = vec![0u32; ranked.len()];
+        (0..ranked.len()).for_each(|_| times[stream.below(ranked.len())] += 1);
+        let chosen = ranked.iter().zip(&times).filter(|(_, times)| **times > 0);
+        let parts: Vec<f64> = chosen
+            .map(|(ranked, &times)| Some(f64::from(times) * sample.auroc(ranked, &counts)?))
+            .collect::<Option<_>>()?;
+        Some(parts.iter().sum::<f64>() / ranked.len() as f64)
+    };
+    (0..N_RESAMPLES).into_par_iter().map(one).collect()
 }
 
 /// The central 95 % of replicates; `None` without any.

@@ -2,11 +2,13 @@
 //!
 //! `published` is what the published evaluation code does: pictures in class-sorted order, batches of 16,
 //! a Gaussian over all three axes of the batch (so that neighbours, which share the label, leak into each
-//! other), the incomplete last batch dropped, the best epoch on the test set. `published-2d` differs from
-//! it in the Gaussian alone, which stays inside each picture. `clean` looks at every picture by itself,
+//! other), the incomplete last batch dropped, the best epoch on the test set. `published-shuffled` differs from
+//! it in the order of the pictures alone, which is drawn, so that neighbours tell nothing of the label.
+//! `published-2d` differs from it in the Gaussian alone, which stays inside each picture. `clean` looks at every picture by itself,
 //! keeps all of them and takes the last epoch; it is the only one that is ranked.
 
 use crate::maps::MapStack;
+use crate::random::Stream;
 
 /// Gaussian deviation, in pixels.
 pub const SIGMA: f64 = 4.0;
@@ -27,6 +29,8 @@ pub struct ImageScores {
     pub published_2d: Vec<Option<f64>>,
     /// Maximum after smoothing across the batch of 16.
     pub published: Vec<Option<f64>>,
+    /// As `published`, with pictures in an order drawn at random.
+    pub published_shuffled: Vec<Option<f64>>,
 }
 
 /// Scores raw maps, which stand in class-sorted order.
@@ -34,19 +38,29 @@ pub fn score_maps(maps: &MapStack) -> ImageScores {
     let own = maps.smoothed(SIGMA);
     let each = |f: fn(&[f32]) -> f64| (0..own.count()).map(|index| f(own.map(index))).collect::<Vec<f64>>();
     let clean = each(maximum);
-    let mut published = Vec::with_capacity(clean.len());
-    for start in (0..full_batches(clean.len())).step_by(PUBLISHED_BATCH) {
-        let batch = maps.slice(start, start + PUBLISHED_BATCH).smoothed_across(SIGMA);
-        published.extend((0..PUBLISHED_BATCH).map(|index| Some(maximum(batch.map(index)))));
-    }
-    published.resize(clean.len(), None);
+    let sorted: Vec<usize> = (0..clean.len()).collect();
+    let mut shuffled = sorted.clone();
+    Stream::new(0, "shuffled test order", 0).shuffle(&mut shuffled);
     ImageScores {
         clean_mean: Some(each(mean)),
         clean_top1: Some(each(top_share)),
         published_2d: without_last_batch(&clean),
-        published,
+        published: across(maps, &sorted),
+        published_shuffled: across(maps, &shuffled),
         clean,
     }
+}
+
+/// Maxima after smoothing across batches of pictures in that order; `None` for those of an incomplete last batch.
+fn across(maps: &MapStack, order: &[usize]) -> Vec<Option<f64>> {
+    let mut scores = vec![None; order.len()];
+    for batch in order.chunks_exact(PUBLISHED_BATCH) {
+        let smoothed = maps.at(batch).smoothed_across(SIGMA);
+        for (place, &index) in batch.iter().enumerate() {
+            scores[index] = Some(maximum(smoothed.map(place)));
+        }
+    }
+    scores
 }
 
 /// Passes through the scores of a method without maps: there is nothing to smooth, so the published
@@ -58,6 +72,7 @@ pub fn pass_scores(scores: Vec<f64>) -> ImageScores {
         clean_mean: None,
         clean_top1: None,
         published_2d: kept.clone(),
+        published_shuffled: kept.clone(),
         published: kept,
     }
 }

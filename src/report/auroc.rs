@@ -18,7 +18,7 @@ pub fn by_task(summary: &Summary) -> Result<Figure> {
         name: "auroc",
         title: "Image AUROC by task and shots, protocol clean".to_owned(),
         caption:
-            "Dots are means over draws, bars the 95 % interval over pictures; a missing dot is undefined. \
+            "Dots are means over draws, bars the 95 % interval over draws and pictures; a missing dot is undefined. \
                   The upright line at 0.5 is chance. Methods are in the order of their best mean."
                 .to_owned(),
         alt: format!(

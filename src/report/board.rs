@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::results::{CellResult, Metric};
+use super::summary::AUROC;
+use crate::manifest::Label;
+use crate::metric::two_level::{self, Sample};
+use crate::results::{CellResult, Score};
 
-/// A mean over draws with its interval over pictures.
+/// A mean over draws with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     pub value: f64,
-    /// Mean over draws of the lower ends; `None` if a draw has none.
+    /// 95 % over support draws, seeds and pictures (patients where known) together; `None` for metrics that are not
+    /// resampled.
     pub low: Option<f64>,
     pub high: Option<f64>,
     /// The lowest draw.
@@ -23,47 +27,79 @@ pub struct Board {
     pub tasks: Vec<Option<Estimate>>,
     /// Over all tasks; `None` if one is missing, as a mean over fewer would not compare.
     pub mean: Option<Estimate>,
+    /// Resampled means over all tasks; empty where there is none. Those of two rows with the same draws are paired.
+    pub replicates: Vec<f64>,
 }
 
-/// A metric under a protocol: per task over draws and seeds, and over tasks.
+/// A metric under a protocol: per task over draws and seeds, and over tasks. Image AUROC is resampled for intervals.
 pub fn board(cells: &[&CellResult], tasks: &[&str], shots: usize, protocol: &str, metric: &str) -> Board {
     let of = |task: &&str| {
         let fits = |r: &&&CellResult| r.cell.identity.task == **task && r.cell.identity.shots == shots;
-        let metrics = cells.iter().filter(fits).filter_map(|r| r.metric(protocol, metric));
-        let defined: Vec<&Metric> = metrics.filter(|m| m.value.is_some_and(f64::is_finite)).collect();
-        estimate(&defined)
+        let cells: Vec<&CellResult> = cells.iter().filter(fits).copied().collect();
+        let metrics = cells.iter().filter_map(|r| r.metric(protocol, metric));
+        let values: Vec<f64> = metrics.filter_map(|m| m.value.filter(|value| value.is_finite())).collect();
+        let replicates = (metric == AUROC).then(|| resampled(&cells, task, protocol)).flatten();
+        (estimate(&values, replicates.as_deref()), replicates)
     };
-    let estimates: Vec<Option<Estimate>> = tasks.iter().map(of).collect();
-    let mean = mean_over_tasks(&estimates).map(|mean| {
+    let (estimates, replicates): (Vec<Option<Estimate>>, Vec<Option<Vec<f64>>>) =
+        tasks.iter().map(of).unzip();
+    let replicates = mean_of_replicates(&replicates);
+    let mean = mean_over_tasks(&estimates, &replicates).map(|mean| {
         let worst = worst_draw(cells, tasks, shots, protocol, metric).unwrap_or(mean.value);
         Estimate { worst, ..mean }
     });
-    Board { tasks: estimates, mean }
+    Board { tasks: estimates, mean, replicates }
 }
 
-fn estimate(defined: &[&Metric]) -> Option<Estimate> {
-    let value = mean(defined.iter().map(|m| m.value))?;
-    let (low, high) = (mean(defined.iter().map(|m| m.low)), mean(defined.iter().map(|m| m.high)));
-    let worst = defined.iter().filter_map(|m| m.value).fold(f64::INFINITY, f64::min);
-    Some(Estimate { value, low, high, worst, draws: defined.len() })
+fn estimate(values: &[f64], replicates: Option<&[f64]>) -> Option<Estimate> {
+    let interval = replicates.and_then(two_level::interval);
+    (!values.is_empty()).then(|| Estimate {
+        value: values.iter().sum::<f64>() / values.len() as f64,
+        low: interval.map(|(low, _)| low),
+        high: interval.map(|(_, high)| high),
+        worst: values.iter().copied().fold(f64::INFINITY, f64::min),
+        draws: values.len(),
+    })
 }
 
-/// `None` if there is none or one is undefined.
-fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    let values: Vec<f64> = values.collect::<Option<_>>()?;
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// Tasks are tested on different pictures, so their errors are independent and add in squares.
-fn mean_over_tasks(estimates: &[Option<Estimate>]) -> Option<Estimate> {
-    let all: Vec<Estimate> = estimates.iter().copied().collect::<Option<_>>()?;
-    let n = all.len() as f64;
-    let value = all.iter().map(|e| e.value).sum::<f64>() / n;
-    let reach = |end: &dyn Fn(&Estimate) -> Option<f64>| {
-        let squares: Option<Vec<f64>> = all.iter().map(|e| Some((end(e)? - e.value).powi(2))).collect();
-        squares.map(|squares| squares.iter().sum::<f64>().sqrt() / n)
+/// Resampled means of one task's AUROC over the cells, each of which is a draw; `None` where one has none, or they
+/// were scored on different pictures.
+fn resampled(cells: &[&CellResult], task: &str, protocol: &str) -> Option<Vec<f64>> {
+    let draws: Vec<Vec<(&Score, f64)>> = cells.iter().map(|cell| by_picture(cell, protocol)).collect();
+    let first = draws.first()?;
+    let is_same = |draw: &Vec<(&Score, f64)>| {
+        draw.len() == first.len() && draw.iter().zip(first).all(|(a, b)| a.0.image_id == b.0.image_id)
     };
-    let (low, high) = (reach(&|e| e.low).map(|r| value - r), reach(&|e| e.high).map(|r| value + r));
+    if !draws.iter().all(is_same) {
+        return None;
+    }
+    let classes = first.iter().map(|(score, _)| score.label == Label::Anomalous).collect();
+    let groups: Vec<Option<String>> = first.iter().map(|(score, _)| score.group.clone()).collect();
+    let values: Vec<Vec<f64>> =
+        draws.iter().map(|draw| draw.iter().map(|(_, value)| *value).collect()).collect();
+    two_level::replicates(&Sample::new(classes, &groups), &values, &format!("bootstrap of {task}"))
+}
+
+/// Scores under a protocol that has them, by picture.
+fn by_picture<'a>(cell: &'a CellResult, protocol: &str) -> Vec<(&'a Score, f64)> {
+    let mut scores: Vec<(&Score, f64)> =
+        cell.scores.iter().filter_map(|score| Some((score, score.under(protocol)?))).collect();
+    scores.sort_by(|a, b| a.0.image_id.cmp(&b.0.image_id));
+    scores
+}
+
+/// Tasks are tested on different pictures and resampled independently.
+fn mean_of_replicates(tasks: &[Option<Vec<f64>>]) -> Vec<f64> {
+    let Some(all) = tasks.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() else { return Vec::new() };
+    let n = all.first().map_or(0, |first| first.len());
+    (0..n).map(|index| all.iter().map(|task| task[index]).sum::<f64>() / all.len() as f64).collect()
+}
+
+fn mean_over_tasks(estimates: &[Option<Estimate>], replicates: &[f64]) -> Option<Estimate> {
+    let all: Vec<Estimate> = estimates.iter().copied().collect::<Option<_>>()?;
+    let value = all.iter().map(|e| e.value).sum::<f64>() / all.len() as f64;
+    let interval = two_level::interval(replicates);
+    let (low, high) = (interval.map(|(low, _)| low), interval.map(|(_, high)| high));
     Some(Estimate { value, low, high, worst: value, draws: all.iter().map(|e| e.draws).min()? })
 }
 

@@ -82,6 +82,7 @@ fn scores(results: &[CellResult], path: &Path) -> Result<()> {
         .real("clean_top1", scores().map(|s| s.clean_top1))
         .real("published_2d", scores().map(|s| s.published_2d))
         .real("published", scores().map(|s| s.published))
+        .real("published_shuffled", scores().map(|s| s.published_shuffled))
         .write(path)
 }
 

@@ -19,11 +19,12 @@ pub fn sheet(summary: &Summary) -> Sheet {
 fn caption(summary: &Summary) -> String {
     let count = |pick: fn(&Row) -> usize| summary.rows.iter().map(pick).sum::<usize>();
     format!(
-        "Image AUROC under protocol clean, mean over draws, with the 95 % interval over pictures (mean of the \
-         draws' bounds; it does not hold the spread between draws, which the worst draw shows). The mean over \
-         tasks is given only where all {} tasks are defined, with an interval from the tasks' independent errors. \
+        "Image AUROC under protocol clean, mean over draws, with the 95 % interval of a bootstrap over support draws, \
+         seeds and pictures together (patients where they are known), and the lowest draw. With one draw it is over \
+         pictures alone. The mean over tasks is given only where all {} tasks are defined; tasks are resampled \
+         independently. \
          Rank groups are formed within the same number of shots: the best row not yet grouped opens a group, and \
-         every row whose interval of the mean reaches that row's interval joins it; rows of one group are not \
+         every row joins it down to the first whose difference to it has an interval above zero; rows of one group are not \
          told apart. Regimes R0 to R6 say what a method was allowed to see; rows of different regimes do not \
          compete on equal terms. Rows named control-… are trivial controls that a useful method must beat. Gaps \
          are the mean under that protocol less the mean under clean. Seconds are fit and score per cell; \
@@ -55,7 +56,7 @@ fn line(summary: &Summary, row: &Row) -> Line {
     entries.push(Entry::number(three(mean.map(|mean| mean.worst))));
     let draws = row.clean().tasks.iter().flatten().map(|task| task.draws).max().unwrap_or(0);
     entries.extend(row.clean().tasks.iter().map(|task| score(*task, draws)));
-    entries.extend([1, 2].map(|protocol| Entry::number(signed(row.gap(protocol)))));
+    entries.extend([1, 3].map(|protocol| Entry::number(signed(row.gap(protocol)))));
     entries.push(Entry::number(seconds(row.seconds)));
     entries.push(Entry::number(mebibytes(row.peak_memory_bytes)));
     entries.extend([row.undefined, row.failed].map(|n| Entry::number(n.to_string())));
@@ -126,7 +127,7 @@ fn record(summary: &Summary, row: &Row) -> Vec<String> {
                 .map(number),
         );
     }
-    record.extend([row.gap(1), row.gap(2), row.seconds].map(number));
+    record.extend([row.gap(1), row.gap(3), row.seconds].map(number));
     record.push(row.peak_memory_bytes.map_or(String::new(), |bytes| bytes.to_string()));
     record.extend([row.cells, row.undefined, row.failed].map(|n| n.to_string()));
     record

@@ -4,32 +4,78 @@ use super::board::board;
 use super::sheet::{Entry, Line, Sheet, three};
 use super::summary::{AUROC, RANKED, Row, Summary};
 
-/// All metrics of the maps that clean ranks, mean over tasks and draws; `None` without any.
-pub fn sheet(summary: &Summary) -> Option<Sheet> {
-    let columns = columns(summary);
-    let mut head = ["method", "shots", "regime"].map(str::to_owned).to_vec();
-    head.extend(columns.iter().map(|(protocol, metric)| match *protocol {
-        RANKED => (*metric).to_owned(),
-        other => format!("{metric} ({other})"),
-    }));
-    let sheet = Sheet {
-        name: "measures",
-        title: "Other measures".to_owned(),
-        caption: "Mean over tasks and draws under protocol clean; clean-mean and clean-top1 reduce the same maps \
-                  by their mean and by the mean of their highest 1 %. A measure that is not defined on all tasks \
-                  is shown as – with the number of tasks on which it is."
-            .to_owned(),
-        head,
-        rows: summary.rows.iter().map(|row| line(summary, row, &columns)).collect(),
-    };
-    (!columns.is_empty()).then_some(sheet)
+/// Whether a metric belongs to a table.
+type Pick = fn(&str) -> bool;
+
+/// Every measure but the one that ranks: of pictures, at a threshold that the supports set, and of pixels. Those
+/// without any are left out.
+pub fn sheets(summary: &Summary) -> Vec<Sheet> {
+    let kinds: [(&str, &str, &str, Pick); 3] = [
+        (
+            "measures",
+            "Other measures",
+            "AP is average precision, whose chance level is the share of anomalous pictures; F1-max and its like choose \
+             their threshold with the labels, so they are upper bounds; FPR95 is the false positive rate at which 95 % \
+             are found (lower is better); sensitivity is given at 90 and 95 % specificity; pauroc-10 is the area up to \
+             a false positive rate of 0.1, over 0.1. clean-mean and clean-top1 reduce the same maps by their mean and \
+             by the mean of their highest 1 %.",
+            |metric| {
+                metric.starts_with("image-") && !metric.contains("preset") && !metric.contains("threshold")
+            },
+        ),
+        (
+            "preset",
+            "At a threshold set by the supports alone",
+            "Each support is scored by the others; the highest of these scores is the threshold, set before any test \
+             picture is seen. The promised false positive rate is one in as many as there are supports and one more. \
+             Undefined for methods that would have to train again for each support, that learn from all train normals, \
+             and for a single support.",
+            |metric| metric.starts_with("image-preset") && !metric.contains("threshold"),
+        ),
+        (
+            "pixels",
+            "Where in the picture",
+            "Smoothed maps against lesion masks, over all pixels of a test set, on every distinct threshold: AUROC, \
+             average precision, AUPRO (regions with 8 neighbours, up to false positive rates of 0.3 and 0.05), AUPIMO \
+             (rates of 1e-5 to 1e-4; undefined where normal pictures have too few pixels), the best Dice, which \
+             chooses its threshold with the masks, and Dice at the threshold that the supports set. Pointing is the \
+             share of pictures whose highest value lies in the mask or at most 15 pixels from it, energy the share of \
+             the map inside the mask. Pictures without a mask are left out.",
+            |metric| metric.starts_with("pixel-") && !metric.contains("threshold"),
+        ),
+    ];
+    kinds
+        .into_iter()
+        .filter_map(|(name, title, about, is_one)| {
+            let columns = columns(summary, is_one);
+            let mut head = ["method", "shots", "regime"].map(str::to_owned).to_vec();
+            head.extend(columns.iter().map(|(protocol, metric)| {
+                let metric = metric.trim_start_matches("image-").trim_start_matches("pixel-");
+                let metric = metric.trim_start_matches("preset-");
+                if *protocol == RANKED { metric.to_owned() } else { format!("{metric} ({protocol})") }
+            }));
+            let sheet = Sheet {
+                name,
+                title: title.to_owned(),
+                caption: format!(
+                    "Mean over tasks and draws under protocol clean. {about} A measure that is not defined on all \
+                     tasks is shown as – with the number of tasks on which it is."
+                ),
+                head,
+                rows: summary.rows.iter().map(|row| line(summary, row, &columns)).collect(),
+            };
+            (!columns.is_empty()).then_some(sheet)
+        })
+        .collect()
 }
 
-fn columns<'a>(summary: &Summary<'a>) -> Vec<(&'a str, &'a str)> {
+fn columns<'a>(summary: &Summary<'a>, is_one: Pick) -> Vec<(&'a str, &'a str)> {
     let cells = summary.entrants.iter().flat_map(|entrant| entrant.cells.iter().copied());
     let metrics = cells.flat_map(|r| &r.metrics).map(|m| (m.protocol.as_str(), m.metric.as_str()));
     let mut columns: Vec<_> = metrics
-        .filter(|(protocol, metric)| protocol.starts_with(RANKED) && (*protocol, *metric) != (RANKED, AUROC))
+        .filter(|(protocol, metric)| {
+            protocol.starts_with(RANKED) && (*protocol, *metric) != (RANKED, AUROC) && is_one(metric)
+        })
         .collect();
     columns.sort_unstable();
     columns.dedup();

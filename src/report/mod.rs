@@ -22,6 +22,7 @@ mod auroc;
 mod board;
 mod chart;
 mod colour;
+mod compare;
 /// The page of explanations.
 pub mod explanation;
 mod facts;
@@ -30,6 +31,7 @@ mod gap;
 mod grid;
 mod html;
 mod joined;
+mod latex;
 mod leaderboard;
 mod loss;
 mod measures;
@@ -38,8 +40,10 @@ mod roc;
 mod sheet;
 mod sketch;
 mod speed;
+mod standing;
 mod summary;
 
+pub use compare::Comparison;
 pub use gallery::overlay;
 pub use sketch::encode;
 
@@ -63,6 +67,8 @@ pub fn write_joined(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
     let markdown = sheets.markdown(&results, &summary);
     files::write_whole(&out.join("leaderboard.md"), markdown.as_bytes())?;
     files::write_whole(&out.join("leaderboard.csv"), &leaderboard::csv(&summary)?)?;
+    let latex = latex::table(&sheets.leaderboard, summary.warning.as_deref());
+    files::write_whole(&out.join("leaderboard.tex"), latex.as_bytes())?;
     let galleries = gallery::collect(&summary)?;
     let figures = Figures::draw(&summary, &galleries)?;
     figures.write(&out.join("figures"))?;
@@ -70,6 +76,14 @@ pub fn write_joined(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
     let html = page_of(&results, &summary, &sheets, &figures, &galleries)?;
     files::write_whole(&page, html.as_bytes())?;
     Ok(page)
+}
+
+/// Compares two runs, method by method, or two methods.
+///
+/// # Errors
+/// A folder that holds no run, a method that is not there, or nothing in common.
+pub fn compare_runs(first: &Path, second: &Path, methods: [Option<&str>; 2]) -> Result<Comparison> {
+    compare::compare(&read(&[first.to_owned()])?, &read(&[second.to_owned()])?, methods)
 }
 
 fn read(runs: &[PathBuf]) -> Result<Vec<CellResult>> {
@@ -85,9 +99,10 @@ fn read(runs: &[PathBuf]) -> Result<Vec<CellResult>> {
 
 struct Sheets {
     leaderboard: Sheet,
+    standings: Sheet,
     gap: Sheet,
     paper: Option<Sheet>,
-    measures: Option<Sheet>,
+    measures: Vec<Sheet>,
     failures: Option<Sheet>,
 }
 
@@ -95,9 +110,10 @@ impl Sheets {
     fn new(summary: &Summary) -> Sheets {
         Sheets {
             leaderboard: leaderboard::sheet(summary),
+            standings: standing::sheet(summary),
             gap: gap::sheet(summary),
             paper: gap::paper_sheet(summary),
-            measures: measures::sheet(summary),
+            measures: measures::sheets(summary),
             failures: measures::failures(summary),
         }
     }
@@ -108,7 +124,8 @@ impl Sheets {
         parts.extend(facts::cautions(summary).iter().map(|caution| format!("**{}**", sheet::plain(caution))));
         parts.push(self.leaderboard.markdown(warning));
         parts.push(format!("{}\n{}", self.gap.markdown(warning), gap::WHY));
-        let rest = [&self.paper, &self.measures, &self.failures].into_iter().flatten();
+        parts.push(self.standings.markdown(warning));
+        let rest = self.paper.iter().chain(&self.measures).chain(&self.failures);
         parts.extend(rest.map(|sheet| sheet.markdown(warning)));
         let facts = facts::facts(results);
         let facts: Vec<String> =
@@ -169,7 +186,8 @@ fn page_of(
         scores: figures.scores.iter().collect(),
         gap: [Some(&sheets.gap), sheets.paper.as_ref()].into_iter().flatten().collect(),
         gap_figures: figures.gap.iter().collect(),
-        measures: sheets.measures.as_ref(),
+        standings: &sheets.standings,
+        measures: &sheets.measures,
         details: figures.details.iter().collect(),
         galleries: html::shown(galleries, |entrant| summary.entrants[entrant].random)?,
         failures: sheets.failures.as_ref(),

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::board::{Board, board};
 use super::published;
+use crate::metric::two_level;
 use crate::results::{CellResult, Identity, Provenance};
 
 /// The protocol that ranks.
 pub const RANKED: &str = "clean";
 /// All protocols, the ranked one first.
-pub const PROTOCOLS: [&str; 3] = [RANKED, "published-2d", "published"];
+pub const PROTOCOLS: [&str; 4] = [RANKED, "published-2d", "published-shuffled", "published"];
 /// The metric that ranks.
 pub const AUROC: &str = "image-auroc";
 /// What every table and figure of a run without trained weights says.
@@ -123,18 +124,34 @@ fn ranked_rows(entrants: &[Entrant], tasks: &[&str], shots: usize) -> Vec<Row> {
     let mut rows: Vec<Row> = entrants.iter().enumerate().filter_map(row).collect();
     let mean = |row: &Row| row.clean().mean.map_or(f64::NEG_INFINITY, |mean| mean.value);
     rows.sort_by(|a, b| mean(b).total_cmp(&mean(a)).then(a.entrant.cmp(&b.entrant)));
-    let (mut group, mut floor) = (0, None);
-    for row in &mut rows {
-        let Some(mean) = row.clean().mean else { continue };
-        let top = mean.high.unwrap_or(mean.value);
-        if floor.is_some_and(|floor| top < floor) {
-            group += 1;
-            floor = None;
+    let (mut group, mut leader) = (0, None);
+    for index in 0..rows.len() {
+        if rows[index].clean().mean.is_none() {
+            continue;
         }
-        floor = floor.or(Some(mean.low.unwrap_or(mean.value)));
-        row.group = Some(group);
+        let first = *leader.get_or_insert(index);
+        if !is_apart(&rows[first], &rows[index]) {
+            rows[index].group = Some(group);
+            continue;
+        }
+        group += 1;
+        leader = Some(index);
+        rows[index].group = Some(group);
     }
     rows
+}
+
+/// Whether the 95 % interval of the difference of two rows' means, resampled alike, lies above zero.
+fn is_apart(better: &Row, worse: &Row) -> bool {
+    difference(better, worse).is_some_and(|(low, _)| low > 0.0)
+}
+
+/// The 95 % interval of the first row's mean less the second's, over draws and pictures that both share; `None` where
+/// either has no replicates.
+pub fn difference(first: &Row, second: &Row) -> Option<(f64, f64)> {
+    let (first, second) = (&first.clean().replicates, &second.clean().replicates);
+    let differences: Vec<f64> = first.iter().zip(second).map(|(a, b)| a - b).collect();
+    (first.len() == second.len()).then(|| two_level::interval(&differences)).flatten()
 }
 
 fn row(index: usize, entrant: &Entrant, tasks: &[&str], shots: usize) -> Option<Row> {

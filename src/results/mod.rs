@@ -119,12 +119,28 @@ pub struct Score {
     pub clean_top1: Option<f64>,
     pub published_2d: Option<f64>,
     pub published: Option<f64>,
+    pub published_shuffled: Option<f64>,
+}
+
+impl Score {
+    /// The score under a protocol, by its name.
+    pub fn under(&self, protocol: &str) -> Option<f64> {
+        match protocol {
+            "clean" => self.clean,
+            "clean-mean" => self.clean_mean,
+            "clean-top1" => self.clean_top1,
+            "published-2d" => self.published_2d,
+            "published" => self.published,
+            "published-shuffled" => self.published_shuffled,
+            _ => None,
+        }
+    }
 }
 
 /// One measured number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// `clean`, `clean-mean`, `clean-top1`, `published-2d`, `published`.
+    /// `clean`, `clean-mean`, `clean-top1`, `published-2d`, `published`, `published-shuffled`.
     pub protocol: String,
     /// `image-auroc` ...
     pub metric: String,

@@ -82,9 +82,8 @@ fn width((low, high): (f64, f64)) -> f64 {
 fn two_level_intervals_repeat_and_hold_draws_and_patients() {
     let (classes, draws) = three_draws();
     let single = Sample::new(classes.clone(), &vec![None; 70]);
-    let stream = || Stream::new(0, "two levels", 0);
     let of = |sample: &Sample, draws: &[Vec<f64>]| {
-        interval(&replicates(sample, draws, stream()).unwrap()).unwrap()
+        interval(&replicates(sample, draws, "two levels").unwrap()).unwrap()
     };
     assert_eq!(of(&single, &draws), of(&single, &draws), "the same seed gave another interval");
     // Ten pictures of one patient are worth less than ten pictures of ten.
@@ -97,9 +96,9 @@ fn two_level_intervals_repeat_and_hold_draws_and_patients() {
     let apart = [draws[0].clone(), draws[0].iter().map(|score| -score).collect()];
     assert!(width(of(&single, &apart)) > 1.5 * width(of(&single, &draws[..1])));
     // Undefined stays undefined.
-    assert!(replicates(&Sample::new(vec![true; 3], &vec![None; 3]), &[vec![1.0; 3]], stream()).is_none());
-    assert!(replicates(&single, &[vec![f64::NAN; 70]], stream()).is_none());
-    assert!(replicates(&single, &[], stream()).is_none());
+    assert!(replicates(&Sample::new(vec![true; 3], &vec![None; 3]), &[vec![1.0; 3]], "undefined").is_none());
+    assert!(replicates(&single, &[vec![f64::NAN; 70]], "undefined").is_none());
+    assert!(replicates(&single, &[], "undefined").is_none());
 }
 
 #[test]
@@ -112,7 +111,7 @@ fn two_methods_on_the_same_pictures_are_resampled_alike() {
             draw.iter().enumerate().map(|(i, score)| score + if i >= 40 { 0.05 } else { 0.0 }).collect()
         })
         .collect();
-    let replicates = |draws: &[Vec<f64>]| replicates(&sample, draws, Stream::new(0, "paired", 0)).unwrap();
+    let replicates = |draws: &[Vec<f64>]| replicates(&sample, draws, "paired").unwrap();
     let (first, second) = (replicates(&better), replicates(&draws));
     let differences: Vec<f64> = first.iter().zip(&second).map(|(a, b)| a - b).collect();
     let own = width(interval(&second).unwrap());

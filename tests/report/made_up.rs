@@ -80,6 +80,7 @@ fn scores(stream: &mut Stream, shift: f64) -> Vec<Score> {
             clean_top1: Some(clean * 0.9),
             published_2d: (index < 80).then_some(clean),
             published: (index < 80).then_some(clean * 1.1),
+            published_shuffled: (index < 80).then_some(clean * 0.9),
         }
     };
     (0..85).map(score).collect()

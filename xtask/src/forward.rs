@@ -95,6 +95,12 @@ pub const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "compare",
+        about: "two runs or methods on the same pictures; fails if the first is worse",
+        needs_libtorch: false,
+        python: None,
+    },
+    Forwarded {
         name: "episodes",
         about: "draw, export or verify episodes",
         needs_libtorch: false,

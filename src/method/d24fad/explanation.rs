@@ -74,8 +74,8 @@ impl Explainer<'_> {
             .collect::<Result<_>>()?;
         let one = |query: usize| Explanation {
             weights: [0, 1, 2].map(|scale| weights[scale][query].clone()),
-            map: map.slice(query, query + 1),
-            scales: scales.each_ref().map(|scale| scale.slice(query, query + 1)),
+            map: map.at(&[query]),
+            scales: scales.each_ref().map(|scale| scale.at(&[query])),
         };
         Ok((0..queries.len()).map(one).collect())
     }

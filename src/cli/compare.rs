@@ -1,0 +1,32 @@
+//! `compare`: two runs, or two methods of one, on the same pictures.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+
+use crate::report;
+
+/// Compares two runs, method by method, or two methods, by paired tests over the pictures and draws that they share.
+/// Exits with 1 if the first is worse than the second beyond the 95 % interval, so it can guard a change.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Run folder, such as reports/quick
+    first: PathBuf,
+    /// Another, or the same with two methods
+    second: PathBuf,
+    /// One method for both, or one of each, as the leaderboard names them [default: all but controls]
+    #[arg(long, value_delimiter = ',')]
+    method: Vec<String>,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        ensure!(self.method.len() <= 2, "--method takes one or two names");
+        let methods = [self.method.first(), self.method.get(1)].map(|name| name.map(String::as_str));
+        let comparison = report::compare_runs(&self.first, &self.second, methods)?;
+        println!("{}", comparison.sheet.markdown(None));
+        let n = comparison.regressions;
+        ensure!(n == 0, "{n} of these are worse beyond their interval");
+        Ok(())
+    }
+}
