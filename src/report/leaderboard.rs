@@ -10,7 +10,8 @@ use super::summary::{Row, Summary};
 pub fn sheet(summary: &Summary) -> Sheet {
     let mut head = ["group", "method", "shots", "regime", "mean", "worst draw"].map(str::to_owned).to_vec();
     head.extend(summary.tasks.iter().map(|task| (*task).to_owned()));
-    let rest = ["published-2d gap", "published gap", "seconds", "peak MiB", "undefined", "failed"];
+    let rest =
+        ["published-2d gap", "published gap", "seconds", "ms a picture", "peak MiB", "undefined", "failed"];
     head.extend(rest.map(str::to_owned));
     let rows = summary.rows.iter().map(|row| line(summary, row)).collect();
     Sheet { name: "leaderboard", title: "Leaderboard".to_owned(), caption: caption(summary), head, rows }
@@ -27,7 +28,8 @@ fn caption(summary: &Summary) -> String {
          every row joins it down to the first whose difference to it has an interval above zero; rows of one group are not \
          told apart. Regimes R0 to R6 say what a method was allowed to see; rows of different regimes do not \
          compete on equal terms. Rows named control-… are trivial controls that a useful method must beat. Gaps \
-         are the mean under that protocol less the mean under clean. Seconds are fit and score per cell; \
+         are the mean under that protocol less the mean under clean. Seconds are fit and score per cell; ms a picture is the median time for one picture once the supports are \
+         taken in, with whatever cells ran beside; \
          peak MiB is the most that the whole process had held by then, cells beside it included. \
          Undefined values are shown as – ({} of {} cells undefined, {} failed).",
         summary.tasks.len(),
@@ -58,6 +60,7 @@ fn line(summary: &Summary, row: &Row) -> Line {
     entries.extend(row.clean().tasks.iter().map(|task| score(*task, draws)));
     entries.extend([1, 3].map(|protocol| Entry::number(signed(row.gap(protocol)))));
     entries.push(Entry::number(seconds(row.seconds)));
+    entries.push(Entry::number(seconds(row.latency_seconds.map(|seconds| 1000.0 * seconds))));
     entries.push(Entry::number(mebibytes(row.peak_memory_bytes)));
     entries.extend([row.undefined, row.failed].map(|n| Entry::number(n.to_string())));
     Line { class: summary.class(row), entries }
@@ -99,8 +102,16 @@ pub fn csv(summary: &Summary) -> Result<Vec<u8>> {
     for column in summary.tasks.iter().copied().chain(["mean"]) {
         head.extend(["", "_low", "_high", "_worst_draw"].map(|end| format!("{column}{end}")));
     }
-    let rest =
-        ["gap_published_2d", "gap_published", "seconds", "peak_memory_bytes", "cells", "undefined", "failed"];
+    let rest = [
+        "gap_published_2d",
+        "gap_published",
+        "seconds",
+        "latency_seconds",
+        "peak_memory_bytes",
+        "cells",
+        "undefined",
+        "failed",
+    ];
     head.extend(rest.map(str::to_owned));
     writer.write_record(&head)?;
     for row in &summary.rows {
@@ -127,7 +138,7 @@ fn record(summary: &Summary, row: &Row) -> Vec<String> {
                 .map(number),
         );
     }
-    record.extend([row.gap(1), row.gap(3), row.seconds].map(number));
+    record.extend([row.gap(1), row.gap(3), row.seconds, row.latency_seconds].map(number));
     record.push(row.peak_memory_bytes.map_or(String::new(), |bytes| bytes.to_string()));
     record.extend([row.cells, row.undefined, row.failed].map(|n| n.to_string()));
     record

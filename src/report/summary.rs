@@ -37,6 +37,8 @@ pub struct Row {
     pub boards: Vec<Board>,
     /// Fit and score, mean over cells.
     pub seconds: Option<f64>,
+    /// Of one picture, supports taken in: median over the cells where it was measured.
+    pub latency_seconds: Option<f64>,
     pub peak_memory_bytes: Option<u64>,
     pub cells: usize,
     pub failed: usize,
@@ -166,11 +168,17 @@ fn row(index: usize, entrant: &Entrant, tasks: &[&str], shots: usize) -> Option<
         group: None,
         boards: PROTOCOLS.iter().map(|protocol| board(&ran, tasks, shots, protocol, AUROC)).collect(),
         seconds: (!ran.is_empty()).then(|| seconds.sum::<f64>() / ran.len() as f64),
+        latency_seconds: median(ran.iter().filter_map(|r| r.cell.provenance.latency_seconds).collect()),
         peak_memory_bytes: ran.iter().map(|r| r.cell.provenance.peak_memory_bytes).max(),
         cells: cells.len(),
         failed: cells.len() - ran.len(),
         undefined: ran.iter().filter(is_undefined).count(),
     })
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 fn entrants(results: &[CellResult]) -> Vec<Entrant<'_>> {
