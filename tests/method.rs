@@ -209,10 +209,12 @@ fn training_is_repeatable_and_depends_on_the_seed() {
 }
 
 #[test]
-fn kept_and_recomputed_teacher_features_train_alike() {
+fn teacher_features_in_memory_in_a_file_and_recomputed_train_alike() {
     let folder = TempDir::new().expect("a folder");
-    let loss = |memory: &str| {
-        let text = format!("backbone = 'resnet18'\nepochs = 1\nbatch = 4\nfeature_memory_gib = {memory}");
+    let loss = |memory: f64, disk: f64| {
+        let text = format!(
+            "backbone = 'resnet18'\nepochs = 1\nbatch = 4\nfeature_memory_gib = {memory:?}\nfeature_disk_gib = {disk:?}"
+        );
         let built =
             (find("d24fad").expect("known").build)(toml::from_str(&text).expect("TOML")).expect("settings");
         let mut loss = 0.0;
@@ -224,7 +226,8 @@ fn kept_and_recomputed_teacher_features_train_alike() {
         built.method.fit(&tasks, &context(&folder, 2), &mut observer).expect("a fitted method");
         loss
     };
-    let (kept, recomputed) = (loss("4.0"), loss("0.0"));
+    let (kept, mapped, recomputed) = (loss(4.0, 0.0), loss(0.0, 4.0), loss(0.0, 0.0));
+    assert_eq!(kept, mapped, "a file gave other bits");
     assert!((kept / recomputed - 1.0).abs() < 1e-5, "{kept} against {recomputed}");
 }
 

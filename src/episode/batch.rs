@@ -58,6 +58,16 @@ impl Pictures {
 
     /// Pixels on `device`.
     pub fn on(&self, device: Device) -> Tensor {
-        self.pixels.to_device(device)
+        to(&self.pixels, device)
+    }
+}
+
+/// A tensor on `device`. From the CPU to CUDA it goes through pinned memory, so that nothing waits for the copy.
+pub fn to(tensor: &Tensor, device: Device) -> Tensor {
+    match (tensor.device(), device) {
+        (Device::Cpu, Device::Cuda(_)) => {
+            tensor.pin_memory(device).to_device_(device, tensor.kind(), true, false)
+        }
+        _ => tensor.to_device(device),
     }
 }

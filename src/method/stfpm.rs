@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::{OptimizerConfig, Sgd, VarStore};
 use tch::{Device, Kind, Tensor};
 
-use super::part::feature_store::FeatureStore;
+use super::part::feature_store::{FeatureStore, Room};
 use super::part::learner::{self, Learner, TrainOn, Watch};
 use super::part::steps::{self, Plan};
 use super::part::{grid, views};
@@ -51,8 +51,10 @@ pub struct Settings {
     /// Learns from the 22 views of `part::views` of each picture rather than from the pictures: true for
     /// supports, false for normals.
     pub views: bool,
-    /// Teacher features are kept in memory up to this many GiB, and computed again each step beyond it.
+    /// Teacher features are kept in memory up to this many GiB.
     pub feature_memory_gib: f64,
+    /// Beyond that they are kept in a file up to this many GiB, and beyond both computed again in each step.
+    pub feature_disk_gib: f64,
 }
 
 impl Settings {
@@ -68,6 +70,7 @@ impl Settings {
             batch: 32,
             views: few,
             feature_memory_gib: 4.0,
+            feature_disk_gib: 16.0,
         }
     }
 }
@@ -99,7 +102,11 @@ impl Learner for Stfpm {
         let model = Model { teacher, student, device: context.device };
         let pixels = if settings.views { views::twenty_two(&normals.pixels) } else { normals.pixels.copy() };
         let pixels = pixels.to_device(context.device);
-        let features = FeatureStore::new(&model.teacher, pixels.shallow_clone(), settings.feature_memory_gib);
+        let features = FeatureStore::new(
+            &model.teacher,
+            pixels.shallow_clone(),
+            Room { memory: settings.feature_memory_gib, disk: settings.feature_disk_gib },
+        )?;
         ensure!(features.len() >= 2, "stfpm: one picture is too few for batch norm; set `views = true`");
         let sgd = Sgd { momentum: settings.momentum, wd: settings.weight_decay, ..Sgd::default() };
         let mut sgd = sgd.build(&store, settings.learning_rate)?;

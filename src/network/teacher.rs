@@ -12,6 +12,7 @@ use super::layer::Norm;
 use super::precision::Precision;
 use super::resnet::Encoder;
 use super::{Backbone, Features, Input, Network, initial, known, weights};
+use crate::episode::batch;
 use crate::files;
 
 /// Where a teacher's weights come from.
@@ -125,7 +126,7 @@ impl Teacher {
 
     /// Features of pictures `[n, 3, h, w]` of 0 to 255, without gradients.
     pub fn features(&self, pictures: &Tensor) -> Features {
-        let pictures = self.input.prepare(&pictures.to_device(self.store.device()));
+        let pictures = self.input.prepare(&batch::to(pictures, self.store.device()));
         let Features { scales, deep } =
             tch::no_grad(|| self.encoder.forward(&self.precision.enter(&pictures), Norm::Stored));
         let scales = scales.each_ref().map(|scale| self.precision.leave(scale));

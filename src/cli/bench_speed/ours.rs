@@ -41,7 +41,7 @@ impl Ours {
         let supports = formula::pictures("image.support", n_supports, self.size);
         let pixels = Tensor::cat(&[queries, supports], 0) * 255.0;
         let clock = Instant::now();
-        let mut training = Training::new(&self.model, &self.settings, &pixels);
+        let mut training = Training::new(&self.model, &self.settings, &pixels)?;
         // In training, every picture is a query once an epoch, and a support without further cost.
         let once = clock.elapsed().as_secs_f64() / (1.0 + shots as f64);
         let episodes: Vec<Episode> = (0..n_queries)

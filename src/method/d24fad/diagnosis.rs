@@ -34,7 +34,7 @@ impl Probe {
     /// mean cosine of pairs of pictures (1 is collapse); entropy of the support weights over its greatest (0 is one
     /// support alone).
     pub fn figures(&self, model: &Model, features: &FeatureStore) -> Vec<(&'static str, f64)> {
-        let at = |indices: &[i64]| features.deep_at(&Tensor::from_slice(indices).to_device(model.device));
+        let at = |indices: &[i64]| features.deep_at(&Tensor::from_slice(indices));
         tch::no_grad(|| {
             let query = model.student.decode(&at(&self.queries), Norm::Stored);
             let supports: Vec<_> =

@@ -58,7 +58,7 @@ impl Explainer<'_> {
     /// Explains each of `queries`.
     pub fn explain(&self, queries: &Pictures) -> Result<Vec<Explanation>> {
         let model = self.ready.model;
-        let features = model.teacher.features(&queries.pixels.to_device(model.device));
+        let features = model.teacher.features(&queries.pixels);
         let side = queries.size();
         let parts = model.student.dissect(&features.scales, &features.deep, &self.ready.supports, side);
         let mut scales = parts.own;
@@ -84,7 +84,7 @@ impl Explainer<'_> {
     /// the teacher's features at one scale.
     pub fn nearest(&self, queries: &Pictures, places: &[(usize, usize, usize)]) -> Result<Vec<Region>> {
         let model = self.ready.model;
-        let features = model.teacher.features(&queries.pixels.to_device(model.device)).scales;
+        let features = model.teacher.features(&queries.pixels).scales;
         let size = queries.size() as usize;
         let one = |(query, &(row, column, scale)): (usize, &(usize, usize, usize))| -> Result<Region> {
             let references = &self.references[scale];

@@ -10,9 +10,10 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
+use super::part::feature_store::Room;
 use super::part::grid;
 use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
-use crate::episode::batch::Pictures;
+use crate::episode::batch::{self, Pictures};
 use crate::network::teacher::Teacher;
 use crate::network::weighting::{EncodedSupports, Scaling};
 use crate::network::{Backbone, Features, Input, Network};
@@ -71,8 +72,10 @@ pub struct Settings {
     pub redrawn: bool,
     /// Pictures less ImageNet's mean over its deviation, as the teacher's weights were trained; published: not.
     pub imagenet: bool,
-    /// Teacher features are kept in memory up to this many GiB, and computed again each epoch beyond it.
+    /// Teacher features are kept in memory up to this many GiB, beyond it in a file up to `feature_disk_gib`, and
+    /// beyond that computed again each epoch.
     pub feature_memory_gib: f64,
+    pub feature_disk_gib: f64,
 }
 
 impl Default for Settings {
@@ -91,6 +94,7 @@ impl Default for Settings {
             redrawn: false,
             imagenet: false,
             feature_memory_gib: 4.0,
+            feature_disk_gib: 16.0,
         }
     }
 }
@@ -104,6 +108,11 @@ impl Settings {
             compared: self.compared,
             teacher_residual: self.teacher_residual,
         }
+    }
+
+    /// Where teacher features may be kept.
+    fn room(&self) -> Room {
+        Room { memory: self.feature_memory_gib, disk: self.feature_disk_gib }
     }
 
     /// How pictures enter the teacher.
@@ -206,7 +215,7 @@ pub(crate) struct Ready<'a> {
 impl Ready<'_> {
     /// Raw maps `[b, side, side]` of queries `[b, 3, side, side]` of 0 to 255.
     pub fn maps(&self, queries: &Tensor) -> Tensor {
-        let Features { scales, deep } = self.model.teacher.features(&queries.to_device(self.model.device));
+        let Features { scales, deep } = self.model.teacher.features(&batch::to(queries, self.model.device));
         self.model.student.maps(&scales, &deep, &self.supports, queries.size()[3])
     }
 }

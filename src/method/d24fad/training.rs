@@ -33,23 +33,26 @@ pub(crate) struct Training<'a> {
 
 impl<'a> Training<'a> {
     /// On teacher features of `pixels` `[n, 3, h, w]`, which are computed here.
-    pub fn new(model: &'a Model, settings: &Settings, pixels: &Tensor) -> Training<'a> {
+    ///
+    /// # Errors
+    /// If features are to be kept in a file and cannot.
+    pub fn new(model: &'a Model, settings: &Settings, pixels: &Tensor) -> Result<Training<'a>> {
         let pixels = pixels.to_device(model.device);
         let config =
             AdamConfig { learning_rate: settings.learning_rate, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
-        Training {
+        Ok(Training {
             model,
             lambda: settings.lambda,
-            features: FeatureStore::new(&model.teacher, pixels, settings.feature_memory_gib),
+            features: FeatureStore::new(&model.teacher, pixels, settings.room())?,
             adam: Adam::new(&model.student.store, config),
-        }
+        })
     }
 
     /// One step on one batch; the losses are those before it. Nothing waits for the device.
     pub fn step(&mut self, batch: &[&Episode]) -> StepLosses {
         let index = |pick: &dyn Fn(&Episode) -> i64| {
             let indices: Vec<i64> = batch.iter().map(|episode| pick(episode)).collect();
-            Tensor::from_slice(&indices).to_device(self.model.device)
+            Tensor::from_slice(&indices)
         };
         let Features { scales, deep } = self.features.at(&index(&|episode| episode.query));
         let n_supports = batch[0].supports.len();
@@ -80,7 +83,7 @@ pub fn train(
     );
     let pixels = pixels(tasks);
     let mut keeper = Keeper::new(context, settings, &pixels, &format!("{episodes:?}"))?;
-    let mut training = Training::new(model, settings, &pixels);
+    let mut training = Training::new(model, settings, &pixels)?;
     let mut progress = match &keeper {
         Some(keeper) => keeper.take_up(model, &mut training, observer)?,
         None => Progress::default(),
