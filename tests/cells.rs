@@ -210,3 +210,35 @@ fn failed_cells_are_rows_until_they_are_asked_for_again() {
     let output = run(&["--retry-failed"]);
     assert!(output.status.success(), "{}", text(&output));
 }
+
+#[test]
+fn source_tasks_choose_an_epoch_without_the_target() {
+    let home = home();
+    let home = home.path();
+    let definition = BENCH.replace("tasks = ['rsna', 'lag']", "tasks = ['rsna']\nepoch_by_sources = true");
+    let definition = definition.replace("epochs = 1", "epochs = 3").replace("draws = 2", "draws = 1");
+    std::fs::write(home.join("short.toml"), definition).expect("a definition");
+    succeeds(home, &bench(&["bench"], "run"));
+    let cells = read_run(&home.join("run")).expect("results");
+    let trained = cells.iter().find(|cell| cell.cell.identity.method == "d24fad").expect("a cell");
+    let curve = |quantity: &str| -> Vec<f64> {
+        let epochs = trained.epochs.iter().filter(|epoch| epoch.quantity == quantity);
+        epochs.map(|epoch| epoch.value.expect("defined")).collect()
+    };
+    let (sources, target) = (curve("auroc-source-tasks"), curve("auroc-clean"));
+    assert_eq!((sources.len(), target.len()), (3, 3));
+    let mut best = 0;
+    for epoch in 1..3 {
+        if sources[epoch] > sources[best] {
+            best = epoch;
+        }
+    }
+    let chosen = trained.metric("clean-source", "image-auroc").expect("a row");
+    assert_eq!((chosen.epoch, chosen.value), (Some(best as u64 + 1), Some(target[best])));
+    assert!(trained.scores.iter().all(|score| score.clean_source.is_some()));
+    // What nothing was chosen for has no such protocol.
+    let control = cells.iter().find(|cell| cell.cell.identity.method == "control-random").expect("a cell");
+    assert!(
+        control.metric("clean-source", "image-auroc").is_none() && !control.cell.identity.epoch_by_sources
+    );
+}

@@ -49,6 +49,9 @@ pub struct Selection {
     /// organs
     #[arg(long)]
     held_out: Option<String>,
+    /// Also let the source tasks' test sets choose an epoch (protocol clean-source) for methods that train on them
+    #[arg(long)]
+    epoch_by_sources: bool,
     #[command(flatten)]
     pub compute: Compute,
     /// Curated benchmark [default: manifests/<spec of the definition>]
@@ -131,6 +134,7 @@ impl Selection {
             Some("organ") => definition.held_out = HeldOut::Organ,
             Some(other) => anyhow::bail!("unknown rule --held-out `{other}` (known: dataset, organ)"),
         }
+        definition.epoch_by_sources |= self.epoch_by_sources;
         // Asking twice is asking once.
         keep_first(&mut definition.methods);
         keep_first(&mut definition.tasks);

@@ -48,6 +48,11 @@ pub struct Definition {
     /// Which tasks may train for the one held out.
     #[serde(default)]
     pub held_out: HeldOut,
+    /// Methods that train on other tasks (R2) are also scored, after each epoch, on those tasks' test sets; the epoch
+    /// with the highest mean AUROC there gives the scores of protocol `clean-source`. It needs anomalies of other
+    /// tasks, and time for their test sets.
+    #[serde(default)]
+    pub epoch_by_sources: bool,
     /// Settings by method. A variant such as `dae:coarse` has those of `dae`, overridden by its own.
     #[serde(default)]
     pub settings: BTreeMap<String, toml::Table>,

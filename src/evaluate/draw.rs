@@ -31,6 +31,8 @@ pub struct Gathered {
     published: Best,
     published_shuffled: Best,
     published_2d: Best,
+    /// The best epoch on the source tasks, under `clean`.
+    source: Best,
 }
 
 /// One support draw over the epochs of a training.
@@ -94,13 +96,15 @@ impl<'a> Draw<'a> {
         Ok(seconds[seconds.len() / 2])
     }
 
-    /// Logs an epoch and keeps the best one for the published protocols, which choose on the test set.
+    /// Logs an epoch and keeps the best one for the published protocols, which choose on the test set, and the best
+    /// one by what the model reaches `on_sources`, if that was asked for.
     pub fn observe(
         &mut self,
         epoch: u64,
         figures: &EpochFigures,
         model: &dyn Fitted,
         test: &TestSet,
+        on_sources: Option<f64>,
     ) -> Result<()> {
         self.score(model, test)?;
         let scores = &self.last.as_ref().context("just scored")?.scores;
@@ -112,6 +116,13 @@ impl<'a> Draw<'a> {
             log(quantity, Some(*value));
         }
         log("auroc-clean", test.auroc(&clean));
+        if on_sources.is_some() {
+            log("auroc-source-tasks", on_sources);
+        }
+        let source = &mut self.gathered.source;
+        if on_sources > source.auroc {
+            *source = Best { auroc: on_sources, epoch, scores: clean };
+        }
         for (quantity, best, scores) in [
             ("auroc-published-2d", &mut self.gathered.published_2d, &scores.published_2d),
             ("auroc-published", &mut self.gathered.published, &scores.published),
@@ -129,7 +140,7 @@ impl<'a> Draw<'a> {
     /// Measures and writes the cell.
     pub fn finish(self, mut result: CellResult, test: &TestSet, store: &PixelStore) -> Result<()> {
         let scored = self.last.as_ref().context("a cell without scores")?;
-        let Gathered { epochs, published, published_shuffled, published_2d } = self.gathered;
+        let Gathered { epochs, published, published_shuffled, published_2d, source } = self.gathered;
         let n_epochs = epochs.iter().map(|epoch| epoch.epoch).max();
         let some = |scores: &[f64]| scores.iter().copied().map(Some).collect::<Vec<Option<f64>>>();
         let [published_2d, published, published_shuffled] = match n_epochs {
@@ -160,6 +171,12 @@ impl<'a> Draw<'a> {
                     .push(measure::ranked(test, &Scores { protocol, values: &values, epoch: n_epochs }));
             }
         }
+        if source.auroc.is_some() {
+            let scores =
+                Scores { protocol: "clean-source", values: &source.scores, epoch: Some(source.epoch) };
+            result.metrics.push(measure::ranked(test, &scores));
+            result.metrics.extend(measure::along_thresholds(test, &scores));
+        }
         for (protocol, best) in [
             ("published-2d", &published_2d),
             ("published", &published),
@@ -183,6 +200,7 @@ impl<'a> Draw<'a> {
             published_2d: published_2d.scores[index],
             published: published.scores[index],
             published_shuffled: published_shuffled.scores[index],
+            clean_source: source.scores.get(index).copied().flatten(),
         };
         result.scores = test.rows.iter().enumerate().map(row).collect();
         result.epochs = epochs;

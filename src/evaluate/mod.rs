@@ -75,6 +75,7 @@ const KEEP_EVERY: Duration = Duration::from_secs(60);
 struct Watch<'a> {
     draws: Vec<Draw<'a>>,
     test: &'a TestSet,
+    sources: &'a [SourceTask],
     /// Spent here, not in training.
     seconds: f64,
 }
@@ -82,8 +83,9 @@ struct Watch<'a> {
 impl Observer for Watch<'_> {
     fn look(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()> {
         let start = Instant::now();
+        let on_sources = mean_auroc(self.sources, model)?;
         for draw in &mut self.draws {
-            draw.observe(epoch, figures, model, self.test)?;
+            draw.observe(epoch, figures, model, self.test, on_sources)?;
         }
         self.seconds += start.elapsed().as_secs_f64();
         Ok(())
@@ -100,6 +102,23 @@ impl Observer for Watch<'_> {
         self.draws.iter_mut().zip(each).for_each(|(draw, gathered)| draw.gathered = gathered);
         Ok(())
     }
+}
+
+/// The test set of a task that trains, and supports for it.
+struct SourceTask {
+    supports: Pictures,
+    test: TestSet,
+}
+
+/// Mean over source tasks of image AUROC under `clean`; `None` without tasks, or where one is undefined.
+fn mean_auroc(sources: &[SourceTask], model: &dyn Fitted) -> Result<Option<f64>> {
+    let one = |source: &SourceTask| -> Result<Option<f64>> {
+        let detector = model.adapt(&source.supports)?;
+        let clean = source.test.score(&*detector)?.scores.clean;
+        Ok(source.test.auroc(&clean.into_iter().map(Some).collect::<Vec<_>>()))
+    };
+    let aurocs = sources.iter().map(one).collect::<Result<Option<Vec<f64>>>>()?;
+    Ok(aurocs.filter(|all| !all.is_empty()).map(|all| all.iter().sum::<f64>() / all.len() as f64))
 }
 
 /// What all cells of a run share.
@@ -242,7 +261,13 @@ impl Run<'_> {
             keep: Some(keep.clone()),
         };
         let start = Instant::now();
-        let mut watch = Watch { draws, test: &test, seconds: 0.0 };
+        let sources: Vec<SourceTask> = match todo[0].epoch_by_sources {
+            true => {
+                group.training.iter().map(|task| self.source(task, todo[0].shots)).collect::<Result<_>>()?
+            }
+            false => Vec::new(),
+        };
+        let mut watch = Watch { draws, test: &test, sources: &sources, seconds: 0.0 };
         let fitted = group.built.method.fit(&tasks, &context, &mut watch)?;
         let fit_seconds = start.elapsed().as_secs_f64() - watch.seconds;
         for mut draw in watch.draws {
@@ -262,13 +287,30 @@ impl Run<'_> {
         files::remove_if_there(&keep.path)
     }
 
+    /// A task that trains, to be scored as if it were the target: its first supports, its test set.
+    fn source(&self, task: &str, shots: usize) -> Result<SourceTask> {
+        let rows: Vec<&Row> = self.manifest.rows.iter().filter(|row| row.task == task).collect();
+        let store = PixelStore::open(&self.manifest.folder, task, self.size, RESIZE_ID, &rows)?;
+        let test = rows.iter().copied().filter(|row| row.split == Split::Test).cloned().collect();
+        let supports = self.supports(&rows, task, 0, shots)?;
+        Ok(SourceTask {
+            supports: Pictures::load(&store, &supports)?,
+            test: TestSet::load(&store, test, None)?,
+        })
+    }
+
     fn draw<'a>(&self, store: &PixelStore, rows: &[&Row], identity: &'a Identity) -> Result<Draw<'a>> {
-        let ids = &self.episodes.supports[&identity.task][identity.draw][..identity.shots];
+        let supports = self.supports(rows, &identity.task, identity.draw, identity.shots)?;
+        Ok(Draw::new(identity, Pictures::load(store, &supports)?))
+    }
+
+    /// The rows of a task's supports.
+    fn supports<'r>(&self, rows: &[&'r Row], task: &str, draw: usize, shots: usize) -> Result<Vec<&'r Row>> {
+        let ids = &self.episodes.supports[task][draw][..shots];
         let find = |id: &String| {
             rows.iter().copied().find(|row| row.image_id == *id).context("a support is not in the manifest")
         };
-        let supports: Vec<&Row> = ids.iter().map(find).collect::<Result<_>>()?;
-        Ok(Draw::new(identity, Pictures::load(store, &supports)?))
+        ids.iter().map(find).collect()
     }
 
     fn train_task(&self, task: &str) -> Result<TrainTask> {

@@ -98,6 +98,7 @@ fn group(
     let calibration = if random { others } else { Vec::new() };
     let weights_hash =
         built.network.map(|network| setting.teachers.of(network).hash(network)).unwrap_or_default();
+    let by_sources = definition.epoch_by_sources && built.sees == Sees::OtherNormals;
     let ruled = random || built.sees == Sees::OtherNormals;
     let identity = |shots: usize, draw: usize| {
         Ok(Identity {
@@ -115,6 +116,7 @@ fn group(
             code_hash: crate::CODE_HASH.to_owned(),
             weights_hash: weights_hash.clone(),
             device_class: setting.device_class.clone(),
+            epoch_by_sources: by_sources,
         })
     };
     let all = shots.iter().flat_map(|&shots| (0..definition.draws).map(move |draw| (shots, draw)));

@@ -83,6 +83,7 @@ fn scores(results: &[CellResult], path: &Path) -> Result<()> {
         .real("published_2d", scores().map(|s| s.published_2d))
         .real("published", scores().map(|s| s.published))
         .real("published_shuffled", scores().map(|s| s.published_shuffled))
+        .real("clean_source", scores().map(|s| s.clean_source))
         .write(path)
 }
 

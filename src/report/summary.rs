@@ -209,7 +209,7 @@ fn entrants(results: &[CellResult]) -> Vec<Entrant<'_>> {
 /// What must agree for two cells to share a row, in words.
 pub fn set_up(identity: &Identity, provenance: &Provenance) -> String {
     format!(
-        "settings {}; {} px; held out by {}; manifest {}; episode seed {}; weights {}; code {}; {}; regime {}; {}{}",
+        "settings {}; {} px; held out by {}; manifest {}; episode seed {}; weights {}; code {}; {}; regime {}; {}{}{}",
         identity.settings,
         identity.size,
         identity.held_out,
@@ -221,6 +221,7 @@ pub fn set_up(identity: &Identity, provenance: &Provenance) -> String {
         provenance.regime,
         if provenance.backbone.is_empty() { "no network" } else { &provenance.backbone },
         if provenance.random_weights { " (random)" } else { "" },
+        if identity.epoch_by_sources { "; epoch also chosen on source tasks" } else { "" },
     )
 }
 

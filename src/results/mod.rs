@@ -43,6 +43,8 @@ pub struct Identity {
     pub weights_hash: String,
     /// `cpu`, `cuda`, or one of these with a precision (`cuda-bf16`): what numbers may differ by.
     pub device_class: String,
+    /// Whether source tasks' test sets chose an epoch for protocol `clean-source`.
+    pub epoch_by_sources: bool,
 }
 
 impl Identity {
@@ -120,6 +122,8 @@ pub struct Score {
     pub published_2d: Option<f64>,
     pub published: Option<f64>,
     pub published_shuffled: Option<f64>,
+    /// As `clean`, of the epoch that the source tasks chose; `None` unless that was asked for.
+    pub clean_source: Option<f64>,
 }
 
 impl Score {
@@ -132,6 +136,7 @@ impl Score {
             "published-2d" => self.published_2d,
             "published" => self.published,
             "published-shuffled" => self.published_shuffled,
+            "clean-source" => self.clean_source,
             _ => None,
         }
     }
@@ -140,7 +145,8 @@ impl Score {
 /// One measured number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// `clean`, `clean-mean`, `clean-top1`, `published-2d`, `published`, `published-shuffled`.
+    /// `clean`, `clean-mean`, `clean-top1`, `published-2d`, `published`, `published-shuffled`,
+    /// `clean-source`.
     pub protocol: String,
     /// `image-auroc` ...
     pub metric: String,

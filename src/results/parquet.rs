@@ -23,6 +23,7 @@ pub fn write_scores(path: &Path, rows: &[Score]) -> Result<()> {
         .real("published_2d", rows.iter().map(|r| r.published_2d))
         .real("published", rows.iter().map(|r| r.published))
         .real("published_shuffled", rows.iter().map(|r| r.published_shuffled))
+        .real("clean_source", rows.iter().map(|r| r.clean_source))
         .write(path)
 }
 
@@ -34,7 +35,7 @@ pub fn read_scores(path: &Path) -> Result<Vec<Score>> {
     let (clean, mean, top1) = (table.real("clean")?, table.real("clean_mean")?, table.real("clean_top1")?);
     let (groups, p_values) = (table.text("group")?, table.real("p_value")?);
     let (published_2d, published) = (table.real("published_2d")?, table.real("published")?);
-    let shuffled = table.real("published_shuffled")?;
+    let (shuffled, sources) = (table.real("published_shuffled")?, table.real("clean_source")?);
     let row = |i: usize| {
         Ok(Score {
             image_id: ids[i].clone(),
@@ -49,6 +50,7 @@ pub fn read_scores(path: &Path) -> Result<Vec<Score>> {
             published_2d: published_2d[i],
             published: published[i],
             published_shuffled: shuffled[i],
+            clean_source: sources[i],
         })
     };
     (0..table.height()).map(row).collect()

@@ -35,6 +35,7 @@ pub fn identity(method: &str, task: &str, shots: usize, draw: usize) -> Identity
         code_hash: text("c0de"),
         weights_hash: text("weights"),
         device_class: text("cpu"),
+        epoch_by_sources: false,
     }
 }
 
@@ -81,6 +82,7 @@ fn scores(stream: &mut Stream, shift: f64) -> Vec<Score> {
             published_2d: (index < 80).then_some(clean),
             published: (index < 80).then_some(clean * 1.1),
             published_shuffled: (index < 80).then_some(clean * 0.9),
+            clean_source: None,
         }
     };
     (0..85).map(score).collect()
