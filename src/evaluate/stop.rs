@@ -47,7 +47,9 @@ pub fn on_signals() -> Result<()> {
                 let _ = files::remove_if_there(&lock);
             }
             eprintln!("stopped; finished cells are safe, and the same command goes on from them");
-            std::process::exit(128 + signal);
+            // SAFETY: it ends the process. Unlike `exit` it runs no destructors, which would take libtorch's memory
+            // from under the threads that still compute.
+            unsafe { libc::_exit(128 + signal) }
         }
     });
     Ok(())

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::manifest::{Header, Selection};
-use crate::spec::{Card, Spec, Task};
+use crate::spec::{Card, SHIPPED, Spec, Task};
 
 /// What a source's card says, in the order in which it is read.
 pub fn lines(card: &Card) -> [(&'static str, &str); 6] {
@@ -45,13 +45,16 @@ pub fn markdown(spec: &Spec, header: &Header, selection: &[Selection]) -> String
     for task in spec.tasks.iter().filter(|task| selection.iter().any(|row| row.task == task.name)) {
         text += &source(task);
     }
+    // A user's own spec lies beside this text; a shipped one has its name.
+    let is_shipped = SHIPPED.iter().any(|(name, _)| *name == spec.name);
+    let again = if is_shipped { spec.name.as_str() } else { "spec.toml" };
     let _ = write!(
         text,
         "\n## Sides\n\nDrawn from seed {} by each file's path, so that no other file changes a draw. Pictures of one \
          patient, where patients are known, and copies of equal bytes or pixels stand on one side, unless a published \
-         division is repeated to the letter.\n\n## Again\n\n```sh\ncargo xtask build-dataset --spec {} --raw DIR\n\
+         division is repeated to the letter.\n\n## Again\n\n```sh\ncargo xtask build-dataset --spec {again} --raw DIR\n\
          cargo xtask audit FOLDER\n```\n\nThe same files give the same manifest hash on any machine.\n",
-        spec.seed, spec.name
+        spec.seed
     );
     text
 }

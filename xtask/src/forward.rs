@@ -142,7 +142,7 @@ pub fn run(root: &Path, command: &Forwarded, args: &[OsString]) -> Result<ExitCo
     program.arg(command.name).args(args);
     let is_own = |arg: &OsString| {
         let arg = arg.to_string_lossy();
-        arg.starts_with("--python") || arg == "--help" || arg == "-h"
+        arg == "--python" || arg.starts_with("--python=") || arg == "--help" || arg == "-h"
     };
     if let Some(requirements) = command.python.filter(|_| !args.iter().any(is_own)) {
         program.arg("--python").arg(environment::provide(root, requirements)?);
