@@ -37,6 +37,15 @@ impl Sample {
         Sample { is_anomalous, strata: strata.into_values().collect() }
     }
 
+    /// Whether both classes come from at least two units: one patient says nothing of how patients differ.
+    fn varies(&self) -> bool {
+        let n_units = |class: bool| {
+            let units = self.strata.iter().flatten();
+            units.filter(|unit| unit.iter().any(|&picture| self.is_anomalous[picture] == class)).count()
+        };
+        n_units(false) >= 2 && n_units(true) >= 2
+    }
+
     /// How often each picture is drawn.
     fn draw(&self, stream: &mut Stream) -> Vec<u32> {
         let mut counts = vec![0; self.is_anomalous.len()];
@@ -86,7 +95,8 @@ impl Ranked {
     }
 }
 
-/// Resampled means over draws of AUROC, one for each resample; `None` if a draw's AUROC is undefined.
+/// Resampled means over draws of AUROC, one for each resample; `None` if a draw's AUROC is undefined, or all pictures
+/// of a class are one patient's.
 ///
 /// `draws` holds each draw's scores, in the sample's order. Resamples follow from `purpose`, the pictures and the
 /// number of draws alone, so two methods that were scored on the same draws and pictures are resampled alike, and
@@ -94,7 +104,7 @@ impl Ranked {
 pub fn replicates(sample: &Sample, draws: &[Vec<f64>], purpose: &str) -> Option<Vec<f64>> {
     let n = sample.is_anomalous.len();
     let is_sound = |scores: &Vec<f64>| scores.len() == n && scores.iter().all(|score| !score.is_nan());
-    if !draws.iter().all(is_sound) {
+    if !sample.varies() || !draws.iter().all(is_sound) {
         return None;
     }
     let ranked: Vec<Ranked> = draws.iter().map(|scores| Ranked::new(scores)).collect();

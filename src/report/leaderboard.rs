@@ -22,7 +22,7 @@ fn caption(summary: &Summary) -> String {
     format!(
         "Image AUROC under protocol clean, mean over draws, with the 95 % interval of a bootstrap over support draws, \
          seeds and pictures together (patients where they are known), and the lowest draw. With one draw it is over \
-         pictures alone. The mean over tasks is given only where all {} tasks are defined; tasks are resampled \
+         pictures alone; it is missing where all pictures of a class are one patient's. The mean over tasks is given only where all {} tasks are defined; tasks are resampled \
          independently. \
          Rank groups are formed within the same number of shots: the best row not yet grouped opens a group, and \
          every row joins it down to the first whose difference to it has an interval above zero; rows of one group are not \

@@ -95,6 +95,10 @@ fn two_level_intervals_repeat_and_hold_draws_and_patients() {
     // Draws that disagree widen the interval of their mean.
     let apart = [draws[0].clone(), draws[0].iter().map(|score| -score).collect()];
     assert!(width(of(&single, &apart)) > 1.5 * width(of(&single, &draws[..1])));
+    // One patient says nothing of how patients differ.
+    let alone: Vec<Option<String>> =
+        (0..70).map(|picture| Some(if picture < 40 { "only" } else { "other" }.to_owned())).collect();
+    assert!(replicates(&Sample::new(classes, &alone), &draws, "one patient").is_none());
     // Undefined stays undefined.
     assert!(replicates(&Sample::new(vec![true; 3], &vec![None; 3]), &[vec![1.0; 3]], "undefined").is_none());
     assert!(replicates(&single, &[vec![f64::NAN; 70]], "undefined").is_none());
