@@ -17,7 +17,7 @@ pub mod gallery;
 pub mod parquet;
 
 /// Version of the files below; a reader refuses another.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Everything that determines a cell; its hash is the cell's id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +88,12 @@ pub struct Provenance {
     /// whatever else the machine was doing.
     pub latency_seconds: Option<f64>,
     pub peak_memory_bytes: u64,
+}
+
+/// What every version's `cell.json` begins with, whatever follows.
+#[derive(Deserialize)]
+struct Stamp {
+    format: u32,
 }
 
 /// One cell's outcome.
@@ -192,12 +198,13 @@ impl CellResult {
     /// Reads a finished cell.
     pub fn read(folder: &Path) -> Result<CellResult> {
         let path = folder.join("cell.json");
-        let cell: Cell = serde_json::from_str(&files::read_text(&path)?).with_context(|| {
-            format!("{} is not a cell; delete its folder to run it again", path.display())
-        })?;
-        if cell.format != FORMAT {
-            bail!("{} has format {}, this program reads {FORMAT}", path.display(), cell.format);
+        let text = files::read_text(&path)?;
+        let what = || format!("{} is not a cell; delete its folder to run it again", path.display());
+        let Stamp { format } = serde_json::from_str(&text).with_context(what)?;
+        if format != FORMAT {
+            bail!("{} has format {format}, this program reads {FORMAT}", path.display());
         }
+        let cell: Cell = serde_json::from_str(&text).with_context(what)?;
         let mut result = CellResult {
             cell,
             scores: Vec::new(),
