@@ -15,7 +15,7 @@ use crate::files;
 use crate::manifest::Manifest;
 use crate::network::precision::Precision;
 use crate::network::teacher::Teachers;
-use crate::results::{Identity, read_run};
+use crate::results::{Cell, Identity};
 use crate::table::Columns;
 
 /// A bench and its circumstances, as resolved from definition and command line.
@@ -186,12 +186,14 @@ impl Experience {
         let mut seen: BTreeMap<String, Vec<(f64, u64)>> = BTreeMap::new();
         let reports = std::path::absolute(run).ok().and_then(|run| Some(run.parent()?.to_owned()));
         for run in std::fs::read_dir(reports.unwrap_or_default()).into_iter().flatten().flatten() {
-            for result in read_run(&run.path()).into_iter().flatten().filter(|r| r.cell.error.is_none()) {
-                let origin = &result.cell.provenance;
+            for folder in std::fs::read_dir(run.path().join("cells")).into_iter().flatten().flatten() {
+                let text = std::fs::read(folder.path().join("cell.json")).ok();
+                let cell: Option<Cell> = text.and_then(|text| serde_json::from_slice(&text).ok());
+                let Some(cell) = cell.filter(|cell| cell.error.is_none()) else { continue };
                 // A training is shared by its group's cells; a cell by itself pays all of it.
-                let seconds = origin.fit_seconds + origin.score_seconds;
-                let key = Experience::key(&result.cell.identity);
-                seen.entry(key).or_default().push((seconds, origin.peak_memory_bytes));
+                let seconds = cell.provenance.fit_seconds + cell.provenance.score_seconds;
+                let key = Experience::key(&cell.identity);
+                seen.entry(key).or_default().push((seconds, cell.provenance.peak_memory_bytes));
             }
         }
         let median = |mut costs: Vec<(f64, u64)>| {
