@@ -59,31 +59,31 @@ pub fn remove_drafts(path: &Path) -> Result<()> {
         return Ok(());
     };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    remove_where(folder, |found| found.strip_prefix(name).is_some_and(|rest| rest.starts_with(DRAFT)))
+}
+
+/// As [`remove_drafts`] for every file of a folder that one process alone writes.
+pub fn remove_drafts_in(folder: &Path) -> Result<()> {
+    remove_where(folder, |found| found.contains(DRAFT))
+}
+
+fn remove_where(folder: &Path, is_one: impl Fn(&str) -> bool) -> Result<()> {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_draft = |found: &str| found.strip_prefix(name).is_some_and(|rest| rest.starts_with(".draft-"));
-        if entry.file_name().to_str().is_some_and(is_draft) {
+        if entry.file_name().to_str().is_some_and(&is_one) {
             remove_if_there(&entry.path())?;
         }
     }
     Ok(())
 }
 
-/// Removes what killed processes left of their attempts to write into `folder`; for folders that one process alone
-/// writes.
-pub fn remove_drafts_in(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.contains(".draft-")) {
-            remove_if_there(&entry.path())?;
-        }
-    }
-    Ok(())
-}
+/// What follows a file's name while it is written.
+const DRAFT: &str = ".draft-";
 
 /// A name of its own for every write, so that threads and processes writing one file do not meet.
 fn draft_path(path: &Path) -> PathBuf {
     static WRITES: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".draft-{}-{}", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
+    name.push(format!("{DRAFT}{}-{}", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
     path.with_file_name(name)
 }
 

@@ -90,7 +90,9 @@ fn planned_cells_give_what_one_process_gives() {
     let (cells, jobs, methods) = (column("cell"), column("job"), column("method"));
     assert_eq!(plan.height(), 40);
     // The finished run beside it says what cells like these take.
-    assert!(plan.real("expected_seconds").unwrap().iter().all(|seconds| seconds.is_some_and(|s| s >= 0.0)));
+    assert!(
+        plan.real("expected_score_seconds").unwrap().iter().all(|seconds| seconds.is_some_and(|s| s >= 0.0))
+    );
 
     // One cell's name stands for its job; a second call finds it done.
     let trained = methods.iter().position(|method| method == "d24fad").expect("a cell");

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use super::selection::Selection;
 use super::submit;
 use crate::evaluate::plan::{self, Group, State};
-use crate::evaluate::planned::Opened;
+use crate::evaluate::planned::{Opened, Planned, Tally};
 use crate::evaluate::stop;
 use crate::{files, report};
 
@@ -67,11 +67,16 @@ impl Args {
 
 /// Says how much there is to do.
 pub fn announce(opened: &Opened, folder: &Path) {
-    let n_done = opened.count(folder, State::Done);
-    let n_failed = opened.count(folder, State::Failed);
-    let failed = if n_failed > 0 { format!(", {n_failed} failed before") } else { String::new() };
-    let name = &opened.planned.definition.name;
-    eprintln!("{name}: {} cells, {n_done} already done{failed}", opened.cells().count());
+    let Tally { done, failed, .. } = opened.tally(folder);
+    let failed = if failed > 0 { format!(", {failed} failed before") } else { String::new() };
+    let Planned { definition, precision, .. } = &opened.planned;
+    let n_cells = opened.cells().count();
+    eprintln!(
+        "{}: {n_cells} cells, {done} already done{failed}, on {:?} ({})",
+        definition.name,
+        opened.device,
+        precision.name()
+    );
 }
 
 /// Writes the plan; says what it set aside.
@@ -125,7 +130,7 @@ pub fn finish(opened: &Opened, folder: &Path) -> Result<()> {
     println!("metrics: {} (hash over metrics.csv)", files::fingerprint(&metrics));
     println!("report: {}", std::path::absolute(&index).unwrap_or(index).display());
     opened.tidy_up(folder)?;
-    let (failed, missing) = (opened.count(folder, State::Failed), opened.count(folder, State::ToDo));
+    let Tally { failed, to_do: missing, .. } = opened.tally(folder);
     let all = opened.cells().count();
     ensure!(
         failed == 0,

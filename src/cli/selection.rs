@@ -75,13 +75,13 @@ impl Selection {
         let folder = self.out.clone().unwrap_or_else(|| home("reports").join(&definition.name));
         let planned = Planned {
             definition,
-            manifest,
+            manifest: std::path::absolute(&manifest.folder).context("the curated benchmark")?,
             teachers,
             device: self.compute.device.clone(),
             precision: self.compute.precision,
             command: command_line(),
         };
-        Ok((planned.open(device)?, folder, threads))
+        Ok((planned.on(manifest, device)?, folder, threads))
     }
 
     fn teachers(&self, seed: u64) -> Result<Teachers> {
@@ -144,8 +144,7 @@ impl Selection {
         Ok(definition)
     }
 
-    /// The folder of the curated benchmark, which is looked at.
-    fn manifest(&self, definition: &Definition) -> Result<PathBuf> {
+    fn manifest(&self, definition: &Definition) -> Result<Manifest> {
         let folder = self.manifest.clone().unwrap_or_else(|| home("manifests").join(&definition.spec));
         if self.manifest.is_none() && definition.spec == "phantom" {
             // Cheap, and taken up where it is already there: so the phantom is never stale.
@@ -168,7 +167,7 @@ impl Selection {
             definition.name,
             definition.spec
         );
-        std::path::absolute(&folder).context("the curated benchmark")
+        Ok(manifest)
     }
 }
 

@@ -8,8 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::bench::{announce, write_plan};
 use super::selection::Selection;
-use crate::evaluate::plan::{self, Group, State};
-use crate::evaluate::planned::Opened;
+use crate::evaluate::plan::Group;
 use crate::files;
 
 /// Plans a bench and hands its jobs to an engine, each to a process of its own; then collects. A job is all cells
@@ -52,7 +51,8 @@ impl Args {
         announce(&opened, &folder);
         write_plan(&opened, &folder)?;
         let folder = std::path::absolute(&folder).context("the run's folder")?;
-        let jobs = self.todo(&opened, &folder);
+        let is_wanted = |group: &&Group| !group.wanted(&folder, self.retry_failed).is_empty();
+        let jobs: Vec<String> = opened.groups.iter().filter(is_wanted).map(Group::job).collect();
         let program = std::env::current_exe().context("finding this program")?;
         let script = Script { program, folder, retry_failed: self.retry_failed };
         if jobs.is_empty() {
@@ -65,18 +65,6 @@ impl Args {
             Engine::Parallel => self.parallel(&script, &jobs),
             Engine::Slurm => self.slurm(&script, &jobs),
         }
-    }
-
-    /// Jobs with a cell that is to be computed.
-    fn todo(&self, opened: &Opened, folder: &Path) -> Vec<String> {
-        let is_wanted = |group: &&Group| {
-            group.cells.iter().any(|identity| match plan::state(folder, identity) {
-                State::ToDo => true,
-                State::Failed => self.retry_failed,
-                State::Done => false,
-            })
-        };
-        opened.groups.iter().filter(is_wanted).map(Group::job).collect()
     }
 
     fn local(&self, script: &Script, jobs: &[String]) -> Result<()> {

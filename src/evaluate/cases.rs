@@ -12,7 +12,6 @@ use crate::results::gallery::{Caption, Case};
 
 /// Picks cases by their `clean` score; ties go to the earlier picture.
 pub fn pick(test: &TestSet, store: &PixelStore, scored: &Scored) -> Result<Vec<Case>> {
-    let smoothed = scored.maps.as_ref().map(|maps| maps.smoothed(SIGMA));
     let mut cases = Vec::new();
     for label in [Label::Anomalous, Label::Normal] {
         let mut order: Vec<usize> = (0..test.rows.len()).filter(|&i| test.rows[i].label == label).collect();
@@ -28,7 +27,7 @@ pub fn pick(test: &TestSet, store: &PixelStore, scored: &Scored) -> Result<Vec<C
                 cases.push(case(
                     &test.rows[index],
                     store,
-                    smoothed.as_ref(),
+                    scored.maps.as_ref(),
                     index,
                     scored.scores.clean[index],
                     role,
@@ -62,6 +61,6 @@ fn case(
         score,
         role: role.to_owned(),
     };
-    let map = maps.map(|maps| maps.map(index).to_vec()).unwrap_or_default();
+    let map = maps.map(|maps| maps.at(&[index]).smoothed(SIGMA).values().to_vec()).unwrap_or_default();
     Ok(Case { caption, picture: Pixels::new(side, side, 3, samples)?, map, mask })
 }

@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::cases;
 use super::measure::{self, Scores};
 use super::test_set::{self, Scored, TestSet};
+use super::{cases, stop};
 use crate::episode::batch::Pictures;
 use crate::manifest::Row;
 use crate::manifest::store::PixelStore;
 use crate::method::{EpochFigures, Fitted};
 use crate::metric::preset::Preset;
-use crate::protocol::{ImageScores, SIGMA};
+use crate::metric::quantile::median;
+use crate::protocol::ImageScores;
 use crate::results::{CellResult, Epoch, Identity, Score, gallery};
 
 /// The best epoch so far under a published protocol.
@@ -92,8 +93,7 @@ impl<'a> Draw<'a> {
             test_set::clean_score(&*detector, &test.first())?;
             seconds.push(run.elapsed().as_secs_f64());
         }
-        seconds.sort_by(f64::total_cmp);
-        Ok(seconds[seconds.len() / 2])
+        median(&mut seconds).context("at least three runs")
     }
 
     /// Logs an epoch and keeps the best one for the published protocols, which choose on the test set, and the best
@@ -152,39 +152,34 @@ impl<'a> Draw<'a> {
             }
         };
         let clean = some(&scored.scores.clean);
-        let clean = Scores { protocol: "clean", values: &clean, epoch: n_epochs };
-        result.metrics.push(measure::ranked(test, &clean));
-        result.metrics.extend(measure::along_thresholds(test, &clean));
-        result.metrics.extend(measure::at_preset(test, &clean, self.preset.as_ref()));
+        let clean = Scores::new(test, "clean", &clean, n_epochs);
+        result.metrics.push(clean.ranked());
+        result.metrics.extend(clean.along_thresholds());
+        result.metrics.extend(clean.at_preset(self.preset.as_ref()));
         if let Some(maps) = &scored.maps {
             let preset = self.preset.as_ref().filter(|_| scored.scores_are_of_maps);
-            let smoothed = maps.smoothed(SIGMA);
-            result.metrics.extend(measure::pixels(test, store, &smoothed, preset, n_epochs)?);
+            result.metrics.extend(measure::pixels(test, store, maps, preset, n_epochs)?);
         }
         for (protocol, values) in
             [("clean-mean", &scored.scores.clean_mean), ("clean-top1", &scored.scores.clean_top1)]
         {
             if let Some(values) = values {
-                let values = some(values);
-                result
-                    .metrics
-                    .push(measure::ranked(test, &Scores { protocol, values: &values, epoch: n_epochs }));
+                result.metrics.push(Scores::new(test, protocol, &some(values), n_epochs).ranked());
             }
         }
         if source.auroc.is_some() {
-            let scores =
-                Scores { protocol: "clean-source", values: &source.scores, epoch: Some(source.epoch) };
-            result.metrics.push(measure::ranked(test, &scores));
-            result.metrics.extend(measure::along_thresholds(test, &scores));
+            let scores = Scores::new(test, "clean-source", &source.scores, Some(source.epoch));
+            result.metrics.push(scores.ranked());
+            result.metrics.extend(scores.along_thresholds());
         }
         for (protocol, best) in [
             ("published-2d", &published_2d),
             ("published", &published),
             ("published-shuffled", &published_shuffled),
         ] {
-            let scores = Scores { protocol, values: &best.scores, epoch: n_epochs.map(|_| best.epoch) };
-            result.metrics.push(measure::ranked(test, &scores));
-            result.metrics.extend(measure::along_thresholds(test, &scores));
+            let scores = Scores::new(test, protocol, &best.scores, n_epochs.map(|_| best.epoch));
+            result.metrics.push(scores.ranked());
+            result.metrics.extend(scores.along_thresholds());
         }
         let at = |scores: &Option<Vec<f64>>, index: usize| scores.as_ref().map(|scores| scores[index]);
         let row = |(index, row): (usize, &Row)| Score {
@@ -204,8 +199,10 @@ impl<'a> Draw<'a> {
         };
         result.scores = test.rows.iter().enumerate().map(row).collect();
         result.epochs = epochs;
-        if scored.maps.is_some() {
-            let cases = cases::pick(test, store, scored)?;
+        let cases = scored.maps.as_ref().map(|_| cases::pick(test, store, scored)).transpose()?;
+        // Measuring takes long and waits for nobody; writing is what a signal waits for.
+        let _writing = stop::writing();
+        if let Some(cases) = cases {
             gallery::write(&result.folder.join("gallery.safetensors"), &cases)?;
         }
         result.write()

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 
-use super::calibration;
+use super::calibration::calibration;
 use crate::manifest::Manifest;
 use crate::network::teacher::{Origin, Teacher};
 use crate::network::{Backbone, Input};

@@ -13,77 +13,85 @@ use crate::metric::pixel::{self, Localisation, Maps, See, localisation};
 use crate::metric::preset::{Division, Preset};
 use crate::metric::{interval, ranking::Ranking};
 use crate::pixels::Pixels;
+use crate::protocol::SIGMA;
 use crate::random::Stream;
 use crate::results::Metric;
 
-/// The scores of one protocol and where they come from.
-pub struct Scores<'a> {
-    pub protocol: &'static str,
-    /// `None` for pictures that the protocol leaves out.
-    pub values: &'a [Option<f64>],
+/// The scores of one protocol by class, and where they come from.
+pub struct Scores {
+    protocol: &'static str,
+    normal: Vec<f64>,
+    anomalous: Vec<f64>,
+    n_left_out: usize,
     /// The epoch whose maps were used.
-    pub epoch: Option<u64>,
+    epoch: Option<u64>,
 }
 
-/// AUROC of one protocol's scores, with its interval over pictures.
-pub fn ranked(test: &TestSet, scores: &Scores) -> Metric {
-    let (normal, anomalous) = test.by_class(scores.values);
-    let stream = Stream::new(0, "bootstrap of image AUROC", 0);
-    let interval = interval::bootstrap(&normal, &anomalous, stream, auroc);
-    Metric {
-        low: interval.map(|(low, _)| low),
-        high: interval.map(|(_, high)| high),
-        ..image(test, scores, "image-auroc", auroc(&normal, &anomalous))
+impl Scores {
+    /// `values` are `None` for pictures that the protocol leaves out.
+    pub fn new(test: &TestSet, protocol: &'static str, values: &[Option<f64>], epoch: Option<u64>) -> Scores {
+        let (normal, anomalous) = test.by_class(values);
+        let n_left_out = values.len() - normal.len() - anomalous.len();
+        Scores { protocol, normal, anomalous, n_left_out, epoch }
     }
-}
 
-/// Everything else that one protocol's scores tell.
-pub fn along_thresholds(test: &TestSet, scores: &Scores) -> Vec<Metric> {
-    let (normal, anomalous) = test.by_class(scores.values);
-    let ranking = Ranking::new(&normal, &anomalous);
-    let ranking = ranking.as_ref();
-    let best = ranking.map(Ranking::best_f1);
-    [
-        ("image-ap", ranking.map(Ranking::average_precision)),
-        ("image-f1-max", best.map(|(f1, _)| f1)),
-        ("image-f1-max-threshold", best.map(|(_, threshold)| threshold)),
-        ("image-fpr95", ranking.map(|ranking| ranking.fpr_at(0.95))),
-        ("image-sens-at-spec-90", ranking.map(|ranking| ranking.sensitivity_at(0.90))),
-        ("image-sens-at-spec-95", ranking.map(|ranking| ranking.sensitivity_at(0.95))),
-        ("image-pauroc-10", ranking.map(|ranking| ranking.partial_auroc(0.1))),
-    ]
-    .map(|(name, value)| image(test, scores, name, value))
-    .into()
-}
+    /// AUROC, with its interval over pictures.
+    pub fn ranked(&self) -> Metric {
+        let stream = Stream::new(0, "bootstrap of image AUROC", 0);
+        let interval = interval::bootstrap(&self.normal, &self.anomalous, stream, auroc);
+        Metric {
+            low: interval.map(|(low, _)| low),
+            high: interval.map(|(_, high)| high),
+            ..self.metric("image-auroc", auroc(&self.normal, &self.anomalous))
+        }
+    }
 
-/// What the threshold does that the supports set; undefined where they set none.
-pub fn at_preset(test: &TestSet, scores: &Scores, preset: Option<&Preset>) -> Vec<Metric> {
-    let (normal, anomalous) = test.by_class(scores.values);
-    let division = preset.and_then(|preset| Division::new(&normal, &anomalous, preset.threshold()));
-    [
-        ("image-preset-threshold", preset.map(Preset::threshold)),
-        ("image-preset-balanced-accuracy", division.map(|division| division.balanced_accuracy())),
-        ("image-preset-mcc", division.and_then(|division| division.mcc())),
-        ("image-preset-sensitivity", division.map(|division| division.sensitivity())),
-        ("image-preset-fpr", division.map(|division| division.false_positive_rate())),
-        ("image-preset-promised-fpr", preset.map(Preset::promised_fpr)),
-    ]
-    .map(|(name, value)| image(test, scores, name, value))
-    .into()
-}
+    /// Everything else that they tell.
+    pub fn along_thresholds(&self) -> Vec<Metric> {
+        let ranking = Ranking::new(&self.normal, &self.anomalous);
+        let ranking = ranking.as_ref();
+        let best = ranking.map(Ranking::best_f1);
+        [
+            ("image-ap", ranking.map(Ranking::average_precision)),
+            ("image-f1-max", best.map(|(f1, _)| f1)),
+            ("image-f1-max-threshold", best.map(|(_, threshold)| threshold)),
+            ("image-fpr95", ranking.map(|ranking| ranking.fpr_at(0.95))),
+            ("image-sens-at-spec-90", ranking.map(|ranking| ranking.sensitivity_at(0.90))),
+            ("image-sens-at-spec-95", ranking.map(|ranking| ranking.sensitivity_at(0.95))),
+            ("image-pauroc-10", ranking.map(|ranking| ranking.partial_auroc(0.1))),
+        ]
+        .map(|(name, value)| self.metric(name, value))
+        .into()
+    }
 
-fn image(test: &TestSet, scores: &Scores, metric: &str, value: Option<f64>) -> Metric {
-    let (normal, anomalous) = test.by_class(scores.values);
-    Metric {
-        protocol: scores.protocol.to_owned(),
-        metric: metric.to_owned(),
-        value,
-        low: None,
-        high: None,
-        n_normal: normal.len() as u64,
-        n_anomalous: anomalous.len() as u64,
-        n_left_out: (scores.values.len() - normal.len() - anomalous.len()) as u64,
-        epoch: scores.epoch,
+    /// What the threshold does that the supports set; undefined where they set none.
+    pub fn at_preset(&self, preset: Option<&Preset>) -> Vec<Metric> {
+        let division =
+            preset.and_then(|preset| Division::new(&self.normal, &self.anomalous, preset.threshold()));
+        [
+            ("image-preset-threshold", preset.map(Preset::threshold)),
+            ("image-preset-balanced-accuracy", division.map(|division| division.balanced_accuracy())),
+            ("image-preset-mcc", division.and_then(|division| division.mcc())),
+            ("image-preset-sensitivity", division.map(|division| division.sensitivity())),
+            ("image-preset-fpr", division.map(|division| division.false_positive_rate())),
+            ("image-preset-promised-fpr", preset.map(Preset::promised_fpr)),
+        ]
+        .map(|(name, value)| self.metric(name, value))
+        .into()
+    }
+
+    fn metric(&self, metric: &str, value: Option<f64>) -> Metric {
+        Metric {
+            protocol: self.protocol.to_owned(),
+            metric: metric.to_owned(),
+            value,
+            low: None,
+            high: None,
+            n_normal: self.normal.len() as u64,
+            n_anomalous: self.anomalous.len() as u64,
+            n_left_out: self.n_left_out as u64,
+            epoch: self.epoch,
+        }
     }
 }
 
@@ -91,7 +99,7 @@ fn image(test: &TestSet, scores: &Scores, metric: &str, value: Option<f64>) -> M
 struct Masked<'a> {
     test: &'a TestSet,
     store: &'a PixelStore,
-    smoothed: &'a MapStack,
+    smoothed: MapStack,
 }
 
 impl Masked<'_> {
@@ -117,7 +125,7 @@ impl Maps for Masked<'_> {
     }
 }
 
-/// What smoothed maps tell where there are masks; nothing where a task has none. Boxes hold healthy pixels too, so
+/// What maps tell, smoothed, where there are masks; nothing where a task has none. Boxes hold healthy pixels too, so
 /// only the peak and the energy are measured against them.
 ///
 /// # Errors
@@ -125,16 +133,16 @@ impl Maps for Masked<'_> {
 pub fn pixels(
     test: &TestSet,
     store: &PixelStore,
-    smoothed: &MapStack,
+    maps: &MapStack,
     preset: Option<&Preset>,
     epoch: Option<u64>,
 ) -> Result<Vec<Metric>> {
-    let masked = Masked { test, store, smoothed };
     let with_mask = |row: &&Row| row.label == Label::Anomalous && row.mask_hash.is_some();
     let n_masks = test.rows.iter().filter(with_mask).count();
     if n_masks == 0 {
         return Ok(Vec::new());
     }
+    let masked = Masked { test, store, smoothed: maps.smoothed(SIGMA) };
     let (mut hits, mut energies) = (Vec::new(), Vec::new());
     masked.visit(&mut |map, mask| {
         if let Some(mask) = mask {

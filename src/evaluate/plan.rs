@@ -125,6 +125,16 @@ fn group(
 }
 
 impl Group {
+    /// Its cells that are still to be computed; those that ended with an error only where they are asked for again.
+    pub fn wanted(&self, run: &Path, retry_failed: bool) -> Vec<&Identity> {
+        let is_wanted = |identity: &&Identity| match state(run, identity) {
+            State::ToDo => true,
+            State::Failed => retry_failed,
+            State::Done => false,
+        };
+        self.cells.iter().filter(is_wanted).collect()
+    }
+
     /// Names the work of computing its cells, which is one process's: 16 hexadecimal digits.
     pub fn job(&self) -> String {
         let ids: Vec<String> = self.cells.iter().map(Identity::id).collect();

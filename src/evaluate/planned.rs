@@ -9,10 +9,12 @@ use tch::Device;
 
 use super::definition::Definition;
 use super::plan::{self, Group, Setting, State};
-use super::{Run, device, lock};
+use super::run::Run;
+use super::{device, lock, tidy};
 use crate::episode::{self, Episodes};
 use crate::files;
 use crate::manifest::Manifest;
+use crate::metric::quantile::median;
 use crate::network::precision::Precision;
 use crate::network::teacher::Teachers;
 use crate::results::{Cell, Identity};
@@ -38,7 +40,15 @@ pub struct Opened {
     pub manifest: Manifest,
     pub episodes: Episodes,
     pub groups: Vec<Group>,
-    device: Device,
+    pub device: Device,
+}
+
+/// How many cells there are of each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub to_do: usize,
+    pub done: usize,
+    pub failed: usize,
 }
 
 impl Planned {
@@ -49,6 +59,14 @@ impl Planned {
     pub fn open(self, device: Device) -> Result<Opened> {
         let manifest =
             Manifest::read(&self.manifest).with_context(|| format!("bench `{}`", self.definition.name))?;
+        self.on(manifest, device)
+    }
+
+    /// As [`Planned::open`], with the manifest that was read already.
+    ///
+    /// # Errors
+    /// What the plan cannot be made of, by name.
+    pub fn on(self, manifest: Manifest, device: Device) -> Result<Opened> {
         let episodes = episode::draw(&manifest, self.definition.episodes())?;
         episodes.verify(&manifest)?;
         let device_class = device::class(device, self.precision);
@@ -77,8 +95,16 @@ impl Opened {
     }
 
     /// All cells by what has become of them.
-    pub fn count(&self, folder: &Path, state: State) -> usize {
-        self.cells().filter(|identity| plan::state(folder, identity) == state).count()
+    pub fn tally(&self, folder: &Path) -> Tally {
+        let mut tally = Tally::default();
+        for identity in self.cells() {
+            match plan::state(folder, identity) {
+                State::ToDo => tally.to_do += 1,
+                State::Done => tally.done += 1,
+                State::Failed => tally.failed += 1,
+            }
+        }
+        tally
     }
 
     /// What computes the cells, several groups at once on a CPU.
@@ -104,7 +130,7 @@ impl Opened {
     /// If the folder cannot be written.
     pub fn write(&self, folder: &Path) -> Result<usize> {
         let ids: Vec<String> = self.cells().map(Identity::id).collect();
-        let n_aside = super::tidy(folder, &ids, &self.manifest.header.canonical_hash)?;
+        let n_aside = tidy::tidy(folder, &ids, &self.manifest.header.canonical_hash)?;
         store_episodes(&self.episodes, &self.manifest, folder)?;
         files::write_whole(
             &folder.join("plan.json"),
@@ -121,7 +147,7 @@ impl Opened {
     pub fn tidy_up(&self, folder: &Path) -> Result<()> {
         let is_busy = lock::sweep(&folder.join("jobs"))?;
         let training = folder.join("training");
-        if !is_busy && self.count(folder, State::ToDo) == 0 && training.exists() {
+        if !is_busy && training.exists() && self.tally(folder).to_do == 0 {
             std::fs::remove_dir_all(&training).with_context(|| format!("removing {}", training.display()))?;
         }
         Ok(())
@@ -131,10 +157,12 @@ impl Opened {
     /// settings have been computed in this or a neighbouring run, what they took.
     fn write_table(&self, folder: &Path) -> Result<()> {
         let experience = Experience::gather(folder);
-        let rows: Vec<(String, &Group, &Identity)> = self
+        let jobs: Vec<String> = self.groups.iter().map(Group::job).collect();
+        let rows: Vec<(&String, &Group, &Identity)> = self
             .groups
             .iter()
-            .flat_map(|group| group.cells.iter().map(move |identity| (group.job(), group, identity)))
+            .zip(&jobs)
+            .flat_map(|(group, job)| group.cells.iter().map(move |identity| (job, group, identity)))
             .collect();
         let identity = || rows.iter().map(|(_, _, identity)| *identity);
         let regimes: Vec<String> =
@@ -144,7 +172,7 @@ impl Opened {
         let expected: Vec<Option<Cost>> = identity().map(|identity| experience.of(identity)).collect();
         Columns::default()
             .text("cell", ids.iter().map(Some))
-            .text("job", rows.iter().map(|(job, _, _)| Some(job)))
+            .text("job", rows.iter().map(|(job, _, _)| Some(*job)))
             .text("method", identity().map(|i| Some(&i.method)))
             .text("settings", identity().map(|i| Some(&i.settings)))
             .text("task", identity().map(|i| Some(&i.task)))
@@ -155,25 +183,35 @@ impl Opened {
             .text("code_hash", identity().map(|i| Some(&i.code_hash)))
             .text("manifest_hash", identity().map(|i| Some(&i.manifest_hash)))
             .text("weights_hash", identity().map(|i| Some(&i.weights_hash)))
-            .real("expected_seconds", expected.iter().map(|cost| cost.map(|cost| cost.seconds)))
+            .real("expected_fit_seconds_of_job", expected.iter().map(|cost| cost.map(|cost| cost.fit)))
+            .real("expected_score_seconds", expected.iter().map(|cost| cost.map(|cost| cost.score)))
             .integer("expected_memory_bytes", expected.iter().map(|cost| cost.map(|cost| cost.bytes as i64)))
             .write(&folder.join("plan.parquet"))
     }
 
-    /// Seconds that the cells to do may take on one worker, and how many of them nothing is known of.
+    /// Seconds that the cells to do may take on one worker, and how many of them nothing is known of. A training is
+    /// counted once for the cells that share it.
     pub fn expected(&self, folder: &Path) -> (f64, usize) {
         let experience = Experience::gather(folder);
-        let todo = self.cells().filter(|identity| plan::state(folder, identity) == State::ToDo);
-        let costs: Vec<Option<Cost>> = todo.map(|identity| experience.of(identity)).collect();
-        let unknown = costs.iter().filter(|cost| cost.is_none()).count();
-        (costs.iter().flatten().map(|cost| cost.seconds).sum(), unknown)
+        let (mut seconds, mut unknown) = (0.0, 0);
+        for group in &self.groups {
+            let wanted = group.wanted(folder, false);
+            let costs: Vec<Cost> = wanted.iter().filter_map(|identity| experience.of(identity)).collect();
+            seconds += costs.iter().map(|cost| cost.fit).fold(0.0, f64::max);
+            seconds += costs.iter().map(|cost| cost.score).sum::<f64>();
+            unknown += wanted.len() - costs.len();
+        }
+        (seconds, unknown)
     }
 }
 
 /// What a cell takes.
 #[derive(Clone, Copy)]
 struct Cost {
-    seconds: f64,
+    /// Seconds of the training that its whole job shares.
+    fit: f64,
+    /// Seconds of its own.
+    score: f64,
     bytes: u64,
 }
 
@@ -183,25 +221,30 @@ struct Experience(BTreeMap<String, Cost>);
 impl Experience {
     /// From all runs that lie beside this one, and itself; what cannot be read teaches nothing.
     fn gather(run: &Path) -> Experience {
-        let mut seen: BTreeMap<String, Vec<(f64, u64)>> = BTreeMap::new();
+        let mut seen: BTreeMap<String, Vec<Cost>> = BTreeMap::new();
         let reports = std::path::absolute(run).ok().and_then(|run| Some(run.parent()?.to_owned()));
         for run in std::fs::read_dir(reports.unwrap_or_default()).into_iter().flatten().flatten() {
             for folder in std::fs::read_dir(run.path().join("cells")).into_iter().flatten().flatten() {
                 let text = std::fs::read(folder.path().join("cell.json")).ok();
                 let cell: Option<Cell> = text.and_then(|text| serde_json::from_slice(&text).ok());
                 let Some(cell) = cell.filter(|cell| cell.error.is_none()) else { continue };
-                // A training is shared by its group's cells; a cell by itself pays all of it.
-                let seconds = cell.provenance.fit_seconds + cell.provenance.score_seconds;
-                let key = Experience::key(&cell.identity);
-                seen.entry(key).or_default().push((seconds, cell.provenance.peak_memory_bytes));
+                let origin = &cell.provenance;
+                let cost = Cost {
+                    fit: origin.fit_seconds,
+                    score: origin.score_seconds,
+                    bytes: origin.peak_memory_bytes,
+                };
+                seen.entry(Experience::key(&cell.identity)).or_default().push(cost);
             }
         }
-        let median = |mut costs: Vec<(f64, u64)>| {
-            costs.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let bytes = costs.iter().map(|cost| cost.1).max().unwrap_or_default();
-            Cost { seconds: costs[costs.len() / 2].0, bytes }
+        let typical = |costs: Vec<Cost>| {
+            let of = |pick: fn(&Cost) -> f64| {
+                median(&mut costs.iter().map(pick).collect::<Vec<_>>()).unwrap_or_default()
+            };
+            let bytes = costs.iter().map(|cost| cost.bytes).max().unwrap_or_default();
+            Cost { fit: of(|cost| cost.fit), score: of(|cost| cost.score), bytes }
         };
-        Experience(seen.into_iter().map(|(key, costs)| (key, median(costs))).collect())
+        Experience(seen.into_iter().map(|(key, costs)| (key, typical(costs))).collect())
     }
 
     fn key(identity: &Identity) -> String {

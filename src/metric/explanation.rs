@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 
+use super::quantile::median;
 use crate::maps::MapStack;
 use crate::pixels::Pixels;
 use crate::random::Stream;
@@ -154,7 +155,6 @@ pub fn occlusion(
     let whole = scores[0];
     let fall = |score: f64| (whole - score) / whole;
     let mut elsewhere: Vec<f64> = scores[2..].iter().map(|&score| fall(score)).collect();
-    elsewhere.sort_by(f64::total_cmp);
-    let median = (elsewhere[ELSEWHERE / 2 - 1] + elsewhere[ELSEWHERE / 2]) / 2.0;
-    Ok((whole > 0.0).then(|| Occlusion { at_peak: fall(scores[1]), elsewhere: median }))
+    let elsewhere = median(&mut elsewhere).filter(|_| whole > 0.0);
+    Ok(elsewhere.map(|elsewhere| Occlusion { at_peak: fall(scores[1]), elsewhere }))
 }

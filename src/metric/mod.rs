@@ -20,6 +20,8 @@ pub mod pimo;
 pub mod pixel;
 /// Thresholds from the supports alone.
 pub mod preset;
+/// Quantiles and the median.
+pub mod quantile;
 /// Ranks and their correlation.
 pub mod rank;
 /// Numbers along the thresholds of a score.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
+use super::quantile::quantile;
 use crate::random::Stream;
 
 /// Resamples per interval.
@@ -128,11 +129,5 @@ pub fn replicates(sample: &Sample, draws: &[Vec<f64>], purpose: &str) -> Option<
 pub fn interval(replicates: &[f64]) -> Option<(f64, f64)> {
     let mut sorted = replicates.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    let last = sorted.len().checked_sub(1)? as f64;
-    let quantile = |share: f64| {
-        let place = share * last;
-        let (below, part) = (place.floor() as usize, place.fract());
-        sorted[below] + part * (sorted[(below + 1).min(sorted.len() - 1)] - sorted[below])
-    };
-    Some((quantile(0.025), quantile(0.975)))
+    quantile(&sorted, 0.025).zip(quantile(&sorted, 0.975))
 }

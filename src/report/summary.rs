@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::board::{Board, board};
 use super::published;
+use crate::metric::quantile::median;
 use crate::metric::two_level;
 use crate::results::{CellResult, Identity, Provenance};
 
@@ -161,6 +162,7 @@ fn row(index: usize, entrant: &Entrant, tasks: &[&str], shots: usize) -> Option<
         entrant.cells.iter().copied().filter(|r| r.cell.identity.shots == shots).collect();
     let ran: Vec<&CellResult> = cells.iter().copied().filter(|r| r.cell.error.is_none()).collect();
     let seconds = ran.iter().map(|r| r.cell.provenance.fit_seconds + r.cell.provenance.score_seconds);
+    let mut latencies: Vec<f64> = ran.iter().filter_map(|r| r.cell.provenance.latency_seconds).collect();
     let is_undefined = |r: &&&CellResult| r.metric(RANKED, AUROC).and_then(|m| m.value).is_none();
     (!cells.is_empty()).then(|| Row {
         entrant: index,
@@ -168,17 +170,12 @@ fn row(index: usize, entrant: &Entrant, tasks: &[&str], shots: usize) -> Option<
         group: None,
         boards: PROTOCOLS.iter().map(|protocol| board(&ran, tasks, shots, protocol, AUROC)).collect(),
         seconds: (!ran.is_empty()).then(|| seconds.sum::<f64>() / ran.len() as f64),
-        latency_seconds: median(ran.iter().filter_map(|r| r.cell.provenance.latency_seconds).collect()),
+        latency_seconds: median(&mut latencies),
         peak_memory_bytes: ran.iter().map(|r| r.cell.provenance.peak_memory_bytes).max(),
         cells: cells.len(),
         failed: cells.len() - ran.len(),
         undefined: ran.iter().filter(is_undefined).count(),
     })
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }
 
 fn entrants(results: &[CellResult]) -> Vec<Entrant<'_>> {

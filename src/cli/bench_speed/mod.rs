@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::partner::Partner;
 use super::use_threads;
 use crate::evaluate::memory;
+use crate::metric::quantile::median;
 use crate::network::Backbone;
 use crate::{files, progress};
 
@@ -178,15 +179,13 @@ fn row(
         "train" => once / EPOCHS,
         _ => 0.0,
     };
-    let times_faster = median(&reference_seconds) / (median(&medfsad_seconds) + medfsad_once);
+    let times_faster = typical(&reference_seconds) / (typical(&medfsad_seconds) + medfsad_once);
     Ok(Row { work, shots, batch, reference_seconds, medfsad_seconds, medfsad_once, times_faster, apart })
 }
 
-/// Of at least one number.
-fn median(numbers: &[f64]) -> f64 {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0
+/// The median of at least one number.
+fn typical(seconds: &[f64]) -> f64 {
+    median(&mut seconds.to_vec()).unwrap_or(f64::NAN)
 }
 
 fn print(record: &Record) {
@@ -206,8 +205,8 @@ fn print(record: &Record) {
             row.work,
             row.shots,
             row.batch,
-            median(&row.reference_seconds),
-            median(&row.medfsad_seconds) + row.medfsad_once,
+            typical(&row.reference_seconds),
+            typical(&row.medfsad_seconds) + row.medfsad_once,
             row.times_faster,
             row.apart
         );

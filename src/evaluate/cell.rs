@@ -1,0 +1,173 @@
+//! The cells of one group: fit, adapt, score, measure, write. One training serves all draws that share it.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::LIBTORCH_VERSION;
+use super::calibration::calibration;
+use super::draw::Draw;
+use super::plan::Group;
+use super::run::Run;
+use super::test_set::TestSet;
+use super::watch::{SourceTask, Watch};
+use crate::decode::resize::RESIZE_ID;
+use crate::episode::batch::Pictures;
+use crate::files;
+use crate::manifest::store::PixelStore;
+use crate::manifest::{Row, Split};
+use crate::method::{Context, Keep, Sees, TrainTask};
+use crate::random::Stream;
+use crate::results::{self, Cell, CellResult, Identity, Provenance};
+
+/// Least time between two kept states of a training.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
+
+impl Run<'_> {
+    /// Computes and writes `todo`, cells of `group`.
+    pub(super) fn run_cells(&self, group: &Group, todo: &[&Identity], started: u64) -> Result<()> {
+        let rows: Vec<&Row> = self.manifest.rows.iter().filter(|row| row.task == group.task).collect();
+        let store = PixelStore::open(&self.manifest.folder, &group.task, self.size, RESIZE_ID, &rows)?;
+        let test_rows = rows.iter().copied().filter(|row| row.split == Split::Test).cloned().collect();
+        let shuffle = group
+            .built
+            .against_shuffled_labels
+            .then(|| Stream::new(group.seed, &format!("label shuffle {}", group.task), 0));
+        let test = TestSet::load(&store, test_rows, shuffle)?;
+        let draws: Vec<Draw> =
+            todo.iter().map(|identity| self.draw(&store, &rows, identity)).collect::<Result<_>>()?;
+        let tasks: Vec<TrainTask> =
+            group.training.iter().map(|task| self.train_task(task)).collect::<Result<_>>()?;
+        let ids: Vec<String> = todo.iter().map(|identity| identity.id()).collect();
+        let name = format!("{}.safetensors", files::fingerprint(ids.join(" ").as_bytes()));
+        let keep = Keep { path: self.folder.join("training").join(name), every: KEEP_EVERY };
+        let context = Context {
+            device: self.device,
+            precision: self.precision,
+            seed: group.seed,
+            shots: group.cells[0].shots,
+            teachers: self.teachers.clone(),
+            calibration: calibration(self.manifest, &group.calibration, self.size)?.map(Rc::new),
+            task: group.task.clone(),
+            label: format!("{} {}", group.method, group.task),
+            keep: Some(keep.clone()),
+        };
+        let start = Instant::now();
+        let sources: Vec<SourceTask> = match todo[0].epoch_by_sources {
+            true => {
+                group.training.iter().map(|task| self.source(task, todo[0].shots)).collect::<Result<_>>()?
+            }
+            false => Vec::new(),
+        };
+        let mut watch = Watch { draws, test: &test, sources: &sources, seconds: 0.0 };
+        let fitted = group.built.method.fit(&tasks, &context, &mut watch)?;
+        let fit_seconds = start.elapsed().as_secs_f64() - watch.seconds;
+        for mut draw in watch.draws {
+            if draw.last.is_none() {
+                draw.score(&*fitted, &test)?;
+            }
+            if group.built.sees != Sees::TargetNormals {
+                draw.preset(&*fitted)?;
+            }
+            let mut cell = self.cell(group, draw.identity, started, fit_seconds, draw.seconds, None);
+            if draw.identity.draw == 0 {
+                cell.provenance.latency_seconds = Some(draw.latency(&*fitted, &test)?);
+            }
+            draw.finish(self.empty_result(cell), &test, &store)?;
+        }
+        files::remove_if_there(&keep.path)
+    }
+
+    /// A task that trains, to be scored as if it were the target: its first supports, its test set.
+    fn source(&self, task: &str, shots: usize) -> Result<SourceTask> {
+        let rows: Vec<&Row> = self.manifest.rows.iter().filter(|row| row.task == task).collect();
+        let store = PixelStore::open(&self.manifest.folder, task, self.size, RESIZE_ID, &rows)?;
+        let test = rows.iter().copied().filter(|row| row.split == Split::Test).cloned().collect();
+        let supports = self.supports(&rows, task, 0, shots)?;
+        Ok(SourceTask {
+            supports: Pictures::load(&store, &supports)?,
+            test: TestSet::load(&store, test, None)?,
+        })
+    }
+
+    fn draw<'a>(&self, store: &PixelStore, rows: &[&Row], identity: &'a Identity) -> Result<Draw<'a>> {
+        let supports = self.supports(rows, &identity.task, identity.draw, identity.shots)?;
+        Ok(Draw::new(identity, Pictures::load(store, &supports)?))
+    }
+
+    /// The rows of a task's supports.
+    fn supports<'r>(&self, rows: &[&'r Row], task: &str, draw: usize, shots: usize) -> Result<Vec<&'r Row>> {
+        let ids = &self.episodes.supports[task][draw][..shots];
+        let find = |id: &String| {
+            rows.iter().copied().find(|row| row.image_id == *id).context("a support is not in the manifest")
+        };
+        ids.iter().map(find).collect()
+    }
+
+    fn train_task(&self, task: &str) -> Result<TrainTask> {
+        let rows: Vec<&Row> = self.manifest.select(task, Split::Train).collect();
+        let store = PixelStore::open(&self.manifest.folder, task, self.size, RESIZE_ID, &rows)?;
+        let places: HashMap<&str, usize> =
+            rows.iter().enumerate().map(|(place, row)| (row.image_id.as_str(), place)).collect();
+        let place = |id: &String| {
+            places.get(id.as_str()).copied().context("a training picture is not in the manifest")
+        };
+        let pairs = self.episodes.pairs.get(task).context("a task without pairs")?;
+        let pairs = pairs
+            .iter()
+            .map(|pair| Ok((place(&pair.query)?, pair.supports.iter().map(place).collect::<Result<_>>()?)))
+            .collect::<Result<_>>()?;
+        Ok(TrainTask { name: task.to_owned(), pictures: Pictures::load(&store, &rows)?, pairs })
+    }
+
+    pub(super) fn cell(
+        &self,
+        group: &Group,
+        identity: &Identity,
+        started_at: u64,
+        fit_seconds: f64,
+        score_seconds: f64,
+        error: Option<String>,
+    ) -> Cell {
+        let header = &self.manifest.header;
+        let network = group.built.network;
+        let provenance = Provenance {
+            bench: self.bench.clone(),
+            regime: group.built.sees.regime().to_owned(),
+            spec: header.spec.clone(),
+            spec_version: header.spec_version,
+            spec_title: header.title.clone(),
+            backbone: network.map(|network| network.name().to_owned()).unwrap_or_default(),
+            weights: network
+                .map_or_else(|| "none".to_owned(), |network| self.teachers.of(network).label(network)),
+            random_weights: network.is_some_and(|network| self.teachers.of(network).is_random()),
+            version: crate::VERSION.to_owned(),
+            git_revision: crate::GIT_REVISION.to_owned(),
+            libtorch: LIBTORCH_VERSION.to_owned(),
+            device: format!("{:?}", self.device).to_lowercase(),
+            threads: self.workers,
+            precision: self.precision.name().to_owned(),
+            command: self.command.clone(),
+            started_at,
+            fit_seconds,
+            score_seconds,
+            latency_seconds: None,
+            peak_memory_bytes: peak_memory_bytes().unwrap_or_default(),
+        };
+        Cell { format: results::FORMAT, id: identity.id(), identity: identity.clone(), provenance, error }
+    }
+
+    pub(super) fn empty_result(&self, cell: Cell) -> CellResult {
+        let folder = self.folder.join("cells").join(&cell.id);
+        CellResult { cell, scores: Vec::new(), metrics: Vec::new(), epochs: Vec::new(), folder }
+    }
+}
+
+/// The most memory this process has held so far, where the system tells.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}

@@ -1,0 +1,127 @@
+//! Groups of cells from a queue, several at once; each by one process, and a failure is a row.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, anyhow};
+use tch::Device;
+
+use super::lock::Lock;
+use super::plan::{self, Group, State};
+use super::stop;
+use crate::episode::Episodes;
+use crate::manifest::Manifest;
+use crate::network::precision::Precision;
+use crate::network::teacher::Teachers;
+use crate::{files, progress};
+
+/// What all cells of a run share.
+pub struct Run<'a> {
+    pub bench: String,
+    pub size: usize,
+    pub manifest: &'a Manifest,
+    pub episodes: &'a Episodes,
+    pub teachers: &'a Teachers,
+    pub device: Device,
+    pub precision: Precision,
+    /// Groups of cells run at once. Each computes on one thread, so that no sum depends on their number.
+    pub workers: usize,
+    /// Receives `cells/<id>/`.
+    pub folder: PathBuf,
+    pub command: String,
+    /// Whether cells that ended with an error are computed again.
+    pub retry_failed: bool,
+}
+
+/// What became of a run's groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Cells that now ended with an error.
+    pub failed: usize,
+    /// Cells that another process computes.
+    pub elsewhere: usize,
+}
+
+impl std::iter::Sum for Outcome {
+    fn sum<I: Iterator<Item = Outcome>>(outcomes: I) -> Outcome {
+        outcomes.fold(Outcome::default(), |sum, one| Outcome {
+            failed: sum.failed + one.failed,
+            elsewhere: sum.elsewhere + one.elsewhere,
+        })
+    }
+}
+
+impl Run<'_> {
+    /// Runs all groups, several at once.
+    ///
+    /// # Errors
+    /// If results cannot be written. What fails inside a cell is its row.
+    pub fn run_all(&self, groups: &[&Group]) -> Result<Outcome> {
+        let bar = progress::bar(groups.len(), "all cells");
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<Outcome> {
+            tch::set_num_threads(1);
+            let mut outcomes = Vec::new();
+            while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                outcomes.push(self.run(group)?);
+                bar.inc(1);
+            }
+            Ok(outcomes.into_iter().sum())
+        };
+        let outcome = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.workers).map(|_| scope.spawn(work)).collect();
+            let join = |worker: std::thread::ScopedJoinHandle<Result<Outcome>>| {
+                worker
+                    .join()
+                    .unwrap_or_else(|panic| Err(anyhow!("a worker panicked: {}", panic_text(&*panic))))
+            };
+            workers.into_iter().map(join).sum::<Result<Outcome>>()
+        });
+        bar.finish_and_clear();
+        outcome
+    }
+
+    /// Runs what there is to do of `group`, unless another process does. A failure becomes a row.
+    fn run(&self, group: &Group) -> Result<Outcome> {
+        if group.wanted(&self.folder, self.retry_failed).is_empty() {
+            return Ok(Outcome::default());
+        }
+        let lock = self.folder.join("jobs").join(format!("{}.lock", group.job()));
+        let Some(_lock) = Lock::take(&lock)? else {
+            return Ok(Outcome { failed: 0, elsewhere: group.wanted(&self.folder, self.retry_failed).len() });
+        };
+        // Another process may have finished it since.
+        let todo = group.wanted(&self.folder, self.retry_failed);
+        if todo.is_empty() {
+            return Ok(Outcome::default());
+        }
+        for identity in &todo {
+            files::remove_drafts_in(&self.folder.join("cells").join(identity.id()))?;
+        }
+        let started = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run_cells(group, &todo, started)));
+        let error = match outcome {
+            Ok(Ok(())) => return Ok(Outcome::default()),
+            Ok(Err(error)) => error,
+            Err(panic) => anyhow!("libtorch or the method panicked: {}", panic_text(&*panic)),
+        };
+        let mut failed = 0;
+        for identity in todo {
+            if plan::state(&self.folder, identity) != State::Done {
+                let cell = self.cell(group, identity, started, 0.0, 0.0, Some(format!("{error:#}")));
+                let _writing = stop::writing();
+                self.empty_result(cell).write()?;
+                failed += 1;
+            }
+        }
+        Ok(Outcome { failed, elsewhere: 0 })
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    // libtorch appends a C++ stack trace to its message.
+    text.unwrap_or("no message").split("\nException raised from").next().unwrap_or_default().to_owned()
+}

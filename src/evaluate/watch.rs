@@ -1,0 +1,60 @@
+//! Looks at a training after each epoch: every draw is scored, and the source tasks where they choose an epoch.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use super::draw::{Draw, Gathered};
+use super::test_set::TestSet;
+use crate::episode::batch::Pictures;
+use crate::method::{EpochFigures, Fitted, Observer};
+
+/// Scores all draws after each epoch.
+pub struct Watch<'a> {
+    pub draws: Vec<Draw<'a>>,
+    pub test: &'a TestSet,
+    pub sources: &'a [SourceTask],
+    /// Spent here, not in training.
+    pub seconds: f64,
+}
+
+impl Observer for Watch<'_> {
+    fn look(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()> {
+        let start = Instant::now();
+        let on_sources = mean_auroc(self.sources, model)?;
+        for draw in &mut self.draws {
+            draw.observe(epoch, figures, model, self.test, on_sources)?;
+        }
+        self.seconds += start.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn gathered(&self) -> Result<String> {
+        let each: Vec<&Gathered> = self.draws.iter().map(|draw| &draw.gathered).collect();
+        Ok(serde_json::to_string(&each)?)
+    }
+
+    fn recall(&mut self, gathered: &str) -> Result<()> {
+        let each: Vec<Gathered> = serde_json::from_str(gathered)?;
+        ensure!(each.len() == self.draws.len(), "it is of {} draws", each.len());
+        self.draws.iter_mut().zip(each).for_each(|(draw, gathered)| draw.gathered = gathered);
+        Ok(())
+    }
+}
+
+/// The test set of a task that trains, and supports for it.
+pub struct SourceTask {
+    pub supports: Pictures,
+    pub test: TestSet,
+}
+
+/// Mean over source tasks of image AUROC under `clean`; `None` without tasks, or where one is undefined.
+fn mean_auroc(sources: &[SourceTask], model: &dyn Fitted) -> Result<Option<f64>> {
+    let one = |source: &SourceTask| -> Result<Option<f64>> {
+        let detector = model.adapt(&source.supports)?;
+        let clean = source.test.score(&*detector)?.scores.clean;
+        Ok(source.test.auroc(&clean.into_iter().map(Some).collect::<Vec<_>>()))
+    };
+    let aurocs = sources.iter().map(one).collect::<Result<Option<Vec<f64>>>>()?;
+    Ok(aurocs.filter(|all| !all.is_empty()).map(|all| all.iter().sum::<f64>() / all.len() as f64))
+}
