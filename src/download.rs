@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use indicatif::ProgressBar;
 use ureq::{Agent, Body, http};
 
 use crate::{files, progress};
@@ -131,11 +132,20 @@ fn save(response: http::Response<Body>, part: &Path, from: u64) -> Result<()> {
     let mut file =
         fs::OpenOptions::new().create(true).append(from > 0).write(true).truncate(from == 0).open(part)?;
     let bar = progress::bytes(follows.map(|follows| from + follows), from, "fetching");
-    let mut reader = response.into_body().into_reader();
+    let received = copy(&mut response.into_body().into_reader(), &mut file, &bar);
+    bar.finish_and_clear();
+    let received = received?;
+    file.sync_all()?;
+    ensure!(follows.is_none_or(|follows| follows == received), "the connection ended after {received} bytes");
+    Ok(())
+}
+
+/// Copies to the end; says how many bytes.
+fn copy(reader: &mut impl Read, file: &mut fs::File, bar: &ProgressBar) -> Result<u64> {
     let (mut chunk, mut received) = (vec![0; 1 << 17], 0);
     loop {
         let n = match reader.read(&mut chunk) {
-            Ok(0) => break,
+            Ok(0) => return Ok(received),
             Ok(n) => n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => bail!("the connection broke after {received} bytes: {error}"),
@@ -144,8 +154,4 @@ fn save(response: http::Response<Body>, part: &Path, from: u64) -> Result<()> {
         received += n as u64;
         bar.inc(n as u64);
     }
-    file.sync_all()?;
-    bar.finish_and_clear();
-    ensure!(follows.is_none_or(|follows| follows == received), "the connection ended after {received} bytes");
-    Ok(())
 }

@@ -1,7 +1,12 @@
-//! Anomaly maps in memory, and Gaussian smoothing as scipy does it.
+//! Anomaly maps in memory and on disk, and Gaussian smoothing as scipy does it.
+
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
+use safetensors::tensor::{Dtype, TensorView};
+
+use crate::files;
 
 /// `count` maps of `height x width`, row-major, higher is more anomalous.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +78,25 @@ impl MapStack {
         let values = along(&self.values, self.count, area, &gaussian(sigma));
         MapStack { values, ..*self }.smoothed(sigma)
     }
+}
+
+/// Writes single maps to one safetensors file, each `[height, width]` of f32 under its name.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write<'a>(path: &Path, maps: impl IntoIterator<Item = (&'a str, &'a MapStack)>) -> Result<()> {
+    let maps: Vec<(&str, Vec<usize>, Vec<u8>)> = maps
+        .into_iter()
+        .map(|(name, map)| {
+            let bytes = map.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            (name, vec![map.height, map.width], bytes)
+        })
+        .collect();
+    let mut views = Vec::with_capacity(maps.len());
+    for (name, shape, bytes) in &maps {
+        views.push((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?));
+    }
+    files::write_whole(path, &safetensors::serialize(views, None)?)
 }
 
 /// One-sided weights of a normalised Gaussian cut at four deviations: index 0 is the centre.

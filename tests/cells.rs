@@ -250,3 +250,32 @@ fn source_tasks_choose_an_epoch_without_the_target() {
         control.metric("clean-source", "image-auroc").is_none() && !control.cell.identity.epoch_by_sources
     );
 }
+
+#[test]
+fn a_lock_is_one_owners_and_a_dead_owners_is_taken_over() {
+    use medfsad::evaluate::lock::{Lock, sweep};
+
+    let home = TempDir::new().expect("a folder");
+    let path = home.path().join("jobs/a.lock");
+    let held = Lock::take(&path).expect("a lock").expect("nobody has it");
+    assert!(Lock::take(&path).expect("no error").is_none(), "two have it");
+    assert!(sweep(&home.path().join("jobs")).expect("no error"), "it is busy");
+    drop(held);
+    assert!(!path.exists());
+
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    let mut ended = Command::new("true").spawn().expect("it starts");
+    ended.wait().expect("it ends");
+    let owner = |host: &str, process: u32| {
+        let text = format!("{{\"host\":\"{}\",\"process\":{process}}}", host.trim());
+        std::fs::write(&path, text).expect("a lock");
+    };
+    owner(&host, ended.id());
+    drop(Lock::take(&path).expect("no error").expect("its owner is dead"));
+    // Of another machine only the heartbeat tells.
+    owner("elsewhere", 1);
+    assert!(Lock::take(&path).expect("no error").is_none(), "it beat a moment ago");
+    let file = std::fs::File::options().write(true).open(&path).expect("a lock");
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(120)).expect("a time");
+    assert!(!sweep(&home.path().join("jobs")).expect("no error") && !path.exists());
+}

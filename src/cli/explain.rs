@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use safetensors::tensor::{Dtype, TensorView};
 
 use super::model::{ModelArgs, Opened};
 use crate::decode::{self, resize};
 use crate::evaluate::folder;
-use crate::maps::MapStack;
-use crate::method::d24fad::explanation::Explainer;
+use crate::maps::{self, MapStack};
+use crate::method::d24fad::explanation::{Explainer, Explanation};
 use crate::method::{Detector, Prediction, batches};
 use crate::metric::explanation as quality;
 use crate::metric::rank::spearman;
@@ -78,10 +77,7 @@ impl Args {
             compare(&forgotten.explainer(&supports)?, &mut explained, &raw)?;
         }
         self.write(&opened, &explained, &raw)?;
-        for (name, reason) in &refused {
-            eprintln!("not explained: {name}: {reason}");
-        }
-        Ok(())
+        folder::write_refused(&self.out.join("rejected.csv"), &refused)
     }
 
     fn explain(
@@ -93,60 +89,46 @@ impl Args {
         raw: &mut BTreeMap<String, MapStack>,
     ) -> Result<Vec<Explained>> {
         let pictures = read.pictures();
+        let peaks: Vec<Peak> = explainer.explain(&pictures)?.into_iter().map(Peak::of).collect();
+        let places: Vec<_> = peaks.iter().map(|peak| (peak.row, peak.column, peak.scale)).collect();
+        let regions = explainer.nearest(&pictures, &places)?;
         let mut explained = Vec::new();
-        let mut places = Vec::new();
-        let parts = explainer.explain(&pictures)?;
-        for ((part, name), picture) in parts.into_iter().zip(&read.names).zip(&read.squares) {
-            let map = part.map.smoothed(protocol::SIGMA);
-            let scales = part.scales.each_ref().map(|scale| scale.smoothed(protocol::SIGMA));
-            let peak = quality::peak(map.map(0), map.width());
-            let at = peak.0 * map.width() + peak.1;
-            let shares = scales.each_ref().map(|scale| f64::from(scale.values()[at]));
-            let most = (0..3).max_by(|&a, &b| shares[a].total_cmp(&shares[b])).unwrap_or(0);
-            places.push((peak.0, peak.1, most));
+        for (((peak, region), name), picture) in
+            peaks.into_iter().zip(regions).zip(&read.names).zip(&read.squares)
+        {
             let score = &mut |pictures: &[Pixels]| scores(detector, pictures);
+            let place = (peak.row, peak.column);
             explained.push(Explained {
                 name: name.clone(),
-                score: f64::from(map.values()[at]),
-                peak,
-                occlusion: quality::occlusion(peak, picture, 1, score)?,
+                score: peak.score,
+                peak: place,
+                occlusion: quality::occlusion(place, picture, 1, score)?,
                 curves: match self.quality {
-                    true => quality::curves(map.map(0), picture, score)?,
+                    true => quality::curves(peak.map.values(), picture, score)?,
                     false => None,
                 },
                 picture: picture.clone(),
-                map: map.values().to_vec(),
-                scales: scales.map(|scale| scale.values().to_vec()),
-                shares,
-                weights: part.weights,
+                map: peak.map.values().to_vec(),
+                scales: peak.scales.each_ref().map(|scale| scale.values().to_vec()),
+                shares: peak.shares,
+                weights: peak.parts.weights,
                 nearest: Nearest {
-                    reference: String::new(),
-                    picture: picture.clone(),
-                    row: 0,
-                    column: 0,
-                    side: 0,
-                    cosine: 0.0,
-                    scale: most,
+                    reference: opened.supports.names[region.support].clone(),
+                    picture: opened.supports.squares[region.support].clone(),
+                    row: region.row,
+                    column: region.column,
+                    side: region.side,
+                    cosine: region.cosine,
+                    scale: peak.scale,
                 },
                 pointing: None,
                 energy: None,
                 forgotten: None,
             });
-            for (scale, stack) in part.scales.into_iter().enumerate() {
+            for (scale, stack) in peak.parts.scales.into_iter().enumerate() {
                 raw.insert(format!("{name}/scale{}", scale + 1), stack);
             }
-            raw.insert(name.clone(), part.map);
-        }
-        for (one, region) in explained.iter_mut().zip(explainer.nearest(&pictures, &places)?) {
-            one.nearest = Nearest {
-                reference: opened.supports.names[region.support].clone(),
-                picture: opened.supports.squares[region.support].clone(),
-                row: region.row,
-                column: region.column,
-                side: region.side,
-                cosine: region.cosine,
-                scale: one.nearest.scale,
-            };
+            raw.insert(name.clone(), peak.parts.map);
         }
         Ok(explained)
     }
@@ -160,19 +142,7 @@ impl Args {
         let at = |name: &str| self.out.join(name);
         files::write_whole(&at("explanations.csv"), &table(explained)?)?;
         files::write_whole(&at("weights.csv"), &weights(explained, &opened.supports.names)?)?;
-        let bytes: Vec<Vec<u8>> = raw
-            .values()
-            .map(|map| map.values().iter().flat_map(|value| value.to_le_bytes()).collect())
-            .collect();
-        let views = raw
-            .iter()
-            .zip(&bytes)
-            .map(|((name, map), bytes)| {
-                let shape = vec![map.height(), map.width()];
-                Ok((name.as_str(), TensorView::new(Dtype::F32, shape, bytes)?))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        files::write_whole(&at("maps.safetensors"), &safetensors::serialize(views, None)?)?;
+        maps::write(&at("maps.safetensors"), raw.iter().map(|(name, map)| (name.as_str(), map)))?;
         let summary = summary(explained);
         for (name, value) in &summary {
             println!("{name}: {value}");
@@ -191,6 +161,32 @@ impl Args {
     }
 }
 
+/// Where a smoothed map is highest, and what it is made of there.
+struct Peak {
+    row: usize,
+    column: usize,
+    score: f64,
+    /// What each scale adds there, and the one that adds most.
+    shares: [f64; 3],
+    scale: usize,
+    /// Smoothed.
+    map: MapStack,
+    scales: [MapStack; 3],
+    parts: Explanation,
+}
+
+impl Peak {
+    fn of(parts: Explanation) -> Peak {
+        let map = parts.map.smoothed(protocol::SIGMA);
+        let scales = parts.scales.each_ref().map(|scale| scale.smoothed(protocol::SIGMA));
+        let (row, column) = quality::peak(map.values(), map.width());
+        let at = row * map.width() + column;
+        let shares = scales.each_ref().map(|scale| f64::from(scale.values()[at]));
+        let scale = (0..3).max_by(|&a, &b| shares[a].total_cmp(&shares[b])).unwrap_or(0);
+        Peak { row, column, score: map.values()[at].into(), shares, scale, map, scales, parts }
+    }
+}
+
 /// Clean scores of pictures.
 fn scores(detector: &dyn Detector, pictures: &[Pixels]) -> Result<Vec<f64>> {
     let mut scores = Vec::with_capacity(pictures.len());
@@ -205,13 +201,16 @@ fn scores(detector: &dyn Detector, pictures: &[Pixels]) -> Result<Vec<f64>> {
 /// How like each map is to the one of `other`.
 fn compare(other: &Explainer, explained: &mut [Explained], raw: &BTreeMap<String, MapStack>) -> Result<()> {
     let values = |map: &MapStack| map.values().iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
+    let bar = progress::bar(explained.len(), "without what was learnt");
     for batch in explained.chunks_mut(BATCH) {
         let squares: Vec<Pixels> = batch.iter().map(|one| one.picture.clone()).collect();
         let parts = other.explain(&folder::pictures(&squares))?;
         for (one, part) in batch.iter_mut().zip(parts) {
             one.forgotten = spearman(&values(&raw[&one.name]), &values(&part.map));
         }
+        bar.inc(batch.len() as u64);
     }
+    bar.finish_and_clear();
     Ok(())
 }
 

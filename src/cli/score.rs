@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use safetensors::tensor::{Dtype, TensorView};
 
 use super::model::ModelArgs;
 use crate::evaluate::folder;
-use crate::maps::MapStack;
+use crate::maps::{self, MapStack};
 use crate::method::{Detector, Prediction, batches};
 use crate::pixels::Pixels;
 use crate::report::{encode, overlay};
@@ -45,7 +44,7 @@ struct Scored {
     name: String,
     score: f64,
     picture: Option<Pixels>,
-    map: Option<Vec<f32>>,
+    map: Option<MapStack>,
 }
 
 impl Args {
@@ -92,7 +91,7 @@ impl Args {
                     name: read.names[index].clone(),
                     score,
                     picture: keep.then(|| read.squares[index].clone()),
-                    map: maps.as_ref().filter(|_| keep).map(|maps| maps.map(place).to_vec()),
+                    map: maps.as_ref().filter(|_| keep).map(|maps| maps.at(&[place])),
                 });
             }
             Ok(())
@@ -129,43 +128,22 @@ impl Args {
         files::write_whole(&self.out, &writer.into_inner().context("finishing the scores")?)?;
         println!("{} scores written to {}", scored.len(), self.out.display());
         let beside = folder::beside(&self.out, "rejected.csv")?;
-        if refused.is_empty() {
-            // One of an earlier run would say what is no longer true.
-            return files::remove_if_there(&beside);
-        }
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(["file", "reason"])?;
-        for (name, reason) in &refused {
-            writer.write_record([name, reason])?;
-        }
-        files::write_whole(&beside, &writer.into_inner().context("finishing the rejected")?)?;
-        println!("{} files could not be read; {} says why", refused.len(), beside.display());
-        Ok(())
+        folder::write_refused(&beside, &refused)
     }
 }
 
 /// Raw maps in one file, and a heatmap for each, on one scale from the least to the greatest smoothed value.
 fn write_maps(folder: &Path, scored: &[Scored]) -> Result<()> {
-    let kept: Vec<(&Scored, &Vec<f32>, &Pixels)> = scored
+    let kept: Vec<(&Scored, &MapStack, &Pixels)> = scored
         .iter()
         .filter_map(|picture| Some((picture, picture.map.as_ref()?, picture.picture.as_ref()?)))
         .collect();
     ensure!(!kept.is_empty(), "--maps: this method gives scores, no maps");
-    let bytes: Vec<Vec<u8>> =
-        kept.iter().map(|(_, map, _)| map.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
-    let mut views = Vec::with_capacity(kept.len());
-    let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-    let mut smoothed = Vec::with_capacity(kept.len());
-    for ((picture, map, pixels), bytes) in kept.iter().zip(&bytes) {
-        let shape = vec![pixels.height(), pixels.width()];
-        views.push((picture.name.as_str(), TensorView::new(Dtype::F32, shape, bytes)?));
-        let own =
-            MapStack::new(1, pixels.height(), pixels.width(), (*map).clone())?.smoothed(protocol::SIGMA);
-        low = own.values().iter().copied().fold(low, f32::min);
-        high = own.values().iter().copied().fold(high, f32::max);
-        smoothed.push(own);
-    }
-    files::write_whole(&folder.join("maps.safetensors"), &safetensors::serialize(views, None)?)?;
+    let raw = kept.iter().map(|(picture, map, _)| (picture.name.as_str(), *map));
+    maps::write(&folder.join("maps.safetensors"), raw)?;
+    let smoothed: Vec<MapStack> = kept.iter().map(|(_, map, _)| map.smoothed(protocol::SIGMA)).collect();
+    let values = || smoothed.iter().flat_map(MapStack::values).copied();
+    let (low, high) = (values().fold(f32::INFINITY, f32::min), values().fold(f32::NEG_INFINITY, f32::max));
     let width = if high > low { f64::from(high - low) } else { 1.0 };
     for ((picture, _, pixels), map) in kept.iter().zip(&smoothed) {
         let shares: Vec<f64> = map.values().iter().map(|&value| f64::from(value - low) / width).collect();

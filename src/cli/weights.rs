@@ -90,8 +90,9 @@ fn show() -> Result<()> {
         println!("nothing is installed in {}; see `weights list`", known::folder()?.display());
     }
     for (name, path) in installed {
-        let (sha256, bytes) = files::sha256_of(std::slice::from_ref(&path))?;
-        let fitting: Vec<&str> = known::fitting(&path).map(|network| network.name()).collect();
+        let (sha256, fitting) = known::describe(&path)?;
+        let bytes = std::fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?.len();
+        let fitting: Vec<&str> = fitting.into_iter().map(|network| network.name()).collect();
         let fits =
             if fitting.is_empty() { "no network that methods use".to_owned() } else { fitting.join(", ") };
         println!(

@@ -124,6 +124,25 @@ pub fn references(folder: &Path, size: usize) -> Result<Read> {
     Ok(read)
 }
 
+/// Writes name and reason of files that were not read to `path`; where all were, removes what an earlier run left
+/// there, which would say what is no longer true. Says so.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_refused(path: &Path, refused: &[Refused]) -> Result<()> {
+    if refused.is_empty() {
+        return files::remove_if_there(path);
+    }
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(["file", "reason"])?;
+    for (name, reason) in refused {
+        writer.write_record([name, reason])?;
+    }
+    files::write_whole(path, &writer.into_inner().context("finishing the rejected")?)?;
+    println!("{} files could not be read; {} says why", refused.len(), path.display());
+    Ok(())
+}
+
 /// The stem of `path` with another ending, beside it.
 pub fn beside(path: &Path, ending: &str) -> Result<PathBuf> {
     let stem = path.file_stem().and_then(|stem| stem.to_str());

@@ -61,7 +61,12 @@ impl Lock {
             // Of several that find it dead, one succeeds in renaming it.
             let aside = path.with_extension(format!("dead-{}", std::process::id()));
             if fs::rename(path, &aside).is_ok() {
+                // Between the look and the renaming, another may have taken it: then it is given back.
+                let is_taken = is_held(&aside) && fs::hard_link(&aside, path).is_ok();
                 files::remove_if_there(&aside)?;
+                if is_taken {
+                    return Ok(None);
+                }
             }
         }
         bail!("{} is taken and given up again and again; is its folder shared and slow?", path.display())

@@ -139,18 +139,25 @@ pub fn find(given: &str) -> Result<PathBuf> {
 /// # Errors
 /// Names what is missing, unknown or of another shape.
 pub fn check(network: Network, path: &Path) -> Result<()> {
-    let origin = Origin::file(path.to_owned())?;
+    load(network, &Origin::file(path.to_owned())?)
+}
+
+fn load(network: Network, origin: &Origin) -> Result<()> {
     match network {
-        Network::Resnet(backbone) => {
-            Teacher::new(backbone, Input::Unit, &origin, None, Device::Cpu).map(drop)
-        }
-        Network::Vgg19 => Vgg::new(&origin, None, Device::Cpu).map(drop),
+        Network::Resnet(backbone) => Teacher::new(backbone, Input::Unit, origin, None, Device::Cpu).map(drop),
+        Network::Vgg19 => Vgg::new(origin, None, Device::Cpu).map(drop),
     }
 }
 
-/// The networks that weights fit.
-pub fn fitting(path: &Path) -> impl Iterator<Item = Network> {
-    Network::all().filter(move |&network| check(network, path).is_ok())
+/// Identity of a weights file (SHA-256), and the networks that it fits.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn describe(path: &Path) -> Result<(String, Vec<Network>)> {
+    let origin = Origin::file(path.to_owned())?;
+    let fitting = Network::all().filter(|&network| load(network, &origin).is_ok()).collect();
+    let network = Network::all().next().context("there are networks")?;
+    Ok((origin.hash(network), fitting))
 }
 
 /// The network of torchvision's name.

@@ -46,7 +46,7 @@ pub fn compare(
                 continue;
             };
             let pair = [&first.entrants[one], &second.entrants[other]];
-            let interval = same_tasks(&first, &second).then(|| difference(a, b)).flatten();
+            let interval = same_pictures(pair, &first, &second).then(|| difference(a, b)).flatten();
             let is_worse = interval.is_some_and(|(_, high)| high < 0.0);
             regressions += usize::from(is_worse);
             rows.push(line(pair, shots, [a, b], interval, is_worse));
@@ -70,7 +70,8 @@ pub fn compare(
         caption: "Image AUROC under clean. The difference has a 95 % interval over draws, seeds and pictures, resampled \
                   alike for both. p over draws is Wilcoxon's signed-rank test over paired tasks, draws and seeds. \
                   DeLong's test is of single cells on the same pictures: the smallest of their p-values and how many \
-                  lie below 0.05. Worse is an interval that lies below zero."
+                  lie below 0.05. Worse is an interval that lies below zero. Runs on different manifests or tasks are not \
+                  comparable: their pictures differ."
             .to_owned(),
         head: head.map(str::to_owned).to_vec(),
         rows,
@@ -78,8 +79,12 @@ pub fn compare(
     Ok(Comparison { sheet, regressions })
 }
 
-fn same_tasks(first: &Summary, second: &Summary) -> bool {
-    first.tasks == second.tasks
+/// Whether both were scored on the same tasks of one manifest, so that resampled pictures are the same.
+fn same_pictures(pair: [&Entrant; 2], first: &Summary, second: &Summary) -> bool {
+    let cells = pair.iter().flat_map(|entrant| &entrant.cells);
+    let mut manifests: Vec<&str> = cells.map(|cell| cell.cell.identity.manifest_hash.as_str()).collect();
+    manifests.dedup();
+    manifests.len() == 1 && first.tasks == second.tasks
 }
 
 fn find(summary: &Summary, method: &str) -> Result<usize> {

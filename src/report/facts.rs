@@ -24,7 +24,10 @@ pub fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
         ("Held out", of(&|i, _| i.held_out.clone())),
         ("Backbone", of(&|_, p| p.backbone.clone())),
         ("Teacher weights", of(&|_, p| p.weights.clone())),
-        ("Protocol", "clean ranks; published-2d and published are shown for the gap".to_owned()),
+        (
+            "Protocol",
+            "clean ranks; published-2d, published-shuffled and published are shown for the gap".to_owned(),
+        ),
         ("Shots", whole(|i| i.shots as u64)),
         ("Draws", whole(|i| i.draw as u64)),
         ("Seeds", whole(|i| i.seed)),

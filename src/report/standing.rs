@@ -1,9 +1,13 @@
-//! How sure the order is: every row against the best of its shots, ranks over tasks, and what the support draws say.
+//! How sure the order is: every row's distance to the best of its shots, ranks over tasks, and declared tests.
 
 use super::leaderboard::group_name;
+use super::published;
 use super::sheet::{Entry, Line, Sheet, UNDEFINED, signed, three};
 use super::summary::{AUROC, Entrant, RANKED, Row, Summary, difference};
 use crate::metric::paired::{Standing, holm, signed_rank, standings};
+
+/// What every other row is tested against, declared here and not chosen by the numbers.
+const REFERENCE: &str = published::METHOD;
 
 /// Standings and tests as a table.
 pub fn sheet(summary: &Summary) -> Sheet {
@@ -15,7 +19,7 @@ pub fn sheet(summary: &Summary) -> Sheet {
         "mean rank",
         "Borda",
         "less than the best by",
-        "p over draws",
+        "p against d24fad",
         "p, Holm",
         "pairs",
     ];
@@ -26,9 +30,10 @@ pub fn sheet(summary: &Summary) -> Sheet {
         caption: "Within the same number of shots, by image AUROC under clean. Mean rank (1 is best) and Borda points \
                   (others beaten, summed over tasks) are over the tasks on which every row is defined. The difference \
                   to the best row has a 95 % interval over support draws, seeds and pictures, resampled alike for \
-                  both; it decides the rank groups. p is Wilcoxon's signed-rank test, exact and two-sided, of paired \
-                  AUROCs over tasks, draws and seeds, then corrected for all pairs with the best (Holm): these pairs \
-                  were declared before any number was seen. Draws of a task share their test pictures, so p speaks \
+                  both; it decides the rank groups. p is Wilcoxon's signed-rank test, exact and two-sided, of AUROCs paired with those \
+                  of d24fad over tasks, draws and seeds, then corrected for all pairs (Holm). Which pairs are tested is \
+                  fixed, whatever the numbers: d24fad against every other row; without d24fad there is no test here, and \
+                  `compare` tests any two. Draws of a task share their test pictures, so p speaks \
                   of support sets and tasks, not of new patients; fewer than 6 pairs cannot reach 0.05."
             .to_owned(),
         head: head.map(str::to_owned).to_vec(),
@@ -42,10 +47,13 @@ fn of_shots(summary: &Summary, shots: usize) -> Vec<Line> {
     let tasks = |row: &&Row| row.clean().tasks.iter().map(|task| task.map(|e| e.value)).collect::<Vec<_>>();
     let defined: Vec<&Row> = rows.iter().copied().filter(|row| row.clean().mean.is_some()).collect();
     let places = standings(&defined.iter().map(tasks).collect::<Vec<_>>()).unwrap_or_default();
-    let tests: Vec<Option<(f64, usize)>> = rows[1..]
+    let reference = rows.iter().map(|row| summary.entrant(row)).find(|entrant| entrant.label == REFERENCE);
+    let tests: Vec<Option<(f64, usize)>> = rows
         .iter()
         .map(|row| {
-            let differences = paired(summary.entrant(best), summary.entrant(row), shots);
+            let other = summary.entrant(row);
+            let reference = reference.filter(|reference| !std::ptr::eq(*reference, other))?;
+            let differences = paired(reference, other, shots);
             signed_rank(&differences).map(|test| (test.p, differences.len()))
         })
         .collect();
@@ -53,7 +61,7 @@ fn of_shots(summary: &Summary, shots: usize) -> Vec<Line> {
     let mut corrected = holm(&known).into_iter();
     let mut lines = Vec::new();
     for (index, row) in rows.iter().enumerate() {
-        let test = index.checked_sub(1).and_then(|index| tests[index]);
+        let test = tests[index];
         let corrected = test.and_then(|_| corrected.next());
         let place = defined.iter().position(|other| std::ptr::eq(*other, *row));
         lines.push(line(summary, best, row, place.and_then(|place| places.get(place)), test, corrected));

@@ -7,7 +7,7 @@ use super::{Model, Ready};
 use crate::episode::batch::Pictures;
 use crate::maps::MapStack;
 use crate::method::part::grid;
-use crate::network::Scales;
+use crate::network::{Features, Scales};
 
 /// A model with its supports, that explains itself.
 pub struct Explainer<'a> {
@@ -42,8 +42,8 @@ impl Model {
     /// If there is no support.
     pub fn explainer(&self, supports: &Pictures) -> Result<Explainer<'_>> {
         ensure!(!supports.is_empty(), "d24fad needs at least one support");
-        let references = self.teacher.features(&supports.pixels).scales;
-        Ok(Explainer { ready: self.ready(&supports.pixels), references })
+        let Features { scales, deep } = self.teacher.features(&supports.pixels);
+        Ok(Explainer { ready: self.ready_from(&deep), references: scales })
     }
 
     /// The same teacher with a student that has learnt nothing. Maps that do not change with it say nothing about

@@ -194,8 +194,12 @@ impl Model {
 
     /// Encodes supports `[k, 3, h, w]` of 0 to 255, once for any number of queries.
     pub(crate) fn ready(&self, supports: &Tensor) -> Ready<'_> {
-        let deep = self.teacher.features(supports).deep;
-        Ready { model: self, supports: self.student.encode_supports(&deep) }
+        self.ready_from(&self.teacher.features(supports).deep)
+    }
+
+    /// As [`Model::ready`], from the supports' stage 4 features.
+    fn ready_from(&self, deep: &Tensor) -> Ready<'_> {
+        Ready { model: self, supports: self.student.encode_supports(deep) }
     }
 }
 
