@@ -271,10 +271,26 @@ fn wide_resnet50_training_equals_the_published() {
 }
 
 /// What `benchmarks/speed/reference.py`, which gives the golden losses for the two backbones above, gives for the
-/// others: total loss before the first two steps with two supports and a batch of 2, and the mean of four raw maps.
-const OTHERS: [(Backbone, [f64; 2], f64); 2] = [
-    (Backbone::Resnet34, [0.376_875_311_136_245_7, 0.348_151_266_574_859_6], 0.010_902_150_103_866_859),
-    (Backbone::Resnet50, [0.965_303_182_601_928_7, 0.896_220_922_470_092_8], 0.005_743_322_556_440_944),
+/// others with two supports and a batch of 2: total loss before the first and the second step, each with two threads
+/// and with one, and the mean of four raw maps. Adam's first step follows the sign of every gradient, however small, so
+/// the second loss shows in which order sums were taken: resnet50's own two are 8e-4 apart.
+const OTHERS: [(Backbone, [[f64; 2]; 2], f64); 2] = [
+    (
+        Backbone::Resnet34,
+        [
+            [0.376_875_311_136_245_7, 0.376_875_370_740_890_5],
+            [0.348_151_266_574_859_6, 0.348_152_875_900_268_6],
+        ],
+        0.010_902_150_103_866_859,
+    ),
+    (
+        Backbone::Resnet50,
+        [
+            [0.965_303_182_601_928_7, 0.965_302_288_532_257_1],
+            [0.896_220_922_470_092_8, 0.896_975_517_272_949_2],
+        ],
+        0.005_743_322_556_440_944,
+    ),
 ];
 
 #[test]
@@ -291,10 +307,10 @@ fn resnet34_and_resnet50_equal_a_reference_in_pytorch() {
             (ours / mean - 1.0).abs()
         );
         assert!((ours / mean - 1.0).abs() < 1e-4, "{name}: maps have mean {ours}, expected {mean}");
-        for (step, ([_, _, ours], expected)) in train(&rig, Kind::Float, || ()).iter().zip(losses).enumerate()
-        {
-            let off = (ours / expected - 1.0).abs();
-            println!("{name}, step {step}: expected {expected:.7}, ours {ours:.7}, off {off:.1e}");
+        for (step, ([_, _, ours], pair)) in train(&rig, Kind::Float, || ()).iter().zip(losses).enumerate() {
+            let (least, most) = (pair[0].min(pair[1]), pair[0].max(pair[1]));
+            let off = f64::max(least - ours, ours - most).max(0.0) / least;
+            println!("{name}, step {step}: expected {least:.7} to {most:.7}, ours {ours:.7}, off {off:.1e}");
             assert!(off < 5e-4, "{name}, step {step}: off {off:.1e}");
         }
     }

@@ -10,6 +10,9 @@ pub enum Norm {
     Stored,
     /// The batch's own, blended into the stored ones with momentum 0.1.
     Batch,
+    /// Those of this many batches of equal size, given one after another along `n`: each its own, blended into the
+    /// stored ones in turn, as if they came one by one.
+    Batches(i64),
     /// The batch's own, which replace the stored ones.
     Calibrate,
 }
@@ -37,6 +40,11 @@ impl BatchNorm {
         let (own_statistics, momentum) = match norm {
             Norm::Stored => (false, 0.0),
             Norm::Batch => (true, 0.1),
+            Norm::Batches(count) => {
+                let batches: Vec<Tensor> =
+                    x.chunk(count, 0).iter().map(|batch| self.forward(batch, Norm::Batch)).collect();
+                return Tensor::cat(&batches, 0);
+            }
             Norm::Calibrate => (true, 1.0),
         };
         let [weight, bias, mean, var] =

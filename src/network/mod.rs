@@ -21,6 +21,8 @@ pub mod initial;
 pub mod known;
 /// Convolution and batch norm.
 pub mod layer;
+/// Memory layout for convolutions.
+mod layout;
 /// Python's pickles as plain data.
 mod pickle;
 /// How finely networks compute.

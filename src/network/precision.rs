@@ -4,6 +4,8 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use super::layout;
+
 /// What pretrained encoders and D2-4FAD's student multiply in. Losses, statistics, weights of the optimiser and maps
 /// are single precision always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -38,16 +40,19 @@ impl Precision {
         Ok(())
     }
 
-    /// A network's input in the kind that its convolutions shall have; double stays double, for tests.
+    /// A network's input in the kind and the memory layout that its convolutions shall have; double stays double, for
+    /// tests.
     pub(crate) fn enter(self, x: &Tensor) -> Tensor {
+        let x = layout::for_convolutions(x);
         match (self, x.kind()) {
             (Precision::Bf16, Kind::Float) => x.to_kind(Kind::BFloat16),
-            _ => x.shallow_clone(),
+            _ => x,
         }
     }
 
-    /// A network's output, single precision again.
+    /// A network's output, single precision and in plain layout again.
     pub(crate) fn leave(self, x: &Tensor) -> Tensor {
-        if self == Precision::Bf16 { x.to_kind(Kind::Float) } else { x.shallow_clone() }
+        let x = if self == Precision::Bf16 { x.to_kind(Kind::Float) } else { x.shallow_clone() };
+        layout::plain(&x)
     }
 }

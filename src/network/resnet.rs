@@ -123,12 +123,13 @@ pub(super) fn residual(
     for (index, (conv, bn)) in layers.iter().enumerate() {
         y = bn.forward(&conv.forward(&y), norm);
         if index + 1 < layers.len() {
-            y = y.relu();
+            y = y.relu_();
         }
     }
     let identity = match skip {
         Some((conv, bn)) => bn.forward(&conv.forward(x), norm),
         None => x.shallow_clone(),
     };
-    (y + identity).relu()
+    // In place: neither norm nor sum needs its output to be differentiated.
+    y.g_add_(&identity).relu_()
 }

@@ -11,6 +11,7 @@ use super::use_threads;
 use crate::evaluate::memory;
 use crate::metric::quantile::median;
 use crate::network::Backbone;
+use crate::network::precision::Precision;
 use crate::{files, progress};
 
 mod ours;
@@ -44,6 +45,9 @@ pub struct Args {
     /// Queries that are scored at once
     #[arg(long, default_value_t = 16)]
     scored: usize,
+    /// What ours multiplies in, f32 or bf16; the reference computes in f32 always
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
     /// Times of which the median is taken, after one that is not counted
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     repeats: u16,
@@ -64,6 +68,7 @@ struct Record {
     backbone: &'static str,
     size: i64,
     threads: usize,
+    precision: Precision,
     rows: Vec<Row>,
 }
 
@@ -97,9 +102,10 @@ pub struct Timed {
     pub values: Vec<f64>,
 }
 
-/// Two sides did the same work if their first values differ by no more, relatively: single precision on sums in
-/// another order.
+/// Two sides did the same work if their first values differ by no more, relatively: sums in another order.
 const SAME: f64 = 1e-3;
+/// The same for products of numbers of 8 bits.
+const SAME_ROUNDED: f64 = 3e-2;
 /// The published number of epochs, over which work that is done once is shared.
 const EPOCHS: f64 = 70.0;
 
@@ -108,6 +114,7 @@ impl Args {
         let threads = use_threads(self.threads)?;
         memory::keep_freed();
         let backbone = Backbone::parse(&self.backbone).context("--backbone")?;
+        self.precision.check(tch::Device::Cpu)?;
         ensure!(self.size.is_multiple_of(32), "--size must be a multiple of 32");
         ensure!(self.batch >= 2 && self.scored >= 1, "--batch must be at least 2, --scored at least 1");
         let size = i64::from(self.size);
@@ -121,7 +128,7 @@ impl Args {
             an environment that has them";
         let (mut reference, versions) = Partner::start::<Versions>(&mut command, remedy)?;
         tch::set_num_threads(threads as i32);
-        let ours = Ours::new(backbone, size, folder.path())?;
+        let ours = Ours::new(backbone, size, self.precision, folder.path())?;
         let repeats = usize::from(self.repeats) + 1;
         let bar = progress::bar(4 * self.shots.len(), "timing");
         let mut rows = Vec::new();
@@ -134,7 +141,8 @@ impl Args {
                     _ => ours.score(shots, batch, repeats)?,
                 };
                 bar.inc(1);
-                rows.push(row(work, shots, batch, &theirs, &timed, once)?);
+                let same = if self.precision == Precision::Bf16 { SAME_ROUNDED } else { SAME };
+                rows.push(row((work, shots, batch), &theirs, &timed, once, same)?);
             }
         }
         bar.finish_and_clear();
@@ -146,6 +154,7 @@ impl Args {
             backbone: backbone.name(),
             size,
             threads,
+            precision: self.precision,
             rows,
         };
         print(&record);
@@ -158,18 +167,17 @@ impl Args {
 }
 
 fn row(
-    work: &'static str,
-    shots: usize,
-    batch: usize,
+    (work, shots, batch): (&'static str, usize, usize),
     reference: &Timed,
     medfsad: &Timed,
     once: f64,
+    same: f64,
 ) -> Result<Row> {
     let (theirs, own) =
         (reference.values.first().context("no value")?, medfsad.values.first().context("no value")?);
     let apart = (own / theirs - 1.0).abs();
     ensure!(
-        apart <= SAME,
+        apart <= same,
         "{work} with {shots} supports: the reference computes {theirs}, ours {own}, so their times do not compare"
     );
     // The first of each warms up caches and memory.
@@ -192,8 +200,13 @@ fn print(record: &Record) {
     let Versions { python, torch, numpy, scipy } = &record.reference;
     println!("reference: Python {python}, torch {torch}, numpy {numpy}, scipy {scipy}");
     println!(
-        "medfsad {} ({}), {} at {} pixels, {} threads each\n",
-        record.medfsad, record.git_revision, record.backbone, record.size, record.threads
+        "medfsad {} ({}) in {}, {} at {} pixels, {} threads each\n",
+        record.medfsad,
+        record.git_revision,
+        record.precision.name(),
+        record.backbone,
+        record.size,
+        record.threads
     );
     println!(
         "{:<6} {:>5} {:>6} {:>12} {:>10} {:>7}  values apart",

@@ -11,6 +11,7 @@ use super::Timed;
 use crate::method::d24fad::training::{Episode, Training};
 use crate::method::d24fad::{Model, Settings};
 use crate::method::part::grid;
+use crate::network::precision::Precision;
 use crate::network::resnet::Encoder;
 use crate::network::teacher::{Origin, Teacher};
 use crate::network::{Backbone, Input, formula, weights};
@@ -22,13 +23,14 @@ pub struct Ours {
 }
 
 impl Ours {
-    pub fn new(backbone: Backbone, size: i64, folder: &Path) -> Result<Ours> {
+    pub fn new(backbone: Backbone, size: i64, precision: Precision, folder: &Path) -> Result<Ours> {
         let store = VarStore::new(Device::Cpu);
         let _encoder = Encoder::new(&store.root(), backbone);
         formula::fill(&store, "encoder.");
         let file = folder.join("teacher.safetensors");
         weights::save(&store, &file)?;
         let teacher = Teacher::new(backbone, Input::Unit, &Origin::file(file)?, None, Device::Cpu)?;
+        let teacher = teacher.computing_in(precision);
         let settings = Settings { backbone, ..Settings::default() };
         Ok(Ours { model: Model::new(teacher, &settings, Device::Cpu), settings, size })
     }

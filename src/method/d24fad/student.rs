@@ -70,13 +70,20 @@ impl Student {
         scales.each_ref().map(|scale| self.precision.leave(scale))
     }
 
+    /// As [`Student::decode`] on several batches of equal size, each normed by itself.
+    fn decode_batches<'a>(&self, batches: impl Iterator<Item = &'a Tensor>) -> Vec<Scales> {
+        let batches: Vec<Tensor> = batches.map(|deep| self.precision.enter(deep)).collect();
+        let decoded = self.decoder.forward_batches(&batches.iter().collect::<Vec<_>>());
+        decoded.iter().map(|scales| scales.each_ref().map(|scale| self.precision.leave(scale))).collect()
+    }
+
     /// Losses of one batch: teacher features of the queries (`teacher`, `deep`), and each query's supports
     /// as stage 4 features, one `[b, c4, h/32, w/32]` per support.
     ///
-    /// Each support batch passes the decoder by itself, so batch norms see `1 + k` batches, as published.
+    /// Batch norms see `1 + k` batches, the queries and each query's first, second, ... support, as published.
     pub fn losses(&self, teacher: &Scales, deep: &Tensor, supports: &[Tensor], lambda: f64) -> Losses {
-        let query = self.decode(deep, Norm::Batch);
-        let decoded: Vec<Scales> = supports.iter().map(|support| self.decode(support, Norm::Batch)).collect();
+        let mut decoded = self.decode_batches(std::iter::once(deep).chain(supports));
+        let query = decoded.remove(0);
         let compared = |x: &Tensor| match self.switches.compared {
             Compared::Flattened => x.flatten(1, -1),
             Compared::PerPosition => x.shallow_clone(),

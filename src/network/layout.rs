@@ -1,0 +1,17 @@
+//! How pictures lie in memory while they pass convolutions.
+
+use tch::Tensor;
+
+/// On the CPU, channels beside one another (NHWC strides under NCHW sizes): oneDNN's convolutions read and write that
+/// order as it is, and reorder any other at every layer. `benchmarks/README.md` holds the gain. On CUDA as given.
+pub(super) fn for_convolutions(x: &Tensor) -> Tensor {
+    if x.device().is_cuda() || x.dim() != 4 {
+        return x.shallow_clone();
+    }
+    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}
+
+/// Positions beside one another again, as sizes `[n, c, h, w]` say: what flattens or adds up values expects that.
+pub(super) fn plain(x: &Tensor) -> Tensor {
+    x.contiguous()
+}
