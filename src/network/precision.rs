@@ -16,7 +16,8 @@ pub enum Precision {
     F32,
     /// CUDA only: single precision, multiplied as TensorFloat-32 (10 bits of mantissa).
     Tf32,
-    /// Convolutions and what lies between them in bfloat16 (7 bits of mantissa).
+    /// Convolutions and what lies between them in bfloat16 (7 bits of mantissa); on a CPU, faster only if that has
+    /// instructions for it (`avx512_bf16` or `amx_bf16` among the flags in /proc/cpuinfo).
     Bf16,
 }
 

@@ -14,6 +14,7 @@ use crate::network::Backbone;
 use crate::network::precision::Precision;
 use crate::{files, progress};
 
+mod bound;
 mod ours;
 
 use ours::Ours;
@@ -22,7 +23,8 @@ const PROGRAM: &str = include_str!("../../../benchmarks/speed/reference.py");
 
 /// Times D2-4FAD: one training step and the scoring of one batch, in plain PyTorch as the published procedure
 /// does them (benchmarks/speed/reference.py) and in ours, in turns, with the same threads, batch and size.
-/// Both compute the same losses and maps from the same formula, or the command fails.
+/// Both compute the same losses and maps from the same formula, or the command fails. `at most` is what training could
+/// reach if it did nothing but the decoder's multiplications at the fastest rate that this machine showed.
 ///
 /// Under `cargo xtask` a Python environment with PyTorch (5 GB) is made on the first call.
 #[derive(clap::Args)]
@@ -49,7 +51,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
     /// Times of which the median is taken, after one that is not counted
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=100))]
     repeats: u16,
     /// Threads on either side [default: all cores]
     #[arg(long)]
@@ -91,6 +93,9 @@ struct Row {
     /// What comes on top for work that is done once: teacher features of training pictures over 70 epochs.
     medfsad_once: f64,
     times_faster: f64,
+    /// What `times_faster` would be if training did nothing but the decoder's multiplications, forward and backward, at
+    /// this machine's fastest rate.
+    at_most: Option<f64>,
     /// Relative difference of the first loss, or of the maps' mean.
     apart: f64,
 }
@@ -130,6 +135,7 @@ impl Args {
         tch::set_num_threads(threads as i32);
         let ours = Ours::new(backbone, size, self.precision, folder.path())?;
         let repeats = usize::from(self.repeats) + 1;
+        let bound = ours.operations() / bound::rate(self.precision);
         let bar = progress::bar(4 * self.shots.len(), "timing");
         let mut rows = Vec::new();
         for &shots in &self.shots {
@@ -142,7 +148,13 @@ impl Args {
                 };
                 bar.inc(1);
                 let same = if self.precision == Precision::Bf16 { SAME_ROUNDED } else { SAME };
-                rows.push(row((work, shots, batch), &theirs, &timed, once, same)?);
+                let mut row = row((work, shots, batch), &theirs, &timed, once, same)?;
+                if work == "train" {
+                    // The gradient by the input and the one by the kernel each take what the way forward takes.
+                    let pictures = (batch * (shots + 1)) as f64;
+                    row.at_most = Some(typical(&row.reference_seconds) / (3.0 * pictures * bound));
+                }
+                rows.push(row);
             }
         }
         bar.finish_and_clear();
@@ -188,7 +200,18 @@ fn row(
         _ => 0.0,
     };
     let times_faster = typical(&reference_seconds) / (typical(&medfsad_seconds) + medfsad_once);
-    Ok(Row { work, shots, batch, reference_seconds, medfsad_seconds, medfsad_once, times_faster, apart })
+    let at_most = None;
+    Ok(Row {
+        work,
+        shots,
+        batch,
+        reference_seconds,
+        medfsad_seconds,
+        medfsad_once,
+        times_faster,
+        at_most,
+        apart,
+    })
 }
 
 /// The median of at least one number.
@@ -209,18 +232,19 @@ fn print(record: &Record) {
         record.threads
     );
     println!(
-        "{:<6} {:>5} {:>6} {:>12} {:>10} {:>7}  values apart",
-        "work", "shots", "batch", "reference, s", "ours, s", "times"
+        "{:<6} {:>5} {:>6} {:>12} {:>10} {:>7} {:>7}  values apart",
+        "work", "shots", "batch", "reference, s", "ours, s", "times", "at most"
     );
     for row in &record.rows {
         println!(
-            "{:<6} {:>5} {:>6} {:>12.3} {:>10.3} {:>7.2}  {:.1e}",
+            "{:<6} {:>5} {:>6} {:>12.3} {:>10.3} {:>7.2} {:>7}  {:.1e}",
             row.work,
             row.shots,
             row.batch,
             typical(&row.reference_seconds),
             typical(&row.medfsad_seconds) + row.medfsad_once,
             row.times_faster,
+            row.at_most.map_or(String::new(), |most| format!("{most:.2}")),
             row.apart
         );
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
-use super::Timed;
+use super::{Timed, bound};
 use crate::method::d24fad::training::{Episode, Training};
 use crate::method::d24fad::{Model, Settings};
 use crate::method::part::grid;
@@ -33,6 +33,11 @@ impl Ours {
         let teacher = teacher.computing_in(precision);
         let settings = Settings { backbone, ..Settings::default() };
         Ok(Ours { model: Model::new(teacher, &settings, Device::Cpu), settings, size })
+    }
+
+    /// Operations of one picture through the decoder, forward.
+    pub fn operations(&self) -> f64 {
+        bound::operations(&self.model.student.store, self.size)
     }
 
     /// Steps on one batch, and the seconds that teacher features of its queries took.
