@@ -173,14 +173,13 @@ fn train(rig: &Rig, kind: Kind, after_first_step: impl Fn()) -> Vec<[f64; 3]> {
     (0..5).map(step).collect()
 }
 
-/// Losses within `tolerance` of the golden ones. From the third step on, where single precision itself wanders further
-/// than that, also no further from the golden run than twice what double precision is, or than `reference`: what
-/// `benchmarks/speed/reference.py` with one thread or with two is off the golden total loss of each step.
+/// Losses within `tolerance` of the golden ones, or, where single precision itself wanders further than
+/// that, no further from the golden run than twice the golden run is from double precision.
 ///
-/// Supports are weighted by a softmax of logits in the hundreds, and Adam's first steps follow the sign of gradients
-/// however small, so rounding grows from step to step: at the last step of wide_resnet50_2 the published arithmetic with
-/// two threads is a fifth off the golden run. The first two steps must meet the tolerance as it stands.
-fn training_agrees(backbone: Backbone, tolerance: f64, reference: [f64; 5]) {
+/// Supports are weighted by a softmax of logits in the hundreds, so rounding grows from step to step: at
+/// step 3 the golden single-precision run of wide_resnet50_2 is itself far from the double one. The first
+/// two steps must meet the tolerance as it stands.
+fn training_agrees(backbone: Backbone, tolerance: f64) {
     let (Some(rig), Some(mut exact)) = (rig(backbone), rig(backbone)) else { return };
     let ours = train(&rig, Kind::Float, || gradients_agree(&rig));
     exact.student.store.double();
@@ -196,10 +195,7 @@ fn training_agrees(backbone: Backbone, tolerance: f64, reference: [f64; 5]) {
                 "step {step} {name}: expected {expected:.7}, ours {:.7}, off {off:.1e}; double precision is off {wander:.1e}",
                 ours[step][i]
             );
-            let bound = match step {
-                0 | 1 => tolerance,
-                _ => tolerance.max(2.0 * wander).max(reference[step] / expected),
-            };
+            let bound = if step < 2 { tolerance } else { tolerance.max(2.0 * wander) };
             assert!(off < bound, "step {step} {name}: off {off:.1e}, allowed {bound:.1e}");
         }
     }
@@ -246,7 +242,7 @@ fn resnet18_smoothing_equals_the_published() {
 
 #[test]
 fn resnet18_training_equals_the_published() {
-    training_agrees(Backbone::Resnet18, 1e-4, [0.0; 5]);
+    training_agrees(Backbone::Resnet18, 1e-4);
 }
 
 #[test]
@@ -271,7 +267,7 @@ fn wide_resnet50_smoothing_equals_the_published() {
 
 #[test]
 fn wide_resnet50_training_equals_the_published() {
-    training_agrees(Backbone::WideResnet50x2, 5e-4, [0.0, 1.5e-4, 4.7e-3, 2.06e-2, 8.92e-2]);
+    training_agrees(Backbone::WideResnet50x2, 5e-4);
 }
 
 /// What `benchmarks/speed/reference.py`, which gives the golden losses for the two backbones above, gives for the
