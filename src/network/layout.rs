@@ -4,7 +4,10 @@ use tch::Tensor;
 
 /// On the CPU, channels beside one another (NHWC strides under NCHW sizes): oneDNN's convolutions read and write that
 /// order as it is, and reorder any other at every layer. `benchmarks/README.md` holds the gain. On CUDA as given.
-pub(super) fn for_convolutions(x: &Tensor) -> Tensor {
+///
+/// Its kernels are chosen by the size of the batch. Single-precision teachers therefore stay plain: there it gains little,
+/// and features of a picture alone and in a batch would differ by more than 1e-5.
+pub(crate) fn for_convolutions(x: &Tensor) -> Tensor {
     if x.device().is_cuda() || x.dim() != 4 {
         return x.shallow_clone();
     }

@@ -22,7 +22,7 @@ pub mod known;
 /// Convolution and batch norm.
 pub mod layer;
 /// Memory layout for convolutions.
-mod layout;
+pub(crate) mod layout;
 /// Python's pickles as plain data.
 mod pickle;
 /// How finely networks compute.

@@ -7,6 +7,7 @@ use super::switches::{Compared, Switches, Terms, Weighted};
 use crate::method::part::grid;
 use crate::network::decoder::Decoder;
 use crate::network::layer::Norm;
+use crate::network::layout;
 use crate::network::precision::Precision;
 use crate::network::weighting::{EncodedSupports, Scaling, Weighting};
 use crate::network::{Backbone, Scales, initial};
@@ -66,13 +67,17 @@ impl Student {
 
     /// The decoder alone: stage 4 features `[n, c4, h/32, w/32]` to three scales.
     pub fn decode(&self, deep: &Tensor, norm: Norm) -> Scales {
-        let scales = self.decoder.forward(&self.precision.enter(deep), norm);
+        let scales = self.decoder.forward(&self.enter(deep), norm);
         scales.each_ref().map(|scale| self.precision.leave(scale))
+    }
+
+    fn enter(&self, deep: &Tensor) -> Tensor {
+        self.precision.enter(&layout::for_convolutions(deep))
     }
 
     /// As [`Student::decode`] on several batches of equal size, each normed by itself.
     fn decode_batches<'a>(&self, batches: impl Iterator<Item = &'a Tensor>) -> Vec<Scales> {
-        let batches: Vec<Tensor> = batches.map(|deep| self.precision.enter(deep)).collect();
+        let batches: Vec<Tensor> = batches.map(|deep| self.enter(deep)).collect();
         let decoded = self.decoder.forward_batches(&batches.iter().collect::<Vec<_>>());
         decoded.iter().map(|scales| scales.each_ref().map(|scale| self.precision.leave(scale))).collect()
     }
