@@ -2,7 +2,7 @@
 //!
 //! Data flows one way: a module may use those above it in this list and none below
 //! (a test holds that). The feature `torch` has one seam: [`episode::batch`], [`network`],
-//! [`method`] and [`evaluate`] need libtorch, everything else builds and runs without it.
+//! [`method`], [`evaluate`] and [`selftest`] need libtorch, everything else builds and runs without it.
 
 /// This program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -85,6 +85,10 @@ pub mod evaluate;
 
 /// Tables, figures and one self-contained HTML file, from stored results alone.
 pub mod report;
+
+/// Whether a device computes what it should, and how fast.
+#[cfg(feature = "torch")]
+pub mod selftest;
 
 /// One file per command.
 pub mod cli;

@@ -107,6 +107,20 @@ pub fn gaussian(sigma: f64) -> Vec<f64> {
     (0..=radius).map(|x| weight(x) / total).collect()
 }
 
+/// What smooths `n` values along an axis, as a matrix that multiplies them: `n` rows of `n` weights, borders mirrored.
+pub fn smoothing_matrix(sigma: f64, n: usize) -> Vec<Vec<f64>> {
+    let kernel = gaussian(sigma);
+    let radius = kernel.len() as isize - 1;
+    let row = |out: usize| {
+        let mut weights = vec![0.0; n];
+        for offset in -radius..=radius {
+            weights[mirrored(out as isize + offset, n)] += kernel[offset.unsigned_abs()];
+        }
+        weights
+    };
+    (0..n).map(row).collect()
+}
+
 /// Half-sample symmetric border: ... c b a | a b c ...
 fn mirrored(index: isize, n: usize) -> usize {
     let folded = index.rem_euclid(2 * n as isize) as usize;

@@ -9,10 +9,13 @@ const TORCH_SEAM: &[&str] = &[
     "network/",
     "method/",
     "evaluate/",
+    "selftest/",
     "episode/batch.rs",
-    "cli/bench_speed/",
+    "cli/bench_speed.rs",
     "cli/compute.rs",
     "cli/doctor.rs",
+    "cli/model.rs",
+    "cli/selftest.rs",
     "cli/train.rs",
 ];
 

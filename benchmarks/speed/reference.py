@@ -3,9 +3,14 @@
 The procedure's waste is kept. Training differentiates the frozen teacher and runs it anew in every step,
 also on the supports, one support after another, and writes the supports' outputs into preallocated tensors.
 Scoring encodes the supports again for every batch of queries, repeated once for each of them.
+On a card it is what a user of PyTorch would run: pictures come from pinned memory in every step, every loss is read,
+and maps are smoothed on the host. The clock starts and stops with the card idle.
 
 Weights and pictures follow a formula over their names, so that both sides compute the same losses and maps.
-medfsad starts this program and asks by lines on its standard input; every answer is a line of JSON.
+medfsad starts this program and asks by lines on its standard input; every answer is a line of JSON:
+    train K BATCH REPEATS                   each step and its loss
+    score K BATCH REPEATS                   each batch's maps and their mean
+    epoch K BATCH N_TRAIN N_TEST REPEATS    each epoch of training and scoring, its last loss and last batch's mean
 """
 
 import argparse
@@ -163,22 +168,35 @@ class Weighting(nn.Module):
 
 
 class Model:
-    def __init__(self, backbone, size):
+    def __init__(self, backbone, size, device="cpu", precision="f32"):
         counts, inner = BACKBONES[backbone]
+        self.device, self.precision = torch.device(device), precision
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "f32"
         self.size, self.channels = size, [planes * (4 if inner else 1) for planes in (64, 128, 256, 512)]
         self.encoder, self.decoder = Encoder(counts, inner), Decoder(counts, inner)
         self.weight = Weighting(self.channels)
         for module, prefix in ((self.encoder, "encoder."), (self.decoder, "decoder."), (self.weight, "weight.")):
             fill(module, prefix)
         self.start = [{n: t.clone() for n, t in m.state_dict().items()} for m in (self.decoder, self.weight)]
+        for module in (self.encoder, self.decoder, self.weight):
+            module.to(self.device)
         self.encoder.eval()
         self.optimiser = None
 
     def reset(self):
         for module, state in zip((self.decoder, self.weight), self.start):
             module.load_state_dict(state)
+        for module in (self.encoder, self.decoder, self.weight):
+            module.zero_grad()
         parameters = list(self.decoder.parameters()) + list(self.weight.parameters())
         self.optimiser = torch.optim.Adam(parameters, lr=1e-4, betas=(0.5, 0.999))
+
+    def autocast(self):
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def to_device(self, *pictures):
+        return [tensor.to(self.device, non_blocking=True) for tensor in pictures]
 
     def encode_supports(self, supports):
         """Supports [K, B, 3, S, S], one after another, into preallocated tensors."""
@@ -186,7 +204,7 @@ class Model:
         outputs = []
         for scale in range(3):
             side = self.size // 4 // 2**scale
-            outputs.append(torch.zeros(k, b, self.channels[scale], side, side))
+            outputs.append(torch.zeros(k, b, self.channels[scale], side, side, device=self.device))
         for index in range(k):
             _, deep = self.encoder(supports[index])
             for scale, decoded in enumerate(self.decoder(deep)):
@@ -197,16 +215,18 @@ class Model:
         """One step of the published training; the loss before it."""
         self.decoder.train()
         self.weight.train()
-        teacher, deep = self.encoder(queries)
-        student = self.decoder(deep)
-        weighted = self.weight(student, self.encode_supports(supports))
+        queries, supports = self.to_device(queries, supports)
 
         def distance(one, other):
             return (1 - F.cosine_similarity(one.reshape(len(one), -1), other.reshape(len(other), -1))).mean()
 
-        taught = sum(distance(a, b) for a, b in zip(teacher, student))
-        own = sum(distance(a, b) for a, b in zip(student, weighted))
-        loss = own + 0.1 * taught
+        with self.autocast():
+            teacher, deep = self.encoder(queries)
+            student = self.decoder(deep)
+            weighted = self.weight(student, self.encode_supports(supports))
+            taught = sum(distance(a, b) for a, b in zip(teacher, student))
+            own = sum(distance(a, b) for a, b in zip(student, weighted))
+            loss = own + 0.1 * taught
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
@@ -217,15 +237,75 @@ class Model:
         """Smoothed maps of one batch; supports [K, 3, S, S] are repeated for every query."""
         self.decoder.eval()
         self.weight.eval()
-        _, deep = self.encoder(queries)
-        student = self.decoder(deep)
-        repeated = supports.unsqueeze(1).repeat(1, len(queries), 1, 1, 1)
-        weighted = self.weight(student, self.encode_supports(repeated))
+        queries, supports = self.to_device(queries, supports)
         total = numpy.zeros((len(queries), self.size, self.size), numpy.float32)
-        for one, other in zip(student, weighted):
-            distance = (1 - F.cosine_similarity(one, other)).unsqueeze(1)
-            total += F.interpolate(distance, size=self.size, mode="bilinear", align_corners=True)[:, 0].numpy()
+        with self.autocast():
+            _, deep = self.encoder(queries)
+            student = self.decoder(deep)
+            repeated = supports.unsqueeze(1).repeat(1, len(queries), 1, 1, 1)
+            weighted = self.weight(student, self.encode_supports(repeated))
+            for one, other in zip(student, weighted):
+                distance = (1 - F.cosine_similarity(one, other)).unsqueeze(1)
+                maps = F.interpolate(distance, size=self.size, mode="bilinear", align_corners=True)
+                total += maps[:, 0].cpu().numpy()
         return gaussian_filter(total, sigma=4), total
+
+
+class Clock:
+    """Requests, each a number of repeats of one kind of work; they answer seconds and values of each."""
+
+    def __init__(self, model):
+        self.model, self.on_card = model, model.device.type == "cuda"
+
+    def host(self, name, count, distinct=None):
+        """Pictures as a data loader hands them over; beyond the distinct ones they come again."""
+        found = pictures(name, min(count, distinct or count), self.model.size)
+        found = found if len(found) == count else found[torch.arange(count) % len(found)]
+        return found.pin_memory() if self.on_card else found
+
+    def synchronise(self):
+        if self.on_card:
+            torch.cuda.synchronize(self.model.device)
+
+    def repeat(self, repeats, work):
+        """`work` returns a list of values."""
+        self.model.reset()
+        if self.on_card:
+            torch.cuda.reset_peak_memory_stats(self.model.device)
+        seconds, values = [], []
+        for _ in range(repeats):
+            self.synchronise()
+            start = time.perf_counter()
+            found = work()
+            self.synchronise()
+            seconds.append(time.perf_counter() - start)
+            values += [float(numpy.asarray(value, numpy.float64).mean()) for value in found]
+        memory = torch.cuda.max_memory_allocated(self.model.device) if self.on_card else None
+        return {"seconds": seconds, "values": values, "memory": memory}
+
+    def train(self, k, batch, repeats):
+        queries, supports = self.host("image.query", batch), self.host("image.support", k * batch)
+        supports = supports.view(k, *queries.shape)
+        return self.repeat(repeats, lambda: [self.model.train_step(queries, supports)])
+
+    def score(self, k, batch, repeats):
+        queries, supports = self.host("image.query", batch), self.host("image.support", k)
+        return self.repeat(repeats, lambda: [self.model.score(queries, supports)[1]])
+
+    def epoch(self, k, batch, n_train, n_test, repeats):
+        """Each step's supports are the next steps' queries, so that they lie ready as a loader would have them."""
+        steps = n_train // batch
+        pool = self.host("image.query", (steps + k) * batch, 256).unflatten(0, (steps + k, batch))
+        tested, supports = self.host("image.query", n_test, 256), self.host("image.support", k)
+
+        def work():
+            for step in range(steps):
+                loss = self.model.train_step(pool[step], pool[step + 1 : step + 1 + k])
+            for queries in tested.split(batch):
+                _, raw = self.model.score(queries, supports)
+            return [loss, raw]
+
+        return self.repeat(repeats, work)
 
 
 def say(**answer):
@@ -237,32 +317,33 @@ def main():
     parser.add_argument("--backbone", choices=BACKBONES, required=True)
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--precision", choices=["f32", "tf32", "bf16"], default="f32")
     args = parser.parse_args()
+    on_card = args.device.startswith("cuda")
+    if args.precision == "tf32" and not on_card:
+        parser.error("--precision tf32 exists on CUDA alone")
     torch.set_num_threads(args.threads)
     torch.backends.mkldnn.enabled = True
-    model = Model(args.backbone, args.size)
-    say(python=platform.python_version(), torch=torch.__version__, numpy=numpy.__version__, scipy=scipy.__version__)
+    clock = Clock(Model(args.backbone, args.size, args.device, args.precision))
+    say(
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=numpy.__version__,
+        scipy=scipy.__version__,
+        device=torch.cuda.get_device_name(args.device) if on_card else "cpu",
+        cudnn=torch.backends.cudnn.version() if on_card else None,
+    )
     for line in sys.stdin:
-        word, k, batch, repeats = line.split()
-        k, batch, repeats = int(k), int(batch), int(repeats)
-        queries = pictures("image.query", batch, args.size)
-        seconds, values = [], []
-        if word == "train":
-            supports = pictures("image.support", k * batch, args.size).view(k, batch, 3, args.size, args.size)
-            model.reset()
-            for _ in range(repeats):
-                start = time.perf_counter()
-                values.append(model.train_step(queries, supports))
-                seconds.append(time.perf_counter() - start)
-        else:
-            supports = pictures("image.support", k, args.size)
-            model.reset()
-            for _ in range(repeats):
-                start = time.perf_counter()
-                _, raw = model.score(queries, supports)
-                seconds.append(time.perf_counter() - start)
-                values.append(float(raw.astype(numpy.float64).mean()))
-        say(seconds=seconds, values=values)
+        match [int(word) if word.isdecimal() else word for word in line.split()]:
+            case ["train", int(k), int(batch), int(repeats)]:
+                say(**clock.train(k, batch, repeats))
+            case ["score", int(k), int(batch), int(repeats)]:
+                say(**clock.score(k, batch, repeats))
+            case ["epoch", int(k), int(batch), int(n), int(n_test), int(repeats)] if n >= batch and n_test > 0:
+                say(**clock.epoch(k, batch, n, n_test, repeats))
+            case _:
+                say(error=f"no such request: {line.strip()}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ use super::{curated, use_threads};
 use crate::audit::Embedder;
 use crate::audit::{self, Outcome, Report};
 #[cfg(feature = "torch")]
-use crate::evaluate::{device, embed};
+use crate::evaluate::device::Wanted;
+use crate::evaluate::embed;
 use crate::files;
 use crate::manifest::Manifest;
 #[cfg(feature = "torch")]
@@ -85,8 +86,8 @@ impl Args {
             "random" => Origin::Random { seed: 0, cache: Some(files::cache_folder()?.join("weights")) },
             file => Origin::file(file.into()).context("--teacher")?,
         };
-        let teacher =
-            embed::teacher(manifest, backbone, &origin, device::resolve(&self.device, Precision::F32)?)?;
+        let device = self.device.parse::<Wanted>()?.open(Precision::F32)?;
+        let teacher = embed::teacher(manifest, backbone, &origin, device)?;
         let embed = |pictures: &[Pixels]| embed::vectors(&teacher, pictures);
         let embedder = Embedder { teacher: origin.label(Network::Resnet(backbone)), embed: &embed };
         audit::run(manifest, &spec.audit, raw, Some(&embedder))

@@ -49,7 +49,8 @@ impl Args {
         }
         write_plan(&opened, &folder)?;
         let groups: Vec<&Group> = opened.groups.iter().collect();
-        let run = opened.run(&folder, threads, self.retry_failed);
+        let device = opened.planned.device.open(opened.planned.precision)?;
+        let run = opened.run(device, &folder, threads, self.retry_failed);
         let mut elsewhere = run.run_all(&groups)?.elsewhere;
         if elsewhere > 0 {
             eprintln!(
@@ -59,7 +60,7 @@ impl Args {
         // What is done elsewhere is done here; what was left there is taken up.
         while elsewhere > 0 {
             std::thread::sleep(Duration::from_secs(1));
-            elsewhere = opened.run(&folder, threads, false).run_all(&groups)?.elsewhere;
+            elsewhere = opened.run(device, &folder, threads, false).run_all(&groups)?.elsewhere;
         }
         finish(&opened, &folder)
     }
@@ -69,12 +70,11 @@ impl Args {
 pub fn announce(opened: &Opened, folder: &Path) {
     let Tally { done, failed, .. } = opened.tally(folder);
     let failed = if failed > 0 { format!(", {failed} failed before") } else { String::new() };
-    let Planned { definition, precision, .. } = &opened.planned;
+    let Planned { definition, device, precision, .. } = &opened.planned;
     let n_cells = opened.cells().count();
     eprintln!(
-        "{}: {n_cells} cells, {done} already done{failed}, on {:?} ({})",
+        "{}: {n_cells} cells, {done} already done{failed}, on {device} ({})",
         definition.name,
-        opened.device,
         precision.name()
     );
 }

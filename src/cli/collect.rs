@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::bench::{announce, finish};
-use crate::evaluate::device;
 use crate::evaluate::planned::Planned;
 
 /// Draws a planned run's report from the cells that are there. Fails, after drawing it, if cells failed or are
@@ -19,8 +18,7 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<()> {
         let planned = Planned::read(&self.run)?;
-        let device = device::resolve(&planned.device, planned.precision)?;
-        let opened = planned.open(device)?;
+        let opened = planned.open()?;
         announce(&opened, &self.run);
         finish(&opened, &self.run)
     }

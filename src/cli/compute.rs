@@ -4,7 +4,8 @@ use anyhow::Result;
 use tch::Device;
 
 use super::use_threads;
-use crate::evaluate::{device, memory};
+use crate::evaluate::device::Wanted;
+use crate::evaluate::memory;
 use crate::network::precision::Precision;
 
 /// Device, precision and threads.
@@ -12,7 +13,7 @@ use crate::network::precision::Precision;
 pub struct Compute {
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
-    pub device: String,
+    pub device: Wanted,
     /// What pretrained encoders and D2-4FAD's student multiply in: f32; tf32, faster on CUDA; bf16, faster and
     /// coarser still. Cells of different precisions are never mixed
     #[arg(long, value_enum, default_value = "f32")]
@@ -24,14 +25,23 @@ pub struct Compute {
 }
 
 impl Compute {
-    /// Sets the process up; returns the device and the number of threads in use.
+    /// Sets the process up and opens the device.
     ///
     /// # Errors
     /// A device that is not there, or one without that precision.
-    pub fn start(&self) -> Result<(Device, usize)> {
+    pub fn start(&self) -> Result<Device> {
+        self.set_up()?;
+        self.device.open(self.precision)
+    }
+
+    /// Sets the process up without touching a device; returns the number of threads in use.
+    ///
+    /// # Errors
+    /// No threads at all.
+    pub fn set_up(&self) -> Result<usize> {
         let threads = use_threads(self.threads)?;
         memory::keep_freed();
         tch::set_num_threads(threads as i32);
-        Ok((device::resolve(&self.device, self.precision)?, threads))
+        Ok(threads)
     }
 }

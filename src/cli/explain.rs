@@ -96,7 +96,7 @@ impl Args {
         for (((peak, region), name), picture) in
             peaks.into_iter().zip(regions).zip(&read.names).zip(&read.squares)
         {
-            let score = &mut |pictures: &[Pixels]| scores(detector, pictures);
+            let score = &mut |pictures: &[Pixels]| scores(detector, opened, pictures);
             let place = (peak.row, peak.column);
             explained.push(Explained {
                 name: name.clone(),
@@ -188,9 +188,9 @@ impl Peak {
 }
 
 /// Clean scores of pictures.
-fn scores(detector: &dyn Detector, pictures: &[Pixels]) -> Result<Vec<f64>> {
+fn scores(detector: &dyn Detector, opened: &Opened, pictures: &[Pixels]) -> Result<Vec<f64>> {
     let mut scores = Vec::with_capacity(pictures.len());
-    batches::score(detector, &folder::pictures(pictures), &mut |_, prediction| {
+    batches::score(detector, &folder::pictures(pictures), opened.device(), &mut |_, prediction| {
         let Prediction::Maps(maps) = prediction else { anyhow::bail!("d24fad gives maps") };
         scores.extend(protocol::score_maps(&maps).clean);
         Ok(())

@@ -39,6 +39,8 @@ mod run_cell;
 mod score;
 #[cfg(feature = "torch")]
 mod selection;
+#[cfg(feature = "torch")]
+mod selftest;
 mod sources;
 #[cfg(feature = "torch")]
 mod submit;
@@ -89,6 +91,9 @@ enum Command {
     /// Time D2-4FAD's training steps and scoring against plain PyTorch
     #[cfg(feature = "torch")]
     BenchSpeed(bench_speed::Args),
+    /// Check that a device computes what it should, and time it
+    #[cfg(feature = "torch")]
+    Selftest(selftest::Args),
     /// Draw or join reports from stored results, no model involved
     Report(report::Args),
     /// Two runs or methods on the same pictures; fails if the first is worse
@@ -132,6 +137,8 @@ impl Cli {
             Command::BenchIngest(args) => args.run(),
             #[cfg(feature = "torch")]
             Command::BenchSpeed(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Command::Selftest(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Compare(args) => args.run(),
             Command::Episodes(args) => args.run(),

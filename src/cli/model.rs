@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use tch::Device;
 
 use super::compute::Compute;
 use super::settings;
@@ -58,7 +59,7 @@ impl ModelArgs {
     /// # Errors
     /// Names the argument that is missing or does not fit the others.
     pub fn open(&self, method: &str) -> Result<Opened> {
-        let (device, _) = self.compute.start()?;
+        let device = self.compute.start()?;
         let entry = find(method)?;
         let is_d24fad = entry.name == d24fad::ENTRY.name;
         ensure!(is_d24fad || self.checkpoint.is_none(), "--checkpoint belongs to d24fad");
@@ -119,6 +120,11 @@ impl ModelArgs {
 }
 
 impl Opened {
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.context.device
+    }
+
     /// D2-4FAD as it was trained before.
     pub fn d24fad(&self) -> Result<d24fad::Model> {
         let checkpoint = self.checkpoint.as_ref().context(

@@ -17,6 +17,7 @@ impl Args {
     pub fn run(self) -> Result<()> {
         let (opened, folder, _) = self.selection.open()?;
         announce(&opened, &folder);
+        self.selection.announce_device();
         write_plan(&opened, &folder)?;
         println!("{} jobs planned in {}", opened.groups.len(), folder.display());
         Ok(())

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::use_threads;
 use crate::evaluate::plan::Group;
 use crate::evaluate::planned::Planned;
-use crate::evaluate::{device, memory, stop};
+use crate::evaluate::device::{self, Wanted};
+use crate::evaluate::{memory, stop};
 
 /// Computes planned cells. Cells that share a training are one job; naming one of them computes its whole job. Done
 /// cells are skipped and those that another process computes are left to it, so a job can be given out twice.
@@ -21,7 +22,10 @@ pub struct Args {
     /// Compute failed cells again
     #[arg(long)]
     retry_failed: bool,
-    /// Jobs computed at once [default: all cores]
+    /// cpu, cuda or cuda:N, of the kind that the plan states [default: as planned]
+    #[arg(long)]
+    device: Option<Wanted>,
+    /// Jobs computed at once on the CPU [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
 }
@@ -32,8 +36,9 @@ impl Args {
         let threads = use_threads(self.threads)?;
         memory::keep_freed();
         let planned = Planned::read(&self.run)?;
-        let device = device::resolve(&planned.device, planned.precision)?;
-        let opened = planned.open(device)?;
+        let device = device::for_plan(planned.device, self.device, planned.precision)
+            .with_context(|| self.run.display().to_string())?;
+        let opened = planned.open()?;
         let is_named = |group: &Group, id: &str| {
             group.job().starts_with(id) || group.cells.iter().any(|identity| identity.id().starts_with(id))
         };
@@ -47,7 +52,7 @@ impl Args {
         }
         let groups: Vec<&Group> =
             opened.groups.iter().filter(|group| self.ids.iter().any(|id| is_named(group, id))).collect();
-        let outcome = opened.run(&self.run, threads, self.retry_failed).run_all(&groups)?;
+        let outcome = opened.run(device, &self.run, threads, self.retry_failed).run_all(&groups)?;
         println!(
             "{} jobs, {} cells failed, {} computed elsewhere",
             groups.len(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::model::ModelArgs;
+use super::model::{ModelArgs, Opened};
 use crate::evaluate::folder;
 use crate::maps::{self, MapStack};
 use crate::method::{Detector, Prediction, batches};
@@ -65,7 +65,7 @@ impl Args {
             let read = folder::read(chunk, opened.size);
             refused.extend(read.refused.iter().cloned());
             if !read.names.is_empty() {
-                scored.extend(self.score(&*detector, read)?);
+                scored.extend(self.score(&*detector, &opened, read)?);
             }
             bar.inc(chunk.len() as u64);
         }
@@ -76,10 +76,10 @@ impl Args {
         self.write(scored, refused)
     }
 
-    fn score(&self, detector: &dyn Detector, read: folder::Read) -> Result<Vec<Scored>> {
+    fn score(&self, detector: &dyn Detector, opened: &Opened, read: folder::Read) -> Result<Vec<Scored>> {
         let pictures = read.pictures();
         let mut scored = Vec::with_capacity(pictures.len());
-        batches::score(detector, &pictures, &mut |range, prediction| {
+        batches::score(detector, &pictures, opened.device(), &mut |range, prediction| {
             let (scores, maps) = match prediction {
                 Prediction::Maps(maps) => (self.of_maps(&maps)?, Some(maps)),
                 Prediction::Scores(scores) => (self.own(scores)?, None),

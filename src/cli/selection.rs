@@ -9,6 +9,7 @@ use super::compute::Compute;
 use super::{build_dataset, home};
 use crate::episode::HeldOut;
 use crate::evaluate::definition::Definition;
+use crate::evaluate::device::Wanted;
 use crate::evaluate::lock::Lock;
 use crate::evaluate::planned::{Opened, Planned};
 use crate::files;
@@ -68,7 +69,7 @@ impl Selection {
     /// # Errors
     /// Names the argument that does not fit.
     pub fn open(&self) -> Result<(Opened, PathBuf, usize)> {
-        let (device, threads) = self.compute.start()?;
+        let threads = self.compute.set_up()?;
         let definition = self.definition()?;
         let manifest = self.manifest(&definition)?;
         let teachers = self.teachers(definition.teacher_seed).context("--teacher")?;
@@ -77,11 +78,19 @@ impl Selection {
             definition,
             manifest: std::path::absolute(&manifest.folder).context("the curated benchmark")?,
             teachers,
-            device: self.compute.device.clone(),
+            device: self.compute.device.settled(),
             precision: self.compute.precision,
             command: command_line(),
         };
-        Ok((planned.on(manifest, device)?, folder, threads))
+        Ok((planned.on(manifest)?, folder, threads))
+    }
+
+    /// Says for which kind of machine a plan is, where that was decided by this machine, which may not compute it.
+    pub fn announce_device(&self) {
+        if self.compute.device == Wanted::Auto {
+            let settled = self.compute.device.settled();
+            eprintln!("planned for {settled}, as this machine is; --device cuda or cpu plans for others");
+        }
     }
 
     fn teachers(&self, seed: u64) -> Result<Teachers> {

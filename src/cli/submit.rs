@@ -49,6 +49,7 @@ impl Args {
         ensure!(self.sbatch.is_empty() || self.engine == Engine::Slurm, "--sbatch is for --engine slurm");
         let (opened, folder, _) = self.selection.open()?;
         announce(&opened, &folder);
+        self.selection.announce_device();
         write_plan(&opened, &folder)?;
         let folder = std::path::absolute(&folder).context("the run's folder")?;
         let is_wanted = |group: &&Group| !group.wanted(&folder, self.retry_failed).is_empty();

@@ -63,7 +63,7 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        let (device, _) = self.compute.start()?;
+        let device = self.compute.start()?;
         let backbone = Backbone::parse(&self.backbone).context("--backbone")?;
         ensure!(self.size >= 32 && self.size.is_multiple_of(32), "--size must be a multiple of 32");
         ensure!(self.shots >= 1, "--shots must be at least 1");

@@ -35,7 +35,7 @@ impl Run<'_> {
             .built
             .against_shuffled_labels
             .then(|| Stream::new(group.seed, &format!("label shuffle {}", group.task), 0));
-        let test = TestSet::load(&store, test_rows, shuffle)?;
+        let test = TestSet::load(&store, test_rows, shuffle, self.device)?;
         let draws: Vec<Draw> =
             todo.iter().map(|identity| self.draw(&store, &rows, identity)).collect::<Result<_>>()?;
         let tasks: Vec<TrainTask> =
@@ -88,7 +88,7 @@ impl Run<'_> {
         let supports = self.supports(&rows, task, 0, shots)?;
         Ok(SourceTask {
             supports: Pictures::load(&store, &supports)?,
-            test: TestSet::load(&store, test, None)?,
+            test: TestSet::load(&store, test, None, self.device)?,
         })
     }
 

@@ -27,6 +27,8 @@ pub mod plan;
 pub mod planned;
 /// Groups of cells, several at once.
 pub mod run;
+/// Smoothing where the maps are.
+pub mod smoothing;
 /// What a signal waits for.
 pub mod stop;
 mod test_set;
@@ -34,6 +36,8 @@ mod test_set;
 mod tidy;
 /// A training under observation.
 mod watch;
+/// Work to be timed.
+pub mod workload;
 
 /// libtorch that `tch` 0.24 is made for; its build refuses another.
 pub const LIBTORCH_VERSION: &str = "2.11.0";

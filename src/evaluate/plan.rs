@@ -33,7 +33,7 @@ pub struct Setting<'a> {
     pub manifest: &'a Manifest,
     pub episodes: &'a Episodes,
     pub teachers: &'a Teachers,
-    /// As [`super::device::class`] says it.
+    /// As [`super::device::Wanted::class`] says it.
     pub device_class: String,
 }
 

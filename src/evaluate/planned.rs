@@ -10,7 +10,8 @@ use tch::Device;
 use super::definition::Definition;
 use super::plan::{self, Group, Setting, State};
 use super::run::Run;
-use super::{device, lock, tidy};
+use super::device::Wanted;
+use super::{lock, tidy};
 use crate::episode::{self, Episodes};
 use crate::files;
 use crate::manifest::Manifest;
@@ -27,8 +28,8 @@ pub struct Planned {
     /// Folder of the curated benchmark, as an absolute path.
     pub manifest: PathBuf,
     pub teachers: Teachers,
-    /// As given: `auto` may become another device on another machine, and so other cells.
-    pub device: String,
+    /// A statement: the machine that plans need not have it. Older plans say `auto`, which each machine decides.
+    pub device: Wanted,
     pub precision: Precision,
     /// How the user called it.
     pub command: String,
@@ -40,7 +41,6 @@ pub struct Opened {
     pub manifest: Manifest,
     pub episodes: Episodes,
     pub groups: Vec<Group>,
-    pub device: Device,
 }
 
 /// How many cells there are of each state.
@@ -56,24 +56,24 @@ impl Planned {
     ///
     /// # Errors
     /// What the plan cannot be made of, by name.
-    pub fn open(self, device: Device) -> Result<Opened> {
+    pub fn open(self) -> Result<Opened> {
         let manifest =
             Manifest::read(&self.manifest).with_context(|| format!("bench `{}`", self.definition.name))?;
-        self.on(manifest, device)
+        self.on(manifest)
     }
 
     /// As [`Planned::open`], with the manifest that was read already.
     ///
     /// # Errors
     /// What the plan cannot be made of, by name.
-    pub fn on(self, manifest: Manifest, device: Device) -> Result<Opened> {
+    pub fn on(self, manifest: Manifest) -> Result<Opened> {
         let episodes = episode::draw(&manifest, self.definition.episodes())?;
         episodes.verify(&manifest)?;
-        let device_class = device::class(device, self.precision);
+        let device_class = self.device.class(self.precision)?;
         let setting =
             Setting { manifest: &manifest, episodes: &episodes, teachers: &self.teachers, device_class };
         let groups = plan::plan(&self.definition, &setting)?;
-        Ok(Opened { planned: self, manifest, episodes, groups, device })
+        Ok(Opened { planned: self, manifest, episodes, groups })
     }
 
     /// Reads what [`Opened::write`] wrote.
@@ -107,17 +107,17 @@ impl Opened {
         tally
     }
 
-    /// What computes the cells, several groups at once on a CPU.
-    pub fn run(&self, folder: &Path, workers: usize, retry_failed: bool) -> Run<'_> {
+    /// What computes the cells on `device`, several groups at once on a CPU.
+    pub fn run(&self, device: Device, folder: &Path, workers: usize, retry_failed: bool) -> Run<'_> {
         Run {
             bench: self.planned.definition.name.clone(),
             size: self.planned.definition.size,
             manifest: &self.manifest,
             episodes: &self.episodes,
             teachers: &self.planned.teachers,
-            device: self.device,
+            device,
             precision: self.planned.precision,
-            workers: if self.device == Device::Cpu { workers } else { 1 },
+            workers: if device == Device::Cpu { workers } else { 1 },
             folder: folder.to_owned(),
             command: self.planned.command.clone(),
             retry_failed,

@@ -1,14 +1,16 @@
 //! The test set of a task, its labels apart from its pictures.
 
 use anyhow::{Result, bail};
+use tch::Device;
 
+use super::smoothing::OnDevice;
 use crate::episode::batch::Pictures;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Label, Row};
 use crate::maps::MapStack;
 use crate::method::{Detector, Prediction, batches};
 use crate::metric::auroc::auroc;
-use crate::protocol::{self, ImageScores};
+use crate::protocol::{self, Host, ImageScores};
 use crate::random::Stream;
 
 /// Test pictures in the published, class-sorted order: anomalous before normal, by path within a class.
@@ -16,6 +18,8 @@ pub struct TestSet {
     pub rows: Vec<Row>,
     /// What methods see.
     pictures: Pictures,
+    /// Where maps are smoothed: where they are made.
+    device: Device,
 }
 
 /// Raw maps and the scores of every protocol.
@@ -29,7 +33,12 @@ pub struct Scored {
 
 impl TestSet {
     /// `shuffle` permutes the labels among the pictures, for the control that must then give 0.5.
-    pub fn load(store: &PixelStore, mut rows: Vec<Row>, shuffle: Option<Stream>) -> Result<TestSet> {
+    pub fn load(
+        store: &PixelStore,
+        mut rows: Vec<Row>,
+        shuffle: Option<Stream>,
+        device: Device,
+    ) -> Result<TestSet> {
         if let Some(mut stream) = shuffle {
             rows.sort_by(|a, b| (&a.source_path, a.frame).cmp(&(&b.source_path, b.frame)));
             let mut labels: Vec<Label> = rows.iter().map(|row| row.label).collect();
@@ -38,14 +47,14 @@ impl TestSet {
         }
         rows.sort_by(|a, b| (b.label, &a.source_path, a.frame).cmp(&(a.label, &b.source_path, b.frame)));
         let pictures = Pictures::load(store, &rows.iter().collect::<Vec<_>>())?;
-        Ok(TestSet { rows, pictures })
+        Ok(TestSet { rows, pictures, device })
     }
 
     /// Scores every picture, batch by batch.
     pub fn score(&self, detector: &dyn Detector) -> Result<Scored> {
         let (mut maps, mut scores) = (Vec::new(), Vec::new());
         let mut side = (0, 0);
-        batches::score(detector, &self.pictures, &mut |_, prediction| {
+        batches::score(detector, &self.pictures, self.device, &mut |_, prediction| {
             let mut keep = |stack: MapStack| {
                 side = (stack.height(), stack.width());
                 maps.extend_from_slice(stack.values());
@@ -76,7 +85,10 @@ impl TestSet {
             return Ok(Scored { maps: None, scores_are_of_maps: false, scores });
         }
         let maps = MapStack::new(self.rows.len(), side.0, side.1, maps)?;
-        let of_maps = protocol::score_maps(&maps);
+        let of_maps = match self.device {
+            Device::Cpu => protocol::score(&Host(&maps))?,
+            device => protocol::score(&OnDevice::new(&maps, device))?,
+        };
         let scores_are_of_maps = scores.is_empty();
         let scores = if scores_are_of_maps { of_maps } else { protocol::own_scores(scores, of_maps) };
         Ok(Scored { maps: Some(maps), scores_are_of_maps, scores })

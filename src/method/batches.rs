@@ -4,21 +4,27 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use anyhow::{Result, bail};
+use tch::Device;
 
 use super::{Detector, Prediction};
 use crate::episode::batch::Pictures;
 
-/// Scores all of `pictures` in their order and hands over what each batch gives. Batches are halved, and it is said
-/// so, when a device's memory is full; scores do not depend on it.
+/// Times as many pictures at once on a card, which small batches leave idle, as on a CPU.
+const ON_CARD: usize = 8;
+
+/// Scores all of `pictures` in their order on `device` and hands over what each batch gives. Batches are halved, and it
+/// is said so, when its memory is full; scores do not depend on it. Returns how many were given at once in the end.
 ///
 /// # Errors
 /// What the detector or `take` refuses, or a memory that does not hold one picture.
 pub fn score(
     detector: &dyn Detector,
     pictures: &Pictures,
+    device: Device,
     take: &mut dyn FnMut(Range<usize>, Prediction) -> Result<()>,
-) -> Result<()> {
-    let (mut size, mut start) = (detector.batch().clamp(1, pictures.len().max(1)), 0);
+) -> Result<usize> {
+    let at_once = detector.batch().saturating_mul(if device.is_cuda() { ON_CARD } else { 1 });
+    let (mut size, mut start) = (at_once.clamp(1, pictures.len().max(1)), 0);
     while start < pictures.len() {
         let range = start..(start + size).min(pictures.len());
         let batch: Vec<usize> = range.clone().collect();
@@ -34,7 +40,7 @@ pub fn score(
             None => bail!("the device's memory does not hold one picture; lower --size or use --device cpu"),
         }
     }
-    Ok(())
+    Ok(size)
 }
 
 /// What `work` gives; `None` if libtorch found the device's memory full, which it tells by an error or a panic.

@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use tch::Tensor;
 use tch::nn::VarStore;
 
+use super::layout;
+
 /// Step sizes and decay rates.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamConfig {
@@ -22,26 +24,43 @@ pub struct Adam {
     config: AdamConfig,
     n_steps: i32,
     slots: Vec<Slot>,
+    /// What is updated at once: on a CPU each parameter by itself; on a card, where starting a kernel takes longer than
+    /// the kernel, all of them, which lie in one tensor there.
+    blocks: Vec<Moving>,
 }
 
 struct Slot {
     name: String,
+    moving: Moving,
+    /// Of the last step; undefined where the loss does not depend on the parameter.
+    gradient: Tensor,
+}
+
+/// A parameter and its moments.
+struct Moving {
     parameter: Tensor,
     mean: Tensor,
     square: Tensor,
 }
 
 impl Adam {
-    /// An optimiser over all trainable variables of `store`.
+    /// An optimiser over all trainable variables of `store`, which stay its variables but may move in memory.
     pub fn new(store: &VarStore, config: AdamConfig) -> Adam {
         let mut named: Vec<(String, Tensor)> =
             store.variables().into_iter().filter(|(_, tensor)| tensor.requires_grad()).collect();
         named.sort_by(|a, b| a.0.cmp(&b.0));
-        let slot = |(name, parameter): (String, Tensor)| {
-            let (mean, square) = (parameter.zeros_like(), parameter.zeros_like());
-            Slot { name, parameter, mean, square }
+        let slot = |(name, moving)| Slot { name, moving, gradient: Tensor::new() };
+        let (slots, blocks) = if store.device().is_cuda() && !named.is_empty() {
+            let (names, parameters): (Vec<String>, Vec<Tensor>) = named.into_iter().unzip();
+            let (block, parts) = Moving::joined(parameters);
+            (names.into_iter().zip(parts).map(slot).collect(), vec![block])
+        } else {
+            let each = |(name, parameter)| (name, Moving::new(parameter));
+            let slots: Vec<Slot> = named.into_iter().map(each).map(slot).collect();
+            let blocks = slots.iter().map(|slot| slot.moving.shallow_clone()).collect();
+            (slots, blocks)
         };
-        Adam { config, n_steps: 0, slots: named.into_iter().map(slot).collect() }
+        Adam { config, n_steps: 0, slots, blocks }
     }
 
     /// Steps taken so far.
@@ -54,9 +73,15 @@ impl Adam {
         let both = |slot: &Slot| {
             let named =
                 |what: &str, tensor: &Tensor| (format!("{what}.{}", slot.name), tensor.shallow_clone());
-            [named("mean", &slot.mean), named("square", &slot.square)]
+            [named("mean", &slot.moving.mean), named("square", &slot.moving.square)]
         };
         self.slots.iter().flat_map(both).collect()
+    }
+
+    /// The gradient of a parameter in the last step, if it received one.
+    pub fn gradient(&self, name: &str) -> Option<&Tensor> {
+        let slot = self.slots.iter().find(|slot| slot.name == name)?;
+        Some(&slot.gradient).filter(|gradient| gradient.defined())
     }
 
     /// Goes on as the optimiser did that had taken `n_steps` and had these moments.
@@ -67,9 +92,9 @@ impl Adam {
         let find = |what: &str, name: &str| {
             moments.get(&format!("{what}.{name}")).with_context(|| format!("{what} of `{name}` is missing"))
         };
-        for slot in &mut self.slots {
-            slot.mean.copy_(find("mean", &slot.name)?);
-            slot.square.copy_(find("square", &slot.name)?);
+        for Slot { name, moving, .. } in &mut self.slots {
+            moving.mean.copy_(find("mean", name)?);
+            moving.square.copy_(find("square", name)?);
         }
         self.n_steps = n_steps;
         Ok(())
@@ -77,28 +102,118 @@ impl Adam {
 
     /// Computes the gradient of `loss` afresh and moves every parameter that received one.
     pub fn step(&mut self, loss: &Tensor) {
-        for slot in &mut self.slots {
-            slot.parameter.zero_grad();
-        }
-        loss.backward();
+        let parameters: Vec<&Tensor> = self.slots.iter().map(|slot| &slot.moving.parameter).collect();
+        let gradients = Tensor::run_backward(&[loss], &parameters, false, false);
         self.n_steps += 1;
-        tch::no_grad(|| self.slots.iter_mut().for_each(|slot| slot.update(&self.config, self.n_steps)));
+        for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
+            slot.gradient = gradient;
+        }
+        tch::no_grad(|| {
+            let gradients = self.slots.iter().map(|slot| slot.gradient.shallow_clone());
+            let gradients: Vec<Tensor> = match &self.blocks[..] {
+                [all] if self.slots.len() > 1 => vec![all.joined_gradients(&self.slots)],
+                _ => gradients.collect(),
+            };
+            for (block, gradient) in self.blocks.iter_mut().zip(gradients) {
+                block.update(&gradient, &self.config, self.n_steps);
+            }
+        });
     }
 }
 
-impl Slot {
-    fn update(&mut self, config: &AdamConfig, n_steps: i32) {
-        let gradient = self.parameter.grad();
+impl Moving {
+    fn new(parameter: Tensor) -> Moving {
+        let (mean, square) = (parameter.zeros_like(), parameter.zeros_like());
+        Moving { parameter, mean, square }
+    }
+
+    /// All parameters moved into one tensor, and each as a view of it.
+    fn joined(parameters: Vec<Tensor>) -> (Moving, Vec<Moving>) {
+        tch::no_grad(|| {
+            let flat: Vec<Tensor> = parameters.iter().map(layout::flat).collect();
+            let all = Moving::new(Tensor::cat(&flat, 0));
+            let mut at = 0;
+            let part = |mut parameter: Tensor| {
+                let (size, n) = (parameter.size(), parameter.numel() as i64);
+                let view = |whole: &Tensor| layout::unflat(&whole.narrow(0, at, n), &size);
+                let (mean, square) = (view(&all.mean), view(&all.square));
+                parameter.set_data(&view(&all.parameter));
+                at += n;
+                Moving { parameter, mean, square }
+            };
+            let parts = parameters.into_iter().map(part).collect();
+            (all, parts)
+        })
+    }
+
+    /// Gradients of all parameters in one tensor. Zero for those without: their moments stay zero, and they do not move.
+    fn joined_gradients(&self, slots: &[Slot]) -> Tensor {
+        let flat = |slot: &Slot| match slot.gradient.defined() {
+            true => layout::flat(&slot.gradient),
+            false => Tensor::zeros(
+                [slot.moving.parameter.numel() as i64],
+                (self.parameter.kind(), self.parameter.device()),
+            ),
+        };
+        Tensor::cat(&slots.iter().map(flat).collect::<Vec<_>>(), 0)
+    }
+
+    fn shallow_clone(&self) -> Moving {
+        let [parameter, mean, square] =
+            [&self.parameter, &self.mean, &self.square].map(Tensor::shallow_clone);
+        Moving { parameter, mean, square }
+    }
+
+    fn update(&mut self, gradient: &Tensor, config: &AdamConfig, n_steps: i32) {
         if !gradient.defined() {
             return;
         }
         let AdamConfig { learning_rate, beta1, beta2, epsilon } = *config;
-        let _ = self.mean.lerp_(&gradient, 1.0 - beta1);
+        let _ = self.mean.lerp_(gradient, 1.0 - beta1);
         let _ = self.square.g_mul_scalar_(beta2);
-        let _ = self.square.addcmul_(&(&gradient * (1.0 - beta2)), &gradient);
+        let _ = self.square.addcmul_(&(gradient * (1.0 - beta2)), gradient);
         let correction = (1.0 - beta2.powi(n_steps)).sqrt();
         let denominator = (self.square.sqrt() / correction).g_add_scalar_(epsilon);
         let step = &self.mean * (-learning_rate / (1.0 - beta1.powi(n_steps)));
         let _ = self.parameter.addcdiv_(&step, &denominator);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    /// Three parameters of which the loss leaves one out; twenty steps one by one, and joined as on a card.
+    #[test]
+    fn joined_parameters_move_as_single_ones_do() {
+        let run = |joined: bool| -> Vec<Vec<f32>> {
+            let store = VarStore::new(Device::Cpu);
+            let root = store.root();
+            let shapes: [&[i64]; 3] = [&[3, 2, 3, 3], &[5], &[2, 4]];
+            let made: Vec<Tensor> =
+                shapes.iter().enumerate().map(|(i, shape)| root.zeros(&format!("p{i}"), shape)).collect();
+            crate::network::formula::fill(&store, "");
+            let config = AdamConfig { learning_rate: 1e-2, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
+            let mut adam = Adam::new(&store, config);
+            if joined {
+                let parameters = adam.slots.iter().map(|slot| slot.moving.parameter.shallow_clone());
+                let (block, parts) = Moving::joined(parameters.collect());
+                for (slot, moving) in adam.slots.iter_mut().zip(parts) {
+                    slot.moving = moving;
+                }
+                adam.blocks = vec![block];
+            }
+            for _ in 0..20 {
+                let loss = made[0].square().sum(None::<Kind>) + (&made[1] - 1.0).exp().sum(None::<Kind>);
+                adam.step(&loss);
+            }
+            assert!(adam.gradient("p0").is_some() && adam.gradient("p2").is_none());
+            let moments = adam.moments();
+            let values = |tensor: &Tensor| Vec::try_from(tensor.detach().contiguous().flatten(0, -1)).unwrap();
+            made.iter().chain(moments.values()).map(values).collect()
+        };
+        assert_eq!(run(false), run(true));
     }
 }

@@ -9,6 +9,10 @@ pub mod adam;
 pub mod autoencoder;
 /// The one-class bottleneck between teacher and student.
 pub mod bottleneck;
+/// What a CUDA card says of itself.
+pub mod card;
+/// Switches of libtorch for the whole process.
+pub mod context;
 /// The mirrored residual decoder (the student).
 pub mod decoder;
 /// Weights and pictures that two implementations can compute alike.
@@ -25,6 +29,8 @@ pub mod layer;
 pub(crate) mod layout;
 /// Python's pickles as plain data.
 mod pickle;
+/// Counted operations and their rate.
+pub mod operations;
 /// How finely networks compute.
 pub mod precision;
 /// Residual encoders of torchvision.

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::layout;
 
@@ -14,7 +14,7 @@ pub enum Precision {
     /// Single precision throughout; on CUDA, TensorFloat-32 is switched off.
     #[default]
     F32,
-    /// CUDA only: single precision, multiplied as TensorFloat-32 (10 bits of mantissa).
+    /// CUDA only: single precision, convolutions multiplied as TensorFloat-32 (10 bits of mantissa).
     Tf32,
     /// Convolutions and what lies between them in bfloat16 (7 bits of mantissa); on a CPU, faster only if that has
     /// instructions for it (`avx512_bf16` or `amx_bf16` among the flags in /proc/cpuinfo).
@@ -34,8 +34,8 @@ impl Precision {
     ///
     /// # Errors
     /// TensorFloat-32 off CUDA.
-    pub fn check(self, device: Device) -> Result<()> {
-        if self == Precision::Tf32 && !device.is_cuda() {
+    pub fn check(self, on_cuda: bool) -> Result<()> {
+        if self == Precision::Tf32 && !on_cuda {
             bail!("--precision tf32 exists on CUDA alone; use f32 or bf16 on the CPU");
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! tables, DICOM and JPEG decoding, curation, masks, methods, reports. An ill picture differs from
 //! a healthy one by its lesion only; size, exposure and grain are spread alike.
 
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -204,6 +205,19 @@ pub fn write_with(root: &Path, settings: &Settings) -> Result<Summary> {
         summary.bytes += written.iter().map(|picture| picture.bytes).sum::<u64>();
     }
     Ok(summary)
+}
+
+/// Pictures of one task and finding in memory, by their numbers within the task; same seed, same pictures.
+///
+/// # Errors
+/// A task that the phantom has not.
+pub fn samples(task: &str, finding: &str, numbers: Range<usize>, seed: u64) -> Result<Vec<Pixels>> {
+    let task = TASKS.iter().find(|known| known.name == task).context("no task of the phantom")?;
+    let draw = |index: usize| {
+        let mut stream = Stream::new(seed, &format!("phantom {}", task.name), index as u64);
+        Ok((task.draw)(finding, index, Scale::Quick, &mut stream)?.pixels)
+    };
+    numbers.map(draw).collect()
 }
 
 /// Draws below `root` unless this very program has done so before; a tree that another version drew, or that

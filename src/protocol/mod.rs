@@ -7,6 +7,9 @@
 //! `published-2d` differs from it in the Gaussian alone, which stays inside each picture. `clean` looks at every picture by itself,
 //! keeps all of them and takes the last epoch; it is the only one that is ranked.
 
+use anyhow::Result;
+use rayon::prelude::*;
+
 use crate::maps::MapStack;
 use crate::random::Stream;
 
@@ -33,34 +36,88 @@ pub struct ImageScores {
     pub published_shuffled: Vec<Option<f64>>,
 }
 
-/// Scores raw maps, which stand in class-sorted order.
-pub fn score_maps(maps: &MapStack) -> ImageScores {
-    let own = maps.smoothed(SIGMA);
-    let each = |f: fn(&[f32]) -> f64| (0..own.count()).map(|index| f(own.map(index))).collect::<Vec<f64>>();
-    let clean = each(maximum);
-    let sorted: Vec<usize> = (0..clean.len()).collect();
-    let mut shuffled = sorted.clone();
-    Stream::new(0, "shuffled test order", 0).shuffle(&mut shuffled);
-    ImageScores {
-        clean_mean: Some(each(mean)),
-        clean_top1: Some(each(top_share)),
-        published_2d: without_last_batch(&clean),
-        published: across(maps, &sorted),
-        published_shuffled: across(maps, &shuffled),
-        clean,
+/// What smooths raw maps and reads scores off them: the host, or a device that the maps lie on.
+pub trait Smoother {
+    /// Of each map smoothed by itself.
+    ///
+    /// # Errors
+    /// What the device refuses.
+    fn own(&self) -> Result<Summary>;
+
+    /// The highest value of each map of `order`, which is cut into stacks of [`PUBLISHED_BATCH`] that are smoothed over
+    /// all three axes; its length is a multiple of that.
+    ///
+    /// # Errors
+    /// What the device refuses.
+    fn across(&self, order: &[usize]) -> Result<Vec<f64>>;
+}
+
+/// What is read off smoothed maps, one value for each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    pub maximum: Vec<f64>,
+    pub mean: Vec<f64>,
+    /// Mean of the highest [`top`] values.
+    pub top: Vec<f64>,
+}
+
+/// Values of a map of `area` that are its highest 1 %, at least one.
+pub fn top(area: usize) -> usize {
+    (area / 100).max(1)
+}
+
+/// Smooths on the host, on all cores.
+pub struct Host<'a>(pub &'a MapStack);
+
+impl Smoother for Host<'_> {
+    fn own(&self) -> Result<Summary> {
+        let own = self.0.smoothed(SIGMA);
+        let each =
+            |f: fn(&[f32]) -> f64| (0..own.count()).into_par_iter().map(|index| f(own.map(index))).collect();
+        Ok(Summary { maximum: each(maximum), mean: each(mean), top: each(top_share) })
+    }
+
+    fn across(&self, order: &[usize]) -> Result<Vec<f64>> {
+        let stack = |batch: &[usize]| {
+            let smoothed = self.0.at(batch).smoothed_across(SIGMA);
+            (0..batch.len()).map(move |place| maximum(smoothed.map(place)))
+        };
+        Ok(order.chunks_exact(PUBLISHED_BATCH).flat_map(stack).collect())
     }
 }
 
+/// Scores raw maps, which stand in class-sorted order, on the host.
+pub fn score_maps(maps: &MapStack) -> ImageScores {
+    score(&Host(maps)).expect("the host refuses nothing")
+}
+
+/// Scores raw maps, which stand in class-sorted order.
+///
+/// # Errors
+/// What the smoother refuses.
+pub fn score(maps: &dyn Smoother) -> Result<ImageScores> {
+    let Summary { maximum: clean, mean, top } = maps.own()?;
+    let sorted: Vec<usize> = (0..clean.len()).collect();
+    let mut shuffled = sorted.clone();
+    Stream::new(0, "shuffled test order", 0).shuffle(&mut shuffled);
+    Ok(ImageScores {
+        clean_mean: Some(mean),
+        clean_top1: Some(top),
+        published_2d: without_last_batch(&clean),
+        published: across(maps, &sorted)?,
+        published_shuffled: across(maps, &shuffled)?,
+        clean,
+    })
+}
+
 /// Maxima after smoothing across batches of pictures in that order; `None` for those of an incomplete last batch.
-fn across(maps: &MapStack, order: &[usize]) -> Vec<Option<f64>> {
+fn across(maps: &dyn Smoother, order: &[usize]) -> Result<Vec<Option<f64>>> {
     let mut scores = vec![None; order.len()];
-    for batch in order.chunks_exact(PUBLISHED_BATCH) {
-        let smoothed = maps.at(batch).smoothed_across(SIGMA);
-        for (place, &index) in batch.iter().enumerate() {
-            scores[index] = Some(maximum(smoothed.map(place)));
-        }
+    let order = &order[..full_batches(order.len())];
+    for (&index, score) in order.iter().zip(maps.across(order)?) {
+        scores[index] = Some(score);
     }
-    scores
+    Ok(scores)
 }
 
 /// Passes through the scores of a method without maps: there is nothing to smooth, so the published
@@ -102,7 +159,9 @@ fn mean(map: &[f32]) -> f64 {
 
 /// Mean of the highest 1 %, at least one value.
 fn top_share(map: &[f32]) -> f64 {
-    let mut sorted = map.to_vec();
-    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
-    mean(&sorted[..(map.len() / 100).max(1)])
+    let mut values = map.to_vec();
+    let n = top(map.len());
+    values.select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a));
+    values[..n].sort_unstable_by(|a, b| b.total_cmp(a));
+    mean(&values[..n])
 }

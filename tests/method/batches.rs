@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use anyhow::{Result, bail};
 use medfsad::episode::batch::Pictures;
 use medfsad::method::{Detector, Prediction, batches};
+use tch::Device;
 
 use super::pictures;
 
@@ -29,7 +30,7 @@ impl Detector for Small {
 
 fn widths(detector: &Small) -> Result<Vec<f64>> {
     let mut all = Vec::new();
-    batches::score(detector, &pictures("query", 21), &mut |range, prediction| {
+    batches::score(detector, &pictures("query", 21), Device::Cpu, &mut |range, prediction| {
         let Prediction::Scores(scores) = prediction else { bail!("no scores") };
         assert_eq!(range, all.len()..all.len() + scores.len());
         all.extend(scores);

@@ -155,7 +155,7 @@ pub fn run(root: &Path, command: &Forwarded, args: &[OsString]) -> Result<ExitCo
 }
 
 /// With libtorch as soon as there is one, so that alternating commands builds nothing twice.
-fn build(root: &Path) -> Result<()> {
+pub fn build(root: &Path) -> Result<()> {
     let mut cargo = programs::cargo();
     cargo.args(["build", "--release", "--package", "medfsad", "--bin", "medfsad", "--manifest-path"]);
     cargo.arg(root.join("Cargo.toml"));

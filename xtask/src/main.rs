@@ -6,6 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
+/// A folder that runs on another machine.
+mod bundle;
+
 /// The user's cache folder: where it is, its lock, the space left.
 mod cache;
 
@@ -54,8 +57,10 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
     let asks_for_help = rest.iter().any(|arg| arg == "--help" || arg == "-h");
     match name.as_ref() {
         "help" | "--help" | "-h" => print!("{}", usage()),
+        "bundle" if asks_for_help => print!("{}", bundle::HELP),
         "libtorch" if asks_for_help => print!("{}", libtorch::HELP),
         "test" | "doctor" if asks_for_help => print!("{}", usage()),
+        "bundle" => bundle::run(&root, &bundle::Order::parse(rest)?)?,
         "libtorch" => libtorch::provide_anew(&root, &libtorch::Wish::parse(rest)?)?,
         "test" => return take_none(rest).and_then(|()| suite::run(&root)),
         "doctor" => return take_none(rest).and_then(|()| doctor::run(&root)),
@@ -90,6 +95,7 @@ fn usage() -> String {
   test           the whole test suite: format, lints, tests
   doctor         what is found, what is missing, how to get it
   libtorch       provision libtorch now, or choose another one
+  bundle         a folder that runs on another Linux machine whose Python has torch 2.11.0
 
 The first group goes to the medfsad program as it stands: `cargo xtask bench --help` shows its options.
 ";
@@ -106,12 +112,22 @@ mod tests {
         for command in forward::COMMANDS {
             assert!(text.contains(&format!("\n  {} ", command.name)), "{} is not listed", command.name);
         }
+        for name in ["test", "doctor", "libtorch", "bundle"] {
+            assert!(text.contains(&format!("\n  {name} ")), "{name} is not listed");
+        }
     }
 
     #[test]
     fn an_unknown_command_is_refused() {
         let error = run(&["no-such-thing".into()]).unwrap_err();
         assert!(error.to_string().contains("cargo xtask --help"), "{error}");
+    }
+
+    #[test]
+    fn a_bundle_without_a_place_is_refused() {
+        let error = run(&["bundle".into()]).unwrap_err();
+        assert!(error.to_string().contains("--out"), "{error}");
+        assert!(run(&["bundle".into(), "--help".into()]).is_ok());
     }
 
     #[test]

@@ -192,6 +192,10 @@ impl Model {
         Model { teacher, student, device }
     }
 
+    pub(crate) fn teacher(&self) -> &Teacher {
+        &self.teacher
+    }
+
     /// Encodes supports `[k, 3, h, w]` of 0 to 255, once for any number of queries.
     pub(crate) fn ready(&self, supports: &Tensor) -> Ready<'_> {
         self.ready_from(&self.teacher.features(supports).deep)

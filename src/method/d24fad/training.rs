@@ -50,14 +50,15 @@ impl<'a> Training<'a> {
 
     /// One step on one batch; the losses are those before it. Nothing waits for the device.
     pub fn step(&mut self, batch: &[&Episode]) -> StepLosses {
-        let index = |pick: &dyn Fn(&Episode) -> i64| {
-            let indices: Vec<i64> = batch.iter().map(|episode| pick(episode)).collect();
-            Tensor::from_slice(&indices)
-        };
-        let Features { scales, deep } = self.features.at(&index(&|episode| episode.query));
         let n_supports = batch[0].supports.len();
-        let support = |k: usize| self.features.deep_at(&index(&|episode| episode.supports[k]));
-        let supports: Vec<Tensor> = (0..n_supports).map(support).collect();
+        let queries = batch.iter().map(|episode| episode.query);
+        let supports = (0..n_supports).flat_map(|k| batch.iter().map(move |episode| episode.supports[k]));
+        let indices: Vec<i64> = queries.chain(supports).collect();
+        let indices = Tensor::from_slice(&indices).view([1 + n_supports as i64, -1]);
+        let indices = self.features.placed(&indices);
+        let Features { scales, deep } = self.features.at(&indices.get(0));
+        let supports: Vec<Tensor> =
+            (1..=n_supports).map(|k| self.features.deep_at(&indices.get(k as i64))).collect();
         let losses = self.model.student.losses(&scales, &deep, &supports, self.lambda);
         self.adam.step(&losses.total);
         [losses.total, losses.self_distillation, losses.teacher_student].map(|loss| loss.detach())

@@ -6,15 +6,16 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
 use memmap2::Mmap;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::episode::batch;
 use crate::files;
 use crate::network::teacher::Teacher;
-use crate::network::{Features, Scales};
+use crate::network::{Features, card};
 
 /// Pictures whose features are computed at once.
 const CHUNK: i64 = 32;
+const GIB: f64 = (1u64 << 30) as f64;
 
 /// How much may be kept, in GiB.
 #[derive(Clone, Copy, Debug)]
@@ -47,9 +48,9 @@ impl FeatureStore<'_> {
         let n = pixels.size()[0];
         let first = teacher.features(&pixels.narrow(0, 0, 1));
         let bytes: f64 = parts(&first).iter().map(|tensor| tensor.numel() as f64 * 4.0 * n as f64).sum();
-        let gib = bytes / f64::from(1u32 << 30);
-        let kept = if gib <= room.memory {
-            Kept::Memory(join(chunks(teacher, &pixels).map(|(_, features)| features).collect()))
+        let gib = bytes / GIB;
+        let kept = if gib <= room.memory.max(on_card(pixels.device())) {
+            Kept::Memory(gathered(teacher, &pixels, &first))
         } else if gib <= room.disk {
             let what = "keeping teacher features; feature_disk_gib = 0 computes them anew instead";
             Kept::Mapped(Mapped::write(teacher, &pixels, &first).context(what)?)
@@ -65,6 +66,14 @@ impl FeatureStore<'_> {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Indices where they are looked up: beside the features.
+    pub fn placed(&self, indices: &Tensor) -> Tensor {
+        match self.kept {
+            Kept::Mapped(_) => indices.shallow_clone(),
+            _ => batch::to(indices, self.pixels.device()),
+        }
     }
 
     /// All features of the pictures at `index` (on any device), on the device.
@@ -119,11 +128,26 @@ fn parts(features: &Features) -> [&Tensor; 4] {
     [first, second, third, &features.deep]
 }
 
-fn join(chunks: Vec<Features>) -> Features {
-    let cat =
-        |part: &dyn Fn(&Features) -> Tensor| Tensor::cat(&chunks.iter().map(part).collect::<Vec<_>>(), 0);
-    let scales: Scales = [0, 1, 2].map(|scale| cat(&|chunk| chunk.scales[scale].shallow_clone()));
-    Features { scales, deep: cat(&|chunk| chunk.deep.shallow_clone()) }
+/// Features of all pictures, each chunk written to its place, so that they are in memory once.
+fn gathered(teacher: &Teacher, pixels: &Tensor, first: &Features) -> Features {
+    let n = pixels.size()[0];
+    let room = |part: &Tensor| {
+        let shape: Vec<i64> = [n].into_iter().chain(part.size()[1..].iter().copied()).collect();
+        Tensor::empty(&shape, (part.kind(), part.device()))
+    };
+    let all = Features { scales: first.scales.each_ref().map(room), deep: room(&first.deep) };
+    for (start, features) in chunks(teacher, pixels) {
+        for (whole, part) in parts(&all).into_iter().zip(parts(&features)) {
+            whole.narrow(0, start, part.size()[0]).copy_(part);
+        }
+    }
+    all
+}
+
+/// GiB of a card that may be kept, besides what settings allow: half of what is free. A card that has room never waits
+/// for its host.
+fn on_card(device: Device) -> f64 {
+    card::memory(device).map_or(0.0, |memory| memory.free as f64 / GIB / 2.0)
 }
 
 /// Features in a file: all pictures' first scale, then all second, and so on.

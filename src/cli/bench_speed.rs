@@ -1,0 +1,355 @@
+//! `bench-speed`: D2-4FAD's training steps and scoring against plain PyTorch, on the same arithmetic in one run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use super::partner::Partner;
+use super::use_threads;
+use crate::evaluate::device::{self, Wanted};
+use crate::evaluate::memory;
+use crate::evaluate::workload::{Timed, Workload};
+use crate::metric::quantile::median;
+use crate::network::card::Card;
+use crate::network::precision::Precision;
+use crate::network::{Backbone, operations};
+use crate::{files, progress};
+
+const PROGRAM: &str = include_str!("../../benchmarks/speed/reference.py");
+
+/// Times D2-4FAD: one training step and the scoring of one batch, and on request a whole epoch with its evaluation, in
+/// plain PyTorch as the published procedure does them (benchmarks/speed/reference.py) and in ours, in turns, with the
+/// same device, threads, batch and size. Both compute the same losses and maps from the same formula, or the command
+/// fails. `at most` is what training could reach if it did nothing but the decoder's multiplications at the fastest rate
+/// that this machine showed.
+///
+/// Under `cargo xtask` a Python environment with PyTorch (5 GB) is made on the first call.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A Python with torch, numpy and scipy
+    #[arg(long, default_value = "python3")]
+    python: PathBuf,
+    /// cpu, cuda or cuda:N, for both sides
+    #[arg(long, default_value = "cpu")]
+    device: Wanted,
+    /// resnet18, resnet34, resnet50 or wide_resnet50_2
+    #[arg(long, default_value = "wide_resnet50_2")]
+    backbone: String,
+    /// Side of the pictures, a multiple of 32
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=512))]
+    size: u16,
+    /// Support set sizes
+    #[arg(long, value_delimiter = ',', default_value = "2,4,8")]
+    shots: Vec<usize>,
+    /// Queries in a training step [default: 4, on a card 16 as published]
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Queries that are scored at once
+    #[arg(long, default_value_t = 16)]
+    scored: usize,
+    /// What ours multiplies in: f32, tf32 on a card, bf16; separated by commas. On a card the reference computes in the
+    /// same, as PyTorch's autocast and switches do it, with cuDNN's benchmarking on; on the CPU in f32 always
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
+    precision: Vec<Precision>,
+    /// Also a whole epoch: pictures that train and pictures that are scored after it, such as 4500,1000
+    #[arg(long, value_delimiter = ',', value_name = "TRAIN,TEST")]
+    epoch: Vec<usize>,
+    /// Times of which the median is taken, after one that is not counted
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=100))]
+    repeats: u16,
+    /// Threads on either side [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Also write all times here, as JSON, anew after each row
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Everything measured, as written to a file.
+#[derive(Serialize)]
+struct Record {
+    medfsad: &'static str,
+    git_revision: &'static str,
+    reference: Option<Versions>,
+    device: String,
+    card: Option<Card>,
+    backbone: &'static str,
+    size: i64,
+    threads: usize,
+    rows: Vec<Row>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Versions {
+    python: String,
+    torch: String,
+    numpy: String,
+    scipy: String,
+}
+
+/// One kind of work at one support set size.
+#[derive(Serialize)]
+struct Row {
+    work: &'static str,
+    precision: Precision,
+    shots: usize,
+    batch: usize,
+    reference: Timed,
+    medfsad: Timed,
+    /// What comes on top for work that is done once: teacher features of training pictures over 70 epochs.
+    medfsad_once: f64,
+    times_faster: f64,
+    /// Against the reference in single precision, which is what was published, where that was timed too.
+    times_faster_than_f32: Option<f64>,
+    /// What `times_faster` would be if training did nothing but the decoder's multiplications, forward and backward, at
+    /// this machine's fastest rate.
+    at_most: Option<f64>,
+    /// Queries a second.
+    pictures_per_second: f64,
+    /// Of this machine's fastest rate, by the multiplications that the work needs.
+    share_of_peak: Option<f64>,
+    /// Relative difference of the first loss, or of the maps' mean.
+    apart: f64,
+}
+
+/// Two sides did the same work if their first values differ by no more, relatively: sums in another order.
+const SAME: f64 = 1e-3;
+/// The same for products of numbers of 8 to 11 bits.
+const SAME_ROUNDED: f64 = 3e-2;
+/// The published number of epochs, over which work that is done once is shared.
+const EPOCHS: f64 = 70.0;
+
+/// One thing to be timed.
+#[derive(Clone, Copy)]
+struct Job {
+    work: &'static str,
+    shots: usize,
+    batch: usize,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        let threads = use_threads(self.threads)?;
+        memory::keep_freed();
+        let backbone = Backbone::parse(&self.backbone).context("--backbone")?;
+        ensure!(self.size.is_multiple_of(32), "--size must be a multiple of 32");
+        ensure!(matches!(self.epoch.len(), 0 | 2), "--epoch takes two numbers, such as 4500,1000");
+        let device = self.device.open(Precision::F32)?;
+        for precision in &self.precision {
+            precision.check(device.is_cuda())?;
+        }
+        let batch = self.batch.unwrap_or(if device.is_cuda() { 16 } else { 4 });
+        ensure!(batch >= 2 && self.scored >= 1, "--batch must be at least 2, --scored at least 1");
+        ensure!(self.epoch.iter().all(|&n| n >= batch), "--epoch: fewer pictures than a batch of {batch}");
+        tch::set_num_threads(threads as i32);
+        let mut record = Record {
+            medfsad: crate::VERSION,
+            git_revision: crate::GIT_REVISION,
+            reference: None,
+            device: format!("{device:?}").to_lowercase(),
+            card: Card::of(device),
+            backbone: backbone.name(),
+            size: i64::from(self.size),
+            threads,
+            rows: Vec::new(),
+        };
+        let folder = tempfile::tempdir().context("making a folder for the reference")?;
+        for &precision in &self.precision {
+            self.time(precision, batch, device, folder.path(), &mut record)?;
+        }
+        if let Some(out) = &self.out {
+            println!("written to {}", out.display());
+        }
+        Ok(())
+    }
+
+    /// Everything in one precision.
+    fn time(
+        &self,
+        precision: Precision,
+        batch: usize,
+        device: Device,
+        folder: &Path,
+        record: &mut Record,
+    ) -> Result<()> {
+        let backbone = Backbone::parse(&self.backbone)?;
+        device::set_up(device, precision)?;
+        let mut reference = self.reference(precision, device, folder, record)?;
+        let ours = Workload::new(backbone, record.size, device, precision, folder)?;
+        let rate = operations::rate(precision, device);
+        let repeats = usize::from(self.repeats) + 1;
+        let mut jobs = Vec::new();
+        for &shots in &self.shots {
+            jobs.push(Job { work: "train", shots, batch });
+            jobs.push(Job { work: "score", shots, batch: self.scored });
+            if !self.epoch.is_empty() {
+                jobs.push(Job { work: "epoch", shots, batch });
+            }
+        }
+        let bar = progress::bar(2 * jobs.len(), "timing");
+        print_head(record, precision);
+        for job in jobs {
+            let Job { work, shots, batch } = job;
+            // Whole epochs take long and need no median.
+            let repeats = if work == "epoch" { 1 } else { repeats };
+            let request = match self.epoch[..] {
+                [train, test] if work == "epoch" => format!("epoch {shots} {batch} {train} {test} {repeats}"),
+                _ => format!("{work} {shots} {batch} {repeats}"),
+            };
+            let theirs: Timed = reference.ask(&request)?;
+            bar.inc(1);
+            let (timed, once) = match (work, &self.epoch[..]) {
+                ("train", _) => ours.train(shots, batch, repeats)?,
+                ("epoch", &[train, test]) => {
+                    let once = typical(&ours.encode(8 * batch, 3).seconds) / (8 * batch) as f64;
+                    (ours.epoch(shots, batch, [train, test], repeats)?, once * train as f64)
+                }
+                _ => (ours.score(shots, batch, repeats)?, 0.0),
+            };
+            bar.inc(1);
+            let mut row = row(job, precision, theirs, timed, once)?;
+            let (teacher, decoder) = (ours.teacher_operations, ours.decoder_operations());
+            // The gradient by the input and the one by the kernel each take what the way forward takes.
+            let trained = 3.0 * (batch * (shots + 1)) as f64 * decoder;
+            match work {
+                "train" => {
+                    row.at_most = Some(row.reference_seconds() / (trained / rate));
+                    row.share_of_peak = Some(trained / typical(&row.medfsad.seconds) / rate);
+                }
+                "score" => {
+                    let needed = batch as f64 * (teacher + decoder);
+                    row.share_of_peak = Some(needed / typical(&row.medfsad.seconds) / rate);
+                }
+                _ => row.pictures_per_second = self.epoch[0] as f64 / row.medfsad_seconds(),
+            }
+            let published = record.rows.iter().find(|known| {
+                (known.work, known.shots, known.batch, known.precision) == (work, shots, batch, Precision::F32)
+            });
+            row.times_faster_than_f32 =
+                published.map(|known| known.reference_seconds() / row.medfsad_seconds());
+            println!("{}", line(&row));
+            record.rows.push(row);
+            if let Some(out) = &self.out {
+                files::write_whole(out, serde_json::to_string_pretty(&record)?.as_bytes())?;
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn reference(
+        &self,
+        precision: Precision,
+        device: Device,
+        folder: &Path,
+        record: &mut Record,
+    ) -> Result<Partner> {
+        let script = folder.join("reference.py");
+        std::fs::write(&script, PROGRAM)?;
+        let mut command = Command::new(&self.python);
+        command.arg(&script).args(["--backbone", record.backbone, "--size", &record.size.to_string()]);
+        command.args(["--threads", &record.threads.to_string()]);
+        if device.is_cuda() {
+            command.args(["--device", &self.device.settled().to_string(), "--precision", precision.name()]);
+        }
+        let remedy = "the reference needs torch, numpy and scipy; `cargo xtask bench-speed` without --python makes \
+            an environment that has them";
+        let (partner, versions) = Partner::start::<Versions>(&mut command, remedy)?;
+        record.reference = Some(versions);
+        Ok(partner)
+    }
+}
+
+fn row(job: Job, precision: Precision, reference: Timed, medfsad: Timed, once: f64) -> Result<Row> {
+    let Job { work, shots, batch } = job;
+    let (theirs, own) =
+        (reference.values.first().context("no value")?, medfsad.values.first().context("no value")?);
+    let apart = (own / theirs - 1.0).abs();
+    let same = if precision == Precision::F32 { SAME } else { SAME_ROUNDED };
+    // After hundreds of steps, rounding has led the two elsewhere.
+    ensure!(
+        apart <= same || work == "epoch",
+        "{work} with {shots} supports: the reference computes {theirs}, ours {own}, so their times do not compare"
+    );
+    let medfsad_once = if work == "score" { 0.0 } else { once / EPOCHS };
+    let mut row = Row {
+        work,
+        precision,
+        shots,
+        batch,
+        reference,
+        medfsad,
+        medfsad_once,
+        times_faster: 0.0,
+        times_faster_than_f32: None,
+        at_most: None,
+        pictures_per_second: 0.0,
+        share_of_peak: None,
+        apart,
+    };
+    row.times_faster = row.reference_seconds() / row.medfsad_seconds();
+    row.pictures_per_second = batch as f64 / row.medfsad_seconds();
+    Ok(row)
+}
+
+impl Row {
+    fn reference_seconds(&self) -> f64 {
+        typical(&self.reference.seconds)
+    }
+
+    fn medfsad_seconds(&self) -> f64 {
+        typical(&self.medfsad.seconds) + self.medfsad_once
+    }
+}
+
+/// The median of at least one number, without the first where there are more: it warms up caches and memory.
+fn typical(seconds: &[f64]) -> f64 {
+    let counted = if seconds.len() > 1 { &seconds[1..] } else { seconds };
+    median(&mut counted.to_vec()).unwrap_or(f64::NAN)
+}
+
+fn print_head(record: &Record, precision: Precision) {
+    if let Some(Versions { python, torch, numpy, scipy }) = &record.reference {
+        println!("reference: Python {python}, torch {torch}, numpy {numpy}, scipy {scipy}");
+    }
+    println!(
+        "medfsad {} ({}) in {}, {} at {} pixels, {} threads each, on {}\n",
+        record.medfsad,
+        record.git_revision,
+        precision.name(),
+        record.backbone,
+        record.size,
+        record.threads,
+        record.card.as_ref().map_or("the CPU", |card| &card.name)
+    );
+    println!(
+        "{:<6} {:>5} {:>6} {:>12} {:>10} {:>7} {:>8} {:>7} {:>9} {:>6} {:>6} {:>6}  values apart",
+        "work", "shots", "batch", "reference, s", "ours, s", "times", "than f32", "at most", "a second", "peak", "GiB", "theirs"
+    );
+}
+
+fn line(row: &Row) -> String {
+    let times = |times: Option<f64>| times.map_or(String::new(), |times| format!("{times:.2}"));
+    let gibibytes = |bytes: Option<u64>| {
+        bytes.map_or(String::new(), |bytes| format!("{:.1}", bytes as f64 / f64::from(1u32 << 30)))
+    };
+    let share = row.share_of_peak.map_or(String::new(), |share| format!("{:.0} %", 100.0 * share));
+    format!(
+        "{:<6} {:>5} {:>6} {:>12.4} {:>10.4} {:>7.2} {:>8} {:>7} {:>9.1} {share:>6} {:>6} {:>6}  {:.1e}",
+        row.work,
+        row.shots,
+        row.batch,
+        row.reference_seconds(),
+        row.medfsad_seconds(),
+        row.times_faster,
+        times(row.times_faster_than_f32),
+        times(row.at_most),
+        row.pictures_per_second,
+        gibibytes(row.medfsad.memory),
+        gibibytes(row.reference.memory),
+        row.apart
+    )
+}

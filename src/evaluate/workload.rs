@@ -1,0 +1,230 @@
+//! Work to be timed: what `bench` runs of D2-4FAD, on formula weights and pictures.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use tch::nn::VarStore;
+use tch::{Device, Tensor};
+
+use super::smoothing::OnDevice;
+use crate::episode::batch;
+use crate::maps::MapStack;
+use crate::method::d24fad::training::{Episode, Training};
+use crate::method::d24fad::{Model, Settings};
+use crate::method::part::grid;
+use crate::network::precision::Precision;
+use crate::network::resnet::Encoder;
+use crate::network::teacher::{Origin, Teacher};
+use crate::network::{Backbone, Input, card, formula, operations, weights};
+use crate::protocol::{self, Host};
+
+/// Seconds of each repeat, and the loss or the maps' mean of each.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Timed {
+    pub seconds: Vec<f64>,
+    pub values: Vec<f64>,
+    /// Bytes of a card's memory, where the work was done on one.
+    #[serde(default)]
+    pub memory: Option<u64>,
+}
+
+/// D2-4FAD on a device.
+pub struct Workload {
+    model: Model,
+    settings: Settings,
+    size: i64,
+    device: Device,
+    /// Operations of one picture through the teacher, forward.
+    pub teacher_operations: f64,
+}
+
+impl Workload {
+    /// `folder` is for the teacher's weights.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn new(
+        backbone: Backbone,
+        size: i64,
+        device: Device,
+        precision: Precision,
+        folder: &Path,
+    ) -> Result<Workload> {
+        let store = VarStore::new(Device::Cpu);
+        let _encoder = Encoder::new(&store.root(), backbone);
+        formula::fill(&store, "encoder.");
+        let teacher_operations = operations::of_encoder(&store, size);
+        let file = folder.join("teacher.safetensors");
+        weights::save(&store, &file)?;
+        let teacher = Teacher::new(backbone, Input::Unit, &Origin::file(file)?, None, device)?;
+        let teacher = teacher.computing_in(precision);
+        let settings = Settings { backbone, ..Settings::default() };
+        let model = Model::new(teacher, &settings, device);
+        Ok(Workload { model, settings, size, device, teacher_operations })
+    }
+
+    /// Operations of one picture through the decoder, forward.
+    pub fn decoder_operations(&self) -> f64 {
+        operations::of_decoder(&self.model.student.store, self.size)
+    }
+
+    /// Teacher features of a batch.
+    pub fn encode(&self, batch: usize, repeats: usize) -> Timed {
+        let pictures = batch::to(&self.pixels("image.query", batch), self.device);
+        self.timed(repeats, || {
+            let features = self.model.teacher().features(&pictures);
+            card::wait_for(self.device);
+            features.deep.numel() as f64
+        })
+    }
+
+    /// Steps on one batch, and the seconds that teacher features of its queries took.
+    pub fn train(&self, shots: usize, batch: usize, repeats: usize) -> Result<(Timed, f64)> {
+        let (n_queries, n_supports) = (batch as i64, (shots * batch) as i64);
+        let queries = self.pixels("image.query", batch);
+        let supports = self.pixels("image.support", shots * batch);
+        let pixels = Tensor::cat(&[queries, supports], 0);
+        let mut training = self.training(&pixels)?;
+        let clock = Instant::now();
+        self.model.teacher().features(&batch::to(&pixels, self.device));
+        card::wait_for(self.device);
+        // In training, every picture is a query once an epoch, and a support without further cost.
+        let once = clock.elapsed().as_secs_f64() / (1.0 + shots as f64);
+        debug_assert_eq!(pixels.size()[0], n_queries + n_supports);
+        let episodes: Vec<Episode> = (0..n_queries)
+            .map(|query| Episode {
+                query,
+                supports: (0..shots as i64).map(|k| n_queries + k * n_queries + query).collect(),
+            })
+            .collect();
+        let batch: Vec<&Episode> = episodes.iter().collect();
+        // As in training, nothing waits for the device between steps; here, for each to be timed.
+        let timed = self.timed(repeats, || training.step(&batch)[0].double_value(&[]));
+        Ok((timed, once))
+    }
+
+    /// Maps of one batch, smoothed one by one.
+    pub fn score(&self, shots: usize, batch: usize, repeats: usize) -> Result<Timed> {
+        formula::fill(&self.model.student.store, "");
+        let queries = self.pixels("image.query", batch);
+        let ready = self.model.ready(&batch::to(&self.pixels("image.support", shots), self.device));
+        let mut scored = Ok(());
+        let timed = self.timed(repeats, || {
+            let maps = grid::to_maps(&ready.maps(&queries));
+            let mean = maps.and_then(|maps| {
+                self.protocols(&maps)?;
+                Ok(maps)
+            });
+            match mean {
+                Ok(maps) => {
+                    let sum: f64 = maps.values().iter().map(|&value| f64::from(value)).sum();
+                    sum / maps.values().len() as f64
+                }
+                Err(error) => {
+                    scored = Err(error);
+                    f64::NAN
+                }
+            }
+        });
+        scored.map(|()| timed)
+    }
+
+    /// One epoch over `n_train` pictures in batches of `batch`, and the evaluation of `n_test` pictures under every
+    /// protocol; values are the last loss and the mean of the last maps.
+    pub fn epoch(
+        &self,
+        shots: usize,
+        batch: usize,
+        [n_train, n_test]: [usize; 2],
+        repeats: usize,
+    ) -> Result<Timed> {
+        let pixels = self.pool("image.query", n_train);
+        let mut training = self.training(&pixels)?;
+        let supports = batch::to(&self.pixels("image.support", shots), self.device);
+        let test = self.pool("image.query", n_test);
+        let n = n_train as i64;
+        let episodes: Vec<Episode> = (0..n)
+            .map(|query| Episode { query, supports: (1..=shots as i64).map(|k| (query + k) % n).collect() })
+            .collect();
+        let mut failed = Ok(());
+        let timed = self.timed(repeats, || {
+            let mut last = f64::NAN;
+            for step in episodes.chunks_exact(batch) {
+                let [total, ..] = training.step(&step.iter().collect::<Vec<_>>());
+                last = f64::NAN;
+                if step.last().is_some_and(|episode| episode.query + batch as i64 >= n) {
+                    last = total.double_value(&[]);
+                }
+            }
+            let evaluate = || -> Result<()> {
+                let ready = self.model.ready(&supports);
+                let (mut values, at_once) = (Vec::new(), if self.device.is_cuda() { 8 * batch } else { batch });
+                for part in test.split(at_once as i64, 0) {
+                    values.extend_from_slice(grid::to_maps(&ready.maps(&part))?.values());
+                }
+                let side = self.size as usize;
+                self.protocols(&MapStack::new(n_test, side, side, values)?)
+            };
+            if let Err(error) = evaluate() {
+                failed = Err(error);
+            }
+            last
+        });
+        failed.map(|()| timed)
+    }
+
+    /// Smoothing of so many maps under every protocol.
+    pub fn smooth(&self, count: usize, repeats: usize) -> Result<Timed> {
+        let side = self.size as usize;
+        let values = formula::uniform("maps", side * side).into_iter().map(|value| value as f32);
+        let one: Vec<f32> = values.collect();
+        let maps = MapStack::new(count, side, side, one.repeat(count))?;
+        let mut failed = Ok(());
+        let timed = self.timed(repeats, || {
+            if let Err(error) = self.protocols(&maps) {
+                failed = Err(error);
+            }
+            0.0
+        });
+        failed.map(|()| timed)
+    }
+
+    fn protocols(&self, maps: &MapStack) -> Result<()> {
+        match self.device {
+            Device::Cpu => protocol::score(&Host(maps)).map(drop),
+            device => protocol::score(&OnDevice::new(maps, device)).map(drop),
+        }
+    }
+
+    /// A training from the start.
+    fn training(&self, pixels: &Tensor) -> Result<Training<'_>> {
+        formula::fill(&self.model.student.store, "");
+        Training::new(&self.model, &self.settings, pixels)
+    }
+
+    fn pixels(&self, name: &str, n: usize) -> Tensor {
+        formula::pictures(name, n as i64, self.size) * 255.0
+    }
+
+    /// Many pictures, made of a few: `[n, 3, size, size]` of 8 bits.
+    fn pool(&self, name: &str, n: usize) -> Tensor {
+        let few = self.pixels(name, n.min(64)).to_kind(tch::Kind::Uint8);
+        let places: Vec<i64> = (0..n as i64).map(|index| index % few.size()[0]).collect();
+        few.index_select(0, &Tensor::from_slice(&places))
+    }
+
+    fn timed(&self, repeats: usize, mut work: impl FnMut() -> f64) -> Timed {
+        let mut timed = Timed::default();
+        for _ in 0..repeats {
+            card::wait_for(self.device);
+            let clock = Instant::now();
+            timed.values.push(work());
+            card::wait_for(self.device);
+            timed.seconds.push(clock.elapsed().as_secs_f64());
+        }
+        timed.memory = card::memory(self.device).map(|memory| memory.total - memory.free);
+        timed
+    }
+}

@@ -1,0 +1,133 @@
+//! Counted operations, and how many of them a device does in a second.
+
+use std::time::Instant;
+
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+use super::card;
+use super::precision::Precision;
+
+/// Floating-point operations of one picture through the decoder whose variables are `decoder.*` in `store`, forward,
+/// for pictures of `size` pixels; a multiplication with its addition counts two, norms and sums nothing.
+pub fn of_decoder(store: &VarStore, size: i64) -> f64 {
+    let of_kernel = |name: &str, tensor: &Tensor| {
+        let place = Place::parse(name.strip_prefix("decoder.")?)?;
+        let side = (size / 32) << place.stage;
+        // A stage's first block doubles the side by 2 x 2 kernels, and what comes before them sees the lower one.
+        let before = place.is_first && (place.layer == "conv1" || tensor.size()[3] == 2);
+        Some(if before { side / 2 } else { side })
+    };
+    count(store, of_kernel)
+}
+
+/// The same for the encoder whose variables are those of `store`.
+pub fn of_encoder(store: &VarStore, size: i64) -> f64 {
+    let of_kernel = |name: &str, tensor: &Tensor| {
+        let Some(place) = Place::parse(name) else { return Some(size / 2) };
+        let side = (size / 2) >> place.stage;
+        // A bottleneck halves the side in its second convolution.
+        let before = place.is_first && place.stage > 1 && place.layer == "conv1" && tensor.size()[3] == 1;
+        Some(if before { 2 * side } else { side })
+    };
+    count(store, of_kernel)
+}
+
+/// Where a kernel stands: `layer2.0.conv1.weight`.
+struct Place<'a> {
+    stage: u32,
+    is_first: bool,
+    layer: &'a str,
+}
+
+impl Place<'_> {
+    fn parse(name: &str) -> Option<Place<'_>> {
+        let mut parts = name.split('.');
+        let stage = parts.next()?.strip_prefix("layer")?.parse().ok()?;
+        Some(Place { stage, is_first: parts.next()? == "0", layer: parts.next()? })
+    }
+}
+
+/// Sums over all kernels for which there is a side of what they give.
+fn count(store: &VarStore, side: impl Fn(&str, &Tensor) -> Option<i64>) -> f64 {
+    let of_kernel = |(name, tensor): (String, Tensor)| {
+        let side = (tensor.dim() == 4).then(|| side(&name, &tensor)).flatten()?;
+        Some(2.0 * (tensor.numel() as i64 * side * side) as f64)
+    };
+    store.variables().into_iter().filter_map(of_kernel).sum()
+}
+
+/// Operations a second of the fastest of the wide decoder's 3 x 3 convolutions, in `precision` on a CPU; on a card of a
+/// product of two large matrices, in the numbers that its convolutions multiply in.
+pub fn rate(precision: Precision, device: Device) -> f64 {
+    if device.is_cuda() {
+        return of_products(precision, device);
+    }
+    let of_shape = |(channels, side): (i64, i64)| {
+        let x = precision.enter(&Tensor::rand([16, channels, side, side], (Kind::Float, device)));
+        let kernel = Tensor::rand([channels, channels, 3, 3], (Kind::Float, device)).to_kind(x.kind());
+        let operations = 2.0 * (x.numel() as i64 * 9 * channels) as f64;
+        operations / least(device, &|| x.conv2d(&kernel, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1))
+    };
+    [(512, 8), (256, 16), (128, 32)].map(of_shape).into_iter().fold(0.0, f64::max)
+}
+
+/// A product of matrices as a convolution by 1 x 1, so that TensorFloat-32 is what it is for convolutions.
+fn of_products(precision: Precision, device: Device) -> f64 {
+    const SIDE: i64 = 8192;
+    let x = precision.enter(&(Tensor::rand([1, SIDE, SIDE / 64, 64], (Kind::Float, device)) - 0.5));
+    let kernel = (Tensor::rand([SIDE, SIDE, 1, 1], (Kind::Float, device)) - 0.5).to_kind(x.kind());
+    let seconds = least(device, &|| x.conv2d(&kernel, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1));
+    2.0 * (SIDE as f64).powi(3) / seconds
+}
+
+/// The shortest of some runs.
+fn least(device: Device, work: &dyn Fn() -> Tensor) -> f64 {
+    let seconds = (0..12).map(|_| {
+        card::wait_for(device);
+        let clock = Instant::now();
+        let _ = tch::no_grad(work);
+        card::wait_for(device);
+        clock.elapsed().as_secs_f64()
+    });
+    seconds.fold(f64::MAX, f64::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Backbone;
+    use crate::network::decoder::Decoder;
+    use crate::network::resnet::Encoder;
+
+    fn decoder(backbone: Backbone, size: i64) -> f64 {
+        let store = VarStore::new(Device::Cpu);
+        Decoder::new(&(store.root() / "decoder"), backbone);
+        of_decoder(&store, size)
+    }
+
+    #[test]
+    fn the_wide_decoder_takes_the_published_operations() {
+        assert_eq!((decoder(Backbone::WideResnet50x2, 128) / 1e7).round(), 557.0);
+    }
+
+    #[test]
+    fn the_plain_decoder_is_counted_too() {
+        // resnet18 at 32 pixels, by hand: stages end at 2, 4 and 8 pixels.
+        let first = 2.0 * (512 * 256 * 4 * 2 + 256 * 256 * 9 * 4 * 3) as f64;
+        let second = 2.0 * (256 * 128 * 4 * 4 * 2 + 128 * 128 * 9 * 16 * 3) as f64;
+        let third = 2.0 * (128 * 64 * 4 * 16 * 2 + 64 * 64 * 9 * 64 * 3) as f64;
+        assert_eq!(decoder(Backbone::Resnet18, 32), first + second + third);
+    }
+
+    #[test]
+    fn encoders_take_what_torchvision_says() {
+        // torchvision states 1.81 and 11.40 billion multiplications at 224 pixels, with the classifier.
+        for (backbone, billions) in [(Backbone::Resnet18, 1.814), (Backbone::WideResnet50x2, 11.398)] {
+            let store = VarStore::new(Device::Cpu);
+            Encoder::new(&store.root(), backbone);
+            let operations = of_encoder(&store, 224) / 2e9;
+            assert!((operations / billions - 1.0).abs() < 2e-3, "{}: {operations}", backbone.name());
+        }
+    }
+}

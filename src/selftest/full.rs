@@ -1,0 +1,49 @@
+//! A card whose memory is nearly full: batches are halved until they fit, and scores stay what they were.
+
+use anyhow::{Context as _, Result, ensure};
+use tch::{Kind, Tensor};
+
+use super::methods::{Given, scores};
+use super::{Numbers, Options, Part, Record, apart};
+use crate::episode::batch::Pictures;
+use crate::method::{Fitted, Unobserved, batches, find};
+use crate::network::card;
+
+/// Bytes that are left free: enough for a few pictures, not for all.
+const LEFT: u64 = 32 << 20;
+
+/// Pictures that are scored.
+const PICTURES: usize = 1024;
+
+pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
+    let given = Given::new()?;
+    let context = given.context(options.device, Numbers::F32);
+    let built = (find("dn2")?.build)(toml::from_str("backbone = 'resnet18'")?)?;
+    let fitted = built.method.fit(&[], &context, &mut Unobserved)?;
+    let many: Vec<usize> = (0..PICTURES).map(|index| index % given.queries.len()).collect();
+    let many = given.queries.at(&many);
+    let (few, _) = score(&*fitted, &given, &given.queries, options)?;
+    let memory = card::memory(options.device).context("the card does not tell its memory")?;
+    // libtorch keeps what it has had; the rest is taken in one piece.
+    let ballast = memory.free.saturating_sub(LEFT);
+    let ballast = Tensor::empty([i64::try_from(ballast)?], (Kind::Uint8, options.device));
+    let found = score(&*fitted, &given, &many, options);
+    drop(ballast);
+    let (found, at_once) = found?;
+    ensure!(at_once < 128, "{at_once} pictures at once fitted a full card, so nothing was tried");
+    ensure!(found.len() == PICTURES, "{} scores of {PICTURES} pictures", found.len());
+    let expected: Vec<f64> = (0..PICTURES).map(|index| few[index % few.len()]).collect();
+    let what = "scores on a card whose memory is full, relative";
+    record.check(Part::Twice, what, Numbers::F32, apart(&found, &expected), Some(1e-5));
+    Ok(())
+}
+
+fn score(fitted: &dyn Fitted, given: &Given, pictures: &Pictures, options: &Options) -> Result<(Vec<f64>, usize)> {
+    let detector = fitted.adapt(&given.supports)?;
+    let mut all = Vec::new();
+    let at_once = batches::score(&*detector, pictures, options.device, &mut |_, prediction| {
+        all.extend(scores(prediction, None)?);
+        Ok(())
+    })?;
+    Ok((all, at_once))
+}

@@ -1,0 +1,295 @@
+//! Does this device compute what it should? Weights and pictures follow a formula and what they must give stands in the
+//! program, so nothing is needed beside it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+use serde::Serialize;
+use tch::{Device, Kind, Tensor};
+
+use crate::evaluate::{LIBTORCH_VERSION, device};
+use crate::files;
+use crate::network::card::{self, Card};
+use crate::network::precision::Precision;
+
+/// A card whose memory is full.
+mod full;
+/// Every method against stored scores of a CPU.
+mod methods;
+/// Layers against double precision.
+mod operators;
+/// D2-4FAD against its published implementation.
+mod published;
+/// How fast this device is.
+pub mod speed;
+/// The same work twice, and work that was broken off.
+mod twice;
+
+/// What is to be looked at.
+pub struct Options {
+    pub device: Device,
+    /// Half of the checks in a tenth of the time.
+    pub quick: bool,
+    /// Something that is wrong on purpose, to see that it is found.
+    pub fault: Option<Fault>,
+    /// Where the record goes, written anew after each part.
+    pub out: Option<PathBuf>,
+    /// Only these parts, all when empty.
+    pub parts: Vec<Part>,
+}
+
+/// A part of the test, in the order in which they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Losses, gradients, features and maps of D2-4FAD against the published implementation
+    Published,
+    /// Times of multiplications, training steps and scoring
+    Speed,
+    /// Convolutions, norms, weighting, smoothing and neighbours against double precision
+    Operators,
+    /// Every method against scores of a CPU
+    Methods,
+    /// The same twice; a training broken off and taken up; a card whose memory is full
+    Twice,
+}
+
+/// Something that is wrong on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Fault {
+    /// One weight of the student's first layer is a hundredth larger
+    Weight,
+    /// Anomaly maps are moved by one pixel
+    Shift,
+}
+
+/// What numbers are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Numbers {
+    /// Double precision, to find errors that rounding would hide.
+    F64,
+    F32,
+    Tf32,
+    Bf16,
+}
+
+impl Numbers {
+    /// All that a device offers.
+    fn on(device: Device) -> &'static [Numbers] {
+        match device.is_cuda() {
+            true => &[Numbers::F64, Numbers::F32, Numbers::Tf32, Numbers::Bf16],
+            false => &[Numbers::F64, Numbers::F32, Numbers::Bf16],
+        }
+    }
+
+    fn kind(self) -> Kind {
+        if self == Numbers::F64 { Kind::Double } else { Kind::Float }
+    }
+
+    fn precision(self) -> Precision {
+        match self {
+            Numbers::F64 | Numbers::F32 => Precision::F32,
+            Numbers::Tf32 => Precision::Tf32,
+            Numbers::Bf16 => Precision::Bf16,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Numbers::F64 => "f64",
+            Numbers::F32 => "f32",
+            Numbers::Tf32 => "tf32",
+            Numbers::Bf16 => "bf16",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    pub part: Part,
+    pub what: String,
+    pub numbers: Numbers,
+    /// How far off it is, by the measure that `what` names; `None` if there was nothing to measure.
+    pub deviation: Option<f64>,
+    /// How far off it may be; `None` where that is only told.
+    pub tolerance: Option<f64>,
+    pub passed: bool,
+    /// Why there is nothing to measure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let verdict = match (self.passed, self.tolerance) {
+            (false, _) => "FAILED",
+            (true, None) => "told",
+            (true, Some(_)) => "ok",
+        };
+        let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1e}"));
+        let (deviation, tolerance) = (number(self.deviation), number(self.tolerance));
+        write!(out, "{verdict:<6} {:<4} {deviation:>8} of {tolerance:>8}  {}", self.numbers.name(), self.what)?;
+        self.error.as_ref().map_or(Ok(()), |error| write!(out, ": {error}"))
+    }
+}
+
+/// Everything found, as written to a file.
+#[derive(Serialize)]
+pub struct Record {
+    pub medfsad: &'static str,
+    pub git_revision: &'static str,
+    pub code_hash: &'static str,
+    pub libtorch: &'static str,
+    pub device: String,
+    pub card: Option<Card>,
+    pub threads: i32,
+    pub quick: bool,
+    pub passed: bool,
+    pub seconds: f64,
+    pub checks: Vec<Check>,
+    pub speed: Vec<speed::Timing>,
+    #[serde(skip)]
+    out: Option<PathBuf>,
+    #[serde(skip)]
+    started: Instant,
+}
+
+impl Record {
+    fn new(options: &Options) -> Record {
+        Record {
+            medfsad: crate::VERSION,
+            git_revision: crate::GIT_REVISION,
+            code_hash: crate::CODE_HASH,
+            libtorch: LIBTORCH_VERSION,
+            device: format!("{:?}", options.device).to_lowercase(),
+            card: Card::of(options.device),
+            threads: tch::get_num_threads(),
+            quick: options.quick,
+            passed: true,
+            seconds: 0.0,
+            checks: Vec::new(),
+            speed: Vec::new(),
+            out: options.out.clone(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Notes how far off something is, and says so.
+    fn check(&mut self, part: Part, what: &str, numbers: Numbers, deviation: f64, tolerance: Option<f64>) {
+        let passed = deviation.is_finite() && tolerance.is_none_or(|tolerance| deviation <= tolerance);
+        let deviation = Some(deviation);
+        self.note(Check { part, what: what.to_owned(), numbers, deviation, tolerance, passed, error: None });
+    }
+
+    /// Notes that something could not be measured, which is a failure.
+    fn failed(&mut self, part: Part, what: &str, numbers: Numbers, error: String) {
+        let (deviation, tolerance) = (None, None);
+        let error = Some(error);
+        self.note(Check { part, what: what.to_owned(), numbers, deviation, tolerance, passed: false, error });
+    }
+
+    fn note(&mut self, check: Check) {
+        println!("{check}");
+        self.passed &= check.passed;
+        self.checks.push(check);
+    }
+
+    fn write(&mut self) -> Result<()> {
+        self.seconds = self.started.elapsed().as_secs_f64();
+        self.out.as_deref().map_or(Ok(()), |out: &Path| {
+            files::write_whole(out, serde_json::to_string_pretty(&self)?.as_bytes())
+        })
+    }
+}
+
+pub use methods::stored as stored_scores;
+
+/// Runs all parts. What fails inside one is a failed check, and the others go on.
+///
+/// # Errors
+/// A record that cannot be written.
+pub fn run(options: &Options) -> Result<Record> {
+    let mut record = Record::new(options);
+    let all: [(Part, fn(&Options, &mut Record) -> Result<()>); 5] = [
+        (Part::Published, published::run),
+        (Part::Speed, speed::run),
+        (Part::Operators, operators::run),
+        (Part::Methods, methods::run),
+        (Part::Twice, twice::run),
+    ];
+    for (part, work) in all.into_iter().filter(|(part, _)| options.parts.is_empty() || options.parts.contains(part)) {
+        println!("\n{part:?}, at {:.0} s", record.started.elapsed().as_secs_f64());
+        if let Err(error) = guarded(|| work(options, &mut record)) {
+            record.failed(part, "the part as a whole", Numbers::F32, format!("{error:#}"));
+        }
+        record.write()?;
+    }
+    if record.checks.is_empty() && record.speed.is_empty() {
+        record.passed = false;
+    }
+    record.write()?;
+    Ok(record)
+}
+
+/// What `work` gives; libtorch tells of much by a panic.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    let text = |panic: Box<dyn std::any::Any + Send>| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        text.unwrap_or_default().lines().next().unwrap_or("no message").to_owned()
+    };
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(anyhow::anyhow!(text(panic))))
+}
+
+/// Values in double precision on the host.
+fn values(x: &Tensor) -> Vec<f64> {
+    let flat = x.detach().to_device(Device::Cpu).to_kind(Kind::Double).contiguous().flatten(0, -1);
+    Vec::try_from(flat).expect("numbers")
+}
+
+/// Length of the difference over the length of what is expected.
+fn apart(found: &[f64], expected: &[f64]) -> f64 {
+    if found.len() != expected.len() {
+        return f64::NAN;
+    }
+    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
+    let off = square(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+    (off / square(&mut expected.iter().copied()).max(f64::MIN_POSITIVE)).sqrt()
+}
+
+/// Tells libtorch and, on a card, waits for what came before.
+fn prepare(device: Device, numbers: Numbers) -> Result<()> {
+    card::wait_for(device);
+    device::set_up(device, numbers.precision())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deviation_that_is_no_number_fails() {
+        let options =
+            Options { device: Device::Cpu, quick: true, fault: None, out: None, parts: vec![Part::Twice] };
+        for (deviation, passed) in [(0.0, true), (1.0, false), (f64::NAN, false), (f64::INFINITY, false)] {
+            let mut record = Record::new(&options);
+            record.check(Part::Twice, "a number", Numbers::F32, deviation, Some(0.5));
+            assert_eq!(record.passed, passed, "{deviation}");
+            let mut told = Record::new(&options);
+            told.check(Part::Twice, "a number", Numbers::F32, deviation, None);
+            assert_eq!(told.passed, deviation.is_finite(), "{deviation}");
+        }
+    }
+
+    #[test]
+    fn distance_is_relative() {
+        assert_eq!(apart(&[3.0, 4.0], &[3.0, 4.0]), 0.0);
+        assert!((apart(&[3.0, 5.0], &[3.0, 4.0]) - 0.2).abs() < 1e-15);
+        assert!(apart(&[1.0], &[1.0, 2.0]).is_nan());
+    }
+}

@@ -1,0 +1,79 @@
+//! The same work twice gives the same bits; a training that is broken off and taken up ends as one that is not; a full
+//! card scores in smaller batches.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::methods::{Given, scores};
+use super::published::Rig;
+use super::{Numbers, Options, Part, Record, apart, full, prepare, values};
+use crate::method::{EpochFigures, Fitted, Keep, Observer, Unobserved, find};
+use crate::network::Backbone;
+
+pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
+    let is_meant = |numbers: &Numbers| match numbers {
+        Numbers::F64 => false,
+        Numbers::Bf16 => !options.quick,
+        _ => true,
+    };
+    for numbers in Numbers::on(options.device).iter().copied().filter(is_meant) {
+        again(options, numbers, record)?;
+    }
+    prepare(options.device, Numbers::F32)?;
+    taken_up(options, record)?;
+    if options.device.is_cuda() {
+        full::run(options, record)?;
+    }
+    Ok(())
+}
+
+/// Three steps and the maps after them, twice from the start.
+fn again(options: &Options, numbers: Numbers, record: &mut Record) -> Result<()> {
+    let backbone = if options.quick { Backbone::Resnet18 } else { Backbone::WideResnet50x2 };
+    let once = || -> Result<Vec<f64>> {
+        let rig = Rig::new(backbone, numbers, options)?;
+        let losses = rig.train(3, &mut |_| ());
+        Ok(losses.into_iter().flatten().chain(values(&rig.maps())).collect())
+    };
+    let (first, second) = (once()?, once()?);
+    let off = first.iter().zip(&second).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+    let what = format!("{} trained and scored twice: numbers of {} that differ", backbone.name(), first.len());
+    record.check(Part::Twice, &what, numbers, off as f64, Some(0.0));
+    Ok(())
+}
+
+/// Breaks a training off after its first epoch.
+struct BreaksOff;
+
+impl Observer for BreaksOff {
+    fn look(&mut self, epoch: u64, _: &EpochFigures, _: &dyn Fitted) -> Result<()> {
+        ensure!(epoch > 1 || epoch == 0, "broken off");
+        Ok(())
+    }
+}
+
+const SETTINGS: &str = "backbone = 'resnet18'\nepochs = 3\nbatch = 4\nlearning_rate = 1e-3";
+
+fn taken_up(options: &Options, record: &mut Record) -> Result<()> {
+    let given = Given::new()?;
+    let folder = tempfile::tempdir().context("a folder for a training's state")?;
+    let keep = Keep { path: folder.path().join("state.safetensors"), every: Duration::ZERO };
+    let fit = |keep: Option<Keep>, observer: &mut dyn Observer| -> Result<Vec<f64>> {
+        let context = crate::method::Context { keep, ..given.context(options.device, Numbers::F32) };
+        let built = (find("d24fad")?.build)(toml::from_str(SETTINGS)?)?;
+        let fitted = built.method.fit(given.tasks(), &context, observer)?;
+        let detector = fitted.adapt(&given.supports)?;
+        scores(detector.score(&given.queries)?, None)
+    };
+    let whole = fit(None, &mut Unobserved)?;
+    if fit(Some(keep.clone()), &mut BreaksOff).is_ok() {
+        bail!("the training was not broken off");
+    }
+    ensure!(keep.path.exists(), "a training that was broken off left no state");
+    let resumed = fit(Some(keep), &mut Unobserved)?;
+    let what = "a training broken off and taken up: scores, relative";
+    record.check(Part::Twice, what, Numbers::F32, apart(&resumed, &whole), Some(0.0));
+    Ok(())
+}
+
