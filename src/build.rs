@@ -5,8 +5,18 @@ use std::process::Command;
 use std::{env, fs};
 
 /// Parts of `src` that change neither a manifest nor a score; stored results outlive a change there.
-const WITHOUT_EFFECT: &[&str] =
-    &["audit", "build.rs", "cli", "download.rs", "export", "lib.rs", "main.rs", "progress.rs", "report", "selftest"];
+const WITHOUT_EFFECT: &[&str] = &[
+    "audit",
+    "build.rs",
+    "cli",
+    "download.rs",
+    "export",
+    "lib.rs",
+    "main.rs",
+    "progress.rs",
+    "report",
+    "selftest",
+];
 
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());

@@ -226,7 +226,8 @@ impl Args {
                 _ => row.pictures_per_second = self.epoch[0] as f64 / row.medfsad_seconds(),
             }
             let published = record.rows.iter().find(|known| {
-                (known.work, known.shots, known.batch, known.precision) == (work, shots, batch, Precision::F32)
+                (known.work, known.shots, known.batch, known.precision)
+                    == (work, shots, batch, Precision::F32)
             });
             row.times_faster_than_f32 =
                 published.map(|known| known.reference_seconds() / row.medfsad_seconds());
@@ -327,7 +328,18 @@ fn print_head(record: &Record, precision: Precision) {
     );
     println!(
         "{:<6} {:>5} {:>6} {:>12} {:>10} {:>7} {:>8} {:>7} {:>9} {:>6} {:>6} {:>6}  values apart",
-        "work", "shots", "batch", "reference, s", "ours, s", "times", "than f32", "at most", "a second", "peak", "GiB", "theirs"
+        "work",
+        "shots",
+        "batch",
+        "reference, s",
+        "ours, s",
+        "times",
+        "than f32",
+        "at most",
+        "a second",
+        "peak",
+        "GiB",
+        "theirs"
     );
 }
 

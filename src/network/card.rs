@@ -78,7 +78,8 @@ pub fn memory(device: Device) -> Option<Memory> {
     // SAFETY: CUDA's runtime is in the process since libtorch is; both functions keep their types for a major version.
     unsafe {
         let choose = this.get::<unsafe extern "C" fn(c_int) -> c_int>(b"cudaSetDevice").ok()?;
-        let ask = this.get::<unsafe extern "C" fn(*mut usize, *mut usize) -> c_int>(b"cudaMemGetInfo").ok()?;
+        let ask =
+            this.get::<unsafe extern "C" fn(*mut usize, *mut usize) -> c_int>(b"cudaMemGetInfo").ok()?;
         let (mut free, mut total) = (0usize, 0usize);
         (choose(c_int::try_from(index).ok()?) == 0).then_some(())?;
         (ask(&mut free, &mut total) == 0).then_some(Memory { free: free as u64, total: total as u64 })

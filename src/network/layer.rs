@@ -1,5 +1,7 @@
 //! Convolution and batch norm with torchvision's parameter names and no hidden mode.
 
+use std::cell::RefCell;
+
 use tch::Tensor;
 use tch::nn::{self, Path};
 
@@ -13,6 +15,9 @@ pub enum Norm {
     /// Those of this many batches of equal size, given one after another along `n`: each its own, blended into the
     /// stored ones in turn, as if they came one by one.
     Batches(i64),
+    /// The same for batches whose pictures take turns along `n`, first of all batches, second of all, ...: one kernel
+    /// for all of them.
+    Interleaved(i64),
     /// The batch's own, which replace the stored ones.
     Calibrate,
 }
@@ -23,7 +28,44 @@ pub struct BatchNorm {
     bias: Tensor,
     running_mean: Tensor,
     running_var: Tensor,
+    /// What [`Norm::Interleaved`] writes to, kept from call to call.
+    turns: RefCell<Option<Turns>>,
 }
+
+/// Statistics of batches that take turns.
+struct Turns {
+    count: i64,
+    /// `[count * c]`
+    mean: Tensor,
+    var: Tensor,
+    /// How much of each batch is left in the stored statistics when all have been blended in, `[count]`.
+    shares: Tensor,
+}
+
+impl Turns {
+    fn new(count: i64, like: &Tensor) -> Turns {
+        let zeros = || Tensor::zeros([count * like.numel() as i64], (like.kind(), like.device()));
+        let share = |batch: i64| MOMENTUM * (1.0 - MOMENTUM).powi((count - 1 - batch) as i32);
+        let shares: Vec<f64> = (0..count).map(share).collect();
+        let shares = Tensor::from_slice(&shares).to_kind(like.kind()).to_device(like.device());
+        Turns { count, mean: zeros(), var: zeros(), shares }
+    }
+
+    /// Blends the batches into stored statistics in turn.
+    fn blend_into(&self, mut mean: Tensor, mut var: Tensor) {
+        let rest = (1.0 - MOMENTUM).powi(self.count as i32);
+        tch::no_grad(|| {
+            for (stored, own) in [(&mut mean, &self.mean), (&mut var, &self.var)] {
+                let own = own.view([self.count, -1]).transpose(0, 1);
+                let _ = stored.g_mul_scalar_(rest).addmv_(&own, &self.shares);
+            }
+        });
+    }
+}
+
+/// Of the batch's own statistics, in the stored ones.
+const MOMENTUM: f64 = 0.1;
+const EPSILON: f64 = 1e-5;
 
 impl BatchNorm {
     pub fn new(path: &Path, channels: i64) -> BatchNorm {
@@ -32,6 +74,7 @@ impl BatchNorm {
             bias: path.zeros("bias", &[channels]),
             running_mean: path.zeros_no_train("running_mean", &[channels]),
             running_var: path.ones_no_train("running_var", &[channels]),
+            turns: RefCell::new(None),
         }
     }
 
@@ -39,17 +82,38 @@ impl BatchNorm {
     pub fn forward(&self, x: &Tensor, norm: Norm) -> Tensor {
         let (own_statistics, momentum) = match norm {
             Norm::Stored => (false, 0.0),
-            Norm::Batch => (true, 0.1),
+            Norm::Batch => (true, MOMENTUM),
             Norm::Batches(count) => {
                 let batches: Vec<Tensor> =
                     x.chunk(count, 0).iter().map(|batch| self.forward(batch, Norm::Batch)).collect();
                 return Tensor::cat(&batches, 0);
             }
+            Norm::Interleaved(count) => return self.in_turns(x, count),
             Norm::Calibrate => (true, 1.0),
         };
         let [weight, bias, mean, var] =
             [&self.weight, &self.bias, &self.running_mean, &self.running_var].map(Some);
-        x.batch_norm(weight, bias, mean, var, own_statistics, momentum, 1e-5, false)
+        let cudnn = x.device().is_cuda();
+        x.batch_norm(weight, bias, mean, var, own_statistics, momentum, EPSILON, cudnn)
+    }
+
+    /// Batches that take turns, as channels beside one another.
+    fn in_turns(&self, x: &Tensor, count: i64) -> Tensor {
+        let (n, c, h, w) = x.size4().expect("pictures are [n, c, h, w]");
+        let mut turns = self.turns.borrow_mut();
+        let turns = match &mut *turns {
+            Some(turns) if turns.count == count && turns.mean.kind() == self.running_mean.kind() => turns,
+            turns => turns.insert(Turns::new(count, &self.running_mean)),
+        };
+        let repeated = |values: &Tensor| values.unsqueeze(0).expand([count, c], false).reshape([-1]);
+        let [weight, bias] = [&self.weight, &self.bias].map(|values| Some(repeated(values)));
+        let (mean, var) = (Some(&turns.mean), Some(&turns.var));
+        let beside = x.contiguous().view([n / count, count * c, h, w]);
+        let cudnn = x.device().is_cuda();
+        let y = beside.batch_norm(weight.as_ref(), bias.as_ref(), mean, var, true, 1.0, EPSILON, cudnn);
+        turns.blend_into(self.running_mean.shallow_clone(), self.running_var.shallow_clone());
+        // A plain view would make what is done in place afterwards copy gradients.
+        y.internal_unsafe_view([n, c, h, w])
     }
 }
 

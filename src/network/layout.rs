@@ -18,16 +18,3 @@ pub(crate) fn for_convolutions(x: &Tensor) -> Tensor {
 pub(super) fn plain(x: &Tensor) -> Tensor {
     x.contiguous()
 }
-
-/// All values as they lie in memory where channels lie beside one another, `[n]`.
-pub(super) fn flat(x: &Tensor) -> Tensor {
-    if x.dim() == 4 { x.permute([0, 2, 3, 1]).contiguous().flatten(0, -1) } else { x.contiguous().view(-1) }
-}
-
-/// The mirror of [`flat`]: a view of those values of that size.
-pub(super) fn unflat(values: &Tensor, size: &[i64]) -> Tensor {
-    match *size {
-        [a, b, c, d] => values.view([a, c, d, b]).permute([0, 3, 1, 2]),
-        _ => values.view(size),
-    }
-}

@@ -27,10 +27,10 @@ pub mod known;
 pub mod layer;
 /// Memory layout for convolutions.
 pub(crate) mod layout;
-/// Python's pickles as plain data.
-mod pickle;
 /// Counted operations and their rate.
 pub mod operations;
+/// Python's pickles as plain data.
+mod pickle;
 /// How finely networks compute.
 pub mod precision;
 /// Residual encoders of torchvision.

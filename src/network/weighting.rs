@@ -81,6 +81,25 @@ impl Weighting {
         (weights.transpose(0, 1), weighted.sum_dim_intlist(0, false, None::<Kind>))
     }
 
+    /// As [`Weighting::weigh`] for supports `[b, k, c, h, w]`, by products of matrices: the query is projected in place of
+    /// all supports, which takes the same sums in another order. The projection's bias adds the same to all logits of a
+    /// query, which a softmax does not see, and is left out. Weights are `[b, k]`.
+    pub fn weigh_together(&self, scale: usize, query: &Tensor, supports: &Tensor) -> (Tensor, Tensor) {
+        let (b, k, c, h, w) = supports.size5().expect("supports are [b, k, c, h, w]");
+        if self.scaling == Scaling::Cosine {
+            let (weights, weighted) = self.weigh(scale, query, &supports.transpose(0, 1).contiguous());
+            return (weights, weighted);
+        }
+        let kernel = self.projections[scale].ws.transpose(0, 1);
+        let projected = query.conv2d(&kernel, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1);
+        let flat = supports.flatten(2, -1);
+        let products = flat.bmm(&projected.reshape([b, -1, 1])).view([b, k]);
+        let logits = self.scaling.logits(products, [c, h * w], || unreachable!("no cosine"));
+        let weights = logits.softmax(1, None::<Kind>);
+        let weighted = weights.unsqueeze(1).bmm(&flat).view([b, c, h, w]);
+        (weights, weighted)
+    }
+
     /// Prepares supports `[k, c, h, w]` per scale for any number of queries.
     pub fn encode(&self, features: Scales) -> EncodedSupports {
         let keys = [0, 1, 2].map(|i| self.projections[i].forward(&features[i]).flatten(1, -1));
@@ -91,23 +110,31 @@ impl Weighting {
 impl EncodedSupports {
     /// Weights `[b, k]` as in [`Weighting::weigh`], for supports that all queries share.
     ///
-    /// A product and a sum rather than a matrix product: with logits in the hundreds, the order of a
+    /// On the CPU a product and a sum rather than a matrix product: with logits in the hundreds, the order of a
     /// single-precision sum shows in the weights, and this order is the published one.
     pub fn weights(&self, scale: usize, query: &Tensor) -> Tensor {
         let c = query.size()[1];
         let flat = query.flatten(1, -1);
         let (keys, n_supports) = (&self.keys[scale], self.keys[scale].size()[0]);
         let logit = |k: i64| (&flat * keys.get(k)).sum_dim_intlist(1, false, None::<Kind>);
-        let logits: Vec<Tensor> = (0..n_supports).map(logit).collect();
+        let products = match query.device().is_cuda() {
+            true => keys.matmul(&flat.tr()),
+            false => Tensor::stack(&(0..n_supports).map(logit).collect::<Vec<_>>(), 0),
+        };
         let norm = |x: &Tensor| x.square().sum_dim_intlist(1, false, None::<Kind>).sqrt();
         let norms = || (norm(&flat).unsqueeze(0), norm(keys).unsqueeze(1));
         let positions = flat.size()[1] / c;
-        let logits = self.scaling.logits(Tensor::stack(&logits, 0), [c, positions], norms);
+        let logits = self.scaling.logits(products, [c, positions], norms);
         logits.softmax(0, None::<Kind>).transpose(0, 1)
     }
 
     /// The weighted sum as in [`Weighting::weigh`], for supports that all queries share, by weights `[b, k]`.
     pub fn combine(&self, scale: usize, weights: &Tensor) -> Tensor {
+        if weights.device().is_cuda() {
+            let features = &self.features[scale];
+            let size = features.size();
+            return weights.matmul(&features.flatten(1, -1)).view([-1, size[1], size[2], size[3]]);
+        }
         let part = |k: i64| weights.narrow(1, k, 1).view([-1, 1, 1, 1]) * self.features[scale].get(k);
         (1..weights.size()[1]).fold(part(0), |sum, k| sum + part(k))
     }

@@ -1,16 +1,16 @@
 //! A card whose memory is nearly full: batches are halved until they fit, and scores stay what they were.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::methods::{Given, scores};
 use super::{Numbers, Options, Part, Record, apart};
 use crate::episode::batch::Pictures;
 use crate::method::{Fitted, Unobserved, batches, find};
-use crate::network::card;
 
-/// Bytes that are left free: enough for a few pictures, not for all.
-const LEFT: u64 = 32 << 20;
+/// Bytes of the pieces that fill a card; as many of the smallest as `SPARED` are given back, enough for a few pictures.
+const PIECES: [i64; 5] = [4 << 30, 512 << 20, 64 << 20, 16 << 20, 4 << 20];
+const SPARED: usize = 8;
 
 /// Pictures that are scored.
 const PICTURES: usize = 1024;
@@ -23,10 +23,13 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     let many: Vec<usize> = (0..PICTURES).map(|index| index % given.queries.len()).collect();
     let many = given.queries.at(&many);
     let (few, _) = score(&*fitted, &given, &given.queries, options)?;
-    let memory = card::memory(options.device).context("the card does not tell its memory")?;
-    // libtorch keeps what it has had; the rest is taken in one piece.
-    let ballast = memory.free.saturating_sub(LEFT);
-    let ballast = Tensor::empty([i64::try_from(ballast)?], (Kind::Uint8, options.device));
+    let mut ballast = Vec::new();
+    for bytes in PIECES {
+        while let Ok(piece) = Tensor::f_empty([bytes], (Kind::Uint8, options.device)) {
+            ballast.push(piece);
+        }
+    }
+    ballast.truncate(ballast.len().saturating_sub(SPARED));
     let found = score(&*fitted, &given, &many, options);
     drop(ballast);
     let (found, at_once) = found?;
@@ -38,7 +41,12 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     Ok(())
 }
 
-fn score(fitted: &dyn Fitted, given: &Given, pictures: &Pictures, options: &Options) -> Result<(Vec<f64>, usize)> {
+fn score(
+    fitted: &dyn Fitted,
+    given: &Given,
+    pictures: &Pictures,
+    options: &Options,
+) -> Result<(Vec<f64>, usize)> {
     let detector = fitted.adapt(&given.supports)?;
     let mut all = Vec::new();
     let at_once = batches::score(&*detector, pictures, options.device, &mut |_, prediction| {

@@ -10,8 +10,8 @@ use tch::{Device, Tensor};
 
 use super::{Fault, Numbers, Options, Part, Record, guarded, prepare};
 use crate::decode::resize;
-use crate::evaluate::folder;
 use crate::episode::batch::Pictures;
+use crate::evaluate::folder;
 use crate::maps::MapStack;
 use crate::method::{Context, Entry, METHODS, Prediction, TrainTask, Unobserved};
 use crate::metric::rank::spearman;
@@ -133,8 +133,7 @@ fn shifted(maps: &MapStack) -> Result<MapStack> {
 
 fn phantom(task: &str, finding: &str, numbers: std::ops::Range<usize>) -> Result<Pictures> {
     let drawn = phantom::samples(task, finding, numbers, 11)?;
-    let squares: Vec<_> =
-        drawn.iter().map(|pixels| resize::lanczos(pixels, SIDE, SIDE).to_rgb()).collect();
+    let squares: Vec<_> = drawn.iter().map(|pixels| resize::lanczos(pixels, SIDE, SIDE).to_rgb()).collect();
     Ok(folder::pictures(&squares))
 }
 
@@ -167,12 +166,14 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
             match guarded(|| given.scores(entry, &context, options.fault)) {
                 Err(error) => record.failed(Part::Methods, name, numbers, format!("{error:#}")),
                 Ok(found) => {
-                    let expected = expected.get(name).with_context(|| format!("no stored scores of {name}"))?;
+                    let expected =
+                        expected.get(name).with_context(|| format!("no stored scores of {name}"))?;
                     let Bounds { correlation, difference } = bounds(trains(entry), numbers);
                     let spread = expected.iter().fold(f64::MIN, |a, &b| a.max(b))
                         - expected.iter().fold(f64::MAX, |a, &b| a.min(b));
                     let off = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
-                    let off = off.fold(0.0, |worst: f64, off| if off > worst || off.is_nan() { off } else { worst });
+                    let off = off
+                        .fold(0.0, |worst: f64, off| if off > worst || off.is_nan() { off } else { worst });
                     let off = if spread > 0.0 { off / spread } else { off };
                     let what = format!("{name}, largest difference of scores over their spread");
                     record.check(Part::Methods, &what, numbers, off, Some(difference));

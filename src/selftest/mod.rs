@@ -132,7 +132,12 @@ impl fmt::Display for Check {
         };
         let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1e}"));
         let (deviation, tolerance) = (number(self.deviation), number(self.tolerance));
-        write!(out, "{verdict:<6} {:<4} {deviation:>8} of {tolerance:>8}  {}", self.numbers.name(), self.what)?;
+        write!(
+            out,
+            "{verdict:<6} {:<4} {deviation:>8} of {tolerance:>8}  {}",
+            self.numbers.name(),
+            self.what
+        )?;
         self.error.as_ref().map_or(Ok(()), |error| write!(out, ": {error}"))
     }
 }
@@ -221,7 +226,9 @@ pub fn run(options: &Options) -> Result<Record> {
         (Part::Methods, methods::run),
         (Part::Twice, twice::run),
     ];
-    for (part, work) in all.into_iter().filter(|(part, _)| options.parts.is_empty() || options.parts.contains(part)) {
+    for (part, work) in
+        all.into_iter().filter(|(part, _)| options.parts.is_empty() || options.parts.contains(part))
+    {
         println!("\n{part:?}, at {:.0} s", record.started.elapsed().as_secs_f64());
         if let Err(error) = guarded(|| work(options, &mut record)) {
             record.failed(part, "the part as a whole", Numbers::F32, format!("{error:#}"));

@@ -156,7 +156,8 @@ fn compute(operator: &Operator, device: Device, numbers: Numbers) -> Result<[(&'
     let loss = (&out * weights.to_kind(out.kind()).to_device(device)).sum(None::<Kind>);
     let mut named: Vec<(String, Tensor)> = store.variables().into_iter().collect();
     named.sort_by(|a, b| a.0.cmp(&b.0));
-    let (learnt, stored): (Vec<_>, Vec<_>) = named.into_iter().partition(|(_, tensor)| tensor.requires_grad());
+    let (learnt, stored): (Vec<_>, Vec<_>) =
+        named.into_iter().partition(|(_, tensor)| tensor.requires_grad());
     let moved: Vec<&Tensor> = inputs.iter().chain(learnt.iter().map(|(_, tensor)| tensor)).collect();
     let gradients = Tensor::run_backward(&[loss], &moved, false, false);
     let outputs = [&out].into_iter().chain(stored.iter().map(|(_, tensor)| tensor));
@@ -198,7 +199,8 @@ fn neighbours(options: &Options, record: &mut Record) {
     let bank = Bank::new(rows.to_device(options.device));
     let found = bank.nearest(&queries.to_device(options.device), 3, ROOM).distances;
     let (rows, queries) = (rows.to_kind(Kind::Double), queries.to_kind(Kind::Double));
-    let all = (queries.unsqueeze(1) - rows.unsqueeze(0)).square().sum_dim_intlist(2, false, None::<Kind>).sqrt();
+    let all =
+        (queries.unsqueeze(1) - rows.unsqueeze(0)).square().sum_dim_intlist(2, false, None::<Kind>).sqrt();
     let exact = all.topk(3, 1, false, true).0;
     let off = apart(&values(&found), &values(&exact));
     record.check(Part::Operators, "distances to nearest neighbours, relative", Numbers::F32, off, Some(1e-6));

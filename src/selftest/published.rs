@@ -99,7 +99,7 @@ fn bounds(backbone: Backbone, numbers: Numbers) -> Bounds {
         (Numbers::F32, true) => Bounds {
             features: 1e-4,
             maps: 1e-3,
-            gradients: 1e-3,
+            gradients: 1e-2,
             losses: const {
                 &[
                     [Some(1.5e-5), Some(4e-6), Some(1.5e-5)],
@@ -196,7 +196,8 @@ impl Rig {
             if index == 0 {
                 after_first(&adam);
             }
-            [losses.self_distillation, losses.teacher_student, losses.total].map(|loss| loss.double_value(&[]))
+            [losses.self_distillation, losses.teacher_student, losses.total]
+                .map(|loss| loss.double_value(&[]))
         };
         (0..n_steps).map(step).collect()
     }
@@ -244,11 +245,8 @@ fn compare(
     let student = tch::no_grad(|| rig.student.decode(&query.deep, Norm::Stored));
     let pairs = expected.decoder.iter().zip(student.each_ref().map(Tensor::shallow_clone)).collect();
     told("decoder's three scales, in deviations", worst(pairs), Some(bounds.features));
-    let supports: Vec<_> = rig
-        .supports()
-        .iter()
-        .map(|deep| tch::no_grad(|| rig.student.decode(deep, Norm::Stored)))
-        .collect();
+    let supports: Vec<_> =
+        rig.supports().iter().map(|deep| tch::no_grad(|| rig.student.decode(deep, Norm::Stored))).collect();
     let weighted = [0, 1, 2].map(|scale| {
         let stack = Tensor::stack(&supports.iter().map(|scales| &scales[scale]).collect::<Vec<_>>(), 0);
         tch::no_grad(|| rig.student.weigh(scale, &student[scale], &stack).1)

@@ -47,30 +47,34 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
         }
     };
     let folder = tempfile::tempdir().context("a folder for weights")?;
-    println!("{:<22} {:<5} {:>5} {:>6} {:>10} {:>9} {:>8}", "work", "", "shots", "count", "ms", "a second", "TFLOP/s");
+    println!(
+        "{:<22} {:<5} {:>5} {:>6} {:>10} {:>9} {:>8}",
+        "work", "", "shots", "count", "ms", "a second", "TFLOP/s"
+    );
     for &numbers in Numbers::on(options.device).iter().filter(|numbers| **numbers != Numbers::F64) {
         prepare(options.device, numbers)?;
         let work =
             Workload::new(plan.backbone, plan.size, options.device, numbers.precision(), folder.path())?;
         let (teacher, decoder) = (work.teacher_operations, work.decoder_operations());
-        let mut tell = |what: &str, shots: Option<usize>, count: usize, timed: &Timed, operations: Option<f64>| {
-            // The first run warms up.
-            let seconds = median(&mut timed.seconds[1..].to_vec()).unwrap_or(f64::NAN);
-            let operations_per_second = operations.map(|operations| operations / seconds);
-            let timing = Timing {
-                work: what.to_owned(),
-                backbone: plan.backbone.name().to_owned(),
-                size: plan.size,
-                precision: numbers.name().to_owned(),
-                shots,
-                count,
-                seconds,
-                operations_per_second,
-                memory_bytes: timed.memory,
+        let mut tell =
+            |what: &str, shots: Option<usize>, count: usize, timed: &Timed, operations: Option<f64>| {
+                // The first run warms up.
+                let seconds = median(&mut timed.seconds[1..].to_vec()).unwrap_or(f64::NAN);
+                let operations_per_second = operations.map(|operations| operations / seconds);
+                let timing = Timing {
+                    work: what.to_owned(),
+                    backbone: plan.backbone.name().to_owned(),
+                    size: plan.size,
+                    precision: numbers.name().to_owned(),
+                    shots,
+                    count,
+                    seconds,
+                    operations_per_second,
+                    memory_bytes: timed.memory,
+                };
+                println!("{}", line(&timing));
+                record.speed.push(timing);
             };
-            println!("{}", line(&timing));
-            record.speed.push(timing);
-        };
         if !options.quick {
             let rate = operations::rate(numbers.precision(), options.device);
             let timed = Timed { seconds: vec![1.0, 1.0], ..Timed::default() };

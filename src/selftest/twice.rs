@@ -38,7 +38,8 @@ fn again(options: &Options, numbers: Numbers, record: &mut Record) -> Result<()>
     };
     let (first, second) = (once()?, once()?);
     let off = first.iter().zip(&second).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
-    let what = format!("{} trained and scored twice: numbers of {} that differ", backbone.name(), first.len());
+    let what =
+        format!("{} trained and scored twice: numbers of {} that differ", backbone.name(), first.len());
     record.check(Part::Twice, &what, numbers, off as f64, Some(0.0));
     Ok(())
 }
@@ -76,4 +77,3 @@ fn taken_up(options: &Options, record: &mut Record) -> Result<()> {
     record.check(Part::Twice, what, Numbers::F32, apart(&resumed, &whole), Some(0.0));
     Ok(())
 }
-

@@ -19,6 +19,16 @@ pub struct Student {
     weighting: Weighting,
     switches: Switches,
     precision: Precision,
+    passage: Passage,
+}
+
+/// How queries and their supports pass the decoder in training; batch norms see the same batches either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// Batch after batch along `n`: for a CPU, where large tensors crowd the caches.
+    OneByOne,
+    /// Pictures of all batches in turn: for a card, where starting a kernel takes longer than the kernel.
+    Interleaved,
 }
 
 /// One training step's losses, scalars.
@@ -46,7 +56,13 @@ impl Student {
             _ => switches.scaling,
         };
         let weighting = Weighting::new(&(store.root() / "weight"), backbone, scaling);
-        Student { store, decoder, weighting, switches, precision: Precision::F32 }
+        let passage = if device.is_cuda() { Passage::Interleaved } else { Passage::OneByOne };
+        Student { store, decoder, weighting, switches, precision: Precision::F32, passage }
+    }
+
+    /// The same student, with queries and supports passing the decoder in another way.
+    pub fn passing(self, passage: Passage) -> Student {
+        Student { passage, ..self }
     }
 
     /// The same student, with a decoder that computes in another precision.
@@ -87,8 +103,10 @@ impl Student {
     ///
     /// Batch norms see `1 + k` batches, the queries and each query's first, second, ... support, as published.
     pub fn losses(&self, teacher: &Scales, deep: &Tensor, supports: &[Tensor], lambda: f64) -> Losses {
-        let mut decoded = self.decode_batches(std::iter::once(deep).chain(supports));
-        let query = decoded.remove(0);
+        let Together { query, weighted } = match self.passage {
+            Passage::OneByOne => self.one_by_one(deep, supports),
+            Passage::Interleaved => self.interleaved(deep, supports),
+        };
         let compared = |x: &Tensor| match self.switches.compared {
             Compared::Flattened => x.flatten(1, -1),
             Compared::PerPosition => x.shallow_clone(),
@@ -99,10 +117,6 @@ impl Student {
             distance.mean(None::<Kind>)
         };
         let taught = [0, 1, 2].map(|scale| distance(&teacher[scale], &query[scale]));
-        let weighted = [0, 1, 2].map(|scale| {
-            let stack: Vec<&Tensor> = decoded.iter().map(|scales| &scales[scale]).collect();
-            self.weigh(scale, &query[scale], &Tensor::stack(&stack, 0)).1
-        });
         let own = [0, 1, 2].map(|scale| distance(&query[scale], &weighted[scale]));
         let sum = |[first, second, third]: [Tensor; 3]| first + second + third;
         let (self_distillation, teacher_student) = (sum(own), sum(taught));
@@ -112,6 +126,33 @@ impl Student {
             Terms::SelfDistillation => self_distillation.shallow_clone(),
         };
         Losses { self_distillation, teacher_student, total }
+    }
+
+    fn one_by_one(&self, deep: &Tensor, supports: &[Tensor]) -> Together {
+        let mut decoded = self.decode_batches(std::iter::once(deep).chain(supports));
+        let query = decoded.remove(0);
+        let weighted = [0, 1, 2].map(|scale| {
+            let stack: Vec<&Tensor> = decoded.iter().map(|scales| &scales[scale]).collect();
+            self.weigh(scale, &query[scale], &Tensor::stack(&stack, 0)).1
+        });
+        Together { query, weighted }
+    }
+
+    fn interleaved(&self, deep: &Tensor, supports: &[Tensor]) -> Together {
+        let batches: Vec<&Tensor> = std::iter::once(deep).chain(supports).collect();
+        let count = batches.len() as i64;
+        let decoded = self.decode(&Tensor::stack(&batches, 1).flatten(0, 1), Norm::Interleaved(count));
+        // [b * (1 + k), c, h, w]: each query before its supports.
+        let apart = decoded.map(|scale| {
+            let size = scale.size();
+            scale.view([-1, count, size[1], size[2], size[3]])
+        });
+        let query = apart.each_ref().map(|scale| scale.select(1, 0));
+        let weighted = [0, 1, 2].map(|scale| {
+            let supports = apart[scale].narrow(1, 1, count - 1);
+            self.weighting.weigh_together(scale, &query[scale], &supports).1
+        });
+        Together { query, weighted }
     }
 
     /// Weights `[b, k]` and weighted supports `[b, c, h, w]` at one scale for queries `[b, c, h, w]`
@@ -157,6 +198,12 @@ impl Student {
             Dissected { weights, own, residual }
         })
     }
+}
+
+/// Decoded queries and their weighted supports, per scale, `[b, c, h, w]`.
+struct Together {
+    query: Scales,
+    weighted: Scales,
 }
 
 /// The parts of maps, per scale.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use medfsad::method::d24fad::student::Student;
+use medfsad::method::d24fad::student::{Passage, Student};
 use medfsad::method::d24fad::switches::{Compared, Switches, Terms, Weighted};
 use medfsad::method::{Context, EpochFigures, Fitted, Keep, Observer, find};
 use medfsad::network::decoder::Decoder;
@@ -252,4 +252,49 @@ fn a_stopped_training_goes_on_with_what_its_observer_had_seen() {
     let (again, seen_again) = run(settings, &keeping, 0);
     assert_eq!(again.expect("it goes on"), whole.expect("a training"));
     assert_eq!(seen_again, seen);
+}
+
+/// Losses, gradients and stored statistics of one step in double precision.
+fn one_step(passage: Passage, switches: Switches) -> BTreeMap<String, Vec<f64>> {
+    let mut student = Student::switched(Backbone::Resnet18, Device::Cpu, switches).passing(passage);
+    formula::fill(&student.store, "");
+    student.store.double();
+    let random = |name: &str, size: [i64; 4]| {
+        let values = formula::uniform(name, size.iter().product::<i64>() as usize);
+        Tensor::from_slice(&values).view(size)
+    };
+    let deep: Vec<Tensor> = (0..4).map(|batch| random(&format!("deep {batch}"), [3, 512, 2, 2])).collect();
+    let teacher = [(64, 16), (128, 8), (256, 4)].map(|(c, side)| random("teacher", [3, c, side, side]));
+    let losses = student.losses(&teacher, &deep[0], &deep[1..], 0.1);
+    losses.total.backward();
+    let variables = student.store.variables();
+    let is_bias = |name: &str| name.starts_with("weight.") && name.ends_with("bias");
+    let gradients = variables.iter().filter(|(name, tensor)| tensor.requires_grad() && !is_bias(name));
+    let gradients = gradients.map(|(name, tensor)| (format!("gradient of {name}"), tensor.grad()));
+    let totals = [("total", losses.total), ("own", losses.self_distillation)]
+        .map(|(name, loss)| (name.to_owned(), loss.detach()));
+    let all = gradients.chain(totals).chain(variables.iter().map(|(n, t)| (n.clone(), t.detach())));
+    all.map(|(name, tensor)| {
+        let known = tensor.defined().then(|| Vec::try_from(tensor.contiguous().flatten(0, -1)).unwrap());
+        (name, known.unwrap_or_default())
+    })
+    .collect()
+}
+
+#[test]
+fn the_way_through_the_decoder_that_a_card_takes_computes_the_same() {
+    for scaling in [Scaling::SqrtChw, Scaling::SqrtC, Scaling::Cosine] {
+        let switches = Switches { scaling, ..Switches::default() };
+        let expected = one_step(Passage::OneByOne, switches);
+        let found = one_step(Passage::Interleaved, switches);
+        assert_eq!(expected.len(), found.len());
+        for (name, expected) in &expected {
+            let found = &found[name];
+            assert_eq!(expected.len(), found.len(), "{name}");
+            let greatest = expected.iter().fold(1e-3, |most: f64, value| most.max(value.abs()));
+            for (a, b) in expected.iter().zip(found) {
+                assert!((a - b).abs() <= 1e-9 * greatest, "{scaling:?}, {name}: {a} against {b}");
+            }
+        }
+    }
 }
