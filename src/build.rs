@@ -24,6 +24,8 @@ fn main() {
     watch(&root.join("Cargo.lock"));
     if env::var_os("CARGO_FEATURE_TORCH").is_some() {
         link_libtorch();
+        let guard = root.join("src/network/guard.cc");
+        cc::Build::new().cpp(true).file(guard).compile("medfsad_guard");
     }
     println!("cargo::rustc-env=MEDFSAD_CODE_HASH={:032x}", code_hash(&root));
     println!("cargo::rustc-env=MEDFSAD_GIT_REVISION={}", git_revision(&root));

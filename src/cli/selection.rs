@@ -22,8 +22,8 @@ use crate::spec::Spec;
 /// Definition, and what overrides it.
 #[derive(clap::Args)]
 pub struct Selection {
-    /// A TOML file, or one of the shipped definitions: quick, mini, full, ablation, dae-noise,
-    /// external
+    /// A TOML file, or one of the shipped definitions: quick, mini, full, slice, ablation,
+    /// dae-noise, external
     #[arg(long, default_value = "quick")]
     bench: String,
     /// Methods, separated by commas; `all` for every built-in one; see `methods` [default: the definition's]

@@ -15,6 +15,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("quick", include_str!("../../benchmarks/quick.toml")),
     ("mini", include_str!("../../benchmarks/mini.toml")),
     ("full", include_str!("../../benchmarks/full.toml")),
+    ("slice", include_str!("../../benchmarks/slice.toml")),
     ("ablation", include_str!("../../benchmarks/ablation.toml")),
     ("dae-noise", include_str!("../../benchmarks/dae-noise.toml")),
     ("external", include_str!("../../benchmarks/external.toml")),

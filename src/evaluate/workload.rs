@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 use super::smoothing::OnDevice;
 use crate::episode::batch;
 use crate::maps::MapStack;
+use crate::method::batches;
 use crate::method::d24fad::training::{Episode, Training};
 use crate::method::d24fad::{Model, Settings};
 use crate::method::part::grid;
@@ -81,28 +82,48 @@ impl Workload {
     }
 
     /// Steps on one batch, and the seconds that teacher features of its queries took.
+    ///
+    /// # Errors
+    /// If features cannot be kept.
     pub fn train(&self, shots: usize, batch: usize, repeats: usize) -> Result<(Timed, f64)> {
-        let (n_queries, n_supports) = (batch as i64, (shots * batch) as i64);
-        let queries = self.pixels("image.query", batch);
-        let supports = self.pixels("image.support", shots * batch);
-        let pixels = Tensor::cat(&[queries, supports], 0);
+        let pixels = self.episode_pixels(shots, batch);
         let mut training = self.training(&pixels)?;
         let clock = Instant::now();
         self.model.teacher().features(&batch::to(&pixels, self.device));
         card::wait_for(self.device);
         // In training, every picture is a query once an epoch, and a support without further cost.
         let once = clock.elapsed().as_secs_f64() / (1.0 + shots as f64);
-        debug_assert_eq!(pixels.size()[0], n_queries + n_supports);
-        let episodes: Vec<Episode> = (0..n_queries)
-            .map(|query| Episode {
-                query,
-                supports: (0..shots as i64).map(|k| n_queries + k * n_queries + query).collect(),
-            })
-            .collect();
+        let episodes = episodes(shots, batch);
         let batch: Vec<&Episode> = episodes.iter().collect();
         // As in training, nothing waits for the device between steps; here, for each to be timed.
         let timed = self.timed(repeats, || training.step(&batch)[0].double_value(&[]));
         Ok((timed, once))
+    }
+
+    /// Total losses of so many steps, and the maps after them: as training does them on this device, or step for step
+    /// as written.
+    ///
+    /// # Errors
+    /// If features cannot be kept.
+    pub fn outcome(&self, shots: usize, batch: usize, n_steps: usize, as_written: bool) -> Result<Vec<f64>> {
+        let mut training = self.training(&self.episode_pixels(shots, batch))?;
+        if as_written {
+            training = training.unrecorded();
+        }
+        let episodes = episodes(shots, batch);
+        let episodes: Vec<&Episode> = episodes.iter().collect();
+        let mut outcome: Vec<f64> =
+            (0..n_steps).map(|_| training.step(&episodes)[0].double_value(&[])).collect();
+        let supports = batch::to(&self.pixels("image.support", shots), self.device);
+        let maps = self.model.ready(&supports).maps(&self.pixels("image.query", batch));
+        outcome.extend(grid::to_maps(&maps)?.values().iter().map(|&value| f64::from(value)));
+        Ok(outcome)
+    }
+
+    /// A batch of queries, then every query's first support, and so on.
+    fn episode_pixels(&self, shots: usize, batch: usize) -> Tensor {
+        let queries = self.pixels("image.query", batch);
+        Tensor::cat(&[queries, self.pixels("image.support", shots * batch)], 0)
     }
 
     /// Maps of one batch, each smoothed by itself.
@@ -166,7 +187,7 @@ impl Workload {
             let evaluate = || -> Result<()> {
                 let ready = self.model.ready(&supports);
                 let (mut values, at_once) =
-                    (Vec::new(), if self.device.is_cuda() { 8 * batch } else { batch });
+                    (Vec::new(), if self.device.is_cuda() { batches::ON_CARD * batch } else { batch });
                 for part in test.split(at_once as i64, 0) {
                     values.extend_from_slice(grid::to_maps(&ready.maps(&part))?.values());
                 }
@@ -233,4 +254,13 @@ impl Workload {
         timed.memory = card::memory(self.device).map(|memory| memory.total - memory.free);
         timed
     }
+}
+
+/// One batch over what [`Workload::episode_pixels`] gives.
+fn episodes(shots: usize, batch: usize) -> Vec<Episode> {
+    let episode = |query: usize| Episode {
+        query: query as i64,
+        supports: (1..=shots).map(|k| (k * batch + query) as i64).collect(),
+    };
+    (0..batch).map(episode).collect()
 }

@@ -10,7 +10,7 @@ use super::{Detector, Prediction};
 use crate::episode::batch::Pictures;
 
 /// Times as many pictures at once on a card, which small batches leave idle, as on a CPU.
-const ON_CARD: usize = 8;
+pub const ON_CARD: usize = 16;
 
 /// Scores all of `pictures` in their order on `device` and hands over what each batch gives. Batches are halved, and it
 /// is said so, when its memory is full; scores do not depend on it. Returns how many were given at once in the end.

@@ -100,20 +100,29 @@ impl Adam {
 
     /// Computes the gradient of `loss` afresh and moves every parameter that received one.
     pub fn step(&mut self, loss: &Tensor) {
+        let gradients = self.gradients(loss);
+        self.apply(&gradients);
+    }
+
+    /// The gradient of `loss` in the parts in which parameters are updated.
+    pub fn gradients(&mut self, loss: &Tensor) -> Vec<Tensor> {
         let parameters: Vec<&Tensor> = self.slots.iter().map(|slot| &slot.moving.parameter).collect();
         let gradients = Tensor::run_backward(&[loss], &parameters, false, false);
-        self.n_steps += 1;
         for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
             slot.gradient = gradient;
         }
+        match &self.blocks[..] {
+            [all] if self.slots.len() > 1 => vec![tch::no_grad(|| all.joined_gradients(&self.slots))],
+            _ => self.slots.iter().map(|slot| slot.gradient.shallow_clone()).collect(),
+        }
+    }
+
+    /// One step by gradients as [`Adam::gradients`] gives them.
+    pub fn apply(&mut self, gradients: &[Tensor]) {
+        self.n_steps += 1;
         tch::no_grad(|| {
-            let gradients = self.slots.iter().map(|slot| slot.gradient.shallow_clone());
-            let gradients: Vec<Tensor> = match &self.blocks[..] {
-                [all] if self.slots.len() > 1 => vec![all.joined_gradients(&self.slots)],
-                _ => gradients.collect(),
-            };
             for (block, gradient) in self.blocks.iter_mut().zip(gradients) {
-                block.update(&gradient, &self.config, self.n_steps);
+                block.update(gradient, &self.config, self.n_steps);
             }
         });
     }

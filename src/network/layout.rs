@@ -8,9 +8,11 @@ use tch::Tensor;
 /// Its kernels are chosen by the size of the batch. Single-precision teachers therefore stay plain: there it gains little,
 /// and features of a picture alone and in a batch would differ by more than 1e-5.
 pub(crate) fn for_convolutions(x: &Tensor) -> Tensor {
-    if x.device().is_cuda() || x.dim() != 4 {
-        return x.shallow_clone();
-    }
+    if x.device().is_cuda() || x.dim() != 4 { x.shallow_clone() } else { channels_together(x) }
+}
+
+/// The same values with channels beside one another, `[n, c, h, w]`.
+pub(super) fn channels_together(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 

@@ -17,6 +17,8 @@ pub mod context;
 pub mod decoder;
 /// Weights and pictures that two implementations can compute alike.
 pub mod formula;
+/// Work on a card that is recorded and replayed.
+pub mod graph;
 /// A residual auto-encoder that can grow from coarse to fine.
 pub mod growing;
 /// Initial values from named streams.

@@ -11,7 +11,7 @@ use tch::{Device, Tensor};
 use super::layer::Norm;
 use super::precision::Precision;
 use super::resnet::Encoder;
-use super::{Backbone, Features, Input, Network, initial, known, weights};
+use super::{Backbone, Features, Input, Network, initial, known, layout, weights};
 use crate::episode::batch;
 use crate::files;
 
@@ -91,6 +91,7 @@ pub struct Teacher {
     store: VarStore,
     input: Input,
     precision: Precision,
+    has_channels_together: bool,
 }
 
 impl Teacher {
@@ -106,7 +107,8 @@ impl Teacher {
         // A stand-in is made on the CPU, whatever the device, so that its weights are the same everywhere.
         let store = VarStore::new(Device::Cpu);
         let encoder = Encoder::new(&store.root(), backbone);
-        let mut teacher = Teacher { encoder, store, input, precision: Precision::F32 };
+        let mut teacher =
+            Teacher { encoder, store, input, precision: Precision::F32, has_channels_together: false };
         let stand_in = StandIn { network: Network::Resnet(backbone), input, store: &teacher.store };
         match origin {
             Origin::File { path, .. } => weights::load(&teacher.store, path)?,
@@ -126,16 +128,31 @@ impl Teacher {
 
     /// Features of pictures `[n, 3, h, w]` of 0 to 255, without gradients.
     pub fn features(&self, pictures: &Tensor) -> Features {
-        let pictures = self.input.prepare(&batch::to(pictures, self.store.device()));
+        let mut pictures = self.input.prepare(&batch::to(pictures, self.store.device()));
+        if self.has_channels_together {
+            pictures = layout::channels_together(&pictures);
+        }
         let Features { scales, deep } =
             tch::no_grad(|| self.encoder.forward(&self.precision.enter(&pictures), Norm::Stored));
         let scales = scales.each_ref().map(|scale| self.precision.leave(scale));
         Features { scales, deep: self.precision.leave(&deep) }
     }
 
-    /// The same teacher, computing in another precision.
+    /// The same teacher, computing in another precision. The tensor cores of a card, which multiply all but single
+    /// precision, want channels beside one another.
     pub fn computing_in(self, precision: Precision) -> Teacher {
-        Teacher { precision, ..self }
+        let has_channels_together = self.store.device().is_cuda() && precision != Precision::F32;
+        if has_channels_together {
+            tch::no_grad(|| {
+                for (_, mut tensor) in self.store.variables() {
+                    if tensor.dim() == 4 {
+                        let moved = layout::channels_together(&tensor);
+                        tensor.set_data(&moved);
+                    }
+                }
+            });
+        }
+        Teacher { precision, has_channels_together, ..self }
     }
 
     pub fn precision(&self) -> Precision {

@@ -33,7 +33,7 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     let found = score(&*fitted, &given, &many, options);
     drop(ballast);
     let (found, at_once) = found?;
-    ensure!(at_once < 128, "{at_once} pictures at once fitted a full card, so nothing was tried");
+    ensure!(at_once < 256, "{at_once} pictures at once fitted a full card, so nothing was tried");
     ensure!(found.len() == PICTURES, "{} scores of {PICTURES} pictures", found.len());
     let expected: Vec<f64> = (0..PICTURES).map(|index| few[index % few.len()]).collect();
     let what = "scores on a card whose memory is full, relative";

@@ -8,8 +8,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::methods::{Given, scores};
 use super::published::Rig;
 use super::{Numbers, Options, Part, Record, apart, full, prepare, values};
+use crate::evaluate::workload::Workload;
 use crate::method::{EpochFigures, Fitted, Keep, Observer, Unobserved, find};
 use crate::network::Backbone;
+use crate::network::precision::Precision;
 
 pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     let is_meant = |numbers: &Numbers| match numbers {
@@ -23,6 +25,7 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     prepare(options.device, Numbers::F32)?;
     taken_up(options, record)?;
     if options.device.is_cuda() {
+        recorded(options, record)?;
         full::run(options, record)?;
     }
     Ok(())
@@ -42,6 +45,21 @@ fn again(options: &Options, numbers: Numbers, record: &mut Record) -> Result<()>
         format!("{} trained and scored twice: numbers of {} that differ", backbone.name(), first.len());
     record.check(Part::Twice, &what, numbers, off as f64, Some(0.0));
     Ok(())
+}
+
+/// Steps that a card records and replays against the same as they are written.
+fn recorded(options: &Options, record: &mut Record) -> Result<()> {
+    let folder = tempfile::tempdir().context("a folder for weights")?;
+    for precision in [Precision::F32, Precision::Bf16] {
+        let work = Workload::new(Backbone::Resnet18, 128, options.device, precision, folder.path())?;
+        let [replayed, written] = [false, true].map(|as_written| work.outcome(2, 4, 12, as_written));
+        let (replayed, written) = (replayed?, written?);
+        let off = replayed.iter().zip(&written).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+        let numbers = if precision == Precision::F32 { Numbers::F32 } else { Numbers::Bf16 };
+        let what = format!("recorded steps against written ones: numbers of {} that differ", written.len());
+        record.check(Part::Twice, &what, numbers, off as f64, Some(0.0));
+    }
+    prepare(options.device, Numbers::F32)
 }
 
 /// Breaks a training off after its first epoch.

@@ -10,6 +10,7 @@ use crate::method::part::feature_store::FeatureStore;
 use crate::method::{Context, Observer, TrainTask};
 use crate::network::Features;
 use crate::network::adam::{Adam, AdamConfig};
+use crate::network::graph::{self, Graph, SideStream};
 use crate::progress;
 use crate::random::Stream;
 
@@ -29,6 +30,28 @@ pub(crate) struct Training<'a> {
     lambda: f64,
     features: FeatureStore<'a>,
     pub adam: Adam,
+    recording: Recording,
+}
+
+/// Whether steps are recorded on a card and replayed.
+enum Recording {
+    /// Not here, or no longer.
+    Never,
+    /// So many steps have been made ready for it.
+    Soon(SideStream, usize),
+    Done(Recorded),
+}
+
+/// Steps on the side stream before one is recorded: libraries choose kernels and take workspaces in the first.
+const WARM_UP: usize = 3;
+
+/// A step up to its gradients.
+struct Recorded {
+    graph: Graph,
+    /// Of the pictures, `[1 + k, b]`: what changes from step to step.
+    indices: Tensor,
+    losses: StepLosses,
+    gradients: Vec<Tensor>,
 }
 
 impl<'a> Training<'a> {
@@ -40,12 +63,20 @@ impl<'a> Training<'a> {
         let pixels = pixels.to_device(model.device);
         let config =
             AdamConfig { learning_rate: settings.learning_rate, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
-        Ok(Training {
-            model,
-            lambda: settings.lambda,
-            features: FeatureStore::new(&model.teacher, pixels, settings.room())?,
-            adam: Adam::new(&model.student.store, config),
-        })
+        let features = FeatureStore::new(&model.teacher, pixels, settings.room())?;
+        let adam = Adam::new(&model.student.store, config);
+        let can_record = model.device.is_cuda() && features.is_on_device() && graph::is_wanted();
+        let recording = match can_record.then(|| SideStream::new(model.device)) {
+            Some(Ok(stream)) => Recording::Soon(stream, 0),
+            Some(Err(error)) => never(&error),
+            None => Recording::Never,
+        };
+        Ok(Training { model, lambda: settings.lambda, features, adam, recording })
+    }
+
+    /// The same training, step for step as it is written, whatever the device.
+    pub fn unrecorded(self) -> Training<'a> {
+        Training { recording: Recording::Never, ..self }
     }
 
     /// One step on one batch; the losses are those before it. Nothing waits for the device.
@@ -55,14 +86,80 @@ impl<'a> Training<'a> {
         let supports = (0..n_supports).flat_map(|k| batch.iter().map(move |episode| episode.supports[k]));
         let indices: Vec<i64> = queries.chain(supports).collect();
         let indices = Tensor::from_slice(&indices).view([1 + n_supports as i64, -1]);
-        let indices = self.features.placed(&indices);
+        match std::mem::replace(&mut self.recording, Recording::Never) {
+            Recording::Never => self.eager(&indices),
+            Recording::Soon(stream, n_steps) if n_steps < WARM_UP => {
+                let done = stream.run(|| self.eager(&indices));
+                match done {
+                    Ok(losses) => {
+                        self.recording = Recording::Soon(stream, n_steps + 1);
+                        losses
+                    }
+                    Err(error) => {
+                        self.recording = never(&error);
+                        self.eager(&indices)
+                    }
+                }
+            }
+            Recording::Soon(stream, _) => match self.record(&stream, &indices) {
+                Ok(recorded) => self.replay(recorded, &indices),
+                Err(error) => {
+                    self.recording = never(&error);
+                    self.eager(&indices)
+                }
+            },
+            Recording::Done(recorded) if recorded.indices.size() == indices.size() => {
+                self.replay(recorded, &indices)
+            }
+            Recording::Done(recorded) => {
+                self.recording = Recording::Done(recorded);
+                self.eager(&indices)
+            }
+        }
+    }
+
+    fn eager(&mut self, indices: &Tensor) -> StepLosses {
+        let (losses, gradients) = self.gradients(&self.features.placed(indices));
+        self.adam.apply(&gradients);
+        losses
+    }
+
+    /// Losses, and their gradients as the optimiser takes them. All of it is work of the device.
+    fn gradients(&mut self, indices: &Tensor) -> (StepLosses, Vec<Tensor>) {
+        let n_supports = indices.size()[0] - 1;
         let Features { scales, deep } = self.features.at(&indices.get(0));
         let supports: Vec<Tensor> =
-            (1..=n_supports).map(|k| self.features.deep_at(&indices.get(k as i64))).collect();
+            (1..=n_supports).map(|k| self.features.deep_at(&indices.get(k))).collect();
         let losses = self.model.student.losses(&scales, &deep, &supports, self.lambda);
-        self.adam.step(&losses.total);
-        [losses.total, losses.self_distillation, losses.teacher_student].map(|loss| loss.detach())
+        let gradients = self.adam.gradients(&losses.total);
+        let losses = [losses.total, losses.self_distillation, losses.teacher_student];
+        (losses.map(|loss| loss.detach()), gradients)
     }
+
+    fn record(&mut self, stream: &SideStream, indices: &Tensor) -> Result<Recorded> {
+        let indices = self.features.placed(indices).copy();
+        let (graph, (losses, gradients)) = Graph::record(stream, || self.gradients(&indices))?;
+        Ok(Recorded { graph, indices, losses, gradients })
+    }
+
+    fn replay(&mut self, mut recorded: Recorded, indices: &Tensor) -> StepLosses {
+        recorded.indices.copy_(indices);
+        if let Err(error) = recorded.graph.replay() {
+            self.recording = never(&error);
+            return self.eager(indices);
+        }
+        self.adam.apply(&recorded.gradients);
+        // The next step writes to the same place.
+        let losses = recorded.losses.each_ref().map(Tensor::copy);
+        self.recording = Recording::Done(recorded);
+        losses
+    }
+}
+
+/// Says why steps are not recorded; they take longer then and give the same.
+fn never(error: &anyhow::Error) -> Recording {
+    eprintln!("training steps are not recorded on this card, which makes them slower: {error:#}");
+    Recording::Never
 }
 
 /// Trains decoder and weighting; the observer sees the model after each epoch.

@@ -68,6 +68,11 @@ impl FeatureStore<'_> {
         self.len() == 0
     }
 
+    /// Whether looking features up is work of the device alone.
+    pub fn is_on_device(&self) -> bool {
+        matches!(self.kept, Kept::Memory(_))
+    }
+
     /// Indices where they are looked up: beside the features.
     pub fn placed(&self, indices: &Tensor) -> Tensor {
         match self.kept {
