@@ -13,6 +13,9 @@ pub const CODE_HASH: &str = env!("MEDFSAD_CODE_HASH");
 /// The commit this was built from, `-dirty` if files differed, `unknown` outside a checkout.
 pub const GIT_REVISION: &str = env!("MEDFSAD_GIT_REVISION");
 
+/// What a panic says.
+pub mod panics;
+
 /// One picture in memory.
 pub mod pixels;
 

@@ -279,3 +279,48 @@ fn a_lock_is_one_owners_and_a_dead_owners_is_taken_over() {
     file.set_modified(std::time::SystemTime::now() - Duration::from_secs(120)).expect("a time");
     assert!(!sweep(&home.path().join("jobs")).expect("no error") && !path.exists());
 }
+
+#[test]
+fn a_plan_for_a_card_is_made_without_one_and_refuses_the_cpu() {
+    let home = home();
+    let home = home.path();
+    let plan = ["plan", "--bench", "short.toml", "--device", "cuda", "--precision", "tf32", "--out", "card"];
+    assert!(succeeds(home, &plan).contains("on cuda (tf32)"));
+    let ids = |run: &str| {
+        let plan = Table::read(&home.join(run).join("plan.parquet")).expect("a plan");
+        plan.text_given("cell").expect("a column")
+    };
+    succeeds(home, &bench(&["plan"], "cpu"));
+    assert!(ids("card").iter().all(|id| !ids("cpu").contains(id)), "a device class is part of a cell's name");
+    let refused = |arguments: &[&str], words: &[&str]| {
+        let output = command(home, arguments).output().expect("the binary runs");
+        let text = text(&output);
+        assert!(!output.status.success(), "{arguments:?}: {text}");
+        words
+            .iter()
+            .for_each(|word| assert!(text.contains(word), "{arguments:?} does not say `{word}`: {text}"));
+    };
+    let id = &ids("card")[0];
+    refused(&["run-cell", "card", id, "--device", "cpu"], &["card", "for cuda-tf32", "plan anew"]);
+    // On a machine with a card these would be computed.
+    if !Path::new("/proc/driver/nvidia/version").exists() {
+        refused(&["run-cell", "card", id], &["for cuda-tf32", "no NVIDIA driver"]);
+        refused(&["run-cell", "card", id, "--device", "cuda:1"], &["for cuda-tf32", "no NVIDIA driver"]);
+        let submit = [
+            "bench",
+            "submit",
+            "--engine",
+            "slurm",
+            "--dry-run",
+            "--bench",
+            "short.toml",
+            "--device",
+            "cuda",
+        ];
+        assert!(succeeds(home, &[&submit[..], &["--out", "slurm"]].concat()).contains("sbatch"));
+    }
+    // What a plan is for stands in it, whatever `auto` was decided to be.
+    succeeds(home, &["plan", "--bench", "short.toml", "--out", "auto"]);
+    let planned = std::fs::read_to_string(home.join("auto/plan.json")).expect("a plan");
+    assert!(!planned.contains("\"auto\""), "{planned}");
+}

@@ -25,6 +25,8 @@ mod report;
 mod resize;
 #[cfg(feature = "torch")]
 mod score;
+#[cfg(feature = "torch")]
+mod selftest;
 mod shared;
 mod source;
 mod spec;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
@@ -54,9 +54,11 @@ pub struct Args {
     /// same, as PyTorch's autocast and switches do it, with cuDNN's benchmarking on; on the CPU in f32 always
     #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
     precision: Vec<Precision>,
-    /// Also a whole epoch, for the least of the shots: pictures that train and pictures that are scored after it, such as
-    /// 4500,1000
-    #[arg(long, value_delimiter = ',', value_name = "TRAIN,TEST")]
+    /// What is timed: a training step, scoring a batch, a whole epoch with its evaluation
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "train,score")]
+    work: Vec<Work>,
+    /// Of an epoch: pictures that train, and pictures that are scored after it
+    #[arg(long, value_delimiter = ',', value_name = "TRAIN,TEST", default_value = "4500,1000")]
     epoch: Vec<usize>,
     /// Times of which the median is taken, after one that is not counted
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=100))]
@@ -67,6 +69,25 @@ pub struct Args {
     /// Also write all times here, as JSON, anew after each row
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+/// What is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum Work {
+    Train,
+    Score,
+    Epoch,
+}
+
+impl Work {
+    fn name(self) -> &'static str {
+        match self {
+            Work::Train => "train",
+            Work::Score => "score",
+            Work::Epoch => "epoch",
+        }
+    }
 }
 
 /// Everything measured, as written to a file.
@@ -94,7 +115,7 @@ struct Versions {
 /// One kind of work at one support set size.
 #[derive(Serialize)]
 struct Row {
-    work: &'static str,
+    work: Work,
     precision: Precision,
     shots: usize,
     batch: usize,
@@ -126,7 +147,7 @@ const EPOCHS: f64 = 70.0;
 /// One thing to be timed.
 #[derive(Clone, Copy)]
 struct Job {
-    work: &'static str,
+    work: Work,
     shots: usize,
     batch: usize,
 }
@@ -137,14 +158,14 @@ impl Args {
         memory::keep_freed();
         let backbone = Backbone::parse(&self.backbone).context("--backbone")?;
         ensure!(self.size.is_multiple_of(32), "--size must be a multiple of 32");
-        ensure!(matches!(self.epoch.len(), 0 | 2), "--epoch takes two numbers, such as 4500,1000");
+        let [n_train, n_test] = self.epoch[..] else { bail!("--epoch takes two numbers, such as 4500,1000") };
         let device = self.device.open(Precision::F32)?;
         for precision in &self.precision {
             precision.check(device.is_cuda())?;
         }
         let batch = self.batch.unwrap_or(if device.is_cuda() { 16 } else { 4 });
         ensure!(batch >= 2 && self.scored >= 1, "--batch must be at least 2, --scored at least 1");
-        ensure!(self.epoch.iter().all(|&n| n >= batch), "--epoch: fewer pictures than a batch of {batch}");
+        ensure!(n_train >= batch && n_test >= 1, "--epoch: fewer pictures than a batch of {batch}");
         tch::set_num_threads(threads as i32);
         let mut record = Record {
             medfsad: crate::VERSION,
@@ -159,7 +180,7 @@ impl Args {
         };
         let folder = tempfile::tempdir().context("making a folder for the reference")?;
         for &precision in &self.precision {
-            self.time(precision, batch, device, folder.path(), &mut record)?;
+            self.time(precision, [batch, n_train, n_test], device, folder.path(), &mut record)?;
         }
         if let Some(out) = &self.out {
             println!("written to {}", out.display());
@@ -171,7 +192,7 @@ impl Args {
     fn time(
         &self,
         precision: Precision,
-        batch: usize,
+        [batch, n_train, n_test]: [usize; 3],
         device: Device,
         folder: &Path,
         record: &mut Record,
@@ -184,11 +205,9 @@ impl Args {
         let repeats = usize::from(self.repeats) + 1;
         let mut jobs = Vec::new();
         for &shots in &self.shots {
-            jobs.push(Job { work: "train", shots, batch });
-            jobs.push(Job { work: "score", shots, batch: self.scored });
-            // With more supports the reference takes minutes.
-            if !self.epoch.is_empty() && self.shots.iter().all(|&other| shots <= other) {
-                jobs.push(Job { work: "epoch", shots, batch });
+            for &work in &self.work {
+                let batch = if work == Work::Score { self.scored } else { batch };
+                jobs.push(Job { work, shots, batch });
             }
         }
         let bar = progress::bar(2 * jobs.len(), "timing");
@@ -196,20 +215,21 @@ impl Args {
         for job in jobs {
             let Job { work, shots, batch } = job;
             // Whole epochs take long and need no median.
-            let repeats = if work == "epoch" { 1 } else { repeats };
-            let request = match self.epoch[..] {
-                [train, test] if work == "epoch" => format!("epoch {shots} {batch} {train} {test} {repeats}"),
-                _ => format!("{work} {shots} {batch} {repeats}"),
+            let repeats = if work == Work::Epoch { 1 } else { repeats };
+            let name = work.name();
+            let request = match work {
+                Work::Epoch => format!("{name} {shots} {batch} {n_train} {n_test} {repeats}"),
+                _ => format!("{name} {shots} {batch} {repeats}"),
             };
             let theirs: Timed = reference.ask(&request)?;
             bar.inc(1);
-            let (timed, once) = match (work, &self.epoch[..]) {
-                ("train", _) => ours.train(shots, batch, repeats)?,
-                ("epoch", &[train, test]) => {
+            let (timed, once) = match work {
+                Work::Train => ours.train(shots, batch, repeats)?,
+                Work::Score => (ours.score(shots, batch, repeats)?, 0.0),
+                Work::Epoch => {
                     let once = typical(&ours.encode(8 * batch, 3).seconds) / (8 * batch) as f64;
-                    (ours.epoch(shots, batch, [train, test], repeats)?, once * train as f64)
+                    (ours.epoch(shots, batch, [n_train, n_test], repeats)?, once * n_train as f64)
                 }
-                _ => (ours.score(shots, batch, repeats)?, 0.0),
             };
             bar.inc(1);
             let mut row = row(job, precision, theirs, timed, once)?;
@@ -217,15 +237,15 @@ impl Args {
             // The gradient by the input and the one by the kernel each take what the way forward takes.
             let trained = 3.0 * (batch * (shots + 1)) as f64 * decoder;
             match work {
-                "train" => {
+                Work::Train => {
                     row.at_most = Some(row.reference_seconds() / (trained / rate));
                     row.share_of_peak = Some(trained / typical(&row.medfsad.seconds) / rate);
                 }
-                "score" => {
+                Work::Score => {
                     let needed = batch as f64 * (teacher + decoder);
                     row.share_of_peak = Some(needed / typical(&row.medfsad.seconds) / rate);
                 }
-                _ => row.pictures_per_second = self.epoch[0] as f64 / row.medfsad_seconds(),
+                Work::Epoch => row.pictures_per_second = n_train as f64 / row.medfsad_seconds(),
             }
             let published = record.rows.iter().find(|known| {
                 (known.work, known.shots, known.batch, known.precision)
@@ -274,10 +294,11 @@ fn row(job: Job, precision: Precision, reference: Timed, medfsad: Timed, once: f
     let same = if precision == Precision::F32 { SAME } else { SAME_ROUNDED };
     // After hundreds of steps, rounding has led the two elsewhere.
     ensure!(
-        apart <= same || work == "epoch",
-        "{work} with {shots} supports: the reference computes {theirs}, ours {own}, so their times do not compare"
+        apart <= same || work == Work::Epoch,
+        "{} with {shots} supports: the reference computes {theirs}, ours {own}, so their times do not compare",
+        work.name()
     );
-    let medfsad_once = if work == "score" { 0.0 } else { once / EPOCHS };
+    let medfsad_once = once / EPOCHS;
     let mut row = Row {
         work,
         precision,
@@ -353,7 +374,7 @@ fn line(row: &Row) -> String {
     let share = row.share_of_peak.map_or(String::new(), |share| format!("{:.0} %", 100.0 * share));
     format!(
         "{:<6} {:>5} {:>6} {:>12.4} {:>10.4} {:>7.2} {:>8} {:>7} {:>9.1} {share:>6} {:>6} {:>6}  {:.1e}",
-        row.work,
+        row.work.name(),
         row.shots,
         row.batch,
         row.reference_seconds(),

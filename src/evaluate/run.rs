@@ -15,7 +15,7 @@ use crate::episode::Episodes;
 use crate::manifest::Manifest;
 use crate::network::precision::Precision;
 use crate::network::teacher::Teachers;
-use crate::{files, progress};
+use crate::{files, panics, progress};
 
 /// What all cells of a run share.
 pub struct Run<'a> {
@@ -75,7 +75,7 @@ impl Run<'_> {
             let join = |worker: std::thread::ScopedJoinHandle<Result<Outcome>>| {
                 worker
                     .join()
-                    .unwrap_or_else(|panic| Err(anyhow!("a worker panicked: {}", panic_text(&*panic))))
+                    .unwrap_or_else(|panic| Err(anyhow!("a worker panicked: {}", panics::message(&*panic))))
             };
             workers.into_iter().map(join).sum::<Result<Outcome>>()
         });
@@ -105,7 +105,7 @@ impl Run<'_> {
         let error = match outcome {
             Ok(Ok(())) => return Ok(Outcome::default()),
             Ok(Err(error)) => error,
-            Err(panic) => anyhow!("libtorch or the method panicked: {}", panic_text(&*panic)),
+            Err(panic) => anyhow!("libtorch or the method panicked: {}", panics::message(&*panic)),
         };
         let mut failed = 0;
         for identity in todo {
@@ -118,10 +118,4 @@ impl Run<'_> {
         }
         Ok(Outcome { failed, elsewhere: 0 })
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    // libtorch appends a C++ stack trace to its message.
-    text.unwrap_or("no message").split("\nException raised from").next().unwrap_or_default().to_owned()
 }

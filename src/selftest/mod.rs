@@ -10,9 +10,9 @@ use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
 use crate::evaluate::{LIBTORCH_VERSION, device};
-use crate::files;
 use crate::network::card::{self, Card};
 use crate::network::precision::Precision;
+use crate::{files, panics};
 
 /// A card whose memory is full.
 mod full;
@@ -245,12 +245,8 @@ pub fn run(options: &Options) -> Result<Record> {
 /// What `work` gives; libtorch tells of much by a panic.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    let text = |panic: Box<dyn std::any::Any + Send>| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        text.unwrap_or_default().lines().next().unwrap_or("no message").to_owned()
-    };
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(anyhow::anyhow!(text(panic))))
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(anyhow::anyhow!("{}", panics::message(&*panic))))
 }
 
 /// Values in double precision on the host.

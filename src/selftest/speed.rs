@@ -19,8 +19,8 @@ pub struct Timing {
     pub shots: Option<usize>,
     /// Pictures or maps at once.
     pub count: usize,
-    /// Median of some runs.
-    pub seconds: f64,
+    /// Median of some runs; `None` for a mere rate.
+    pub seconds: Option<f64>,
     /// Multiplications and additions of the convolutions a second.
     pub operations_per_second: Option<f64>,
     /// Of a card's memory, held in the end.
@@ -56,48 +56,54 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
         let work =
             Workload::new(plan.backbone, plan.size, options.device, numbers.precision(), folder.path())?;
         let (teacher, decoder) = (work.teacher_operations, work.decoder_operations());
-        let mut tell =
+        let timing = |what: &str| Timing {
+            work: what.to_owned(),
+            backbone: plan.backbone.name().to_owned(),
+            size: plan.size,
+            precision: numbers.name().to_owned(),
+            shots: None,
+            count: 0,
+            seconds: None,
+            operations_per_second: None,
+            memory_bytes: None,
+        };
+        let mut tell = |timing: Timing| {
+            println!("{}", line(&timing));
+            record.speed.push(timing);
+        };
+        let timed =
             |what: &str, shots: Option<usize>, count: usize, timed: &Timed, operations: Option<f64>| {
                 // The first run warms up.
-                let seconds = median(&mut timed.seconds[1..].to_vec()).unwrap_or(f64::NAN);
-                let operations_per_second = operations.map(|operations| operations / seconds);
-                let timing = Timing {
-                    work: what.to_owned(),
-                    backbone: plan.backbone.name().to_owned(),
-                    size: plan.size,
-                    precision: numbers.name().to_owned(),
-                    shots,
-                    count,
-                    seconds,
-                    operations_per_second,
-                    memory_bytes: timed.memory,
-                };
-                println!("{}", line(&timing));
-                record.speed.push(timing);
+                let seconds = median(&mut timed.seconds[1..].to_vec());
+                let operations_per_second =
+                    operations.zip(seconds).map(|(operations, seconds)| operations / seconds);
+                let memory_bytes = timed.memory;
+                Timing { shots, count, seconds, operations_per_second, memory_bytes, ..timing(what) }
             };
         if !options.quick {
             let rate = operations::rate(numbers.precision(), options.device);
-            let timed = Timed { seconds: vec![1.0, 1.0], ..Timed::default() };
-            tell("multiplying at best", None, 1, &timed, Some(rate));
+            tell(Timing { operations_per_second: Some(rate), ..timing("multiplying at best") });
         }
         let (batch, repeats) = (plan.batch, plan.repeats);
         for count in [batch, 8 * batch] {
-            let timed = work.encode(count, repeats);
-            tell("teacher features", None, count, &timed, Some(count as f64 * teacher));
+            let encoded = work.encode(count, repeats);
+            tell(timed("teacher features", None, count, &encoded, Some(count as f64 * teacher)));
         }
         for &shots in plan.shots {
-            let (timed, _) = work.train(shots, batch, repeats)?;
+            let (trained, _) = work.train(shots, batch, repeats)?;
             // The gradient by the input and the one by the kernel each take what the way forward takes.
             let operations = 3.0 * (batch * (1 + shots)) as f64 * decoder;
-            tell("training step", Some(shots), batch, &timed, Some(operations));
+            tell(timed("training step", Some(shots), batch, &trained, Some(operations)));
         }
         for count in [batch, 8 * batch] {
-            let timed = work.score(plan.shots[0], count, repeats)?;
-            tell("scoring", Some(plan.shots[0]), count, &timed, Some(count as f64 * (teacher + decoder)));
+            let scored = work.score(plan.shots[0], count, repeats)?;
+            let operations = count as f64 * (teacher + decoder);
+            tell(timed("scoring", Some(plan.shots[0]), count, &scored, Some(operations)));
         }
         if numbers == Numbers::F32 {
             let count = if options.quick { 16 } else { 512 };
-            tell("smoothing, all ways", None, count, &work.smooth(count, repeats.min(4))?, None);
+            let smoothed = work.smooth(count, repeats.min(4))?;
+            tell(timed("smoothing, all ways", None, count, &smoothed, None));
         }
     }
     Ok(())
@@ -106,12 +112,14 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
 fn line(timing: &Timing) -> String {
     let shots = timing.shots.map_or(String::new(), |shots| shots.to_string());
     let rate = timing.operations_per_second.map_or(String::new(), |rate| format!("{:.2}", rate / 1e12));
+    let told =
+        |value: Option<f64>, digits: usize| value.map_or(String::new(), |value| format!("{value:.digits$}"));
     format!(
-        "{:<22} {:<5} {shots:>5} {:>6} {:>10.3} {:>9.1} {rate:>8}",
+        "{:<22} {:<5} {shots:>5} {:>6} {:>10} {:>9} {rate:>8}",
         timing.work,
         timing.precision,
         timing.count,
-        1e3 * timing.seconds,
-        timing.count as f64 / timing.seconds
+        told(timing.seconds.map(|seconds| 1e3 * seconds), 3),
+        told(timing.seconds.map(|seconds| timing.count as f64 / seconds), 1)
     )
 }

@@ -77,6 +77,12 @@ pub const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "selftest",
+        about: "checks that a device computes what it should, and times it",
+        needs_libtorch: true,
+        python: None,
+    },
+    Forwarded {
         name: "bench-speed",
         about: "D2-4FAD's training steps and scoring timed against plain PyTorch",
         needs_libtorch: true,

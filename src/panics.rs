@@ -1,0 +1,39 @@
+//! What a panic says: libtorch's messages come with a stack trace of C++ that helps nobody.
+
+/// What libtorch writes between its message and its trace, as it is and inside a printed string.
+const TRACES: [&str; 2] = ["\nException raised from", "\\nException raised from"];
+
+/// Makes panics say where and what in a line or two; with `RUST_BACKTRACE` set, all there is.
+pub fn shorten() {
+    if std::env::var_os("RUST_BACKTRACE").is_some() {
+        return;
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let place =
+            panic.location().map_or(String::new(), |place| format!(" at {}:{}", place.file(), place.line()));
+        eprintln!("panic{place}: {}", message(panic.payload()));
+    }));
+}
+
+/// The message of a panic, without libtorch's trace.
+pub fn message(payload: &(dyn std::any::Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or(payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    let end = TRACES.iter().filter_map(|trace| text.find(trace)).min().unwrap_or(text.len());
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_cut_off() {
+        let of = |text: &str| message(&text.to_owned() as &(dyn std::any::Any + Send)).to_owned();
+        assert_eq!(of("Torch(\"out of memory\\nException raised from malloc\")"), "Torch(\"out of memory");
+        assert_eq!(of("out of memory\nException raised from malloc"), "out of memory");
+        assert_eq!(of("index 3"), "index 3");
+        assert_eq!(message(&"plain"), "plain");
+        assert_eq!(message(&7), "no message");
+    }
+}
