@@ -1,6 +1,6 @@
 #!/bin/sh
 # Everything to be measured on a card, what matters most first, in one command of at most nine minutes. Results are
-# written as they come, so that a run that is cut short has lost nothing.
+# written as they come, into few files, so that a run that is cut short has lost nothing.
 #
 #     benchmarks/speed/card.sh [RESULTS] [DEVICE]      in a bundle's folder, or with MEDFSAD=program elsewhere
 #
@@ -14,37 +14,38 @@ results=$(cd "$results" && pwd)
 scratch=${MEDFSAD_SCRATCH:-$results/scratch}
 program=${MEDFSAD:-./medfsad}
 python=${MEDFSAD_PYTHON:-python3}
+log=$results/card.log
 started=$(date +%s)
 failed=0
 
-# Runs what follows its name and its most seconds. Its output is kept whole, and the end of it shown.
+# Runs what follows its name and its most seconds. Its output is kept whole in one log, and the end of it shown.
 step() {
     name=$1
     limit=$2
     shift 2
-    printf '\n== %s, at %s s\n' "$name" "$(($(date +%s) - started))"
-    if timeout -k 5 "$limit" "$@" >"$results/$name.log" 2>&1; then
+    printf '\n== %s, at %s s\n' "$name" "$(($(date +%s) - started))" | tee -a "$log"
+    from=$(wc -l <"$log")
+    if timeout -k 5 "$limit" "$@" >>"$log" 2>&1; then
         verdict=ok
     else
         verdict="exit $?"
         failed=1
     fi
-    grep -v '^ok ' "$results/$name.log" | tail -n 70
-    printf '== %s: %s, %s s so far\n' "$name" "$verdict" "$(($(date +%s) - started))" | tee -a "$results/steps.txt"
+    tail -n "+$((from + 1))" "$log" | grep -v '^ok ' | tail -n 40
+    printf '== %s: %s, %s s so far\n' "$name" "$verdict" "$(($(date +%s) - started))" | tee -a "$log"
 }
 
 speed() {
-    step speed "$1" "$program" bench-speed --device "$device" --python "$python" --out "$results/speed.json" $2
+    step "$1" "$2" "$program" bench-speed --device "$device" --python "$python" --out "$results/$1.json" $3
 }
 
 bench() {
     step "$1" "$2" "$program" bench --device "$device" --out "$scratch/$1" $3
-    cp "$scratch/$1/leaderboard.md" "$results/$1.md" 2>/dev/null
 }
 
 if [ "$device" = cpu ]; then
     step selftest 300 "$program" selftest --device cpu --quick --out "$results/selftest.json"
-    speed 300 "--backbone resnet18 --size 64 --shots 2 --work train,score,epoch --epoch 64,32 --repeats 2"
+    speed speed 300 "--backbone resnet18 --size 64 --shots 2 --work train,score,epoch --epoch 64,32 --repeats 2"
     bench one-process 300 "--bench quick --method d24fad --shots 2"
     exit $failed
 fi
@@ -53,17 +54,17 @@ prepare() {
     "$program" phantom --scale full --out "$scratch/raw" &&
         "$program" build-dataset --raw "$scratch/raw" --out "$scratch/medfsad"
 }
-RAYON_NUM_THREADS=8 prepare >"$results/prepare.log" 2>&1 &
+mkdir -p "$scratch"
+RAYON_NUM_THREADS=8 prepare >"$scratch/prepare.log" 2>&1 &
 preparing=$!
 step selftest 150 "$program" selftest --device "$device" --out "$results/selftest.json"
-speed 280 "--precision f32,tf32,bf16 --repeats 4"
-wait "$preparing"
+speed speed 280 "--precision f32,tf32,bf16 --repeats 3"
+wait "$preparing" || cat "$scratch/prepare.log"
 bench slice 150 "--bench slice --manifest $scratch/medfsad"
+speed epoch 200 "--precision f32,bf16 --shots 2 --work epoch --epoch 4500,1000"
 bench slice-bf16 90 "--bench slice --manifest $scratch/medfsad --precision bf16"
-step epoch 200 "$program" bench-speed --device "$device" --python "$python" --precision f32,bf16 --shots 2 \
-    --work epoch --epoch 4500,1000 --out "$results/epoch.json"
 # Two processes that share a run and a card.
-"$program" bench --device "$device" --out "$scratch/two" --bench quick --method d24fad >"$results/second.log" 2>&1 &
+"$program" bench --device "$device" --out "$scratch/two" --bench quick --method d24fad >"$scratch/second.log" 2>&1 &
 bench two 90 "--bench quick --method d24fad"
 wait
 exit $failed

@@ -8,9 +8,10 @@ use super::{Numbers, Options, Part, Record, apart};
 use crate::episode::batch::Pictures;
 use crate::method::{Fitted, Unobserved, batches, find};
 
-/// Bytes of the pieces that fill a card; as many of the smallest as `SPARED` are given back, enough for a few pictures.
+/// Bytes that are left free: enough for a few pictures, not for all.
+const SPARED: i64 = 32 << 20;
+/// Bytes of the pieces that fill the rest of a card.
 const PIECES: [i64; 5] = [4 << 30, 512 << 20, 64 << 20, 16 << 20, 4 << 20];
-const SPARED: usize = 8;
 
 /// Pictures that are scored.
 const PICTURES: usize = 1024;
@@ -23,13 +24,15 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     let many: Vec<usize> = (0..PICTURES).map(|index| index % given.queries.len()).collect();
     let many = given.queries.at(&many);
     let (few, _) = score(&*fitted, &given, &given.queries, options)?;
+    let bytes = |bytes: i64| Tensor::f_empty([bytes], (Kind::Uint8, options.device));
+    let spared = bytes(SPARED)?;
     let mut ballast = Vec::new();
-    for bytes in PIECES {
-        while let Ok(piece) = Tensor::f_empty([bytes], (Kind::Uint8, options.device)) {
+    for size in PIECES {
+        while let Ok(piece) = bytes(size) {
             ballast.push(piece);
         }
     }
-    ballast.truncate(ballast.len().saturating_sub(SPARED));
+    drop(spared);
     let found = score(&*fitted, &given, &many, options);
     drop(ballast);
     let (found, at_once) = found?;
