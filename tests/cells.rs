@@ -84,7 +84,11 @@ fn planned_cells_give_what_one_process_gives() {
         whole.contains("40 cells, 0 already done") && leftovers(&home.join("whole")).is_empty(),
         "{whole}"
     );
-    assert!(succeeds(home, &bench(&["plan"], "shared")).contains("20 jobs planned"));
+    let said = succeeds(home, &bench(&["plan"], "shared"));
+    assert!(
+        said.contains("20 jobs planned") && said.contains("40 cells to do: 40 as cells like them"),
+        "{said}"
+    );
     let plan = Table::read(&home.join("shared/plan.parquet")).expect("a plan");
     let column = |name: &str| plan.text_given(name).expect("a column");
     let (cells, jobs, methods) = (column("cell"), column("job"), column("method"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::selection::Selection;
-use super::submit;
+use super::{estimate, submit};
 use crate::evaluate::plan::{self, Group, State};
 use crate::evaluate::planned::{Opened, Planned, Tally};
 use crate::evaluate::stop;
@@ -26,6 +26,8 @@ pub struct Args {
     /// Show what would run, and stop
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    estimate: estimate::Args,
     #[command(subcommand)]
     submit: Option<Submit>,
 }
@@ -41,11 +43,14 @@ impl Args {
         if let Some(Submit::Submit(args)) = self.submit {
             return args.run();
         }
+        ensure!(self.dry_run || self.estimate.speed.is_none(), "--speed is for `plan` and for --dry-run");
         stop::on_signals()?;
         let (opened, folder, threads) = self.selection.open()?;
         announce(&opened, &folder);
         if self.dry_run {
-            return list(&opened, &folder);
+            let speed = self.estimate.read(&opened.planned)?;
+            list(&opened, &folder);
+            return estimate::tell(&opened, &folder, speed.as_ref());
         }
         write_plan(&opened, &folder)?;
         let groups: Vec<&Group> = opened.groups.iter().collect();
@@ -89,7 +94,7 @@ pub fn write_plan(opened: &Opened, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn list(opened: &Opened, folder: &Path) -> Result<()> {
+fn list(opened: &Opened, folder: &Path) {
     for i in opened.cells() {
         let state = match plan::state(folder, i) {
             State::ToDo => "to do",
@@ -106,14 +111,6 @@ fn list(opened: &Opened, folder: &Path) -> Result<()> {
             i.seed
         );
     }
-    let (seconds, unknown) = opened.expected(folder);
-    if seconds > 0.0 {
-        eprintln!("about {seconds:.0} seconds on one worker, as cells like these took");
-    }
-    if unknown > 0 {
-        eprintln!("{unknown} cells to do, of which nothing is known: none like them has been computed yet");
-    }
-    Ok(())
 }
 
 /// Draws the report from what there is.

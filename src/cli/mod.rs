@@ -22,6 +22,8 @@ mod compute;
 mod doctor;
 mod episodes;
 #[cfg(feature = "torch")]
+mod estimate;
+#[cfg(feature = "torch")]
 mod explain;
 mod export;
 #[cfg(feature = "torch")]

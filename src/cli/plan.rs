@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::bench::{announce, write_plan};
+use super::estimate;
 use super::selection::Selection;
 
 /// Writes a bench's plan into its folder: plan.parquet, a row per cell with its content hash, its job and what cells
@@ -11,15 +12,18 @@ use super::selection::Selection;
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
+    #[command(flatten)]
+    estimate: estimate::Args,
 }
 
 impl Args {
     pub fn run(self) -> Result<()> {
         let (opened, folder, _) = self.selection.open()?;
         announce(&opened, &folder);
+        let speed = self.estimate.read(&opened.planned)?;
         self.selection.announce_device();
         write_plan(&opened, &folder)?;
         println!("{} jobs planned in {}", opened.groups.len(), folder.display());
-        Ok(())
+        estimate::tell(&opened, &folder, speed.as_ref())
     }
 }

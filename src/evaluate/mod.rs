@@ -13,6 +13,8 @@ pub mod device;
 mod draw;
 /// Feature vectors for audits.
 pub mod embed;
+/// How long a plan will take.
+pub mod estimate;
 /// Pictures of a user's own.
 pub mod folder;
 /// Who computes what.

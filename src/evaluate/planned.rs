@@ -188,39 +188,26 @@ impl Opened {
             .integer("expected_memory_bytes", expected.iter().map(|cost| cost.map(|cost| cost.bytes as i64)))
             .write(&folder.join("plan.parquet"))
     }
-
-    /// Seconds that the cells to do may take on one worker, and how many of them nothing is known of. A training is
-    /// counted once for the cells that share it.
-    pub fn expected(&self, folder: &Path) -> (f64, usize) {
-        let experience = Experience::gather(folder);
-        let (mut seconds, mut unknown) = (0.0, 0);
-        for group in &self.groups {
-            let wanted = group.wanted(folder, false);
-            let costs: Vec<Cost> = wanted.iter().filter_map(|identity| experience.of(identity)).collect();
-            seconds += costs.iter().map(|cost| cost.fit).fold(0.0, f64::max);
-            seconds += costs.iter().map(|cost| cost.score).sum::<f64>();
-            unknown += wanted.len() - costs.len();
-        }
-        (seconds, unknown)
-    }
 }
 
 /// What a cell takes.
 #[derive(Clone, Copy)]
-struct Cost {
-    /// Seconds of the training that its whole job shares.
-    fit: f64,
-    /// Seconds of its own.
-    score: f64,
+pub(super) struct Cost {
+    /// Seconds of the training that its whole job shares, and of taking in its supports and scoring the test set once.
+    pub fit: f64,
+    pub score: f64,
+    /// Bytes of the host's memory, and of its files.
     bytes: u64,
+    pub disk: f64,
 }
 
-/// What finished cells took, by method, settings, size of pictures and shots.
-struct Experience(BTreeMap<String, Cost>);
+/// What finished cells took, by method, settings, size of pictures, shots and kind of device.
+#[derive(Default)]
+pub(super) struct Experience(BTreeMap<String, Cost>);
 
 impl Experience {
     /// From all runs that lie beside this one, and itself; what cannot be read teaches nothing.
-    fn gather(run: &Path) -> Experience {
+    pub fn gather(run: &Path) -> Experience {
         let mut seen: BTreeMap<String, Vec<Cost>> = BTreeMap::new();
         let reports = std::path::absolute(run).ok().and_then(|run| Some(run.parent()?.to_owned()));
         for run in std::fs::read_dir(reports.unwrap_or_default()).into_iter().flatten().flatten() {
@@ -233,6 +220,7 @@ impl Experience {
                     fit: origin.fit_seconds,
                     score: origin.score_seconds,
                     bytes: origin.peak_memory_bytes,
+                    disk: bytes_in(&folder.path()) as f64,
                 };
                 seen.entry(Experience::key(&cell.identity)).or_default().push(cost);
             }
@@ -242,18 +230,25 @@ impl Experience {
                 median(&mut costs.iter().map(pick).collect::<Vec<_>>()).unwrap_or_default()
             };
             let bytes = costs.iter().map(|cost| cost.bytes).max().unwrap_or_default();
-            Cost { fit: of(|cost| cost.fit), score: of(|cost| cost.score), bytes }
+            Cost { fit: of(|cost| cost.fit), score: of(|cost| cost.score), bytes, disk: of(|cost| cost.disk) }
         };
         Experience(seen.into_iter().map(|(key, costs)| (key, typical(costs))).collect())
     }
 
     fn key(identity: &Identity) -> String {
-        format!("{} {} {} {}", identity.method, identity.settings, identity.size, identity.shots)
+        let Identity { method, settings, size, shots, device_class, .. } = identity;
+        format!("{method} {settings} {size} {shots} {device_class}")
     }
 
-    fn of(&self, identity: &Identity) -> Option<Cost> {
+    pub fn of(&self, identity: &Identity) -> Option<Cost> {
         self.0.get(&Experience::key(identity)).copied()
     }
+}
+
+/// Of the files in a folder.
+fn bytes_in(folder: &Path) -> u64 {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum()
 }
 
 /// Keeps the larger of what is stored and what is drawn: earlier cells may have used more draws or shots,

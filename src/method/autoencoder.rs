@@ -11,6 +11,7 @@ use tch::{Kind, Tensor};
 
 use super::part::learner::{self, Learner, TrainOn, Watch};
 use super::part::steps::{self, Plan};
+use super::part::work::{self, Load, Operations, Work};
 use super::part::{grid, picture};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
@@ -32,6 +33,7 @@ pub const AE: Entry = Entry {
     cost: "one training per task: 250 epochs of 0.08 GFLOP a picture; 0.03 GFLOP a query",
     trial: "hidden = 64\nepochs = 4\nbatch = 4",
     build: |settings| build("ae", settings, false),
+    work: Some(work),
 };
 
 pub const VAE: Entry = Entry {
@@ -86,6 +88,13 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    fn shape(&self, channels: i64, variational: bool) -> Shape {
+        let Settings { input, width, hidden, latent, .. } = *self;
+        Shape { channels, side: input, width, hidden, latent, variational }
+    }
+}
+
 fn build(name: &'static str, settings: toml::Table, variational: bool) -> Result<Built> {
     ensure!(
         variational || !settings.contains_key("kl_weight"),
@@ -101,6 +110,21 @@ fn build(name: &'static str, settings: toml::Table, variational: bool) -> Result
     ensure!(batch >= 2, "{name}: batch must be at least 2, batch norm needs it");
     let reconstruction = Reconstruction { name, settings: settings.clone(), variational };
     learner::build(reconstruction, settings.train_on, &settings, None)
+}
+
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let settings: Settings = serde_json::from_str(settings)?;
+    let n = load.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
+    let plan = Plan::of_epochs(n, settings.batch, settings.epochs, REPORTS);
+    let query = settings.shape(settings.colour.at_most(), false).operations();
+    Ok(Work {
+        fit: Operations { forward: 0.0, training: plan.passes() * work::TRAINING * query },
+        query,
+        evaluations: plan.reports,
+        maps: true,
+        ..Work::default()
+    }
+    .on(settings.train_on))
 }
 
 struct Reconstruction {
@@ -163,12 +187,10 @@ struct Model {
 
 impl Model {
     fn new(settings: &Settings, channels: i64, variational: bool, context: &Context) -> Model {
-        let Settings { input, width, hidden, latent, .. } = *settings;
         let store = VarStore::new(context.device);
-        let shape = Shape { channels, side: input, width, hidden, latent, variational };
-        let network = AutoEncoder::new(&store.root(), shape);
+        let network = AutoEncoder::new(&store.root(), settings.shape(channels, variational));
         initial::initialise_plain(&store, context.seed);
-        Model { store, network, channels, input }
+        Model { store, network, channels, input: settings.input }
     }
 
     /// -1 to 1.

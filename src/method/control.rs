@@ -6,6 +6,7 @@
 use anyhow::{Context as _, Result, ensure};
 use tch::{Kind, Tensor};
 
+use super::part::work::Work;
 use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
 use crate::episode::batch::{Acquisition, Pictures};
 use crate::files;
@@ -47,6 +48,7 @@ macro_rules! control {
             cost: "none",
             trial: "",
             build: |settings| build($rule, Sees::$sees, settings),
+            work: Some(|_, _| Ok(Work::default())),
         };
     };
 }

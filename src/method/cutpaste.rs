@@ -16,6 +16,7 @@ use super::part::cut_paste::{Cut, jitter_colours, paste};
 use super::part::gaussian::{Gaussian, Moments, Regular};
 use super::part::learner::{self, Learner, TrainOn, Watch};
 use super::part::steps::{self, Plan};
+use super::part::work::{self, Load, Operations, Work};
 use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, EpochFigures, Prediction};
 use crate::episode::batch::Pictures;
@@ -33,6 +34,7 @@ pub const ENTRY: Entry = Entry {
     cost: "one training per support set or task: 256 steps of 3 x 64 pictures; 1 GFLOP a query at 128 px",
     trial: "steps = 3\nfrozen_steps = 1\nbatch = 4",
     build,
+    work: Some(work),
 };
 
 /// What the network tells apart.
@@ -114,6 +116,25 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!((0.0..1.0).contains(&settings.jitter), "cutpaste: jitter must be at least 0 and below 1");
     let network = settings.pretrained.then_some(Network::Resnet(settings.backbone));
     learner::build(CutPaste { settings: settings.clone() }, settings.train_on, &settings, network)
+}
+
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let settings: Settings = serde_json::from_str(settings)?;
+    let n = load.learnt_from(settings.train_on, settings.views);
+    let plan = Plan::of_steps(n, settings.batch, settings.steps);
+    let encoder = work::encoder(settings.backbone, load.size);
+    let passes = plan.passes() * settings.pretext.classes().len() as f64;
+    let frozen = settings.frozen_steps.min(settings.steps) as f64 / settings.steps as f64;
+    Ok(Work {
+        fit: Operations {
+            forward: (n as f64 + passes * frozen) * encoder,
+            training: passes * (1.0 - frozen) * work::TRAINING * encoder,
+        },
+        query: encoder,
+        evaluations: plan.reports,
+        ..Work::default()
+    }
+    .on(settings.train_on))
 }
 
 struct CutPaste {

@@ -12,6 +12,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::part::learner::{self, Learner, TrainOn, Watch};
 use super::part::steps::{self, Plan};
+use super::part::work::{self, Load, Operations, Work};
 use super::part::{grid, picture};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
@@ -37,6 +38,7 @@ pub const ENTRY: Entry = Entry {
     cost: "one training per task: 67,200 steps of 16 pictures, 55 GFLOP each at 128 px; 18 GFLOP a query",
     trial: "width = 4\ndepth = 3\nsteps = 4\nbatch = 4\nresolution = 4",
     build,
+    work: Some(work),
 };
 
 /// Defaults are the published ones.
@@ -89,6 +91,16 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    fn shape(&self, channels: i64) -> Shape {
+        Shape { channels, width: self.width, depth: self.depth }
+    }
+
+    fn plan(&self, pictures: usize) -> Plan {
+        Plan { pictures, batch: self.batch, steps: self.steps, reports: REPORTS.min(self.steps) }
+    }
+}
+
 fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of dae")?;
     ensure!(
@@ -104,6 +116,21 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.steps >= 1, "dae: steps must be at least 1");
     ensure!(settings.batch >= 1, "dae: batch must be at least 1");
     learner::build(Denoising { settings: settings.clone() }, settings.train_on, &settings, None)
+}
+
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let settings: Settings = serde_json::from_str(settings)?;
+    let n = load.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
+    let plan = settings.plan(n);
+    let query = settings.shape(settings.colour.at_most()).operations(load.size);
+    Ok(Work {
+        fit: Operations { forward: 0.0, training: plan.passes() * work::TRAINING * query },
+        query,
+        evaluations: plan.reports,
+        maps: true,
+        ..Work::default()
+    }
+    .on(settings.train_on))
 }
 
 struct Denoising {
@@ -124,11 +151,7 @@ impl Learner for Denoising {
             "dae: resolution is {} and pictures have {side} pixels a side; lower it",
             settings.resolution
         );
-        let shape = Shape {
-            channels: settings.colour.channels(&pictures),
-            width: settings.width,
-            depth: settings.depth,
-        };
+        let shape = settings.shape(settings.colour.channels(&pictures));
         ensure!(
             side > shape.multiple(),
             "dae: {} levels leave nothing of {side} pixels; lower depth",
@@ -150,12 +173,7 @@ impl Learner for Denoising {
             adam.backward_step_clip_norm(&loss, CLIP);
             vec![("loss", loss.double_value(&[]))]
         };
-        let plan = Plan {
-            pictures: pictures.size()[0] as usize,
-            batch: settings.batch,
-            steps: settings.steps,
-            reports: REPORTS.min(settings.steps),
-        };
+        let plan = settings.plan(pictures.size()[0] as usize);
         steps::run(&plan, context, &mut step, &mut |epoch, figures| watch(epoch, figures, &model))?;
         Ok(Box::new(model))
     }

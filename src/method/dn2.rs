@@ -9,6 +9,7 @@ use super::part::grid;
 use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
 use super::part::nearest::{Bank, ROOM};
 use super::part::normals::pooled;
+use super::part::work::{self, Load, Operations, Work};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
@@ -23,6 +24,7 @@ pub const ENTRY: Entry = Entry {
     cost: "one forward pass a picture",
     trial: "backbone = 'resnet18'",
     build,
+    work: Some(work),
 };
 
 /// Defaults are the published ones, but for the backbone (resnet101 there; 2048 values as here).
@@ -63,6 +65,14 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.neighbours >= 1, "dn2: neighbours must be at least 1");
     let network = Some(Network::Resnet(settings.backbone));
     build_learner(Dn2 { settings: settings.clone() }, settings.train_on, &settings, network)
+}
+
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let Settings { train_on, backbone, .. } = serde_json::from_str(settings)?;
+    let encoder = work::encoder(backbone, load.size);
+    let forward = load.learnt_from(train_on, false) as f64 * encoder;
+    let fit = Operations { forward, training: 0.0 };
+    Ok(Work { fit, query: encoder, ..Work::default() }.on(train_on))
 }
 
 struct Dn2 {

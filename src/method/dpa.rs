@@ -11,6 +11,7 @@ use tch::{Kind, Tensor};
 
 use super::part::learner::{self, Learner, TrainOn, Watch};
 use super::part::steps::{self, Plan};
+use super::part::work::{self, Load, Operations, Work};
 use super::part::{grid, picture};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
@@ -36,9 +37,10 @@ pub const ENTRY: Entry = Entry {
     paper: "arXiv 2006.13265 (IEEE Access 2021)",
     regime: "R5 (or R1)",
     needs: "ImageNet vgg19",
-    cost: "one training per task: 34,666 steps of 128 pictures, 8 GFLOP each; 4 GFLOP a query",
+    cost: "one training per task: 34,666 steps of 128 pictures, 7 GFLOP each; 5 GFLOP a query",
     trial: "input = 16\nsteps = 2\nbatch = 4",
     build,
+    work: Some(work),
 };
 
 /// Where mean and variance of each feature channel come from.
@@ -116,6 +118,31 @@ fn build(settings: toml::Table) -> Result<Built> {
     learner::build(perceptual, settings.train_on, &settings, Some(Network::Vgg19))
 }
 
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let settings: Settings = serde_json::from_str(settings)?;
+    let n = load.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
+    let stages = settings.stages();
+    let total = stages.iter().map(|stage| stage.steps).sum();
+    let forward = |level: usize| {
+        let side = CODE_SIDE << level;
+        (settings.shape().operations(level), Measure::layer(side).operations(side))
+    };
+    // VGG19 sees the picture, forward, and what is made of it, forward and back to the pixels.
+    let training = |stage: &Stage| {
+        let (coder, vgg) = forward(stage.level);
+        settings.plan(n, stage, total).passes() * work::TRAINING * (coder + vgg)
+    };
+    let (coder, vgg) = forward(settings.levels());
+    Ok(Work {
+        fit: Operations { forward: 0.0, training: stages.iter().map(training).sum() },
+        query: coder + 2.0 * vgg,
+        evaluations: stages.iter().map(|stage| settings.plan(n, stage, total).reports).sum(),
+        maps: true,
+        ..Work::default()
+    }
+    .on(settings.train_on))
+}
+
 struct Perceptual {
     settings: Settings,
 }
@@ -154,6 +181,24 @@ impl Settings {
     }
 }
 
+impl Settings {
+    fn shape(&self) -> Shape {
+        Shape {
+            channels: 3,
+            levels: self.levels(),
+            width: self.width,
+            latent: self.latent,
+            grows: self.progressive,
+        }
+    }
+
+    /// Of one stage, all having `total` steps.
+    fn plan(&self, pictures: usize, stage: &Stage, total: u64) -> Plan {
+        let reports = (REPORTS * stage.steps).div_ceil(total).min(stage.steps);
+        Plan { pictures, batch: self.batch, steps: stage.steps, reports }
+    }
+}
+
 impl Learner for Perceptual {
     fn takes_steps(&self) -> bool {
         true
@@ -169,12 +214,7 @@ impl Learner for Perceptual {
         let (mut before, mut n_reports) = (0, 0);
         for stage in stages {
             let mut training = Training::new(&model, settings, context, &inputs, stage, before);
-            let plan = Plan {
-                pictures: inputs.size()[0] as usize,
-                batch: settings.batch,
-                steps: stage.steps,
-                reports: (REPORTS * stage.steps).div_ceil(total).min(stage.steps),
-            };
+            let plan = settings.plan(inputs.size()[0] as usize, &stage, total);
             steps::run(
                 &plan,
                 context,
@@ -261,9 +301,14 @@ pub struct Measure {
 }
 
 impl Measure {
+    /// Where features of pictures of `side` x `side` pixels are taken.
+    fn layer(side: i64) -> Layer {
+        if side >= 64 { Layer::R42 } else { Layer::R32 }
+    }
+
     /// For pictures of the size of `normals`, `[n, 3, s, s]` of -1 to 1.
     pub fn new(vgg: &Vgg, normals: &Tensor, statistics: Statistics) -> Measure {
-        let layer = if normals.size()[3] >= 64 { Layer::R42 } else { Layer::R32 };
+        let layer = Measure::layer(normals.size()[3]);
         let statistics = (statistics == Statistics::Normals).then(|| statistics_of(vgg, normals, layer));
         Measure { layer, statistics }
     }
@@ -334,14 +379,7 @@ impl Model {
         let vgg = Vgg::new(origin, context.calibration.as_deref(), context.device)?;
         let store = VarStore::new(context.device);
         let level = settings.levels();
-        let shape = Shape {
-            channels: 3,
-            levels: level,
-            width: settings.width,
-            latent: settings.latent,
-            grows: settings.progressive,
-        };
-        let network = GrowingAutoEncoder::new(&store.root(), shape);
+        let network = GrowingAutoEncoder::new(&store.root(), settings.shape());
         initial::initialise_leaky(&store, context.seed);
         let measure = Measure::new(&vgg, inputs, settings.statistics);
         Ok(Model { store, network, vgg, measure, input: settings.input, level })

@@ -8,6 +8,7 @@ use tch::Kind;
 use super::part::gaussian::{Gaussian, Moments, Regular};
 use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
 use super::part::normals::{Views, pooled};
+use super::part::work::{self, Load, Operations, Work};
 use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
@@ -23,6 +24,7 @@ pub const ENTRY: Entry = Entry {
     cost: "one forward pass a picture, 22 a support",
     trial: "backbone = 'resnet18'",
     build,
+    work: Some(work),
 };
 
 /// Defaults are MedIAnomaly's, and 22 views of each support.
@@ -49,6 +51,14 @@ fn build(settings: toml::Table) -> Result<Built> {
     let views = *settings.views.get_or_insert(settings.train_on == TrainOn::Supports);
     let network = Some(Network::Resnet(settings.backbone));
     build_learner(Gde { backbone: settings.backbone, views }, settings.train_on, &settings, network)
+}
+
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let Settings { train_on, backbone, views } = serde_json::from_str(settings)?;
+    let encoder = work::encoder(backbone, load.size);
+    let forward = load.learnt_from(train_on, views.unwrap_or_default()) as f64 * encoder;
+    let fit = Operations { forward, training: 0.0 };
+    Ok(Work { fit, query: encoder, ..Work::default() }.on(train_on))
 }
 
 struct Gde {

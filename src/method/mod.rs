@@ -15,6 +15,7 @@ use crate::maps::MapStack;
 use crate::network::precision::Precision;
 use crate::network::teacher::{Teacher, Teachers};
 use crate::network::{Backbone, Input, Network};
+use part::work::{Load, Work};
 
 /// The plain and the variational auto-encoder.
 pub mod autoencoder;
@@ -228,6 +229,8 @@ pub struct Entry {
     pub trial: &'static str,
     /// Builds it from settings; a missing key takes its default, an unknown one is an error.
     pub build: fn(toml::Table) -> Result<Built>,
+    /// Counts what it does, from its settings as [`Built::settings`] has them; `None` if nobody can know.
+    pub work: Option<fn(&str, &Load) -> Result<Work>>,
 }
 
 /// A method, its settings as resolved, and what it is to be given.

@@ -13,13 +13,14 @@ use tch::{Device, Kind, Tensor};
 use super::part::learner::{self, Learner, TrainOn, Watch};
 use super::part::ocsvm::{self, Dual, OneClass, Points};
 use super::part::steps::{self, Plan};
+use super::part::work::{self, Load, Operations, Work};
 use super::part::{grid, picture};
 use super::{Built, Context, Detector, Entry, EpochFigures, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::adam::{Adam, AdamConfig};
 use crate::network::initial;
 use crate::network::layer::Norm;
-use crate::network::small::SmallAutoEncoder;
+use crate::network::small::{self, SmallAutoEncoder};
 
 /// Times that training is looked at.
 const REPORTS: u64 = 5;
@@ -36,6 +37,7 @@ pub const ENTRY: Entry = Entry {
     cost: "one training per task: 100 epochs of a few MFLOP a picture; less a query",
     trial: "input = 16\nlatent = 8\nepochs = 3\nbatch = 8",
     build,
+    work: Some(work),
 };
 
 /// Which half of a batch learns from the machine.
@@ -121,6 +123,21 @@ fn build(settings: toml::Table) -> Result<Built> {
         "ogae: batch must be 4 to 512, each half of it is a problem of its own"
     );
     learner::build(Guided { settings: settings.clone() }, settings.train_on, &settings, None)
+}
+
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let settings: Settings = serde_json::from_str(settings)?;
+    let n = load.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
+    let plan = Plan::of_epochs(n, settings.batch, settings.epochs, REPORTS);
+    let query = small::operations(settings.colour.at_most(), settings.input, settings.latent);
+    Ok(Work {
+        fit: Operations { forward: 0.0, training: plan.passes() * work::TRAINING * query },
+        query,
+        evaluations: plan.reports,
+        maps: true,
+        ..Work::default()
+    }
+    .on(settings.train_on))
 }
 
 struct Guided {

@@ -8,6 +8,7 @@ use super::part::gaussian::Regular;
 use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
 use super::part::normals::{Views, chunks};
 use super::part::positionwise::{Fitting, Positionwise};
+use super::part::work::{self, Covariances, Load, Operations, Work};
 use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
@@ -24,6 +25,7 @@ pub const ENTRY: Entry = Entry {
     cost: "one forward pass a picture, 22 a support; 8 (fitting) and 4 (scoring) bytes times (side / 4)^2 times channels^2",
     trial: "channels = 20",
     build,
+    work: Some(work),
 };
 
 /// Defaults are the published ones, and 22 views of each support.
@@ -78,6 +80,22 @@ fn build(settings: toml::Table) -> Result<Built> {
         views,
     };
     build_learner(padim, settings.train_on, &settings, network)
+}
+
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let Settings { train_on, backbone, channels, views, .. } = serde_json::from_str(settings)?;
+    let (n, encoder) =
+        (load.learnt_from(train_on, views.unwrap_or_default()), work::encoder(backbone, load.size));
+    let covariances = Covariances::new(load.positions(4), channels.unwrap_or_default());
+    let forward = n as f64 * (encoder + covariances.each) + covariances.factoring;
+    Ok(Work {
+        fit: Operations { forward, training: 0.0 },
+        query: encoder + covariances.distance,
+        maps: true,
+        bytes: covariances.bytes,
+        ..Work::default()
+    }
+    .on(train_on))
 }
 
 struct Padim {

@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 use super::part::feature_store::{FeatureStore, Room};
 use super::part::learner::{self, Learner, TrainOn, Watch};
 use super::part::steps::{self, Plan};
+use super::part::work::{self, Load, Operations, Work};
 use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
@@ -27,9 +28,10 @@ pub const ENTRY: Entry = Entry {
     paper: "arXiv 2201.10703 (CVPR 2022)",
     regime: "R1 (or R5)",
     needs: "ImageNet wide_resnet50_2",
-    cost: "one training per support set (or task): 300 (3000) steps of 16; 16 GFLOP a query at 128 px",
+    cost: "one training per support set (or task): 300 (3000) steps of 16; 17 GFLOP a query at 128 px",
     trial: "backbone = 'resnet18'\nsteps = 3\nviews = true",
     build,
+    work: Some(work),
 };
 
 /// Pictures that a batch norm needs at least.
@@ -82,6 +84,24 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.learning_rate > 0.0, "rd4ad: learning_rate must be positive");
     let network = Some(Network::Resnet(settings.backbone));
     learner::build(Rd4ad { settings: settings.clone() }, settings.train_on, &settings, network)
+}
+
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let Settings { train_on, backbone, steps, batch, views, .. } = serde_json::from_str(settings)?;
+    let n = load.learnt_from(train_on, views);
+    let plan = Plan::of_steps(n, batch, steps);
+    let teacher = work::encoder(backbone, load.size);
+    let student = work::bottleneck(backbone, load.size) + work::decoder(backbone, load.size);
+    let training = plan.passes() * work::TRAINING * student;
+    Ok(Work {
+        fit: Operations { forward: n as f64 * teacher, training },
+        query: teacher + student,
+        evaluations: plan.reports,
+        maps: true,
+        bytes: n as f64 * work::kept(backbone, load.size),
+        ..Work::default()
+    }
+    .on(train_on))
 }
 
 struct Rd4ad {

@@ -9,6 +9,7 @@ use super::part::grid;
 use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
 use super::part::nearest::{Bank, ROOM};
 use super::part::normals::{CHUNK, chunks, pooled};
+use super::part::work::{self, Load, Operations, Work};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
@@ -23,6 +24,7 @@ pub const ENTRY: Entry = Entry {
     cost: "maps: each of the (side / 4)^2 positions against those of up to 50 normals; where there are more, those retrieved pass the network again for each query",
     trial: "backbone = 'resnet18'",
     build,
+    work: Some(work),
 };
 
 /// Defaults are the published ones.
@@ -49,6 +51,24 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.neighbours >= 1, "spade: neighbours must be at least 1");
     let network = Some(Network::Resnet(settings.backbone));
     build_learner(Spade { settings: settings.clone() }, settings.train_on, &settings, network)
+}
+
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let Settings { train_on, backbone, neighbours } = serde_json::from_str(settings)?;
+    let (n, encoder) = (load.learnt_from(train_on, false), work::encoder(backbone, load.size));
+    let channels: i64 = backbone.channels()[..3].iter().sum();
+    let (retrieved, positions) = (n.min(neighbours) as f64, load.positions(4));
+    // Those that do not stay in memory pass the network again.
+    let again = if n > neighbours { encoder } else { 0.0 };
+    let compared = 2.0 * positions * positions * channels as f64;
+    Ok(Work {
+        fit: Operations { forward: n as f64 * encoder, training: 0.0 },
+        query: encoder + retrieved * (again + compared),
+        maps: true,
+        bytes: 4.0 * retrieved * positions * channels as f64,
+        ..Work::default()
+    }
+    .on(train_on))
 }
 
 struct Spade {

@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 use super::part::feature_store::{FeatureStore, Room};
 use super::part::learner::{self, Learner, TrainOn, Watch};
 use super::part::steps::{self, Plan};
+use super::part::work::{self, Load, Operations, Work};
 use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
@@ -28,6 +29,7 @@ pub const ENTRY: Entry = Entry {
     cost: "one training per support set (or task): 300 (3000) steps of 32; 2 GFLOP a query at 128 px",
     trial: "steps = 3\nbatch = 8",
     build,
+    work: Some(work),
 };
 
 /// Defaults are the published ones for normals; for supports, fewer and smaller steps on 22 views of each, since
@@ -82,6 +84,23 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.learning_rate > 0.0, "stfpm: learning_rate must be positive");
     let network = Some(Network::Resnet(settings.backbone));
     learner::build(Stfpm { settings: settings.clone() }, settings.train_on, &settings, network)
+}
+
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let Settings { train_on, backbone, steps, batch, views, .. } = serde_json::from_str(settings)?;
+    let n = load.learnt_from(train_on, views);
+    let plan = Plan::of_steps(n, batch, steps);
+    let (teacher, student) = (work::encoder(backbone, load.size), work::to_stage_three(backbone, load.size));
+    let training = plan.passes() * work::TRAINING * student;
+    Ok(Work {
+        fit: Operations { forward: n as f64 * teacher, training },
+        query: teacher + student,
+        evaluations: plan.reports,
+        maps: true,
+        bytes: n as f64 * work::kept(backbone, load.size),
+        ..Work::default()
+    }
+    .on(train_on))
 }
 
 struct Stfpm {

@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 use super::part::gaussian::Moments;
 use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
 use super::part::normals::{Views, chunks};
+use super::part::work::{self, Covariances, Load, Operations, Work};
 use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
@@ -24,6 +25,7 @@ pub const ENTRY: Entry = Entry {
     cost: "one forward pass a picture, 31 a support, and one eigendecomposition",
     trial: "backbone = 'resnet18'",
     build,
+    work: Some(work),
 };
 
 /// Defaults are the published ones, but for the features.
@@ -58,6 +60,26 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(explained > 0.0 && explained < 1.0, "subspacead: explained must be above 0 and below 1");
     let network = Some(Network::Resnet(settings.backbone));
     build_learner(SubspaceAd { settings: settings.clone() }, settings.train_on, &settings, network)
+}
+
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let Settings { train_on, backbone, rotations, .. } = serde_json::from_str(settings)?;
+    let n = (load.learnt_from(train_on, false) * (1 + rotations)) as f64;
+    let encoder = work::encoder(backbone, load.size);
+    let [_, c2, c3, _] = backbone.channels();
+    let covariance = Covariances::new(1.0, c2 + c3);
+    let tokens = load.positions(8);
+    // An eigendecomposition takes some thirty times what a factorisation takes. A subspace has fewer directions than
+    // there are: queries are counted from above.
+    let forward = n * (encoder + tokens * covariance.each) + 30.0 * covariance.factoring;
+    Ok(Work {
+        fit: Operations { forward, training: 0.0 },
+        query: encoder + 4.0 * tokens * covariance.distance,
+        maps: true,
+        bytes: covariance.bytes,
+        ..Work::default()
+    }
+    .on(train_on))
 }
 
 struct SubspaceAd {

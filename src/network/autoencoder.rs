@@ -4,6 +4,7 @@ use tch::nn::{Linear, Module, Path};
 use tch::{Kind, Tensor};
 
 use super::layer::{BatchNorm, Conv, Norm, linear};
+use super::operations::of_convolution;
 
 /// Sizes of an auto-encoder.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,28 @@ pub struct Shape {
     pub latent: i64,
     /// Whether the encoder tells a distribution of codes.
     pub variational: bool,
+}
+
+impl Shape {
+    /// Channels before the first halving and after each.
+    fn widths(self) -> [i64; 5] {
+        [self.channels, self.width, 2 * self.width, 4 * self.width, 4 * self.width]
+    }
+
+    /// Values of a picture after the last halving.
+    fn flat(self) -> i64 {
+        4 * self.width * (self.side / 16).pow(2)
+    }
+
+    /// Floating-point operations of one picture, forward.
+    pub fn operations(self) -> f64 {
+        let widths = self.widths();
+        let halving =
+            |index: usize| of_convolution(widths[index], widths[index + 1], 4, self.side >> (index + 1));
+        let to_code =
+            of_convolution(self.flat(), self.hidden, 1, 1) + of_convolution(self.hidden, self.latent, 1, 1);
+        2.0 * ((0..4).map(halving).sum::<f64>() + to_code)
+    }
 }
 
 /// Encoder, code and mirrored decoder.
@@ -65,9 +88,8 @@ impl Code {
 
 impl AutoEncoder {
     pub fn new(path: &Path, shape: Shape) -> AutoEncoder {
-        let Shape { channels, side, width, hidden, latent, variational } = shape;
-        let widths = [channels, width, 2 * width, 4 * width, 4 * width];
-        let flat = 4 * width * (side / 16).pow(2);
+        let Shape { hidden, latent, variational, .. } = shape;
+        let (widths, flat) = (shape.widths(), shape.flat());
         let halving = |index: usize| {
             let path = path / format!("encoder{index}");
             let conv = Conv::halving(&(&path / "conv"), widths[index], widths[index + 1]);

@@ -5,6 +5,7 @@ use tch::Tensor;
 use tch::nn::{Conv2D, Module, Path};
 
 use super::layer::{convolution, pointwise};
+use super::operations::of_convolution;
 
 /// Side of the code.
 pub const CODE_SIDE: i64 = 8;
@@ -22,6 +23,20 @@ pub struct Shape {
     pub latent: i64,
     /// Whether levels below the finest have an entry and an exit of their own.
     pub grows: bool,
+}
+
+impl Shape {
+    /// Floating-point operations of one picture of `level`, forward, nothing being faded in.
+    pub fn operations(self, level: usize) -> f64 {
+        let side = |level: usize| CODE_SIDE << level;
+        let pair = |side: i64| 4.0 * of_convolution(self.width, self.width, 3, side);
+        let gate = pair(side(level)) + 2.0 * of_convolution(self.channels, self.width, 3, side(level));
+        let levels: f64 = (1..=level).map(|level| pair(side(level - 1)) + pair(side(level))).sum();
+        let of_code = |c_in: i64, c_out: i64| of_convolution(c_in, c_out, 3, CODE_SIDE);
+        let to_code = of_code(self.width, self.latent) + of_code(self.latent, self.latent);
+        let from_code = of_code(self.latent, self.width) + of_code(self.width, self.width);
+        gate + levels + to_code + from_code
+    }
 }
 
 /// Two 3 x 3 convolutions, each after leaky ReLU, beside the input.

@@ -33,6 +33,12 @@ pub fn of_encoder(store: &VarStore, size: i64) -> f64 {
     count(store, of_kernel)
 }
 
+/// Operations of one picture through a convolution that gives `side` x `side` positions; of a transposed one, that is
+/// given so many.
+pub fn of_convolution(c_in: i64, c_out: i64, kernel: i64, side: i64) -> f64 {
+    2.0 * (c_in * c_out * kernel * kernel * side * side) as f64
+}
+
 /// Where a kernel stands: `layer2.0.conv1.weight`.
 struct Place<'a> {
     stage: u32,

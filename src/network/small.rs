@@ -4,6 +4,7 @@ use tch::nn::{Conv2D, Linear, Module, Path};
 use tch::{Tensor, nn};
 
 use super::layer::{BatchNorm, Norm, convolution, linear};
+use super::operations::of_convolution;
 
 /// Filters at full, half and quarter resolution.
 const WIDTHS: [i64; 2] = [4, 8];
@@ -60,6 +61,16 @@ impl SmallAutoEncoder {
         }
         self.last.forward(&x).sigmoid()
     }
+}
+
+/// Floating-point operations of one picture of `side` x `side` pixels, forward.
+pub fn operations(channels: i64, side: i64, latent: i64) -> f64 {
+    let [shallow, deep] = WIDTHS;
+    let (half, quarter) = (side / 2, side / 4);
+    let outer = of_convolution(channels, shallow, 5, side);
+    let encoder = outer + of_convolution(shallow, deep, 5, half);
+    let decoder = of_convolution(deep, deep, 5, half) + of_convolution(deep, shallow, 5, side) + outer;
+    encoder + decoder + 2.0 * of_convolution(deep * quarter * quarter, latent, 1, 1)
 }
 
 /// 5 x 5 transposed of stride 1.

@@ -5,6 +5,7 @@ use tch::nn::{Linear, Module, Path};
 use tch::{Kind, Tensor};
 
 use super::layer::{BatchNorm, Conv, Norm, linear};
+use super::operations::of_convolution;
 
 /// Two convolutions with pooling and two fully connected layers, to three numbers.
 pub struct SpatialTransformer {
@@ -49,6 +50,14 @@ impl SpatialTransformer {
         let transforms = transforms(&numbers);
         (warp(features, &transforms), transforms)
     }
+}
+
+/// Floating-point operations of the features of one picture, `channels` on a grid of `side` x `side`.
+pub fn operations(channels: i64, side: i64) -> f64 {
+    let pooled = (side / 4).pow(2);
+    of_convolution(channels, 64, 3, side)
+        + of_convolution(64, 16, 3, side / 2)
+        + of_convolution(16 * pooled, 1024, 1, 1)
 }
 
 /// Angle and two scales, `[n, 3]`, to transforms `[n, 2, 3]`. As published, scales stand on the diagonal alone.

@@ -4,6 +4,7 @@ use tch::Tensor;
 use tch::nn::{self, Conv2D, ConvTranspose2D, Module, Path};
 
 use super::layer::pointwise;
+use super::operations::of_convolution;
 
 /// Sizes of a U-Net.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,20 @@ impl Shape {
     /// Pictures are brought to a multiple of this: the finest grid a pixel of the last level stands for.
     pub fn multiple(self) -> i64 {
         1 << (self.depth - 1)
+    }
+
+    /// Floating-point operations of one picture of `side` x `side` pixels, forward.
+    pub fn operations(self, side: i64) -> f64 {
+        let width = |level: i64| self.width << level;
+        let block = |level: i64, from: i64| {
+            let side = side >> level;
+            of_convolution(from, width(level), 3, side) + of_convolution(width(level), width(level), 3, side)
+        };
+        let down = |level: i64| block(level, if level == 0 { self.channels } else { width(level - 1) });
+        let doubling = |level: i64| of_convolution(width(level + 1), width(level), 2, side >> (level + 1));
+        let up = |level: i64| doubling(level) + block(level, width(level + 1));
+        let last = of_convolution(self.width, self.channels, 1, side);
+        (0..self.depth).map(down).sum::<f64>() + (0..self.depth - 1).map(up).sum::<f64>() + last
     }
 }
 

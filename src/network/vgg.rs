@@ -7,6 +7,7 @@ use tch::nn::{Conv2D, Module, Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
 use super::layer::convolution;
+use super::operations::of_convolution;
 use super::teacher::{Origin, StandIn};
 use super::{Input, Network, initial, weights};
 
@@ -43,6 +44,16 @@ impl Layer {
             Layer::R32 => 6,
             Layer::R42 => 10,
         }
+    }
+
+    /// Floating-point operations of one picture of `side` x `side` pixels up to it.
+    pub fn operations(self, side: i64) -> f64 {
+        let mut side = side;
+        let mut of = |&(_, c_in, c_out, halved): &(usize, i64, i64, bool)| {
+            side /= if halved { 2 } else { 1 };
+            of_convolution(c_in, c_out, 3, side)
+        };
+        CONVOLUTIONS[..self.depth()].iter().map(&mut of).sum()
     }
 }
 

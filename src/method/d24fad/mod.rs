@@ -12,6 +12,7 @@ use tch::{Device, Tensor};
 
 use super::part::feature_store::Room;
 use super::part::grid;
+use super::part::work::{self, Load, Operations, Work};
 use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
 use crate::episode::batch::{self, Pictures};
 use crate::network::teacher::Teacher;
@@ -44,6 +45,7 @@ pub const ENTRY: Entry = Entry {
     cost: "one training per task and shots: 70 epochs of 1 + K decoder passes a picture; 13 GFLOP a query at 128 px",
     trial: "backbone = 'resnet18'\nepochs = 1\nbatch = 4\nlearning_rate = 1e-3",
     build,
+    work: Some(work),
 };
 
 /// Defaults are the published ones.
@@ -126,6 +128,21 @@ fn build(settings: toml::Table) -> Result<Built> {
     check(&settings)?;
     let network = Some(Network::Resnet(settings.backbone));
     Built::new(D24fad { settings: settings.clone() }, &settings, Sees::OtherNormals, network)
+}
+
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let Settings { backbone, epochs, .. } = serde_json::from_str(settings)?;
+    let (n, shots) = (load.n_train as f64, load.shots as f64);
+    let (teacher, decoder) = (work::encoder(backbone, load.size), work::decoder(backbone, load.size));
+    let passes = epochs as f64 * n * (1.0 + shots);
+    Ok(Work {
+        fit: Operations { forward: n * teacher, training: passes * work::TRAINING * decoder },
+        adapt: Operations { forward: shots * (teacher + decoder), training: 0.0 },
+        query: teacher + decoder,
+        evaluations: epochs,
+        maps: true,
+        bytes: n * work::kept(backbone, load.size),
+    })
 }
 
 fn check(settings: &Settings) -> Result<()> {

@@ -30,6 +30,7 @@ pub const ENTRY: Entry = Entry {
     cost: "the program's",
     trial: "command = ['python3', 'benchmarks/external/mean_colour.py']",
     build,
+    work: None,
 };
 
 /// What a program may see.

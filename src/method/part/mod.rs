@@ -24,3 +24,5 @@ pub mod positionwise;
 pub mod steps;
 /// Rotated, shifted and mirrored views of a few supports.
 pub mod views;
+/// What methods compute, counted.
+pub mod work;

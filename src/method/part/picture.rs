@@ -21,6 +21,11 @@ pub enum Colour {
 }
 
 impl Colour {
+    /// The most channels that there may be.
+    pub fn at_most(self) -> i64 {
+        if self == Colour::Grey { 1 } else { 3 }
+    }
+
     /// For a network that learns from `pictures`, `[n, 3, h, w]`.
     pub fn channels(self, pictures: &Tensor) -> i64 {
         match self {

@@ -35,6 +35,13 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Pictures that pass in all steps together, one that comes again counted again.
+    pub fn passes(&self) -> f64 {
+        self.steps as f64 * self.pictures as f64 / sizes(self.pictures, self.batch).len() as f64
+    }
+}
+
 /// Fewest pictures of a last batch: batch norms are unstable with fewer.
 const FEWEST: usize = 4;
 

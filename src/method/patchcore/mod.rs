@@ -8,12 +8,12 @@ use super::part::grid;
 use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
 use super::part::nearest::Bank;
 use super::part::normals::chunks;
+use super::part::work::{self, Load, Operations, Work};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Features, Input, Network};
-use bank::Filling;
-use memory::Load;
+use bank::{Filling, PROJECTED};
 
 /// The bank as it fills.
 pub mod bank;
@@ -31,6 +31,7 @@ pub const ENTRY: Entry = Entry {
     cost: "one forward pass a picture, and each of its (side / 8)^2 patches against all of the bank",
     trial: "backbone = 'resnet18'",
     build,
+    work: Some(work),
 };
 
 /// Neighbours in the bank over which a re-weighted score is a softmax.
@@ -83,6 +84,30 @@ fn build(settings: toml::Table) -> Result<Built> {
     build_learner(PatchCore { settings: settings.clone(), ratio }, settings.train_on, &settings, network)
 }
 
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let settings: Settings = serde_json::from_str(settings)?;
+    let (n, encoder) =
+        (load.learnt_from(settings.train_on, false), work::encoder(settings.backbone, load.size));
+    let [_, c2, c3, _] = settings.backbone.channels();
+    let (channels, positions) = ((c2 + c3) as usize, load.positions(8));
+    let memory = settings.memory(channels, positions as usize, n, load.size as usize);
+    // A budget that is too small fails when the cell is computed, and says so there.
+    let (capacity, bytes) = memory
+        .plan(settings.memory_mib << 20)
+        .map_or((0.0, 0.0), |plan| (plan.capacity as f64, plan.bytes as f64));
+    let rows = positions * n as f64;
+    let bank = (settings.coreset_ratio.unwrap_or(1.0) * rows).min(capacity);
+    let choosing = if bank < rows { 2.0 * bank * rows * PROJECTED as f64 } else { 0.0 };
+    Ok(Work {
+        fit: Operations { forward: n as f64 * encoder + choosing, training: 0.0 },
+        query: encoder + 2.0 * positions * bank * channels as f64,
+        maps: true,
+        bytes,
+        ..Work::default()
+    }
+    .on(settings.train_on))
+}
+
 struct PatchCore {
     settings: Settings,
     ratio: f64,
@@ -97,7 +122,9 @@ impl Learner for PatchCore {
             for index in 0..chunk.size()[0] {
                 let rows = patches(&features, index);
                 if filling.is_none() {
-                    let load = self.load(&rows, normals);
+                    let (positions, channels) = (rows.size()[0] as usize, rows.size()[1] as usize);
+                    let side = normals.size() as usize;
+                    let load = self.settings.memory(channels, positions, normals.len(), side);
                     let plan = load.plan(self.settings.memory_mib << 20)?;
                     filling = Some((Filling::new(load, plan, context.seed, context.device), plan.room));
                 }
@@ -112,17 +139,11 @@ impl Learner for PatchCore {
     }
 }
 
-impl PatchCore {
-    fn load(&self, rows: &Tensor, normals: &Pictures) -> Load {
-        let (positions, channels) = (rows.size()[0] as usize, rows.size()[1] as usize);
-        Load {
-            channels,
-            positions,
-            pictures: normals.len(),
-            neighbours: if self.settings.reweight { REWEIGHTED_OVER } else { 1 },
-            side: normals.size() as usize,
-            queries: BATCH,
-        }
+impl Settings {
+    /// What is held, of `pictures` of `side` pixels with so many `positions`.
+    fn memory(&self, channels: usize, positions: usize, pictures: usize, side: usize) -> memory::Load {
+        let neighbours = if self.reweight { REWEIGHTED_OVER } else { 1 };
+        memory::Load { channels, positions, pictures, neighbours, side, queries: BATCH }
     }
 }
 

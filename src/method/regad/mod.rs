@@ -10,9 +10,11 @@ use tch::Tensor;
 
 use super::part::gaussian::Regular;
 use super::part::positionwise::{Fitting, Positionwise};
+use super::part::work::{self, Covariances, Load, Operations, Work};
 use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
 use crate::episode::batch::Pictures;
+use crate::network::spatial_transformer::operations as transformer;
 use crate::network::{Backbone, Input, Network};
 use model::Model;
 
@@ -31,6 +33,7 @@ pub const ENTRY: Entry = Entry {
            covariances take 2.5 GB at 224 px",
     trial: "epochs = 1\nbatch = 4",
     build,
+    work: Some(work),
 };
 
 /// Added to the diagonal of covariances.
@@ -68,6 +71,26 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.learning_rate > 0.0, "regad: learning_rate must be positive");
     let network = Some(Network::Resnet(settings.backbone));
     Built::new(Regad { settings: settings.clone() }, &settings, Sees::OtherNormals, network)
+}
+
+fn work(settings: &str, load: &Load) -> Result<Work> {
+    let Settings { backbone, epochs, .. } = serde_json::from_str(settings)?;
+    let shots = load.shots as f64;
+    let channels = backbone.channels();
+    let transformers = (0..3).map(|stage| transformer(channels[stage], load.size / (4 << stage)));
+    let network = work::to_stage_three(backbone, load.size) + transformers.sum::<f64>();
+    let passes = epochs as f64 * load.n_train as f64 * (1.0 + shots);
+    let covariances = Covariances::new(load.positions(4), channels[..3].iter().sum());
+    let views = shots * views::COUNT as f64;
+    let adapting = views * (network + covariances.each) + covariances.factoring;
+    Ok(Work {
+        fit: Operations { forward: 0.0, training: passes * work::TRAINING * network },
+        adapt: Operations { forward: adapting, training: 0.0 },
+        query: network + covariances.distance,
+        evaluations: epochs,
+        maps: true,
+        bytes: covariances.bytes,
+    })
 }
 
 struct Regad {

@@ -1,0 +1,88 @@
+//! How long the cells of a plan will take, in words.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::evaluate::estimate::{Estimate, Known, Speed};
+use crate::evaluate::planned::{Opened, Planned};
+
+/// Where rates come from.
+#[derive(clap::Args)]
+pub struct Args {
+    /// What `selftest` wrote on the machine that shall compute: cells like which none has been computed are estimated
+    /// from the operations that their methods count and the rates in this file
+    #[arg(long, value_name = "FILE")]
+    pub speed: Option<PathBuf>,
+}
+
+impl Args {
+    /// The rates for a plan, if they are given.
+    ///
+    /// # Errors
+    /// As [`Speed::read`].
+    pub fn read(&self, planned: &Planned) -> Result<Option<Speed>> {
+        let read = |path: &PathBuf| Speed::read(path, planned.device, planned.precision);
+        self.speed.as_ref().map(read).transpose()
+    }
+}
+
+/// Says what the cells to do will take, and how many of them that is known of.
+///
+/// # Errors
+/// As [`Estimate::new`].
+pub fn tell(opened: &Opened, folder: &Path, speed: Option<&Speed>) -> Result<()> {
+    let estimate = Estimate::new(opened, folder, speed)?;
+    let Known { measured, counted, unknown } = estimate.known;
+    let source = speed.map_or("cells like these".to_owned(), |speed| speed.source.clone());
+    println!("{} cells to do: {measured} as cells like them took", measured + counted + unknown);
+    if speed.is_some() {
+        println!("  {counted} estimated from {source}");
+    }
+    if unknown > 0 {
+        let remedy =
+            if speed.is_some() { "" } else { "; --speed FILE estimates them from what `selftest` wrote" };
+        println!("  {unknown} of which nothing is known{remedy}");
+    }
+    if measured + counted == 0 {
+        return Ok(());
+    }
+    println!("| method | cells to do | hours |\n| --- | --: | --: |");
+    for (name, cells, seconds) in &estimate.methods {
+        println!("| {name} | {cells} | {:.2} |", seconds / 3600.0);
+    }
+    let longest = &estimate.longest;
+    let share = speed.map_or(1.0, |speed| speed.at_once);
+    let at_once = if share > 1.0 { format!(", {share:.0} cells at once") } else { String::new() };
+    println!("time on one device{at_once}: {}, estimated from {source}", duration(estimate.seconds));
+    println!(
+        "longest job: {} ({} on {}), estimated from {source}",
+        duration(longest.seconds),
+        longest.method,
+        longest.task
+    );
+    if let Some(speed) = speed.filter(|_| counted > 0) {
+        let kept = gigabytes(estimate.memory);
+        match speed.held > 0.0 {
+            true => println!(
+                "device memory: {} at most, {kept} of it features, banks and covariances, estimated from {source}",
+                gigabytes(speed.held + estimate.memory)
+            ),
+            false => println!("memory of a job: {kept} at most beside its networks, estimated from {source}"),
+        }
+    }
+    println!("disk for results: {}, estimated from the pictures of each test set", gigabytes(estimate.disk));
+    Ok(())
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s >= 3600.0 => format!("{:.1} hours", s / 3600.0),
+        s if s >= 60.0 => format!("{:.0} minutes", s / 60.0),
+        s => format!("{s:.0} seconds"),
+    }
+}
+
+fn gigabytes(bytes: f64) -> String {
+    format!("{:.1} GB", bytes / 1e9)
+}

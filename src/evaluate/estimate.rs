@@ -1,0 +1,482 @@
+//! How long the cells of a plan will take: as cells like them took; else from the operations that methods count and the
+//! rates that a self-test found.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use super::device::Wanted;
+use super::plan::Group;
+use super::planned::{Experience, Opened};
+use crate::files;
+use crate::manifest::{Row, Split};
+use crate::method::part::work::{Load, Operations, Work};
+use crate::method::{self, Sees};
+use crate::network::precision::Precision;
+use crate::results::Identity;
+
+/// Seconds in which a core measures a cell and writes it, for each picture of its test set, mostly for bootstraps: 2,192
+/// pictures took 0.7 s on a core of an EPYC.
+const MEASURING: f64 = 3e-4;
+
+/// Bytes of a cell's files, and more for each picture of its test set: 1,722 took 106 kB.
+const CELL_BYTES: f64 = 8e3;
+const ROW_BYTES: f64 = 70.0;
+
+/// Bytes of the gallery for each pixel of a picture: three pictures of each class, with colours and a map.
+const GALLERY_BYTES: f64 = 6.0 * (3.0 + 4.0);
+
+/// How fast a device is, as `medfsad selftest` found.
+#[derive(Clone, Debug)]
+pub struct Speed {
+    /// The file, and the device that it is of.
+    pub source: String,
+    /// Operations a second of a training step, by its number of supports.
+    training: Vec<(usize, f64)>,
+    /// Operations a second of pictures that pass forward, and of scoring.
+    forward: f64,
+    scoring: f64,
+    /// Pixels of maps that are smoothed in a second, under every protocol.
+    smoothing: f64,
+    /// Bytes of a card's memory that the self-test came to hold; 0 for a CPU.
+    pub held: f64,
+    /// Cells that are computed at once, and share what the device can do.
+    pub at_once: f64,
+}
+
+/// What counts here of the record that `medfsad selftest` writes.
+#[derive(Deserialize)]
+struct Record {
+    device: String,
+    card: Option<Card>,
+    threads: usize,
+    speed: Vec<Timing>,
+}
+
+#[derive(Deserialize)]
+struct Card {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Timing {
+    work: String,
+    /// Side of the pictures in pixels.
+    size: f64,
+    precision: String,
+    shots: Option<usize>,
+    /// Pictures or maps at once.
+    count: usize,
+    seconds: f64,
+    operations_per_second: Option<f64>,
+    memory_bytes: Option<u64>,
+}
+
+impl Speed {
+    /// Reads a self-test's record, for a plan for `device` in `precision`.
+    ///
+    /// # Errors
+    /// A file that is missing, that is something else, that is of a device of another kind, or that lacks a time.
+    pub fn read(path: &Path, device: Wanted, precision: Precision) -> Result<Speed> {
+        let text = files::read_text(path).context(
+            "--speed takes what `medfsad selftest --out FILE` wrote on the machine that shall compute",
+        )?;
+        let file = path.display();
+        let record: Record = serde_json::from_str(&text)
+            .with_context(|| format!("{file} is no record that this version's `medfsad selftest` wrote"))?;
+        record.speed(&file.to_string(), &device.class(Precision::F32)?, precision)
+    }
+
+    fn training(&self, shots: usize) -> f64 {
+        let nearest = self.training.iter().min_by_key(|(timed, _)| timed.abs_diff(shots));
+        nearest.map_or(f64::NAN, |(_, rate)| *rate)
+    }
+
+    fn of(&self, operations: Operations, shots: usize) -> f64 {
+        operations.training / self.training(shots) + operations.forward / self.forward
+    }
+
+    /// Seconds of scoring `count` pictures and smoothing their maps.
+    fn of_scoring(&self, work: &Work, count: usize, size: i64) -> f64 {
+        let smoothing = if work.maps { (size * size) as f64 / self.smoothing } else { 0.0 };
+        count as f64 * (work.query / self.scoring + smoothing)
+    }
+
+    /// Seconds of one cell, without what its job shares.
+    fn of_cell(&self, work: &Work, load: &Load, sees: Sees) -> f64 {
+        let adapting = self.of(work.adapt, load.shots);
+        let each = adapting + self.of_scoring(work, load.n_test, load.size);
+        // Each support is scored by the others, where taking them in is no training.
+        let is_preset = sees != Sees::TargetNormals && work.adapt.training == 0.0 && load.shots > 1;
+        let preset = (load.shots - 1) as f64 * adapting + load.shots as f64 * work.query / self.scoring;
+        work.evaluations as f64 * each + if is_preset { preset } else { 0.0 }
+    }
+}
+
+impl Record {
+    fn speed(&self, file: &str, class: &str, precision: Precision) -> Result<Speed> {
+        let timed = if self.device.starts_with("cuda") { "cuda" } else { "cpu" };
+        ensure!(
+            timed == class,
+            "{file} is the self-test of a {timed} device, and the plan is for {class}: give one that was written on \
+             such a machine, or plan with --device {timed}"
+        );
+        let name = precision.name();
+        let lacks = |work: &str| {
+            format!("{file} has no time of `{work}` in {name}: let `medfsad selftest` run to its end there")
+        };
+        let of = |work: &'static str| self.speed.iter().filter(move |timing| timing.work == work);
+        let rate = |work: &'static str| {
+            let most = of(work).filter(|timing| timing.precision == name).max_by_key(|timing| timing.count);
+            most.and_then(|timing| timing.operations_per_second).with_context(|| lacks(work))
+        };
+        let steps = of("training step").filter(|timing| timing.precision == name);
+        let training: Vec<(usize, f64)> =
+            steps.filter_map(|timing| timing.shots.zip(timing.operations_per_second)).collect();
+        ensure!(!training.is_empty(), lacks("training step"));
+        let smoothing = of("smoothing, all ways").next();
+        let pixels = |timing: &Timing| timing.count as f64 * timing.size.powi(2) / timing.seconds;
+        let (device, at_once) = match &self.card {
+            Some(card) => (card.name.clone(), 1),
+            None => (format!("{timed}, {} threads", self.threads), self.threads.max(1)),
+        };
+        Ok(Speed {
+            source: format!("{file} ({device})"),
+            training,
+            forward: rate("teacher features")?,
+            scoring: rate("scoring")?,
+            smoothing: smoothing.map(pixels).with_context(|| lacks("smoothing, all ways"))?,
+            held: self.speed.iter().filter_map(|timing| timing.memory_bytes).max().unwrap_or_default() as f64,
+            at_once: at_once as f64,
+        })
+    }
+}
+
+/// How many cells there are, by what is known of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Cells like them were computed.
+    pub measured: usize,
+    /// Their operations are counted.
+    pub counted: usize,
+    /// Nothing.
+    pub unknown: usize,
+}
+
+/// What one job takes: the cells to do that share a training.
+#[derive(Clone, Debug, Default)]
+pub struct Job {
+    pub method: String,
+    pub task: String,
+    pub known: Known,
+    /// On the worker that computes it.
+    pub seconds: f64,
+    /// Bytes of memory that grow with what counted cells are given.
+    pub memory: f64,
+    /// Bytes of its results.
+    pub disk: f64,
+}
+
+/// What all cells to do take together.
+#[derive(Clone, Debug, Default)]
+pub struct Estimate {
+    pub known: Known,
+    /// Seconds on one device.
+    pub seconds: f64,
+    /// Name, cells to do and seconds on one device of each method, longest first.
+    pub methods: Vec<(String, usize, f64)>,
+    pub longest: Job,
+    /// The most bytes of memory that any job keeps beside what the self-test held.
+    pub memory: f64,
+    /// Bytes of all results.
+    pub disk: f64,
+}
+
+impl Estimate {
+    /// Of the cells that are still to be computed; without `speed`, of those alone that others are like.
+    ///
+    /// # Errors
+    /// Settings of a method that cannot be read.
+    pub fn new(opened: &Opened, folder: &Path, speed: Option<&Speed>) -> Result<Estimate> {
+        let experience = Experience::gather(folder);
+        let counts = Counts::of(&opened.manifest.rows);
+        let jobs = opened.groups.iter().map(|group| {
+            let wanted = group.wanted(folder, false);
+            counts.job(group, &wanted, &experience, speed)
+        });
+        Ok(Estimate::sum(jobs.collect::<Result<Vec<_>>>()?, speed.map_or(1.0, |speed| speed.at_once)))
+    }
+
+    fn sum(jobs: Vec<Job>, at_once: f64) -> Estimate {
+        let mut sum = Estimate::default();
+        let mut methods: BTreeMap<String, (usize, f64)> = BTreeMap::new();
+        for job in jobs {
+            let Known { measured, counted, unknown } = job.known;
+            sum.known.measured += measured;
+            sum.known.counted += counted;
+            sum.known.unknown += unknown;
+            sum.seconds += job.seconds / at_once;
+            sum.memory = sum.memory.max(job.memory);
+            sum.disk += job.disk;
+            let of_method = methods.entry(job.method.clone()).or_default();
+            *of_method = (of_method.0 + measured + counted + unknown, of_method.1 + job.seconds / at_once);
+            if job.seconds > sum.longest.seconds {
+                sum.longest = job;
+            }
+        }
+        let some = methods.into_iter().filter(|(_, (cells, _))| *cells > 0);
+        sum.methods = some.map(|(name, (cells, seconds))| (name, cells, seconds)).collect();
+        sum.methods.sort_by(|a, b| b.2.total_cmp(&a.2));
+        sum
+    }
+}
+
+/// Train and test pictures of each task.
+struct Counts(BTreeMap<String, [usize; 2]>);
+
+impl Counts {
+    fn of(rows: &[Row]) -> Counts {
+        let mut counts: BTreeMap<String, [usize; 2]> = BTreeMap::new();
+        for row in rows {
+            let [train, test] = counts.entry(row.task.clone()).or_default();
+            match row.split {
+                Split::Train => *train += 1,
+                Split::Test => *test += 1,
+                Split::Val => {}
+            }
+        }
+        Counts(counts)
+    }
+
+    fn n_train(&self, tasks: &[String]) -> usize {
+        tasks.iter().filter_map(|task| self.0.get(task)).map(|[train, _]| train).sum()
+    }
+
+    fn n_test(&self, tasks: &[String]) -> usize {
+        tasks.iter().filter_map(|task| self.0.get(task)).map(|[_, test]| test).sum()
+    }
+
+    fn load(&self, group: &Group, identity: &Identity) -> Load {
+        Load {
+            size: identity.size as i64,
+            shots: identity.shots,
+            n_train: self.n_train(&group.training),
+            n_test: self.n_test(std::slice::from_ref(&group.task)),
+        }
+    }
+
+    /// What the `wanted` cells of a group take. Their training is counted once: as it took where that is known.
+    fn job(
+        &self,
+        group: &Group,
+        wanted: &[&Identity],
+        experience: &Experience,
+        speed: Option<&Speed>,
+    ) -> Result<Job> {
+        let mut job = Job { method: group.method.clone(), task: group.task.clone(), ..Job::default() };
+        let (mut took, mut counted): (Option<f64>, f64) = (None, 0.0);
+        for identity in wanted {
+            let load = self.load(group, identity);
+            let entry = method::find(&group.method)?;
+            let work = entry.work.map(|work| work(&group.built.settings, &load)).transpose()?;
+            let cost = experience.of(identity);
+            match (cost, work, speed) {
+                (Some(cost), work, _) => {
+                    job.known.measured += 1;
+                    took = Some(cost.fit.max(took.unwrap_or_default()));
+                    job.seconds += work.map_or(1, |work| work.evaluations) as f64 * cost.score;
+                }
+                (None, Some(work), Some(speed)) => {
+                    job.known.counted += 1;
+                    counted = counted.max(self.fitting(group, &work, &load, speed));
+                    job.seconds += speed.at_once * speed.of_cell(&work, &load, group.built.sees);
+                    job.memory = job.memory.max(work.bytes);
+                }
+                _ => {
+                    job.known.unknown += 1;
+                    continue;
+                }
+            }
+            job.seconds += load.n_test as f64 * MEASURING;
+            let maps = if work.is_some_and(|work| work.maps) { GALLERY_BYTES } else { 0.0 };
+            let bytes = CELL_BYTES + ROW_BYTES * load.n_test as f64 + maps * load.positions(1);
+            job.disk += cost.map_or(bytes, |cost| cost.disk);
+        }
+        job.seconds += took.unwrap_or(counted * speed.map_or(1.0, |speed| speed.at_once));
+        Ok(job)
+    }
+
+    /// Seconds of the training that a group shares, and of scoring source tasks where they choose an epoch.
+    fn fitting(&self, group: &Group, work: &Work, load: &Load, speed: &Speed) -> f64 {
+        let fit = speed.of(work.fit, load.shots);
+        if !group.cells.first().is_some_and(|cell| cell.epoch_by_sources) {
+            return fit;
+        }
+        let adapting = group.training.len() as f64 * speed.of(work.adapt, load.shots);
+        let scoring = speed.of_scoring(work, self.n_test(&group.training), load.size);
+        fit + work.evaluations as f64 * (adapting + scoring)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::part::work::{decoder, encoder};
+    use crate::network::Backbone::{Resnet18, WideResnet50x2};
+
+    /// A card's, its times chosen so that rates are round.
+    const RECORD: &str = r#"{"device": "cuda(0)", "card": {"name": "A Card", "memory": 1}, "threads": 16, "checks": [],
+        "speed": [
+        {"work": "teacher features", "size": 128, "precision": "f32", "count": 16, "seconds": 1.0,
+         "operations_per_second": 1e12, "memory_bytes": 3000000000},
+        {"work": "teacher features", "size": 128, "precision": "f32", "count": 128, "seconds": 1.0,
+         "operations_per_second": 2e12, "memory_bytes": 5000000000},
+        {"work": "training step", "size": 128, "precision": "f32", "shots": 2, "count": 16, "seconds": 1.0,
+         "operations_per_second": 4e12},
+        {"work": "training step", "size": 128, "precision": "f32", "shots": 8, "count": 16, "seconds": 1.0,
+         "operations_per_second": 5e12},
+        {"work": "scoring", "size": 128, "precision": "f32", "shots": 2, "count": 128, "seconds": 1.0,
+         "operations_per_second": 3e12},
+        {"work": "smoothing, all ways", "size": 128, "precision": "f32", "count": 500, "seconds": 0.5,
+         "operations_per_second": null}]}"#;
+
+    fn speed() -> Speed {
+        let record: Record = serde_json::from_str(RECORD).unwrap();
+        record.speed("selftest.json", "cuda", Precision::F32).unwrap()
+    }
+
+    fn refusal(text: &str, device: Wanted, precision: Precision) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("selftest.json");
+        std::fs::write(&path, text).unwrap();
+        format!("{:#}", Speed::read(&path, device, precision).unwrap_err())
+    }
+
+    /// A method on task `a`, with a cell for each number of shots.
+    fn group(method: &str, settings: &str, training: &[&str], shots: &[usize]) -> Group {
+        let built = (method::find(method).unwrap().build)(toml::from_str(settings).unwrap()).unwrap();
+        let cell = |&shots: &usize| Identity {
+            method: method.to_owned(),
+            settings: built.settings.clone(),
+            task: "a".to_owned(),
+            shots,
+            draw: 0,
+            seed: 1,
+            size: 128,
+            held_out: "dataset".to_owned(),
+            manifest_hash: String::new(),
+            episode_seed: 1,
+            episodes_hash: String::new(),
+            code_hash: String::new(),
+            weights_hash: String::new(),
+            device_class: "cuda".to_owned(),
+            epoch_by_sources: false,
+        };
+        let cells = shots.iter().map(cell).collect();
+        let training = training.iter().map(|&task| task.to_owned()).collect();
+        let (method, task) = (method.to_owned(), "a".to_owned());
+        Group { method, built, task, training, calibration: Vec::new(), seed: 1, cells }
+    }
+
+    fn counts() -> Counts {
+        let of = |task: &str, counts: [usize; 2]| (task.to_owned(), counts);
+        Counts(BTreeMap::from([of("a", [1000, 400]), of("b", [70, 30]), of("c", [30, 20])]))
+    }
+
+    fn job(group: &Group, experience: &Experience, speed: Option<&Speed>) -> Job {
+        counts().job(group, &group.cells.iter().collect::<Vec<_>>(), experience, speed).unwrap()
+    }
+
+    fn assert_close(a: f64, b: f64) {
+        assert!((a / b - 1.0).abs() < 1e-9, "{a} is not {b}");
+    }
+
+    #[test]
+    fn rates_are_those_of_the_largest_batch_and_the_nearest_shots() {
+        let speed = speed();
+        assert_eq!(speed.source, "selftest.json (A Card)");
+        assert_eq!((speed.forward, speed.scoring, speed.held, speed.at_once), (2e12, 3e12, 5e9, 1.0));
+        assert_eq!([1, 2, 4, 6, 16].map(|shots| speed.training(shots)), [4e12, 4e12, 4e12, 5e12, 5e12]);
+        assert_eq!(speed.smoothing, 1000.0 * 128.0 * 128.0);
+    }
+
+    #[test]
+    fn a_plan_of_two_methods_takes_what_is_summed_by_hand() {
+        let speed = speed();
+        // Trained on 100 pictures of other tasks for two epochs; each scores 400 pictures for both cells.
+        let trained = group("d24fad", "epochs = 2", &["b", "c"], &[2, 2]);
+        let (teacher, student) = (encoder(WideResnet50x2, 128), decoder(WideResnet50x2, 128));
+        let fit = 100.0 * teacher / 2e12 + 2.0 * 100.0 * 3.0 * 3.0 * student / 4e12;
+        let taking_in = 2.0 * (teacher + student) / 2e12;
+        let scoring = 400.0 * ((teacher + student) / 3e12 + 1e-3);
+        let preset = taking_in + 2.0 * (teacher + student) / 3e12;
+        let measuring = 400.0 * 3e-4;
+        let first = fit + 2.0 * (2.0 * (taking_in + scoring) + preset + measuring);
+        let found = job(&trained, &Experience::default(), Some(&speed));
+        assert_close(found.seconds, first);
+        assert_close(found.memory, 100.0 * 2.015232e6);
+
+        // Whole pictures' neighbours, one cell of 4 supports: no training, no maps.
+        let remembered = group("dn2", "backbone = 'resnet18'", &[], &[4]);
+        let teacher = encoder(Resnet18, 128);
+        let preset = 3.0 * 4.0 * teacher / 2e12 + 4.0 * teacher / 3e12;
+        let second = 4.0 * teacher / 2e12 + 400.0 * teacher / 3e12 + preset + measuring;
+        let other = job(&remembered, &Experience::default(), Some(&speed));
+        assert_close(other.seconds, second);
+        assert_close(other.disk, 8e3 + 400.0 * 70.0);
+
+        let sum = Estimate::sum(vec![other, found], 1.0);
+        assert_close(sum.seconds, first + second);
+        assert_eq!(sum.known, Known { measured: 0, counted: 3, unknown: 0 });
+        let names: Vec<(&str, usize)> =
+            sum.methods.iter().map(|(name, cells, _)| (name.as_str(), *cells)).collect();
+        assert_eq!(names, [("d24fad", 2), ("dn2", 1)]);
+        assert_eq!((sum.longest.method.as_str(), sum.longest.seconds), ("d24fad", sum.methods[0].2));
+    }
+
+    #[test]
+    fn cells_at_once_share_a_processor() {
+        let (alone, shared) = (speed(), Speed { at_once: 8.0, ..speed() });
+        let trained = group("ae", "train_on = 'normals'", &["a"], &[2, 4]);
+        let job = |speed: &Speed| job(&trained, &Experience::default(), Some(speed));
+        let measuring = 2.0 * 400.0 * MEASURING;
+        assert_close(job(&shared).seconds - measuring, 8.0 * (job(&alone).seconds - measuring));
+        assert_close(Estimate::sum(vec![job(&shared)], 8.0).seconds, job(&shared).seconds / 8.0);
+    }
+
+    #[test]
+    fn a_program_is_unknown_and_so_is_all_without_a_self_test() {
+        let program = group("external", "command = ['true']", &[], &[2, 4]);
+        let unknown = Known { measured: 0, counted: 0, unknown: 2 };
+        assert_eq!(job(&program, &Experience::default(), Some(&speed())).known, unknown);
+        let counted = group("dn2", "", &[], &[2, 4]);
+        let job = job(&counted, &Experience::default(), None);
+        assert_eq!((job.known, job.seconds, job.disk), (unknown, 0.0, 0.0));
+    }
+
+    #[test]
+    fn source_tasks_that_choose_an_epoch_are_scored_too() {
+        let mut trained = group("d24fad", "epochs = 2", &["b", "c"], &[2]);
+        let without = job(&trained, &Experience::default(), Some(&speed())).seconds;
+        trained.cells[0].epoch_by_sources = true;
+        let more = job(&trained, &Experience::default(), Some(&speed())).seconds - without;
+        let query = encoder(WideResnet50x2, 128) + decoder(WideResnet50x2, 128);
+        assert_close(more, 2.0 * (2.0 * 2.0 * query / 2e12 + 50.0 * (query / 3e12 + 1e-3)));
+    }
+
+    #[test]
+    fn files_that_do_not_fit_are_refused_by_name() {
+        let error = refusal(RECORD, Wanted::Cpu, Precision::F32);
+        assert!(error.contains("selftest.json is the self-test of a cuda device"), "{error}");
+        assert!(error.contains("the plan is for cpu") && error.contains("--device cuda"), "{error}");
+        let error = refusal(RECORD, Wanted::Cuda(0), Precision::Bf16);
+        assert!(error.contains("no time of `training step` in bf16"), "{error}");
+        let error = refusal("{\"speed\": 3}", Wanted::Cuda(0), Precision::F32);
+        assert!(error.contains("selftest.json is no record"), "{error}");
+        let missing = Speed::read(Path::new("nowhere.json"), Wanted::Cpu, Precision::F32).unwrap_err();
+        let missing = format!("{missing:#}");
+        assert!(missing.contains("nowhere.json") && missing.contains("medfsad selftest --out"), "{missing}");
+    }
+}

@@ -1,0 +1,307 @@
+//! What methods compute, counted in floating-point operations: a multiplication with its addition counts two.
+//!
+//! Convolutions count, and products of matrices where they are large; norms, sums and what a processor does beside a
+//! card (drawing noise, pasting patches, solving for a support vector machine) do not.
+
+use super::learner::TrainOn;
+use super::views;
+use crate::network::Backbone;
+use crate::network::operations::of_convolution;
+
+/// Times the way forward that a training step takes: the gradient by the input and the one by the kernel each take as
+/// much again.
+pub const TRAINING: f64 = 3.0;
+
+/// What a method is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Side of the pictures in pixels.
+    pub size: i64,
+    /// Supports.
+    pub shots: usize,
+    /// Train normals, of the tasks that its regime names together.
+    pub n_train: usize,
+    /// Pictures of the test set.
+    pub n_test: usize,
+}
+
+impl Load {
+    /// Pictures that are learnt from: normals or supports, each as so many views where `views` are asked for.
+    pub fn learnt_from(&self, train_on: TrainOn, views: bool) -> usize {
+        let normals = match train_on {
+            TrainOn::Supports => self.shots,
+            TrainOn::Normals => self.n_train,
+        };
+        normals.max(1) * if views { views::COUNT } else { 1 }
+    }
+
+    /// Positions of a grid whose cells are `stride` pixels wide.
+    pub fn positions(&self, stride: i64) -> f64 {
+        (self.size / stride).pow(2) as f64
+    }
+}
+
+/// Floating-point operations by what they belong to; a device is not as fast at one as at the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Operations {
+    /// Of pictures that pass forward, and of statistics over them.
+    pub forward: f64,
+    /// Of steps of training, forward and backward.
+    pub training: f64,
+}
+
+/// What a method does for one cell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Work {
+    /// Before any supports are known; cells of one training share it.
+    pub fit: Operations,
+    /// Taking in the supports, once.
+    pub adapt: Operations,
+    /// Operations of scoring one picture.
+    pub query: f64,
+    /// Times that supports are taken in and the test set is scored: once, or whenever a training is looked at.
+    pub evaluations: u64,
+    /// Whether it gives maps, which are smoothed.
+    pub maps: bool,
+    /// Bytes of memory that grow with what it is given: kept features, banks, covariances.
+    pub bytes: f64,
+}
+
+/// Nothing, once.
+impl Default for Work {
+    fn default() -> Work {
+        let none = Operations::default();
+        Work { fit: none, adapt: none, query: 0.0, evaluations: 1, maps: false, bytes: 0.0 }
+    }
+}
+
+impl Work {
+    /// Of a learner whose learning stands under `fit`: where it learns from supports, each cell does, unobserved.
+    pub fn on(self, train_on: TrainOn) -> Work {
+        match train_on {
+            TrainOn::Normals => self,
+            TrainOn::Supports => Work { fit: Operations::default(), adapt: self.fit, evaluations: 1, ..self },
+        }
+    }
+}
+
+/// One picture of `size` x `size` pixels through all of a residual encoder.
+pub fn encoder(backbone: Backbone, size: i64) -> f64 {
+    stages(backbone, size, 4)
+}
+
+/// The same up to its third stage.
+pub fn to_stage_three(backbone: Backbone, size: i64) -> f64 {
+    stages(backbone, size, 3)
+}
+
+fn stages(backbone: Backbone, size: i64, count: usize) -> f64 {
+    let mut operations = of_convolution(3, 64, 7, size / 2);
+    let mut c_in = 64;
+    for stage in 0..count {
+        let (planes, side) = (64 << stage, size / 4 >> stage);
+        let before = if stage == 0 { side } else { 2 * side };
+        operations += residual(backbone, c_in, planes, [before, side], backbone.blocks()[stage]);
+        c_in = planes * backbone.expansion();
+    }
+    operations
+}
+
+/// `count` residual blocks, the first of which brings `c_in` channels to the stage's and one side to another.
+fn residual(backbone: Backbone, c_in: i64, planes: i64, [before, side]: [i64; 2], count: usize) -> f64 {
+    let c_out = planes * backbone.expansion();
+    let width = backbone.width(planes);
+    let block = |c_in: i64, before: i64| match backbone.has_bottlenecks() {
+        true => {
+            of_convolution(c_in, width, 1, before)
+                + of_convolution(width, width, 3, side)
+                + of_convolution(width, c_out, 1, side)
+        }
+        false => of_convolution(c_in, planes, 3, side) + of_convolution(planes, planes, 3, side),
+    };
+    let skip = if c_in != c_out { of_convolution(c_in, c_out, 1, side) } else { 0.0 };
+    block(c_in, before) + skip + (count - 1) as f64 * block(c_out, side)
+}
+
+/// One picture of `size` x `size` pixels through the mirrored decoder.
+pub fn decoder(backbone: Backbone, size: i64) -> f64 {
+    let mut c_in = backbone.channels()[3];
+    let stage = |stage: usize| {
+        let (planes, before) = (256 >> stage, size / 32 << stage);
+        let (c_out, width, side) = (planes * backbone.expansion(), backbone.width(planes), 2 * before);
+        let doubling = match backbone.has_bottlenecks() {
+            true => {
+                of_convolution(c_in, width, 1, before)
+                    + of_convolution(width, width, 2, before)
+                    + of_convolution(width, c_out, 1, side)
+            }
+            false => of_convolution(c_in, planes, 2, before) + of_convolution(planes, planes, 3, side),
+        };
+        let skip = of_convolution(c_in, c_out, 2, before);
+        c_in = c_out;
+        doubling + skip + residual(backbone, c_out, planes, [side, side], backbone.blocks()[stage] - 1)
+    };
+    (0..3).map(stage).sum()
+}
+
+/// One picture of `size` x `size` pixels through the one-class bottleneck, its features being given.
+pub fn bottleneck(backbone: Backbone, size: i64) -> f64 {
+    let [c1, c2, c3, _] = backbone.channels();
+    of_convolution(c1, c2, 3, size / 8)
+        + 2.0 * of_convolution(c2, c3, 3, size / 16)
+        + residual(backbone, 3 * c3, 512, [size / 16, size / 32], backbone.blocks()[3])
+}
+
+/// Bytes of a picture of `size` x `size` pixels with the features of all four stages, single precision.
+pub fn kept(backbone: Backbone, size: i64) -> f64 {
+    let of_stage = |(stage, channels): (usize, i64)| channels * (size / 4 >> stage).pow(2);
+    let features: i64 = backbone.channels().into_iter().enumerate().map(of_stage).sum();
+    (4 * features + 3 * size * size) as f64
+}
+
+/// Sums of outer products of vectors of `length`, and their factorisation, at each of `positions`: operations for each
+/// vector, of the factorisation, of one distance, and bytes.
+pub struct Covariances {
+    pub each: f64,
+    pub factoring: f64,
+    pub distance: f64,
+    pub bytes: f64,
+}
+
+impl Covariances {
+    pub fn new(positions: f64, length: i64) -> Covariances {
+        let length = length as f64;
+        let square = positions * length * length;
+        Covariances {
+            each: 2.0 * square,
+            factoring: square * length / 3.0,
+            distance: square,
+            bytes: 8.0 * square,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+    use tch::nn::VarStore;
+
+    use super::*;
+    use crate::method::{METHODS, find};
+    use crate::network::decoder::Decoder;
+    use crate::network::operations;
+    use crate::network::resnet::Encoder;
+
+    /// Whole batches: of 64 normals, and of the 22 views of 8 supports.
+    const LOAD: Load = Load { size: 128, shots: 8, n_train: 64, n_test: 10 };
+
+    fn work(name: &str, settings: &str) -> Work {
+        let entry = find(name).unwrap();
+        let built = (entry.build)(toml::from_str(settings).unwrap()).unwrap();
+        entry.work.unwrap()(&built.settings, &LOAD).unwrap()
+    }
+
+    /// In billions, rounded.
+    fn billions(operations: f64) -> f64 {
+        (operations / 1e9).round()
+    }
+
+    #[test]
+    fn counts_are_those_of_the_real_networks() {
+        for backbone in Backbone::ALL {
+            for size in [64, 128, 224] {
+                let store = VarStore::new(Device::Cpu);
+                Encoder::new(&store.root(), backbone);
+                assert_eq!(
+                    encoder(backbone, size),
+                    operations::of_encoder(&store, size),
+                    "{backbone:?} {size}"
+                );
+                let store = VarStore::new(Device::Cpu);
+                Decoder::new(&(store.root() / "decoder"), backbone);
+                assert_eq!(
+                    decoder(backbone, size),
+                    operations::of_decoder(&store, size),
+                    "{backbone:?} {size}"
+                );
+            }
+        }
+        assert_eq!((decoder(Backbone::WideResnet50x2, 128) / 1e7).round(), 557.0);
+    }
+
+    #[test]
+    fn stages_are_what_an_encoder_is_made_of() {
+        // Stage 4 of resnet18 at 32 pixels, by hand: four positions become one.
+        let last = 2.0 * (256 * 512 * 9 + 256 * 512 + 512 * 512 * 9 * 3) as f64;
+        let all = encoder(Backbone::Resnet18, 32);
+        assert_eq!(all - to_stage_three(Backbone::Resnet18, 32), last);
+    }
+
+    #[test]
+    fn kept_features_are_two_megabytes_a_picture() {
+        let kept = kept(Backbone::WideResnet50x2, 128) - (3 * 128 * 128) as f64;
+        assert_eq!(kept, 4.0 * (256 * 1024 + 512 * 256 + 1024 * 64 + 2048 * 16) as f64);
+    }
+
+    #[test]
+    fn queries_cost_what_the_list_of_methods_says() {
+        for (name, expected) in [
+            ("d24fad", 13.0),
+            ("rd4ad", 17.0),
+            ("stfpm", 2.0),
+            ("regad", 1.0),
+            ("cutpaste", 1.0),
+            ("dae", 18.0),
+        ] {
+            let query = work(name, "").query;
+            assert_eq!(billions(query), expected, "{name}: {query}");
+            let cost = find(name).unwrap().cost;
+            assert!(cost.contains(&format!("{expected} GFLOP a query")), "{cost}");
+        }
+        assert_eq!((work("ae", "").query / 1e7).round(), 3.0);
+        assert_eq!(billions(work("dpa", "").query), 5.0);
+    }
+
+    #[test]
+    fn trainings_cost_what_the_list_of_methods_says() {
+        let picture = |name: &str, pictures: f64| work(name, "").fit.training / pictures;
+        assert_eq!(billions(picture("dae", 67_200.0 * 16.0)), 55.0);
+        assert_eq!(billions(picture("dpa", 34_666.0 * 64.0)), 7.0);
+        let ae = picture("ae", 250.0 * 64.0);
+        assert!((8e7..9e7).contains(&ae), "{ae}");
+        let ogae = picture("ogae", 100.0 * 64.0);
+        assert!((3e6..12e6).contains(&ogae), "{ogae}");
+    }
+
+    #[test]
+    fn the_student_of_d24fad_is_counted_by_hand() {
+        let Work { fit, adapt, query, evaluations, maps, bytes } = work("d24fad", "epochs = 7");
+        let (teacher, decoder) =
+            (encoder(Backbone::WideResnet50x2, 128), decoder(Backbone::WideResnet50x2, 128));
+        assert_eq!(fit, Operations { forward: 64.0 * teacher, training: 7.0 * 64.0 * 9.0 * 3.0 * decoder });
+        assert_eq!(adapt, Operations { forward: 8.0 * (teacher + decoder), training: 0.0 });
+        assert_eq!((query, evaluations, maps), (teacher + decoder, 7, true));
+        assert!((bytes / 64.0 / 2.015e6 - 1.0).abs() < 1e-3, "{bytes}");
+    }
+
+    #[test]
+    fn supports_are_learnt_from_in_each_cell_and_normals_once() {
+        let (few, many) = (work("rd4ad", ""), work("rd4ad", "train_on = 'normals'"));
+        assert_eq!((few.fit, few.evaluations), (Operations::default(), 1));
+        assert_eq!((many.adapt, many.evaluations), (Operations::default(), 10));
+        // 300 steps of 16, and 3000.
+        assert_eq!(many.fit.training / few.adapt.training, 10.0);
+        assert_eq!(few.query, many.query);
+    }
+
+    #[test]
+    fn every_method_but_programs_is_counted() {
+        for entry in METHODS.iter().filter(|entry| entry.name != "external") {
+            let counted = work(entry.name, "");
+            let is_control = entry.name.starts_with("control-");
+            assert_eq!(counted == Work::default(), is_control, "{}: {counted:?}", entry.name);
+            assert!(counted.query.is_finite() && (is_control || counted.query > 0.0), "{}", entry.name);
+        }
+        assert!(find("external").unwrap().work.is_none());
+    }
+}
