@@ -69,7 +69,7 @@ struct Timing {
     shots: Option<usize>,
     /// Pictures or maps at once.
     count: usize,
-    seconds: f64,
+    seconds: Option<f64>,
     operations_per_second: Option<f64>,
     memory_bytes: Option<u64>,
 }
@@ -137,7 +137,7 @@ impl Record {
             steps.filter_map(|timing| timing.shots.zip(timing.operations_per_second)).collect();
         ensure!(!training.is_empty(), lacks("training step"));
         let smoothing = of("smoothing, all ways").next();
-        let pixels = |timing: &Timing| timing.count as f64 * timing.size.powi(2) / timing.seconds;
+        let pixels = |timing: &Timing| Some(timing.count as f64 * timing.size.powi(2) / timing.seconds?);
         let (device, at_once) = match &self.card {
             Some(card) => (card.name.clone(), 1),
             None => (format!("{timed}, {} threads", self.threads), self.threads.max(1)),
@@ -147,7 +147,7 @@ impl Record {
             training,
             forward: rate("teacher features")?,
             scoring: rate("scoring")?,
-            smoothing: smoothing.map(pixels).with_context(|| lacks("smoothing, all ways"))?,
+            smoothing: smoothing.and_then(pixels).with_context(|| lacks("smoothing, all ways"))?,
             held: self.speed.iter().filter_map(|timing| timing.memory_bytes).max().unwrap_or_default() as f64,
             at_once: at_once as f64,
         })
