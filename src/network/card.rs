@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 use libloading::os::unix::Library;
 use serde::{Deserialize, Serialize};
-use tch::Device;
+use tch::{Device, Kind, Tensor};
 
 /// A card and its software.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,15 @@ pub fn memory(device: Device) -> Option<Memory> {
         (choose(c_int::try_from(index).ok()?) == 0).then_some(())?;
         (ask(&mut free, &mut total) == 0).then_some(Memory { free: free as u64, total: total as u64 })
     }
+}
+
+/// Has libtorch give back to a card what it keeps of freed memory. Recorded work has memory of its own, which libtorch
+/// would give back only when memory runs out, and not while something is recorded; so more is asked for than there is.
+pub fn give_back_memory(device: Device) {
+    let Some(Memory { total, .. }) = memory(device) else { return };
+    let more = i64::try_from(total).unwrap_or(i64::MAX / 2) * 2;
+    let refused = Tensor::f_empty([more], (Kind::Uint8, device));
+    debug_assert!(refused.is_err(), "a card of {total} bytes held {more}");
 }
 
 /// Waits until a card has done what it was given; nothing on a CPU.

@@ -213,13 +213,16 @@ impl Record {
 
 pub use methods::stored as stored_scores;
 
+/// What looks at a part.
+type Run = fn(&Options, &mut Record) -> Result<()>;
+
 /// Runs all parts. What fails inside one is a failed check, and the others go on.
 ///
 /// # Errors
 /// A record that cannot be written.
 pub fn run(options: &Options) -> Result<Record> {
     let mut record = Record::new(options);
-    let all: [(Part, fn(&Options, &mut Record) -> Result<()>); 5] = [
+    let all: [(Part, Run); 5] = [
         (Part::Published, published::run),
         (Part::Speed, speed::run),
         (Part::Operators, operators::run),

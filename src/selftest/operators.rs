@@ -167,6 +167,9 @@ fn compute(operator: &Operator, device: Device, numbers: Numbers) -> Result<[(&'
     ])
 }
 
+/// Scores of one kind.
+type Pick = fn(&ImageScores) -> Vec<f64>;
+
 /// Maps smoothed where they are made against the host's.
 fn smoothing(options: &Options, record: &mut Record) -> Result<()> {
     let (n, side) = (37, 128);
@@ -174,8 +177,8 @@ fn smoothing(options: &Options, record: &mut Record) -> Result<()> {
     let maps = MapStack::new(n, side, side, values)?;
     let host = protocol::score(&Host(&maps))?;
     let ours = protocol::score(&OnDevice::new(&maps, options.device))?;
-    let of = |pick: fn(&ImageScores) -> Vec<f64>| apart(&pick(&ours), &pick(&host));
-    let kept: [(&str, fn(&ImageScores) -> Vec<f64>); 4] = [
+    let of = |pick: Pick| apart(&pick(&ours), &pick(&host));
+    let kept: [(&str, Pick); 4] = [
         ("clean", |scores| scores.clean.clone()),
         ("mean of maps", |scores| scores.clean_mean.clone().unwrap_or_default()),
         ("published", |scores| scores.published.iter().flatten().copied().collect()),

@@ -8,9 +8,9 @@ use super::resume::{Keeper, Progress};
 use super::{Model, Settings};
 use crate::method::part::feature_store::FeatureStore;
 use crate::method::{Context, Observer, TrainTask};
-use crate::network::Features;
 use crate::network::adam::{Adam, AdamConfig};
 use crate::network::graph::{self, Graph, SideStream};
+use crate::network::{Features, card};
 use crate::progress;
 use crate::random::Stream;
 
@@ -63,6 +63,8 @@ impl<'a> Training<'a> {
         let pixels = pixels.to_device(model.device);
         let config =
             AdamConfig { learning_rate: settings.learning_rate, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
+        // What an earlier training had recorded on this card.
+        card::give_back_memory(model.device);
         let features = FeatureStore::new(&model.teacher, pixels, settings.room())?;
         let adam = Adam::new(&model.student.store, config);
         let can_record = model.device.is_cuda() && features.is_on_device() && graph::is_wanted();

@@ -49,8 +49,10 @@ impl FeatureStore<'_> {
         let first = teacher.features(&pixels.narrow(0, 0, 1));
         let bytes: f64 = parts(&first).iter().map(|tensor| tensor.numel() as f64 * 4.0 * n as f64).sum();
         let gib = bytes / GIB;
-        let kept = if gib <= room.memory.max(on_card(pixels.device())) {
-            Kept::Memory(gathered(teacher, &pixels, &first))
+        let has_room = gib <= room.memory.max(on_card(pixels.device()));
+        let gathered = if has_room { gathered(teacher, &pixels, &first) } else { None };
+        let kept = if let Some(features) = gathered {
+            Kept::Memory(features)
         } else if gib <= room.disk {
             let what = "keeping teacher features; feature_disk_gib = 0 computes them anew instead";
             Kept::Mapped(Mapped::write(teacher, &pixels, &first).context(what)?)
@@ -133,20 +135,22 @@ fn parts(features: &Features) -> [&Tensor; 4] {
     [first, second, third, &features.deep]
 }
 
-/// Features of all pictures, each chunk written to its place, so that they are in memory once.
-fn gathered(teacher: &Teacher, pixels: &Tensor, first: &Features) -> Features {
+/// Features of all pictures, each chunk written to its place, so that they are in memory once; `None` where there is no
+/// room after all, since another process may share a card.
+fn gathered(teacher: &Teacher, pixels: &Tensor, first: &Features) -> Option<Features> {
     let n = pixels.size()[0];
     let room = |part: &Tensor| {
         let shape: Vec<i64> = [n].into_iter().chain(part.size()[1..].iter().copied()).collect();
-        Tensor::empty(&shape, (part.kind(), part.device()))
+        Tensor::f_empty(&shape, (part.kind(), part.device())).ok()
     };
-    let all = Features { scales: first.scales.each_ref().map(room), deep: room(&first.deep) };
+    let [one, two, three] = &first.scales;
+    let all = Features { scales: [room(one)?, room(two)?, room(three)?], deep: room(&first.deep)? };
     for (start, features) in chunks(teacher, pixels) {
         for (whole, part) in parts(&all).into_iter().zip(parts(&features)) {
             whole.narrow(0, start, part.size()[0]).copy_(part);
         }
     }
-    all
+    Some(all)
 }
 
 /// GiB of a card that may be kept, besides what settings allow: half of what is free. A card that has room never waits

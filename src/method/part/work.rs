@@ -99,7 +99,7 @@ fn stages(backbone: Backbone, size: i64, count: usize) -> f64 {
     let mut operations = of_convolution(3, 64, 7, size / 2);
     let mut c_in = 64;
     for stage in 0..count {
-        let (planes, side) = (64 << stage, size / 4 >> stage);
+        let (planes, side) = (64 << stage, (size / 4) >> stage);
         let before = if stage == 0 { side } else { 2 * side };
         operations += residual(backbone, c_in, planes, [before, side], backbone.blocks()[stage]);
         c_in = planes * backbone.expansion();
@@ -127,7 +127,7 @@ fn residual(backbone: Backbone, c_in: i64, planes: i64, [before, side]: [i64; 2]
 pub fn decoder(backbone: Backbone, size: i64) -> f64 {
     let mut c_in = backbone.channels()[3];
     let stage = |stage: usize| {
-        let (planes, before) = (256 >> stage, size / 32 << stage);
+        let (planes, before) = (256 >> stage, (size / 32) << stage);
         let (c_out, width, side) = (planes * backbone.expansion(), backbone.width(planes), 2 * before);
         let doubling = match backbone.has_bottlenecks() {
             true => {
@@ -154,7 +154,7 @@ pub fn bottleneck(backbone: Backbone, size: i64) -> f64 {
 
 /// Bytes of a picture of `size` x `size` pixels with the features of all four stages, single precision.
 pub fn kept(backbone: Backbone, size: i64) -> f64 {
-    let of_stage = |(stage, channels): (usize, i64)| channels * (size / 4 >> stage).pow(2);
+    let of_stage = |(stage, channels): (usize, i64)| channels * ((size / 4) >> stage).pow(2);
     let features: i64 = backbone.channels().into_iter().enumerate().map(of_stage).sum();
     (4 * features + 3 * size * size) as f64
 }
