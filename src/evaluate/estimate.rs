@@ -17,8 +17,8 @@ use crate::method::{self, Sees};
 use crate::network::precision::Precision;
 use crate::results::Identity;
 
-/// Seconds in which a core measures a cell and writes it, for each picture of its test set, mostly for bootstraps: 2,192
-/// pictures took 0.7 s on a core of an EPYC.
+/// Seconds in which a core measures a cell and writes it, for each picture of its test set, mostly for bootstraps:
+/// 2,192 pictures took 0.7 s on a core of an EPYC.
 const MEASURING: f64 = 3e-4;
 
 /// Bytes of a cell's files, and more for each picture of its test set: 1,722 took 106 kB.
