@@ -13,9 +13,6 @@ pub const CODE_HASH: &str = env!("MEDFSAD_CODE_HASH");
 /// The commit this was built from, `-dirty` if files differed, `unknown` outside a checkout.
 pub const GIT_REVISION: &str = env!("MEDFSAD_GIT_REVISION");
 
-/// What a panic says.
-pub mod panics;
-
 /// One picture in memory.
 pub mod pixels;
 
@@ -27,6 +24,9 @@ pub mod random;
 
 /// Progress bars: rate and time left, silent off a terminal.
 pub mod progress;
+
+/// What a panic says.
+pub mod panics;
 
 /// Files fetched over HTTP, in parts that go on where they stopped.
 #[cfg(feature = "torch")]

@@ -78,7 +78,7 @@ pub fn tell(opened: &Opened, folder: &Path, speed: Option<&Speed>) -> Result<()>
 fn duration(seconds: f64) -> String {
     match seconds {
         s if s >= 3600.0 => format!("{:.1} hours", s / 3600.0),
-        s if s >= 60.0 => format!("{:.0} minutes", s / 60.0),
+        s if s >= 180.0 => format!("{:.0} minutes", s / 60.0),
         s => format!("{s:.0} seconds"),
     }
 }

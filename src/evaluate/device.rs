@@ -75,13 +75,17 @@ impl Wanted {
         }
     }
 
+    fn is_cuda(self) -> bool {
+        matches!(self, Wanted::Cuda(_))
+    }
+
     /// What scores may depend on: `cpu` or `cuda`, and the precision where it is not f32, as in `cuda-bf16`. Looks at
     /// the machine only to decide `auto`.
     ///
     /// # Errors
     /// A precision that the device has not.
     pub fn class(self, precision: Precision) -> Result<String> {
-        let is_cuda = matches!(self.settled(), Wanted::Cuda(_));
+        let is_cuda = self.settled().is_cuda();
         precision.check(is_cuda)?;
         let kind = if is_cuda { "cuda" } else { "cpu" };
         Ok(match precision {
@@ -186,11 +190,11 @@ pub fn libtorch_folder() -> Option<PathBuf> {
 /// A device of another kind, whose cells would be others, or one that is not here.
 pub fn for_plan(planned: Wanted, given: Option<Wanted>, precision: Precision) -> Result<Device> {
     let wanted = given.unwrap_or(planned).settled();
-    let (class, other) = (planned.class(precision)?, wanted.class(precision)?);
-    if class != other {
+    let class = planned.class(precision)?;
+    if wanted.is_cuda() != planned.settled().is_cuda() {
         bail!(
-            "the plan is for {class}, and {wanted} would give other cells ({other}): compute it on a machine with \
-             that device, or plan anew with --device {wanted}"
+            "the plan is for {class}, and {wanted} would give other cells: compute it on a machine with that device, \
+             or plan anew with --device {wanted}"
         );
     }
     wanted.open(precision).with_context(|| {
@@ -225,7 +229,10 @@ mod tests {
 
     #[test]
     fn a_plan_for_cuda_is_not_computed_by_a_cpu() {
-        let error = for_plan(Wanted::Cuda(0), Some(Wanted::Cpu), Precision::F32).unwrap_err().to_string();
-        assert!(error.contains("for cuda") && error.contains("--device cpu"), "{error}");
+        for precision in [Precision::F32, Precision::Tf32] {
+            let error = for_plan(Wanted::Cuda(0), Some(Wanted::Cpu), precision).unwrap_err().to_string();
+            assert!(error.contains("for cuda") && error.contains("--device cpu"), "{error}");
+        }
+        assert!(for_plan(Wanted::Cpu, Some(Wanted::Cuda(0)), Precision::F32).is_err());
     }
 }

@@ -132,6 +132,11 @@ impl Record {
             let most = of(work).filter(|timing| timing.precision == name).max_by_key(|timing| timing.count);
             most.and_then(|timing| timing.operations_per_second).with_context(|| lacks(work))
         };
+        let held = self
+            .speed
+            .iter()
+            .filter(|timing| timing.precision == name)
+            .filter_map(|timing| timing.memory_bytes);
         let steps = of("training step").filter(|timing| timing.precision == name);
         let training: Vec<(usize, f64)> =
             steps.filter_map(|timing| timing.shots.zip(timing.operations_per_second)).collect();
@@ -148,7 +153,7 @@ impl Record {
             forward: rate("teacher features")?,
             scoring: rate("scoring")?,
             smoothing: smoothing.and_then(pixels).with_context(|| lacks("smoothing, all ways"))?,
-            held: self.speed.iter().filter_map(|timing| timing.memory_bytes).max().unwrap_or_default() as f64,
+            held: held.max().unwrap_or_default() as f64,
             at_once: at_once as f64,
         })
     }
