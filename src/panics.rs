@@ -25,7 +25,7 @@ pub fn message(payload: &(dyn std::any::Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::panics::message;
 
     #[test]
     fn a_trace_is_cut_off() {

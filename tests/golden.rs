@@ -24,13 +24,13 @@ fn floats(value: &Value) -> Vec<f64> {
 
 /// The largest difference of samples and mean from the golden ones, in golden deviations.
 fn distance_from(tensor: &Tensor, golden: &Value) -> f64 {
-    let flat: Vec<f32> = Vec::try_from(tensor.contiguous().flatten(0, -1)).expect("floats");
+    let flat = tensor.detach().to_kind(Kind::Double).contiguous().flatten(0, -1);
+    let flat: Vec<f64> = Vec::try_from(flat).expect("floats");
     let deviation = golden["std"].as_f64().expect("a deviation");
     let index = floats(&golden["sample_index"]);
     let samples = index.iter().zip(floats(&golden["sample"]));
-    let worst =
-        samples.map(|(&i, expected)| (f64::from(flat[i as usize]) - expected).abs()).fold(0.0, f64::max);
-    let mean = flat.iter().map(|&v| f64::from(v)).sum::<f64>() / flat.len() as f64;
+    let worst = samples.map(|(&i, expected)| (flat[i as usize] - expected).abs()).fold(0.0, f64::max);
+    let mean = flat.iter().sum::<f64>() / flat.len() as f64;
     worst.max((mean - golden["mean"].as_f64().expect("a mean")).abs()) / deviation
 }
 
@@ -51,7 +51,8 @@ struct Rig {
     student: Student,
     golden: Value,
     maps: BTreeMap<String, Tensor>,
-    _store: VarStore,
+    store: VarStore,
+    kind: Kind,
 }
 
 fn rig(backbone: Backbone) -> Option<Rig> {
@@ -71,12 +72,19 @@ fn networks(backbone: Backbone) -> Rig {
     store.freeze();
     let student = Student::new(backbone, Device::Cpu);
     formula::fill(&student.store, "");
-    Rig { encoder, student, golden: Value::Null, maps: BTreeMap::new(), _store: store }
+    Rig { encoder, student, golden: Value::Null, maps: BTreeMap::new(), store, kind: Kind::Float }
 }
 
 impl Rig {
     fn encode(&self, pictures: &Tensor) -> medfsad::network::Features {
-        tch::no_grad(|| self.encoder.forward(pictures, Norm::Stored))
+        tch::no_grad(|| self.encoder.forward(&pictures.to_kind(self.kind), Norm::Stored))
+    }
+
+    /// Weights and pictures of single precision, computed with in double.
+    fn widen(&mut self) {
+        self.store.double();
+        self.student.store.double();
+        self.kind = Kind::Double;
     }
 
     fn deep_supports(&self) -> Vec<Tensor> {
@@ -155,55 +163,80 @@ fn smoothing_agrees(backbone: Backbone) {
     }
 }
 
-/// Five steps on the golden batch; per step self-distillation, teacher-student and total loss.
-fn train(rig: &Rig, kind: Kind, after_first_step: impl Fn(&Adam)) -> Vec<[f64; 3]> {
+/// Some steps on the golden batch; per step self-distillation, teacher-student and total loss before it.
+fn train(rig: &Rig, n_steps: usize, after: &mut dyn FnMut(usize, &Adam)) -> Vec<[f64; 3]> {
     let query = rig.encode(&picture("image.query", 2));
-    let scales = query.scales.each_ref().map(|scale| scale.to_kind(kind));
-    let supports: Vec<Tensor> = rig.deep_supports().iter().map(|deep| deep.to_kind(kind)).collect();
+    let supports = rig.deep_supports();
     let config = AdamConfig { learning_rate: 1e-4, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
     let mut optimiser = Adam::new(&rig.student.store, config);
     let step = |index: usize| {
-        let losses = rig.student.losses(&scales, &query.deep.to_kind(kind), &supports, 0.1);
+        let losses = rig.student.losses(&query.scales, &query.deep, &supports, 0.1);
         optimiser.step(&losses.total);
-        if index == 0 {
-            after_first_step(&optimiser);
-        }
+        after(index + 1, &optimiser);
         [losses.self_distillation, losses.teacher_student, losses.total].map(|loss| loss.double_value(&[]))
     };
-    (0..5).map(step).collect()
+    (0..n_steps).map(step).collect()
 }
 
-/// Losses within `tolerance` of the golden ones, or, where single precision itself wanders further than
-/// that, no further from the golden run than twice the golden run is from double precision.
-///
-/// Supports are weighted by a softmax of logits in the hundreds, so rounding grows from step to step: at
-/// step 3 the golden single-precision run of wide_resnet50_2 is itself far from the double one. The first
-/// two steps must meet the tolerance as it stands.
-fn training_agrees(backbone: Backbone, tolerance: f64) {
+const NAMES: [&str; 3] = ["self_distillation", "teacher_student", "total"];
+
+/// How far single precision may be from double before each step: four times what the published implementation itself is,
+/// over instruction sets and thread counts (`d24fad_f64.md`). Supports of the wide network are weighted by a softmax of
+/// logits in the thousands, so that rounding decides from the third step on.
+type Bounds = [[f64; 3]; 5];
+const ANY: f64 = f64::INFINITY;
+const RESNET18: Bounds =
+    [[1e-5, 1e-6, 5e-6], [4e-4, 2e-5, 2e-4], [1e-3, 2e-4, 3e-4], [2e-3, 2e-4, 4e-4], [3e-3, 4e-4, 5e-4]];
+const WIDE: Bounds =
+    [[1.5e-5, 4e-6, 1.5e-5], [4e-3, 3e-4, 3e-3], [5e-2, 4e-3, 4e-2], [ANY, 3e-2, ANY], [ANY, 6e-2, ANY]];
+
+/// Single precision against double within its bounds, and gradients of the first step; double precision against double
+/// within what its values hold to, with stored statistics after one and two updates.
+fn training_agrees(backbone: Backbone, bounds: Bounds) {
     let (Some(rig), Some(mut exact)) = (rig(backbone), rig(backbone)) else { return };
-    let ours = train(&rig, Kind::Float, |adam| gradients_agree(&rig, adam));
-    exact.student.store.double();
-    let doubles = train(&exact, Kind::Double, |_| ());
-    let golden = rig.golden["training"]["losses"].as_array().expect("losses");
-    assert_eq!(golden.len(), ours.len());
-    for (step, golden) in golden.iter().enumerate() {
-        for (i, name) in ["self_distillation", "teacher_student", "total"].into_iter().enumerate() {
-            let expected = golden[name].as_f64().expect("a loss");
-            let off = (ours[step][i] / expected - 1.0).abs();
-            let wander = (doubles[step][i] / expected - 1.0).abs();
-            println!(
-                "step {step} {name}: expected {expected:.7}, ours {:.7}, off {off:.1e}; double precision is off {wander:.1e}",
-                ours[step][i]
-            );
-            let bound = if step < 2 { tolerance } else { tolerance.max(2.0 * wander) };
-            assert!(off < bound, "step {step} {name}: off {off:.1e}, allowed {bound:.1e}");
+    let Some(golden) = shared("golden/d24fad_f64.json") else { return };
+    let golden: Value =
+        serde_json::from_str(&std::fs::read_to_string(golden).expect("readable")).expect("JSON");
+    let golden = &golden[backbone.name()];
+    let ours = train(&rig, 5, &mut |done, adam| {
+        if done == 1 {
+            gradients_agree(&rig, adam);
         }
-    }
-    let (single, double) = (rig.student.store.variables(), exact.student.store.variables());
-    for (name, golden) in rig.golden["decoder_after_training"].as_object().expect("statistics") {
-        let name = format!("decoder.{name}");
-        let wander = distance_from(&double[&name].to_kind(Kind::Float), golden);
-        assert_within(&name, &single[&name], golden, f64::max(1e-4, 2.0 * wander));
+    });
+    exact.widen();
+    let variables = exact.student.store.variables();
+    let doubles = train(&exact, 5, &mut |done, _| {
+        let key = format!("running_after_{done}");
+        let Some(statistics) = golden[&key].as_object() else { return };
+        // After the fifth step the wide network's are for information alone.
+        let Some(bound) = golden["tolerance"][format!("after_{done}")]["running_in_std"].as_f64() else {
+            return;
+        };
+        for (name, golden) in statistics {
+            assert_within(
+                &format!("{name} after {done}"),
+                &variables[&format!("decoder.{name}")],
+                golden,
+                bound,
+            );
+        }
+    });
+    let tolerances = floats(&golden["tolerance"]["losses_relative"]);
+    for step in 0..5 {
+        for (i, name) in NAMES.into_iter().enumerate() {
+            let expected = golden["losses"][step][name].as_f64().expect("a loss");
+            let (single, double) =
+                ((ours[step][i] / expected - 1.0).abs(), (doubles[step][i] / expected - 1.0).abs());
+            println!(
+                "step {step} {name}: expected {expected:.7}, off {single:.1e} in single, {double:.1e} in double"
+            );
+            assert!(
+                single <= bounds[step][i],
+                "step {step} {name}: off {single:.1e}, allowed {:.1e}",
+                bounds[step][i]
+            );
+            assert!(double <= tolerances[step], "step {step} {name}: off {double:.1e} in double precision");
+        }
     }
 }
 
@@ -241,7 +274,7 @@ fn resnet18_smoothing_equals_the_published() {
 
 #[test]
 fn resnet18_training_equals_the_published() {
-    training_agrees(Backbone::Resnet18, 1e-4);
+    training_agrees(Backbone::Resnet18, RESNET18);
 }
 
 #[test]
@@ -266,7 +299,7 @@ fn wide_resnet50_smoothing_equals_the_published() {
 
 #[test]
 fn wide_resnet50_training_equals_the_published() {
-    training_agrees(Backbone::WideResnet50x2, 5e-4);
+    training_agrees(Backbone::WideResnet50x2, WIDE);
 }
 
 /// What `benchmarks/speed/reference.py`, which gives the golden losses for the two backbones above, gives for the
@@ -306,7 +339,7 @@ fn resnet34_and_resnet50_equal_a_reference_in_pytorch() {
             (ours / mean - 1.0).abs()
         );
         assert!((ours / mean - 1.0).abs() < 1e-4, "{name}: maps have mean {ours}, expected {mean}");
-        for (step, ([_, _, ours], pair)) in train(&rig, Kind::Float, |_| ()).iter().zip(losses).enumerate() {
+        for (step, ([_, _, ours], pair)) in train(&rig, 2, &mut |_, _| ()).iter().zip(losses).enumerate() {
             let (least, most) = (pair[0].min(pair[1]), pair[0].max(pair[1]));
             let off = f64::max(least - ours, ours - most).max(0.0) / least;
             println!("{name}, step {step}: expected {least:.7} to {most:.7}, ours {ours:.7}, off {off:.1e}");

@@ -276,7 +276,9 @@ fn prepare(device: Device, numbers: Numbers) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tch::Device;
+
+    use crate::selftest::{Numbers, Options, Part, Record, apart};
 
     #[test]
     fn a_deviation_that_is_no_number_fails() {
