@@ -29,7 +29,7 @@ fn a_cpu_passes() {
     assert!(failures(&record).is_empty());
     for part in ["published", "operators", "methods", "twice"] {
         let checks = record["checks"].as_array().expect("checks").iter();
-        assert!(checks.filter(|check| check["part"] == part).count() >= 3, "{part}: {text}");
+        assert!(checks.filter(|check| check["part"] == part).count() >= 2, "{part}: {text}");
     }
     let works = record["speed"].as_array().expect("timings").iter().map(|timing| &timing["work"]);
     assert!(works.filter(|work| **work == "training step").count() >= 1);

@@ -59,7 +59,7 @@ pub enum Part {
 /// Something that is wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Fault {
-    /// One weight of the student's first layer is a hundredth larger
+    /// One weight of the student's first norm is a tenth larger
     Weight,
     /// Anomaly maps are moved by one pixel
     Shift,

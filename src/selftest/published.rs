@@ -145,8 +145,8 @@ impl Rig {
         formula::fill(&student.store, "");
         if options.fault == Some(Fault::Weight) {
             tch::no_grad(|| {
-                let mut first = student.store.variables()["decoder.layer1.0.conv1.weight"].get(0).get(0);
-                let _ = first.g_mul_scalar_(1.01);
+                let mut first = student.store.variables()["decoder.layer1.0.bn1.weight"].get(0);
+                let _ = first.g_mul_scalar_(1.1);
             });
         }
         if numbers == Numbers::F64 {
