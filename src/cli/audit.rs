@@ -9,8 +9,7 @@ use super::{curated, use_threads};
 use crate::audit::Embedder;
 use crate::audit::{self, Outcome, Report};
 #[cfg(feature = "torch")]
-use crate::evaluate::device::Wanted;
-use crate::evaluate::embed;
+use crate::evaluate::{device::Wanted, embed};
 use crate::files;
 use crate::manifest::Manifest;
 #[cfg(feature = "torch")]

@@ -23,7 +23,7 @@ const PROGRAM: &str = include_str!("../../benchmarks/speed/reference.py");
 /// Times D2-4FAD: one training step and the scoring of one batch, and on request a whole epoch with its evaluation, in
 /// plain PyTorch as the published procedure does them (benchmarks/speed/reference.py) and in ours, in turns, with the
 /// same device, threads, batch and size. Both compute the same losses and maps from the same formula, or the command
-/// fails. `at most` is what training could reach if it did nothing but the decoder's multiplications at the fastest rate
+/// fails; an epoch is the same work on either side, of other pictures. `at most` is what training could reach if it did nothing but the decoder's multiplications at the fastest rate
 /// that this machine showed.
 ///
 /// Under `cargo xtask` a Python environment with PyTorch (5 GB) is made on the first call.
@@ -90,7 +90,8 @@ impl Work {
     }
 }
 
-/// Everything measured, as written to a file.
+/// Everything measured, as written to a file. Memory is of the whole card on our side, the reference's included, and of the
+/// reference's own allocations on its side.
 #[derive(Serialize)]
 struct Record {
     medfsad: &'static str,
@@ -292,7 +293,7 @@ fn row(job: Job, precision: Precision, reference: Timed, medfsad: Timed, once: f
         (reference.values.first().context("no value")?, medfsad.values.first().context("no value")?);
     let apart = (own / theirs - 1.0).abs();
     let same = if precision == Precision::F32 { SAME } else { SAME_ROUNDED };
-    // After hundreds of steps, rounding has led the two elsewhere.
+    // An epoch is the same work on other pictures.
     ensure!(
         apart <= same || work == Work::Epoch,
         "{} with {shots} supports: the reference computes {theirs}, ours {own}, so their times do not compare",

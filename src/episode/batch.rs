@@ -62,13 +62,10 @@ impl Pictures {
     }
 }
 
-/// Values from which pinned memory pays; the driver takes fewer along with the call.
-const WORTH_PINNING: usize = 1 << 14;
-
 /// A tensor on `device`. From the CPU to CUDA it goes through pinned memory, so that nothing waits for the copy.
 pub fn to(tensor: &Tensor, device: Device) -> Tensor {
     match (tensor.device(), device) {
-        (Device::Cpu, Device::Cuda(_)) if tensor.numel() >= WORTH_PINNING => {
+        (Device::Cpu, Device::Cuda(_)) => {
             // `pin_memory` itself warns of its argument at every call.
             tensor.internal_pin_memory(device).to_device_(device, tensor.kind(), true, false)
         }

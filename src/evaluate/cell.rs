@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use tch::Device;
 
 use super::LIBTORCH_VERSION;
 use super::calibration::calibration;
@@ -19,6 +20,7 @@ use crate::files;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Row, Split};
 use crate::method::{Context, Keep, Sees, TrainTask};
+use crate::network::card::Card;
 use crate::random::Stream;
 use crate::results::{self, Cell, CellResult, Identity, Provenance};
 
@@ -146,7 +148,7 @@ impl Run<'_> {
             version: crate::VERSION.to_owned(),
             git_revision: crate::GIT_REVISION.to_owned(),
             libtorch: LIBTORCH_VERSION.to_owned(),
-            device: format!("{:?}", self.device).to_lowercase(),
+            device: device_words(self.device),
             threads: self.workers,
             precision: self.precision.name().to_owned(),
             command: self.command.clone(),
@@ -163,6 +165,12 @@ impl Run<'_> {
         let folder = self.folder.join("cells").join(&cell.id);
         CellResult { cell, scores: Vec::new(), metrics: Vec::new(), epochs: Vec::new(), folder }
     }
+}
+
+/// The device, and the card that it is.
+fn device_words(device: Device) -> String {
+    let kind = format!("{device:?}").to_lowercase();
+    Card::of(device).map_or(kind.clone(), |card| format!("{kind}, {}", card.name))
 }
 
 /// The most memory this process has held so far, where the system tells.

@@ -50,6 +50,9 @@ pub struct Speed {
 #[derive(Deserialize)]
 struct Record {
     device: String,
+    /// Of small networks, which say nothing of large ones.
+    #[serde(default)]
+    quick: bool,
     card: Option<Card>,
     threads: usize,
     speed: Vec<Timing>,
@@ -117,6 +120,10 @@ impl Speed {
 
 impl Record {
     fn speed(&self, file: &str, class: &str, precision: Precision) -> Result<Speed> {
+        ensure!(
+            !self.quick,
+            "{file} is of `selftest --quick`, whose small networks say nothing of large ones: run it without --quick"
+        );
         let timed = if self.device.starts_with("cuda") { "cuda" } else { "cpu" };
         ensure!(
             timed == class,

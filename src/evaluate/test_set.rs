@@ -87,7 +87,16 @@ impl TestSet {
         let maps = MapStack::new(self.rows.len(), side.0, side.1, maps)?;
         let of_maps = match self.device {
             Device::Cpu => protocol::score(&Host(&maps))?,
-            device => protocol::score(&OnDevice::new(&maps, device))?,
+            device => {
+                let smoothed = || protocol::score(&OnDevice::new(&maps, device));
+                match batches::unless_memory_is_full(smoothed)? {
+                    Some(scores) => scores,
+                    None => {
+                        eprintln!("the device's memory is full: maps are smoothed on the host");
+                        protocol::score(&Host(&maps))?
+                    }
+                }
+            }
         };
         let scores_are_of_maps = scores.is_empty();
         let scores = if scores_are_of_maps { of_maps } else { protocol::own_scores(scores, of_maps) };

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -114,6 +114,10 @@ impl Workload {
         let episodes: Vec<&Episode> = episodes.iter().collect();
         let mut outcome: Vec<f64> =
             (0..n_steps).map(|_| training.step(&episodes)[0].double_value(&[])).collect();
+        ensure!(
+            as_written || training.is_recorded(),
+            "nothing was recorded, so there is nothing to hold against the steps as they are written"
+        );
         let supports = batch::to(&self.pixels("image.support", shots), self.device);
         let maps = self.model.ready(&supports).maps(&self.pixels("image.query", batch));
         outcome.extend(grid::to_maps(&maps)?.values().iter().map(|&value| f64::from(value)));
@@ -158,7 +162,7 @@ impl Workload {
     }
 
     /// One epoch over `n_train` pictures in batches of `batch`, and the evaluation of `n_test` pictures under every
-    /// protocol; values are the last loss and the mean of the last maps.
+    /// protocol; the value is the last loss. Pictures repeat: what counts is the work.
     pub fn epoch(
         &self,
         shots: usize,
@@ -176,14 +180,11 @@ impl Workload {
             .collect();
         let mut failed = Ok(());
         let timed = self.timed(repeats, || {
-            let mut last = f64::NAN;
+            let mut last = None;
             for step in episodes.chunks_exact(batch) {
-                let [total, ..] = training.step(&step.iter().collect::<Vec<_>>());
-                last = f64::NAN;
-                if step.last().is_some_and(|episode| episode.query + batch as i64 >= n) {
-                    last = total.double_value(&[]);
-                }
+                last = Some(training.step(&step.iter().collect::<Vec<_>>()));
             }
+            let last = last.map_or(f64::NAN, |[total, ..]| total.double_value(&[]));
             let evaluate = || -> Result<()> {
                 let ready = self.model.ready(&supports);
                 let (mut values, at_once) =

@@ -13,7 +13,7 @@ use crate::episode::batch::Pictures;
 pub const ON_CARD: usize = 16;
 
 /// Scores all of `pictures` in their order on `device` and hands over what each batch gives. Batches are halved, and it
-/// is said so, when its memory is full; scores do not depend on it. Returns how many were given at once in the end.
+/// is said so, when its memory is full; scores do not depend on it but for rounding. Returns how many were given at once in the end.
 ///
 /// # Errors
 /// What the detector or `take` refuses, or a memory that does not hold one picture.
@@ -44,7 +44,7 @@ pub fn score(
 }
 
 /// What `work` gives; `None` if libtorch found the device's memory full, which it tells by an error or a panic.
-fn unless_memory_is_full<T>(work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+pub(crate) fn unless_memory_is_full<T>(work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
     let says_so = |text: &str| text.contains("out of memory");
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(Some(value)),

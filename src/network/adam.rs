@@ -25,6 +25,7 @@ pub struct Adam {
     /// What is updated at once: on a CPU each parameter by itself; on a card, where starting a kernel takes longer than
     /// the kernel, all of them, which lie in one tensor there.
     blocks: Vec<Moving>,
+    is_joined: bool,
 }
 
 struct Slot {
@@ -48,7 +49,8 @@ impl Adam {
             store.variables().into_iter().filter(|(_, tensor)| tensor.requires_grad()).collect();
         named.sort_by(|a, b| a.0.cmp(&b.0));
         let slot = |(name, moving)| Slot { name, moving, gradient: Tensor::new() };
-        let (slots, blocks) = if store.device().is_cuda() && !named.is_empty() {
+        let is_joined = store.device().is_cuda() && !named.is_empty();
+        let (slots, blocks) = if is_joined {
             let (names, parameters): (Vec<String>, Vec<Tensor>) = named.into_iter().unzip();
             let (block, parts) = Moving::joined(parameters);
             (names.into_iter().zip(parts).map(slot).collect(), vec![block])
@@ -58,7 +60,7 @@ impl Adam {
             let blocks = slots.iter().map(|slot| slot.moving.shallow_clone()).collect();
             (slots, blocks)
         };
-        Adam { config, n_steps: 0, slots, blocks }
+        Adam { config, n_steps: 0, slots, blocks, is_joined }
     }
 
     /// Steps taken so far.
@@ -111,10 +113,10 @@ impl Adam {
         for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
             slot.gradient = gradient;
         }
-        match &self.blocks[..] {
-            [all] if self.slots.len() > 1 => vec![tch::no_grad(|| all.joined_gradients(&self.slots))],
-            _ => self.slots.iter().map(|slot| slot.gradient.shallow_clone()).collect(),
+        if self.is_joined {
+            return vec![tch::no_grad(|| self.blocks[0].joined_gradients(&self.slots))];
         }
+        self.slots.iter().map(|slot| slot.gradient.shallow_clone()).collect()
     }
 
     /// One step by gradients as [`Adam::gradients`] gives them.
@@ -216,6 +218,7 @@ mod tests {
                     slot.moving = moving;
                 }
                 adam.blocks = vec![block];
+                adam.is_joined = true;
             }
             for _ in 0..20 {
                 let loss = made[0].square().sum(None::<Kind>) + (&made[1] - 1.0).exp().sum(None::<Kind>);

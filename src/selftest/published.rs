@@ -60,13 +60,16 @@ struct Bounds {
     losses: &'static [[Option<f64>; 3]],
 }
 
+/// What is too coarse to be bounded.
+const NONE: f64 = f64::INFINITY;
+
 const fn all(bound: f64) -> [Option<f64>; 3] {
     [Some(bound); 3]
 }
 
 /// In single precision, four times what the published implementation itself differs by between processors and thread
 /// counts; supports of the wide network are weighted by a softmax of logits in the thousands, so that its training is
-/// chaotic after two steps. Coarser numbers: four times what an H100 gave.
+/// chaotic after two steps. Coarser numbers: four to five times what an H100 gave.
 fn bounds(backbone: Backbone, numbers: Numbers) -> Bounds {
     let is_wide = backbone == Backbone::WideResnet50x2;
     match (numbers, is_wide) {
@@ -111,16 +114,16 @@ fn bounds(backbone: Backbone, numbers: Numbers) -> Bounds {
             },
         },
         (Numbers::Tf32, _) => Bounds {
-            features: 3e-2,
-            maps: 3e-1,
-            gradients: 3e-1,
-            losses: const { &[[Some(3e-2), Some(3e-3), Some(3e-2)]] },
+            features: 1.5e-2,
+            maps: NONE,
+            gradients: 1.2e-1,
+            losses: const { &[[Some(2e-3), Some(1e-4), Some(1e-3)]] },
         },
         (Numbers::Bf16, _) => Bounds {
             features: 2e-1,
-            maps: 2.0,
-            gradients: 1.0,
-            losses: const { &[[Some(2e-1), Some(2e-2), Some(1e-1)]] },
+            maps: NONE,
+            gradients: 4e-1,
+            losses: const { &[[Some(1.5e-2), Some(1e-3), Some(1e-2)]] },
         },
     }
 }
@@ -259,7 +262,11 @@ fn compare(
     if options.fault == Some(Fault::Shift) {
         maps = maps.roll([1], [2]);
     }
-    told("raw maps, in deviations", expected.map.apart(&maps), (!coarse).then_some(bounds.maps));
+    told(
+        "raw maps, in deviations",
+        expected.map.apart(&maps),
+        bounds.maps.is_finite().then_some(bounds.maps),
+    );
     let mut gradients = f64::NAN;
     let losses = rig.train(bounds.losses.len(), &mut |adam| {
         let off = |(name, norm): (&String, &f64)| {

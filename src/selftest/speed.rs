@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Numbers, Options, Record, prepare};
 use crate::evaluate::workload::{Timed, Workload};
 use crate::metric::quantile::median;
-use crate::network::{Backbone, operations};
+use crate::network::{Backbone, card, operations};
 
 /// One kind of work.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,6 +53,7 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     );
     for &numbers in Numbers::on(options.device).iter().filter(|numbers| **numbers != Numbers::F64) {
         prepare(options.device, numbers)?;
+        card::give_back_memory(options.device);
         let work =
             Workload::new(plan.backbone, plan.size, options.device, numbers.precision(), folder.path())?;
         let (teacher, decoder) = (work.teacher_operations, work.decoder_operations());

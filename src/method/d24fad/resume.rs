@@ -62,7 +62,13 @@ impl Keeper<'_> {
             crate::CODE_HASH.to_owned(),
             serde_json::to_string(settings)?,
             context.teachers.of(network).hash(network),
-            format!("{:?} {} {} {}", context.device, context.precision.name(), context.seed, context.shots),
+            format!(
+                "{} {} {} {}",
+                if context.device.is_cuda() { "cuda" } else { "cpu" },
+                context.precision.name(),
+                context.seed,
+                context.shots
+            ),
             files::fingerprint(&bytes),
             files::fingerprint(episodes.as_bytes()),
         ];

@@ -81,7 +81,12 @@ impl<'a> Training<'a> {
         Training { recording: Recording::Never, ..self }
     }
 
-    /// One step on one batch; the losses are those before it. Nothing waits for the device.
+    /// Whether steps are replayed by now.
+    pub fn is_recorded(&self) -> bool {
+        matches!(self.recording, Recording::Done(_))
+    }
+
+    /// One step on one batch; the losses are those before it, on the device.
     pub fn step(&mut self, batch: &[&Episode]) -> StepLosses {
         let n_supports = batch[0].supports.len();
         let queries = batch.iter().map(|episode| episode.query);
@@ -113,10 +118,8 @@ impl<'a> Training<'a> {
             Recording::Done(recorded) if recorded.indices.size() == indices.size() => {
                 self.replay(recorded, &indices)
             }
-            Recording::Done(recorded) => {
-                self.recording = Recording::Done(recorded);
-                self.eager(&indices)
-            }
+            // Batches of another size write elsewhere than the recording does.
+            Recording::Done(_) => self.eager(&indices),
         }
     }
 
@@ -140,12 +143,14 @@ impl<'a> Training<'a> {
 
     fn record(&mut self, stream: &SideStream, indices: &Tensor) -> Result<Recorded> {
         let indices = self.features.placed(indices).copy();
+        // A recording has memory of its own, and none can be given back to the card while it is made.
+        card::give_back_memory(self.model.device);
         let (graph, (losses, gradients)) = Graph::record(stream, || self.gradients(&indices))?;
         Ok(Recorded { graph, indices, losses, gradients })
     }
 
     fn replay(&mut self, mut recorded: Recorded, indices: &Tensor) -> StepLosses {
-        recorded.indices.copy_(indices);
+        recorded.indices.copy_(&self.features.placed(indices));
         if let Err(error) = recorded.graph.replay() {
             self.recording = never(&error);
             return self.eager(indices);

@@ -19,6 +19,9 @@ mod order;
 /// Where a bundle goes.
 mod place;
 
+/// The folder that the program was built with.
+mod run_path;
+
 /// The script that runs the program.
 mod script;
 
@@ -40,6 +43,10 @@ pub fn run(root: &Path, order: &Order) -> Result<()> {
     forward::build(root)?;
     let draft = place.draft()?;
     assemble(root, &forward::program()?, &draft.bundle)?;
+    let home = libtorch::linked_home(root).context("no libtorch is linked; run `cargo xtask libtorch`")?;
+    let folder = fs::canonicalize(home.join("lib"));
+    let folder = folder.with_context(|| format!("cannot find the libraries of {}", home.display()))?;
+    run_path::forget(&draft.bundle.join("bin/medfsad"), &folder)?;
     draft.mark(&format!("medfsad {} {}", env!("CARGO_PKG_VERSION"), revision(root)))?;
     let parts = weigh(&draft.bundle)?;
     place.take(&draft)?;
