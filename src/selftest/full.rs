@@ -6,10 +6,11 @@ use tch::{Kind, Tensor};
 use super::methods::{Given, scores};
 use super::{Numbers, Options, Part, Record, apart};
 use crate::episode::batch::Pictures;
-use crate::method::{Fitted, Unobserved, batches, find};
+use crate::method::{Detector, Unobserved, batches, find};
+use crate::network::card;
 
 /// Bytes that are left free: enough for a few pictures, not for all.
-const SPARED: i64 = 32 << 20;
+const SPARED: i64 = 64 << 20;
 /// Bytes of the pieces that fill the rest of a card.
 const PIECES: [i64; 5] = [4 << 30, 512 << 20, 64 << 20, 16 << 20, 4 << 20];
 
@@ -23,7 +24,10 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     let fitted = built.method.fit(&[], &context, &mut Unobserved)?;
     let many: Vec<usize> = (0..PICTURES).map(|index| index % given.queries.len()).collect();
     let many = given.queries.at(&many);
-    let (few, _) = score(&*fitted, &given, &given.queries, options)?;
+    // Fitted to its supports while there is room: what does not fit a card with one picture is an error, not tried here.
+    let detector = fitted.adapt(&given.supports)?;
+    let (few, _) = score(&*detector, &given.queries, options)?;
+    card::give_back_memory(options.device);
     let bytes = |bytes: i64| Tensor::f_empty([bytes], (Kind::Uint8, options.device));
     let spared = bytes(SPARED)?;
     let mut ballast = Vec::new();
@@ -33,7 +37,7 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
         }
     }
     drop(spared);
-    let found = score(&*fitted, &given, &many, options);
+    let found = score(&*detector, &many, options);
     drop(ballast);
     let (found, at_once) = found?;
     ensure!(at_once < 256, "{at_once} pictures at once fitted a full card, so nothing was tried");
@@ -44,15 +48,9 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     Ok(())
 }
 
-fn score(
-    fitted: &dyn Fitted,
-    given: &Given,
-    pictures: &Pictures,
-    options: &Options,
-) -> Result<(Vec<f64>, usize)> {
-    let detector = fitted.adapt(&given.supports)?;
+fn score(detector: &dyn Detector, pictures: &Pictures, options: &Options) -> Result<(Vec<f64>, usize)> {
     let mut all = Vec::new();
-    let at_once = batches::score(&*detector, pictures, options.device, &mut |_, prediction| {
+    let at_once = batches::score(detector, pictures, options.device, &mut |_, prediction| {
         all.extend(scores(prediction, None)?);
         Ok(())
     })?;

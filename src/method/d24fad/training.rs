@@ -86,6 +86,11 @@ impl<'a> Training<'a> {
         matches!(self.recording, Recording::Done(_))
     }
 
+    /// Whether steps are still as written and will be replayed soon.
+    pub fn will_be_recorded(&self) -> bool {
+        matches!(self.recording, Recording::Soon(..))
+    }
+
     /// One step on one batch; the losses are those before it, on the device.
     pub fn step(&mut self, batch: &[&Episode]) -> StepLosses {
         let n_supports = batch[0].supports.len();
