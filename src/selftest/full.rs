@@ -9,8 +9,9 @@ use crate::episode::batch::Pictures;
 use crate::method::{Detector, Unobserved, batches, find};
 use crate::network::card;
 
-/// Bytes that are left free: enough for a few pictures, not for all.
-const SPARED: i64 = 64 << 20;
+/// Bytes that are left free, beside up to 20 MiB that no piece fills: enough for some pictures, not for 256, whose first
+/// layer alone takes 64 MiB and its pooling 16.
+const SPARED: i64 = 40 << 20;
 /// Bytes of the pieces that fill the rest of a card.
 const PIECES: [i64; 5] = [4 << 30, 512 << 20, 64 << 20, 16 << 20, 4 << 20];
 
