@@ -1,93 +1,154 @@
 //! How often do 95 % intervals of AUROC hold the true value? Simulated, since only there it is known.
 //!
-//!     cargo run --release --example coverage [TRIALS]
+//!     cargo run --release --example coverage [TRIALS] [--csv FILE]
 //!
-//! Scores are normal in both classes, with the classes as far apart as an AUROC of 0.8 asks for, in 50 normal and 50
-//! anomalous pictures. With several support draws, each draw moves the classes' distance and adds noise of its own to
-//! every picture; the true value is then the mean over all draws that there could be.
+//! Scores are normal in both classes, which stand as far apart as the wanted AUROC asks for. With several support draws,
+//! each draw moves the classes' distance by a spread and scores every picture anew: a share of a picture's variance is its
+//! own, in every draw, and the rest is the draw's. The true value is the mean over all draws that there could be.
+
+use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
-use medfsad::metric::auroc::auroc;
-use medfsad::metric::delong::Contributions;
-use medfsad::metric::interval::bootstrap;
-use medfsad::metric::two_level::{Sample, interval, replicates};
+use medfsad::metric::auroc_interval;
+use medfsad::metric::two_level::{self, Sample};
 use medfsad::random::Stream;
 use rayon::prelude::*;
+use statrs::distribution::{ContinuousCDF, Normal};
 
-const N: usize = 50;
+const AUROCS: [f64; 6] = [0.5, 0.8, 0.95, 0.99, 0.995, 0.999];
+/// Normal and anomalous pictures.
+const PICTURES: [(usize, usize); 5] = [(16, 16), (16, 100), (100, 16), (50, 50), (250, 250)];
+const DRAWS: [usize; 5] = [1, 2, 3, 5, 10];
+/// Deviation of the classes' distance over draws, in deviations of a class.
+const SPREADS: [f64; 2] = [0.1, 0.6];
+/// Share of a picture's variance that all draws have in common.
+const COMMON: [f64; 2] = [0.5, 0.95];
+/// What the intervals promise to reach.
+const PROMISED: f64 = 0.93;
 
-/// Distance of two normal classes, in deviations, at which AUROC is 0.8: the root of 2 times the 0.8 quantile.
-const DISTANCE: f64 = 1.190_232_211_949_4;
+/// One kind of experiment.
+#[derive(Clone, Copy)]
+struct Setting {
+    auroc: f64,
+    n_normal: usize,
+    n_anomalous: usize,
+    n_draws: usize,
+    spread: f64,
+    common: f64,
+}
 
-/// Spread of the distance over support draws.
-const SPREAD: f64 = 0.3;
+impl Setting {
+    fn all() -> Vec<Setting> {
+        let mut settings = Vec::new();
+        for (n_normal, n_anomalous) in PICTURES {
+            for n_draws in DRAWS {
+                // One draw says nothing of others: its interval is about that support set.
+                let spreads: &[f64] = if n_draws == 1 { &[0.0] } else { &SPREADS };
+                let shares: &[f64] = if n_draws == 1 { &[1.0] } else { &COMMON };
+                for &spread in spreads {
+                    for &common in shares {
+                        settings.extend(AUROCS.map(|auroc| Setting {
+                            auroc,
+                            n_normal,
+                            n_anomalous,
+                            n_draws,
+                            spread,
+                            common,
+                        }));
+                    }
+                }
+            }
+        }
+        settings
+    }
 
-/// One simulated experiment: per draw, scores of N normal and then N anomalous pictures.
-fn scores(draws: usize, trial: u64) -> Vec<Vec<f64>> {
-    let mut stream = Stream::new(1, "coverage", trial);
-    // With several draws, half of a picture's variance is its own and half the draw's.
-    let share = if draws > 1 { 0.5f64.sqrt() } else { 1.0 };
-    let pictures: Vec<f64> = (0..2 * N).map(|_| share * stream.normal()).collect();
-    let one = |_| {
-        let distance = DISTANCE + if draws > 1 { SPREAD * stream.normal() } else { 0.0 };
-        let noise = if draws > 1 { share } else { 0.0 };
-        let score = |(index, own): (usize, &f64)| {
-            own + noise * stream.normal() + if index < N { 0.0 } else { distance }
+    /// Scores of each draw: normal pictures, then anomalous ones.
+    fn scores(&self, trial: u64) -> Vec<Vec<f64>> {
+        let mut stream = Stream::new(1, "coverage", trial);
+        let normal = Normal::standard();
+        // A normal score less another has variance 2, and the distance has one of its own.
+        let mean = normal.inverse_cdf(self.auroc) * (2.0 + self.spread.powi(2)).sqrt();
+        let n = self.n_normal + self.n_anomalous;
+        let pictures: Vec<f64> = (0..n).map(|_| self.common.sqrt() * stream.normal()).collect();
+        let draw = |_| {
+            let distance = mean + self.spread * stream.normal();
+            let score = |(index, own): (usize, &f64)| {
+                let shift = if index < self.n_normal { 0.0 } else { distance };
+                own + (1.0 - self.common).sqrt() * stream.normal() + shift
+            };
+            pictures.iter().enumerate().map(score).collect()
         };
-        pictures.iter().enumerate().map(score).collect()
-    };
-    (0..draws).map(one).collect()
+        (0..self.n_draws).map(draw).collect()
+    }
+
+    fn sample(&self) -> Sample {
+        let n = self.n_normal + self.n_anomalous;
+        Sample::new((0..n).map(|index| index >= self.n_normal).collect(), &vec![None; n])
+    }
+
+    /// How often an interval holds the true value, and how wide it is in the mean.
+    fn coverage(&self, trials: u64, interval: Interval) -> (f64, f64) {
+        let sample = self.sample();
+        let found: Vec<(f64, f64)> = (0..trials)
+            .into_par_iter()
+            .filter_map(|trial| interval(&sample, &self.scores(trial), trial))
+            .collect();
+        let held = found.iter().filter(|(low, high)| (*low..=*high).contains(&self.auroc)).count();
+        let width = found.iter().map(|(low, high)| high - low).sum::<f64>() / found.len() as f64;
+        (held as f64 / trials as f64, width)
+    }
 }
 
-/// The chance that a score of the distant class beats one of the other: Phi((d + e) / sqrt 2), e normal with SPREAD.
-fn truth(draws: usize) -> f64 {
-    let variance = if draws > 1 { 2.0 + SPREAD * SPREAD } else { 2.0 };
-    1.0 - medfsad::metric::normal::two_sided(DISTANCE / variance.sqrt()) / 2.0
+type Interval = fn(&Sample, &[Vec<f64>], u64) -> Option<(f64, f64)>;
+
+/// What reports show.
+fn shown(sample: &Sample, draws: &[Vec<f64>], _: u64) -> Option<(f64, f64)> {
+    auroc_interval::interval(sample, draws)
 }
 
-type Interval = Option<(f64, f64)>;
-
-fn two_level(draws: &[Vec<f64>], trial: u64) -> Interval {
-    let classes = (0..2 * N).map(|index| index >= N).collect();
-    let sample = Sample::new(classes, &vec![None; 2 * N]);
-    replicates(&sample, draws, &format!("trial {trial}")).as_deref().and_then(interval)
+/// What reports showed before: quantiles of resampled means.
+fn resampled(sample: &Sample, draws: &[Vec<f64>], trial: u64) -> Option<(f64, f64)> {
+    two_level::replicates(sample, draws, &format!("trial {trial}")).as_deref().and_then(two_level::interval)
 }
 
 fn main() -> Result<()> {
-    let trials: u64 =
-        std::env::args().nth(1).map_or(Ok(2000), |text| text.parse()).context("TRIALS is a number")?;
-    println!("{trials} trials, {N} normal and {N} anomalous pictures, AUROC 0.8; 95 % intervals\n");
-    println!("{:<44} {:>9} {:>12} {:>8}", "interval", "covers, %", "+- (95 %)", "width");
-    type Method = fn(&[Vec<f64>], u64) -> Interval;
-    let delong: Method = |draws, _| Contributions::new(&draws[0][..N], &draws[0][N..])?.interval();
-    let pictures: Method =
-        |draws, trial| bootstrap(&draws[0][..N], &draws[0][N..], Stream::new(2, "bootstrap", trial), auroc);
-    // What tables did before: the mean of the draws' own bounds.
-    let mean_of_bounds: Method = |draws, trial| {
-        let each = draws
-            .iter()
-            .map(|draw| bootstrap(&draw[..N], &draw[N..], Stream::new(2, "bootstrap", trial), auroc));
-        let each: Vec<(f64, f64)> = each.collect::<Option<_>>()?;
-        let mean = |pick: fn(&(f64, f64)) -> f64| each.iter().map(pick).sum::<f64>() / each.len() as f64;
-        Some((mean(|bounds| bounds.0), mean(|bounds| bounds.1)))
-    };
-    let methods: [(&str, usize, Method); 6] = [
-        ("DeLong on the logit, 1 draw", 1, delong),
-        ("bootstrap over pictures, 1 draw", 1, pictures),
-        ("two-level bootstrap, 1 draw", 1, two_level),
-        ("two-level bootstrap, 10 draws", 10, two_level),
-        ("first draw's pictures alone, 10 draws", 10, pictures),
-        ("mean of the draws' bounds, 10 draws", 10, mean_of_bounds),
-    ];
-    for (name, draws, method) in methods {
-        let truth = truth(draws);
-        let found: Vec<(f64, f64)> =
-            (0..trials).into_par_iter().filter_map(|trial| method(&scores(draws, trial), trial)).collect();
-        let covered = found.iter().filter(|(low, high)| (*low..=*high).contains(&truth)).count();
-        let share = covered as f64 / trials as f64;
-        let error = 1.96 * (share * (1.0 - share) / trials as f64).sqrt();
-        let width = found.iter().map(|(low, high)| high - low).sum::<f64>() / found.len() as f64;
-        println!("{name:<44} {:>9.1} {:>12.1} {width:>8.3}", 100.0 * share, 100.0 * error);
+    let mut arguments = std::env::args().skip(1);
+    let (mut trials, mut csv) = (1000u64, None);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--csv" => csv = Some(arguments.next().context("--csv takes a file")?),
+            text => trials = text.parse().with_context(|| format!("{text}: TRIALS is a number"))?,
+        }
+    }
+    println!(
+        "{trials} trials; 95 % intervals; held in % (mean width); resampled ones with a tenth of the trials\n"
+    );
+    print!("normal anomalous draws spread common");
+    AUROCS.iter().for_each(|auroc| print!(" {auroc:>13}"));
+    println!("  resampled at 0.8, 0.995");
+    let mut table = String::from("auroc,n_normal,n_anomalous,n_draws,spread,common,held,width\n");
+    let (mut least, mut below) = (1.0f64, 0);
+    for row in Setting::all().chunks(AUROCS.len()) {
+        let Setting { n_normal, n_anomalous, n_draws, spread, common, .. } = row[0];
+        print!("{n_normal:>6} {n_anomalous:>9} {n_draws:>5} {spread:>6} {common:>6}");
+        for setting in row {
+            let (held, width) = setting.coverage(trials, shown);
+            (least, below) = (least.min(held), below + usize::from(held < PROMISED));
+            print!("  {:>5.1} ({width:.3})", 100.0 * held);
+            writeln!(
+                table,
+                "{},{n_normal},{n_anomalous},{n_draws},{spread},{common},{held},{width}",
+                setting.auroc
+            )?;
+        }
+        for at in [1, 4] {
+            print!("  {:>5.1}", 100.0 * row[at].coverage(trials.div_ceil(10), resampled).0);
+        }
+        println!();
+    }
+    println!("\nleast: {:.1} %; {below} settings below {:.0} %", 100.0 * least, 100.0 * PROMISED);
+    if let Some(path) = csv {
+        std::fs::write(&path, table).with_context(|| format!("writing {path}"))?;
     }
     Ok(())
 }

@@ -39,6 +39,11 @@ impl Contributions {
         Some(Contributions { auroc, anomalous: by_anomalous, normal: by_normal.collect() })
     }
 
+    /// Of each normal and each anomalous picture: the share of the other class that it stands on the right side of.
+    pub(super) fn shares(&self) -> (impl Iterator<Item = f64>, impl Iterator<Item = f64>) {
+        (self.normal.iter().copied(), self.anomalous.iter().copied())
+    }
+
     /// `None` with fewer than two pictures of a class.
     pub fn variance(&self) -> Option<f64> {
         self.covariance(self)

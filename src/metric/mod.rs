@@ -2,6 +2,8 @@
 
 /// Area under the ROC curve.
 pub mod auroc;
+/// Intervals of AUROC that hold near 1 and with few draws.
+pub mod auroc_interval;
 /// Connected regions of a mask.
 pub mod component;
 /// Variance of AUROC and paired tests.

@@ -38,6 +38,15 @@ impl Sample {
         Sample { is_anomalous, strata: strata.into_values().collect() }
     }
 
+    pub(super) fn is_anomalous(&self) -> &[bool] {
+        &self.is_anomalous
+    }
+
+    /// Pictures that belong together: a patient's, a group's, or one alone.
+    pub(super) fn units(&self) -> impl Iterator<Item = &[usize]> {
+        self.strata.iter().flatten().map(Vec::as_slice)
+    }
+
     /// Whether both classes come from at least two units: one patient says nothing of how patients differ.
     fn varies(&self) -> bool {
         let n_units = |class: bool| {
