@@ -41,14 +41,17 @@ impl MapStack {
         Ok(MapStack { count, height, width, values })
     }
 
+    /// How many maps.
     pub fn count(&self) -> usize {
         self.count
     }
 
+    /// Rows of each.
     pub fn height(&self) -> usize {
         self.height
     }
 
+    /// Columns of each.
     pub fn width(&self) -> usize {
         self.width
     }
