@@ -22,7 +22,8 @@ fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     watch(&root.join("src"));
     watch(&root.join("Cargo.lock"));
-    if env::var_os("CARGO_FEATURE_TORCH").is_some() {
+    let is_on = |feature: &str| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
+    if is_on("TORCH") && !is_on("DOC_ONLY") {
         link_libtorch();
         let guard = root.join("src/network/guard.cc");
         cc::Build::new().cpp(true).file(guard).compile("medfsad_guard");

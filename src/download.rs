@@ -77,8 +77,7 @@ fn receive(url: &str, part: &Path) -> Result<()> {
         if fruitless == ATTEMPTS {
             return Err(error).with_context(|| {
                 format!(
-                    "{ATTEMPTS} attempts in a row brought nothing; {} bytes are kept, call again to go on",
-                    before
+                    "{ATTEMPTS} attempts in a row brought nothing; {before} bytes are kept, call again to go on"
                 )
             });
         }

@@ -9,6 +9,18 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::files;
 
 /// `count` maps of `height x width`, row-major, higher is more anomalous.
+///
+/// ```
+/// use medfsad::maps::MapStack;
+///
+/// let mut values = vec![0.0; 2 * 9 * 9];
+/// values[4 * 9 + 4] = 1.0;
+/// let maps = MapStack::new(2, 9, 9, values)?;
+/// let smoothed = maps.smoothed(1.0);
+/// assert!(smoothed.map(0)[4 * 9 + 4] < 1.0 && smoothed.map(0)[4 * 9 + 5] > 0.0);
+/// assert_eq!(smoothed.map(1), maps.map(1));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct MapStack {
     count: usize,
@@ -29,14 +41,17 @@ impl MapStack {
         Ok(MapStack { count, height, width, values })
     }
 
+    /// How many maps.
     pub fn count(&self) -> usize {
         self.count
     }
 
+    /// Rows of each.
     pub fn height(&self) -> usize {
         self.height
     }
 
+    /// Columns of each.
     pub fn width(&self) -> usize {
         self.width
     }

@@ -3,6 +3,15 @@
 use anyhow::{Result, ensure};
 
 /// `height x width x channels` samples of 0 to 255, row-major, channels interleaved.
+///
+/// ```
+/// use medfsad::pixels::Pixels;
+///
+/// let picture = Pixels::new(1, 2, 3, vec![255, 0, 0, 10, 10, 10])?;
+/// assert_eq!(picture.at(0, 1), [10, 10, 10]);
+/// assert_eq!(picture.to_grey().samples(), [76, 10]);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pixels {
     height: usize,

@@ -7,6 +7,14 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// One stream of numbers, fixed by a seed, a purpose and an index.
+///
+/// ```
+/// use medfsad::random::Stream;
+///
+/// let draw = |purpose| Stream::new(1, purpose, 0).below(1000);
+/// assert_eq!(draw("support his"), draw("support his"));
+/// assert_ne!(draw("support his"), draw("support lag"));
+/// ```
 pub struct Stream(ChaCha8Rng);
 
 impl Stream {

@@ -1,6 +1,7 @@
-//! The arithmetic of the published D2-4FAD implementation, value for value (`../shared/golden/README.md`).
+//! The arithmetic of the published D2-4FAD implementation, value for value (`tests/reference/README.md`).
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use medfsad::maps::MapStack;
 use medfsad::method::d24fad::student::Student;
@@ -11,8 +12,6 @@ use medfsad::network::{Backbone, Scales, formula};
 use serde_json::Value;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
-
-use crate::shared::shared;
 
 fn picture(name: &str, n: i64) -> Tensor {
     formula::pictures(name, n, 128)
@@ -55,13 +54,19 @@ struct Rig {
     kind: Kind,
 }
 
-fn rig(backbone: Backbone) -> Option<Rig> {
+fn reference(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/d24fad").join(file)
+}
+
+fn golden(file: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(reference(file)).expect("readable")).expect("JSON")
+}
+
+fn rig(backbone: Backbone) -> Rig {
     let name = backbone.name();
-    let golden = shared(&format!("golden/d24fad_{name}.json"))?;
-    let maps = shared(&format!("golden/d24fad_{name}_maps.safetensors"))?;
-    let golden = serde_json::from_str(&std::fs::read_to_string(golden).expect("readable")).expect("JSON");
-    let maps = Tensor::read_safetensors(maps).expect("safetensors").into_iter().collect();
-    Some(Rig { golden, maps, ..networks(backbone) })
+    let maps = Tensor::read_safetensors(reference(&format!("{name}_maps.safetensors"))).expect("safetensors");
+    let maps = maps.into_iter().collect();
+    Rig { golden: golden(&format!("{name}.json")), maps, ..networks(backbone) }
 }
 
 /// Networks that follow the formula, with nothing to compare them to.
@@ -94,7 +99,7 @@ impl Rig {
 }
 
 fn features_agree(backbone: Backbone) {
-    let Some(rig) = rig(backbone) else { return };
+    let rig = rig(backbone);
     let query = rig.encode(&picture("image.query", 2));
     for (i, scale) in query.scales.iter().enumerate() {
         let layer = format!("layer{}", i + 1);
@@ -104,7 +109,7 @@ fn features_agree(backbone: Backbone) {
 }
 
 fn decoder_and_weighting_agree(backbone: Backbone) {
-    let Some(rig) = rig(backbone) else { return };
+    let rig = rig(backbone);
     let query = rig.encode(&picture("image.query", 2));
     let student = tch::no_grad(|| rig.student.decode(&query.deep, Norm::Stored));
     let supports: Vec<Scales> = rig
@@ -134,7 +139,7 @@ fn decoder_and_weighting_agree(backbone: Backbone) {
 /// Raw maps are one minus a cosine near one: single precision resolves 6e-8 per scale, so sixteen such
 /// units are the bound. (The maps' own deviations are 4e-3 and 7e-4.)
 fn maps_agree(backbone: Backbone) {
-    let Some(rig) = rig(backbone) else { return };
+    let rig = rig(backbone);
     let supports = rig.student.encode_supports(&rig.encode(&picture("image.support2", 2)).deep);
     let query = rig.encode(&picture("image.query4", 4));
     let ours = rig.student.maps(&query.scales, &query.deep, &supports, 128);
@@ -148,7 +153,7 @@ fn maps_agree(backbone: Backbone) {
 }
 
 fn smoothing_agrees(backbone: Backbone) {
-    let Some(rig) = rig(backbone) else { return };
+    let rig = rig(backbone);
     let values: Vec<f32> = Vec::try_from(rig.maps["map_raw"].flatten(0, -1)).expect("floats");
     let raw = MapStack::new(4, 128, 128, values).expect("4 maps");
     for (name, smoothed) in [
@@ -181,7 +186,7 @@ fn train(rig: &Rig, n_steps: usize, after: &mut dyn FnMut(usize, &Adam)) -> Vec<
 const NAMES: [&str; 3] = ["self_distillation", "teacher_student", "total"];
 
 /// How far single precision may be from double before each step: four times what the published implementation itself is,
-/// over instruction sets and thread counts (`d24fad_f64.md`). Supports of the wide network are weighted by a softmax of
+/// over instruction sets and thread counts (`docs/repeating-the-paper.md`). Supports of the wide network are weighted by a softmax of
 /// logits in the thousands, so that rounding decides from the third step on.
 type Bounds = [[f64; 3]; 5];
 const ANY: f64 = f64::INFINITY;
@@ -193,10 +198,8 @@ const WIDE: Bounds =
 /// Single precision against double within its bounds, and gradients of the first step; double precision against double
 /// within what its values hold to, with stored statistics after one and two updates.
 fn training_agrees(backbone: Backbone, bounds: Bounds) {
-    let (Some(rig), Some(mut exact)) = (rig(backbone), rig(backbone)) else { return };
-    let Some(golden) = shared("golden/d24fad_f64.json") else { return };
-    let golden: Value =
-        serde_json::from_str(&std::fs::read_to_string(golden).expect("readable")).expect("JSON");
+    let (rig, mut exact) = (rig(backbone), networks(backbone));
+    let golden = golden("double.json");
     let golden = &golden[backbone.name()];
     let ours = train(&rig, 5, &mut |done, adam| {
         if done == 1 {

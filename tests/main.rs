@@ -5,6 +5,7 @@ mod audit;
 #[cfg(feature = "torch")]
 mod cells;
 mod cli;
+mod contributing;
 mod curate;
 mod decode;
 mod episodes;

@@ -23,6 +23,7 @@ pub type Embed<'a> = dyn Fn(&[Pixels]) -> Result<Vec<Vec<f32>>> + 'a;
 pub struct Embedder<'a> {
     /// Network and weights, in words.
     pub teacher: String,
+    /// One vector for each picture.
     pub embed: &'a Embed<'a>,
 }
 
@@ -36,8 +37,11 @@ const ANY_BITS: u32 = 64;
 /// Cosine from which pictures of one task are neighbours, and how well it tells made copies from strangers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Threshold {
+    /// Pictures at least as similar are neighbours.
     pub cosine: f64,
+    /// The share of altered copies that reach it.
     pub sensitivity: f64,
+    /// The share of unrelated pairs that do not.
     pub specificity: f64,
 }
 

@@ -30,25 +30,34 @@ pub use shortcuts::{BOOTSTRAP_SEED, Shortcut};
 /// All that an audit found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
+    /// The spec's one line for people.
     pub title: String,
     /// Of the manifest that was audited.
     pub canonical_hash: String,
+    /// Pictures in it.
     pub n_rows: usize,
+    /// The version that audited.
     pub medfsad: String,
+    /// Levels and thresholds, as the spec has them.
     pub thresholds: Audit,
+    /// In the order in which they run.
     pub gates: Vec<Gate>,
+    /// What acquisition alone tells of the label, task by task.
     pub shortcuts: Vec<Shortcut>,
 }
 
 /// One gate and what it found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Gate {
+    /// As `[audit]` in a spec spells it.
     pub name: String,
     /// What it asks.
     pub asks: String,
+    /// What a finding means for the whole.
     pub level: Level,
     /// Why it did not run, if it did not.
     pub left_out: Option<String>,
+    /// Each a fault, or the suspicion of one.
     pub findings: Vec<Finding>,
     /// Things worth knowing that are no fault, such as copies that were left out.
     pub notes: Vec<String>,
@@ -57,18 +66,26 @@ pub struct Gate {
 /// One finding: one file, or two that belong together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finding {
+    /// What is the matter, as a sentence.
     pub what: String,
+    /// One, or two that belong together.
     pub pictures: Vec<Picture>,
 }
 
 /// A picture of a finding.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Picture {
+    /// The task it belongs to.
     pub task: String,
+    /// `train`, `val` or `test`.
     pub split: String,
+    /// The owner's label.
     pub finding: String,
+    /// Path below the raw data.
     pub source_path: String,
+    /// Frame within the file, from 0.
     pub frame: u32,
+    /// Its key in the pixel store.
     pub pixel_hash: String,
 }
 
@@ -96,9 +113,13 @@ impl std::fmt::Display for Picture {
 /// How a gate came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// Nothing was found.
     Pass,
+    /// Something was found, and the spec only warns.
     Warn,
+    /// Something was found.
     Fail,
+    /// It did not run.
     LeftOut,
 }
 
@@ -114,6 +135,7 @@ impl Gate {
         }
     }
 
+    /// What its findings and its level come to.
     pub fn outcome(&self) -> Outcome {
         match (self.findings.is_empty(), self.level) {
             _ if self.left_out.is_some() => Outcome::LeftOut,
@@ -125,6 +147,7 @@ impl Gate {
 }
 
 impl Outcome {
+    /// In capital letters, for tables.
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Pass => "PASS",

@@ -42,9 +42,11 @@ pub struct Print {
     hashes: [u64; 8],
     /// `SIDE x SIDE` details, with mean 0 and norm 1; `None` for a picture without any.
     details: Option<Vec<f32>>,
-    /// Mean of all grey values, of 0 to 255, their standard deviation, and the mean of the outermost sixteenth.
+    /// Mean of all grey values, 0 to 255.
     pub mean: f64,
+    /// Their standard deviation.
     pub contrast: f64,
+    /// Mean of the outermost sixteenth.
     pub border: f64,
 }
 
@@ -91,6 +93,9 @@ pub struct Prints(HashMap<(String, String), Print>);
 
 impl Prints {
     /// Reads every picture of the smallest pixel store of each task.
+    ///
+    /// # Errors
+    /// A pixel store that is missing, stale or damaged.
     pub fn read(manifest: &Manifest) -> Result<Prints> {
         let size = *manifest.header.sizes.iter().min().context("the manifest names no size")?;
         let mut prints = HashMap::new();
@@ -129,6 +134,7 @@ pub struct Limit {
     pub correlation: f64,
     /// What 99.9 % of the pairs of strangers stay below; -1 where their hashes differ in too many bits.
     pub strangers: f64,
+    /// Pairs that it was learnt from.
     pub n_pairs: usize,
 }
 
@@ -165,9 +171,13 @@ pub(super) fn limits(rows: &[Row], prints: &Prints, thresholds: &Audit) -> BTree
 
 /// Two rows that are nearly equal.
 pub struct Pair {
+    /// Index of the first row.
     pub a: usize,
+    /// Index of the second.
     pub b: usize,
+    /// Bits in which their hashes differ.
     pub bits: u32,
+    /// Correlation of their details.
     pub correlation: f64,
     /// How the second lies, as an index into [`WAYS`].
     pub way: usize,

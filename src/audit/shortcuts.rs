@@ -18,7 +18,9 @@ use crate::spec::{Audit, Level};
 /// One number's AUROC on the test pictures of one task; above 0.5, ill pictures have more of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Shortcut {
+    /// The task whose label it tells.
     pub task: String,
+    /// Which number: size, aspect, border ...
     pub what: String,
     /// `None` where a class is absent or the number is not known for every picture.
     pub auroc: Option<f64>,

@@ -28,6 +28,19 @@ mod standardise;
 pub mod task;
 
 /// What to build, from where, to where.
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use medfsad::curate::{Request, build};
+/// use medfsad::spec::Spec;
+///
+/// let spec = Spec::load("medfsad")?;
+/// let request = Request { spec: &spec, raw: Path::new("raw"), out: Path::new("curated"), partial: false };
+/// let outcome = build(&request)?;
+/// println!("{} pictures, {} rejected", outcome.header.n_rows, outcome.header.n_rejected);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub struct Request<'a> {
     pub spec: &'a Spec,
     /// Holds the sources' folders.

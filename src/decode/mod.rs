@@ -25,6 +25,18 @@ pub mod raster;
 pub mod resize;
 
 /// A decoded picture and how its samples came to be.
+///
+/// ```
+/// use std::io::Cursor;
+///
+/// let mut file = Cursor::new(Vec::new());
+/// image::GrayImage::from_raw(2, 1, vec![0, 200]).unwrap().write_to(&mut file, image::ImageFormat::Png)?;
+/// let decoded = medfsad::decode::decode(file.get_ref(), 0)?;
+/// assert_eq!((decoded.pixels.height(), decoded.pixels.width()), (1, 2));
+/// assert_eq!((decoded.bits, decoded.photometric.as_str()), (8, "GREY"));
+/// assert!(medfsad::decode::decode(b"no picture", 0).is_err());
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Decoded {
     pub pixels: Pixels,

@@ -37,6 +37,18 @@ pub struct Pair {
 }
 
 /// All episodes of a benchmark.
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use medfsad::episode::{Settings, draw};
+/// use medfsad::manifest::Manifest;
+///
+/// let manifest = Manifest::read(Path::new("manifests/phantom"))?;
+/// let episodes = draw(&manifest, Settings { seed: 1, draws: 10, max_shots: 8 })?;
+/// assert_eq!(episodes.supports["lag"].len(), 10);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Episodes {
     pub settings: Settings,

@@ -12,7 +12,13 @@ use crate::spec::{Card, Spec};
 const CONTEXT: &str = include_str!("croissant-context.json");
 const FILE: &str = "manifest.parquet";
 
-pub fn describe(manifest: &Manifest, spec: &Spec, columns: &[Described], parquet: &[u8]) -> Result<String> {
+/// The metadata of a curated benchmark whose manifest has these bytes and columns, as JSON-LD.
+pub(super) fn describe(
+    manifest: &Manifest,
+    spec: &Spec,
+    columns: &[Described],
+    parquet: &[u8],
+) -> Result<String> {
     let context: Value = serde_json::from_str(CONTEXT).context("the context that is built in")?;
     let header = &manifest.header;
     let used: Vec<_> = {
@@ -51,37 +57,45 @@ pub fn describe(manifest: &Manifest, spec: &Spec, columns: &[Described], parquet
         "citeAs": each(|card| &card.citation).join("; "),
         "conditionsOfAccess": each(|card| &card.restrictions).join("; "),
         "isLiveDataset": false,
-        "distribution": [{
-            "@type": "cr:FileObject",
-            "@id": FILE,
-            "name": FILE,
-            "description": "One row for each picture.",
-            "contentUrl": FILE,
-            "contentSize": format!("{} B", parquet.len()),
-            "encodingFormat": "application/x-parquet",
-            "sha256": files::sha256(parquet),
-        }],
-        "recordSet": [
-            values("splits", "Sides of the benchmark.", "cr:Split", "sc:Text", &["train", "val", "test"].map(|name| json!(name)), &[]),
-            values(
-                "labels",
-                "What a picture shows.",
-                "sc:Enumeration",
-                "sc:Integer",
-                &[json!(0), json!(1)],
-                &["normal", "anomalous"],
-            ),
-            {
-                "@type": "cr:RecordSet",
-                "@id": "pictures",
-                "name": "pictures",
-                "description": "One record for each picture of the benchmark.",
-                "key": { "@id": "pictures/image_id" },
-                "field": columns.iter().map(field).collect::<Vec<_>>(),
-            },
-        ],
+        "distribution": [distribution(parquet)],
+        "recordSet": [splits(), labels(), pictures(columns)],
     });
     Ok(serde_json::to_string_pretty(&document)? + "\n")
+}
+
+/// The one file that is handed on.
+fn distribution(parquet: &[u8]) -> Value {
+    json!({
+        "@type": "cr:FileObject",
+        "@id": FILE,
+        "name": FILE,
+        "description": "One row for each picture.",
+        "contentUrl": FILE,
+        "contentSize": format!("{} B", parquet.len()),
+        "encodingFormat": "application/x-parquet",
+        "sha256": files::sha256(parquet),
+    })
+}
+
+fn splits() -> Value {
+    let names = ["train", "val", "test"].map(|name| json!(name));
+    values("splits", "Sides of the benchmark.", "cr:Split", "sc:Text", &names, &[])
+}
+
+fn labels() -> Value {
+    let (numbers, words) = ([json!(0), json!(1)], ["normal", "anomalous"]);
+    values("labels", "What a picture shows.", "sc:Enumeration", "sc:Integer", &numbers, &words)
+}
+
+fn pictures(columns: &[Described]) -> Value {
+    json!({
+        "@type": "cr:RecordSet",
+        "@id": "pictures",
+        "name": "pictures",
+        "description": "One record for each picture of the benchmark.",
+        "key": { "@id": "pictures/image_id" },
+        "field": columns.iter().map(field).collect::<Vec<_>>(),
+    })
 }
 
 fn organisation(name: String) -> Value {

@@ -25,7 +25,9 @@ pub enum Pictures<'a> {
 /// What was written.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Written {
+    /// Files of pictures.
     pub pictures: usize,
+    /// Files of masks.
     pub masks: usize,
     /// Anomalous pictures of the test side that have no mask here.
     pub without_mask: usize,

@@ -215,6 +215,18 @@ pub struct Header {
 }
 
 /// A curated benchmark, read from its folder.
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use medfsad::manifest::{Manifest, Split};
+///
+/// let manifest = Manifest::read(Path::new("manifests/phantom"))?;
+/// for task in manifest.tasks() {
+///     println!("{task}: {} pictures to train on", manifest.select(&task, Split::Train).count());
+/// }
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub struct Manifest {
     pub header: Header,
     /// Sorted by task, split, label and source path.

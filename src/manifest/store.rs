@@ -14,6 +14,20 @@ use super::Row;
 use crate::pixels::Pixels;
 
 /// Pictures `[n, 3, size, size]` and masks `[m, 1, size, size]` of one task.
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use medfsad::manifest::store::PixelStore;
+/// use medfsad::manifest::{Manifest, Row, Split};
+///
+/// let manifest = Manifest::read(Path::new("manifests/phantom"))?;
+/// let rows: Vec<&Row> = manifest.select("lag", Split::Test).collect();
+/// let store = PixelStore::open(&manifest.folder, "lag", 64, &manifest.header.resize, &rows)?;
+/// let picture = store.pixels(&rows[0].pixel_hash)?;
+/// assert_eq!((picture.height(), picture.width(), picture.channels()), (64, 64, 3));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub struct PixelStore {
     map: Mmap,
     path: PathBuf,

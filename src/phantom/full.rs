@@ -7,7 +7,7 @@ use crate::phantom::layout::{self, Subject, hexadecimal, patient, repeated};
 use crate::phantom::mask::Region;
 use crate::random::Stream;
 
-/// MedIAnomaly's layout: 5,088, 1,120 and 1,113 patches.
+/// The layout of `MedIAnomaly`: 5,088, 1,120 and 1,113 patches.
 pub fn camelyon16(seed: u64) -> Vec<Subject> {
     let counts = Counts { train_normal: 5088, test_normal: 1120, anomalous: 1113, other: 0 };
     layout::camelyon16(&counts, seed)
@@ -52,7 +52,7 @@ pub fn rsna(seed: u64) -> Vec<Subject> {
         let is_labelled = order < N_FILMS;
         let folder = if is_labelled { "stage_2_train_images" } else { "stage_2_test_images" };
         let n_boxes = (finding == OPACITY).then_some(if order < N_TWO_BOXES { 2 } else { 1 });
-        Subject { is_labelled, n_boxes, ..Subject::new(finding, folder, patient(seed, order), "dcm") }
+        Subject { n_boxes, is_labelled, ..Subject::new(finding, folder, patient(seed, order), "dcm") }
     };
     findings.into_iter().enumerate().map(subject).collect()
 }

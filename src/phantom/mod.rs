@@ -83,17 +83,24 @@ pub struct Settings {
     pub seed: u64,
     /// The counts below hold for [`Scale::Quick`] only.
     pub scale: Scale,
+    /// Lymph-node tiles.
     pub his: Counts,
+    /// Fundus pictures, glaucoma.
     pub lag: Counts,
+    /// Fundus pictures, retinopathy.
     pub aptos: Counts,
+    /// Chest films.
     pub rsna: Counts,
+    /// Slices of the brain.
     pub brain_tumor: Counts,
 }
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// Files of pictures.
     pub pictures: usize,
+    /// Files of lesion masks.
     pub masks: usize,
     /// Label tables.
     pub tables: usize,
@@ -182,6 +189,9 @@ struct Written {
 }
 
 /// Draws the default counts below `root`; see [`write_with`].
+///
+/// # Errors
+/// If a file cannot be written.
 pub fn write(root: &Path, seed: u64) -> Result<Summary> {
     write_with(root, &Settings { seed, ..Settings::default() })
 }
@@ -190,6 +200,9 @@ pub fn write(root: &Path, seed: u64) -> Result<Summary> {
 ///
 /// Same settings, same bytes, for any number of threads. Files of the same name are replaced,
 /// others stay, so `root` should hold nothing else.
+///
+/// # Errors
+/// If a file cannot be written.
 pub fn write_with(root: &Path, settings: &Settings) -> Result<Summary> {
     let mut summary = Summary::default();
     for task in &TASKS {

@@ -180,6 +180,17 @@ pub struct Epoch {
 }
 
 /// A cell with everything it stored.
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// for result in medfsad::results::read_run(Path::new("reports/quick"))? {
+///     let identity = &result.cell.identity;
+///     let auroc = result.metric("clean", "image-auroc").and_then(|metric| metric.value);
+///     println!("{} {} {} shots: {auroc:?}", identity.method, identity.task, identity.shots);
+/// }
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct CellResult {
     pub cell: Cell,

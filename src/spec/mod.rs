@@ -28,6 +28,15 @@ pub const SHIPPED: &[(&str, &str)] = &[
 ];
 
 /// A whole benchmark.
+///
+/// ```
+/// use medfsad::spec::Spec;
+///
+/// let spec = Spec::load("medfsad")?;
+/// let tasks: Vec<&str> = spec.tasks.iter().map(|task| task.name.as_str()).collect();
+/// assert_eq!(tasks, ["his", "lag", "aptos", "rsna", "brain_tumor"]);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {

@@ -40,7 +40,7 @@ fn items(case: u64) -> Vec<Item> {
             ties,
         }
     };
-    (0..1 + stream.below(80)).map(|index| item(index, &mut stream)).collect()
+    (0..=stream.below(80)).map(|index| item(index, &mut stream)).collect()
 }
 
 /// A task with counts between 0 and 39, or open, under either owner rule.

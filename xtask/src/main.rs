@@ -21,6 +21,9 @@ mod environment;
 /// Building medfsad and handing over to it.
 mod forward;
 
+/// Tests that had nothing to compare with.
+mod left_out;
+
 /// Finding, fetching and linking libtorch.
 mod libtorch;
 
