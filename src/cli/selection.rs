@@ -80,7 +80,7 @@ impl Selection {
             teachers,
             device: self.compute.device.settled(),
             precision: self.compute.precision,
-            command: command_line(),
+            command: command_line()?,
         };
         Ok((planned.on(manifest)?, folder, threads))
     }
@@ -190,10 +190,10 @@ fn keep_first<T: PartialEq + Clone>(items: &mut Vec<T>) {
     *items = kept;
 }
 
-/// How this run was called, as a user would type it.
-fn command_line() -> String {
-    let arguments = std::env::args().skip(1).map(|argument| {
-        if argument.chars().any(char::is_whitespace) { format!("'{argument}'") } else { argument }
-    });
-    format!("cargo xtask {}", arguments.collect::<Vec<_>>().join(" "))
+/// How this run was called, as a shell reads it.
+fn command_line() -> Result<String> {
+    let given = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let arguments: Vec<String> = given.collect();
+    let quoted = shlex::try_join(arguments.iter().map(String::as_str)).context("recording the command")?;
+    Ok(format!("cargo xtask {quoted}"))
 }
