@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Candidate, Listing, Refusal, Side};
+use super::contract::{Candidate, Listing, Refusal, Side};
 use crate::files;
 
 /// Endings of files that hold one picture, in small letters.
