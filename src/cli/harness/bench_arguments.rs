@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::compute::Compute;
-use super::{build_dataset, home};
+use crate::cli::build_dataset;
+use crate::cli::common::home;
+use crate::cli::shell::command_line;
 use crate::episode::HeldOut;
 use crate::evaluate::definition::Definition;
 use crate::evaluate::device::Wanted;
@@ -21,7 +23,7 @@ use crate::spec::Spec;
 
 /// Definition, and what overrides it.
 #[derive(clap::Args)]
-pub struct Selection {
+pub struct BenchArgs {
     /// A TOML file, or one of the shipped definitions: quick, mini, full, slice, ablation,
     /// dae-noise, external
     #[arg(long, default_value = "quick")]
@@ -63,7 +65,7 @@ pub struct Selection {
     out: Option<PathBuf>,
 }
 
-impl Selection {
+impl BenchArgs {
     /// The plan, where its results go, and the number of threads.
     ///
     /// # Errors
@@ -188,12 +190,4 @@ fn keep_first<T: PartialEq + Clone>(items: &mut Vec<T>) {
         }
     }
     *items = kept;
-}
-
-/// How this run was called, as a shell reads it.
-fn command_line() -> Result<String> {
-    let given = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-    let arguments: Vec<String> = given.collect();
-    let quoted = shlex::try_join(arguments.iter().map(String::as_str)).context("recording the command")?;
-    Ok(format!("cargo xtask {quoted}"))
 }
