@@ -8,6 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result};
 use sha2::Digest;
 
+mod walk;
+
+pub use walk::{Found, Rejected, scan, walk};
+
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.
 /// Folders on the way are made.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -138,34 +142,6 @@ fn hexadecimal(bytes: &[u8]) -> String {
 /// The first 32 hexadecimal digits of BLAKE3, our identity for anything we made.
 pub fn fingerprint(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..32].to_owned()
-}
-
-/// Every file below `root`, as paths relative to it with `/` between folders, sorted by bytes.
-/// Hidden files and folders (a leading dot) are passed over.
-pub fn walk(root: &Path) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    let mut open = vec![String::new()];
-    while let Some(prefix) = open.pop() {
-        let folder = root.join(&prefix);
-        let entries = fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))?;
-        for entry in entries {
-            let entry = entry.with_context(|| format!("listing {}", folder.display()))?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else {
-                anyhow::bail!("{} has a name that is not UTF-8; rename it", entry.path().display());
-            };
-            if name.starts_with('.') {
-                continue;
-            }
-            let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-            match fs::metadata(entry.path()) {
-                Ok(meta) if meta.is_dir() => open.push(path),
-                _ => found.push(path),
-            }
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
 }
 
 /// Where weights and other things shared by all checkouts of a user are kept:

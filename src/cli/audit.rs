@@ -4,20 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use super::{curated, use_threads};
-#[cfg(feature = "torch")]
-use crate::audit::Embedder;
-use crate::audit::{self, Outcome, Report};
-#[cfg(feature = "torch")]
-use crate::evaluate::{device::Wanted, embed};
-use crate::files;
-use crate::manifest::Manifest;
-#[cfg(feature = "torch")]
-use crate::network::{Backbone, Network, precision::Precision, teacher::Origin};
-#[cfg(feature = "torch")]
-use crate::pixels::Pixels;
-use crate::report;
-use crate::spec::Spec;
+use super::common::curated;
+use super::harness::EmbeddingArgs;
+use crate::audit::{Outcome, Report};
+use crate::{files, report};
 
 /// Findings of one gate that are printed; all of them are in the files.
 const N_SHOWN: usize = 20;
@@ -36,30 +26,19 @@ pub struct Args {
     /// Where to write audit.json and audit.html [default: the curated folder]
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Also compare pictures by features of this pretrained network: a safetensors file with torchvision's
-    /// names, or `random` for a seeded stand-in, which the report names as such
-    #[arg(long, value_name = "FILE")]
-    teacher: Option<String>,
-    /// The network of --teacher: resnet18, resnet34, resnet50 or wide_resnet50_2
-    #[arg(long, default_value = "resnet18")]
-    backbone: String,
-    /// Where --teacher runs: auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
-    device: String,
-    /// Threads [default: all cores]
-    #[arg(long)]
-    threads: Option<usize>,
+    #[command(flatten)]
+    embedding: EmbeddingArgs,
 }
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        use_threads(self.threads)?;
         let (folder, manifest, spec) = curated(self.folder.as_ref())?;
         if let Some(raw) = self.raw.as_ref().filter(|raw| !raw.is_dir()) {
             bail!("--raw {} is not a folder", raw.display());
         }
         let raw = self.raw.clone().unwrap_or_else(|| PathBuf::from(&manifest.header.raw));
-        let report = self.audit(&manifest, &spec, Some(raw.as_path()).filter(|raw| raw.is_dir()))?;
+        let report =
+            self.embedding.audit(&manifest, &spec.audit, Some(raw.as_path()).filter(|raw| raw.is_dir()))?;
         let out = self.out.unwrap_or_else(|| folder.clone());
         files::write_whole(&out.join("audit.json"), serde_json::to_string_pretty(&report)?.as_bytes())?;
         files::write_whole(&out.join("audit.html"), report::audit::page(&report, &manifest)?.as_bytes())?;
@@ -74,35 +53,6 @@ impl Args {
             bail!("the audit fails at {}", failed.join(", "));
         }
         Ok(())
-    }
-
-    #[cfg(feature = "torch")]
-    fn audit(&self, manifest: &Manifest, spec: &Spec, raw: Option<&Path>) -> Result<Report> {
-        use anyhow::Context as _;
-        let Some(given) = &self.teacher else { return audit::run(manifest, &spec.audit, raw, None) };
-        let backbone = Backbone::parse(&self.backbone).context("--backbone")?;
-        let origin = match given.as_str() {
-            "random" => Origin::Random { seed: 0, cache: Some(files::cache_folder()?.join("weights")) },
-            file => Origin::file(file.into()).context("--teacher")?,
-        };
-        let device = self.device.parse::<Wanted>()?.open(Precision::F32)?;
-        let teacher = embed::teacher(manifest, backbone, &origin, device)?;
-        let embed = |pictures: &[Pixels]| embed::vectors(&teacher, pictures);
-        let embedder = Embedder { teacher: origin.label(Network::Resnet(backbone)), embed: &embed };
-        audit::run(manifest, &spec.audit, raw, Some(&embedder))
-    }
-
-    #[cfg(not(feature = "torch"))]
-    fn audit(&self, manifest: &Manifest, spec: &Spec, raw: Option<&Path>) -> Result<Report> {
-        if let Some(teacher) = &self.teacher {
-            bail!(
-                "--teacher {teacher} with {} on {} needs libtorch, which this program was built without; \
-                 `cargo xtask libtorch` fetches it, and the next `cargo xtask audit` is built with it",
-                self.backbone,
-                self.device
-            );
-        }
-        audit::run(manifest, &spec.audit, raw, None)
     }
 }
 

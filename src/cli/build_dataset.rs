@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{home, use_threads};
+use super::common::{home, use_threads};
 use crate::curate::ids::{self, IdList};
 use crate::curate::{self, Outcome, Request};
 use crate::files;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::home;
+use super::common::home;
 use crate::episode::{self, Episodes, Settings};
 use crate::files;
 use crate::manifest::Manifest;

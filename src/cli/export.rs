@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{curated, use_threads};
+use super::common::{curated, use_threads};
 use crate::export::mvtec::{self, Pictures};
 use crate::manifest::Manifest;
 use crate::spec::Spec;

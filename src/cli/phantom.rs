@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::use_threads;
+use super::common::use_threads;
 use crate::phantom::{self, Settings};
 
 /// Draws synthetic pictures into the five sources' own layouts and formats, as raw data for `build-dataset

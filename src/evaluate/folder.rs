@@ -39,7 +39,7 @@ pub struct Read {
 /// If the folder cannot be listed or holds no file.
 pub fn list(folder: &Path) -> Result<(Vec<Entry>, Vec<Refused>)> {
     ensure!(folder.is_dir(), "{} is not a folder", folder.display());
-    let names = files::walk(folder)?;
+    let files::Found { files: names, rejected } = files::scan(folder)?;
     ensure!(!names.is_empty(), "{} holds no file", folder.display());
     let entries = |name: &String| {
         let path = folder.join(name);
@@ -52,7 +52,8 @@ pub fn list(folder: &Path) -> Result<(Vec<Entry>, Vec<Refused>)> {
         };
         Ok((0..count).map(entry).collect::<Vec<_>>())
     };
-    let (mut found, mut refused) = (Vec::new(), Vec::new());
+    let mut found = Vec::new();
+    let mut refused: Vec<Refused> = rejected.into_iter().map(|entry| (entry.path, entry.reason)).collect();
     for file in names.par_iter().map(entries).collect::<Vec<Result<_, Refused>>>() {
         match file {
             Ok(entries) => found.extend(entries),

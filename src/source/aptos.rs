@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Candidate, Listing, Source, labels, tree};
+use super::contract::{Candidate, Listing, Source};
+use super::{labels, tree};
 use crate::spec::Task;
 
 /// `train.csv` (`id_code,diagnosis`) and `train_images/<id_code>.png`; the finding is the grade, `0` to `4`.

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Candidate, Listing, Side, Source, tree};
+use super::contract::{Candidate, Listing, Side, Source};
+use super::tree;
 use crate::spec::Task;
 
 /// Folders `{Training,Testing}/{glioma,meningioma,notumor,pituitary}`. There are no patient ids.

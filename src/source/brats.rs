@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
-use super::{Candidate, Lesions, Listing, Refusal, Source, frames, tree};
+use super::contract::{Candidate, Lesions, Listing, Refusal, Source};
+use super::{frames, tree};
 use crate::spec::Task;
 use crate::{decode, progress};
 

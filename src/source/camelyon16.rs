@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{Candidate, Listing, Side, Source, tree};
+use super::contract::{Candidate, Listing, Side, Source};
+use super::tree;
 use crate::spec::Task;
 
 /// Folders `train/good` and `test` or `valid` with `good` and `Ungood`, `img` below them or not.

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::{Candidate, Listing, Refusal, Side, Source, tree};
+use super::contract::{Candidate, Listing, Refusal, Side, Source};
+use super::tree;
 use crate::files;
 use crate::spec::Task;
 

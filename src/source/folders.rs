@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
-use super::{Candidate, Listing, Side, Source, frames, tree};
+use super::contract::{Candidate, Listing, Side, Source};
+use super::{frames, tree};
 use crate::decode::dicom;
 use crate::spec::Task;
 

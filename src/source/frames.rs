@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::{Candidate, Listing, tree};
+use super::contract::{Candidate, Listing};
+use super::tree;
 use crate::decode;
 use crate::spec::{Slices, Task};
 

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Candidate, Listing, Source, tree};
+use super::contract::{Candidate, Listing, Source};
+use super::tree;
 use crate::spec::Task;
 
 /// Folders `{non_glaucoma,suspicious_glaucoma}/image`; the companions `attention_map` and `label` are refused.

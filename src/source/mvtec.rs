@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{Candidate, Lesions, Listing, Side, Source, frames, tree};
+use super::contract::{Candidate, Lesions, Listing, Side, Source};
+use super::{frames, tree};
 use crate::spec::Task;
 
 /// `train/good`, `test/good`, `test/<finding>`, and masks in `ground_truth/<finding>/<name>_mask.png` or

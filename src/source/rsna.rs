@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rayon::prelude::*;
 
-use super::{Candidate, Lesions, Listing, Source, labels, tree};
+use super::contract::{Candidate, Lesions, Listing, Source};
+use super::{labels, tree};
 use crate::decode;
 use crate::spec::Task;
 

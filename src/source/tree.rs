@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Candidate, Listing, Refusal, Side};
+use super::contract::{Candidate, Listing, Refusal, Side};
 use crate::files;
 
 /// Endings of files that hold one picture, in small letters.
@@ -27,8 +27,12 @@ pub(super) fn list(
     judge: impl Fn(&[&str]) -> Result<Candidate, String>,
 ) -> Result<Listing> {
     require(root, &[], remedy)?;
+    let found = files::scan(root)?;
     let mut listing = Listing::default();
-    for path in files::walk(root)? {
+    listing
+        .refused
+        .extend(found.rejected.into_iter().map(|files::Rejected { path, reason }| Refusal { path, reason }));
+    for path in found.files {
         let parts: Vec<&str> = path.split('/').collect();
         let verdict = match header_of(root, &path) {
             _ if is_picture(&path) => judge(&parts),

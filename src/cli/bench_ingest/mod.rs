@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::{build_dataset, home, use_threads};
+use super::build_dataset;
+use super::common::{home, use_threads};
 use crate::spec::Spec;
 use crate::{files, progress};
 

@@ -32,7 +32,7 @@ impl Pictures {
     /// # Errors
     /// If there are none, or `root` cannot be listed.
     pub fn find(root: &Path, most: usize) -> Result<Pictures> {
-        let all = files::walk(root)?;
+        let all = files::scan(root)?.files;
         let mut pictures = Pictures { paths: Vec::new(), groups: Vec::new() };
         for (name, endings) in FORMATS {
             let found: Vec<&String> = all.iter().filter(|path| ends_in(path, endings)).collect();

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::partner::Partner;
+use crate::cli::child_process::ChildProcess;
 use crate::files;
 
 const PROGRAM: &str = include_str!("../../../benchmarks/ingest/loader.py");
@@ -31,7 +31,7 @@ pub struct Start {
 
 /// A running loader; dropped, it ends.
 pub struct Python {
-    partner: Partner,
+    child: ChildProcess,
     dump: PathBuf,
 }
 
@@ -73,21 +73,21 @@ impl Python {
         command.arg("--loader").arg(work.loader);
         let remedy = "the loader needs Pillow, pydicom and numpy; `cargo xtask bench-ingest` without --python makes \
             an environment that has them";
-        let (partner, versions) = Partner::start(&mut command, remedy)?;
-        let python = Python { partner, dump };
+        let (child, versions) = ChildProcess::start(&mut command, remedy)?;
+        let python = Python { child, dump };
         Ok((python, Start { versions, seconds: clock.elapsed().as_secs_f64() }))
     }
 
     /// Loads the pictures of `places` once; returns the seconds that this took.
     pub fn run(&mut self, places: &Range<usize>) -> Result<f64> {
-        let Run { seconds } = self.partner.ask(&format!("run {} {}", places.start, places.len()))?;
+        let Run { seconds } = self.child.ask(&format!("run {} {}", places.start, places.len()))?;
         ensure!(seconds > 0.0, "the Python loader says it took {seconds} seconds");
         Ok(seconds)
     }
 
     /// All pictures as they were loaded last, `length` bytes.
     pub fn pictures(&mut self, length: usize) -> Result<Vec<u8>> {
-        let Dump { dumped } = self.partner.ask("dump")?;
+        let Dump { dumped } = self.child.ask("dump")?;
         let bytes = files::read(&self.dump)?;
         ensure!(
             bytes.len() == length && dumped == length,

@@ -117,7 +117,7 @@ impl Args {
     }
 
     fn settings(&self, backbone: Backbone) -> Result<Settings> {
-        let mut table = super::settings(&self.set)?;
+        let mut table = super::settings::settings(&self.set)?;
         table.insert("backbone".to_owned(), backbone.name().into());
         if let Some(epochs) = self.epochs {
             table.insert("epochs".to_owned(), (epochs as i64).into());

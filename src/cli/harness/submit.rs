@@ -1,13 +1,14 @@
 //! `bench submit`: the same cells by processes of their own, here or on a cluster.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::bench::{announce, write_plan};
-use super::selection::Selection;
+use super::bench_arguments::BenchArgs;
+use super::bench_run::{announce, write_plan};
+use crate::cli::shell::quoted;
 use crate::evaluate::plan::Group;
 use crate::files;
 
@@ -16,7 +17,7 @@ use crate::files;
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    selection: Selection,
+    bench: BenchArgs,
     #[arg(long, value_enum)]
     engine: Engine,
     /// Jobs at once
@@ -47,9 +48,9 @@ impl Args {
     pub fn run(self) -> Result<()> {
         ensure!(self.jobs >= 1, "--jobs must be at least 1");
         ensure!(self.sbatch.is_empty() || self.engine == Engine::Slurm, "--sbatch is for --engine slurm");
-        let (opened, folder, _) = self.selection.open()?;
+        let (opened, folder, _) = self.bench.open()?;
         announce(&opened, &folder);
-        self.selection.announce_device();
+        self.bench.announce_device();
         write_plan(&opened, &folder)?;
         let folder = std::path::absolute(&folder).context("the run's folder")?;
         let is_wanted = |group: &&Group| !group.wanted(&folder, self.retry_failed).is_empty();
@@ -70,8 +71,7 @@ impl Args {
 
     fn local(&self, script: &Script, jobs: &[String]) -> Result<()> {
         if self.dry_run {
-            jobs.iter().for_each(|job| println!("{}", script.line(job)));
-            return Ok(());
+            return jobs.iter().try_for_each(|job| Ok(println!("{}", script.line(job)?)));
         }
         for part in jobs.chunks(self.jobs) {
             let start = |job: &String| script.job(job).spawn().context("starting a job");
@@ -86,8 +86,8 @@ impl Args {
 
     fn parallel(&self, script: &Script, jobs: &[String]) -> Result<()> {
         let list = script.folder.join("jobs/commands.txt");
-        let lines: String = jobs.iter().map(|job| script.line(job) + "\n").collect();
-        files::write_whole(&list, lines.as_bytes())?;
+        let lines: Vec<String> = jobs.iter().map(|job| script.line(job)).collect::<Result<_>>()?;
+        files::write_whole(&list, (lines.join("\n") + "\n").as_bytes())?;
         let log = script.folder.join("jobs/parallel.log");
         let mut command = Command::new("parallel");
         command
@@ -111,9 +111,9 @@ impl Args {
         let folder = script.folder.join("jobs");
         files::write_whole(&folder.join("list.txt"), (jobs.join("\n") + "\n").as_bytes())?;
         let array = folder.join("array.sh");
-        files::write_whole(&array, script.array().as_bytes())?;
+        files::write_whole(&array, script.array()?.as_bytes())?;
         let collect = folder.join("collect.sh");
-        files::write_whole(&collect, script.collecting().as_bytes())?;
+        files::write_whole(&collect, script.collecting()?.as_bytes())?;
         let log = |name: &str| format!("--output={}", folder.join(name).display());
         let mut first = Command::new("sbatch");
         first.args(["--parsable", "--requeue", "--job-name=medfsad"]);
@@ -164,23 +164,23 @@ impl Script {
         command
     }
 
-    fn line(&self, job: &str) -> String {
+    fn line(&self, job: &str) -> Result<String> {
         let retry = if self.retry_failed { " --retry-failed" } else { "" };
-        let (program, folder) = (quoted(&self.program), quoted(&self.folder));
-        format!("{program} run-cell {folder} {job} --threads 1{retry}")
+        let (program, folder) = (quoted(&self.program)?, quoted(&self.folder)?);
+        Ok(format!("{program} run-cell {folder} {job} --threads 1{retry}"))
     }
 
-    fn array(&self) -> String {
+    fn array(&self) -> Result<String> {
         let mut text =
             "#!/bin/bash\n# One job of the plan for each number of the array.\nset -euo pipefail\n"
                 .to_owned();
-        let list = quoted(&self.folder.join("jobs/list.txt"));
+        let list = quoted(&self.folder.join("jobs/list.txt"))?;
         let _ = writeln!(text, "job=$(sed -n \"${{SLURM_ARRAY_TASK_ID}}p\" {list})");
-        text + "exec " + &self.line("\"$job\"") + "\n"
+        Ok(text + "exec " + &self.line("\"$job\"")? + "\n")
     }
 
-    fn collecting(&self) -> String {
-        format!("#!/bin/bash\nexec {} collect {}\n", quoted(&self.program), quoted(&self.folder))
+    fn collecting(&self) -> Result<String> {
+        Ok(format!("#!/bin/bash\nexec {} collect {}\n", quoted(&self.program)?, quoted(&self.folder)?))
     }
 
     fn collect(&self) -> Result<()> {
@@ -189,9 +189,4 @@ impl Script {
         ensure!(status.success(), "collecting says what is missing");
         Ok(())
     }
-}
-
-/// For a shell.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tch::Device;
 
-use super::use_threads;
+use crate::cli::common::use_threads;
 use crate::evaluate::device::Wanted;
 use crate::evaluate::memory;
 use crate::network::precision::Precision;

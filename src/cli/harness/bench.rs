@@ -1,16 +1,16 @@
 //! `bench`: episodes, fit, score, measure, report.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::selection::Selection;
+use super::bench_arguments::BenchArgs;
+use super::bench_run::{announce, finish, write_plan};
 use super::{estimate, submit};
 use crate::evaluate::plan::{self, Group, State};
-use crate::evaluate::planned::{Opened, Planned, Tally};
+use crate::evaluate::planned::Opened;
 use crate::evaluate::stop;
-use crate::{files, report};
 
 /// Runs every method on the same episodes and pictures and writes a leaderboard report. Finished cells
 /// (method x task x shots x draw x seed) are kept and skipped, so a stopped run goes on where it was.
@@ -19,7 +19,7 @@ use crate::{files, report};
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(flatten)]
-    selection: Selection,
+    bench: BenchArgs,
     /// Compute failed cells again; they are rows with their error otherwise
     #[arg(long)]
     retry_failed: bool,
@@ -45,7 +45,7 @@ impl Args {
         }
         ensure!(self.dry_run || self.estimate.speed.is_none(), "--speed is for `plan` and for --dry-run");
         stop::on_signals()?;
-        let (opened, folder, threads) = self.selection.open()?;
+        let (opened, folder, threads) = self.bench.open()?;
         announce(&opened, &folder);
         if self.dry_run {
             let speed = self.estimate.read(&opened.planned)?;
@@ -71,29 +71,6 @@ impl Args {
     }
 }
 
-/// Says how much there is to do.
-pub fn announce(opened: &Opened, folder: &Path) {
-    let Tally { done, failed, .. } = opened.tally(folder);
-    let failed = if failed > 0 { format!(", {failed} failed before") } else { String::new() };
-    let Planned { definition, device, precision, .. } = &opened.planned;
-    let n_cells = opened.cells().count();
-    eprintln!(
-        "{}: {n_cells} cells, {done} already done{failed}, on {device} ({})",
-        definition.name,
-        precision.name()
-    );
-}
-
-/// Writes the plan; says what it set aside.
-pub fn write_plan(opened: &Opened, folder: &Path) -> Result<()> {
-    let n_aside = opened.write(folder)?;
-    if n_aside > 0 {
-        let aside = folder.join("cells-stale");
-        eprintln!("{n_aside} failed cells or cells of other code or data set aside in {}", aside.display());
-    }
-    Ok(())
-}
-
 fn list(opened: &Opened, folder: &Path) {
     for i in opened.cells() {
         let state = match plan::state(folder, i) {
@@ -111,40 +88,4 @@ fn list(opened: &Opened, folder: &Path) {
             i.seed
         );
     }
-}
-
-/// Draws the report from what there is.
-///
-/// # Errors
-/// If cells failed or are missing, after the report is drawn.
-pub fn finish(opened: &Opened, folder: &Path) -> Result<()> {
-    let index: PathBuf = {
-        let _writing = stop::writing();
-        report::write(folder, folder)?
-    };
-    print_board(folder)?;
-    let metrics = files::read(&folder.join("results/metrics.csv"))?;
-    println!("metrics: {} (hash over metrics.csv)", files::fingerprint(&metrics));
-    println!("report: {}", std::path::absolute(&index).unwrap_or(index).display());
-    opened.tidy_up(folder)?;
-    let Tally { failed, to_do: missing, .. } = opened.tally(folder);
-    let all = opened.cells().count();
-    ensure!(
-        failed == 0,
-        "{failed} of {all} cells failed; the report lists them with their errors, and --retry-failed runs them again"
-    );
-    ensure!(missing == 0, "{missing} of {all} cells are not there yet");
-    Ok(())
-}
-
-/// The first table of the report, so that the terminal shows it too.
-fn print_board(folder: &Path) -> Result<()> {
-    let text = files::read_text(&folder.join("leaderboard.md"))?;
-    let table: Vec<&str> = text
-        .lines()
-        .skip_while(|line| !line.starts_with('|'))
-        .take_while(|line| line.starts_with('|'))
-        .collect();
-    println!("{}", table.join("\n"));
-    Ok(())
 }

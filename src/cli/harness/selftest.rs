@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use super::use_threads;
+use crate::cli::common::use_threads;
 use crate::evaluate::device::Wanted;
 use crate::evaluate::memory;
 use crate::files;

@@ -1,4 +1,4 @@
-//! A program beside ours that is asked by lines and answers in JSON, such as the Python half of a benchmark.
+//! A child process that takes requests by line and answers in JSON, such as the Python half of a benchmark.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -7,17 +7,17 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::de::DeserializeOwned;
 
 /// A running program; dropped, it ends.
-pub struct Partner {
+pub struct ChildProcess {
     process: Child,
     /// Taken away to end the process, which takes its workers with it.
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
-impl Partner {
+impl ChildProcess {
     /// Starts `command` and reads its first answer, which says that it is ready. `remedy` says what to do where it
     /// cannot run.
-    pub fn start<T: DeserializeOwned>(command: &mut Command, remedy: &str) -> Result<(Partner, T)> {
+    pub fn start<T: DeserializeOwned>(command: &mut Command, remedy: &str) -> Result<(ChildProcess, T)> {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut process = command
             .stdin(Stdio::piped())
@@ -26,9 +26,9 @@ impl Partner {
             .with_context(|| format!("cannot run {name}; name a Python with --python"))?;
         let requests = process.stdin.take();
         let answers = BufReader::new(process.stdout.take().context("it has no standard output")?);
-        let mut partner = Partner { process, requests, answers };
-        let ready = partner.answer().with_context(|| format!("{name} cannot run it: {remedy}"))?;
-        Ok((partner, ready))
+        let mut child = ChildProcess { process, requests, answers };
+        let ready = child.answer().with_context(|| format!("{name} cannot run it: {remedy}"))?;
+        Ok((child, ready))
     }
 
     /// Asks one line.
@@ -54,7 +54,7 @@ impl Partner {
     }
 }
 
-impl Drop for Partner {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         self.requests = None;
         let _ = self.process.wait();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::bench::{announce, finish};
+use super::bench_run::{announce, finish};
 use crate::evaluate::planned::Planned;
 
 /// Draws a planned run's report from the cells that are there. Fails, after drawing it, if cells failed or are

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tch::Device;
 
 use super::compute::Compute;
-use super::settings;
+use super::settings::settings;
 use crate::evaluate::folder;
 use crate::method::d24fad::{self, checkpoint};
 use crate::method::{Context, Fitted, Sees, Unobserved, find};

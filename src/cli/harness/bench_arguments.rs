@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::compute::Compute;
-use super::{build_dataset, home};
+use crate::cli::build_dataset;
+use crate::cli::common::home;
+use crate::cli::shell::command_line;
 use crate::episode::HeldOut;
 use crate::evaluate::definition::Definition;
 use crate::evaluate::device::Wanted;
@@ -21,7 +23,7 @@ use crate::spec::Spec;
 
 /// Definition, and what overrides it.
 #[derive(clap::Args)]
-pub struct Selection {
+pub struct BenchArgs {
     /// A TOML file, or one of the shipped definitions: quick, mini, full, slice, ablation,
     /// dae-noise, external
     #[arg(long, default_value = "quick")]
@@ -63,7 +65,7 @@ pub struct Selection {
     out: Option<PathBuf>,
 }
 
-impl Selection {
+impl BenchArgs {
     /// The plan, where its results go, and the number of threads.
     ///
     /// # Errors
@@ -80,7 +82,7 @@ impl Selection {
             teachers,
             device: self.compute.device.settled(),
             precision: self.compute.precision,
-            command: command_line(),
+            command: command_line()?,
         };
         Ok((planned.on(manifest)?, folder, threads))
     }
@@ -188,12 +190,4 @@ fn keep_first<T: PartialEq + Clone>(items: &mut Vec<T>) {
         }
     }
     *items = kept;
-}
-
-/// How this run was called, as a user would type it.
-fn command_line() -> String {
-    let arguments = std::env::args().skip(1).map(|argument| {
-        if argument.chars().any(char::is_whitespace) { format!("'{argument}'") } else { argument }
-    });
-    format!("cargo xtask {}", arguments.collect::<Vec<_>>().join(" "))
 }

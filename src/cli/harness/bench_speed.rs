@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use super::partner::Partner;
-use super::use_threads;
+use crate::cli::child_process::ChildProcess;
+use crate::cli::common::use_threads;
 use crate::evaluate::device::{self, Wanted};
 use crate::evaluate::memory;
 use crate::evaluate::workload::{Timed, Workload};
@@ -18,7 +18,7 @@ use crate::network::precision::Precision;
 use crate::network::{Backbone, operations};
 use crate::{files, progress};
 
-const PROGRAM: &str = include_str!("../../benchmarks/speed/reference.py");
+const PROGRAM: &str = include_str!("../../../benchmarks/speed/reference.py");
 
 /// Times D2-4FAD: one training step and the scoring of one batch, and on request a whole epoch with its evaluation, in
 /// plain PyTorch as the published procedure does them (benchmarks/speed/reference.py) and in ours, in turns, with the
@@ -270,7 +270,7 @@ impl Args {
         device: Device,
         folder: &Path,
         record: &mut Record,
-    ) -> Result<Partner> {
+    ) -> Result<ChildProcess> {
         let script = folder.join("reference.py");
         std::fs::write(&script, PROGRAM)?;
         let mut command = Command::new(&self.python);
@@ -281,9 +281,9 @@ impl Args {
         }
         let remedy = "the reference needs torch, numpy and scipy; `cargo xtask bench-speed` without --python makes \
             an environment that has them";
-        let (partner, versions) = Partner::start::<Versions>(&mut command, remedy)?;
+        let (child, versions) = ChildProcess::start::<Versions>(&mut command, remedy)?;
         record.reference = Some(versions);
-        Ok(partner)
+        Ok(child)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use super::use_threads;
+use crate::cli::common::use_threads;
 use crate::evaluate::device::{self, Wanted};
 use crate::evaluate::plan::Group;
 use crate::evaluate::planned::Planned;

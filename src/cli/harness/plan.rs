@@ -2,26 +2,26 @@
 
 use anyhow::Result;
 
-use super::bench::{announce, write_plan};
+use super::bench_arguments::BenchArgs;
+use super::bench_run::{announce, write_plan};
 use super::estimate;
-use super::selection::Selection;
 
 /// Writes a bench's plan into its folder: plan.parquet, a row per cell with its content hash, its job and what cells
 /// like it took; plan.json, all that `run-cell` needs; episodes.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    selection: Selection,
+    bench: BenchArgs,
     #[command(flatten)]
     estimate: estimate::Args,
 }
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        let (opened, folder, _) = self.selection.open()?;
+        let (opened, folder, _) = self.bench.open()?;
         announce(&opened, &folder);
         let speed = self.estimate.read(&opened.planned)?;
-        self.selection.announce_device();
+        self.bench.announce_device();
         write_plan(&opened, &folder)?;
         println!("{} jobs planned in {}", opened.groups.len(), folder.display());
         estimate::tell(&opened, &folder, speed.as_ref())

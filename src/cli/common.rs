@@ -1,0 +1,32 @@
+//! What several commands share: folders of the project, curated folders, threads.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::manifest::Manifest;
+use crate::spec::Spec;
+
+/// A folder of the project: below `MEDFSAD_HOME` where that is set, else below the current folder.
+pub fn home(folder: &str) -> PathBuf {
+    std::env::var_os("MEDFSAD_HOME").map(PathBuf::from).unwrap_or_default().join(folder)
+}
+
+/// A curated folder, the phantom's when none is given, with its manifest and the spec it was made from.
+pub fn curated(folder: Option<&PathBuf>) -> Result<(PathBuf, Manifest, Spec)> {
+    let folder = folder.cloned().unwrap_or_else(|| home("manifests").join("phantom"));
+    let manifest = Manifest::read(&folder)?;
+    let spec = Spec::load(&folder.join("spec.toml").display().to_string());
+    Ok((folder, manifest, spec.context("the curated folder's own spec")?))
+}
+
+/// Limits rayon to `threads`, all cores when not given; returns the number in use.
+pub fn use_threads(threads: Option<usize>) -> Result<usize> {
+    let threads = match threads {
+        Some(threads) => threads,
+        None => std::thread::available_parallelism().context("counting cores")?.get(),
+    };
+    anyhow::ensure!(threads > 0, "--threads must be at least 1");
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("starting threads")?;
+    Ok(threads)
+}

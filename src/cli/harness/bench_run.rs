@@ -1,0 +1,68 @@
+//! What `bench` and the commands it is made of say and write of a run: what is to do, the plan, the report.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+
+use crate::evaluate::planned::{Opened, Planned, Tally};
+use crate::evaluate::stop;
+use crate::{files, report};
+
+/// Says how much there is to do.
+pub fn announce(opened: &Opened, folder: &Path) {
+    let Tally { done, failed, .. } = opened.tally(folder);
+    let failed = if failed > 0 { format!(", {failed} failed before") } else { String::new() };
+    let Planned { definition, device, precision, .. } = &opened.planned;
+    let n_cells = opened.cells().count();
+    eprintln!(
+        "{}: {n_cells} cells, {done} already done{failed}, on {device} ({})",
+        definition.name,
+        precision.name()
+    );
+}
+
+/// Writes the plan; says what it set aside.
+pub fn write_plan(opened: &Opened, folder: &Path) -> Result<()> {
+    let n_aside = opened.write(folder)?;
+    if n_aside > 0 {
+        let aside = folder.join("cells-stale");
+        eprintln!("{n_aside} failed cells or cells of other code or data set aside in {}", aside.display());
+    }
+    Ok(())
+}
+
+/// Draws the report from what there is.
+///
+/// # Errors
+/// If cells failed or are missing, after the report is drawn.
+pub fn finish(opened: &Opened, folder: &Path) -> Result<()> {
+    let index: PathBuf = {
+        let _writing = stop::writing();
+        report::write(folder, folder)?
+    };
+    print_board(folder)?;
+    let metrics = files::read(&folder.join("results/metrics.csv"))?;
+    println!("metrics: {} (hash over metrics.csv)", files::fingerprint(&metrics));
+    println!("report: {}", std::path::absolute(&index).unwrap_or(index).display());
+    opened.tidy_up(folder)?;
+    let Tally { failed, to_do: missing, .. } = opened.tally(folder);
+    let all = opened.cells().count();
+    ensure!(
+        failed == 0,
+        "{failed} of {all} cells failed; the report lists them with their errors, and --retry-failed runs them again"
+    );
+    ensure!(missing == 0, "{missing} of {all} cells are not there yet");
+    Ok(())
+}
+
+/// The first table of the report, so that the terminal shows it too.
+fn print_board(folder: &Path) -> Result<()> {
+    let text = files::read_text(&folder.join("leaderboard.md"))?;
+    let table: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    println!("{}", table.join("\n"));
+    Ok(())
+}

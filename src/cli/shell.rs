@@ -1,0 +1,39 @@
+//! Commands as a shell reads them, for records and scripts.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// A path as one word of a shell.
+///
+/// # Errors
+/// A path that is not UTF-8 or that no shell can be told.
+pub fn quoted(path: &Path) -> Result<String> {
+    let given = || format!("{} cannot stand in a script; choose another path", path.display());
+    let text = path.to_str().with_context(given)?;
+    Ok(shlex::try_quote(text).with_context(given)?.into_owned())
+}
+
+/// How this program was called; a shell that reads it calls it the same way.
+///
+/// # Errors
+/// Arguments that no shell can be told.
+pub fn command_line() -> Result<String> {
+    let given = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let arguments: Vec<String> = given.collect();
+    let quoted = shlex::try_join(arguments.iter().map(String::as_str)).context("recording the command")?;
+    Ok(format!("cargo xtask {quoted}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_what_was_meant() {
+        for path in ["reports/o'b $x", "a b", "plain", "\"`\\"] {
+            let quoted = quoted(Path::new(path)).unwrap();
+            assert_eq!(shlex::split(&quoted).unwrap(), [path], "{quoted}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The harness in a build without libtorch: its commands and arguments say what they need.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::common::use_threads;
+use crate::audit::{self, Report};
+use crate::manifest::Manifest;
+use crate::spec::Audit;
+
+const NEEDS_LIBTORCH: &str = "needs libtorch, which this program was built without; `cargo xtask libtorch` fetches \
+                              it, and the next `cargo xtask` command builds with it";
+
+/// Whatever else is called.
+#[derive(clap::Subcommand)]
+pub enum Command {
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+impl Command {
+    /// # Errors
+    /// Always: this build has no such command.
+    pub fn run(self) -> Result<()> {
+        let Command::Other(given) = self;
+        let name = given.first().map_or("", String::as_str);
+        bail!("`{name}` is no command (see --help), or one that {NEEDS_LIBTORCH}")
+    }
+}
+
+/// The network by whose features `audit` compares pictures.
+#[derive(clap::Args)]
+pub struct EmbeddingArgs {
+    /// Needs a build with libtorch
+    #[arg(long, value_name = "NAME")]
+    teacher: Vec<String>,
+    /// Worker threads [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+impl EmbeddingArgs {
+    /// Runs the gates over a curated benchmark.
+    ///
+    /// # Errors
+    /// If a network is given; as [`audit::run`].
+    pub fn audit(&self, manifest: &Manifest, gates: &Audit, raw: Option<&Path>) -> Result<Report> {
+        if let Some(teacher) = self.teacher.first() {
+            bail!("--teacher {teacher} {NEEDS_LIBTORCH}");
+        }
+        use_threads(self.threads)?;
+        audit::run(manifest, gates, raw, None)
+    }
+}
+
+/// Says for `doctor` that there is none.
+pub fn print_libtorch() {
+    println!(
+        "libtorch   not in this build (feature `torch` is off): build-dataset, report and episodes work, bench does not"
+    );
+}
