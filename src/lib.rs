@@ -16,6 +16,9 @@ pub const GIT_REVISION: &str = env!("MEDFSAD_GIT_REVISION");
 /// One picture in memory.
 pub mod pixels;
 
+/// Closed sets of words, each stated once.
+pub mod words;
+
 /// Files written whole, hashes, the folder walk.
 pub mod files;
 

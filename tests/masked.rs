@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use image::{GrayImage, Luma};
+use medfsad::protocol::Protocol;
 use medfsad::random::Stream;
 use medfsad::results::{CellResult, read_run};
 use tempfile::TempDir;
@@ -118,7 +119,7 @@ fn a_bench_with_masks_measures_pixels_and_a_threshold_from_supports() {
         cells.iter().find(is_it).expect("a cell")
     };
     let values = |cell: &CellResult| -> BTreeMap<String, Option<f64>> {
-        let clean = cell.metrics.iter().filter(|metric| metric.protocol == "clean");
+        let clean = cell.metrics.iter().filter(|metric| metric.protocol == Protocol::Clean);
         clean.map(|metric| (metric.metric.clone(), metric.value)).collect()
     };
 
@@ -139,7 +140,7 @@ fn a_bench_with_masks_measures_pixels_and_a_threshold_from_supports() {
     for score in &patchcore.scores {
         let p = score.p_value.unwrap();
         assert!([0.25, 0.5, 0.75, 1.0].contains(&p));
-        assert_eq!(p == 0.25, score.clean.unwrap() > threshold);
+        assert_eq!(p == 0.25, score.under(Protocol::Clean).unwrap() > threshold);
     }
     assert!(patchcore.cell.provenance.latency_seconds.is_some_and(|seconds| seconds > 0.0));
 

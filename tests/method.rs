@@ -11,7 +11,7 @@ use medfsad::network::precision::Precision;
 use medfsad::network::resnet::Encoder;
 use medfsad::network::teacher::{Origin, Teacher, Teachers};
 use medfsad::network::{Backbone, Input, Network, initial, weights};
-use medfsad::protocol;
+use medfsad::protocol::{self, Protocol};
 use medfsad::random::Stream;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -104,7 +104,7 @@ fn scores(detector: &dyn Detector, queries: &Pictures, order: &[usize], size: us
     let mut by_index = vec![f64::NAN; queries.len()];
     for batch in order.chunks(size) {
         let values = match detector.score(&queries.at(batch)).expect("a prediction") {
-            Prediction::Maps(maps) => protocol::score_maps(&maps).clean,
+            Prediction::Maps(maps) => protocol::of_each(Protocol::Clean, &maps),
             Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,
         };
         assert_eq!(values.len(), batch.len());
@@ -144,7 +144,7 @@ fn published_smoothing_lets_neighbours_touch_a_score() {
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
     let queries = pictures("query", 16);
     let score = |order: &[usize]| match detector.score(&queries.at(order)).expect("a prediction") {
-        Prediction::Maps(maps) => protocol::score_maps(&maps).published,
+        Prediction::Maps(maps) => protocol::score_maps(&maps)[Protocol::Published].to_vec(),
         _ => panic!("d24fad gives maps alone"),
     };
     let natural: Vec<usize> = (0..16).collect();

@@ -3,8 +3,10 @@
 //! The numbers were computed with scipy's `gaussian_filter` in double precision.
 
 use medfsad::maps::{MapStack, gaussian};
-use medfsad::protocol::{SIGMA, pass_scores, score_maps};
+use medfsad::protocol::Protocol::{Clean, CleanMean, CleanTop1, Published, Published2d};
+use medfsad::protocol::{LastBatch, Protocol, Reduction, Role, SIGMA, Smoothing, pass_scores, score_maps};
 use medfsad::random::Stream;
+use medfsad::words::Word;
 
 const HEIGHT: usize = 9;
 const WIDTH: usize = 7;
@@ -123,27 +125,27 @@ fn neighbours_leak_under_published_and_never_under_the_others() {
     let values: Vec<f32> = (0..16).map(|index| if index < 8 { 1.0 } else { 0.0 }).collect();
     let scores = score_maps(&constant_maps(&values));
     let own: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
-    assert_close(&given(&scores.published), &STEP, 5.1e-5);
-    assert_close(&given(&scores.published_2d), &own, 1e-6);
-    assert_close(&scores.clean, &own, 1e-6);
-    assert_close(&scores.clean_mean.unwrap(), &own, 1e-6);
-    assert_close(&scores.clean_top1.unwrap(), &own, 1e-6);
+    assert_close(&given(&scores[Published]), &STEP, 5.1e-5);
+    assert_close(&given(&scores[Published2d]), &own, 1e-6);
+    assert_close(&given(&scores[Clean]), &own, 1e-6);
+    assert_close(&given(&scores[CleanMean]), &own, 1e-6);
+    assert_close(&given(&scores[CleanTop1]), &own, 1e-6);
 }
 
 #[test]
 fn batches_leak_inside_themselves_only() {
     let step = |index: usize| if index % 16 < 8 { 1.0 } else { 0.0 };
     let scores = score_maps(&constant_maps(&(0..32).map(step).collect::<Vec<_>>()));
-    assert_close(&given(&scores.published), &[STEP, STEP].concat(), 5.1e-5);
+    assert_close(&given(&scores[Published]), &[STEP, STEP].concat(), 5.1e-5);
 }
 
 #[test]
 fn an_incomplete_last_batch_has_no_published_score_and_every_clean_one() {
     for (count, kept) in [(15, 0), (16, 16), (37, 32)] {
         let scores = score_maps(&noisy_maps(count));
-        assert_eq!(scores.clean.len(), count);
-        assert!(scores.clean.iter().all(|score| score.is_finite()));
-        for published in [&scores.published, &scores.published_2d] {
+        assert_eq!(scores[Clean].len(), count);
+        assert!(scores[Clean].iter().all(|score| score.is_some_and(f64::is_finite)));
+        for published in [&scores[Published], &scores[Published2d]] {
             let expected: Vec<bool> = (0..count).map(|index| index < kept).collect();
             assert_eq!(published.iter().map(Option::is_some).collect::<Vec<_>>(), expected);
         }
@@ -153,8 +155,8 @@ fn an_incomplete_last_batch_has_no_published_score_and_every_clean_one() {
 #[test]
 fn an_incomplete_last_batch_changes_no_score_before_it() {
     let (few, many) = (noisy_maps(40).at(&(0..32).collect::<Vec<_>>()), noisy_maps(40));
-    assert_eq!(score_maps(&few).published, score_maps(&many).published[..32]);
-    assert_eq!(score_maps(&few).clean, score_maps(&many).clean[..32]);
+    assert_eq!(score_maps(&few)[Published], score_maps(&many)[Published][..32]);
+    assert_eq!(score_maps(&few)[Clean], score_maps(&many)[Clean][..32]);
 }
 
 #[test]
@@ -164,11 +166,11 @@ fn shuffling_changes_published_scores_and_no_clean_one() {
     Stream::new(9, "test order", 0).shuffle(&mut order);
     let (sorted, shuffled) = (score_maps(&maps), score_maps(&reordered(&maps, &order)));
     let (own, published) =
-        (order.iter().map(|&i| sorted.clean[i]), order.iter().map(|&i| sorted.published[i]));
-    assert_eq!(shuffled.clean, own.collect::<Vec<_>>());
-    let same_2d: Vec<Option<f64>> = order.iter().map(|&index| sorted.published_2d[index]).collect();
-    assert_eq!(shuffled.published_2d, same_2d);
-    let moved = published.zip(&shuffled.published).filter(|(a, b)| (a.unwrap() - b.unwrap()).abs() > 0.05);
+        (order.iter().map(|&i| sorted[Clean][i]), order.iter().map(|&i| sorted[Published][i]));
+    assert_eq!(shuffled[Clean], own.collect::<Vec<_>>());
+    let same_2d: Vec<Option<f64>> = order.iter().map(|&index| sorted[Published2d][index]).collect();
+    assert_eq!(shuffled[Published2d], same_2d);
+    let moved = published.zip(&shuffled[Published]).filter(|(a, b)| (a.unwrap() - b.unwrap()).abs() > 0.05);
     assert!(moved.count() > 16);
 }
 
@@ -183,21 +185,49 @@ fn scores_are_the_maximum_the_mean_and_the_top_hundredth_of_the_smoothed_map() {
     smoothed.sort_by(|a, b| b.total_cmp(a));
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let scores = score_maps(&maps);
-    assert_close(&scores.clean, &smoothed[..1], 1e-12);
-    assert_close(&scores.clean_mean.unwrap(), &[mean(&smoothed)], 1e-12);
+    assert_close(&given(&scores[Clean]), &smoothed[..1], 1e-12);
+    assert_close(&given(&scores[CleanMean]), &[mean(&smoothed)], 1e-12);
     // 1 % of 325 values, rounded down.
-    assert_close(&scores.clean_top1.unwrap(), &[mean(&smoothed[..3])], 1e-12);
+    assert_close(&given(&scores[CleanTop1]), &[mean(&smoothed[..3])], 1e-12);
 }
 
 #[test]
 fn a_method_without_maps_loses_the_incomplete_last_batch_and_nothing_else() {
-    let given: Vec<f64> = (0..19).map(f64::from).collect();
-    let scores = pass_scores(given.clone());
-    assert_eq!(scores.clean, given);
-    assert_eq!((scores.clean_mean, scores.clean_top1), (None, None));
-    assert_eq!(scores.published, scores.published_2d);
-    let expected: Vec<Option<f64>> = given.iter().map(|&score| (score < 16.0).then_some(score)).collect();
-    assert_eq!(scores.published, expected);
+    let own: Vec<f64> = (0..19).map(f64::from).collect();
+    let scores = pass_scores(&own);
+    assert_eq!(scores.ranked(), own);
+    assert_eq!((scores.get(CleanMean), scores.get(CleanTop1)), (None, None));
+    assert_eq!(scores[Published], scores[Published2d]);
+    let expected: Vec<Option<f64>> = own.iter().map(|&score| (score < 16.0).then_some(score)).collect();
+    assert_eq!(scores[Published], expected);
+}
+
+#[test]
+fn one_protocol_ranks_and_it_looks_at_one_picture_at_a_time() {
+    let ranks: Vec<Protocol> = Protocol::all().filter(|p| p.rule().role == Role::Ranks).collect();
+    assert_eq!(ranks, [Protocol::RANKED]);
+    assert!(Protocol::RANKED.is_of_one_picture());
+    let gap: Vec<&str> = Protocol::with_gap().into_iter().map(Word::name).collect();
+    assert_eq!(gap, ["published-2d", "published-shuffled", "published"]);
+}
+
+#[test]
+fn stacks_are_complete_and_give_maxima() {
+    for rule in Protocol::all().map(Protocol::rule).filter(|rule| rule.smoothing == Smoothing::Stacked) {
+        assert_eq!((rule.last_batch, rule.reduction), (LastBatch::Dropped, Reduction::Maximum));
+    }
+}
+
+#[test]
+fn a_protocol_is_read_and_written_by_one_name() {
+    for protocol in Protocol::all() {
+        assert_eq!(Protocol::parse(protocol.name()).unwrap(), protocol);
+        let json = serde_json::to_string(&protocol).unwrap();
+        assert_eq!(json, format!("\"{protocol}\""));
+        assert_eq!(serde_json::from_str::<Protocol>(&json).unwrap(), protocol);
+    }
+    let error = Protocol::parse("publishd").unwrap_err().to_string();
+    assert!(error.contains("unknown protocol `publishd` (known: clean, clean-mean,"), "{error}");
 }
 
 #[test]

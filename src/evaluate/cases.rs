@@ -10,12 +10,13 @@ use crate::pixels::Pixels;
 use crate::protocol::SIGMA;
 use crate::results::gallery::{Caption, Case};
 
-/// Picks cases by their `clean` score; ties go to the earlier picture.
+/// Picks cases by the score that ranks; ties go to the earlier picture.
 pub fn pick(test: &TestSet, store: &PixelStore, scored: &Scored) -> Result<Vec<Case>> {
+    let scores = scored.scores.ranked();
     let mut cases = Vec::new();
     for label in [Label::Anomalous, Label::Normal] {
         let mut order: Vec<usize> = (0..test.rows.len()).filter(|&i| test.rows[i].label == label).collect();
-        order.sort_by(|&a, &b| scored.scores.clean[a].total_cmp(&scored.scores.clean[b]));
+        order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
         if label == Label::Anomalous {
             order.reverse();
         }
@@ -24,14 +25,7 @@ pub fn pick(test: &TestSet, store: &PixelStore, scored: &Scored) -> Result<Vec<C
             [("clearest", 0), ("median", order.len() / 2), ("hardest", order.len().saturating_sub(1))]
         {
             if let Some(&index) = order.get(place) {
-                cases.push(case(
-                    &test.rows[index],
-                    store,
-                    scored.maps.as_ref(),
-                    index,
-                    scored.scores.clean[index],
-                    role,
-                )?);
+                cases.push(case(&test.rows[index], store, scored.maps.as_ref(), index, scores[index], role)?);
             }
         }
     }

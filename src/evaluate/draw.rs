@@ -1,5 +1,6 @@
 //! What one support draw gathers over the epochs of a training, and the cell it becomes.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -14,11 +15,12 @@ use crate::manifest::store::PixelStore;
 use crate::method::{EpochFigures, Fitted};
 use crate::metric::preset::Preset;
 use crate::metric::quantile::median;
-use crate::protocol::ImageScores;
-use crate::results::{CellResult, Epoch, Identity, Score, gallery};
+use crate::protocol::{EpochRule, Protocol, Reduction};
+use crate::results::{CellResult, Epoch, Identity, Metric, Score, gallery};
+use crate::words::Word;
 
-/// The best epoch so far under a published protocol.
-#[derive(Clone, Default, Serialize, Deserialize)]
+/// The epoch that a protocol would choose so far.
+#[derive(Clone, Serialize, Deserialize)]
 struct Best {
     auroc: Option<f64>,
     epoch: u64,
@@ -29,11 +31,8 @@ struct Best {
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Gathered {
     epochs: Vec<Epoch>,
-    published: Best,
-    published_shuffled: Best,
-    published_2d: Best,
-    /// The best epoch on the source tasks, under `clean`.
-    source: Best,
+    /// Under the protocols that choose an epoch.
+    best: BTreeMap<Protocol, Best>,
 }
 
 /// One support draw over the epochs of a training.
@@ -76,7 +75,7 @@ impl<'a> Draw<'a> {
             let others: Vec<usize> = (0..n).filter(|&other| other != index).collect();
             let others = self.supports.at(&others);
             let detector = model.adapt(&others)?;
-            test_set::clean_score(&*detector, &self.supports.at(&[index]))
+            test_set::ranked_score(&*detector, &self.supports.at(&[index]))
         });
         self.preset = Preset::new(left_out.collect::<Result<_>>()?);
         Ok(())
@@ -90,14 +89,14 @@ impl<'a> Draw<'a> {
         let mut seconds = Vec::new();
         while seconds.len() < 3 || (seconds.len() < most && start.elapsed() < limit) {
             let run = Instant::now();
-            test_set::clean_score(&*detector, &test.first())?;
+            test_set::ranked_score(&*detector, &test.first())?;
             seconds.push(run.elapsed().as_secs_f64());
         }
         median(&mut seconds).context("at least three runs")
     }
 
-    /// Logs an epoch and keeps the best one for the published protocols, which choose on the test set, and the best
-    /// one by what the model reaches `on_sources`, if that was asked for.
+    /// Logs an epoch and keeps the best one for the protocols that choose on the test set, and for those that choose
+    /// by what the model reaches `on_sources`, if that was asked for.
     pub fn observe(
         &mut self,
         epoch: u64,
@@ -107,104 +106,103 @@ impl<'a> Draw<'a> {
         on_sources: Option<f64>,
     ) -> Result<()> {
         self.score(model, test)?;
-        let scores = &self.last.as_ref().context("just scored")?.scores;
-        let clean: Vec<Option<f64>> = scores.clean.iter().copied().map(Some).collect();
-        let mut log = |quantity: &str, value: Option<f64>| {
-            self.gathered.epochs.push(Epoch { epoch, quantity: quantity.to_owned(), value });
-        };
+        let all = &self.last.as_ref().context("just scored")?.scores;
+        let Gathered { epochs, best } = &mut self.gathered;
+        let mut log = |quantity: String, value| epochs.push(Epoch { epoch, quantity, value });
         for (quantity, value) in figures {
-            log(quantity, Some(*value));
+            log((*quantity).to_owned(), Some(*value));
         }
-        log("auroc-clean", test.auroc(&clean));
-        if on_sources.is_some() {
-            log("auroc-source-tasks", on_sources);
-        }
-        let source = &mut self.gathered.source;
-        if on_sources > source.auroc {
-            *source = Best { auroc: on_sources, epoch, scores: clean };
-        }
-        for (quantity, best, scores) in [
-            ("auroc-published-2d", &mut self.gathered.published_2d, &scores.published_2d),
-            ("auroc-published", &mut self.gathered.published, &scores.published),
-            ("auroc-published-shuffled", &mut self.gathered.published_shuffled, &scores.published_shuffled),
-        ] {
-            let auroc = test.auroc(scores);
-            log(quantity, auroc);
-            if best.scores.is_empty() || auroc > best.auroc {
-                *best = Best { auroc, epoch, scores: scores.clone() };
+        for (protocol, scores) in all.iter() {
+            let auroc = match protocol.rule().epoch {
+                EpochRule::Last if protocol != Protocol::RANKED => continue,
+                EpochRule::BestOnSources if on_sources.is_none() => continue,
+                EpochRule::BestOnSources => on_sources,
+                EpochRule::BestOnTest | EpochRule::Last => test.auroc(scores),
+            };
+            log(logged(protocol), auroc);
+            let is_better = best.get(&protocol).is_none_or(|best| auroc > best.auroc);
+            if protocol.rule().epoch != EpochRule::Last && is_better {
+                best.insert(protocol, Best { auroc, epoch, scores: scores.to_vec() });
             }
         }
         Ok(())
     }
 
+    /// The scores under a protocol, of the epoch that it chooses, and that epoch; `None` where it has none.
+    fn chosen(&self, protocol: Protocol) -> Option<(&[Option<f64>], Option<u64>)> {
+        let Gathered { epochs, best } = &self.gathered;
+        if let Some(best) = best.get(&protocol) {
+            return Some((&best.scores, Some(best.epoch)));
+        }
+        let last = epochs.iter().map(|epoch| epoch.epoch).max();
+        let scores = self.last.as_ref()?.scores.get(protocol)?;
+        (protocol.rule().epoch != EpochRule::BestOnSources).then_some((scores, last))
+    }
+
     /// Measures and writes the cell.
     pub fn finish(self, mut result: CellResult, test: &TestSet, store: &PixelStore) -> Result<()> {
         let scored = self.last.as_ref().context("a cell without scores")?;
-        let Gathered { epochs, published, published_shuffled, published_2d, source } = self.gathered;
-        let n_epochs = epochs.iter().map(|epoch| epoch.epoch).max();
-        let some = |scores: &[f64]| scores.iter().copied().map(Some).collect::<Vec<Option<f64>>>();
-        let [published_2d, published, published_shuffled] = match n_epochs {
-            Some(_) => [published_2d, published, published_shuffled],
-            None => {
-                let still = |scores: &[Option<f64>]| Best { auroc: None, epoch: 0, scores: scores.to_vec() };
-                let ImageScores { published_2d, published, published_shuffled, .. } = &scored.scores;
-                [published_2d, published, published_shuffled].map(|scores| still(scores))
-            }
-        };
-        let clean = some(&scored.scores.clean);
-        let clean = Scores::new(test, "clean", &clean, n_epochs);
-        result.metrics.push(clean.ranked());
-        result.metrics.extend(clean.along_thresholds());
-        result.metrics.extend(clean.at_preset(self.preset.as_ref()));
-        if let Some(maps) = &scored.maps {
-            let preset = self.preset.as_ref().filter(|_| scored.scores_are_of_maps);
-            result.metrics.extend(measure::pixels(test, store, maps, preset, n_epochs)?);
+        let chosen: Vec<_> = Protocol::all()
+            .filter_map(|protocol| self.chosen(protocol).map(|(scores, epoch)| (protocol, scores, epoch)))
+            .collect();
+        for &(protocol, scores, epoch) in &chosen {
+            result.metrics.extend(self.measured(protocol, scores, epoch, scored, test, store)?);
         }
-        for (protocol, values) in
-            [("clean-mean", &scored.scores.clean_mean), ("clean-top1", &scored.scores.clean_top1)]
-        {
-            if let Some(values) = values {
-                result.metrics.push(Scores::new(test, protocol, &some(values), n_epochs).ranked());
-            }
-        }
-        if source.auroc.is_some() {
-            let scores = Scores::new(test, "clean-source", &source.scores, Some(source.epoch));
-            result.metrics.push(scores.ranked());
-            result.metrics.extend(scores.along_thresholds());
-        }
-        for (protocol, best) in [
-            ("published-2d", &published_2d),
-            ("published", &published),
-            ("published-shuffled", &published_shuffled),
-        ] {
-            let scores = Scores::new(test, protocol, &best.scores, n_epochs.map(|_| best.epoch));
-            result.metrics.push(scores.ranked());
-            result.metrics.extend(scores.along_thresholds());
-        }
-        let at = |scores: &Option<Vec<f64>>, index: usize| scores.as_ref().map(|scores| scores[index]);
+        let ranked = scored.scores.ranked();
         let row = |(index, row): (usize, &Row)| Score {
             image_id: row.image_id.clone(),
             label: row.label,
             finding: row.finding.clone(),
             source_path: row.source_path.clone(),
             group: row.patient_id.clone().or_else(|| row.group_id.clone()),
-            p_value: self.preset.as_ref().map(|preset| preset.p_value(scored.scores.clean[index])),
-            clean: Some(scored.scores.clean[index]),
-            clean_mean: at(&scored.scores.clean_mean, index),
-            clean_top1: at(&scored.scores.clean_top1, index),
-            published_2d: published_2d.scores[index],
-            published: published.scores[index],
-            published_shuffled: published_shuffled.scores[index],
-            clean_source: source.scores.get(index).copied().flatten(),
+            p_value: self.preset.as_ref().map(|preset| preset.p_value(ranked[index])),
+            scores: chosen
+                .iter()
+                .filter_map(|(protocol, scores, _)| Some((*protocol, scores[index]?)))
+                .collect(),
         };
         result.scores = test.rows.iter().enumerate().map(row).collect();
-        result.epochs = epochs;
         let cases = scored.maps.as_ref().map(|_| cases::pick(test, store, scored)).transpose()?;
+        result.epochs = self.gathered.epochs;
         // Measuring takes long and waits for nobody; writing is what a signal waits for.
         let _writing = stop::writing();
         if let Some(cases) = cases {
             gallery::write(&result.folder.join("gallery.safetensors"), &cases)?;
         }
         result.write()
+    }
+
+    /// Every number under one protocol; what thresholds and maps tell only where scores are maxima, and what the
+    /// supports' threshold does only where scores rank.
+    fn measured(
+        &self,
+        protocol: Protocol,
+        scores: &[Option<f64>],
+        epoch: Option<u64>,
+        scored: &Scored,
+        test: &TestSet,
+        store: &PixelStore,
+    ) -> Result<Vec<Metric>> {
+        let scores = Scores::new(test, protocol, scores, epoch);
+        let mut metrics = vec![scores.ranked()];
+        if protocol.rule().reduction == Reduction::Maximum {
+            metrics.extend(scores.along_thresholds());
+        }
+        if protocol == Protocol::RANKED {
+            metrics.extend(scores.at_preset(self.preset.as_ref()));
+            if let Some(maps) = &scored.maps {
+                let preset = self.preset.as_ref().filter(|_| scored.scores_are_of_maps);
+                metrics.extend(measure::pixels(test, store, maps, preset, epoch)?);
+            }
+        }
+        Ok(metrics)
+    }
+}
+
+/// What the AUROC by which a protocol chooses, or would, is called among the epochs.
+fn logged(protocol: Protocol) -> String {
+    match protocol.rule().epoch {
+        EpochRule::BestOnSources => "auroc-source-tasks".to_owned(),
+        _ => format!("auroc-{protocol}"),
     }
 }

@@ -13,13 +13,13 @@ use crate::metric::pixel::{self, Localisation, Maps, See, localisation};
 use crate::metric::preset::{Division, Preset};
 use crate::metric::{interval, ranking::Ranking};
 use crate::pixels::Pixels;
-use crate::protocol::SIGMA;
+use crate::protocol::{Protocol, SIGMA};
 use crate::random::Stream;
 use crate::results::Metric;
 
 /// The scores of one protocol by class, and where they come from.
 pub struct Scores {
-    protocol: &'static str,
+    protocol: Protocol,
     normal: Vec<f64>,
     anomalous: Vec<f64>,
     n_left_out: usize,
@@ -29,7 +29,7 @@ pub struct Scores {
 
 impl Scores {
     /// `values` are `None` for pictures that the protocol leaves out.
-    pub fn new(test: &TestSet, protocol: &'static str, values: &[Option<f64>], epoch: Option<u64>) -> Scores {
+    pub fn new(test: &TestSet, protocol: Protocol, values: &[Option<f64>], epoch: Option<u64>) -> Scores {
         let (normal, anomalous) = test.by_class(values);
         let n_left_out = values.len() - normal.len() - anomalous.len();
         Scores { protocol, normal, anomalous, n_left_out, epoch }
@@ -82,7 +82,7 @@ impl Scores {
 
     fn metric(&self, metric: &str, value: Option<f64>) -> Metric {
         Metric {
-            protocol: self.protocol.to_owned(),
+            protocol: self.protocol,
             metric: metric.to_owned(),
             value,
             low: None,
@@ -169,7 +169,7 @@ pub fn pixels(
     }
     let n_normal = test.rows.iter().filter(|row| row.label == Label::Normal).count();
     let metric = |(name, value): (&str, Option<f64>)| Metric {
-        protocol: "clean".to_owned(),
+        protocol: Protocol::RANKED,
         metric: name.to_owned(),
         value,
         low: None,

@@ -83,7 +83,7 @@ fn matrix(n: usize, device: Device) -> Tensor {
 mod tests {
     use super::*;
     use crate::network::formula;
-    use crate::protocol::{self, Host, ImageScores};
+    use crate::protocol::{self, Host, ImageScores, Protocol};
 
     fn apart(a: &[f64], b: &[f64]) -> f64 {
         assert_eq!(a.len(), b.len());
@@ -98,14 +98,9 @@ mod tests {
         let host = protocol::score(&Host(&maps)).unwrap();
         let device = protocol::score(&OnDevice::new(&maps, Device::Cpu)).unwrap();
         let all = |scores: &ImageScores| {
-            let kept = |scores: &[Option<f64>]| scores.iter().flatten().copied().collect::<Vec<f64>>();
-            let ImageScores { clean, clean_mean, clean_top1, published_2d, published, published_shuffled } =
-                scores;
-            let own = [clean.clone(), clean_mean.clone().unwrap(), clean_top1.clone().unwrap()];
-            let across = [published_2d, published, published_shuffled].map(|scores| kept(scores));
-            [own.concat(), across.concat()].concat()
+            scores.iter().flat_map(|(_, scores)| scores).flatten().copied().collect::<Vec<f64>>()
         };
-        assert_eq!(host.published.iter().filter(|score| score.is_none()).count(), 5);
+        assert_eq!(host[Protocol::Published].iter().filter(|score| score.is_none()).count(), 5);
         assert!(apart(&all(&host), &all(&device)) < 1e-7, "{}", apart(&all(&host), &all(&device)));
     }
 }

@@ -10,7 +10,7 @@ use crate::manifest::{Label, Row};
 use crate::maps::MapStack;
 use crate::method::{Detector, Prediction, batches};
 use crate::metric::auroc::auroc;
-use crate::protocol::{self, Host, ImageScores};
+use crate::protocol::{self, Host, ImageScores, Protocol};
 use crate::random::Stream;
 
 /// Test pictures in the published, class-sorted order: anomalous before normal, by path within a class.
@@ -81,7 +81,7 @@ impl TestSet {
             bail!("the score of {} is {value}: are the weights sound?", self.rows[index].source_path);
         }
         if maps.is_empty() {
-            let scores = protocol::pass_scores(scores);
+            let scores = protocol::pass_scores(&scores);
             return Ok(Scored { maps: None, scores_are_of_maps: false, scores });
         }
         let maps = MapStack::new(self.rows.len(), side.0, side.1, maps)?;
@@ -99,7 +99,7 @@ impl TestSet {
             }
         };
         let scores_are_of_maps = scores.is_empty();
-        let scores = if scores_are_of_maps { of_maps } else { protocol::own_scores(scores, of_maps) };
+        let scores = if scores_are_of_maps { of_maps } else { protocol::own_scores(&scores, of_maps) };
         Ok(Scored { maps: Some(maps), scores_are_of_maps, scores })
     }
 
@@ -124,10 +124,10 @@ impl TestSet {
     }
 }
 
-/// The score of one picture under protocol `clean`.
-pub fn clean_score(detector: &dyn Detector, picture: &Pictures) -> Result<f64> {
+/// The score of one picture under the protocol that ranks.
+pub fn ranked_score(detector: &dyn Detector, picture: &Pictures) -> Result<f64> {
     let scores = match detector.score(picture)? {
-        Prediction::Maps(maps) => protocol::score_maps(&maps).clean,
+        Prediction::Maps(maps) => protocol::of_each(Protocol::RANKED, &maps),
         Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,
     };
     match scores[..] {

@@ -8,6 +8,7 @@ use super::draw::{Draw, Gathered};
 use super::test_set::TestSet;
 use crate::episode::batch::Pictures;
 use crate::method::{EpochFigures, Fitted, Observer};
+use crate::protocol::Protocol;
 
 /// Scores all draws after each epoch.
 pub struct Watch<'a> {
@@ -48,12 +49,11 @@ pub struct SourceTask {
     pub test: TestSet,
 }
 
-/// Mean over source tasks of image AUROC under `clean`; `None` without tasks, or where one is undefined.
+/// Mean over source tasks of image AUROC under the protocol that ranks; `None` without tasks, or where one is undefined.
 fn mean_auroc(sources: &[SourceTask], model: &dyn Fitted) -> Result<Option<f64>> {
     let one = |source: &SourceTask| -> Result<Option<f64>> {
         let detector = model.adapt(&source.supports)?;
-        let clean = source.test.score(&*detector)?.scores.clean;
-        Ok(source.test.auroc(&clean.into_iter().map(Some).collect::<Vec<_>>()))
+        Ok(source.test.auroc(&source.test.score(&*detector)?.scores[Protocol::RANKED]))
     };
     let aurocs = sources.iter().map(one).collect::<Result<Option<Vec<f64>>>>()?;
     Ok(aurocs.filter(|all| !all.is_empty()).map(|all| all.iter().sum::<f64>() / all.len() as f64))

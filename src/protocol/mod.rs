@@ -6,162 +6,169 @@
 //! it in the order of the pictures alone, which is drawn, so that neighbours tell nothing of the label.
 //! `published-2d` differs from it in the Gaussian alone, which stays inside each picture. `clean` looks at every picture by itself,
 //! keeps all of them and takes the last epoch; it is the only one that is ranked.
+//!
+//! A protocol is one variant of [`Protocol`] and its line in [`Protocol::rule`]; all else follows from that line.
 
-use anyhow::Result;
-use rayon::prelude::*;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-use crate::maps::MapStack;
-use crate::random::Stream;
+use crate::words::{Word, word};
 
-/// Gaussian deviation, in pixels.
-pub const SIGMA: f64 = 4.0;
+mod scores;
 
-/// Pictures per batch of the published evaluation.
-pub const PUBLISHED_BATCH: usize = 16;
+pub use scores::{
+    Host, ImageScores, PUBLISHED_BATCH, SIGMA, Smoother, Summary, of_each, own_scores, pass_scores, score,
+    score_maps, top,
+};
 
-/// Image scores of one test set under every protocol.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ImageScores {
+/// A way from raw anomaly maps to one score for each picture. The order is that of columns and rows in files.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+pub enum Protocol {
     /// Maximum of the picture's own smoothed map.
-    pub clean: Vec<f64>,
-    /// Mean of the same map; `None` for methods without maps.
-    pub clean_mean: Option<Vec<f64>>,
+    #[strum(serialize = "clean")]
+    Clean,
+    /// Mean of the same map.
+    #[strum(serialize = "clean-mean")]
+    CleanMean,
     /// Mean of the highest 1 % of the same map.
-    pub clean_top1: Option<Vec<f64>>,
-    /// As `clean`, `None` for pictures of an incomplete last batch.
-    pub published_2d: Vec<Option<f64>>,
-    /// Maximum after smoothing across the batch of 16.
-    pub published: Vec<Option<f64>>,
+    #[strum(serialize = "clean-top1")]
+    CleanTop1,
+    /// As `clean`, with the epoch and the pictures of `published`.
+    #[strum(serialize = "published-2d")]
+    Published2d,
+    /// As the published code evaluates.
+    #[strum(serialize = "published")]
+    Published,
     /// As `published`, with pictures in an order drawn at random.
-    pub published_shuffled: Vec<Option<f64>>,
+    #[strum(serialize = "published-shuffled")]
+    PublishedShuffled,
+    /// As `clean`, of the epoch that the source tasks choose, where that was asked for.
+    #[strum(serialize = "clean-source")]
+    CleanSource,
 }
 
-/// What smooths raw maps and reads scores off them: the host, or a device that the maps lie on.
-pub trait Smoother {
-    /// Of each map smoothed by itself.
-    ///
-    /// # Errors
-    /// What the device refuses.
-    fn own(&self) -> Result<Summary>;
+word!(Protocol, "protocol");
 
-    /// The highest value of each map of `order`, which is cut into stacks of [`PUBLISHED_BATCH`] that are smoothed over
-    /// all three axes; its length is a multiple of that.
-    ///
-    /// # Errors
-    /// What the device refuses.
-    fn across(&self, order: &[usize]) -> Result<Vec<f64>>;
+/// What a protocol does. Each part is declared from what is sound to what lets the test set in, so that rules are
+/// ordered alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rule {
+    pub epoch: EpochRule,
+    pub smoothing: Smoothing,
+    pub order: TestOrder,
+    pub last_batch: LastBatch,
+    pub reduction: Reduction,
+    pub role: Role,
 }
 
-/// What is read off smoothed maps, one value for each.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Summary {
-    pub maximum: Vec<f64>,
-    pub mean: Vec<f64>,
-    /// Mean of the highest [`top`] values.
-    pub top: Vec<f64>,
+/// Whose maps are scored, of all epochs of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EpochRule {
+    /// The last one's.
+    Last,
+    /// The best one's on the test sets of the tasks that trained.
+    BestOnSources,
+    /// The best one's on the test set itself.
+    BestOnTest,
 }
 
-/// Values of a map of `area` that are its highest 1 %, at least one.
-pub fn top(area: usize) -> usize {
-    (area / 100).max(1)
+/// How far the Gaussian reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Smoothing {
+    /// Within each map.
+    Alone,
+    /// Also across the maps of a batch, which must be complete; only their maxima are read.
+    Stacked,
 }
 
-/// Smooths on the host, on all cores.
-pub struct Host<'a>(pub &'a MapStack);
+/// How test pictures are put into batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TestOrder {
+    /// In an order drawn at random, the same for all methods.
+    Drawn,
+    /// Anomalous ones first.
+    ClassSorted,
+}
 
-impl Smoother for Host<'_> {
-    fn own(&self) -> Result<Summary> {
-        let own = self.0.smoothed(SIGMA);
-        let each =
-            |f: fn(&[f32]) -> f64| (0..own.count()).into_par_iter().map(|index| f(own.map(index))).collect();
-        Ok(Summary { maximum: each(maximum), mean: each(mean), top: each(top_share) })
+/// What becomes of pictures that fill no batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LastBatch {
+    Kept,
+    Dropped,
+}
+
+/// What is read off a smoothed map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reduction {
+    Maximum,
+    Mean,
+    /// The mean of the highest 1 %.
+    Top1,
+}
+
+/// What its numbers are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// They rank methods; one protocol has this role.
+    Ranks,
+    /// They are shown beside those that rank, for the gap between the two.
+    Gap,
+    /// They are one more measure.
+    Measure,
+}
+
+const CLEAN: Rule = Rule {
+    epoch: EpochRule::Last,
+    smoothing: Smoothing::Alone,
+    order: TestOrder::ClassSorted,
+    last_batch: LastBatch::Kept,
+    reduction: Reduction::Maximum,
+    role: Role::Ranks,
+};
+
+const PUBLISHED: Rule = Rule {
+    epoch: EpochRule::BestOnTest,
+    smoothing: Smoothing::Stacked,
+    order: TestOrder::ClassSorted,
+    last_batch: LastBatch::Dropped,
+    reduction: Reduction::Maximum,
+    role: Role::Gap,
+};
+
+impl Protocol {
+    /// The one that ranks.
+    pub const RANKED: Protocol = Protocol::Clean;
+
+    /// What it does.
+    pub const fn rule(self) -> Rule {
+        match self {
+            Protocol::Clean => CLEAN,
+            Protocol::CleanMean => Rule { reduction: Reduction::Mean, role: Role::Measure, ..CLEAN },
+            Protocol::CleanTop1 => Rule { reduction: Reduction::Top1, role: Role::Measure, ..CLEAN },
+            Protocol::Published2d => Rule { smoothing: Smoothing::Alone, ..PUBLISHED },
+            Protocol::Published => PUBLISHED,
+            Protocol::PublishedShuffled => Rule { order: TestOrder::Drawn, ..PUBLISHED },
+            Protocol::CleanSource => Rule { epoch: EpochRule::BestOnSources, role: Role::Measure, ..CLEAN },
+        }
     }
 
-    fn across(&self, order: &[usize]) -> Result<Vec<f64>> {
-        let stack = |batch: &[usize]| {
-            let smoothed = self.0.at(batch).smoothed_across(SIGMA);
-            (0..batch.len()).map(move |place| maximum(smoothed.map(place)))
-        };
-        Ok(order.chunks_exact(PUBLISHED_BATCH).flat_map(stack).collect())
+    /// The column of scores under it.
+    pub fn column(self) -> String {
+        self.name().replace('-', "_")
     }
-}
 
-/// Scores raw maps, which stand in class-sorted order, on the host.
-pub fn score_maps(maps: &MapStack) -> ImageScores {
-    score(&Host(maps)).expect("the host refuses nothing")
-}
-
-/// Scores raw maps, which stand in class-sorted order.
-///
-/// # Errors
-/// What the smoother refuses.
-pub fn score(maps: &dyn Smoother) -> Result<ImageScores> {
-    let Summary { maximum: clean, mean, top } = maps.own()?;
-    let sorted: Vec<usize> = (0..clean.len()).collect();
-    let mut shuffled = sorted.clone();
-    Stream::new(0, "shuffled test order", 0).shuffle(&mut shuffled);
-    Ok(ImageScores {
-        clean_mean: Some(mean),
-        clean_top1: Some(top),
-        published_2d: without_last_batch(&clean),
-        published: across(maps, &sorted)?,
-        published_shuffled: across(maps, &shuffled)?,
-        clean,
-    })
-}
-
-/// Maxima after smoothing across batches of pictures in that order; `None` for those of an incomplete last batch.
-fn across(maps: &dyn Smoother, order: &[usize]) -> Result<Vec<Option<f64>>> {
-    let mut scores = vec![None; order.len()];
-    let order = &order[..full_batches(order.len())];
-    for (&index, score) in order.iter().zip(maps.across(order)?) {
-        scores[index] = Some(score);
+    /// Those whose gap to the ranked one is shown, the soundest first.
+    pub fn with_gap() -> Vec<Protocol> {
+        let mut protocols: Vec<Protocol> =
+            Protocol::all().filter(|protocol| protocol.rule().role == Role::Gap).collect();
+        protocols.sort_by_key(|protocol| protocol.rule());
+        protocols
     }
-    Ok(scores)
-}
 
-/// Passes through the scores of a method without maps: there is nothing to smooth, so the published
-/// protocols only drop the incomplete last batch.
-pub fn pass_scores(scores: Vec<f64>) -> ImageScores {
-    let kept = without_last_batch(&scores);
-    ImageScores {
-        clean: scores,
-        clean_mean: None,
-        clean_top1: None,
-        published_2d: kept.clone(),
-        published_shuffled: kept.clone(),
-        published: kept,
+    /// Whether a picture's score depends on that picture alone, so that pictures without labels and order have one.
+    pub fn is_of_one_picture(self) -> bool {
+        let Rule { epoch, smoothing, last_batch, .. } = self.rule();
+        (epoch, smoothing, last_batch) == (EpochRule::Last, Smoothing::Alone, LastBatch::Kept)
     }
-}
-
-/// Image scores by a method's own published rule, beside mean and top share of its maps. Smoothing does not
-/// touch them, so the published protocols only drop the incomplete last batch and choose the epoch.
-pub fn own_scores(scores: Vec<f64>, of_maps: ImageScores) -> ImageScores {
-    ImageScores { clean_mean: of_maps.clean_mean, clean_top1: of_maps.clean_top1, ..pass_scores(scores) }
-}
-
-fn full_batches(count: usize) -> usize {
-    count - count % PUBLISHED_BATCH
-}
-
-fn without_last_batch(scores: &[f64]) -> Vec<Option<f64>> {
-    let kept = full_batches(scores.len());
-    scores.iter().enumerate().map(|(index, &score)| (index < kept).then_some(score)).collect()
-}
-
-fn maximum(map: &[f32]) -> f64 {
-    map.iter().copied().fold(f32::NEG_INFINITY, f32::max).into()
-}
-
-fn mean(map: &[f32]) -> f64 {
-    map.iter().map(|&value| f64::from(value)).sum::<f64>() / map.len() as f64
-}
-
-/// Mean of the highest 1 %, at least one value.
-fn top_share(map: &[f32]) -> f64 {
-    let mut values = map.to_vec();
-    let n = top(map.len());
-    values.select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a));
-    values[..n].sort_unstable_by(|a, b| b.total_cmp(a));
-    mean(&values[..n])
 }

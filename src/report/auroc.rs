@@ -37,7 +37,7 @@ pub fn by_task(summary: &Summary) -> Result<Figure> {
             panel.ticks_x(sketch, &ticks(range, 3));
             chance(sketch, &panel);
             for row in &summary.rows {
-                let board = row.clean();
+                let board = row.ranked();
                 let estimate = board.tasks.get(column).copied().unwrap_or(board.mean);
                 whisker(sketch, &panel, estimate, offset(summary, row), shade(place(summary, row)));
             }
@@ -64,7 +64,7 @@ fn offset(summary: &Summary, row: &Row) -> f64 {
 /// A round lower end below every interval, at most 0.4 so that chance is in sight.
 pub fn floor(summary: &Summary) -> f64 {
     let boards = summary.rows.iter().flat_map(|row| &row.boards);
-    let ends = boards.flat_map(|board| &board.tasks).flatten().map(|e| e.low.unwrap_or(e.value));
+    let ends = boards.flat_map(|(_, board)| &board.tasks).flatten().map(|e| e.low.unwrap_or(e.value));
     (ends.fold(0.4, f64::min) * 10.0).floor().max(0.0) / 10.0
 }
 
@@ -121,7 +121,7 @@ fn curve(
     colour: RGBColor,
 ) {
     let point = |(place, &shots): (usize, &usize)| {
-        let board = summary.row(entrant, shots)?.clean();
+        let board = summary.row(entrant, shots)?.ranked();
         let estimate = board.tasks.get(column).copied().unwrap_or(board.mean)?;
         Some((place as f64, estimate.value))
     };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::summary::AUROC;
 use crate::manifest::Label;
 use crate::metric::two_level::{self, Sample};
+use crate::protocol::Protocol;
 use crate::results::{CellResult, Score};
 
 /// A mean over draws with its interval.
@@ -32,7 +33,7 @@ pub struct Board {
 }
 
 /// A metric under a protocol: per task over draws and seeds, and over tasks. Image AUROC is resampled for intervals.
-pub fn board(cells: &[&CellResult], tasks: &[&str], shots: usize, protocol: &str, metric: &str) -> Board {
+pub fn board(cells: &[&CellResult], tasks: &[&str], shots: usize, protocol: Protocol, metric: &str) -> Board {
     let of = |task: &&str| {
         let fits = |r: &&&CellResult| r.cell.identity.task == **task && r.cell.identity.shots == shots;
         let cells: Vec<&CellResult> = cells.iter().filter(fits).copied().collect();
@@ -64,7 +65,7 @@ fn estimate(values: &[f64], replicates: Option<&[f64]>) -> Option<Estimate> {
 
 /// Resampled means of one task's AUROC over the cells, each of which is a draw; `None` where one has none, or they
 /// were scored on different pictures.
-fn resampled(cells: &[&CellResult], task: &str, protocol: &str) -> Option<Vec<f64>> {
+fn resampled(cells: &[&CellResult], task: &str, protocol: Protocol) -> Option<Vec<f64>> {
     let draws: Vec<Vec<(&Score, f64)>> = cells.iter().map(|cell| by_picture(cell, protocol)).collect();
     let first = draws.first()?;
     let is_same = |draw: &Vec<(&Score, f64)>| {
@@ -81,7 +82,7 @@ fn resampled(cells: &[&CellResult], task: &str, protocol: &str) -> Option<Vec<f6
 }
 
 /// Scores under a protocol that has them, by picture.
-fn by_picture<'a>(cell: &'a CellResult, protocol: &str) -> Vec<(&'a Score, f64)> {
+fn by_picture(cell: &CellResult, protocol: Protocol) -> Vec<(&Score, f64)> {
     let mut scores: Vec<(&Score, f64)> =
         cell.scores.iter().filter_map(|score| Some((score, score.under(protocol)?))).collect();
     scores.sort_by(|a, b| a.0.image_id.cmp(&b.0.image_id));
@@ -107,7 +108,7 @@ fn worst_draw(
     cells: &[&CellResult],
     tasks: &[&str],
     shots: usize,
-    protocol: &str,
+    protocol: Protocol,
     metric: &str,
 ) -> Option<f64> {
     let mut draws: BTreeMap<(u64, usize), BTreeMap<&str, f64>> = BTreeMap::new();

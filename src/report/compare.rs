@@ -10,6 +10,7 @@ use super::summary::{Entrant, Row, Summary, difference};
 use crate::manifest::Label;
 use crate::metric::delong::Contributions;
 use crate::metric::paired::signed_rank;
+use crate::protocol::Protocol;
 use crate::results::CellResult;
 
 /// What a comparison found.
@@ -113,7 +114,7 @@ fn line(
     interval: Option<(f64, f64)>,
     is_worse: bool,
 ) -> Line {
-    let means = rows.map(|row| row.clean().mean.map(|mean| mean.value));
+    let means = rows.map(|row| row.ranked().mean.map(|mean| mean.value));
     let less = means[0].zip(means[1]).map(|(first, second)| first - second);
     let detail = interval.map_or(String::new(), |(low, high)| format!("[{low:+.3}, {high:+.3}]"));
     let draws = signed_rank(&paired(pair[0], pair[1], shots)).map(|test| test.p);
@@ -159,7 +160,10 @@ fn delong(pair: [&Entrant; 2], shots: usize) -> String {
 /// DeLong's test on the pictures of two cells; `None` if they are not the same.
 fn contributions(first: &CellResult, second: &CellResult) -> Option<crate::metric::delong::Difference> {
     let by_id = |cell: &CellResult| -> BTreeMap<String, (Label, Option<f64>)> {
-        cell.scores.iter().map(|score| (score.image_id.clone(), (score.label, score.clean))).collect()
+        cell.scores
+            .iter()
+            .map(|score| (score.image_id.clone(), (score.label, score.under(Protocol::RANKED))))
+            .collect()
     };
     let (first, second) = (by_id(first), by_id(second));
     let same =

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::summary::{Summary, set_up};
+use crate::protocol::Protocol;
 use crate::results::{CellResult, Identity, Provenance};
+use crate::words;
 
 /// Name and value of everything a reader needs to judge and repeat a run.
 pub fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
@@ -26,7 +28,11 @@ pub fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
         ("Teacher weights", of(&|_, p| p.weights.clone())),
         (
             "Protocol",
-            "clean ranks; published-2d, published-shuffled and published are shown for the gap".to_owned(),
+            format!(
+                "{} ranks; {} are shown for the gap",
+                Protocol::RANKED,
+                words::list(Protocol::with_gap())
+            ),
         ),
         ("Shots", whole(|i| i.shots as u64)),
         ("Draws", whole(|i| i.draw as u64)),

@@ -11,7 +11,9 @@ use super::leaderboard::score;
 use super::published;
 use super::sheet::{Entry, Line, Sheet, signed, three};
 use super::sketch::Sketch;
-use super::summary::{Entrant, PROTOCOLS, Row, Summary};
+use super::summary::{Entrant, Row, Summary, shown};
+use crate::protocol::Protocol;
+use crate::words;
 
 /// Why the three protocols differ, for the page and the Markdown.
 pub const WHY: &str = "All protocols read raw anomaly maps of one training, so their difference is the protocol alone. \
@@ -25,14 +27,18 @@ clean ranks.";
 
 /// Image AUROC of a coin.
 const CHANCE: f64 = 0.5;
+/// Height of one bar and the gap below it.
+const BAR: f64 = 9.0;
+/// Of the protocols as they are shown, over again where there are more.
 const COLOURS: [RGBColor; 4] = [SERIES[0], SERIES[4], SERIES[2], SERIES[1]];
 
 /// Methods down, tasks across, one bar for each protocol, at the most shots.
 pub fn bars(summary: &Summary) -> Result<Option<Figure>> {
     let Some(&shots) = summary.shots.last() else { return Ok(None) };
     let columns: Vec<&str> = summary.tasks.iter().copied().chain(["mean"]).collect();
-    let grid = Grid::new(summary.entrants.len(), columns.len(), 42.0);
-    let legend = PROTOCOLS.iter().zip(COLOURS).map(|(name, colour)| ((*name).to_owned(), colour));
+    let grid = Grid::new(summary.entrants.len(), columns.len(), 6.0 + BAR * shown().len() as f64);
+    let legend =
+        shown().into_iter().zip(COLOURS.into_iter().cycle()).map(|(name, colour)| (name.to_string(), colour));
     let heading = Heading {
         name: "protocol-gap",
         title: format!("Image AUROC by protocol, {shots} shots"),
@@ -41,8 +47,10 @@ pub fn bars(summary: &Summary) -> Result<Option<Figure>> {
              or weights. A missing bar is undefined or was not measured.",
             published::METHOD
         ),
-        alt: "Bars of image AUROC under the protocols clean, published-2d, published-shuffled and published, methods down, tasks across."
-            .to_owned(),
+        alt: format!(
+            "Bars of image AUROC under the protocols {}, methods down, tasks across.",
+            words::list(shown())
+        ),
         warning: summary.warning.as_deref(),
         legend: legend.collect(),
     };
@@ -54,7 +62,7 @@ pub fn bars(summary: &Summary) -> Result<Option<Figure>> {
             panel.ticks_x(sketch, &ticks(range, 3));
             panel.frame(sketch, "");
             for row in summary.rows.iter().filter(|row| row.shots == shots) {
-                let values = row.boards.iter().map(|b| b.tasks.get(column).copied().unwrap_or(b.mean));
+                let values = row.boards.iter().map(|(_, b)| b.tasks.get(column).copied().unwrap_or(b.mean));
                 bars_of(sketch, &panel, row.entrant, values.map(|estimate| estimate.map(|e| e.value)));
                 paper_mark(sketch, &panel, row.entrant, theirs(summary.entrant(row), task, shots));
             }
@@ -70,31 +78,27 @@ fn bars_of(sketch: &mut Sketch, panel: &Panel, entrant: usize, values: impl Iter
     for (place, value) in values.enumerate() {
         let Some(value) = value else { continue };
         let (x, y) = panel.at(value, entrant as f64);
-        let (chance, y) = (panel.at(CHANCE, 0.0).0, y + 4.0 + 9.0 * place as f64);
-        sketch.block((chance.min(x), y), (chance.max(x).max(chance.min(x) + 1.0), y + 7.5), COLOURS[place]);
+        let (chance, y) = (panel.at(CHANCE, 0.0).0, y + 4.0 + BAR * place as f64);
+        sketch.block(
+            (chance.min(x), y),
+            (chance.max(x).max(chance.min(x) + 1.0), y + 7.5),
+            COLOURS[place % COLOURS.len()],
+        );
     }
 }
 
 fn paper_mark(sketch: &mut Sketch, panel: &Panel, entrant: usize, value: Option<f64>) {
     let Some(value) = value else { return };
     let (x, y) = panel.at(value, entrant as f64);
-    sketch.line(vec![(x, y + 3.0), (x, y + 39.0)], INK, 2);
+    sketch.line(vec![(x, y + 3.0), (x, y + 3.0 + BAR * shown().len() as f64)], INK, 2);
 }
 
 /// Mean over tasks under each protocol.
 pub fn sheet(summary: &Summary) -> Sheet {
-    let head = [
-        "method",
-        "shots",
-        "regime",
-        "clean",
-        "published-2d",
-        "published-shuffled",
-        "published",
-        "published-2d less clean",
-        "shuffled less clean",
-        "published less clean",
-    ];
+    let gaps = Protocol::with_gap();
+    let mut head = ["method", "shots", "regime"].map(str::to_owned).to_vec();
+    head.extend(shown().iter().map(Protocol::to_string));
+    head.extend(gaps.iter().map(|protocol| format!("{protocol} less {}", Protocol::RANKED)));
     let line = |row: &Row| {
         let entrant = summary.entrant(row);
         let mut entries = vec![
@@ -102,8 +106,8 @@ pub fn sheet(summary: &Summary) -> Sheet {
             Entry::number(row.shots.to_string()),
             Entry::text(entrant.regime),
         ];
-        entries.extend(row.boards.iter().map(|board| score(board.mean, 0)));
-        entries.extend([1, 2, 3].map(|protocol| Entry::number(signed(row.gap(protocol)))));
+        entries.extend(row.boards.iter().map(|(_, board)| score(board.mean, 0)));
+        entries.extend(gaps.iter().map(|&protocol| Entry::number(signed(row.gap(protocol)))));
         Line { class: summary.class(row), entries }
     };
     Sheet {
@@ -112,7 +116,7 @@ pub fn sheet(summary: &Summary) -> Sheet {
         caption: "Image AUROC, mean over tasks and draws, with the 95 % interval over draws and pictures and the lowest draw. \
                   A gap above zero is what the published protocol adds to the same training."
             .to_owned(),
-        head: head.map(str::to_owned).to_vec(),
+        head,
         rows: summary.rows.iter().map(line).collect(),
     }
 }
@@ -130,26 +134,17 @@ pub fn paper_sheet(summary: &Summary) -> Option<Sheet> {
     for row in summary.rows.iter().filter(|row| summary.entrant(row).method == published::METHOD) {
         for (index, task) in summary.tasks.iter().enumerate() {
             let Some(theirs) = theirs(summary.entrant(row), task, row.shots) else { continue };
-            let ours = row.boards.iter().rev().map(|board| board.tasks[index].map(|e| e.value));
+            let ours = row.boards.iter().rev().map(|(_, board)| board.tasks[index].map(|e| e.value));
             rows.push(line([*task, &summary.entrant(row).label, "R2"], row.shots, theirs, ours.collect()));
             let is_here = |rival: &&published::Rival| rival.task == *task && rival.shots == row.shots;
             for rival in published::RIVALS.iter().filter(is_here) {
                 let names = [rival.task, rival.method, rival.regime];
-                rows.push(line(names, rival.shots, rival.auroc, vec![None; PROTOCOLS.len()]));
+                rows.push(line(names, rival.shots, rival.auroc, vec![None; row.boards.len()]));
             }
         }
     }
-    let head = [
-        "task",
-        "shots",
-        "method",
-        "regime",
-        "paper",
-        "ours, published",
-        "ours, published-shuffled",
-        "ours, published-2d",
-        "ours, clean",
-    ];
+    let mut head = ["task", "shots", "method", "regime", "paper"].map(str::to_owned).to_vec();
+    head.extend(shown().iter().rev().map(|protocol| format!("ours, {protocol}")));
     let sheet = Sheet {
         name: "paper",
         title: "Published values beside ours".to_owned(),
@@ -158,7 +153,7 @@ pub fn paper_sheet(summary: &Summary) -> Option<Sheet> {
                   pictures is not public, so a difference proves nothing by itself. InCTRL (R3) and MVFA (R4) were \
                   given anomalies, and are not part of this harness."
             .to_owned(),
-        head: head.map(str::to_owned).to_vec(),
+        head,
         rows,
     };
     (!sheet.rows.is_empty()).then_some(sheet)

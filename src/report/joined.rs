@@ -5,8 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::files;
+use crate::protocol::Protocol;
 use crate::results::CellResult;
 use crate::table::Columns;
+use crate::words::Word;
 
 /// Writes `cells`, `scores`, `metrics` and `epochs` as parquet, and `metrics.csv`, into `folder`.
 pub fn write(results: &[CellResult], folder: &Path) -> Result<()> {
@@ -72,26 +74,22 @@ fn cells(results: &[CellResult], path: &Path) -> Result<()> {
 fn scores(results: &[CellResult], path: &Path) -> Result<()> {
     let rows = rows(results, |result| &result.scores);
     let scores = || rows.iter().map(|(_, score)| score);
-    identity(Columns::default(), rows.iter().map(|(result, _)| *result))
+    let columns = identity(Columns::default(), rows.iter().map(|(result, _)| *result))
         .text("image_id", scores().map(|s| Some(&s.image_id)))
         .integer("label", scores().map(|s| Some(s.label.number())))
         .text("finding", scores().map(|s| Some(&s.finding)))
-        .text("source_path", scores().map(|s| Some(&s.source_path)))
-        .real("clean", scores().map(|s| s.clean))
-        .real("clean_mean", scores().map(|s| s.clean_mean))
-        .real("clean_top1", scores().map(|s| s.clean_top1))
-        .real("published_2d", scores().map(|s| s.published_2d))
-        .real("published", scores().map(|s| s.published))
-        .real("published_shuffled", scores().map(|s| s.published_shuffled))
-        .real("clean_source", scores().map(|s| s.clean_source))
-        .write(path)
+        .text("source_path", scores().map(|s| Some(&s.source_path)));
+    let add = |columns: Columns, protocol: Protocol| {
+        columns.real(&protocol.column(), scores().map(|score| score.under(protocol)))
+    };
+    Protocol::all().fold(columns, add).write(path)
 }
 
 fn metrics(results: &[CellResult], path: &Path) -> Result<()> {
     let rows = rows(results, |result| &result.metrics);
     let metrics = || rows.iter().map(|(_, metric)| metric);
     identity(Columns::default(), rows.iter().map(|(result, _)| *result))
-        .text("protocol", metrics().map(|m| Some(&m.protocol)))
+        .text("protocol", metrics().map(|m| Some(m.protocol.name())))
         .text("metric", metrics().map(|m| Some(&m.metric)))
         .real("value", metrics().map(|m| m.value))
         .real("low", metrics().map(|m| m.low))
@@ -138,7 +136,7 @@ fn metrics_csv(results: &[CellResult]) -> Result<Vec<u8>> {
         let whole = [id.shots.to_string(), id.draw.to_string(), id.seed.to_string()];
         let counts = [m.n_normal, m.n_anomalous, m.n_left_out].map(|count| count.to_string());
         let text = [&result.cell.id, &id.method, &id.task].map(String::clone);
-        let record = text.into_iter().chain(whole).chain([m.protocol.clone(), m.metric.clone()]);
+        let record = text.into_iter().chain(whole).chain([m.protocol.to_string(), m.metric.clone()]);
         let record = record.chain([m.value, m.low, m.high].map(number)).chain(counts);
         writer.write_record(record.chain([m.epoch.map_or(String::new(), |epoch| epoch.to_string())]))?;
     }

@@ -5,13 +5,17 @@ use anyhow::Result;
 use super::board::Estimate;
 use super::sheet::{Entry, Line, Sheet, mebibytes, seconds, signed, three};
 use super::summary::{Row, Summary};
+use crate::protocol::Protocol;
+
+/// Protocols whose gap stands on the leaderboard: with the leak along the stack and without it.
+const GAPS: [Protocol; 2] = [Protocol::Published2d, Protocol::Published];
 
 /// The leaderboard as a table.
 pub fn sheet(summary: &Summary) -> Sheet {
     let mut head = ["group", "method", "shots", "regime", "mean", "worst draw"].map(str::to_owned).to_vec();
     head.extend(summary.tasks.iter().map(|task| (*task).to_owned()));
-    let rest =
-        ["published-2d gap", "published gap", "seconds", "ms a picture", "peak MiB", "undefined", "failed"];
+    head.extend(GAPS.map(|protocol| format!("{protocol} gap")));
+    let rest = ["seconds", "ms a picture", "peak MiB", "undefined", "failed"];
     head.extend(rest.map(str::to_owned));
     let rows = summary.rows.iter().map(|row| line(summary, row)).collect();
     Sheet { name: "leaderboard", title: "Leaderboard".to_owned(), caption: caption(summary), head, rows }
@@ -53,12 +57,12 @@ fn line(summary: &Summary, row: &Row) -> Line {
         Entry::number(row.shots.to_string()),
         Entry::text(entrant.regime),
     ];
-    let mean = row.clean().mean;
+    let mean = row.ranked().mean;
     entries.push(Entry::number(three(mean.map(|mean| mean.value))).detail(interval(mean)));
     entries.push(Entry::number(three(mean.map(|mean| mean.worst))));
-    let draws = row.clean().tasks.iter().flatten().map(|task| task.draws).max().unwrap_or(0);
-    entries.extend(row.clean().tasks.iter().map(|task| score(*task, draws)));
-    entries.extend([1, 3].map(|protocol| Entry::number(signed(row.gap(protocol)))));
+    let draws = row.ranked().tasks.iter().flatten().map(|task| task.draws).max().unwrap_or(0);
+    entries.extend(row.ranked().tasks.iter().map(|task| score(*task, draws)));
+    entries.extend(GAPS.map(|protocol| Entry::number(signed(row.gap(protocol)))));
     entries.push(Entry::number(seconds(row.seconds)));
     entries.push(Entry::number(seconds(row.latency_seconds.map(|seconds| 1000.0 * seconds))));
     entries.push(Entry::number(mebibytes(row.peak_memory_bytes)));
@@ -102,16 +106,8 @@ pub fn csv(summary: &Summary) -> Result<Vec<u8>> {
     for column in summary.tasks.iter().copied().chain(["mean"]) {
         head.extend(["", "_low", "_high", "_worst_draw"].map(|end| format!("{column}{end}")));
     }
-    let rest = [
-        "gap_published_2d",
-        "gap_published",
-        "seconds",
-        "latency_seconds",
-        "peak_memory_bytes",
-        "cells",
-        "undefined",
-        "failed",
-    ];
+    head.extend(GAPS.map(|protocol| format!("gap_{}", protocol.column())));
+    let rest = ["seconds", "latency_seconds", "peak_memory_bytes", "cells", "undefined", "failed"];
     head.extend(rest.map(str::to_owned));
     writer.write_record(&head)?;
     for row in &summary.rows {
@@ -131,14 +127,15 @@ fn record(summary: &Summary, row: &Row) -> Vec<String> {
         entrant.control.to_string(),
         entrant.random.to_string(),
     ];
-    for estimate in row.clean().tasks.iter().chain([&row.clean().mean]) {
+    for estimate in row.ranked().tasks.iter().chain([&row.ranked().mean]) {
         let e = *estimate;
         record.extend(
             [e.map(|e| e.value), e.and_then(|e| e.low), e.and_then(|e| e.high), e.map(|e| e.worst)]
                 .map(number),
         );
     }
-    record.extend([row.gap(1), row.gap(3), row.seconds, row.latency_seconds].map(number));
+    record.extend(GAPS.map(|protocol| number(row.gap(protocol))));
+    record.extend([row.seconds, row.latency_seconds].map(number));
     record.push(row.peak_memory_bytes.map_or(String::new(), |bytes| bytes.to_string()));
     record.extend([row.cells, row.undefined, row.failed].map(|n| n.to_string()));
     record

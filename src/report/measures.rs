@@ -2,7 +2,8 @@
 
 use super::board::board;
 use super::sheet::{Entry, Line, Sheet, three};
-use super::summary::{AUROC, RANKED, Row, Summary};
+use super::summary::{AUROC, Row, Summary};
+use crate::protocol::{Protocol, Role};
 
 /// Whether a metric belongs to a table.
 type Pick = fn(&str) -> bool;
@@ -52,7 +53,7 @@ pub fn sheets(summary: &Summary) -> Vec<Sheet> {
             head.extend(columns.iter().map(|(protocol, metric)| {
                 let metric = metric.trim_start_matches("image-").trim_start_matches("pixel-");
                 let metric = metric.trim_start_matches("preset-");
-                if *protocol == RANKED { metric.to_owned() } else { format!("{metric} ({protocol})") }
+                if *protocol == Protocol::RANKED { metric.to_owned() } else { format!("{metric} ({protocol})") }
             }));
             let sheet = Sheet {
                 name,
@@ -69,12 +70,14 @@ pub fn sheets(summary: &Summary) -> Vec<Sheet> {
         .collect()
 }
 
-fn columns<'a>(summary: &Summary<'a>, is_one: Pick) -> Vec<(&'a str, &'a str)> {
+fn columns<'a>(summary: &Summary<'a>, is_one: Pick) -> Vec<(Protocol, &'a str)> {
     let cells = summary.entrants.iter().flat_map(|entrant| entrant.cells.iter().copied());
-    let metrics = cells.flat_map(|r| &r.metrics).map(|m| (m.protocol.as_str(), m.metric.as_str()));
+    let metrics = cells.flat_map(|r| &r.metrics).map(|m| (m.protocol, m.metric.as_str()));
     let mut columns: Vec<_> = metrics
         .filter(|(protocol, metric)| {
-            protocol.starts_with(RANKED) && (*protocol, *metric) != (RANKED, AUROC) && is_one(metric)
+            protocol.rule().role != Role::Gap
+                && (*protocol, *metric) != (Protocol::RANKED, AUROC)
+                && is_one(metric)
         })
         .collect();
     columns.sort_unstable();
@@ -82,11 +85,11 @@ fn columns<'a>(summary: &Summary<'a>, is_one: Pick) -> Vec<(&'a str, &'a str)> {
     columns
 }
 
-fn line(summary: &Summary, row: &Row, columns: &[(&str, &str)]) -> Line {
+fn line(summary: &Summary, row: &Row, columns: &[(Protocol, &str)]) -> Line {
     let entrant = summary.entrant(row);
     let mut entries =
         vec![Entry::text(&entrant.label), Entry::number(row.shots.to_string()), Entry::text(entrant.regime)];
-    for (protocol, metric) in columns {
+    for &(protocol, metric) in columns {
         let board = board(&entrant.cells, &summary.tasks, row.shots, protocol, metric);
         let defined = board.tasks.iter().flatten().count();
         let entry = Entry::number(three(board.mean.map(|mean| mean.value)));

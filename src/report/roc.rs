@@ -8,6 +8,7 @@ use super::grid::{Grid, Multiples, back_to_front, colours, legend};
 use super::sketch::Anchor;
 use super::summary::Summary;
 use crate::manifest::Label;
+use crate::protocol::Protocol;
 use crate::results::CellResult;
 
 const BINS: usize = 18;
@@ -50,7 +51,10 @@ pub fn curves(summary: &Summary) -> Result<Figure> {
 }
 
 fn scores(result: &CellResult) -> Vec<(f64, Label)> {
-    let scored = result.scores.iter().filter_map(|s| Some((s.clean.filter(|v| v.is_finite())?, s.label)));
+    let scored = result
+        .scores
+        .iter()
+        .filter_map(|s| Some((s.under(Protocol::RANKED).filter(|v| v.is_finite())?, s.label)));
     scored.collect()
 }
 

@@ -19,7 +19,7 @@ pub fn figure(summary: &Summary) -> Result<Option<Figure>> {
     let Some(&shots) = summary.shots.last() else { return Ok(None) };
     let point = |entrant: usize| {
         let row = summary.row(entrant, shots)?;
-        Some((entrant, row.seconds?.max(1e-3).log10(), row.clean().mean?.value))
+        Some((entrant, row.seconds?.max(1e-3).log10(), row.ranked().mean?.value))
     };
     let points: Vec<_> = back_to_front(summary).into_iter().filter_map(point).collect();
     if points.len() < 2 {

@@ -3,8 +3,9 @@
 use super::leaderboard::group_name;
 use super::published;
 use super::sheet::{Entry, Line, Sheet, UNDEFINED, signed, three};
-use super::summary::{AUROC, Entrant, RANKED, Row, Summary, difference};
+use super::summary::{AUROC, Entrant, Row, Summary, difference};
 use crate::metric::paired::{Standing, holm, signed_rank, standings};
+use crate::protocol::Protocol;
 
 /// What every other row is tested against, declared here and not chosen by the numbers.
 const REFERENCE: &str = published::METHOD;
@@ -44,8 +45,8 @@ pub fn sheet(summary: &Summary) -> Sheet {
 fn of_shots(summary: &Summary, shots: usize) -> Vec<Line> {
     let rows: Vec<&Row> = summary.rows.iter().filter(|row| row.shots == shots).collect();
     let Some(&best) = rows.first() else { return Vec::new() };
-    let tasks = |row: &&Row| row.clean().tasks.iter().map(|task| task.map(|e| e.value)).collect::<Vec<_>>();
-    let defined: Vec<&Row> = rows.iter().copied().filter(|row| row.clean().mean.is_some()).collect();
+    let tasks = |row: &&Row| row.ranked().tasks.iter().map(|task| task.map(|e| e.value)).collect::<Vec<_>>();
+    let defined: Vec<&Row> = rows.iter().copied().filter(|row| row.ranked().mean.is_some()).collect();
     let places = standings(&defined.iter().map(tasks).collect::<Vec<_>>()).unwrap_or_default();
     let reference = rows.iter().map(|row| summary.entrant(row)).find(|entrant| entrant.label == REFERENCE);
     let tests: Vec<Option<(f64, usize)>> = rows
@@ -78,7 +79,7 @@ fn line(
     corrected: Option<f64>,
 ) -> Line {
     let entrant = summary.entrant(row);
-    let mean = |row: &Row| row.clean().mean.map(|mean| mean.value);
+    let mean = |row: &Row| row.ranked().mean.map(|mean| mean.value);
     let less = mean(best).zip(mean(row)).map(|(best, row)| best - row);
     let is_best = std::ptr::eq(best, row);
     let interval = difference(best, row).filter(|_| !is_best);
@@ -113,7 +114,7 @@ pub fn paired(first: &Entrant, second: &Entrant, shots: usize) -> Vec<f64> {
             let id = &cell.cell.identity;
             (id.task.as_str(), id.shots, id.draw, id.seed) == (task, shots, draw, seed)
         })?;
-        cell.metric(RANKED, AUROC)?.value
+        cell.metric(Protocol::RANKED, AUROC)?.value
     };
     let places = first.cells.iter().map(|cell| &cell.cell.identity).filter(|id| id.shots == shots);
     let pairs = places.filter_map(|id| {

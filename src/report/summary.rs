@@ -6,14 +6,16 @@ use super::board::{Board, board};
 use super::published;
 use crate::metric::quantile::median;
 use crate::metric::two_level;
+use crate::protocol::Protocol;
 use crate::results::{CellResult, Identity, Provenance};
 
-/// The protocol that ranks.
-pub const RANKED: &str = "clean";
-/// All protocols, the ranked one first.
-pub const PROTOCOLS: [&str; 4] = [RANKED, "published-2d", "published-shuffled", "published"];
 /// The metric that ranks.
 pub const AUROC: &str = "image-auroc";
+/// The protocols that are shown side by side, the ranked one first.
+pub fn shown() -> Vec<Protocol> {
+    [vec![Protocol::RANKED], Protocol::with_gap()].concat()
+}
+
 /// What every table and figure of a run without trained weights says.
 pub const RANDOM_TEACHER: &str = "random teacher: these numbers test the software, not the published method";
 
@@ -34,8 +36,8 @@ pub struct Row {
     pub shots: usize,
     /// Rank group among the rows of the same shots, from 0; `None` without a mean.
     pub group: Option<usize>,
-    /// In the order of [`PROTOCOLS`].
-    pub boards: Vec<Board>,
+    /// The ranked protocol's first, then those of protocols with a gap to it.
+    pub boards: Vec<(Protocol, Board)>,
     /// Fit and score, mean over cells.
     pub seconds: Option<f64>,
     /// Of one picture, supports taken in: median over the cells where it was measured.
@@ -61,13 +63,14 @@ pub struct Summary<'a> {
 
 impl Row {
     /// The ranked protocol's board.
-    pub fn clean(&self) -> &Board {
-        &self.boards[0]
+    pub fn ranked(&self) -> &Board {
+        &self.boards[0].1
     }
 
-    /// Mean under protocol `index` less mean under the ranked one.
-    pub fn gap(&self, index: usize) -> Option<f64> {
-        Some(self.boards[index].mean?.value - self.clean().mean?.value)
+    /// Mean under a protocol less mean under the ranked one.
+    pub fn gap(&self, protocol: Protocol) -> Option<f64> {
+        let (_, board) = self.boards.iter().find(|(other, _)| *other == protocol)?;
+        Some(board.mean?.value - self.ranked().mean?.value)
     }
 }
 
@@ -82,7 +85,8 @@ impl<'a> Summary<'a> {
         shots.dedup();
         let mut entrants = entrants(results);
         let best = |entrant: &Entrant| {
-            let means = shots.iter().filter_map(|&k| board(&entrant.cells, &tasks, k, RANKED, AUROC).mean);
+            let means =
+                shots.iter().filter_map(|&k| board(&entrant.cells, &tasks, k, Protocol::RANKED, AUROC).mean);
             means.map(|mean| mean.value).fold(f64::NEG_INFINITY, f64::max)
         };
         entrants.sort_by(|a, b| best(b).total_cmp(&best(a)).then_with(|| a.label.cmp(&b.label)));
@@ -125,11 +129,11 @@ impl<'a> Summary<'a> {
 fn ranked_rows(entrants: &[Entrant], tasks: &[&str], shots: usize) -> Vec<Row> {
     let row = |(index, entrant): (usize, &Entrant)| row(index, entrant, tasks, shots);
     let mut rows: Vec<Row> = entrants.iter().enumerate().filter_map(row).collect();
-    let mean = |row: &Row| row.clean().mean.map_or(f64::NEG_INFINITY, |mean| mean.value);
+    let mean = |row: &Row| row.ranked().mean.map_or(f64::NEG_INFINITY, |mean| mean.value);
     rows.sort_by(|a, b| mean(b).total_cmp(&mean(a)).then(a.entrant.cmp(&b.entrant)));
     let (mut group, mut leader) = (0, None);
     for index in 0..rows.len() {
-        if rows[index].clean().mean.is_none() {
+        if rows[index].ranked().mean.is_none() {
             continue;
         }
         let first = *leader.get_or_insert(index);
@@ -152,7 +156,7 @@ fn is_apart(better: &Row, worse: &Row) -> bool {
 /// The 95 % interval of the first row's mean less the second's, over draws and pictures that both share; `None` where
 /// either has no replicates.
 pub fn difference(first: &Row, second: &Row) -> Option<(f64, f64)> {
-    let (first, second) = (&first.clean().replicates, &second.clean().replicates);
+    let (first, second) = (&first.ranked().replicates, &second.ranked().replicates);
     let differences: Vec<f64> = first.iter().zip(second).map(|(a, b)| a - b).collect();
     (first.len() == second.len()).then(|| two_level::interval(&differences)).flatten()
 }
@@ -163,12 +167,15 @@ fn row(index: usize, entrant: &Entrant, tasks: &[&str], shots: usize) -> Option<
     let ran: Vec<&CellResult> = cells.iter().copied().filter(|r| r.cell.error.is_none()).collect();
     let seconds = ran.iter().map(|r| r.cell.provenance.fit_seconds + r.cell.provenance.score_seconds);
     let mut latencies: Vec<f64> = ran.iter().filter_map(|r| r.cell.provenance.latency_seconds).collect();
-    let is_undefined = |r: &&&CellResult| r.metric(RANKED, AUROC).and_then(|m| m.value).is_none();
+    let is_undefined = |r: &&&CellResult| r.metric(Protocol::RANKED, AUROC).and_then(|m| m.value).is_none();
     (!cells.is_empty()).then(|| Row {
         entrant: index,
         shots,
         group: None,
-        boards: PROTOCOLS.iter().map(|protocol| board(&ran, tasks, shots, protocol, AUROC)).collect(),
+        boards: shown()
+            .into_iter()
+            .map(|protocol| (protocol, board(&ran, tasks, shots, protocol, AUROC)))
+            .collect(),
         seconds: (!ran.is_empty()).then(|| seconds.sum::<f64>() / ran.len() as f64),
         latency_seconds: median(&mut latencies),
         peak_memory_bytes: ran.iter().map(|r| r.cell.provenance.peak_memory_bytes).max(),

@@ -3,6 +3,7 @@
 //! A cell's folder holds `cell.json` (identity, provenance, outcome; written last, so its presence
 //! means done), `scores.parquet`, `metrics.parquet`, `epochs.parquet` and `gallery.safetensors`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 use crate::manifest::Label;
+use crate::protocol::Protocol;
 
 /// Pictures, maps and masks of a few telling cases.
 pub mod gallery;
@@ -107,7 +109,7 @@ pub struct Cell {
     pub error: Option<String>,
 }
 
-/// One scored picture under every protocol; `None` where a protocol left it out.
+/// One scored picture under every protocol.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
     pub image_id: String,
@@ -119,41 +121,21 @@ pub struct Score {
     /// Conformal, from the supports' scores by each other: small is anomalous, and no smaller than one in as many
     /// as there are supports and one more. `None` where the supports set no threshold.
     pub p_value: Option<f64>,
-    /// Protocol `clean`: own map smoothed, maximum.
-    pub clean: Option<f64>,
-    /// The same map's mean.
-    pub clean_mean: Option<f64>,
-    /// The mean of the same map's highest 1 %.
-    pub clean_top1: Option<f64>,
-    pub published_2d: Option<f64>,
-    pub published: Option<f64>,
-    pub published_shuffled: Option<f64>,
-    /// As `clean`, of the epoch that the source tasks chose; `None` unless that was asked for.
-    pub clean_source: Option<f64>,
+    /// By protocol; absent where one left the picture out, or cannot be had of the method.
+    pub scores: BTreeMap<Protocol, f64>,
 }
 
 impl Score {
-    /// The score under a protocol, by its name.
-    pub fn under(&self, protocol: &str) -> Option<f64> {
-        match protocol {
-            "clean" => self.clean,
-            "clean-mean" => self.clean_mean,
-            "clean-top1" => self.clean_top1,
-            "published-2d" => self.published_2d,
-            "published" => self.published,
-            "published-shuffled" => self.published_shuffled,
-            "clean-source" => self.clean_source,
-            _ => None,
-        }
+    /// The score under a protocol.
+    pub fn under(&self, protocol: Protocol) -> Option<f64> {
+        self.scores.get(&protocol).copied()
     }
 }
 
 /// One measured number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// `clean`, `clean-mean`, `clean-top1`, `published-2d`, `published`, `published-shuffled`,
-    /// `clean-source`.
-    pub protocol: String,
+    pub protocol: Protocol,
     /// `image-auroc` ...
     pub metric: String,
     /// `None` if undefined.
@@ -202,7 +184,7 @@ pub struct CellResult {
 
 impl CellResult {
     /// The value of a metric under a protocol, if the cell has it and it is defined.
-    pub fn metric(&self, protocol: &str, metric: &str) -> Option<&Metric> {
+    pub fn metric(&self, protocol: Protocol, metric: &str) -> Option<&Metric> {
         self.metrics.iter().find(|row| row.protocol == protocol && row.metric == metric)
     }
 

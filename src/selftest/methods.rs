@@ -19,7 +19,7 @@ use crate::network::resnet::Encoder;
 use crate::network::teacher::{Origin, Teachers};
 use crate::network::{Backbone, Network, formula, weights};
 use crate::phantom;
-use crate::protocol;
+use crate::protocol::{self, Protocol};
 
 const SCORES: &str = include_str!("scores.json");
 
@@ -118,8 +118,10 @@ impl Given {
 /// Image scores under `clean`.
 pub(super) fn scores(prediction: Prediction, fault: Option<Fault>) -> Result<Vec<f64>> {
     Ok(match prediction {
-        Prediction::Maps(maps) if fault == Some(Fault::Shift) => protocol::score_maps(&shifted(&maps)?).clean,
-        Prediction::Maps(maps) => protocol::score_maps(&maps).clean,
+        Prediction::Maps(maps) if fault == Some(Fault::Shift) => {
+            protocol::of_each(Protocol::RANKED, &shifted(&maps)?)
+        }
+        Prediction::Maps(maps) => protocol::of_each(Protocol::RANKED, &maps),
         Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,
     })
 }

@@ -12,7 +12,7 @@ use crate::method::part::nearest::{Bank, ROOM};
 use crate::network::layer::{BatchNorm, Conv, Norm, pointwise};
 use crate::network::weighting::{Scaling, Weighting};
 use crate::network::{Backbone, formula};
-use crate::protocol::{self, Host, ImageScores};
+use crate::protocol::{self, Host};
 
 type Layer = Box<dyn Fn(&[Tensor]) -> Tensor>;
 
@@ -167,9 +167,6 @@ fn compute(operator: &Operator, device: Device, numbers: Numbers) -> Result<[(&'
     ])
 }
 
-/// Scores of one kind.
-type Pick = fn(&ImageScores) -> Vec<f64>;
-
 /// Maps smoothed where they are made against the host's.
 fn smoothing(options: &Options, record: &mut Record) -> Result<()> {
     let (n, side) = (37, 128);
@@ -177,16 +174,11 @@ fn smoothing(options: &Options, record: &mut Record) -> Result<()> {
     let maps = MapStack::new(n, side, side, values)?;
     let host = protocol::score(&Host(&maps))?;
     let ours = protocol::score(&OnDevice::new(&maps, options.device))?;
-    let of = |pick: Pick| apart(&pick(&ours), &pick(&host));
-    let kept: [(&str, Pick); 4] = [
-        ("clean", |scores| scores.clean.clone()),
-        ("mean of maps", |scores| scores.clean_mean.clone().unwrap_or_default()),
-        ("published", |scores| scores.published.iter().flatten().copied().collect()),
-        ("published-shuffled", |scores| scores.published_shuffled.iter().flatten().copied().collect()),
-    ];
-    for (what, pick) in kept {
-        let what = format!("smoothing, {what}, relative to the host's");
-        record.check(Part::Operators, &what, Numbers::F32, of(pick), Some(1e-7));
+    let kept = |scores: &[Option<f64>]| scores.iter().flatten().copied().collect::<Vec<f64>>();
+    for (protocol, scores) in host.iter() {
+        let what = format!("smoothing, {protocol}, relative to the host's");
+        let apart = apart(&kept(&ours[protocol]), &kept(scores));
+        record.check(Part::Operators, &what, Numbers::F32, apart, Some(1e-7));
     }
     Ok(())
 }

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use medfsad::manifest::Label;
 use medfsad::pixels::Pixels;
+use medfsad::protocol::Protocol::{
+    self, Clean, CleanMean, CleanTop1, Published, Published2d, PublishedShuffled,
+};
 use medfsad::random::Stream;
 use medfsad::results::gallery::{self, Caption, Case};
 use medfsad::results::{Cell, CellResult, Epoch, FORMAT, Identity, Metric, Provenance, Score};
@@ -69,6 +72,10 @@ fn scores(stream: &mut Stream, shift: f64) -> Vec<Score> {
     let score = |index: usize| {
         let label = if index < 40 { Label::Normal } else { Label::Anomalous };
         let clean = stream.normal() + if label == Label::Anomalous { shift } else { 0.0 };
+        let mut scores = vec![(Clean, clean), (CleanMean, clean / 2.0), (CleanTop1, clean * 0.9)];
+        if index < 80 {
+            scores.extend([(Published2d, clean), (Published, clean * 1.1), (PublishedShuffled, clean * 0.9)]);
+        }
         Score {
             image_id: format!("picture-{index}"),
             label,
@@ -76,21 +83,15 @@ fn scores(stream: &mut Stream, shift: f64) -> Vec<Score> {
             source_path: format!("{index}.png"),
             group: None,
             p_value: None,
-            clean: Some(clean),
-            clean_mean: Some(clean / 2.0),
-            clean_top1: Some(clean * 0.9),
-            published_2d: (index < 80).then_some(clean),
-            published: (index < 80).then_some(clean * 1.1),
-            published_shuffled: (index < 80).then_some(clean * 0.9),
-            clean_source: None,
+            scores: scores.into_iter().collect(),
         }
     };
     (0..85).map(score).collect()
 }
 
-fn metric(protocol: &str, metric: &str, value: Option<f64>) -> Metric {
+fn metric(protocol: Protocol, metric: &str, value: Option<f64>) -> Metric {
     Metric {
-        protocol: protocol.to_owned(),
+        protocol,
         metric: metric.to_owned(),
         value,
         low: value.map(|value| value - 0.03),
@@ -105,12 +106,12 @@ fn metric(protocol: &str, metric: &str, value: Option<f64>) -> Metric {
 /// `clean` is the base plus 0.01 for each shot count's place and 0.02 for the second draw.
 fn metrics(base: f64, place: usize, draw: usize, defined: bool) -> Vec<Metric> {
     let clean = base + 0.01 * place as f64 + 0.02 * draw as f64;
-    let mut rows = vec![metric("clean", "image-auroc", defined.then_some(clean))];
-    rows.push(metric("published-2d", "image-auroc", Some(clean + 0.05)));
-    rows.push(metric("published", "image-auroc", Some(clean + 0.11)));
-    rows.push(metric("clean-mean", "image-auroc", Some(clean - 0.04)));
-    rows.push(metric("clean", "auprc", Some(clean - 0.1)));
-    rows.push(metric("clean", "fpr95", (place > 0).then_some(0.4)));
+    let mut rows = vec![metric(Clean, "image-auroc", defined.then_some(clean))];
+    rows.push(metric(Published2d, "image-auroc", Some(clean + 0.05)));
+    rows.push(metric(Published, "image-auroc", Some(clean + 0.11)));
+    rows.push(metric(CleanMean, "image-auroc", Some(clean - 0.04)));
+    rows.push(metric(Clean, "auprc", Some(clean - 0.1)));
+    rows.push(metric(Clean, "fpr95", (place > 0).then_some(0.4)));
     rows
 }
 

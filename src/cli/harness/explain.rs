@@ -14,9 +14,10 @@ use crate::method::{Detector, Prediction, batches};
 use crate::metric::explanation as quality;
 use crate::metric::rank::spearman;
 use crate::pixels::Pixels;
+use crate::protocol::{self, Protocol};
 use crate::report::explanation::{self, Explained, Nearest};
 use crate::spec::Reading;
-use crate::{files, progress, protocol};
+use crate::{files, progress};
 
 /// Explains the scores of D2-4FAD: what each reference counts and each scale adds, which region of a reference the
 /// map's peak is most like, and what hiding that place does to the score. Writes a page (index.html), tables
@@ -192,7 +193,7 @@ fn scores(detector: &dyn Detector, opened: &Opened, pictures: &[Pixels]) -> Resu
     let mut scores = Vec::with_capacity(pictures.len());
     batches::score(detector, &folder::pictures(pictures), opened.device(), &mut |_, prediction| {
         let Prediction::Maps(maps) = prediction else { anyhow::bail!("d24fad gives maps") };
-        scores.extend(protocol::score_maps(&maps).clean);
+        scores.extend(protocol::of_each(Protocol::RANKED, &maps));
         Ok(())
     })?;
     Ok(scores)

@@ -9,8 +9,10 @@ use crate::evaluate::folder;
 use crate::maps::{self, MapStack};
 use crate::method::{Detector, Prediction, batches};
 use crate::pixels::Pixels;
+use crate::protocol::{self, Protocol};
 use crate::report::{encode, overlay};
-use crate::{files, progress, protocol};
+use crate::words::{self, Word};
+use crate::{files, progress};
 
 /// Scores pictures against a few normal references; higher is more anomalous. Each score depends on the model, the
 /// references and that one picture. Methods that learn from references alone need no checkpoint.
@@ -32,8 +34,8 @@ pub struct Args {
     model: ModelArgs,
     /// How a map becomes a score: `clean`, its maximum after smoothing; `clean-mean`; `clean-top1`, the mean of its
     /// highest 1 %
-    #[arg(long, default_value = "clean")]
-    protocol: String,
+    #[arg(long, default_value_t = Protocol::RANKED, value_parser = Protocol::parse)]
+    protocol: Protocol,
 }
 
 /// Pictures that are decoded and held at once.
@@ -50,10 +52,10 @@ struct Scored {
 impl Args {
     pub fn run(self) -> Result<()> {
         ensure!(
-            ["clean", "clean-mean", "clean-top1"].contains(&self.protocol.as_str()),
-            "--protocol {}: pictures of a folder have no labels and no test order, so only clean, clean-mean and \
-             clean-top1 make sense",
-            self.protocol
+            self.protocol.is_of_one_picture(),
+            "--protocol {}: pictures of a folder have no labels and no test order; known without them: {}",
+            self.protocol,
+            words::list(Protocol::all().filter(|protocol| protocol.is_of_one_picture()))
         );
         let opened = self.model.open(&self.method)?;
         let fitted = opened.fitted(&self.method)?;
@@ -81,7 +83,7 @@ impl Args {
         let mut scored = Vec::with_capacity(pictures.len());
         batches::score(detector, &pictures, opened.device(), &mut |range, prediction| {
             let (scores, maps) = match prediction {
-                Prediction::Maps(maps) => (self.of_maps(&maps)?, Some(maps)),
+                Prediction::Maps(maps) => (protocol::of_each(self.protocol, &maps), Some(maps)),
                 Prediction::Scores(scores) => (self.own(scores)?, None),
                 Prediction::Both(maps, scores) => (self.own(scores)?, Some(maps)),
             };
@@ -102,21 +104,12 @@ impl Args {
     /// Scores by the method's own rule, which a protocol for maps cannot change.
     fn own(&self, scores: Vec<f64>) -> Result<Vec<f64>> {
         ensure!(
-            self.protocol == "clean",
-            "{} has scores of its own, not of maps; use --protocol clean",
-            self.method
+            self.protocol == Protocol::RANKED,
+            "{} has scores of its own, not of maps; use --protocol {}",
+            self.method,
+            Protocol::RANKED
         );
         Ok(scores)
-    }
-
-    fn of_maps(&self, maps: &MapStack) -> Result<Vec<f64>> {
-        let scores = protocol::score_maps(maps);
-        let scores = match self.protocol.as_str() {
-            "clean" => Some(scores.clean),
-            "clean-mean" => scores.clean_mean,
-            _ => scores.clean_top1,
-        };
-        scores.context("a stack of maps has every score")
     }
 
     fn write(&self, scored: Vec<Scored>, refused: Vec<folder::Refused>) -> Result<()> {
