@@ -7,6 +7,8 @@ mod cells;
 mod cli;
 mod curate;
 mod decode;
+#[cfg(feature = "torch")]
+mod efficientnet;
 mod episodes;
 mod export;
 #[cfg(feature = "torch")]

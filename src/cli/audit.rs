@@ -88,7 +88,7 @@ impl Args {
         let device = self.device.parse::<Wanted>()?.open(Precision::F32)?;
         let teacher = embed::teacher(manifest, backbone, &origin, device)?;
         let embed = |pictures: &[Pixels]| embed::vectors(&teacher, pictures);
-        let embedder = Embedder { teacher: origin.label(Network::Resnet(backbone)), embed: &embed };
+        let embedder = Embedder { teacher: origin.label(Network::Backbone(backbone)), embed: &embed };
         audit::run(manifest, &spec.audit, raw, Some(&embedder))
     }
 
