@@ -92,7 +92,7 @@ fn evaluate(manifest: &Manifest, episodes: &Episodes, task: &str) -> Result<Opti
     let detector = model.adapt(&Pictures::load(&store, &supports)?)?;
 
     let scores = match detector.score(&Pictures::load(&store, &tested)?)? {
-        Prediction::Maps(maps) => protocol::score_maps(&maps).clean,
+        Prediction::Maps(maps) => protocol::score_maps(&maps).ranked(),
         Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,
     };
     let of = |label: Label| -> Vec<f64> {

@@ -8,6 +8,8 @@ mod cli;
 mod contributing;
 mod curate;
 mod decode;
+#[cfg(feature = "torch")]
+mod efficientnet;
 mod episodes;
 mod export;
 #[cfg(feature = "torch")]

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use medfsad::episode::batch::{Acquisition, Pictures};
 use medfsad::maps::MapStack;
 use medfsad::method::{Built, Context, Detector, Fitted, METHODS, Prediction, TrainTask, find};
+use medfsad::network::encoder::Encoder;
 use medfsad::network::precision::Precision;
-use medfsad::network::resnet::Encoder;
 use medfsad::network::teacher::{Origin, Teacher, Teachers};
 use medfsad::network::{Backbone, Input, Network, initial, weights};
 use medfsad::protocol::{self, Protocol};
@@ -263,7 +263,7 @@ fn weights_of_another_network_are_refused_by_name() {
 fn the_random_teacher_is_labelled_calibrated_and_cached() {
     let folder = TempDir::new().expect("a folder");
     let origin = Origin::Random { seed: 4, cache: Some(folder.path().to_owned()) };
-    let resnet18 = Network::Resnet(Backbone::Resnet18);
+    let resnet18 = Network::Backbone(Backbone::Resnet18);
     assert!(origin.label(resnet18).contains("random teacher"));
     assert_ne!(origin.hash(resnet18), Origin::Random { seed: 5, cache: None }.hash(resnet18));
     let calibration = pictures("calibration", 16);

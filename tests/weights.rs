@@ -168,7 +168,7 @@ fn what_is_not_the_file_is_not_installed() {
 /// A residual network's parameters by torchvision's names, with the classifier that files of it have.
 fn resnet18() -> BTreeMap<String, Tensor> {
     let store = tch::nn::VarStore::new(tch::Device::Cpu);
-    let _ = medfsad::network::resnet::Encoder::new(&store.root(), medfsad::network::Backbone::Resnet18);
+    let _ = medfsad::network::encoder::Encoder::new(&store.root(), medfsad::network::Backbone::Resnet18);
     let mut tensors: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
     tensors.insert("fc.weight".to_owned(), Tensor::zeros([1000, 512], (Kind::Float, tch::Device::Cpu)));
     tensors.insert("bn1.num_batches_tracked".to_owned(), Tensor::from(1.0_f32));

@@ -20,8 +20,8 @@ use super::part::work::{self, Load, Operations, Work};
 use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, EpochFigures, Prediction};
 use crate::episode::batch::Pictures;
+use crate::network::encoder::Encoder;
 use crate::network::layer::{BatchNorm, Norm, linear};
-use crate::network::resnet::Encoder;
 use crate::network::{Backbone, Input, Network, initial};
 use crate::random::Stream;
 
@@ -114,7 +114,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.batch >= 1, "cutpaste: batch must be at least 1");
     ensure!(settings.learning_rate > 0.0, "cutpaste: learning_rate must be positive");
     ensure!((0.0..1.0).contains(&settings.jitter), "cutpaste: jitter must be at least 0 and below 1");
-    let network = settings.pretrained.then_some(Network::Resnet(settings.backbone));
+    let network = settings.pretrained.then_some(Network::Backbone(settings.backbone));
     learner::build(CutPaste { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 
@@ -167,6 +167,7 @@ struct Model {
     encoder_store: VarStore,
     head_store: VarStore,
     encoder: Encoder,
+    backbone: Backbone,
     head: Head,
     /// `[n, 3, side, side]` of 0 to 255, on the CPU.
     normals: Tensor,
@@ -185,7 +186,7 @@ impl Model {
         }
         let head = Head::new(&head_store, backbone.channels()[3], settings.pretext.classes().len() as i64);
         initial::initialise_plain(&head_store, context.seed);
-        Ok(Model { encoder_store, head_store, encoder, head, normals, device: context.device })
+        Ok(Model { encoder_store, head_store, encoder, backbone, head, normals, device: context.device })
     }
 
     fn train(&self, settings: &Settings, context: &Context, watch: &mut Watch) -> Result<()> {
@@ -248,7 +249,8 @@ impl Model {
 
     /// Stage 4 averaged over positions, `[n, c4]`, of pictures of 0 to 255.
     fn vectors(&self, pictures: &Tensor, norm: Norm) -> Tensor {
-        let pictures = INPUT.prepare(&pictures.to_device(self.device));
+        let network = Network::Backbone(self.backbone);
+        let pictures = INPUT.prepare(network, &pictures.to_device(self.device));
         self.encoder.forward(&pictures, norm).deep.mean_dim(&[2, 3][..], false, None::<Kind>)
     }
 }

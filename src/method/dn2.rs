@@ -63,7 +63,7 @@ impl Default for Settings {
 fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of dn2")?;
     ensure!(settings.neighbours >= 1, "dn2: neighbours must be at least 1");
-    let network = Some(Network::Resnet(settings.backbone));
+    let network = Some(Network::Backbone(settings.backbone));
     build_learner(Dn2 { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 

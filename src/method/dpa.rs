@@ -341,7 +341,7 @@ pub fn relative(x: &Tensor, y: &Tensor) -> Tensor {
 }
 
 fn as_imagenet(pictures: &Tensor) -> Tensor {
-    Input::ImageNet.prepare(&((pictures + 1.0) * 127.5))
+    Input::ImageNet.prepare(Network::Vgg19, &((pictures + 1.0) * 127.5))
 }
 
 /// Mean and variance of each channel over pictures and positions.

@@ -49,7 +49,7 @@ impl Default for Settings {
 fn build(settings: toml::Table) -> Result<Built> {
     let mut settings: Settings = settings.try_into().context("settings of gde")?;
     let views = *settings.views.get_or_insert(settings.train_on == TrainOn::Supports);
-    let network = Some(Network::Resnet(settings.backbone));
+    let network = Some(Network::Backbone(settings.backbone));
     build_learner(Gde { backbone: settings.backbone, views }, settings.train_on, &settings, network)
 }
 

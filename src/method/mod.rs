@@ -98,7 +98,7 @@ pub struct Keep {
 impl Context {
     /// The frozen teacher: weights from the file that was given, else the labelled random stand-in.
     pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Teacher> {
-        let origin = self.teachers.of(Network::Resnet(backbone));
+        let origin = self.teachers.of(Network::Backbone(backbone));
         let teacher = Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device);
         teacher.map(|teacher| teacher.computing_in(self.precision)).with_context(|| {
             let name = backbone.name();

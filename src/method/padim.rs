@@ -72,7 +72,7 @@ fn build(settings: toml::Table) -> Result<Built> {
         settings.backbone.name()
     );
     ensure!(settings.ridge > 0.0, "padim: ridge must be positive");
-    let network = Some(Network::Resnet(settings.backbone));
+    let network = Some(Network::Backbone(settings.backbone));
     let padim = Padim {
         backbone: settings.backbone,
         channels: channels as usize,

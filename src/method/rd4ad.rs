@@ -82,7 +82,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.steps >= 1, "rd4ad: steps must be at least 1");
     ensure!(settings.batch >= FEWEST, "rd4ad: batch must be at least {FEWEST}, batch norm needs it");
     ensure!(settings.learning_rate > 0.0, "rd4ad: learning_rate must be positive");
-    let network = Some(Network::Resnet(settings.backbone));
+    let network = Some(Network::Backbone(settings.backbone));
     learner::build(Rd4ad { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 

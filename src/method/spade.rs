@@ -49,7 +49,7 @@ impl Default for Settings {
 fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of spade")?;
     ensure!(settings.neighbours >= 1, "spade: neighbours must be at least 1");
-    let network = Some(Network::Resnet(settings.backbone));
+    let network = Some(Network::Backbone(settings.backbone));
     build_learner(Spade { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 

@@ -15,8 +15,8 @@ use super::part::work::{self, Load, Operations, Work};
 use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
+use crate::network::encoder::Encoder;
 use crate::network::layer::Norm;
-use crate::network::resnet::Encoder;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network, Scales, initial};
 
@@ -82,7 +82,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.steps >= 1, "stfpm: steps must be at least 1");
     ensure!(settings.batch >= 2, "stfpm: batch must be at least 2, batch norm needs it");
     ensure!(settings.learning_rate > 0.0, "stfpm: learning_rate must be positive");
-    let network = Some(Network::Resnet(settings.backbone));
+    let network = Some(Network::Backbone(settings.backbone));
     learner::build(Stfpm { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 
@@ -114,11 +114,11 @@ impl Learner for Stfpm {
 
     fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
-        let teacher = context.teacher(settings.backbone, Input::ImageNet)?;
+        let teacher = context.teacher(settings.backbone, INPUT)?;
         let store = VarStore::new(context.device);
         let student = Encoder::new(&store.root(), settings.backbone);
         initial::initialise(&store, context.seed);
-        let model = Model { teacher, student, device: context.device };
+        let model = Model { teacher, student, backbone: settings.backbone, device: context.device };
         let pixels = if settings.views { views::twenty_two(&normals.pixels) } else { normals.pixels.copy() };
         let pixels = pixels.to_device(context.device);
         let features = FeatureStore::new(
@@ -130,7 +130,7 @@ impl Learner for Stfpm {
         let sgd = Sgd { momentum: settings.momentum, wd: settings.weight_decay, ..Sgd::default() };
         let mut sgd = sgd.build(&store, settings.learning_rate)?;
         let mut step = |_: u64, batch: &Tensor| {
-            let pictures = INPUT.prepare(&pixels.index_select(0, batch));
+            let pictures = model.prepared(&pixels.index_select(0, batch));
             let loss = loss(&features.at(batch).scales, &model.student.scales(&pictures, Norm::Batch));
             sgd.backward_step(&loss);
             vec![("loss", loss.double_value(&[]))]
@@ -171,7 +171,15 @@ pub fn maps(teacher: &Scales, student: &Scales, side: i64) -> Tensor {
 struct Model {
     teacher: Teacher,
     student: Encoder,
+    backbone: Backbone,
     device: Device,
+}
+
+impl Model {
+    /// Pictures of 0 to 255 as both networks want them.
+    fn prepared(&self, pictures: &Tensor) -> Tensor {
+        INPUT.prepare(Network::Backbone(self.backbone), pictures)
+    }
 }
 
 impl Detector for Model {
@@ -179,7 +187,7 @@ impl Detector for Model {
         let pixels = queries.on(self.device);
         let taught = self.teacher.features(&pixels).scales;
         let maps = tch::no_grad(|| {
-            let student = self.student.scales(&INPUT.prepare(&pixels), Norm::Stored);
+            let student = self.student.scales(&self.prepared(&pixels), Norm::Stored);
             maps(&taught, &student, queries.size())
         });
         Ok(Prediction::Maps(grid::to_maps(&maps)?))

@@ -58,7 +58,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of subspacead")?;
     let explained = settings.explained;
     ensure!(explained > 0.0 && explained < 1.0, "subspacead: explained must be above 0 and below 1");
-    let network = Some(Network::Resnet(settings.backbone));
+    let network = Some(Network::Backbone(settings.backbone));
     build_learner(SubspaceAd { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 

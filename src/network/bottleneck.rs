@@ -18,7 +18,7 @@ pub struct Bottleneck {
 
 impl Bottleneck {
     pub fn new(path: &Path, backbone: Backbone) -> Bottleneck {
-        let [c1, c2, c3, _] = backbone.channels();
+        let [c1, c2, c3, c4] = backbone.channels();
         let halving = |index: usize, c_in: i64, c_out: i64| {
             let conv = Conv::new(&(path / format!("conv{index}")), c_in, c_out, 3, 2);
             (conv, BatchNorm::new(&(path / format!("bn{index}")), c_out))
@@ -26,7 +26,7 @@ impl Bottleneck {
         Bottleneck {
             first: [halving(1, c1, c2), halving(2, c2, c3)],
             second: halving(3, c2, c3),
-            stage: blocks(&(path / "bn_layer"), backbone, 3 * c3, 512, 2, backbone.blocks()[3]),
+            stage: blocks(&(path / "bn_layer"), backbone, 3 * c3, c4, 2, backbone.blocks()[3]),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The student: a residual network run backwards, from the encoder's stage 4 up to its stage 1.
 //!
-//! Deng and Li 2022 (RD4AD), reused by D2-4FAD; parameter names are the published ones.
+//! Deng and Li 2022 (RD4AD), reused by D2-4FAD; parameter names are the published ones. For an encoder that is no residual
+//! network, blocks of the same form with the encoder's channels, which is an extension of ours.
 
 use tch::Tensor;
 use tch::nn::Path;
@@ -24,10 +25,10 @@ impl Decoder {
         let mut c_in = backbone.channels()[3];
         let stages = [0, 1, 2].map(|stage| {
             let path = path / format!("layer{}", stage + 1);
-            let planes = 256 >> stage;
+            let c_out = backbone.channels()[2 - stage];
             let block = |index: usize| {
-                let block = Block::new(&(&path / index), backbone, c_in, planes, index == 0);
-                c_in = planes * backbone.expansion();
+                let block = Block::new(&(&path / index), backbone, c_in, c_out, index == 0);
+                c_in = c_out;
                 block
             };
             (0..backbone.blocks()[stage]).map(block).collect()
@@ -60,15 +61,14 @@ impl Decoder {
 }
 
 impl Block {
-    fn new(path: &Path, backbone: Backbone, c_in: i64, planes: i64, doubles: bool) -> Block {
-        let c_out = planes * backbone.expansion();
+    fn new(path: &Path, backbone: Backbone, c_in: i64, c_out: i64, doubles: bool) -> Block {
         let spatial = |name: &str, from: i64, to: i64| {
             let path = path / name;
             if doubles { Conv::doubling(&path, from, to) } else { Conv::new(&path, from, to, 3, 1) }
         };
         let bn = |name: &str, channels: i64| BatchNorm::new(&(path / name), channels);
         let layers = if backbone.has_bottlenecks() {
-            let width = backbone.width(planes);
+            let width = backbone.width(c_out);
             vec![
                 (Conv::new(&(path / "conv1"), c_in, width, 1, 1), bn("bn1", width)),
                 (spatial("conv2", width, width), bn("bn2", width)),
@@ -76,8 +76,8 @@ impl Block {
             ]
         } else {
             vec![
-                (spatial("conv1", c_in, planes), bn("bn1", planes)),
-                (Conv::new(&(path / "conv2"), planes, planes, 3, 1), bn("bn2", planes)),
+                (spatial("conv1", c_in, c_out), bn("bn1", c_out)),
+                (Conv::new(&(path / "conv2"), c_out, c_out, 3, 1), bn("bn2", c_out)),
             ]
         };
         let skip = doubles.then(|| {

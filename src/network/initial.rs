@@ -60,7 +60,9 @@ fn draw(name: &str, shape: &[i64], plan: &[(String, Vec<i64>)], seed: u64) -> Op
         return draw_plain(name, shape, plan, seed);
     }
     let area: i64 = kernel.iter().product();
-    let deviation = (2.0 / (c_first * area) as f64).sqrt();
+    // Of a depthwise convolution, each input channel reaches one output channel.
+    let reached = if name.contains("_depthwise_conv") { 1 } else { *c_first };
+    let deviation = (2.0 / (reached * area) as f64).sqrt();
     Some(normal(name, shape, deviation, seed))
 }
 

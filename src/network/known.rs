@@ -24,6 +24,9 @@ pub struct Published {
     pub about: &'static str,
 }
 
+/// Weights that stand in for the published ones where nothing else is named: small, and to be had without an account.
+pub const LITE0: &str = "efficientnet-lite0";
+
 const ABOUT_V1: &str = "torchvision IMAGENET1K_V1, the recipe of the papers";
 const ABOUT_V2: &str = "torchvision IMAGENET1K_V2, a newer recipe; other numbers";
 
@@ -144,7 +147,9 @@ pub fn check(network: Network, path: &Path) -> Result<()> {
 
 fn load(network: Network, origin: &Origin) -> Result<()> {
     match network {
-        Network::Resnet(backbone) => Teacher::new(backbone, Input::Unit, origin, None, Device::Cpu).map(drop),
+        Network::Backbone(backbone) => {
+            Teacher::new(backbone, Input::Unit, origin, None, Device::Cpu).map(drop)
+        }
         Network::Vgg19 => Vgg::new(origin, None, Device::Cpu).map(drop),
     }
 }

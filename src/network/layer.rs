@@ -22,8 +22,9 @@ pub enum Norm {
     Calibrate,
 }
 
-/// Batch norm over channels, eps 1e-5.
+/// Batch norm over channels.
 pub struct BatchNorm {
+    epsilon: f64,
     weight: Tensor,
     bias: Tensor,
     running_mean: Tensor,
@@ -65,11 +66,19 @@ impl Turns {
 
 /// Of the batch's own statistics, in the stored ones.
 const MOMENTUM: f64 = 0.1;
+/// Added to variances by nearly all networks.
 const EPSILON: f64 = 1e-5;
 
 impl BatchNorm {
+    /// Adds 1e-5 to variances.
     pub fn new(path: &Path, channels: i64) -> BatchNorm {
+        BatchNorm::adding(path, channels, EPSILON)
+    }
+
+    /// Adds `epsilon` to variances.
+    pub fn adding(path: &Path, channels: i64, epsilon: f64) -> BatchNorm {
         BatchNorm {
+            epsilon,
             weight: path.ones("weight", &[channels]),
             bias: path.zeros("bias", &[channels]),
             running_mean: path.zeros_no_train("running_mean", &[channels]),
@@ -94,7 +103,7 @@ impl BatchNorm {
         let [weight, bias, mean, var] =
             [&self.weight, &self.bias, &self.running_mean, &self.running_var].map(Some);
         let cudnn = x.device().is_cuda();
-        x.batch_norm(weight, bias, mean, var, own_statistics, momentum, EPSILON, cudnn)
+        x.batch_norm(weight, bias, mean, var, own_statistics, momentum, self.epsilon, cudnn)
     }
 
     /// Batches that take turns, as channels beside one another.
@@ -110,7 +119,7 @@ impl BatchNorm {
         let (mean, var) = (Some(&turns.mean), Some(&turns.var));
         let beside = x.contiguous().view([n / count, count * c, h, w]);
         let cudnn = x.device().is_cuda();
-        let y = beside.batch_norm(weight.as_ref(), bias.as_ref(), mean, var, true, 1.0, EPSILON, cudnn);
+        let y = beside.batch_norm(weight.as_ref(), bias.as_ref(), mean, var, true, 1.0, self.epsilon, cudnn);
         turns.blend_into(self.running_mean.shallow_clone(), self.running_var.shallow_clone());
         // A plain view would make what is done in place afterwards copy gradients.
         y.internal_unsafe_view([n, c, h, w])

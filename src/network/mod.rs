@@ -1,12 +1,13 @@
 //! Encoders and decoders as named structs whose parameter names are the published ones.
 
-use anyhow::{Context, Result};
 use tch::{Kind, Tensor};
 
 /// The optimiser.
 pub mod adam;
 /// The plain and the variational auto-encoder.
 pub mod autoencoder;
+/// The encoders that methods can choose from.
+mod backbone;
 /// The one-class bottleneck between teacher and student.
 pub mod bottleneck;
 /// What a CUDA card says of itself.
@@ -15,6 +16,10 @@ pub mod card;
 pub mod context;
 /// The mirrored residual decoder (the student).
 pub mod decoder;
+/// EfficientNet-Lite0.
+pub mod efficientnet;
+/// The encoder of any backbone.
+pub mod encoder;
 /// Weights and pictures that two implementations can compute alike.
 pub mod formula;
 /// Work on a card that is recorded and replayed.
@@ -54,89 +59,25 @@ pub mod weighting;
 /// Parameters by name and shape.
 pub mod weights;
 
-/// A residual architecture, by torchvision's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Backbone {
-    #[serde(rename = "resnet18")]
-    Resnet18,
-    #[serde(rename = "resnet34")]
-    Resnet34,
-    #[serde(rename = "resnet50")]
-    Resnet50,
-    #[serde(rename = "wide_resnet50_2")]
-    WideResnet50x2,
-}
-
-impl Backbone {
-    /// Every architecture.
-    pub const ALL: [Backbone; 4] =
-        [Backbone::Resnet18, Backbone::Resnet34, Backbone::Resnet50, Backbone::WideResnet50x2];
-
-    /// By torchvision's name.
-    pub fn parse(name: &str) -> Result<Backbone> {
-        let found = Backbone::ALL.into_iter().find(|backbone| backbone.name() == name);
-        found.with_context(|| {
-            let known = Backbone::ALL.map(Backbone::name).join(", ");
-            format!("unknown backbone `{name}` (known: {known})")
-        })
-    }
-
-    /// torchvision's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Backbone::Resnet18 => "resnet18",
-            Backbone::Resnet34 => "resnet34",
-            Backbone::Resnet50 => "resnet50",
-            Backbone::WideResnet50x2 => "wide_resnet50_2",
-        }
-    }
-
-    /// Blocks per stage.
-    pub fn blocks(self) -> [usize; 4] {
-        match self {
-            Backbone::Resnet18 => [2, 2, 2, 2],
-            _ => [3, 4, 6, 3],
-        }
-    }
-
-    /// Output channels of a block over its nominal planes.
-    pub fn expansion(self) -> i64 {
-        if self.has_bottlenecks() { 4 } else { 1 }
-    }
-
-    /// Whether blocks are 1x1, 3x3, 1x1 rather than two 3x3.
-    pub fn has_bottlenecks(self) -> bool {
-        matches!(self, Backbone::Resnet50 | Backbone::WideResnet50x2)
-    }
-
-    /// Channels inside a bottleneck with `planes` nominal planes.
-    pub fn width(self, planes: i64) -> i64 {
-        if self == Backbone::WideResnet50x2 { 2 * planes } else { planes }
-    }
-
-    /// Channels of stages 1 to 4.
-    pub fn channels(self) -> [i64; 4] {
-        [64, 128, 256, 512].map(|planes| planes * self.expansion())
-    }
-}
+pub use backbone::Backbone;
 
 /// A pretrained network that a method may need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    Resnet(Backbone),
+    Backbone(Backbone),
     Vgg19,
 }
 
 impl Network {
     /// Every network.
     pub fn all() -> impl Iterator<Item = Network> {
-        Backbone::ALL.into_iter().map(Network::Resnet).chain([Network::Vgg19])
+        Backbone::ALL.into_iter().map(Network::Backbone).chain([Network::Vgg19])
     }
 
-    /// torchvision's name.
+    /// torchvision's name; of EfficientNet-Lite0, timm's.
     pub fn name(self) -> &'static str {
         match self {
-            Network::Resnet(backbone) => backbone.name(),
+            Network::Backbone(backbone) => backbone.name(),
             Network::Vgg19 => "vgg19",
         }
     }
@@ -147,7 +88,8 @@ impl Network {
 pub enum Input {
     /// 0 to 1, no more: D2-4FAD and RegAD.
     Unit,
-    /// 0 to 1, less ImageNet's mean, over its deviation, per channel: what the weights were trained with.
+    /// As the network's weights were trained on ImageNet: 0 to 1, less ImageNet's mean, over its deviation, per channel;
+    /// for EfficientNet-Lite0, less 127, over 128.
     ImageNet,
 }
 
@@ -155,12 +97,14 @@ pub enum Input {
 const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 
 impl Input {
-    /// `[n, 3, h, w]` of 0 to 255 as a network wants it, on the same device.
-    pub fn prepare(self, pictures: &Tensor) -> Tensor {
-        let unit = pictures.to_kind(Kind::Float) / 255.0;
-        match self {
-            Input::Unit => unit,
-            Input::ImageNet => {
+    /// `[n, 3, h, w]` of 0 to 255 as `network` wants it, on the same device.
+    pub fn prepare(self, network: Network, pictures: &Tensor) -> Tensor {
+        let floating = pictures.to_kind(Kind::Float);
+        match (self, network) {
+            (Input::Unit, _) => floating / 255.0,
+            (Input::ImageNet, Network::Backbone(Backbone::EfficientNetLite0)) => (floating - 127.0) / 128.0,
+            (Input::ImageNet, Network::Backbone(_) | Network::Vgg19) => {
+                let unit = floating / 255.0;
                 let [mean, deviation] = IMAGENET
                     .map(|values| Tensor::from_slice(&values).view([1, 3, 1, 1]).to_device(unit.device()));
                 (unit - mean) / deviation
@@ -172,7 +116,7 @@ impl Input {
 /// Three feature scales, shallow to deep: `[n, c1, h/4, w/4]`, `[n, c2, h/8, w/8]`, `[n, c3, h/16, w/16]`.
 pub type Scales = [Tensor; 3];
 
-/// What an encoder sees in pictures.
+/// What an encoder sees in pictures; channels are [`Backbone::channels`].
 pub struct Features {
     /// Stages 1 to 3.
     pub scales: Scales,

@@ -6,6 +6,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::card;
+use super::efficientnet;
 use super::precision::Precision;
 
 /// Floating-point operations of one picture through the decoder whose variables are `decoder.*` in `store`, forward,
@@ -24,7 +25,9 @@ pub fn of_decoder(store: &VarStore, size: i64) -> f64 {
 /// The same for the encoder whose variables are those of `store`.
 pub fn of_encoder(store: &VarStore, size: i64) -> f64 {
     let of_kernel = |name: &str, tensor: &Tensor| {
-        let Some(place) = Place::parse(name) else { return Some(size / 2) };
+        let Some(place) = Place::parse(name) else {
+            return efficientnet::side_of(name, size).or((name == "conv1.weight").then_some(size / 2));
+        };
         let side = (size / 2) >> place.stage;
         // A bottleneck halves the side in its second convolution.
         let before = place.is_first && place.stage > 1 && place.layer == "conv1" && tensor.size()[3] == 1;
@@ -104,7 +107,7 @@ mod tests {
     use super::*;
     use crate::network::Backbone;
     use crate::network::decoder::Decoder;
-    use crate::network::resnet::Encoder;
+    use crate::network::encoder::Encoder;
 
     fn decoder(backbone: Backbone, size: i64) -> f64 {
         let store = VarStore::new(Device::Cpu);

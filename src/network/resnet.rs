@@ -5,8 +5,8 @@
 use tch::Tensor;
 use tch::nn::Path;
 
+use super::Backbone;
 use super::layer::{BatchNorm, Conv, Norm};
-use super::{Backbone, Features, Scales};
 
 /// Stem and four stages; no classifier.
 pub struct Encoder {
@@ -26,9 +26,9 @@ impl Encoder {
         let mut c_in = 64;
         let stages = [0, 1, 2, 3].map(|stage| {
             let path = path / format!("layer{}", stage + 1);
-            let (planes, stride) = (64 << stage, if stage > 0 { 2 } else { 1 });
-            let blocks = blocks(&path, backbone, c_in, planes, stride, backbone.blocks()[stage]);
-            c_in = planes * backbone.expansion();
+            let (c_out, stride) = (backbone.channels()[stage], if stage > 0 { 2 } else { 1 });
+            let blocks = blocks(&path, backbone, c_in, c_out, stride, backbone.blocks()[stage]);
+            c_in = c_out;
             blocks
         });
         Encoder {
@@ -38,23 +38,7 @@ impl Encoder {
         }
     }
 
-    /// Pictures as [`Input::prepare`](super::Input::prepare) makes them, `[n, 3, h, w]`, to three scales and
-    /// the deepest stage.
-    pub fn forward(&self, pictures: &Tensor, norm: Norm) -> Features {
-        let scales = self.scales(pictures, norm);
-        let deep = self.stage(3, &scales[2], norm);
-        Features { scales, deep }
-    }
-
-    /// As [`Encoder::forward`], without the deepest stage.
-    pub fn scales(&self, pictures: &Tensor, norm: Norm) -> Scales {
-        let first = self.stage(0, &self.stem(pictures, norm), norm);
-        let second = self.stage(1, &first, norm);
-        let third = self.stage(2, &second, norm);
-        [first, second, third]
-    }
-
-    /// What comes before the first stage, `[n, 3, h, w] -> [n, 64, h/4, w/4]`.
+    /// What comes before the first stage: prepared pictures `[n, 3, h, w] -> [n, 64, h/4, w/4]`.
     pub fn stem(&self, pictures: &Tensor, norm: Norm) -> Tensor {
         let stem = self.bn1.forward(&self.conv1.forward(pictures), norm).relu();
         stem.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)
@@ -71,13 +55,13 @@ pub(super) fn blocks(
     path: &Path,
     backbone: Backbone,
     c_in: i64,
-    planes: i64,
+    c_out: i64,
     stride: i64,
     count: usize,
 ) -> Vec<Block> {
     let block = |index: usize| {
-        let (c_in, stride) = if index == 0 { (c_in, stride) } else { (planes * backbone.expansion(), 1) };
-        Block::new(&(path / index), backbone, c_in, planes, stride)
+        let (c_in, stride) = if index == 0 { (c_in, stride) } else { (c_out, 1) };
+        Block::new(&(path / index), backbone, c_in, c_out, stride)
     };
     (0..count).map(block).collect()
 }
@@ -88,14 +72,13 @@ pub(super) fn through(blocks: &[Block], x: &Tensor, norm: Norm) -> Tensor {
 }
 
 impl Block {
-    fn new(path: &Path, backbone: Backbone, c_in: i64, planes: i64, stride: i64) -> Block {
-        let c_out = planes * backbone.expansion();
-        let width = backbone.width(planes);
+    fn new(path: &Path, backbone: Backbone, c_in: i64, c_out: i64, stride: i64) -> Block {
+        let width = backbone.width(c_out);
         // Kernel, output channels and stride of each convolution.
         let plan: &[(i64, i64, i64)] = if backbone.has_bottlenecks() {
             &[(1, width, 1), (3, width, stride), (1, c_out, 1)]
         } else {
-            &[(3, planes, stride), (3, planes, 1)]
+            &[(3, c_out, stride), (3, c_out, 1)]
         };
         let mut from = c_in;
         let layer = |(index, &(kernel, to, stride)): (usize, &(i64, i64, i64))| {

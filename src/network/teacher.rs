@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
+use super::encoder::{self, Encoder};
 use super::layer::Norm;
 use super::precision::Precision;
-use super::resnet::Encoder;
 use super::{Backbone, Features, Input, Network, initial, known, layout, weights};
 use crate::episode::batch;
 use crate::files;
@@ -61,7 +61,7 @@ impl Origin {
             }
             Origin::Random { seed, .. } => {
                 let calibrated = match network {
-                    Network::Resnet(_) => "batch norm",
+                    Network::Backbone(_) => "batch norm",
                     Network::Vgg19 => "layers",
                 };
                 format!("{name}, random teacher (seed {seed}, calibrated {calibrated})")
@@ -89,6 +89,7 @@ impl Teachers {
 pub struct Teacher {
     encoder: Encoder,
     store: VarStore,
+    network: Network,
     input: Input,
     precision: Precision,
     has_channels_together: bool,
@@ -107,15 +108,16 @@ impl Teacher {
         // A stand-in is made on the CPU, whatever the device, so that its weights are the same everywhere.
         let store = VarStore::new(Device::Cpu);
         let encoder = Encoder::new(&store.root(), backbone);
-        let mut teacher =
-            Teacher { encoder, store, input, precision: Precision::F32, has_channels_together: false };
-        let stand_in = StandIn { network: Network::Resnet(backbone), input, store: &teacher.store };
+        let network = Network::Backbone(backbone);
+        let (precision, has_channels_together) = (Precision::F32, false);
+        let mut teacher = Teacher { encoder, store, network, input, precision, has_channels_together };
+        let stand_in = StandIn { network, input, store: &teacher.store };
         match origin {
-            Origin::File { path, .. } => weights::load(&teacher.store, path)?,
+            Origin::File { path, .. } => encoder::load(&teacher.store, backbone, path)?,
             Origin::Random { seed, cache } => {
                 stand_in.fill(*seed, cache.as_deref(), calibration, |calibration| {
                     initial::initialise(&teacher.store, *seed);
-                    teacher.encoder.forward(&input.prepare(calibration), Norm::Calibrate);
+                    teacher.encoder.forward(&input.prepare(network, calibration), Norm::Calibrate);
                 })?
             }
         }
@@ -128,7 +130,7 @@ impl Teacher {
 
     /// Features of pictures `[n, 3, h, w]` of 0 to 255, without gradients.
     pub fn features(&self, pictures: &Tensor) -> Features {
-        let mut pictures = self.input.prepare(&batch::to(pictures, self.store.device()));
+        let mut pictures = self.input.prepare(self.network, &batch::to(pictures, self.store.device()));
         if self.has_channels_together {
             pictures = layout::channels_together(&pictures);
         }

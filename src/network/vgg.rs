@@ -101,7 +101,7 @@ impl Vgg {
         let floating = pictures.to_kind(Kind::Float);
         let side = [CALIBRATION_SIDE; 2];
         let small = floating.internal_upsample_bilinear2d_aa(side, false, None, None);
-        let mut x = Input::ImageNet.prepare(&small);
+        let mut x = Input::ImageNet.prepare(Network::Vgg19, &small);
         for (index, convolution) in self.convolutions.iter().enumerate() {
             let mut bias = convolution.bs.as_ref().expect("made with a bias").shallow_clone();
             let mut weight = convolution.ws.shallow_clone();

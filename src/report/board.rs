@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::summary::AUROC;
 use crate::manifest::Label;
+use crate::metric::auroc_interval;
 use crate::metric::two_level::{self, Sample};
 use crate::protocol::Protocol;
 use crate::results::{CellResult, Score};
@@ -12,8 +13,8 @@ use crate::results::{CellResult, Score};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     pub value: f64,
-    /// 95 % over support draws, seeds and pictures (patients where known) together; `None` for metrics that are not
-    /// resampled.
+    /// 95 % over support draws, seeds and pictures (patients where known) together; `None` for metrics other
+    /// than AUROC.
     pub low: Option<f64>,
     pub high: Option<f64>,
     /// The lowest draw.
@@ -32,28 +33,28 @@ pub struct Board {
     pub replicates: Vec<f64>,
 }
 
-/// A metric under a protocol: per task over draws and seeds, and over tasks. Image AUROC is resampled for intervals.
+/// A metric under a protocol: per task over draws and seeds, and over tasks. Image AUROC has intervals.
 pub fn board(cells: &[&CellResult], tasks: &[&str], shots: usize, protocol: Protocol, metric: &str) -> Board {
     let of = |task: &&str| {
         let fits = |r: &&&CellResult| r.cell.identity.task == **task && r.cell.identity.shots == shots;
         let cells: Vec<&CellResult> = cells.iter().filter(fits).copied().collect();
         let metrics = cells.iter().filter_map(|r| r.metric(protocol, metric));
         let values: Vec<f64> = metrics.filter_map(|m| m.value.filter(|value| value.is_finite())).collect();
-        let replicates = (metric == AUROC).then(|| resampled(&cells, task, protocol)).flatten();
-        (estimate(&values, replicates.as_deref()), replicates)
+        let drawn = (metric == AUROC).then(|| Drawn::new(&cells, protocol)).flatten();
+        let interval = drawn.as_ref().and_then(|drawn| auroc_interval::interval(&drawn.sample, &drawn.scores));
+        (estimate(&values, interval), drawn.and_then(|drawn| drawn.replicates(task)))
     };
     let (estimates, replicates): (Vec<Option<Estimate>>, Vec<Option<Vec<f64>>>) =
         tasks.iter().map(of).unzip();
     let replicates = mean_of_replicates(&replicates);
-    let mean = mean_over_tasks(&estimates, &replicates).map(|mean| {
+    let mean = mean_over_tasks(&estimates).map(|mean| {
         let worst = worst_draw(cells, tasks, shots, protocol, metric).unwrap_or(mean.value);
         Estimate { worst, ..mean }
     });
     Board { tasks: estimates, mean, replicates }
 }
 
-fn estimate(values: &[f64], replicates: Option<&[f64]>) -> Option<Estimate> {
-    let interval = replicates.and_then(two_level::interval);
+fn estimate(values: &[f64], interval: Option<(f64, f64)>) -> Option<Estimate> {
     (!values.is_empty()).then(|| Estimate {
         value: values.iter().sum::<f64>() / values.len() as f64,
         low: interval.map(|(low, _)| low),
@@ -63,22 +64,34 @@ fn estimate(values: &[f64], replicates: Option<&[f64]>) -> Option<Estimate> {
     })
 }
 
-/// Resampled means of one task's AUROC over the cells, each of which is a draw; `None` where one has none, or they
-/// were scored on different pictures.
-fn resampled(cells: &[&CellResult], task: &str, protocol: Protocol) -> Option<Vec<f64>> {
-    let draws: Vec<Vec<(&Score, f64)>> = cells.iter().map(|cell| by_picture(cell, protocol)).collect();
-    let first = draws.first()?;
-    let is_same = |draw: &Vec<(&Score, f64)>| {
-        draw.len() == first.len() && draw.iter().zip(first).all(|(a, b)| a.0.image_id == b.0.image_id)
-    };
-    if !draws.iter().all(is_same) {
-        return None;
+/// One task's pictures, and each draw's scores of them.
+struct Drawn {
+    sample: Sample,
+    scores: Vec<Vec<f64>>,
+}
+
+impl Drawn {
+    /// From the cells, each of which is a draw; `None` where one has no scores, or they were scored on different
+    /// pictures.
+    fn new(cells: &[&CellResult], protocol: Protocol) -> Option<Drawn> {
+        let draws: Vec<Vec<(&Score, f64)>> = cells.iter().map(|cell| by_picture(cell, protocol)).collect();
+        let first = draws.first()?;
+        let is_same = |draw: &Vec<(&Score, f64)>| {
+            draw.len() == first.len() && draw.iter().zip(first).all(|(a, b)| a.0.image_id == b.0.image_id)
+        };
+        if !draws.iter().all(is_same) {
+            return None;
+        }
+        let classes = first.iter().map(|(score, _)| score.label == Label::Anomalous).collect();
+        let groups: Vec<Option<String>> = first.iter().map(|(score, _)| score.group.clone()).collect();
+        let scores = draws.iter().map(|draw| draw.iter().map(|(_, value)| *value).collect()).collect();
+        Some(Drawn { sample: Sample::new(classes, &groups), scores })
     }
-    let classes = first.iter().map(|(score, _)| score.label == Label::Anomalous).collect();
-    let groups: Vec<Option<String>> = first.iter().map(|(score, _)| score.group.clone()).collect();
-    let values: Vec<Vec<f64>> =
-        draws.iter().map(|draw| draw.iter().map(|(_, value)| *value).collect()).collect();
-    two_level::replicates(&Sample::new(classes, &groups), &values, &format!("bootstrap of {task}"))
+
+    /// Resampled means of AUROC over the draws.
+    fn replicates(&self, task: &str) -> Option<Vec<f64>> {
+        two_level::replicates(&self.sample, &self.scores, &format!("bootstrap of {task}"))
+    }
 }
 
 /// Scores under a protocol that has them, by picture.
@@ -96,11 +109,12 @@ fn mean_of_replicates(tasks: &[Option<Vec<f64>>]) -> Vec<f64> {
     (0..n).map(|index| all.iter().map(|task| task[index]).sum::<f64>() / all.len() as f64).collect()
 }
 
-fn mean_over_tasks(estimates: &[Option<Estimate>], replicates: &[f64]) -> Option<Estimate> {
+fn mean_over_tasks(estimates: &[Option<Estimate>]) -> Option<Estimate> {
     let all: Vec<Estimate> = estimates.iter().copied().collect::<Option<_>>()?;
     let value = all.iter().map(|e| e.value).sum::<f64>() / all.len() as f64;
-    let interval = two_level::interval(replicates);
-    let (low, high) = (interval.map(|(low, _)| low), interval.map(|(_, high)| high));
+    let each: Option<Vec<_>> = all.iter().map(|e| Some((e.value, e.low?, e.high?))).collect();
+    let interval = each.and_then(|each| auroc_interval::of_mean(&each));
+    let (low, high) = interval.unzip();
     Some(Estimate { value, low, high, worst: value, draws: all.iter().map(|e| e.draws).min()? })
 }
 

@@ -24,10 +24,11 @@ pub fn sheet(summary: &Summary) -> Sheet {
 fn caption(summary: &Summary) -> String {
     let count = |pick: fn(&Row) -> usize| summary.rows.iter().map(pick).sum::<usize>();
     format!(
-        "Image AUROC under protocol clean, mean over draws, with the 95 % interval of a bootstrap over support draws, \
-         seeds and pictures together (patients where they are known), and the lowest draw. With one draw it is over \
-         pictures alone; it is missing where all pictures of a class are one patient's. The mean over tasks is given only where all {} tasks are defined; tasks are resampled \
-         independently. \
+        "Image AUROC under protocol clean, mean over draws, with a 95 % score interval over support draws, seeds \
+         and pictures together (patients where they are known), which holds near 1 and with few draws \
+         (benchmarks/README.md), and the lowest draw. With one draw it is over pictures alone and says nothing of other \
+         support sets; it is missing where all pictures of a class are one patient's. The mean over tasks is given \
+         only where all {} tasks are defined. \
          Rank groups are formed within the same number of shots: the best row not yet grouped opens a group, and \
          every row joins it down to the first whose difference to it has an interval above zero; rows of one group are not \
          told apart. Regimes R0 to R6 say what a method was allowed to see; rows of different regimes do not \

@@ -15,7 +15,7 @@ use crate::evaluate::folder;
 use crate::maps::MapStack;
 use crate::method::{Context, Entry, METHODS, Prediction, TrainTask, Unobserved};
 use crate::metric::rank::spearman;
-use crate::network::resnet::Encoder;
+use crate::network::encoder::Encoder;
 use crate::network::teacher::{Origin, Teachers};
 use crate::network::{Backbone, Network, formula, weights};
 use crate::phantom;

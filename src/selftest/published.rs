@@ -11,8 +11,8 @@ use tch::{Device, Tensor};
 use super::{Fault, Numbers, Options, Part, Record, prepare, values};
 use crate::method::d24fad::student::Student;
 use crate::network::adam::{Adam, AdamConfig};
+use crate::network::encoder::Encoder;
 use crate::network::layer::Norm;
-use crate::network::resnet::Encoder;
 use crate::network::{Backbone, Features, formula};
 
 const PUBLISHED: &str = include_str!("published.json");

@@ -7,7 +7,7 @@ use medfsad::method::{Context, Detector, EpochFigures, Fitted, Prediction, Train
 use medfsad::network::layer::Norm;
 use medfsad::network::precision::Precision;
 use medfsad::network::teacher::{Origin, Teacher, Teachers};
-use medfsad::network::{Backbone, Input, initial, weights};
+use medfsad::network::{Backbone, Input, Network, initial, weights};
 use medfsad::random::Stream;
 use std::rc::Rc;
 use tch::nn::VarStore;
@@ -133,10 +133,14 @@ fn a_teacher_copied_to_an_encoder_that_trains_gives_the_same_features() {
     let context = calibrated();
     let teacher: Teacher = context.teacher(Backbone::Resnet18, Input::Unit).expect("a teacher");
     let store = VarStore::new(Device::Cpu);
-    let encoder = medfsad::network::resnet::Encoder::new(&(store.root() / "encoder"), Backbone::Resnet18);
+    let encoder = medfsad::network::encoder::Encoder::new(&(store.root() / "encoder"), Backbone::Resnet18);
     teacher.copy_to(&store, "encoder");
     let picture = pictures("query", 2).pixels;
-    let own = tch::no_grad(|| encoder.forward(&Input::Unit.prepare(&picture), Norm::Stored).deep);
+    let own = tch::no_grad(|| {
+        encoder
+            .forward(&Input::Unit.prepare(Network::Backbone(Backbone::Resnet18), &picture), Norm::Stored)
+            .deep
+    });
     assert!(own.equal(&teacher.features(&picture).deep));
     assert!(!store.trainable_variables().is_empty());
 }

@@ -44,7 +44,7 @@ impl EmbeddingArgs {
         let teacher =
             embed::teacher(manifest, backbone, &origin, device)?.computing_in(self.compute.precision);
         let embed = |pictures: &[Pixels]| embed::vectors(&teacher, pictures);
-        let embedder = Embedder { teacher: origin.label(Network::Resnet(backbone)), embed: &embed };
+        let embedder = Embedder { teacher: origin.label(Network::Backbone(backbone)), embed: &embed };
         audit::run(manifest, gates, raw, Some(&embedder))
     }
 }

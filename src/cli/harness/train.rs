@@ -70,7 +70,7 @@ impl Args {
         let settings = self.settings(backbone)?;
         let tasks: Vec<TrainTask> =
             self.normal.iter().map(|folder| self.task(folder)).collect::<Result<_>>()?;
-        let network = Network::Resnet(backbone);
+        let network = Network::Backbone(backbone);
         let few = |task: &TrainTask| task.pictures.pixels.narrow(0, 0, task.pictures.len().min(16) as i64);
         let calibration = Rc::new(Tensor::cat(&tasks.iter().map(few).collect::<Vec<_>>(), 0));
         let origin = match self.teacher.as_str() {

@@ -68,7 +68,7 @@ pub(super) fn save(
     size: u16,
     path: &Path,
 ) -> Result<()> {
-    let network = Network::Resnet(settings.backbone);
+    let network = Network::Backbone(settings.backbone);
     let trained = Trained {
         settings: settings.clone(),
         teacher: context.teachers.of(network).hash(network),
@@ -85,7 +85,7 @@ pub(super) fn save(
 /// # Errors
 /// A file of another backbone, with tensors missing or left over, or of ours and trained with another teacher.
 pub fn load(settings: &Settings, context: &Context, path: &Path) -> Result<Model> {
-    let network = Network::Resnet(settings.backbone);
+    let network = Network::Backbone(settings.backbone);
     if let Some(trained) = words(path)? {
         let given = context.teachers.of(network).hash(network);
         ensure!(

@@ -126,7 +126,7 @@ impl Settings {
 fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of d24fad")?;
     check(&settings)?;
-    let network = Some(Network::Resnet(settings.backbone));
+    let network = Some(Network::Backbone(settings.backbone));
     Built::new(D24fad { settings: settings.clone() }, &settings, Sees::OtherNormals, network)
 }
 

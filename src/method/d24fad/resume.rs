@@ -56,7 +56,7 @@ impl Keeper<'_> {
         episodes: &str,
     ) -> Result<Option<Keeper<'a>>> {
         let Some(keep) = &context.keep else { return Ok(None) };
-        let network = Network::Resnet(settings.backbone);
+        let network = Network::Backbone(settings.backbone);
         let bytes: Vec<u8> = Vec::try_from(pixels.flatten(0, -1))?;
         let parts = [
             crate::CODE_HASH.to_owned(),

@@ -5,8 +5,8 @@
 
 use super::learner::TrainOn;
 use super::views;
-use crate::network::Backbone;
 use crate::network::operations::of_convolution;
+use crate::network::{Backbone, efficientnet};
 
 /// Times the way forward that a training step takes: the gradient by the input and the one by the kernel each take as
 /// much again.
@@ -85,7 +85,7 @@ impl Work {
     }
 }
 
-/// One picture of `size` x `size` pixels through all of a residual encoder.
+/// One picture of `size` x `size` pixels through all of an encoder.
 pub fn encoder(backbone: Backbone, size: i64) -> f64 {
     stages(backbone, size, 4)
 }
@@ -96,28 +96,30 @@ pub fn to_stage_three(backbone: Backbone, size: i64) -> f64 {
 }
 
 fn stages(backbone: Backbone, size: i64, count: usize) -> f64 {
+    if backbone == Backbone::EfficientNetLite0 {
+        return efficientnet::operations(size, count);
+    }
     let mut operations = of_convolution(3, 64, 7, size / 2);
     let mut c_in = 64;
     for stage in 0..count {
-        let (planes, side) = (64 << stage, (size / 4) >> stage);
+        let (c_out, side) = (backbone.channels()[stage], (size / 4) >> stage);
         let before = if stage == 0 { side } else { 2 * side };
-        operations += residual(backbone, c_in, planes, [before, side], backbone.blocks()[stage]);
-        c_in = planes * backbone.expansion();
+        operations += residual(backbone, c_in, c_out, [before, side], backbone.blocks()[stage]);
+        c_in = c_out;
     }
     operations
 }
 
 /// `count` residual blocks, the first of which brings `c_in` channels to the stage's and one side to another.
-fn residual(backbone: Backbone, c_in: i64, planes: i64, [before, side]: [i64; 2], count: usize) -> f64 {
-    let c_out = planes * backbone.expansion();
-    let width = backbone.width(planes);
+fn residual(backbone: Backbone, c_in: i64, c_out: i64, [before, side]: [i64; 2], count: usize) -> f64 {
+    let width = backbone.width(c_out);
     let block = |c_in: i64, before: i64| match backbone.has_bottlenecks() {
         true => {
             of_convolution(c_in, width, 1, before)
                 + of_convolution(width, width, 3, side)
                 + of_convolution(width, c_out, 1, side)
         }
-        false => of_convolution(c_in, planes, 3, side) + of_convolution(planes, planes, 3, side),
+        false => of_convolution(c_in, c_out, 3, side) + of_convolution(c_out, c_out, 3, side),
     };
     let skip = if c_in != c_out { of_convolution(c_in, c_out, 1, side) } else { 0.0 };
     block(c_in, before) + skip + (count - 1) as f64 * block(c_out, side)
@@ -127,29 +129,29 @@ fn residual(backbone: Backbone, c_in: i64, planes: i64, [before, side]: [i64; 2]
 pub fn decoder(backbone: Backbone, size: i64) -> f64 {
     let mut c_in = backbone.channels()[3];
     let stage = |stage: usize| {
-        let (planes, before) = (256 >> stage, (size / 32) << stage);
-        let (c_out, width, side) = (planes * backbone.expansion(), backbone.width(planes), 2 * before);
+        let (c_out, before) = (backbone.channels()[2 - stage], (size / 32) << stage);
+        let (width, side) = (backbone.width(c_out), 2 * before);
         let doubling = match backbone.has_bottlenecks() {
             true => {
                 of_convolution(c_in, width, 1, before)
                     + of_convolution(width, width, 2, before)
                     + of_convolution(width, c_out, 1, side)
             }
-            false => of_convolution(c_in, planes, 2, before) + of_convolution(planes, planes, 3, side),
+            false => of_convolution(c_in, c_out, 2, before) + of_convolution(c_out, c_out, 3, side),
         };
         let skip = of_convolution(c_in, c_out, 2, before);
         c_in = c_out;
-        doubling + skip + residual(backbone, c_out, planes, [side, side], backbone.blocks()[stage] - 1)
+        doubling + skip + residual(backbone, c_out, c_out, [side, side], backbone.blocks()[stage] - 1)
     };
     (0..3).map(stage).sum()
 }
 
 /// One picture of `size` x `size` pixels through the one-class bottleneck, its features being given.
 pub fn bottleneck(backbone: Backbone, size: i64) -> f64 {
-    let [c1, c2, c3, _] = backbone.channels();
+    let [c1, c2, c3, c4] = backbone.channels();
     of_convolution(c1, c2, 3, size / 8)
         + 2.0 * of_convolution(c2, c3, 3, size / 16)
-        + residual(backbone, 3 * c3, 512, [size / 16, size / 32], backbone.blocks()[3])
+        + residual(backbone, 3 * c3, c4, [size / 16, size / 32], backbone.blocks()[3])
 }
 
 /// Bytes of a picture of `size` x `size` pixels with the features of all four stages, single precision.
@@ -189,8 +191,8 @@ mod tests {
     use super::*;
     use crate::method::{METHODS, find};
     use crate::network::decoder::Decoder;
+    use crate::network::encoder::Encoder;
     use crate::network::operations;
-    use crate::network::resnet::Encoder;
 
     /// Whole batches: of 64 normals, and of the 22 views of 8 supports.
     const LOAD: Load = Load { size: 128, shots: 8, n_train: 64, n_test: 10 };

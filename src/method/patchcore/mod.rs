@@ -80,7 +80,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     });
     ensure!(ratio > 0.0 && ratio <= 1.0, "patchcore: coreset_ratio must be above 0 and at most 1");
     ensure!(settings.memory_mib >= 1, "patchcore: memory_mib must be at least 1");
-    let network = Some(Network::Resnet(settings.backbone));
+    let network = Some(Network::Backbone(settings.backbone));
     build_learner(PatchCore { settings: settings.clone(), ratio }, settings.train_on, &settings, network)
 }
 

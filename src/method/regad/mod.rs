@@ -15,7 +15,7 @@ use super::part::{grid, views};
 use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
 use crate::episode::batch::Pictures;
 use crate::network::spatial_transformer::operations as transformer;
-use crate::network::{Backbone, Input, Network};
+use crate::network::{Backbone, Network};
 use model::Model;
 
 /// Backbone, transformers, Siamese head.
@@ -69,7 +69,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.epochs >= 1, "regad: epochs must be at least 1");
     ensure!(settings.batch >= 2, "regad: batch must be at least 2, batch norm needs it");
     ensure!(settings.learning_rate > 0.0, "regad: learning_rate must be positive");
-    let network = Some(Network::Resnet(settings.backbone));
+    let network = Some(Network::Backbone(settings.backbone));
     Built::new(Regad { settings: settings.clone() }, &settings, Sees::OtherNormals, network)
 }
 
@@ -105,7 +105,7 @@ impl Method for Regad {
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Fitted>> {
         let side = tasks.first().context("regad needs train normals of other tasks")?.pictures.size();
-        let teacher = context.teacher(self.settings.backbone, Input::Unit)?;
+        let teacher = context.teacher(self.settings.backbone, model::INPUT)?;
         let model = Model::new(&teacher, self.settings.backbone, side, context);
         training::train(&model, &self.settings, tasks, context, observer)?;
         Ok(Box::new(model))

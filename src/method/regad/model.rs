@@ -5,15 +5,19 @@ use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
 use crate::method::Context;
+use crate::network::encoder::Encoder;
 use crate::network::layer::{BatchNorm, Conv, Norm};
-use crate::network::resnet::Encoder;
 use crate::network::spatial_transformer::{SpatialTransformer, inverse, warp};
 use crate::network::teacher::Teacher;
-use crate::network::{Backbone, Input, Scales, initial};
+use crate::network::{Backbone, Input, Network, Scales, initial};
+
+/// How pictures enter.
+pub const INPUT: Input = Input::Unit;
 
 /// All that trains.
 pub struct Model {
     pub store: VarStore,
+    architecture: Backbone,
     backbone: Encoder,
     transformers: [SpatialTransformer; 3],
     head: Head,
@@ -31,6 +35,7 @@ impl Model {
             SpatialTransformer::new(&(store.root() / format!("stn{}", stage + 1)), channels[stage], grid)
         };
         let mut model = Model {
+            architecture: backbone,
             backbone: Encoder::new(&(store.root() / "backbone"), backbone),
             transformers: [0, 1, 2].map(transformer),
             head: Head::new(&store.root(), channels[2]),
@@ -45,7 +50,7 @@ impl Model {
 
     /// Each stage's features after its transformer, and its transforms, of pictures of 0 to 255.
     fn stages(&self, pictures: &Tensor, norm: Norm) -> [(Tensor, Tensor); 3] {
-        let pictures = Input::Unit.prepare(&pictures.to_device(self.device));
+        let pictures = INPUT.prepare(Network::Backbone(self.architecture), &pictures.to_device(self.device));
         let stage = |index: usize, x: &Tensor| {
             self.transformers[index].forward(&self.backbone.stage(index, x, norm), norm)
         };
