@@ -1,6 +1,8 @@
 //! One integration binary; every file covers one area.
 
 mod architecture;
+#[cfg(feature = "torch")]
+mod arguments;
 mod audit;
 #[cfg(feature = "torch")]
 mod cells;
@@ -9,6 +11,7 @@ mod curate;
 mod decode;
 mod episodes;
 mod export;
+mod folders;
 #[cfg(feature = "torch")]
 mod golden;
 mod made_up;
