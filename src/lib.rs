@@ -22,6 +22,9 @@ pub mod words;
 /// Files written whole, hashes, the folder walk.
 pub mod files;
 
+/// Names that are not known, and what was probably meant.
+pub mod names;
+
 /// Named random streams and value-stable sampling.
 pub mod random;
 

@@ -1,6 +1,8 @@
 //! One integration binary; every file covers one area.
 
 mod architecture;
+#[cfg(feature = "torch")]
+mod arguments;
 mod audit;
 #[cfg(feature = "torch")]
 mod cells;
@@ -12,6 +14,7 @@ mod decode;
 mod efficientnet;
 mod episodes;
 mod export;
+mod folders;
 #[cfg(feature = "torch")]
 mod golden;
 mod made_up;

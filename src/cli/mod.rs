@@ -15,7 +15,6 @@ mod export;
 mod harness;
 mod phantom;
 mod report;
-mod shell;
 mod sources;
 
 /// Dataset toolkit and evaluation harness for few-shot medical image anomaly detection.

@@ -7,8 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::episode::{self, HeldOut};
-use crate::files;
-use crate::method;
+use crate::{files, method, names};
 
 /// Definitions that travel inside the binary.
 pub const SHIPPED: &[(&str, &str)] = &[
@@ -67,7 +66,11 @@ impl Definition {
             None => {
                 let known: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
                 files::read_text(Path::new(name_or_path)).with_context(|| {
-                    format!("no bench `{name_or_path}`: give a TOML file or one of {}", known.join(", "))
+                    let meant = names::did_you_mean(name_or_path, known.iter().copied());
+                    format!(
+                        "no bench `{name_or_path}`{meant}: give a TOML file or one of {}",
+                        known.join(", ")
+                    )
                 })?
             }
         };

@@ -15,7 +15,7 @@ use crate::spec::Reading;
 /// A picture of a folder: a file, or one frame of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Relative to the folder; `file#frame` for a file of several frames.
+    /// Relative to the folder, or the file's own; `file#frame` for a file of several frames.
     pub name: String,
     path: PathBuf,
     frame: u32,
@@ -33,14 +33,28 @@ pub struct Read {
     pub refused: Vec<Refused>,
 }
 
-/// Every picture below `folder`, frame by frame, and files whose header cannot be read, with the reason.
+/// Checks that there is a folder or a file of pictures at `path`.
+///
+/// # Errors
+/// If there is nothing, or something else, such as a named pipe.
+pub fn require(path: &Path) -> Result<()> {
+    ensure!(path.exists(), "there is no file or folder {}", path.display());
+    ensure!(path.is_dir() || path.is_file(), "{} is neither a folder nor a file", path.display());
+    Ok(())
+}
+
+/// Every picture below a folder, frame by frame, or those of one file; and files whose header cannot be read, with
+/// the reason.
 ///
 /// # Errors
 /// If the folder cannot be listed or holds no file.
-pub fn list(folder: &Path) -> Result<(Vec<Entry>, Vec<Refused>)> {
-    ensure!(folder.is_dir(), "{} is not a folder", folder.display());
-    let files::Found { files: names, rejected } = files::scan(folder)?;
-    ensure!(!names.is_empty(), "{} holds no file", folder.display());
+pub fn list(path: &Path) -> Result<(Vec<Entry>, Vec<Refused>)> {
+    require(path)?;
+    let (folder, files::Found { files: names, rejected }) = match path.is_dir() {
+        true => (path, files::scan(path)?),
+        false => (path.parent().unwrap_or(path), alone(path)?),
+    };
+    ensure!(!(names.is_empty() && rejected.is_empty()), "{} holds no file", folder.display());
     let entries = |name: &String| {
         let path = folder.join(name);
         let count = decode::n_frames(&path, &Reading::default())
@@ -61,6 +75,13 @@ pub fn list(folder: &Path) -> Result<(Vec<Entry>, Vec<Refused>)> {
         }
     }
     Ok((found, refused))
+}
+
+/// One file as a folder of it alone would be.
+fn alone(path: &Path) -> Result<files::Found> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.with_context(|| format!("{} has a name that is not UTF-8; rename it", path.display()))?;
+    Ok(files::Found { files: vec![name.to_owned()], rejected: Vec::new() })
 }
 
 /// Decodes `entries` and resizes them to `size x size`.

@@ -1,9 +1,10 @@
 //! The list of sources.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::contract::Source;
 use super::{aptos, brain_tumor_mri, brats, camelyon16, ddad, folders, lag, mvtec, rsna};
+use crate::names;
 
 /// Every adapter.
 pub const SOURCES: &[Source] = &[
@@ -20,9 +21,6 @@ pub const SOURCES: &[Source] = &[
 
 /// The adapter of that name; the error lists the known ones.
 pub fn find(name: &str) -> Result<&'static Source> {
-    let Some(source) = SOURCES.iter().find(|source| source.name == name) else {
-        let known: Vec<&str> = SOURCES.iter().map(|source| source.name).collect();
-        bail!("unknown source `{name}` (known: {})", known.join(", "));
-    };
-    Ok(source)
+    let found = SOURCES.iter().find(|source| source.name == name);
+    found.ok_or_else(|| names::unknown("source", name, SOURCES.iter().map(|source| source.name)))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::files;
+use crate::{files, names};
 
 mod audit;
 mod draw;
@@ -169,7 +169,11 @@ impl Spec {
             None => {
                 let known: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
                 files::read_text(Path::new(name_or_path)).with_context(|| {
-                    format!("no spec `{name_or_path}`: give a TOML file or one of {}", known.join(", "))
+                    let meant = names::did_you_mean(name_or_path, known.iter().copied());
+                    format!(
+                        "no spec `{name_or_path}`{meant}: give a TOML file or one of {}",
+                        known.join(", ")
+                    )
                 })?
             }
         };
@@ -204,10 +208,8 @@ impl Spec {
 
     /// The task of that name; the error lists the known ones.
     pub fn task(&self, name: &str) -> Result<&Task> {
-        self.tasks.iter().find(|task| task.name == name).with_context(|| {
-            let known: Vec<&str> = self.tasks.iter().map(|task| task.name.as_str()).collect();
-            format!("unknown task `{name}` (known: {})", known.join(", "))
-        })
+        let found = self.tasks.iter().find(|task| task.name == name);
+        found.ok_or_else(|| names::unknown("task", name, self.tasks.iter().map(|task| task.name.as_str())))
     }
 }
 

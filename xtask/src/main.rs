@@ -64,7 +64,7 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
         "libtorch" if asks_for_help => print!("{}", libtorch::HELP),
         "test" | "doctor" if asks_for_help => print!("{}", usage()),
         "bundle" => bundle::run(&root, &bundle::Order::parse(rest)?)?,
-        "libtorch" => libtorch::provide_anew(&root, &libtorch::Wish::parse(rest)?)?,
+        "libtorch" => libtorch::provide_anew(&root, &libtorch::Options::parse(rest)?)?,
         "test" => return take_none(rest).and_then(|()| suite::run(&root)),
         "doctor" => return take_none(rest).and_then(|()| doctor::run(&root)),
         _ => bail!("unknown command `{name}`; `cargo xtask --help` lists them"),

@@ -45,16 +45,18 @@ impl Args {
         }
         ensure!(self.dry_run || self.estimate.speed.is_none(), "--speed is for `plan` and for --dry-run");
         stop::on_signals()?;
-        let (opened, folder, threads) = self.bench.open()?;
-        announce(&opened, &folder);
         if self.dry_run {
-            let speed = self.estimate.read(&opened.planned)?;
+            let speed = self.estimate.read(&self.bench.compute)?;
+            let (opened, folder, _) = self.bench.open()?;
+            announce(&opened, &folder);
             list(&opened, &folder);
             return estimate::tell(&opened, &folder, speed.as_ref());
         }
+        let device = self.bench.compute.open()?;
+        let (opened, folder, threads) = self.bench.open()?;
+        announce(&opened, &folder);
         write_plan(&opened, &folder)?;
         let groups: Vec<&Group> = opened.groups.iter().collect();
-        let device = opened.planned.device.open(opened.planned.precision)?;
         let run = opened.run(device, &folder, threads, self.retry_failed);
         let mut elsewhere = run.run_all(&groups)?.elsewhere;
         if elsewhere > 0 {

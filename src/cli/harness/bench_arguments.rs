@@ -1,25 +1,25 @@
 //! What a bench is to run, as it is named on the command line.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::compute::Compute;
+use super::settings::{self, MethodArgs};
+use super::shell::command_line;
+use super::teacher::TeacherArgs;
 use crate::cli::build_dataset;
 use crate::cli::common::home;
-use crate::cli::shell::command_line;
 use crate::episode::HeldOut;
 use crate::evaluate::definition::Definition;
 use crate::evaluate::device::Wanted;
 use crate::evaluate::lock::Lock;
 use crate::evaluate::planned::{Opened, Planned};
-use crate::files;
 use crate::manifest::Manifest;
 use crate::method::METHODS;
-use crate::network::known;
-use crate::network::teacher::{Origin, Teachers};
+use crate::network::teacher::Origin;
 use crate::spec::Spec;
+use crate::{files, names};
 
 /// Definition, and what overrides it.
 #[derive(clap::Args)]
@@ -43,11 +43,10 @@ pub struct BenchArgs {
     /// Training seeds, separated by commas [default: the definition's]
     #[arg(long, value_delimiter = ',')]
     seed: Vec<u64>,
-    /// Teacher weights, a safetensors file with torchvision's names; NETWORK=FILE gives them to one network
-    /// (such as resnet18=FILE) and may be repeated. Networks without weights get a seeded random stand-in and
-    /// every table says so
-    #[arg(long, value_name = "[NETWORK=]FILE")]
-    teacher: Vec<String>,
+    #[command(flatten)]
+    teacher: TeacherArgs,
+    #[command(flatten)]
+    settings: MethodArgs,
     /// Which tasks may train: `dataset`, all but the target (the paper's rule), or `organ`, those of other
     /// organs
     #[arg(long)]
@@ -66,15 +65,19 @@ pub struct BenchArgs {
 }
 
 impl BenchArgs {
-    /// The plan, where its results go, and the number of threads.
+    /// The plan, where its results go, and the number of threads. Every argument is checked before the phantom is
+    /// drawn.
     ///
     /// # Errors
     /// Names the argument that does not fit.
     pub fn open(&self) -> Result<(Opened, PathBuf, usize)> {
-        let threads = self.compute.set_up()?;
         let definition = self.definition()?;
+        self.compute.device.class(self.compute.precision)?;
+        let cache = Some(files::cache_folder()?.join("weights"));
+        let random = Origin::Random { seed: definition.teacher_seed, cache };
+        let teachers = self.teacher.choose(&random)?.or(random);
+        let threads = self.compute.set_up()?;
         let manifest = self.manifest(&definition)?;
-        let teachers = self.teachers(definition.teacher_seed).context("--teacher")?;
         let folder = self.out.clone().unwrap_or_else(|| home("reports").join(&definition.name));
         let planned = Planned {
             definition,
@@ -93,21 +96,6 @@ impl BenchArgs {
             let settled = self.compute.device.settled();
             eprintln!("planned for {settled}, as this machine is; --device cuda or cpu plans for others");
         }
-    }
-
-    fn teachers(&self, seed: u64) -> Result<Teachers> {
-        let other = Origin::Random { seed, cache: Some(files::cache_folder()?.join("weights")) };
-        let mut teachers = Teachers { named: BTreeMap::new(), other };
-        for given in &self.teacher {
-            match given.split_once('=') {
-                Some((name, file)) => {
-                    let name = known::network(name)?.name().to_owned();
-                    teachers.named.insert(name, Origin::named(file)?);
-                }
-                None => teachers.other = Origin::named(given)?,
-            }
-        }
-        Ok(teachers)
     }
 
     fn definition(&self) -> Result<Definition> {
@@ -146,32 +134,59 @@ impl BenchArgs {
             Some(other) => anyhow::bail!("unknown rule --held-out `{other}` (known: dataset, organ)"),
         }
         definition.epoch_by_sources |= self.epoch_by_sources;
+        definition.size = self.settings.size.map_or(definition.size, usize::from);
         // Asking twice is asking once.
         keep_first(&mut definition.methods);
         keep_first(&mut definition.tasks);
         keep_first(&mut definition.shots);
         keep_first(&mut definition.seeds);
         definition.check()?;
+        self.set(&mut definition)?;
         Ok(definition)
+    }
+
+    /// Changes the settings of every method that has them, and checks the settings of all.
+    fn set(&self, definition: &mut Definition) -> Result<()> {
+        let names = definition.methods.clone();
+        let built = |definition: &Definition, name: &str| {
+            settings::build(settings::find(name)?, &definition.settings_of(name))
+        };
+        for name in definition.settings.keys() {
+            settings::find(name)?;
+        }
+        let known = names.iter().map(|name| Ok((name, settings::keys(&built(definition, name)?))));
+        let known: Vec<(&String, Vec<String>)> = known.collect::<Result<_>>()?;
+        for (key, value) in self.settings.table()? {
+            let having: Vec<&&String> =
+                known.iter().filter(|(_, keys)| keys.contains(&key)).map(|(name, _)| name).collect();
+            let all = known.iter().flat_map(|(_, keys)| keys).map(String::as_str);
+            ensure!(
+                !having.is_empty(),
+                "no method of this bench has a setting `{key}`{}",
+                names::did_you_mean(&key, all)
+            );
+            for name in having {
+                let table = definition.settings.entry((*name).clone()).or_default();
+                table.insert(key.clone(), value.clone());
+            }
+        }
+        names.iter().try_for_each(|name| built(definition, name).map(drop))
     }
 
     fn manifest(&self, definition: &Definition) -> Result<Manifest> {
         let folder = self.manifest.clone().unwrap_or_else(|| home("manifests").join(&definition.spec));
         if self.manifest.is_none() && definition.spec == "phantom" {
+            let spec = Spec::load("phantom")?;
+            definition.tasks.iter().try_for_each(|task| spec.task(task).map(drop))?;
+            check_size(definition, &spec.sizes, &folder)?;
             // Cheap, and taken up where it is already there: so the phantom is never stale.
             let _lock = Lock::wait(&folder.with_extension("lock"))?;
-            build_dataset::build_phantom(&Spec::load("phantom")?, &folder)?;
+            build_dataset::build_phantom(&spec, &folder)?;
         }
         let manifest = Manifest::read(&folder).with_context(|| format!("bench `{}`", definition.name))?;
-        let (sizes, spec) = (&manifest.header.sizes, &manifest.header.spec);
-        anyhow::ensure!(
-            sizes.contains(&definition.size),
-            "{} holds pictures of {sizes:?} pixels, bench `{}` wants {}; add that to the spec's sizes and build again",
-            folder.display(),
-            definition.name,
-            definition.size
-        );
-        anyhow::ensure!(
+        check_size(definition, &manifest.header.sizes, &folder)?;
+        let spec = &manifest.header.spec;
+        ensure!(
             *spec == definition.spec || self.out.is_some(),
             "{} is spec `{spec}`, bench `{}` is for `{}`; say where the results go with --out DIR",
             folder.display(),
@@ -180,6 +195,17 @@ impl BenchArgs {
         );
         Ok(manifest)
     }
+}
+
+fn check_size(definition: &Definition, sizes: &[usize], folder: &Path) -> Result<()> {
+    ensure!(
+        sizes.contains(&definition.size),
+        "{} holds pictures of {sizes:?} pixels, bench `{}` wants {}; add that to the spec's sizes and build again",
+        folder.display(),
+        definition.name,
+        definition.size
+    );
+    Ok(())
 }
 
 fn keep_first<T: PartialEq + Clone>(items: &mut Vec<T>) {

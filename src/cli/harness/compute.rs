@@ -30,7 +30,16 @@ impl Compute {
     /// # Errors
     /// A device that is not there, or one without that precision.
     pub fn start(&self) -> Result<Device> {
+        let device = self.open()?;
         self.set_up()?;
+        Ok(device)
+    }
+
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// A device that is not there, or one without that precision.
+    pub fn open(&self) -> Result<Device> {
         self.device.open(self.precision)
     }
 

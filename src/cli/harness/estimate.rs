@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::compute::Compute;
 use crate::evaluate::estimate::{Estimate, Known, Speed};
-use crate::evaluate::planned::{Opened, Planned};
+use crate::evaluate::planned::Opened;
 
 /// Where rates come from.
 #[derive(clap::Args)]
@@ -17,12 +18,12 @@ pub struct Args {
 }
 
 impl Args {
-    /// The rates for a plan, if they are given.
+    /// The rates of the device that is asked for, if they are given.
     ///
     /// # Errors
     /// As [`Speed::read`].
-    pub fn read(&self, planned: &Planned) -> Result<Option<Speed>> {
-        let read = |path: &PathBuf| Speed::read(path, planned.device, planned.precision);
+    pub fn read(&self, compute: &Compute) -> Result<Option<Speed>> {
+        let read = |path: &PathBuf| Speed::read(path, compute.device.settled(), compute.precision);
         self.speed.as_ref().map(read).transpose()
     }
 }

@@ -24,8 +24,8 @@ use crate::{files, progress};
 /// (explanations.csv, weights.csv) and maps (maps.safetensors: raw, and what each scale adds).
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder of pictures to explain
-    #[arg(long, value_name = "DIR")]
+    /// Folder of pictures to explain, or one picture
+    #[arg(long, value_name = "PATH")]
     query: PathBuf,
     /// Folder to write to
     #[arg(long, value_name = "DIR")]
@@ -50,9 +50,10 @@ const FORGOTTEN: u64 = 1;
 
 impl Args {
     pub fn run(self) -> Result<()> {
+        folder::require(&self.query).context("--query")?;
+        let masks = self.masks.as_deref().map(Masks::list).transpose().context("--masks")?;
         let opened = self.model.open("d24fad")?;
         let (entries, refused) = folder::list(&self.query).context("--query")?;
-        let masks = self.masks.as_deref().map(Masks::list).transpose().context("--masks")?;
         let model = opened.d24fad()?;
         let supports = opened.supports.pictures();
         let explainer = model.explainer(&supports)?;

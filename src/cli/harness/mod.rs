@@ -20,7 +20,9 @@ mod run_cell;
 mod score;
 mod selftest;
 mod settings;
+mod shell;
 mod submit;
+mod teacher;
 mod train;
 mod weights;
 

@@ -1,19 +1,19 @@
 //! A model and its references as they are named on the command line.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tch::Device;
 
 use super::compute::Compute;
-use super::settings::settings;
+use super::settings::{self, MethodArgs};
+use super::teacher::TeacherArgs;
 use crate::evaluate::folder;
 use crate::method::d24fad::{self, checkpoint};
-use crate::method::{Context, Fitted, Sees, Unobserved, find};
+use crate::method::{Built, Context, Entry, Fitted, Sees, Unobserved};
+use crate::network::Network;
 use crate::network::teacher::{Origin, Teachers};
-use crate::network::{Backbone, Network};
 
 /// Side of pictures where neither a checkpoint nor the user says another.
 const SIZE: u16 = 128;
@@ -27,19 +27,10 @@ pub struct ModelArgs {
     /// d24fad: decoder and weighting, as `train` or the published code wrote them, as safetensors or .pth
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// Teacher weights: a file with torchvision's names (safetensors, .pth) or the name of installed ones (see
-    /// `weights`); or `random` for a seeded stand-in calibrated on the references (not for d24fad)
-    #[arg(long, value_name = "FILE")]
-    teacher: Option<String>,
-    /// d24fad: resnet18, resnet34, resnet50 or wide_resnet50_2 [default: the checkpoint's, else wide_resnet50_2]
-    #[arg(long)]
-    backbone: Option<String>,
-    /// Side to which pictures are resized [default: the checkpoint's, else 128]
-    #[arg(long)]
-    size: Option<u16>,
-    /// Settings of the method, as `key = value` in TOML; may be repeated. A checkpoint brings its own
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    teacher: TeacherArgs,
+    #[command(flatten)]
+    method: MethodArgs,
     #[command(flatten)]
     compute: Compute,
 }
@@ -48,43 +39,26 @@ pub struct ModelArgs {
 pub struct Opened {
     pub size: usize,
     pub supports: folder::Read,
+    entry: &'static Entry,
     table: toml::Table,
     context: Context,
     checkpoint: Option<PathBuf>,
 }
 
 impl ModelArgs {
-    /// Reads checkpoint's words, references and weights; says what it found.
+    /// Checks every argument, then reads references; says what it found.
     ///
     /// # Errors
     /// Names the argument that is missing or does not fit the others.
     pub fn open(&self, method: &str) -> Result<Opened> {
+        let entry = settings::find(method)?;
+        let (table, size) = self.settings(entry)?;
+        let built = settings::build(entry, &table)?;
+        ensure_fits_here(entry, &built)?;
+        let teachers = self.teachers(entry, built.network)?;
+        folder::require(&self.support).context("--support")?;
         let device = self.compute.start()?;
-        let entry = find(method)?;
-        let is_d24fad = entry.name == d24fad::ENTRY.name;
-        ensure!(is_d24fad || self.checkpoint.is_none(), "--checkpoint belongs to d24fad");
-        let mut table = settings(&self.set)?;
-        if let Some(backbone) = &self.backbone {
-            Backbone::parse(backbone).context("--backbone")?;
-            table.insert("backbone".to_owned(), backbone.as_str().into());
-        }
-        let mut size = self.size.unwrap_or(SIZE);
-        if let Some(path) = &self.checkpoint
-            && let Some(trained) = checkpoint::words(path).context("--checkpoint")?
-        {
-            size = self.size.unwrap_or(trained.size);
-            ensure!(
-                size == trained.size,
-                "--checkpoint: {} was trained on pictures of {} pixels; leave --size {size} out",
-                path.display(),
-                trained.size
-            );
-            table = trained.with(table).context("--checkpoint")?;
-        }
-        ensure!(size >= 32 && size.is_multiple_of(32), "--size must be a multiple of 32");
-        let built = (entry.build)(table.clone())?;
-        let teachers = self.teachers(method, built.network)?;
-        let supports = folder::references(&self.support, usize::from(size)).context("--support")?;
+        let supports = folder::references(&self.support, size).context("--support")?;
         println!("{} references in {}", supports.names.len(), self.support.display());
         let context = Context {
             device,
@@ -100,22 +74,64 @@ impl ModelArgs {
         if let Some(network) = built.network {
             println!("network: {}", context.teachers.of(network).label(network));
         }
-        let (size, checkpoint) = (usize::from(size), self.checkpoint.clone());
-        Ok(Opened { size, supports, table, context, checkpoint })
+        Ok(Opened { size, supports, entry, table, context, checkpoint: self.checkpoint.clone() })
     }
 
-    fn teachers(&self, method: &str, network: Option<Network>) -> Result<Teachers> {
-        let other = match (self.teacher.as_deref(), network) {
-            (Some("random"), _) if method == d24fad::ENTRY.name => {
-                bail!("--teacher random: give the file that `train` wrote beside the checkpoint")
-            }
-            (Some("random"), _) | (None, None) => Origin::Random { seed: 1, cache: None },
-            (Some(file), _) => Origin::named(file).context("--teacher")?,
-            (None, Some(network)) => {
-                bail!("{method} needs the weights of {}; give --teacher FILE", network.name())
-            }
+    /// Settings of the method and side of the pictures: the user's, else the checkpoint's.
+    fn settings(&self, entry: &Entry) -> Result<(toml::Table, usize)> {
+        let (given, size) = (self.method.table()?, self.method.size);
+        let is_d24fad = entry.name == d24fad::ENTRY.name;
+        ensure!(is_d24fad || self.checkpoint.is_none(), "--checkpoint belongs to d24fad");
+        let Some(path) = &self.checkpoint else {
+            ensure!(
+                !is_d24fad,
+                "d24fad learns from normal pictures of other kinds: give --checkpoint, made by `train`"
+            );
+            return Ok((given, size.unwrap_or(SIZE).into()));
         };
-        Ok(Teachers { named: BTreeMap::new(), other })
+        match checkpoint::words(path).context("--checkpoint")? {
+            Some(trained) => {
+                ensure_size_of(trained.size, size, path)?;
+                Ok((trained.with(given).context("--checkpoint")?, trained.size.into()))
+            }
+            None => Ok((given, size.unwrap_or(SIZE).into())),
+        }
+    }
+
+    fn teachers(&self, entry: &Entry, network: Option<Network>) -> Result<Teachers> {
+        let random = Origin::Random { seed: 1, cache: None };
+        let chosen = self.teacher.choose(&random)?;
+        if let Some(network) = network {
+            let given = chosen.of(network);
+            let given = given.with_context(|| {
+                format!("{} needs the weights of {}; give --teacher", entry.name, network.name())
+            })?;
+            ensure!(
+                entry.name != d24fad::ENTRY.name || !given.is_random(),
+                "--teacher random: give the file that `train` wrote beside the checkpoint"
+            );
+        }
+        Ok(chosen.or(random))
+    }
+}
+
+fn ensure_size_of(trained: u16, size: Option<u16>, path: &Path) -> Result<()> {
+    ensure!(
+        size.is_none_or(|size| size == trained),
+        "--checkpoint: {} was trained on pictures of {trained} pixels; leave --size out",
+        path.display()
+    );
+    Ok(())
+}
+
+fn ensure_fits_here(entry: &Entry, built: &Built) -> Result<()> {
+    match built.sees {
+        Sees::Nothing | Sees::Supports => Ok(()),
+        _ if entry.name == d24fad::ENTRY.name => Ok(()),
+        Sees::OtherNormals | Sees::TargetNormals => bail!(
+            "{} learns from more than references, and its trained state cannot be kept; run it with `bench`",
+            entry.name
+        ),
     }
 }
 
@@ -127,26 +143,16 @@ impl Opened {
 
     /// D2-4FAD as it was trained before.
     pub fn d24fad(&self) -> Result<d24fad::Model> {
-        let checkpoint = self.checkpoint.as_ref().context(
-            "d24fad learns from normal pictures of other kinds: give --checkpoint, made by `train`",
-        )?;
+        let checkpoint = self.checkpoint.as_ref().context("d24fad needs --checkpoint")?;
         let settings: d24fad::Settings = self.table.clone().try_into().context("settings of d24fad")?;
         checkpoint::load(&settings, &self.context, checkpoint).context("--checkpoint")
     }
 
-    /// Any method that can be made ready here.
-    pub fn fitted(&self, method: &str) -> Result<Box<dyn Fitted>> {
-        let entry = find(method)?;
-        if entry.name == d24fad::ENTRY.name {
+    /// The method, fitted.
+    pub fn fitted(&self) -> Result<Box<dyn Fitted>> {
+        if self.entry.name == d24fad::ENTRY.name {
             return Ok(Box::new(self.d24fad()?));
         }
-        let built = (entry.build)(self.table.clone())?;
-        match built.sees {
-            Sees::Nothing | Sees::Supports => built.method.fit(&[], &self.context, &mut Unobserved),
-            Sees::OtherNormals | Sees::TargetNormals => bail!(
-                "{} learns from more than references, and its trained state cannot be kept; run it with `bench`",
-                entry.name
-            ),
-        }
+        settings::build(self.entry, &self.table)?.method.fit(&[], &self.context, &mut Unobserved)
     }
 }

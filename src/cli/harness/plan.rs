@@ -18,9 +18,9 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> Result<()> {
+        let speed = self.estimate.read(&self.bench.compute)?;
         let (opened, folder, _) = self.bench.open()?;
         announce(&opened, &folder);
-        let speed = self.estimate.read(&opened.planned)?;
         self.bench.announce_device();
         write_plan(&opened, &folder)?;
         println!("{} jobs planned in {}", opened.groups.len(), folder.display());

@@ -21,8 +21,8 @@ pub struct Args {
     /// d24fad, or a method that learns from references alone; see `methods`
     #[arg(long, default_value = "d24fad")]
     method: String,
-    /// Folder of pictures to score
-    #[arg(long, value_name = "DIR")]
+    /// Folder of pictures to score, or one picture
+    #[arg(long, value_name = "PATH")]
     query: PathBuf,
     /// Where to write `file,score`
     #[arg(long, value_name = "FILE")]
@@ -57,10 +57,12 @@ impl Args {
             self.protocol,
             words::list(Protocol::all().filter(|protocol| protocol.is_of_one_picture()))
         );
+        folder::require(&self.query).context("--query")?;
+        ensure!(!self.out.is_dir(), "--out {} is a folder; name a file", self.out.display());
         let opened = self.model.open(&self.method)?;
-        let fitted = opened.fitted(&self.method)?;
-        let detector = fitted.adapt(&opened.supports.pictures())?;
         let (entries, mut refused) = folder::list(&self.query).context("--query")?;
+        let fitted = opened.fitted()?;
+        let detector = fitted.adapt(&opened.supports.pictures())?;
         let bar = progress::bar(entries.len(), "scoring");
         let mut scored: Vec<Scored> = Vec::new();
         for chunk in entries.chunks(CHUNK) {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::bench_arguments::BenchArgs;
 use super::bench_run::{announce, write_plan};
-use crate::cli::shell::quoted;
+use super::shell::quoted;
 use crate::evaluate::plan::Group;
 use crate::files;
 

@@ -2,20 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tch::Tensor;
 
 use super::compute::Compute;
+use super::settings::{self, MethodArgs};
+use super::teacher::TeacherArgs;
 use crate::evaluate::folder;
 use crate::files;
 use crate::method::d24fad::{self, Settings};
 use crate::method::{Context, EpochFigures, Fitted, Keep, Observer, TrainTask};
+use crate::network::Network;
 use crate::network::teacher::{Origin, Teacher, Teachers};
-use crate::network::{Backbone, Network};
 use crate::random::Stream;
+
+/// Side of pictures where the user says no other.
+const SIZE: u16 = 128;
 
 /// Trains D2-4FAD on folders of normal pictures, one for each kind (organ, modality), none of them of the kind that
 /// is to be scored, and writes decoder and weighting as a safetensors file that `score` takes. Pictures are PNG,
@@ -25,19 +29,13 @@ pub struct Args {
     /// A folder of normal pictures; repeat it for each kind
     #[arg(long, value_name = "DIR", required = true)]
     normal: Vec<PathBuf>,
-    /// Teacher weights: a safetensors file with torchvision's names; or `random` for a seeded stand-in, which is
-    /// written beside the checkpoint and says nothing about published numbers
-    #[arg(long, value_name = "FILE")]
-    teacher: String,
+    #[command(flatten)]
+    teacher: TeacherArgs,
     /// Where to write the checkpoint
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// resnet18, resnet34, resnet50 or wide_resnet50_2
-    #[arg(long, default_value = "wide_resnet50_2")]
-    backbone: String,
-    /// Side to which pictures are resized, a multiple of 32
-    #[arg(long, default_value_t = 128)]
-    size: u16,
+    #[command(flatten)]
+    method: MethodArgs,
     /// Size of the support set that will be given when scoring
     #[arg(long, default_value_t = 2)]
     shots: usize,
@@ -47,9 +45,6 @@ pub struct Args {
     /// Queries per step [default: the published 16]
     #[arg(long)]
     batch: Option<usize>,
-    /// Further settings of the method, as `key = value` in TOML; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
     /// Same seed, same weights on the same device
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -63,34 +58,24 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        let device = self.compute.start()?;
-        let backbone = Backbone::parse(&self.backbone).context("--backbone")?;
-        ensure!(self.size >= 32 && self.size.is_multiple_of(32), "--size must be a multiple of 32");
         ensure!(self.shots >= 1, "--shots must be at least 1");
-        let settings = self.settings(backbone)?;
+        ensure!(!self.out.is_dir(), "--out {} is a folder; name a file", self.out.display());
+        let every = Duration::try_from_secs_f64(60.0 * self.keep_every).context("--keep-every")?;
+        let settings = self.settings()?;
+        let network = Network::Backbone(settings.backbone);
+        let chosen = self.teacher.choose(&Origin::Random { seed: self.seed, cache: None })?;
+        let origin = chosen.of(network).with_context(|| {
+            format!("d24fad learns from a teacher: give the weights of {} with --teacher", network.name())
+        })?;
+        let device = self.compute.start()?;
         let tasks: Vec<TrainTask> =
             self.normal.iter().map(|folder| self.task(folder)).collect::<Result<_>>()?;
-        let network = Network::Backbone(backbone);
-        let few = |task: &TrainTask| task.pictures.pixels.narrow(0, 0, task.pictures.len().min(16) as i64);
-        let calibration = Rc::new(Tensor::cat(&tasks.iter().map(few).collect::<Vec<_>>(), 0));
-        let origin = match self.teacher.as_str() {
-            "random" => {
-                let origin = Origin::Random { seed: self.seed, cache: None };
-                let teacher =
-                    Teacher::new(backbone, settings.input(), &origin, Some(&calibration), tch::Device::Cpu)?;
-                let path = folder::beside(&self.out, "teacher.safetensors")?;
-                teacher.save(&path)?;
-                println!(
-                    "random teacher written to {}; scores say that training runs, no more",
-                    path.display()
-                );
-                Origin::file(path)?
-            }
-            path => Origin::named(path).context("--teacher")?,
+        let origin = match origin {
+            Origin::Random { .. } => self.random_teacher(&settings, origin, &tasks)?,
+            Origin::File { .. } => origin.clone(),
         };
         println!("teacher: {}", origin.label(network));
         let state = folder::beside(&self.out, "unfinished.safetensors")?;
-        let every = Duration::try_from_secs_f64(60.0 * self.keep_every).context("--keep-every")?;
         let context = Context {
             device,
             precision: self.compute.precision,
@@ -116,21 +101,34 @@ impl Args {
         Ok(())
     }
 
-    fn settings(&self, backbone: Backbone) -> Result<Settings> {
-        let mut table = super::settings::settings(&self.set)?;
-        table.insert("backbone".to_owned(), backbone.name().into());
+    /// Writes a random network beside the checkpoint, since scoring needs the same one.
+    fn random_teacher(&self, settings: &Settings, origin: &Origin, tasks: &[TrainTask]) -> Result<Origin> {
+        let few = |task: &TrainTask| task.pictures.pixels.narrow(0, 0, task.pictures.len().min(16) as i64);
+        let calibration = Tensor::cat(&tasks.iter().map(few).collect::<Vec<_>>(), 0);
+        let (backbone, input) = (settings.backbone, settings.input());
+        let teacher = Teacher::new(backbone, input, origin, Some(&calibration), tch::Device::Cpu)?;
+        let path = folder::beside(&self.out, "teacher.safetensors")?;
+        teacher.save(&path)?;
+        println!("random teacher written to {}; scores say that training runs, no more", path.display());
+        Origin::file(path)
+    }
+
+    fn settings(&self) -> Result<Settings> {
+        let mut table = self.method.table()?;
         if let Some(epochs) = self.epochs {
             table.insert("epochs".to_owned(), (epochs as i64).into());
         }
         if let Some(batch) = self.batch {
             table.insert("batch".to_owned(), (batch as i64).into());
         }
+        settings::build(&d24fad::ENTRY, &table)?;
         table.try_into().context("settings of d24fad")
     }
 
     /// One folder, with supports drawn for each of its pictures as in a bench.
     fn task(&self, path: &Path) -> Result<TrainTask> {
-        let read = folder::references(path, usize::from(self.size)).context("--normal")?;
+        let size = usize::from(self.method.size.unwrap_or(SIZE));
+        let read = folder::references(path, size).context("--normal")?;
         let (n, name) = (read.names.len(), path.display().to_string());
         ensure!(n >= 2, "--normal {name}: a picture's supports are others of its folder, which holds {n}");
         println!("{n} normal pictures in {name}");

@@ -25,13 +25,13 @@ mod view;
 mod wheels;
 
 /// What the user asks for.
-mod wish;
+mod options;
 
 pub use fetch::{find_pip, room_needed};
 pub use folder::has_cuda;
+pub use options::{Flavour, HELP, Options};
 pub use search::search;
 pub use view::{is_linked, linked_home, linked_route};
-pub use wish::{Flavour, HELP, Wish};
 
 use search::{Found, Search, kept_in, named_by_user};
 
@@ -43,14 +43,14 @@ pub fn provide(root: &Path) -> Result<()> {
     match named_by_user(root)? {
         Some(found) => view::link(root, &found),
         None if is_linked(root) => Ok(()),
-        None => provide_anew(root, &Wish::default()),
+        None => provide_anew(root, &Options::default()),
     }
 }
 
-/// Chooses anew, by the order of the routes or as the user wishes.
-pub fn provide_anew(root: &Path, wish: &Wish) -> Result<()> {
-    let flavour = wish.flavour.unwrap_or_else(Flavour::fitting);
-    let found = match &wish.from {
+/// Chooses anew, by the order of the routes or as the options say.
+pub fn provide_anew(root: &Path, options: &Options) -> Result<()> {
+    let flavour = options.flavour.unwrap_or_else(Flavour::fitting);
+    let found = match &options.from {
         Some(folder) => from_folder(folder, flavour)?,
         None => match search(root, flavour)? {
             Search { found: Some(found), .. } => found,
@@ -60,7 +60,7 @@ pub fn provide_anew(root: &Path, wish: &Wish) -> Result<()> {
             }
         },
     };
-    if wish.flavour.is_some_and(|flavour| !flavour.is_served_by(&found.home)) {
+    if options.flavour.is_some_and(|flavour| !flavour.is_served_by(&found.home)) {
         bail!("{} ({}) has no CUDA half; unset it or name another", found.route, found.home.display());
     }
     view::link(root, &found)?;

@@ -51,15 +51,15 @@ impl Flavour {
 
 /// What the user asked `cargo xtask libtorch` for.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct Options {
     pub flavour: Option<Flavour>,
     pub from: Option<PathBuf>,
 }
 
-impl Wish {
+impl Options {
     /// Reads `--flavour F` and `--from DIR`, also joined by `=`.
-    pub fn parse(args: &[OsString]) -> Result<Wish> {
-        let mut wish = Wish::default();
+    pub fn parse(args: &[OsString]) -> Result<Options> {
+        let mut options = Options::default();
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {
             let text = arg.to_str().with_context(|| format!("{} is not text", arg.to_string_lossy()))?;
@@ -70,12 +70,12 @@ impl Wish {
                 value.with_context(|| format!("{name} wants a value; `cargo xtask libtorch --help`"))
             };
             match name {
-                "--flavour" | "--flavor" => wish.flavour = Some(parse_flavour(&value()?)?),
-                "--from" => wish.from = Some(value()?.into()),
+                "--flavour" | "--flavor" => options.flavour = Some(parse_flavour(&value()?)?),
+                "--from" => options.from = Some(value()?.into()),
                 _ => bail!("unexpected argument `{text}`; `cargo xtask libtorch --help` shows what there is"),
             }
         }
-        Ok(wish)
+        Ok(options)
     }
 }
 
@@ -91,19 +91,19 @@ fn parse_flavour(value: &OsString) -> Result<Flavour> {
 mod tests {
     use super::*;
 
-    fn parse(args: &[&str]) -> Result<Wish> {
-        Wish::parse(&args.iter().map(OsString::from).collect::<Vec<_>>())
+    fn parse(args: &[&str]) -> Result<Options> {
+        Options::parse(&args.iter().map(OsString::from).collect::<Vec<_>>())
     }
 
     #[test]
-    fn a_wish_is_read_with_and_without_the_equals_sign() {
-        let wish = Wish { flavour: Some(Flavour::Cuda), from: Some("here".into()) };
-        assert_eq!(parse(&["--flavour", "cuda", "--from=here"]).unwrap(), wish);
-        assert_eq!(parse(&[]).unwrap(), Wish::default());
+    fn options_are_read_with_and_without_the_equals_sign() {
+        let options = Options { flavour: Some(Flavour::Cuda), from: Some("here".into()) };
+        assert_eq!(parse(&["--flavour", "cuda", "--from=here"]).unwrap(), options);
+        assert_eq!(parse(&[]).unwrap(), Options::default());
     }
 
     #[test]
-    fn a_wish_that_makes_no_sense_is_refused() {
+    fn options_that_make_no_sense_are_refused() {
         for args in [&["--flavour", "rocm"][..], &["--from"], &["please"]] {
             assert!(parse(args).is_err(), "{args:?}");
         }

@@ -1,0 +1,136 @@
+//! `--teacher`: where the weights of pretrained networks come from, the same in every command.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+
+use crate::names;
+use crate::network::Network;
+use crate::network::known::{self, PUBLISHED};
+use crate::network::teacher::{Origin, Teachers};
+
+/// Weights of pretrained networks.
+#[derive(clap::Args)]
+pub struct TeacherArgs {
+    /// Weights of the pretrained network: a file with torchvision's parameter names (safetensors or .pth), a name from
+    /// `weights list`, or `random` for a seeded random network, which every table then names as such. NETWORK= gives
+    /// them to one network only, such as resnet18=FILE, and may be repeated
+    #[arg(long = "teacher", value_name = "[NETWORK=]FILE|NAME|random")]
+    given: Vec<Given>,
+}
+
+/// One use of the argument.
+#[derive(Clone, Debug)]
+struct Given {
+    /// `None` for every network that is not named.
+    network: Option<Network>,
+    weights: String,
+}
+
+impl FromStr for Given {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Given> {
+        let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        // A file may have `=` in its path.
+        let pair = text.split_once('=').filter(|(name, _)| is_name(name) && !Path::new(text).exists());
+        let Some((name, weights)) = pair else {
+            return Ok(Given { network: None, weights: text.to_owned() });
+        };
+        let network = known::network(name).map_err(|error| {
+            anyhow!("{error:#}{}", names::did_you_mean(name, Network::all().map(Network::name)))
+        })?;
+        Ok(Given { network: Some(network), weights: weights.to_owned() })
+    }
+}
+
+/// The weights that were given.
+pub struct Chosen {
+    named: BTreeMap<String, Origin>,
+    other: Option<Origin>,
+}
+
+impl TeacherArgs {
+    /// Finds and hashes the weights that were given. `random` is what the word stands for.
+    ///
+    /// # Errors
+    /// A file or name that is not there, or weights that are given twice.
+    pub fn choose(&self, random: &Origin) -> Result<Chosen> {
+        let mut chosen = Chosen { named: BTreeMap::new(), other: None };
+        for Given { network, weights } in &self.given {
+            let origin = if weights == "random" { Ok(random.clone()) } else { find(weights) };
+            let origin = origin.context("--teacher")?;
+            let earlier = match network {
+                Some(network) => chosen.named.insert(network.name().to_owned(), origin),
+                None => chosen.other.replace(origin),
+            };
+            let whose = network.map_or("every network", Network::name);
+            ensure!(
+                earlier.is_none(),
+                "--teacher is given twice for {whose}; NETWORK=FILE names one network"
+            );
+        }
+        Ok(chosen)
+    }
+}
+
+fn find(weights: &str) -> Result<Origin> {
+    Origin::named(weights).map_err(|error| {
+        let installed = known::installed().unwrap_or_default();
+        let published = PUBLISHED.iter().map(|published| published.name);
+        let known = installed.iter().map(|(name, _)| name.as_str()).chain(published);
+        let meant = names::nearest(weights, known).filter(|name| *name != weights);
+        anyhow!("{error:#}{}", meant.map_or(String::new(), |name| format!("; did you mean `{name}`?")))
+    })
+}
+
+impl Chosen {
+    /// The weights of one network, if any were given for it.
+    pub fn of(&self, network: Network) -> Option<&Origin> {
+        self.named.get(network.name()).or(self.other.as_ref())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.other.is_none()
+    }
+
+    /// With `default` for every network without weights.
+    pub fn or(self, default: Origin) -> Teachers {
+        Teachers { named: self.named, other: self.other.unwrap_or(default) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose(given: &[&str]) -> Result<Chosen> {
+        let given = given.iter().map(|text| text.parse()).collect::<Result<_>>()?;
+        TeacherArgs { given }.choose(&Origin::Random { seed: 7, cache: None })
+    }
+
+    #[test]
+    fn a_network_has_its_own_weights_or_those_of_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a=b.pth").display().to_string();
+        std::fs::write(&file, "weights").unwrap();
+        let chosen = choose(&["random", &format!("resnet18={file}")]).unwrap();
+        let resnet18 = known::network("resnet18").unwrap();
+        assert!(!chosen.of(resnet18).unwrap().is_random());
+        assert!(chosen.of(Network::Vgg19).unwrap().is_random());
+        assert!(!choose(&[&file]).unwrap().of(Network::Vgg19).unwrap().is_random());
+        assert!(choose(&["vgg19=random"]).unwrap().of(resnet18).is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        let error = |given: &[&str]| format!("{:#}", choose(given).err().unwrap());
+        assert!(error(&["restnet18=random"]).contains("did you mean `resnet18`?"));
+        assert!(error(&["random", "random"]).contains("twice for every network"));
+        assert!(error(&["vgg19=random", "vgg19=random"]).contains("twice for vgg19"));
+        let absent = error(&["resnet18-v2"]);
+        assert!(absent.contains("resnet18-v2") && absent.contains("did you mean `resnet18-v1`?"), "{absent}");
+    }
+}

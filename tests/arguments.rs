@@ -1,0 +1,183 @@
+//! Arguments that several commands share behave the same in each, and are checked before any work begins.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn medfsad(home: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
+    command.current_dir(home).args(arguments);
+    command.env("MEDFSAD_HOME", home).env("MEDFSAD_CACHE", home.join("cache"));
+    command.output().expect("the binary runs")
+}
+
+fn refused(home: &Path, arguments: &[&str]) -> String {
+    let output = medfsad(home, arguments);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && !text.contains("panicked"), "{arguments:?}: {text}");
+    text
+}
+
+/// A folder of two pictures.
+fn pictures(home: &Path, name: &str) {
+    std::fs::create_dir(home.join(name)).expect("a folder");
+    for (file, level) in [("a.png", 40), ("b.png", 90)] {
+        let picture = image::GrayImage::from_fn(32, 32, |x, y| image::Luma([level + (x * y % 7) as u8]));
+        picture.save(home.join(name).join(file)).expect("a picture");
+    }
+}
+
+/// Every command that runs networks, with what else it cannot do without.
+const COMMANDS: [&[&str]; 7] = [
+    &["bench", "--method", "patchcore"],
+    &["plan", "--method", "patchcore"],
+    &["bench", "submit", "--method", "patchcore", "--engine", "local"],
+    &["train", "--normal", "refs", "--out", "model.safetensors"],
+    &["score", "--method", "patchcore", "--support", "refs", "--query", "refs", "--out", "s.csv"],
+    &["explain", "--support", "refs", "--query", "refs", "--out", "why", "--checkpoint", "absent"],
+    &["audit", "curated"],
+];
+
+#[test]
+fn a_wrong_value_is_refused_alike_in_every_command_before_any_work() {
+    let home = TempDir::new().expect("a folder");
+    pictures(home.path(), "refs");
+    for command in COMMANDS {
+        for (argument, value, answer) in [
+            ("--teacher", "restnet18=random", "did you mean `resnet18`?"),
+            ("--backbone", "restnet18", "did you mean `resnet18`?"),
+            ("--device", "gpu", "cuda:N"),
+            ("--precision", "f16", "bf16"),
+        ] {
+            let said = refused(home.path(), &[command, &[argument, value][..]].concat());
+            assert!(
+                said.contains(argument) && said.contains(answer),
+                "{command:?} {argument} {value}: {said}"
+            );
+        }
+    }
+    for command in &COMMANDS[..6] {
+        for (argument, value, answer) in [("--size", "100", "multiple of 32"), ("--set", "x", "lambda=0.1")] {
+            let said = refused(home.path(), &[command, &[argument, value][..]].concat());
+            assert!(
+                said.contains(argument) && said.contains(answer),
+                "{command:?} {argument} {value}: {said}"
+            );
+        }
+    }
+    assert!(!home.path().join("manifests").exists(), "a phantom was drawn");
+    assert!(!home.path().join("s.csv").exists());
+}
+
+#[test]
+fn weights_that_are_not_there_are_refused_alike_and_by_name() {
+    let home = TempDir::new().expect("a folder");
+    pictures(home.path(), "refs");
+    for command in &COMMANDS[..5] {
+        let said = refused(home.path(), &[command, &["--teacher", "resnet18-v2"][..]].concat());
+        assert!(
+            said.contains("--teacher") && said.contains("did you mean `resnet18-v1`?"),
+            "{command:?}: {said}"
+        );
+        let said =
+            refused(home.path(), &[command, &["--teacher", "random", "--teacher", "random"][..]].concat());
+        assert!(said.contains("twice"), "{command:?}: {said}");
+    }
+    assert!(!home.path().join("manifests").exists(), "a phantom was drawn");
+}
+
+#[test]
+fn a_bench_checks_its_arguments_before_it_draws_the_phantom() {
+    let home = TempDir::new().expect("a folder");
+    for (arguments, words) in [
+        (&["--method", "patchcorr"][..], "did you mean `patchcore`?"),
+        (&["--task", "aptoss"], "did you mean `aptos`?"),
+        (&["--bench", "quik"], "did you mean `quick`?"),
+        (&["--method", "patchcore", "--set", "bakbone=resnet18"], "did you mean `backbone`?"),
+        (&["--method", "patchcore", "--set", "backbone=7"], "settings of patchcore"),
+        (&["--size", "96"], "[64"),
+        (&["--device", "cpu", "--precision", "tf32"], "tf32"),
+        (&["--dry-run", "--speed", "absent.json"], "absent.json"),
+    ] {
+        let said = refused(home.path(), &[&["bench"][..], arguments].concat());
+        assert!(said.contains(words), "{arguments:?} does not say `{words}`: {said}");
+    }
+    assert!(!home.path().join("manifests").exists(), "a phantom was drawn");
+}
+
+#[test]
+fn a_score_checks_its_arguments_before_it_reads_pictures() {
+    let home = TempDir::new().expect("a folder");
+    std::fs::create_dir(home.path().join("refs")).expect("a folder");
+    std::fs::write(home.path().join("refs/a.png"), "no picture").expect("a file");
+    let base = ["score", "--support", "refs", "--out", "s.csv", "--teacher", "random"];
+    for (arguments, words) in [
+        (&["--method", "patchcorr", "--query", "refs"][..], "did you mean `patchcore`?"),
+        (&["--method", "patchcore", "--query", "nowhere"], "nowhere"),
+        (
+            &["--method", "patchcore", "--query", "refs", "--set", "bakbone=resnet18"],
+            "did you mean `backbone`?",
+        ),
+        (&["--method", "regad", "--query", "refs"], "bench"),
+        (&["--query", "refs"], "--checkpoint"),
+    ] {
+        let said = refused(home.path(), &[&base[..], arguments].concat());
+        assert!(said.contains(words) && !said.contains("a.png"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_single_picture_is_scored_as_it_is_in_its_folder() {
+    let home = TempDir::new().expect("a folder");
+    pictures(home.path(), "refs");
+    std::fs::create_dir(home.path().join("query")).expect("a folder");
+    for (file, step) in [("a.png", 3), ("b.png", 5)] {
+        let picture =
+            image::GrayImage::from_fn(32, 32, |x, y| image::Luma([((x + step * y) * 5 % 256) as u8]));
+        picture.save(home.path().join("query").join(file)).expect("a picture");
+    }
+    let scored = |query: &str, out: &str| -> Vec<(String, f64)> {
+        let mut arguments = vec!["score", "--method", "patchcore", "--set", "backbone=resnet18"];
+        arguments.extend(["--teacher", "random", "--size", "32", "--device", "cpu"]);
+        arguments.extend(["--support", "refs", "--query", query, "--out", out]);
+        let output = medfsad(home.path(), &arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut reader = csv::Reader::from_path(home.path().join(out)).expect("scores");
+        reader.deserialize().map(|row| row.expect("a row")).collect()
+    };
+    let (alone, both) = (scored("query/b.png", "alone.csv"), scored("query", "both.csv"));
+    let ([(name, score)], [_, (other, among)]) = (&alone[..], &both[..]) else {
+        panic!("{alone:?} {both:?}");
+    };
+    assert_eq!((name.as_str(), other.as_str()), ("b.png", "b.png"));
+    assert!((score - among).abs() <= 1e-4 * among && *score > 0.0, "{score} alone, {among} in its folder");
+}
+
+#[test]
+fn settings_of_a_bench_reach_the_methods_that_have_them_and_the_record_can_be_run_again() {
+    let home = TempDir::new().expect("a folder");
+    let out = "reports/o'b $x";
+    let mut arguments =
+        vec!["plan", "--method", "patchcore,ae", "--set", "backbone=resnet18", "--task", "lag"];
+    arguments.extend([
+        "--draws",
+        "1",
+        "--teacher",
+        "wide_resnet50_2=random",
+        "--device",
+        "cpu",
+        "--out",
+        out,
+    ]);
+    let output = medfsad(home.path(), &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let plan = std::fs::read(home.path().join(out).join("plan.json")).expect("a plan");
+    let plan: serde_json::Value = serde_json::from_slice(&plan).expect("JSON");
+    let settings = &plan["definition"]["settings"];
+    assert_eq!(settings["patchcore"]["backbone"], "resnet18");
+    assert!(settings["ae"]["backbone"].is_null(), "{settings}");
+    let command = shlex::split(plan["command"].as_str().expect("a command")).expect("a shell reads it");
+    assert_eq!(command[..2], ["cargo", "xtask"]);
+    assert_eq!(command[2..], arguments);
+}

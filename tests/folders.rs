@@ -1,0 +1,117 @@
+//! Folders as users have them: links, pipes, odd names, and what file managers leave behind.
+#![cfg(unix)]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn medfsad(home: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
+    command.current_dir(home).args(arguments);
+    command.env("MEDFSAD_HOME", home).env("MEDFSAD_CACHE", home.join("cache"));
+    command.output().expect("the binary runs")
+}
+
+fn succeeds(home: &Path, arguments: &[&str]) -> String {
+    let output = medfsad(home, arguments);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {text}");
+    text
+}
+
+fn picture(path: &Path, level: u8) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    let picture = image::GrayImage::from_fn(32, 32, |x, y| image::Luma([level + (x * y % 7) as u8]));
+    picture.save(path).expect("a picture");
+}
+
+/// What is in the way in a folder; returns the names that are rejected.
+fn obstacles(folder: &Path) -> [&'static str; 5] {
+    let made = Command::new("mkfifo").arg(folder.join("fifo.png")).status().expect("mkfifo");
+    assert!(made.success());
+    symlink(".", folder.join("one")).expect("a link");
+    symlink("..", folder.join("two")).expect("a link");
+    symlink("/dev/zero", folder.join("zero.png")).expect("a link");
+    fs::write(folder.join(OsStr::from_bytes(b"n\xff.png")), "").expect("a file");
+    fs::write(folder.join("Thumbs.db"), "").expect("a file");
+    ["fifo.png", "one", "two", "zero.png", "n\u{fffd}.png"]
+}
+
+const SPEC: &str = r#"
+name = "mine"
+version = 1
+title = "mine"
+seed = 1
+sizes = [32]
+[[task]]
+name = "mine"
+organ = "wrist"
+modality = "X-ray"
+anomaly = "fracture"
+source = "folders"
+folder = "wrist"
+normal = ["good"]
+train_normal = 2
+[[task.anomalous]]
+findings = ["fracture"]
+"#;
+
+/// Four normal pictures and two others.
+fn raw(home: &Path) {
+    for (place, level) in [10, 40, 70, 100].into_iter().enumerate() {
+        picture(&home.join(format!("raw/wrist/good/{place}.png")), level);
+    }
+    picture(&home.join("raw/wrist/fracture/0.png"), 130);
+    picture(&home.join("raw/wrist/fracture/1.png"), 160);
+    fs::write(home.join("mine.toml"), SPEC).expect("a spec");
+}
+
+const BUILD: [&str; 5] = ["build-dataset", "--spec", "mine.toml", "--raw", "raw"];
+
+#[test]
+fn a_build_reads_each_picture_once_and_rejects_what_is_no_file() {
+    let home = TempDir::new().expect("a folder");
+    raw(home.path());
+    let names = obstacles(&home.path().join("raw/wrist/good"));
+    let said = succeeds(home.path(), &BUILD);
+    assert!(said.contains("6 pictures curated"), "{said}");
+    let manifest =
+        medfsad::manifest::Manifest::read(&home.path().join("manifests/mine")).expect("a manifest");
+    assert_eq!(manifest.rows.len(), 6);
+    let table = home.path().join("manifests/mine/rejected.parquet");
+    let rejected = medfsad::manifest::parquet::read_rejected(&table).expect("a table");
+    let mut paths: Vec<&str> = rejected.iter().map(|row| row.source_path.as_str()).collect();
+    let mut expected = names.map(|name| format!("wrist/good/{name}"));
+    paths.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(paths, expected);
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn scores_are_of_each_picture_once_and_what_is_no_file_is_rejected() {
+    let home = TempDir::new().expect("a folder");
+    picture(&home.path().join("refs/a.png"), 40);
+    picture(&home.path().join("refs/b.png"), 60);
+    fs::write(home.path().join("refs/Thumbs.db"), "").expect("a file");
+    picture(&home.path().join("query/a.png"), 80);
+    let names = obstacles(&home.path().join("query"));
+    let mut arguments =
+        vec!["score", "--method", "patchcore", "--backbone", "resnet18", "--teacher", "random"];
+    arguments.extend(["--size", "32", "--device", "cpu", "--support", "refs", "--query", "query"]);
+    succeeds(home.path(), &[&arguments[..], &["--out", "s.csv"]].concat());
+    let scores = fs::read_to_string(home.path().join("s.csv")).expect("scores");
+    assert_eq!(scores.lines().count(), 2, "{scores}");
+    let rejected = fs::read_to_string(home.path().join("s.rejected.csv")).expect("a table");
+    assert!(names.iter().all(|name| rejected.contains(name)), "{rejected}");
+    assert!(!rejected.contains("Thumbs.db"), "{rejected}");
+    let output =
+        medfsad(home.path(), &["score", "--support", "refs", "--query", "query/fifo.png", "--out", "t.csv"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("neither a folder nor a file"));
+}
