@@ -73,7 +73,7 @@ impl Run<'_> {
             if group.built.sees != Sees::TargetNormals {
                 draw.preset(&*fitted)?;
             }
-            let mut cell = self.cell(group, draw.identity, started, fit_seconds, draw.seconds, None);
+            let mut cell = self.cell(group, draw.identity, started, Some([fit_seconds, draw.seconds]), None);
             if draw.identity.draw == 0 {
                 cell.provenance.latency_seconds = Some(draw.latency(&*fitted, &test)?);
             }
@@ -124,13 +124,13 @@ impl Run<'_> {
         Ok(TrainTask { name: task.to_owned(), pictures: Pictures::load(&store, &rows)?, pairs })
     }
 
+    /// A cell's identity and circumstances; `seconds` are of training and of scoring.
     pub(super) fn cell(
         &self,
         group: &Group,
         identity: &Identity,
         started_at: u64,
-        fit_seconds: f64,
-        score_seconds: f64,
+        seconds: Option<[f64; 2]>,
         error: Option<String>,
     ) -> Cell {
         let header = &self.manifest.header;
@@ -153,10 +153,10 @@ impl Run<'_> {
             precision: self.precision.name().to_owned(),
             command: self.command.clone(),
             started_at,
-            fit_seconds,
-            score_seconds,
+            fit_seconds: seconds.map(|[fit, _]| fit),
+            score_seconds: seconds.map(|[_, score]| score),
             latency_seconds: None,
-            peak_memory_bytes: peak_memory_bytes().unwrap_or_default(),
+            peak_memory_bytes: peak_memory_bytes().filter(|_| error.is_none()),
         };
         Cell { format: results::FORMAT, id: identity.id(), identity: identity.clone(), provenance, error }
     }

@@ -17,7 +17,6 @@ use crate::metric::preset::Preset;
 use crate::metric::quantile::median;
 use crate::protocol::{EpochRule, Protocol, Reduction};
 use crate::results::{CellResult, Epoch, Identity, Metric, Score, gallery};
-use crate::words::Word;
 
 /// The epoch that a protocol would choose so far.
 #[derive(Clone, Serialize, Deserialize)]

@@ -337,6 +337,7 @@ mod tests {
     use super::*;
     use crate::method::part::work::{decoder, encoder};
     use crate::network::Backbone::{Resnet18, WideResnet50x2};
+    use crate::results::Seed;
 
     /// A card's, its times chosen so that rates are round.
     const RECORD: &str = r#"{"device": "cuda(0)", "card": {"name": "A Card", "memory": 1}, "threads": 16, "checks": [],
@@ -375,11 +376,11 @@ mod tests {
             task: "a".to_owned(),
             shots,
             draw: 0,
-            seed: 1,
+            seed: Seed(1),
             size: 128,
             held_out: "dataset".to_owned(),
             manifest_hash: String::new(),
-            episode_seed: 1,
+            episode_seed: Seed(1),
             episodes_hash: String::new(),
             code_hash: String::new(),
             weights_hash: String::new(),

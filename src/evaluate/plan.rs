@@ -10,7 +10,7 @@ use crate::files;
 use crate::manifest::Manifest;
 use crate::method::{self, Built, Sees};
 use crate::network::teacher::Teachers;
-use crate::results::{Cell, Identity};
+use crate::results::{Cell, Identity, Seed};
 
 /// Cells that share one training: all draws of a method, task and seed, and all shots unless training
 /// depends on them.
@@ -107,11 +107,11 @@ fn group(
             task: task.to_owned(),
             shots,
             draw,
-            seed,
+            seed: Seed(seed),
             size: definition.size,
             held_out: if ruled { rule.to_owned() } else { "none".to_owned() },
             manifest_hash: setting.manifest.header.canonical_hash.clone(),
-            episode_seed: definition.episode_seed,
+            episode_seed: Seed(definition.episode_seed),
             episodes_hash: setting.episodes.cell_hash(task, draw, shots, &training)?,
             code_hash: crate::CODE_HASH.to_owned(),
             weights_hash: weights_hash.clone(),

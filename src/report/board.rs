@@ -6,7 +6,7 @@ use super::summary::AUROC;
 use crate::manifest::Label;
 use crate::metric::two_level::{self, Sample};
 use crate::protocol::Protocol;
-use crate::results::{CellResult, Score};
+use crate::results::{CellResult, Score, Seed};
 
 /// A mean over draws with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,7 +111,7 @@ fn worst_draw(
     protocol: Protocol,
     metric: &str,
 ) -> Option<f64> {
-    let mut draws: BTreeMap<(u64, usize), BTreeMap<&str, f64>> = BTreeMap::new();
+    let mut draws: BTreeMap<(Seed, usize), BTreeMap<&str, f64>> = BTreeMap::new();
     for result in cells.iter().filter(|r| r.cell.identity.shots == shots) {
         let id = &result.cell.identity;
         if let Some(value) = result.metric(protocol, metric).and_then(|m| m.value.filter(|v| v.is_finite())) {

@@ -36,7 +36,7 @@ pub fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
         ),
         ("Shots", whole(|i| i.shots as u64)),
         ("Draws", whole(|i| i.draw as u64)),
-        ("Seeds", whole(|i| i.seed)),
+        ("Seeds", whole(|i| i.seed.0)),
         ("Picture side", of(&|i, _| format!("{} px", i.size))),
         (
             "Device",

@@ -6,6 +6,7 @@ use super::sheet::{Entry, Line, Sheet, UNDEFINED, signed, three};
 use super::summary::{AUROC, Entrant, Row, Summary, difference};
 use crate::metric::paired::{Standing, holm, signed_rank, standings};
 use crate::protocol::Protocol;
+use crate::results::Seed;
 
 /// What every other row is tested against, declared here and not chosen by the numbers.
 const REFERENCE: &str = published::METHOD;
@@ -109,7 +110,7 @@ fn line(
 
 /// Differences of AUROC under clean over the tasks, draws and seeds that both have.
 pub fn paired(first: &Entrant, second: &Entrant, shots: usize) -> Vec<f64> {
-    let value = |entrant: &Entrant, task: &str, draw: usize, seed: u64| {
+    let value = |entrant: &Entrant, task: &str, draw: usize, seed: Seed| {
         let cell = entrant.cells.iter().find(|cell| {
             let id = &cell.cell.identity;
             (id.task.as_str(), id.shots, id.draw, id.seed) == (task, shots, draw, seed)

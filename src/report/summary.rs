@@ -165,7 +165,11 @@ fn row(index: usize, entrant: &Entrant, tasks: &[&str], shots: usize) -> Option<
     let cells: Vec<&CellResult> =
         entrant.cells.iter().copied().filter(|r| r.cell.identity.shots == shots).collect();
     let ran: Vec<&CellResult> = cells.iter().copied().filter(|r| r.cell.error.is_none()).collect();
-    let seconds = ran.iter().map(|r| r.cell.provenance.fit_seconds + r.cell.provenance.score_seconds);
+    let took = |r: &&CellResult| {
+        let Provenance { fit_seconds, score_seconds, .. } = &r.cell.provenance;
+        fit_seconds.zip(*score_seconds).map(|(fit, score)| fit + score)
+    };
+    let seconds: Vec<f64> = ran.iter().filter_map(took).collect();
     let mut latencies: Vec<f64> = ran.iter().filter_map(|r| r.cell.provenance.latency_seconds).collect();
     let is_undefined = |r: &&&CellResult| r.metric(Protocol::RANKED, AUROC).and_then(|m| m.value).is_none();
     (!cells.is_empty()).then(|| Row {
@@ -176,9 +180,9 @@ fn row(index: usize, entrant: &Entrant, tasks: &[&str], shots: usize) -> Option<
             .into_iter()
             .map(|protocol| (protocol, board(&ran, tasks, shots, protocol, AUROC)))
             .collect(),
-        seconds: (!ran.is_empty()).then(|| seconds.sum::<f64>() / ran.len() as f64),
+        seconds: (!seconds.is_empty()).then(|| seconds.iter().sum::<f64>() / seconds.len() as f64),
         latency_seconds: median(&mut latencies),
-        peak_memory_bytes: ran.iter().map(|r| r.cell.provenance.peak_memory_bytes).max(),
+        peak_memory_bytes: ran.iter().filter_map(|r| r.cell.provenance.peak_memory_bytes).max(),
         cells: cells.len(),
         failed: cells.len() - ran.len(),
         undefined: ran.iter().filter(is_undefined).count(),

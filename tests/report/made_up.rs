@@ -9,7 +9,7 @@ use medfsad::protocol::Protocol::{
 };
 use medfsad::random::Stream;
 use medfsad::results::gallery::{self, Caption, Case};
-use medfsad::results::{Cell, CellResult, Epoch, FORMAT, Identity, Metric, Provenance, Score};
+use medfsad::results::{Cell, CellResult, Epoch, FORMAT, Identity, Metric, Provenance, Score, Seed};
 
 pub const TASKS: [&str; 5] = ["his", "lag", "aptos", "rsna", "brain_tumor"];
 pub const SHOTS: [usize; 3] = [2, 4, 8];
@@ -29,11 +29,11 @@ pub fn identity(method: &str, task: &str, shots: usize, draw: usize) -> Identity
         task: text(task),
         shots,
         draw,
-        seed: 1,
+        seed: Seed(1),
         size: 128,
         held_out: text("dataset"),
         manifest_hash: text("0011223344556677"),
-        episode_seed: 1,
+        episode_seed: Seed(1),
         episodes_hash: text("8899aabbccddeeff"),
         code_hash: text("c0de"),
         weights_hash: text("weights"),
@@ -61,10 +61,10 @@ pub fn provenance(method: &str, regime: &str) -> Provenance {
         precision: text("f32"),
         command: text("medfsad bench --method d24fad,patchcore"),
         started_at: 1_700_000_000,
-        fit_seconds: 12.5,
-        score_seconds: 1.5,
+        fit_seconds: Some(12.5),
+        score_seconds: Some(1.5),
         latency_seconds: Some(0.012),
-        peak_memory_bytes: 300 << 20,
+        peak_memory_bytes: Some(300 << 20),
     }
 }
 
