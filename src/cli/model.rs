@@ -11,9 +11,10 @@ use super::compute::Compute;
 use super::settings;
 use crate::evaluate::folder;
 use crate::method::d24fad::{self, checkpoint};
-use crate::method::{Context, Fitted, Sees, Unobserved, find};
+use crate::method::{Context, Fitted, Unobserved, find};
 use crate::network::teacher::{Origin, Teachers};
 use crate::network::{Backbone, Network};
+use crate::regime::Regime;
 
 /// Side of pictures where neither a checkpoint nor the user says another.
 const SIZE: u16 = 128;
@@ -141,9 +142,9 @@ impl Opened {
             return Ok(Box::new(self.d24fad()?));
         }
         let built = (entry.build)(self.table.clone())?;
-        match built.sees {
-            Sees::Nothing | Sees::Supports => built.method.fit(&[], &self.context, &mut Unobserved),
-            Sees::OtherNormals | Sees::TargetNormals => bail!(
+        match built.regime {
+            Regime::Nothing | Regime::Supports => built.method.fit(&[], &self.context, &mut Unobserved),
+            Regime::OtherNormals | Regime::TargetNormals => bail!(
                 "{} learns from more than references, and its trained state cannot be kept; run it with `bench`",
                 entry.name
             ),

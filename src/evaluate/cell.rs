@@ -19,9 +19,10 @@ use crate::episode::batch::Pictures;
 use crate::files;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Row, Split};
-use crate::method::{Context, Keep, Sees, TrainTask};
+use crate::method::{Context, Keep, TrainTask};
 use crate::network::card::Card;
 use crate::random::Stream;
+use crate::regime::Regime;
 use crate::results::{self, Cell, CellResult, Identity, Provenance};
 
 /// Least time between two kept states of a training.
@@ -70,7 +71,7 @@ impl Run<'_> {
             if draw.last.is_none() {
                 draw.score(&*fitted, &test)?;
             }
-            if group.built.sees != Sees::TargetNormals {
+            if group.built.regime != Regime::TargetNormals {
                 draw.preset(&*fitted)?;
             }
             let mut cell = self.cell(group, draw.identity, started, Some([fit_seconds, draw.seconds]), None);
@@ -137,7 +138,7 @@ impl Run<'_> {
         let network = group.built.network;
         let provenance = Provenance {
             bench: self.bench.clone(),
-            regime: group.built.sees.regime().to_owned(),
+            regime: group.built.regime,
             spec: header.spec.clone(),
             spec_version: header.spec_version,
             spec_title: header.title.clone(),

@@ -18,6 +18,7 @@ use crate::manifest::Manifest;
 use crate::metric::quantile::median;
 use crate::network::precision::Precision;
 use crate::network::teacher::Teachers;
+use crate::regime::Regime;
 use crate::results::{Cell, Identity, Provenance, Seed};
 use crate::table::{Record, record};
 
@@ -185,8 +186,8 @@ pub struct PlannedCell {
     pub draw: usize,
     /// Of the training.
     pub seed: Seed,
-    /// Data regime R0 to R6: what the method is allowed to see.
-    pub regime: String,
+    /// Data regime: what the method is given.
+    pub regime: Regime,
     /// Over all source files that can change a score.
     pub code_hash: String,
     /// Over the manifest's rows.
@@ -226,7 +227,7 @@ impl PlannedCell {
             shots,
             draw,
             seed,
-            regime: group.built.sees.regime().to_owned(),
+            regime: group.built.regime,
             code_hash,
             manifest_hash,
             weights_hash,

@@ -10,6 +10,8 @@ pub mod delong;
 pub mod explanation;
 /// Stratified bootstrap over pictures.
 pub mod interval;
+/// What numbers are called.
+mod named;
 /// The normal distribution.
 pub mod normal;
 /// Tests of paired values, corrections, standings.
@@ -28,3 +30,5 @@ pub mod rank;
 pub mod ranking;
 /// Intervals over support draws and pictures together.
 pub mod two_level;
+
+pub use named::{Group, Metric};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::summary::AUROC;
 use crate::manifest::Label;
+use crate::metric::Metric;
 use crate::metric::two_level::{self, Sample};
 use crate::protocol::Protocol;
 use crate::results::{CellResult, Score, Seed};
@@ -33,13 +33,19 @@ pub struct Board {
 }
 
 /// A metric under a protocol: per task over draws and seeds, and over tasks. Image AUROC is resampled for intervals.
-pub fn board(cells: &[&CellResult], tasks: &[&str], shots: usize, protocol: Protocol, metric: &str) -> Board {
+pub fn board(
+    cells: &[&CellResult],
+    tasks: &[&str],
+    shots: usize,
+    protocol: Protocol,
+    metric: Metric,
+) -> Board {
     let of = |task: &&str| {
         let fits = |r: &&&CellResult| r.cell.identity.task == **task && r.cell.identity.shots == shots;
         let cells: Vec<&CellResult> = cells.iter().filter(fits).copied().collect();
         let metrics = cells.iter().filter_map(|r| r.metric(protocol, metric));
         let values: Vec<f64> = metrics.filter_map(|m| m.value.filter(|value| value.is_finite())).collect();
-        let replicates = (metric == AUROC).then(|| resampled(&cells, task, protocol)).flatten();
+        let replicates = (metric == Metric::RANKED).then(|| resampled(&cells, task, protocol)).flatten();
         (estimate(&values, replicates.as_deref()), replicates)
     };
     let (estimates, replicates): (Vec<Option<Estimate>>, Vec<Option<Vec<f64>>>) =
@@ -109,7 +115,7 @@ fn worst_draw(
     tasks: &[&str],
     shots: usize,
     protocol: Protocol,
-    metric: &str,
+    metric: Metric,
 ) -> Option<f64> {
     let mut draws: BTreeMap<(Seed, usize), BTreeMap<&str, f64>> = BTreeMap::new();
     for result in cells.iter().filter(|r| r.cell.identity.shots == shots) {

@@ -23,7 +23,7 @@ pub fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
         ("Run definition", of(&|_, p| p.bench.clone())),
         ("Manifest", of(&|i, _| i.manifest_hash.clone())),
         ("Episodes", of(&|i, _| i.episodes_hash.clone())),
-        ("Held out", of(&|i, _| i.held_out.clone())),
+        ("Held out", of(&|i, _| i.held_out.to_string())),
         ("Backbone", of(&|_, p| p.backbone.clone())),
         ("Teacher weights", of(&|_, p| p.weights.clone())),
         (

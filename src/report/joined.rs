@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::files;
-use crate::results::{Cell, CellResult, Epoch, Identity, Metric, Provenance, Score, Seed};
+use crate::results::{Cell, CellResult, Epoch, Identity, Measured, Provenance, Score, Seed};
 use crate::table::{Columns, Described, Record, record};
 
 record! {
@@ -78,7 +78,7 @@ fn described() -> String {
     let tables = [
         ("cells", cells),
         ("scores", [place.clone(), Score::columns()].concat()),
-        ("metrics", [place.clone(), Metric::columns()].concat()),
+        ("metrics", [place.clone(), Measured::columns()].concat()),
         ("epochs", [place, Epoch::columns()].concat()),
     ];
     let line = |Described { name, kind, nullable, about }: &Described| {

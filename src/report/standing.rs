@@ -3,7 +3,8 @@
 use super::leaderboard::group_name;
 use super::published;
 use super::sheet::{Entry, Line, Sheet, UNDEFINED, signed, three};
-use super::summary::{AUROC, Entrant, Row, Summary, difference};
+use super::summary::{Entrant, Row, Summary, difference};
+use crate::metric::Metric;
 use crate::metric::paired::{Standing, holm, signed_rank, standings};
 use crate::protocol::Protocol;
 use crate::results::Seed;
@@ -96,7 +97,7 @@ fn line(
         entries: vec![
             Entry::text(&entrant.label),
             Entry::number(row.shots.to_string()),
-            Entry::text(entrant.regime),
+            Entry::text(entrant.regime.name()),
             Entry::text(row.group.map_or(UNDEFINED.to_owned(), group_name)),
             Entry::number(two(place.map(|place| place.mean_rank))),
             Entry::number(two(place.map(|place| place.borda))),
@@ -115,7 +116,7 @@ pub fn paired(first: &Entrant, second: &Entrant, shots: usize) -> Vec<f64> {
             let id = &cell.cell.identity;
             (id.task.as_str(), id.shots, id.draw, id.seed) == (task, shots, draw, seed)
         })?;
-        cell.metric(Protocol::RANKED, AUROC)?.value
+        cell.metric(Protocol::RANKED, Metric::RANKED)?.value
     };
     let places = first.cells.iter().map(|cell| &cell.cell.identity).filter(|id| id.shots == shots);
     let pairs = places.filter_map(|id| {

@@ -11,9 +11,12 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use strum::EnumMessage;
 
+use crate::episode::HeldOut;
 use crate::files;
 use crate::manifest::Label;
+use crate::metric::Metric;
 use crate::protocol::Protocol;
+use crate::regime::Regime;
 use crate::table::{self, Columns, Datum, Described, Field, Kind, Record, Scalar, Table, record};
 
 /// Pictures, maps and masks of a few telling cases.
@@ -66,7 +69,7 @@ pub struct Identity {
     pub size: usize,
     /// `dataset` or `organ`: which tasks trained the method or calibrated its random teacher; `none` where
     /// neither happened.
-    pub held_out: String,
+    pub held_out: HeldOut,
     /// Over the manifest's rows.
     pub manifest_hash: String,
     /// Of the episodes.
@@ -98,8 +101,8 @@ record! {
 pub struct Provenance {
     /// The definition's name.
     pub bench: String,
-    /// Data regime R0 to R6: what a method was allowed to see.
-    pub regime: String,
+    /// Data regime: what the method was given.
+    pub regime: Regime,
     /// Spec of the curated benchmark.
     pub spec: String,
     /// Version of that spec.
@@ -219,11 +222,11 @@ impl Score {
 record! {
 /// One measured number.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Metric {
+pub struct Measured {
     /// How maps became scores.
     pub protocol: Protocol,
-    /// `image-auroc` ...
-    pub metric: String,
+    /// What was measured.
+    pub metric: Metric,
     /// Null if undefined.
     pub value: Option<f64>,
     /// Lower end of the 95 % interval over pictures; null where none was computed.
@@ -259,14 +262,14 @@ pub struct Epoch {
 pub struct CellResult {
     pub cell: Cell,
     pub scores: Vec<Score>,
-    pub metrics: Vec<Metric>,
+    pub metrics: Vec<Measured>,
     pub epochs: Vec<Epoch>,
     pub folder: PathBuf,
 }
 
 impl CellResult {
     /// The value of a metric under a protocol, if the cell has it and it is defined.
-    pub fn metric(&self, protocol: Protocol, metric: &str) -> Option<&Metric> {
+    pub fn metric(&self, protocol: Protocol, metric: Metric) -> Option<&Measured> {
         self.metrics.iter().find(|row| row.protocol == protocol && row.metric == metric)
     }
 
@@ -294,7 +297,7 @@ impl CellResult {
         };
         if result.cell.error.is_none() {
             result.scores = Score::read(&folder.join("scores.parquet"))?;
-            result.metrics = Metric::read(&folder.join("metrics.parquet"))?;
+            result.metrics = Measured::read(&folder.join("metrics.parquet"))?;
             result.epochs = Epoch::read(&folder.join("epochs.parquet"))?;
         }
         Ok(result)
@@ -304,7 +307,7 @@ impl CellResult {
     pub fn write(&self) -> Result<()> {
         if self.cell.error.is_none() {
             Score::write(&self.folder.join("scores.parquet"), &self.scores)?;
-            Metric::write(&self.folder.join("metrics.parquet"), &self.metrics)?;
+            Measured::write(&self.folder.join("metrics.parquet"), &self.metrics)?;
             Epoch::write(&self.folder.join("epochs.parquet"), &self.epochs)?;
         }
         let json = serde_json::to_string_pretty(&self.cell)?;
