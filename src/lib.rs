@@ -62,6 +62,9 @@ pub mod export;
 /// Select, split by patient, standardise, store.
 pub mod curate;
 
+/// What a method may see.
+pub mod regime;
+
 /// Which pictures support, which train, drawn once for every method.
 pub mod episode;
 

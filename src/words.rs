@@ -5,37 +5,28 @@
 
 use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use strum::VariantArray;
 
-/// A value of a closed set, written as one word in files and on the command line.
+/// A value of a closed set, written as one word in files and on the command line; [`word!`](crate::words::word) makes
+/// a type one, with these functions as its own.
 pub trait Word: Copy + Into<&'static str> + FromStr + VariantArray {
     /// What the words of this set are called in an error.
     const WHAT: &'static str;
+}
 
-    /// Its word.
-    fn name(self) -> &'static str {
-        self.into()
-    }
-
-    /// Every value of the set, in the order of declaration.
-    fn all() -> impl Iterator<Item = Self> {
-        Self::VARIANTS.iter().copied()
-    }
-
-    /// The value that a word stands for.
-    ///
-    /// # Errors
-    /// A word outside the set; the error lists those inside.
-    fn parse(text: &str) -> Result<Self> {
-        text.parse()
-            .map_err(|_| anyhow::anyhow!("unknown {} `{text}` (known: {})", Self::WHAT, list(Self::all())))
-    }
+/// The value that a word stands for.
+///
+/// # Errors
+/// A word outside the set; the error lists those inside.
+pub fn parse<T: Word>(text: &str) -> Result<T> {
+    let known = || list(T::VARIANTS.iter().copied());
+    text.parse().map_err(|_| anyhow!("unknown {} `{text}` (known: {})", T::WHAT, known()))
 }
 
 /// Words with commas between.
 pub fn list<T: Word>(values: impl IntoIterator<Item = T>) -> String {
-    values.into_iter().map(Word::name).collect::<Vec<_>>().join(", ")
+    values.into_iter().map(Into::into).collect::<Vec<&'static str>>().join(", ")
 }
 
 /// Makes a type that derives `strum`'s names a [`Word`], which serde writes and reads as such.
@@ -45,16 +36,36 @@ macro_rules! word {
             const WHAT: &'static str = $what;
         }
 
+        impl $type {
+            /// Every value, in the order of declaration.
+            pub fn all() -> impl Iterator<Item = $type> {
+                <$type as strum::VariantArray>::VARIANTS.iter().copied()
+            }
+
+            /// Its word.
+            pub fn name(self) -> &'static str {
+                self.into()
+            }
+
+            /// The value that a word stands for.
+            ///
+            /// # Errors
+            /// A word outside the set; the error lists those inside.
+            pub fn parse(text: &str) -> anyhow::Result<$type> {
+                $crate::words::parse(text)
+            }
+        }
+
         impl serde::Serialize for $type {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str($crate::words::Word::name(*self))
+                serializer.serialize_str(self.name())
             }
         }
 
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(deserializer)?;
-                $crate::words::Word::parse(&text).map_err(serde::de::Error::custom)
+                <$type>::parse(&text).map_err(serde::de::Error::custom)
             }
         }
     };

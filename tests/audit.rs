@@ -11,9 +11,10 @@ use medfsad::audit::{Gate, Outcome, Report, run};
 use medfsad::curate::{Request, build};
 use medfsad::decode::{decode, dicom, resize};
 use medfsad::files;
-use medfsad::manifest::{Manifest, Row, Split, parquet};
+use medfsad::manifest::{Manifest, Rejected, Row, Split};
 use medfsad::pixels::Pixels;
 use medfsad::spec::{Audit, Duplicates, Level, OwnerSplit, Spec};
+use medfsad::table::Record;
 use tempfile::TempDir;
 
 use crate::shared::shared;
@@ -193,7 +194,7 @@ fn labels_that_contradict_fail_and_a_gate_that_is_off_says_so() {
     assert_eq!(gate(&report, "label-conflicts").outcome(), Outcome::Fail);
     assert_eq!(gate(&report, "near-copies").outcome(), Outcome::LeftOut);
     assert!(gate(&report, "privacy").left_out.as_deref().is_some_and(|why| why.contains("--raw")));
-    assert!(parquet::read_rejected(&out.path().join("rejected.parquet")).is_ok());
+    assert!(Rejected::read(&out.path().join("rejected.parquet")).is_ok());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use medfsad::metric::Metric;
 use medfsad::protocol::Protocol;
 use medfsad::random::Stream;
 use medfsad::results::read_run;
@@ -246,13 +247,13 @@ fn source_tasks_choose_an_epoch_without_the_target() {
             best = epoch;
         }
     }
-    let chosen = trained.metric(Protocol::CleanSource, "image-auroc").expect("a row");
+    let chosen = trained.metric(Protocol::CleanSource, Metric::ImageAuroc).expect("a row");
     assert_eq!((chosen.epoch, chosen.value), (Some(best as u64 + 1), Some(target[best])));
     assert!(trained.scores.iter().all(|score| score.under(Protocol::CleanSource).is_some()));
     // What nothing was chosen for has no such protocol.
     let control = cells.iter().find(|cell| cell.cell.identity.method == "control-random").expect("a cell");
     assert!(
-        control.metric(Protocol::CleanSource, "image-auroc").is_none()
+        control.metric(Protocol::CleanSource, Metric::ImageAuroc).is_none()
             && !control.cell.identity.epoch_by_sources
     );
 }

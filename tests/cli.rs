@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use medfsad::protocol::Protocol;
 use tempfile::TempDir;
 
 fn medfsad(home: &Path, arguments: &[&str]) -> Output {
@@ -124,8 +123,11 @@ fn bench_resumes_repeats_itself_and_proves_its_episodes() {
     // The same scores against permuted labels, as many of each.
     let of = |method: &str| {
         let cell = cells.iter().find(|cell| cell.cell.identity.method == method).expect("a control's cell");
-        let mut scores: Vec<_> =
-            cell.scores.iter().map(|s| (s.image_id.clone(), s.under(Protocol::Clean), s.label)).collect();
+        let mut scores: Vec<_> = cell
+            .scores
+            .iter()
+            .map(|s| (s.image_id.clone(), s.under(medfsad::protocol::Protocol::Clean), s.label))
+            .collect();
         scores.sort_by(|a, b| a.0.cmp(&b.0));
         scores
     };

@@ -13,8 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use medfsad::curate::{Request, build};
 use medfsad::files;
-use medfsad::manifest::{Manifest, Split, parquet};
+use medfsad::manifest::{Manifest, Rejected, Selection, Split};
 use medfsad::spec::Duplicates;
+use medfsad::table::Record;
 
 use tree::{built, entries, noise, plant, raw, refused, spec};
 
@@ -27,10 +28,7 @@ fn every_file_is_in_the_manifest_or_rejected_exactly_once() {
         used.chain(built.outcome.rejected.iter().map(|rejected| rejected.source_path.clone())).collect();
     accounted.sort_unstable();
     assert_eq!(accounted, files::walk(raw.path()).unwrap());
-    assert_eq!(
-        parquet::read_rejected(&built.out.path().join("rejected.parquet")).unwrap(),
-        built.outcome.rejected
-    );
+    assert_eq!(Rejected::read(&built.out.path().join("rejected.parquet")).unwrap(), built.outcome.rejected);
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for rejected in &built.outcome.rejected {
         *kinds.entry(&rejected.kind).or_default() += 1;
@@ -50,7 +48,7 @@ fn counts_are_those_of_the_spec() {
     assert_eq!(built.paths(Split::Test, &["bad", "worse"]).len(), 6);
     assert_eq!((built.manifest.rows.len(), built.outcome.header.n_rows), (19, 19));
     assert_eq!(built.outcome.header.n_rejected, 18);
-    let selection = parquet::read_selection(&built.out.path().join("selection.parquet")).unwrap();
+    let selection = Selection::read(&built.out.path().join("selection.parquet")).unwrap();
     assert_eq!(selection, built.outcome.selection);
     let counts: Vec<_> =
         selection.iter().map(|s| (s.part.as_str(), s.expected, s.available, s.found)).collect();

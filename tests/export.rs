@@ -5,10 +5,10 @@ use std::path::Path;
 use medfsad::curate::{Request, build};
 use medfsad::export::{self, card, mvtec};
 use medfsad::files;
-use medfsad::manifest::{COLUMNS, Label, Manifest, MaskKind, Split};
+use medfsad::manifest::{Label, Manifest, MaskKind, Row, Split};
 use medfsad::phantom;
 use medfsad::spec::Spec;
-use medfsad::table::Table;
+use medfsad::table::{Kind, Record, Table};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -41,12 +41,11 @@ fn croissant_describes_every_column_of_the_very_file() {
             (field["source"]["extract"]["column"].as_str().unwrap(), field["dataType"].as_str().unwrap())
         })
         .collect();
-    let columns = Table::read(&out.path().join("manifest.parquet")).unwrap().columns();
-    let kind = |is_number: bool| if is_number { "sc:Integer" } else { "sc:Text" };
-    let expected: Vec<(&str, &str)> =
-        columns.iter().map(|(name, is_number)| (name.as_str(), kind(*is_number))).collect();
+    let columns = Table::read(&out.path().join("manifest.parquet")).unwrap().columns().unwrap();
+    let kind = |kind: Kind| if kind == Kind::Integer { "sc:Integer" } else { "sc:Text" };
+    let expected: Vec<(&str, &str)> = columns.iter().map(|(name, of)| (name.as_str(), kind(*of))).collect();
     assert_eq!(fields, expected);
-    assert!(COLUMNS.iter().all(|(_, about)| about.ends_with('.')));
+    assert!(Row::columns().iter().all(|column| column.about.ends_with('.')));
     for task in &spec.tasks {
         assert!(text.contains(&task.card.licence), "the licence of {} is missing", task.name);
     }
@@ -59,7 +58,7 @@ fn csv_has_the_rows_and_columns_of_the_manifest() {
     let text = export::csv(&manifest).unwrap();
     let mut reader = csv::Reader::from_reader(text.as_slice());
     let names: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
-    assert_eq!(names, COLUMNS.map(|(name, _)| name.to_owned()));
+    assert_eq!(names, Row::columns().into_iter().map(|column| column.name).collect::<Vec<_>>());
     let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     assert_eq!(records.len(), manifest.rows.len());
     let at = |name: &str| names.iter().position(|known| known == name).unwrap();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use image::{GrayImage, Luma};
+use medfsad::metric::Metric;
 use medfsad::protocol::Protocol;
 use medfsad::random::Stream;
 use medfsad::results::{CellResult, read_run};
@@ -120,7 +121,7 @@ fn a_bench_with_masks_measures_pixels_and_a_threshold_from_supports() {
     };
     let values = |cell: &CellResult| -> BTreeMap<String, Option<f64>> {
         let clean = cell.metrics.iter().filter(|metric| metric.protocol == Protocol::Clean);
-        clean.map(|metric| (metric.metric.clone(), metric.value)).collect()
+        clean.map(|metric| (metric.metric.to_string(), metric.value)).collect()
     };
 
     let patchcore = find("patchcore", "steel", 3);
@@ -133,7 +134,7 @@ fn a_bench_with_masks_measures_pixels_and_a_threshold_from_supports() {
     assert!(value("pixel-dice-max") >= value("pixel-preset-dice") && value("pixel-energy") > 0.0);
     assert_eq!(found["pixel-aupimo"], None, "ten small normal pictures are too few for rates of 1e-5");
     assert_eq!(value("image-preset-promised-fpr"), 0.25);
-    let left_out = patchcore.metrics.iter().find(|metric| metric.metric == "pixel-auroc").unwrap();
+    let left_out = patchcore.metrics.iter().find(|metric| metric.metric == Metric::PixelAuroc).unwrap();
     assert_eq!((left_out.n_anomalous, left_out.n_normal, left_out.n_left_out), (7, 10, 1));
     // The p-values are the shares that the supports leave, and the threshold is where the smallest begin.
     let threshold = value("image-preset-threshold");

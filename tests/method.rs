@@ -300,8 +300,8 @@ fn initial_values_of_the_random_teacher_never_move() {
 #[test]
 fn regimes_on_the_list_are_what_the_harness_hands_over() {
     for entry in METHODS {
-        let sees = build(entry.name).sees;
-        assert!(entry.regime.starts_with(sees.regime()), "{}: {} is not {sees:?}", entry.name, entry.regime);
+        let regime = build(entry.name).regime;
+        assert!(entry.regime.starts_with(regime.name()), "{}: {} is not {regime}", entry.name, entry.regime);
         assert!(
             !entry.needs.is_empty() && !entry.cost.is_empty() && !entry.paper.is_empty(),
             "{}",

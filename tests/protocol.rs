@@ -6,7 +6,6 @@ use medfsad::maps::{MapStack, gaussian};
 use medfsad::protocol::Protocol::{Clean, CleanMean, CleanTop1, Published, Published2d};
 use medfsad::protocol::{LastBatch, Protocol, Reduction, Role, SIGMA, Smoothing, pass_scores, score_maps};
 use medfsad::random::Stream;
-use medfsad::words::Word;
 
 const HEIGHT: usize = 9;
 const WIDTH: usize = 7;
@@ -207,7 +206,7 @@ fn one_protocol_ranks_and_it_looks_at_one_picture_at_a_time() {
     let ranks: Vec<Protocol> = Protocol::all().filter(|p| p.rule().role == Role::Ranks).collect();
     assert_eq!(ranks, [Protocol::RANKED]);
     assert!(Protocol::RANKED.is_of_one_picture());
-    let gap: Vec<&str> = Protocol::with_gap().into_iter().map(Word::name).collect();
+    let gap: Vec<&str> = Protocol::with_gap().into_iter().map(Protocol::name).collect();
     assert_eq!(gap, ["published-2d", "published-shuffled", "published"]);
 }
 

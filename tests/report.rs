@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use medfsad::files;
 use medfsad::report;
 use medfsad::results::{Cell, CellResult, FORMAT};
+use medfsad::table::Table;
 
 mod made_up;
 use made_up::{METHODS, SHOTS, TASKS, identity, provenance, run_of};
@@ -58,8 +59,61 @@ fn a_report_holds_tables_figures_and_a_page() {
     for file in wanted {
         assert!(found.contains(&file), "{file} is missing");
     }
-    let table = medfsad::table::Table::read(&out.join("results/cells.parquet")).expect("a table");
+    let table = Table::read(&out.join("results/cells.parquet")).expect("a table");
     assert_eq!(table.height(), METHODS.len() * TASKS.len() * SHOTS.len() * 2);
+}
+
+/// Names of a table's columns.
+fn columns(path: &Path) -> Vec<String> {
+    let columns = Table::read(path).expect("a table").columns().expect("texts and numbers");
+    columns.into_iter().map(|(name, _)| name).collect()
+}
+
+#[test]
+fn every_column_of_a_cells_files_is_in_the_joined_files() {
+    let cells = std::fs::read_dir(reported().join("run/cells")).expect("a listing");
+    let folders = cells.map(|entry| entry.expect("an entry").path());
+    let folder = folders.into_iter().find(|folder| folder.join("scores.parquet").exists()).expect("a cell");
+    let results = out().join("results");
+    for table in ["scores.parquet", "metrics.parquet", "epochs.parquet"] {
+        let joined = columns(&results.join(table));
+        let missing: Vec<String> =
+            columns(&folder.join(table)).into_iter().filter(|name| !joined.contains(name)).collect();
+        assert_eq!(missing, Vec::<String>::new(), "{table} lacks columns");
+    }
+    let json: serde_json::Value = serde_json::from_str(&text(&folder.join("cell.json"))).expect("a cell");
+    let parts = ["identity", "provenance"].map(|part| json[part].as_object().expect("an object"));
+    let keys = parts.into_iter().flat_map(|part| part.keys().cloned()).chain(["error".to_owned()]);
+    let joined = columns(&results.join("cells.parquet"));
+    let missing: Vec<String> = keys.filter(|key| !joined.contains(key)).collect();
+    assert_eq!(missing, Vec::<String>::new(), "cells.parquet lacks columns");
+    let csv = text(&results.join("metrics.csv"));
+    assert_eq!(csv.lines().next().expect("a head"), columns(&results.join("metrics.parquet")).join(","));
+}
+
+#[test]
+fn every_joined_column_is_described() {
+    let results = out().join("results");
+    let described = text(&results.join("columns.md"));
+    let tables = described.split("## ").skip(1);
+    for table in tables {
+        let (file, lines) = table.split_once('\n').expect("a name");
+        let names: Vec<&str> =
+            lines.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        assert_eq!(names, columns(&results.join(file)), "{file}");
+        assert!(!lines.contains("|  |"), "a column of {file} is not described: {lines}");
+    }
+    assert_eq!(described.matches("## ").count(), 4);
+}
+
+#[test]
+fn failed_cells_took_nothing_that_is_known() {
+    let table = Table::read(&out().join("results/cells.parquet")).expect("a table");
+    let errors = table.text("error").expect("a column");
+    for name in ["fit_seconds", "score_seconds"] {
+        let seconds = table.real(name).expect("a column");
+        assert!(errors.iter().zip(&seconds).all(|(error, seconds)| error.is_none() == seconds.is_some()));
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use medfsad::files;
-use medfsad::table::{Columns, Table};
+use medfsad::manifest::Rejected;
+use medfsad::table::{Columns, Record, Table};
 
 fn columns() -> Columns {
     Columns::default()
@@ -34,6 +35,28 @@ fn nulls_and_values_survive_parquet() {
     assert_eq!(table.text("name").unwrap(), [Some("a".to_owned()), None, Some(String::new())]);
     assert_eq!(table.integer("count").unwrap(), [None, Some(i64::MIN), Some(7)]);
     assert_eq!(table.real("score").unwrap(), [Some(0.1), Some(f64::INFINITY), None]);
+}
+
+#[test]
+fn a_table_becomes_csv_as_it_stands() {
+    let csv = String::from_utf8(columns().to_csv().unwrap()).unwrap();
+    assert_eq!(csv, "name,count,score\na,,0.1\n,-9223372036854775808,inf\n\"\",7,\n");
+}
+
+#[test]
+fn an_entry_that_no_value_stands_for_names_file_column_and_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rejected.parquet");
+    let columns = Columns::default()
+        .text("task", [Some("skin")].into_iter())
+        .text("source_path", [Some("a.png")].into_iter())
+        .integer("frame", [Some(-1)].into_iter())
+        .text("finding", [None::<&str>].into_iter())
+        .text("kind", [Some("unreadable")].into_iter())
+        .text("reason", [Some("it is cut short")].into_iter());
+    columns.write(&path).unwrap();
+    let error = format!("{:#}", Rejected::read(&path).unwrap_err());
+    assert!(error.contains("column `frame`") && error.contains("rejected.parquet, row 0"), "{error}");
 }
 
 #[test]

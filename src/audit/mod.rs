@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{Manifest, Row, parquet};
+use crate::manifest::{Manifest, Rejected, Row};
 use crate::spec::{Audit, Level};
+use crate::table::Record;
 
 /// Equal pictures and what their labels say.
 mod copies;
@@ -182,7 +183,7 @@ pub fn run(
     raw: Option<&Path>,
     embedder: Option<&Embedder>,
 ) -> Result<Report> {
-    let rejected = parquet::read_rejected(&manifest.folder.join("rejected.parquet"))?;
+    let rejected = Rejected::read(&manifest.folder.join("rejected.parquet"))?;
     let prints = near::Prints::read(manifest).context("reading the pixel stores")?;
     let limits = near::limits(&manifest.rows, &prints, thresholds);
     let mut pairs = near::pairs(&manifest.rows, &prints, &limits, thresholds);

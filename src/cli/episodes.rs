@@ -84,12 +84,8 @@ fn verify(run: &std::path::Path, manifest: &std::path::Path) -> Result<()> {
     for result in crate::results::read_run(run)? {
         let identity = &result.cell.identity;
         // What the plan handed over under each regime; R0 and R1 may name a rule for a random teacher's sake.
-        let training = match (result.cell.provenance.regime.as_str(), identity.held_out.as_str()) {
-            ("R2", "organ") => episode::HeldOut::Organ.training_tasks(&manifest, &identity.task),
-            ("R2", _) => episode::HeldOut::Dataset.training_tasks(&manifest, &identity.task),
-            ("R5", _) => vec![identity.task.clone()],
-            _ => Vec::new(),
-        };
+        let regime = result.cell.provenance.regime;
+        let training = identity.held_out.given_tasks(regime, &manifest, &identity.task);
         let hash = stored
             .cell_hash(&identity.task, identity.draw, identity.shots, &training)
             .with_context(|| format!("cell {}", result.cell.id))?;

@@ -11,6 +11,7 @@ use crate::export::card;
 use crate::files;
 use crate::manifest::{self, Header, Rejected, Row, Selection};
 use crate::spec::Spec;
+use crate::table::Record;
 
 /// The loop of drawing and decoding.
 mod draw;
@@ -151,9 +152,9 @@ fn write(
         sizes: spec.sizes.clone(),
         medfsad: crate::VERSION.to_owned(),
     };
-    manifest::parquet::write_rows(&out.join("manifest.parquet"), rows)?;
-    manifest::parquet::write_rejected(&out.join("rejected.parquet"), rejected)?;
-    manifest::parquet::write_selection(&out.join("selection.parquet"), selection)?;
+    Row::write(&out.join("manifest.parquet"), rows)?;
+    Rejected::write(&out.join("rejected.parquet"), rejected)?;
+    Selection::write(&out.join("selection.parquet"), selection)?;
     files::write_whole(&out.join("spec.toml"), toml::to_string(spec)?.as_bytes())?;
     files::write_whole(&out.join("card.md"), card::markdown(spec, &header, selection).as_bytes())?;
     // Last, because its presence says that the rest is there.

@@ -9,11 +9,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::files;
 use crate::manifest::{Manifest, Split};
 use crate::random::Stream;
+use crate::regime::Regime;
 use crate::table::{Columns, Table};
+use crate::words::word;
 
 /// Pictures to tensors; the only place.
 #[cfg(feature = "torch")]
@@ -60,32 +63,58 @@ pub struct Episodes {
 }
 
 /// Which tasks may train for a target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum HeldOut {
     /// Every other task (the paper's rule).
     #[default]
     Dataset,
     /// Every task of another organ.
     Organ,
+    /// None does, as nothing is trained or calibrated; said of a cell, never asked for.
+    None,
 }
 
-impl HeldOut {
-    pub fn name(self) -> &'static str {
-        match self {
-            HeldOut::Dataset => "dataset",
-            HeldOut::Organ => "organ",
-        }
-    }
+word!(HeldOut, "rule of what is held out");
 
+impl HeldOut {
     /// Names of the tasks that may train for `target`, in manifest order.
     pub fn training_tasks(self, manifest: &Manifest, target: &str) -> Vec<String> {
         let organ =
             |task: &str| manifest.rows.iter().find(|row| row.task == task).map(|row| row.organ.clone());
         let held_out = organ(target);
         let mut tasks = manifest.tasks();
-        tasks.retain(|task| task != target && (self == HeldOut::Dataset || organ(task) != held_out));
+        tasks.retain(|task| {
+            task != target
+                && match self {
+                    HeldOut::Dataset => true,
+                    HeldOut::Organ => organ(task) != held_out,
+                    HeldOut::None => false,
+                }
+        });
         tasks
+    }
+
+    /// Names of the tasks whose train normals a method is given in its regime.
+    pub fn given_tasks(self, regime: Regime, manifest: &Manifest, target: &str) -> Vec<String> {
+        match regime {
+            Regime::Nothing | Regime::Supports => Vec::new(),
+            Regime::OtherNormals => self.training_tasks(manifest, target),
+            Regime::TargetNormals => vec![target.to_owned()],
+        }
     }
 }
 

@@ -19,9 +19,10 @@ use crate::episode::batch::Pictures;
 use crate::files;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Row, Split};
-use crate::method::{Context, Keep, Sees, TrainTask};
+use crate::method::{Context, Keep, TrainTask};
 use crate::network::card::Card;
 use crate::random::Stream;
+use crate::regime::Regime;
 use crate::results::{self, Cell, CellResult, Identity, Provenance};
 
 /// Least time between two kept states of a training.
@@ -70,10 +71,10 @@ impl Run<'_> {
             if draw.last.is_none() {
                 draw.score(&*fitted, &test)?;
             }
-            if group.built.sees != Sees::TargetNormals {
+            if group.built.regime != Regime::TargetNormals {
                 draw.preset(&*fitted)?;
             }
-            let mut cell = self.cell(group, draw.identity, started, fit_seconds, draw.seconds, None);
+            let mut cell = self.cell(group, draw.identity, started, Some([fit_seconds, draw.seconds]), None);
             if draw.identity.draw == 0 {
                 cell.provenance.latency_seconds = Some(draw.latency(&*fitted, &test)?);
             }
@@ -124,20 +125,20 @@ impl Run<'_> {
         Ok(TrainTask { name: task.to_owned(), pictures: Pictures::load(&store, &rows)?, pairs })
     }
 
+    /// A cell's identity and circumstances; `seconds` are of training and of scoring.
     pub(super) fn cell(
         &self,
         group: &Group,
         identity: &Identity,
         started_at: u64,
-        fit_seconds: f64,
-        score_seconds: f64,
+        seconds: Option<[f64; 2]>,
         error: Option<String>,
     ) -> Cell {
         let header = &self.manifest.header;
         let network = group.built.network;
         let provenance = Provenance {
             bench: self.bench.clone(),
-            regime: group.built.sees.regime().to_owned(),
+            regime: group.built.regime,
             spec: header.spec.clone(),
             spec_version: header.spec_version,
             spec_title: header.title.clone(),
@@ -153,10 +154,10 @@ impl Run<'_> {
             precision: self.precision.name().to_owned(),
             command: self.command.clone(),
             started_at,
-            fit_seconds,
-            score_seconds,
+            fit_seconds: seconds.map(|[fit, _]| fit),
+            score_seconds: seconds.map(|[_, score]| score),
             latency_seconds: None,
-            peak_memory_bytes: peak_memory_bytes().unwrap_or_default(),
+            peak_memory_bytes: peak_memory_bytes().filter(|_| error.is_none()),
         };
         Cell { format: results::FORMAT, id: identity.id(), identity: identity.clone(), provenance, error }
     }

@@ -80,6 +80,10 @@ impl Definition {
     /// Checks what the command line may have changed.
     pub fn check(&self) -> Result<()> {
         ensure!(!self.shots.is_empty() && !self.shots.contains(&0), "shots must be numbers of at least 1");
+        ensure!(
+            self.held_out != HeldOut::None,
+            "held_out must be dataset or organ: methods train on other tasks"
+        );
         ensure!(self.draws > 0, "draws must be at least 1");
         ensure!(!self.seeds.is_empty(), "give at least one seed");
         ensure!(!self.methods.is_empty(), "give at least one method");

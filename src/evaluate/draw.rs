@@ -16,8 +16,7 @@ use crate::method::{EpochFigures, Fitted};
 use crate::metric::preset::Preset;
 use crate::metric::quantile::median;
 use crate::protocol::{EpochRule, Protocol, Reduction};
-use crate::results::{CellResult, Epoch, Identity, Metric, Score, gallery};
-use crate::words::Word;
+use crate::results::{CellResult, Epoch, Identity, Measured, Score, gallery};
 
 /// The epoch that a protocol would choose so far.
 #[derive(Clone, Serialize, Deserialize)]
@@ -182,7 +181,7 @@ impl<'a> Draw<'a> {
         scored: &Scored,
         test: &TestSet,
         store: &PixelStore,
-    ) -> Result<Vec<Metric>> {
+    ) -> Result<Vec<Measured>> {
         let scores = Scores::new(test, protocol, scores, epoch);
         let mut metrics = vec![scores.ranked()];
         if protocol.rule().reduction == Reduction::Maximum {

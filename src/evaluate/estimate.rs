@@ -13,8 +13,9 @@ use super::planned::{Experience, Opened};
 use crate::files;
 use crate::manifest::{Row, Split};
 use crate::method::part::work::{Load, Operations, Work};
-use crate::method::{self, Sees};
+use crate::method::{self};
 use crate::network::precision::Precision;
+use crate::regime::Regime;
 use crate::results::Identity;
 
 /// Seconds in which a core measures a cell and writes it, for each picture of its test set, mostly for bootstraps:
@@ -108,11 +109,11 @@ impl Speed {
     }
 
     /// Seconds of one cell, without what its job shares.
-    fn of_cell(&self, work: &Work, load: &Load, sees: Sees) -> f64 {
+    fn of_cell(&self, work: &Work, load: &Load, sees: Regime) -> f64 {
         let adapting = self.of(work.adapt, load.shots);
         let each = adapting + self.of_scoring(work, load.n_test, load.size);
         // Each support is scored by the others, where taking them in is no training.
-        let is_preset = sees != Sees::TargetNormals && work.adapt.training == 0.0 && load.shots > 1;
+        let is_preset = sees != Regime::TargetNormals && work.adapt.training == 0.0 && load.shots > 1;
         let preset = (load.shots - 1) as f64 * adapting + load.shots as f64 * work.query / self.scoring;
         work.evaluations as f64 * each + if is_preset { preset } else { 0.0 }
     }
@@ -303,7 +304,7 @@ impl Counts {
                 (None, Some(work), Some(speed)) => {
                     job.known.counted += 1;
                     counted = counted.max(self.fitting(group, &work, &load, speed));
-                    job.seconds += speed.at_once * speed.of_cell(&work, &load, group.built.sees);
+                    job.seconds += speed.at_once * speed.of_cell(&work, &load, group.built.regime);
                     job.memory = job.memory.max(work.bytes);
                 }
                 _ => {
@@ -335,8 +336,10 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::episode::HeldOut;
     use crate::method::part::work::{decoder, encoder};
     use crate::network::Backbone::{Resnet18, WideResnet50x2};
+    use crate::results::Seed;
 
     /// A card's, its times chosen so that rates are round.
     const RECORD: &str = r#"{"device": "cuda(0)", "card": {"name": "A Card", "memory": 1}, "threads": 16, "checks": [],
@@ -375,11 +378,11 @@ mod tests {
             task: "a".to_owned(),
             shots,
             draw: 0,
-            seed: 1,
+            seed: Seed(1),
             size: 128,
-            held_out: "dataset".to_owned(),
+            held_out: HeldOut::Dataset,
             manifest_hash: String::new(),
-            episode_seed: 1,
+            episode_seed: Seed(1),
             episodes_hash: String::new(),
             code_hash: String::new(),
             weights_hash: String::new(),

@@ -11,11 +11,11 @@ use crate::metric::explanation::{energy, pointing};
 use crate::metric::pimo::pimo;
 use crate::metric::pixel::{self, Localisation, Maps, See, localisation};
 use crate::metric::preset::{Division, Preset};
-use crate::metric::{interval, ranking::Ranking};
+use crate::metric::{Metric, interval, ranking::Ranking};
 use crate::pixels::Pixels;
 use crate::protocol::{Protocol, SIGMA};
 use crate::random::Stream;
-use crate::results::Metric;
+use crate::results::Measured;
 
 /// The scores of one protocol by class, and where they come from.
 pub struct Scores {
@@ -36,54 +36,54 @@ impl Scores {
     }
 
     /// AUROC, with its interval over pictures.
-    pub fn ranked(&self) -> Metric {
+    pub fn ranked(&self) -> Measured {
         let stream = Stream::new(0, "bootstrap of image AUROC", 0);
         let interval = interval::bootstrap(&self.normal, &self.anomalous, stream, auroc);
-        Metric {
+        Measured {
             low: interval.map(|(low, _)| low),
             high: interval.map(|(_, high)| high),
-            ..self.metric("image-auroc", auroc(&self.normal, &self.anomalous))
+            ..self.metric(Metric::ImageAuroc, auroc(&self.normal, &self.anomalous))
         }
     }
 
     /// Everything else that they tell.
-    pub fn along_thresholds(&self) -> Vec<Metric> {
+    pub fn along_thresholds(&self) -> Vec<Measured> {
         let ranking = Ranking::new(&self.normal, &self.anomalous);
         let ranking = ranking.as_ref();
         let best = ranking.map(Ranking::best_f1);
         [
-            ("image-ap", ranking.map(Ranking::average_precision)),
-            ("image-f1-max", best.map(|(f1, _)| f1)),
-            ("image-f1-max-threshold", best.map(|(_, threshold)| threshold)),
-            ("image-fpr95", ranking.map(|ranking| ranking.fpr_at(0.95))),
-            ("image-sens-at-spec-90", ranking.map(|ranking| ranking.sensitivity_at(0.90))),
-            ("image-sens-at-spec-95", ranking.map(|ranking| ranking.sensitivity_at(0.95))),
-            ("image-pauroc-10", ranking.map(|ranking| ranking.partial_auroc(0.1))),
+            (Metric::ImageAp, ranking.map(Ranking::average_precision)),
+            (Metric::ImageF1Max, best.map(|(f1, _)| f1)),
+            (Metric::ImageF1MaxThreshold, best.map(|(_, threshold)| threshold)),
+            (Metric::ImageFpr95, ranking.map(|ranking| ranking.fpr_at(0.95))),
+            (Metric::ImageSensAtSpec90, ranking.map(|ranking| ranking.sensitivity_at(0.90))),
+            (Metric::ImageSensAtSpec95, ranking.map(|ranking| ranking.sensitivity_at(0.95))),
+            (Metric::ImagePauroc10, ranking.map(|ranking| ranking.partial_auroc(0.1))),
         ]
-        .map(|(name, value)| self.metric(name, value))
+        .map(|(metric, value)| self.metric(metric, value))
         .into()
     }
 
     /// What the threshold does that the supports set; undefined where they set none.
-    pub fn at_preset(&self, preset: Option<&Preset>) -> Vec<Metric> {
+    pub fn at_preset(&self, preset: Option<&Preset>) -> Vec<Measured> {
         let division =
             preset.and_then(|preset| Division::new(&self.normal, &self.anomalous, preset.threshold()));
         [
-            ("image-preset-threshold", preset.map(Preset::threshold)),
-            ("image-preset-balanced-accuracy", division.map(|division| division.balanced_accuracy())),
-            ("image-preset-mcc", division.and_then(|division| division.mcc())),
-            ("image-preset-sensitivity", division.map(|division| division.sensitivity())),
-            ("image-preset-fpr", division.map(|division| division.false_positive_rate())),
-            ("image-preset-promised-fpr", preset.map(Preset::promised_fpr)),
+            (Metric::ImagePresetThreshold, preset.map(Preset::threshold)),
+            (Metric::ImagePresetBalancedAccuracy, division.map(|division| division.balanced_accuracy())),
+            (Metric::ImagePresetMcc, division.and_then(|division| division.mcc())),
+            (Metric::ImagePresetSensitivity, division.map(|division| division.sensitivity())),
+            (Metric::ImagePresetFpr, division.map(|division| division.false_positive_rate())),
+            (Metric::ImagePresetPromisedFpr, preset.map(Preset::promised_fpr)),
         ]
-        .map(|(name, value)| self.metric(name, value))
+        .map(|(metric, value)| self.metric(metric, value))
         .into()
     }
 
-    fn metric(&self, metric: &str, value: Option<f64>) -> Metric {
-        Metric {
+    fn metric(&self, metric: Metric, value: Option<f64>) -> Measured {
+        Measured {
             protocol: self.protocol,
-            metric: metric.to_owned(),
+            metric,
             value,
             low: None,
             high: None,
@@ -136,7 +136,7 @@ pub fn pixels(
     maps: &MapStack,
     preset: Option<&Preset>,
     epoch: Option<u64>,
-) -> Result<Vec<Metric>> {
+) -> Result<Vec<Measured>> {
     let with_mask = |row: &&Row| row.label == Label::Anomalous && row.mask_hash.is_some();
     let n_masks = test.rows.iter().filter(with_mask).count();
     if n_masks == 0 {
@@ -151,26 +151,26 @@ pub fn pixels(
         }
         Ok(())
     })?;
-    let mut found = vec![("pixel-pointing", mean(&hits)), ("pixel-energy", mean(&energies))];
+    let mut found = vec![(Metric::PixelPointing, mean(&hits)), (Metric::PixelEnergy, mean(&energies))];
     if test.rows.iter().filter(with_mask).all(|row| row.mask_kind == Some(MaskKind::Pixels)) {
         let threshold = preset.map(|preset| preset.threshold() as f32);
         let Localisation { auroc, ap, aupro_30, aupro_5, best_dice, preset_dice, .. } =
             localisation(&masked, threshold, pixel::BUDGET)?;
         found.extend([
-            ("pixel-auroc", auroc),
-            ("pixel-ap", ap),
-            ("pixel-aupro-30", aupro_30),
-            ("pixel-aupro-5", aupro_5),
-            ("pixel-aupimo", pimo(&masked)?.and_then(|pimo| mean(&pimo.aupimo))),
-            ("pixel-dice-max", best_dice.map(|(dice, _)| dice)),
-            ("pixel-dice-max-threshold", best_dice.map(|(_, threshold)| threshold.into())),
-            ("pixel-preset-dice", preset_dice),
+            (Metric::PixelAuroc, auroc),
+            (Metric::PixelAp, ap),
+            (Metric::PixelAupro30, aupro_30),
+            (Metric::PixelAupro5, aupro_5),
+            (Metric::PixelAupimo, pimo(&masked)?.and_then(|pimo| mean(&pimo.aupimo))),
+            (Metric::PixelDiceMax, best_dice.map(|(dice, _)| dice)),
+            (Metric::PixelDiceMaxThreshold, best_dice.map(|(_, threshold)| threshold.into())),
+            (Metric::PixelPresetDice, preset_dice),
         ]);
     }
     let n_normal = test.rows.iter().filter(|row| row.label == Label::Normal).count();
-    let metric = |(name, value): (&str, Option<f64>)| Metric {
+    let measured = |(metric, value): (Metric, Option<f64>)| Measured {
         protocol: Protocol::RANKED,
-        metric: name.to_owned(),
+        metric,
         value,
         low: None,
         high: None,
@@ -179,7 +179,7 @@ pub fn pixels(
         n_left_out: (test.rows.len() - n_normal - n_masks) as u64,
         epoch,
     };
-    Ok(found.into_iter().map(metric).collect())
+    Ok(found.into_iter().map(measured).collect())
 }
 
 fn mean(values: &[f64]) -> Option<f64> {

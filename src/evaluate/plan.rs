@@ -5,12 +5,13 @@ use std::path::Path;
 use anyhow::{Result, bail, ensure};
 
 use super::definition::Definition;
-use crate::episode::Episodes;
+use crate::episode::{Episodes, HeldOut};
 use crate::files;
 use crate::manifest::Manifest;
-use crate::method::{self, Built, Sees};
+use crate::method::{self, Built};
 use crate::network::teacher::Teachers;
-use crate::results::{Cell, Identity};
+use crate::regime::Regime;
+use crate::results::{Cell, Identity, Seed};
 
 /// Cells that share one training: all draws of a method, task and seed, and all shots unless training
 /// depends on them.
@@ -55,7 +56,7 @@ pub fn plan(definition: &Definition, setting: &Setting) -> Result<Vec<Group>> {
         for task in &tasks {
             for &seed in &definition.seeds {
                 let built = build(definition, name)?;
-                if built.sees == Sees::OtherNormals {
+                if built.regime == Regime::OtherNormals {
                     for &shots in &definition.shots {
                         groups.push(group(definition, setting, name, task, &[shots], seed)?);
                     }
@@ -83,23 +84,19 @@ fn group(
 ) -> Result<Group> {
     let built = build(definition, method)?;
     let others = definition.held_out.training_tasks(setting.manifest, task);
-    let rule = definition.held_out.name();
+    let rule = definition.held_out;
     ensure!(
-        built.sees != Sees::OtherNormals || !others.is_empty(),
+        built.regime != Regime::OtherNormals || !others.is_empty(),
         "no task may train for `{task}` under the rule `{rule}`: {method} needs another task in the benchmark{}",
-        if rule == "organ" { ", or --held-out dataset" } else { "" }
+        if rule == HeldOut::Organ { ", or --held-out dataset" } else { "" }
     );
-    let training = match built.sees {
-        Sees::Nothing | Sees::Supports => Vec::new(),
-        Sees::OtherNormals => others.clone(),
-        Sees::TargetNormals => vec![task.to_owned()],
-    };
+    let training = definition.held_out.given_tasks(built.regime, setting.manifest, task);
     let random = built.network.is_some_and(|network| setting.teachers.of(network).is_random());
     let calibration = if random { others } else { Vec::new() };
     let weights_hash =
         built.network.map(|network| setting.teachers.of(network).hash(network)).unwrap_or_default();
-    let by_sources = definition.epoch_by_sources && built.sees == Sees::OtherNormals;
-    let ruled = random || built.sees == Sees::OtherNormals;
+    let by_sources = definition.epoch_by_sources && built.regime == Regime::OtherNormals;
+    let ruled = random || built.regime == Regime::OtherNormals;
     let identity = |shots: usize, draw: usize| {
         Ok(Identity {
             method: method.to_owned(),
@@ -107,11 +104,11 @@ fn group(
             task: task.to_owned(),
             shots,
             draw,
-            seed,
+            seed: Seed(seed),
             size: definition.size,
-            held_out: if ruled { rule.to_owned() } else { "none".to_owned() },
+            held_out: if ruled { rule } else { HeldOut::None },
             manifest_hash: setting.manifest.header.canonical_hash.clone(),
-            episode_seed: definition.episode_seed,
+            episode_seed: Seed(definition.episode_seed),
             episodes_hash: setting.episodes.cell_hash(task, draw, shots, &training)?,
             code_hash: crate::CODE_HASH.to_owned(),
             weights_hash: weights_hash.clone(),

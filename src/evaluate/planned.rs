@@ -18,8 +18,9 @@ use crate::manifest::Manifest;
 use crate::metric::quantile::median;
 use crate::network::precision::Precision;
 use crate::network::teacher::Teachers;
-use crate::results::{Cell, Identity};
-use crate::table::Columns;
+use crate::regime::Regime;
+use crate::results::{Cell, Identity, Provenance, Seed};
+use crate::table::{Record, record};
 
 /// A bench and its circumstances, as resolved from definition and command line.
 #[derive(Clone, Serialize, Deserialize)]
@@ -157,36 +158,83 @@ impl Opened {
     /// settings have been computed in this or a neighbouring run, what they took.
     fn write_table(&self, folder: &Path) -> Result<()> {
         let experience = Experience::gather(folder);
-        let jobs: Vec<String> = self.groups.iter().map(Group::job).collect();
-        let rows: Vec<(&String, &Group, &Identity)> = self
-            .groups
-            .iter()
-            .zip(&jobs)
-            .flat_map(|(group, job)| group.cells.iter().map(move |identity| (job, group, identity)))
-            .collect();
-        let identity = || rows.iter().map(|(_, _, identity)| *identity);
-        let regimes: Vec<String> =
-            rows.iter().map(|(_, group, _)| group.built.sees.regime().to_owned()).collect();
-        let (ids, seeds): (Vec<String>, Vec<String>) =
-            identity().map(|i| (i.id(), i.seed.to_string())).unzip();
-        let expected: Vec<Option<Cost>> = identity().map(|identity| experience.of(identity)).collect();
-        Columns::default()
-            .text("cell", ids.iter().map(Some))
-            .text("job", rows.iter().map(|(job, _, _)| Some(*job)))
-            .text("method", identity().map(|i| Some(&i.method)))
-            .text("settings", identity().map(|i| Some(&i.settings)))
-            .text("task", identity().map(|i| Some(&i.task)))
-            .integer("shots", identity().map(|i| Some(i.shots as i64)))
-            .integer("draw", identity().map(|i| Some(i.draw as i64)))
-            .text("seed", seeds.iter().map(Some))
-            .text("regime", regimes.iter().map(Some))
-            .text("code_hash", identity().map(|i| Some(&i.code_hash)))
-            .text("manifest_hash", identity().map(|i| Some(&i.manifest_hash)))
-            .text("weights_hash", identity().map(|i| Some(&i.weights_hash)))
-            .real("expected_fit_seconds_of_job", expected.iter().map(|cost| cost.map(|cost| cost.fit)))
-            .real("expected_score_seconds", expected.iter().map(|cost| cost.map(|cost| cost.score)))
-            .integer("expected_memory_bytes", expected.iter().map(|cost| cost.map(|cost| cost.bytes as i64)))
-            .write(&folder.join("plan.parquet"))
+        let rows = self.groups.iter().flat_map(|group| {
+            let job = group.job();
+            let row = |identity: &Identity| PlannedCell::new(identity, &job, group, experience.of(identity));
+            group.cells.iter().map(row).collect::<Vec<_>>()
+        });
+        PlannedCell::write(&folder.join("plan.parquet"), &rows.collect::<Vec<_>>())
+    }
+}
+
+record! {
+/// One cell of a plan.
+pub struct PlannedCell {
+    /// The cell's id, which is the name of its folder.
+    pub cell: String,
+    /// The job that computes it: all cells with one job share a training.
+    pub job: String,
+    /// The method's name.
+    pub method: String,
+    /// The method's settings as resolved, one JSON object.
+    pub settings: String,
+    /// The task held out.
+    pub task: String,
+    /// Size of the support set.
+    pub shots: usize,
+    /// Which support set of that size, from 0.
+    pub draw: usize,
+    /// Of the training.
+    pub seed: Seed,
+    /// Data regime: what the method is given.
+    pub regime: Regime,
+    /// Over all source files that can change a score.
+    pub code_hash: String,
+    /// Over the manifest's rows.
+    pub manifest_hash: String,
+    /// Of the pretrained weights; empty for methods without a network.
+    pub weights_hash: String,
+    /// Training of the whole job, as cells like it took; null if there are none.
+    pub expected_fit_seconds_of_job: Option<f64>,
+    /// Adapting and scoring, as cells like it took; null if there are none.
+    pub expected_score_seconds: Option<f64>,
+    /// The most memory that a process held which computed cells like it; null if there are none.
+    pub expected_memory_bytes: Option<u64>,
+}
+}
+
+impl PlannedCell {
+    fn new(identity: &Identity, job: &str, group: &Group, expected: Option<Cost>) -> PlannedCell {
+        let cell = identity.id();
+        let Identity {
+            method,
+            settings,
+            task,
+            shots,
+            draw,
+            seed,
+            code_hash,
+            manifest_hash,
+            weights_hash,
+            ..
+        } = identity.clone();
+        PlannedCell {
+            cell,
+            job: job.to_owned(),
+            method,
+            settings,
+            task,
+            shots,
+            draw,
+            seed,
+            regime: group.built.regime,
+            code_hash,
+            manifest_hash,
+            weights_hash,
+            expected_fit_seconds_of_job: expected.map(|cost| cost.fit),
+            expected_score_seconds: expected.map(|cost| cost.score),
+            expected_memory_bytes: expected.and_then(|cost| cost.bytes),
+        }
     }
 }
 
@@ -197,7 +245,7 @@ pub(super) struct Cost {
     pub fit: f64,
     pub score: f64,
     /// Bytes of the host's memory, and of its files.
-    bytes: u64,
+    bytes: Option<u64>,
     pub disk: f64,
 }
 
@@ -215,11 +263,14 @@ impl Experience {
                 let text = std::fs::read(folder.path().join("cell.json")).ok();
                 let cell: Option<Cell> = text.and_then(|text| serde_json::from_slice(&text).ok());
                 let Some(cell) = cell.filter(|cell| cell.error.is_none()) else { continue };
-                let origin = &cell.provenance;
+                let Provenance { fit_seconds: Some(fit), score_seconds: Some(score), .. } = cell.provenance
+                else {
+                    continue;
+                };
                 let cost = Cost {
-                    fit: origin.fit_seconds,
-                    score: origin.score_seconds,
-                    bytes: origin.peak_memory_bytes,
+                    fit,
+                    score,
+                    bytes: cell.provenance.peak_memory_bytes,
                     disk: bytes_in(&folder.path()) as f64,
                 };
                 seen.entry(Experience::key(&cell.identity)).or_default().push(cost);
@@ -229,7 +280,7 @@ impl Experience {
             let of = |pick: fn(&Cost) -> f64| {
                 median(&mut costs.iter().map(pick).collect::<Vec<_>>()).unwrap_or_default()
             };
-            let bytes = costs.iter().map(|cost| cost.bytes).max().unwrap_or_default();
+            let bytes = costs.iter().filter_map(|cost| cost.bytes).max();
             Cost { fit: of(|cost| cost.fit), score: of(|cost| cost.score), bytes, disk: of(|cost| cost.disk) }
         };
         Experience(seen.into_iter().map(|(key, costs)| (key, typical(costs))).collect())

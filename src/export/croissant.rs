@@ -3,10 +3,10 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::Described;
 use crate::files;
 use crate::manifest::Manifest;
 use crate::spec::{Card, Spec};
+use crate::table::{Described, Kind};
 
 /// The standard's own context.
 const CONTEXT: &str = include_str!("croissant-context.json");
@@ -104,7 +104,11 @@ fn organisation(name: String) -> Value {
 
 fn field(column: &Described) -> Value {
     let id = format!("pictures/{}", column.name);
-    let kind = if column.is_number { "sc:Integer" } else { "sc:Text" };
+    let kind = match column.kind {
+        Kind::Text => "sc:Text",
+        Kind::Integer => "sc:Integer",
+        Kind::Real => "sc:Float",
+    };
     let mut field = json!({
         "@type": "cr:Field",
         "@id": id,

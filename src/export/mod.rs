@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use crate::files;
-use crate::manifest::{COLUMNS, Manifest};
+use crate::manifest::{Manifest, Row};
 use crate::spec::Spec;
-use crate::table::Table;
+use crate::table::{Described, Record, Table};
 
 /// Owners, terms and counts, for people.
 pub mod card;
@@ -34,18 +34,12 @@ pub fn croissant(manifest: &Manifest, spec: &Spec) -> Result<String> {
     croissant::describe(manifest, spec, &columns(&path)?, &bytes)
 }
 
-/// A column as it stands in the parquet file, and what it holds.
-struct Described {
-    name: String,
-    is_number: bool,
-    about: &'static str,
-}
-
+/// The columns of a manifest's table, which must be those that this program states.
 fn columns(path: &Path) -> Result<Vec<Described>> {
-    let columns = Table::read(path)?.columns();
-    let known: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
-    let found: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let columns = Row::columns();
+    let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let stored = Table::read(path)?.columns()?;
+    let found: Vec<&str> = stored.iter().map(|(name, _)| name.as_str()).collect();
     ensure!(found == known, "{} has the columns {found:?}, not {known:?}; build it again", path.display());
-    let columns = columns.into_iter().zip(COLUMNS);
-    Ok(columns.map(|((name, is_number), (_, about))| Described { name, is_number, about }).collect())
+    Ok(columns)
 }

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::files;
+use crate::table::{Datum, Kind, Record, Scalar, record};
+use crate::words::word;
 
-pub mod parquet;
 /// Standardised pixels on their way into a store.
 pub mod spool;
 /// Standardised pixels in one memory-mapped file per task and size.
@@ -17,8 +19,10 @@ pub mod store;
 pub const FORMAT: u32 = 2;
 
 /// Side of the benchmark a picture stands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Split {
     Train,
     Val,
@@ -34,8 +38,8 @@ pub enum Label {
 }
 
 /// What a lesion mask was made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum MaskKind {
     /// Drawn pixel by pixel.
     Pixels,
@@ -43,41 +47,8 @@ pub enum MaskKind {
     Boxes,
 }
 
-impl MaskKind {
-    pub fn name(self) -> &'static str {
-        match self {
-            MaskKind::Pixels => "pixels",
-            MaskKind::Boxes => "boxes",
-        }
-    }
-
-    pub fn parse(text: &str) -> Result<MaskKind> {
-        match text {
-            "pixels" => Ok(MaskKind::Pixels),
-            "boxes" => Ok(MaskKind::Boxes),
-            _ => bail!("unknown kind of mask `{text}` (known: pixels, boxes)"),
-        }
-    }
-}
-
-impl Split {
-    pub fn name(self) -> &'static str {
-        match self {
-            Split::Train => "train",
-            Split::Val => "val",
-            Split::Test => "test",
-        }
-    }
-
-    pub fn parse(text: &str) -> Result<Split> {
-        match text {
-            "train" => Ok(Split::Train),
-            "val" => Ok(Split::Val),
-            "test" => Ok(Split::Test),
-            _ => bail!("unknown split `{text}` (known: train, val, test)"),
-        }
-    }
-}
+word!(Split, "split");
+word!(MaskKind, "kind of mask");
 
 impl Label {
     /// 0 for normal, 1 for anomalous.
@@ -94,106 +65,115 @@ impl Label {
     }
 }
 
-/// Every column of `manifest.parquet` in its order, and what it holds.
-pub const COLUMNS: [(&str, &str); 28] = [
-    ("image_id", "Stable id: a hash of task, source path and frame."),
-    ("task", "Task of the benchmark."),
-    ("organ", "Organ; tasks of one organ never train for each other under the rule `organ`."),
-    ("modality", "How it is imaged."),
-    ("split", "train, val or test."),
-    ("label", "0 normal, 1 anomalous."),
-    ("finding", "The owner's own label: grade, tumour type, class folder."),
-    ("patient_id", "Pseudonymous patient; null where the source does not tell."),
-    ("group_id", "What else must stay on one side, such as a volume; null if nothing."),
-    ("study_id", "Study or examination; null where the source does not tell."),
-    ("slice_index", "Slice within a volume; null for single pictures."),
-    ("source", "Data set."),
-    ("source_path", "The owner's file, relative to the raw folder."),
-    ("frame", "Frame within the file, 0 for single pictures."),
-    ("width", "Pixels, before standardising."),
-    ("height", "Pixels, before standardising."),
-    ("bits", "Bits a sample in the file."),
-    ("photometric", "What the file says its samples are."),
-    ("intensity_policy", "How values became 8 bits: rescale, window, and which of it the file stated."),
-    ("file_bytes", "Size of the owner's file."),
-    ("file_sha256", "SHA-256 of the owner's file."),
-    ("pixel_hash", "Hash of the decoded pixels."),
-    ("phash", "64-bit difference hash, hexadecimal."),
-    ("mask_kind", "pixels or boxes (coarse: they hold healthy pixels too); null without a mask."),
-    ("mask_path", "The mask's file, relative to the raw folder; null for boxes and without a mask."),
-    ("mask_hash", "Hash of the mask; null without one."),
-    ("spec", "Spec by which it was curated."),
-    ("spec_version", "Version of that spec."),
-];
+impl Scalar for Label {
+    const KIND: Kind = Kind::Integer;
 
+    fn put(&self) -> Datum<'_> {
+        Datum::Integer(self.number())
+    }
+
+    fn take(datum: Datum) -> Result<Label> {
+        Label::parse(i64::take(datum)?)
+    }
+}
+
+record! {
 /// One curated image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// Stable: a hash of task, source path and frame.
+    /// Stable id: a hash of task, source path and frame.
     pub image_id: String,
+    /// Task of the benchmark.
     pub task: String,
+    /// Organ; tasks of one organ never train for each other under the rule `organ`.
     pub organ: String,
+    /// How it is imaged.
     pub modality: String,
+    /// train, val or test.
     pub split: Split,
+    /// 0 normal, 1 anomalous.
     pub label: Label,
     /// The owner's own label: grade, tumour type, class folder.
     pub finding: String,
-    /// Pseudonymous; `None` where the source does not tell.
+    /// Pseudonymous patient; null where the source does not tell.
     pub patient_id: Option<String>,
+    /// What else must stay on one side, such as a volume; null if nothing.
     pub group_id: Option<String>,
+    /// Study or examination; null where the source does not tell.
     pub study_id: Option<String>,
+    /// Slice within a volume; null for single pictures.
     pub slice_index: Option<u32>,
+    /// Data set.
     pub source: String,
-    /// Relative to the raw folder.
+    /// The owner's file, relative to the raw folder.
     pub source_path: String,
+    /// Frame within the file, 0 for single pictures.
     pub frame: u32,
-    /// Of the file, before standardising.
+    /// Pixels, before standardising.
     pub width: u32,
+    /// Pixels, before standardising.
     pub height: u32,
+    /// Bits a sample in the file.
     pub bits: u16,
+    /// What the file says its samples are.
     pub photometric: String,
-    /// Rescale and window, and which of it the file stated.
+    /// How values became 8 bits: rescale, window, and which of it the file stated.
     pub intensity_policy: String,
+    /// Size of the owner's file.
     pub file_bytes: u64,
+    /// SHA-256 of the owner's file.
     pub file_sha256: String,
-    /// Of the decoded pixels.
+    /// Hash of the decoded pixels.
     pub pixel_hash: String,
     /// 64-bit difference hash, hexadecimal.
     pub phash: String,
-    /// `Boxes` are coarse: they hold healthy pixels too. `None` where there is no mask.
+    /// pixels or boxes (coarse: they hold healthy pixels too); null without a mask.
     pub mask_kind: Option<MaskKind>,
-    /// Relative to the raw folder; `None` for boxes, which a label table holds.
+    /// The mask's file, relative to the raw folder; null for boxes and without a mask.
     pub mask_path: Option<String>,
+    /// Hash of the mask; null without one.
     pub mask_hash: Option<String>,
+    /// Spec by which it was curated.
     pub spec: String,
+    /// Version of that spec.
     pub spec_version: u32,
 }
+}
 
+record! {
 /// A file that was found and not used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
+    /// Task of the benchmark.
     pub task: String,
-    /// Relative to the raw folder.
+    /// The owner's file, relative to the raw folder.
     pub source_path: String,
+    /// Frame within the file, 0 for single pictures.
     pub frame: u32,
-    /// The owner's label, where it was known.
+    /// The owner's label; null where it was not known.
     pub finding: Option<String>,
     /// `not-drawn`, `other-finding`, `duplicate`, `label-conflict`, `unreadable`, `not-a-picture`.
     pub kind: String,
+    /// Why it was not used, in words.
     pub reason: String,
 }
+}
 
+record! {
 /// Counts asked for and met, per task and part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
+    /// Task of the benchmark.
     pub task: String,
     /// `train normal`, `test normal`, `test glioma` ...
     pub part: String,
-    /// `None` where the spec asks for all there is.
+    /// How many the spec asks for; null where it asks for all there are.
     pub expected: Option<u64>,
     /// Pictures of that kind that were found, on either side and readable or not.
     pub available: u64,
+    /// How many were taken.
     pub found: u64,
+}
 }
 
 /// What stands beside the tables, in `manifest.json`.
@@ -253,7 +233,7 @@ impl Manifest {
                 header.format
             );
         }
-        let rows = parquet::read_rows(&folder.join("manifest.parquet"))?;
+        let rows = Row::read(&folder.join("manifest.parquet"))?;
         let found = canonical_hash(&rows);
         if found != header.canonical_hash {
             bail!(

@@ -7,10 +7,11 @@ use anyhow::{Context as _, Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::part::work::Work;
-use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
+use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
 use crate::episode::batch::{Acquisition, Pictures};
 use crate::files;
 use crate::random::Stream;
+use crate::regime::Regime;
 
 /// What a rule may look at beside the picture.
 struct Beside<'a> {
@@ -25,13 +26,13 @@ type Rule = fn(&Tensor, &Beside) -> f64;
 
 struct Control {
     rule: Rule,
-    sees: Sees,
+    sees: Regime,
 }
 
 /// A control with its seed; once it has seen supports, their mean.
 struct Seeded {
     rule: Rule,
-    sees: Sees,
+    sees: Regime,
     seed: u64,
     normal: Option<Tensor>,
 }
@@ -43,11 +44,11 @@ macro_rules! control {
             name: $name,
             about: $about,
             paper: "control",
-            regime: if matches!(Sees::$sees, Sees::Nothing) { "R0" } else { "R1" },
+            regime: if matches!(Regime::$sees, Regime::Nothing) { "R0" } else { "R1" },
             needs: "nothing",
             cost: "none",
             trial: "",
-            build: |settings| build($rule, Sees::$sees, settings),
+            build: |settings| build($rule, Regime::$sees, settings),
             work: Some(|_, _| Ok(Work::default())),
         };
     };
@@ -90,7 +91,7 @@ pub const LABEL_SHUFFLE: Entry = Entry {
     name: "control-label-shuffle",
     about: "control-pixel-mean against labels permuted by the seed: 0.5 but for chance, or the harness leaks",
     build: |settings| {
-        Ok(Built { against_shuffled_labels: true, ..build(pixel_mean, Sees::Supports, settings)? })
+        Ok(Built { against_shuffled_labels: true, ..build(pixel_mean, Regime::Supports, settings)? })
     },
     ..PIXEL_MEAN
 };
@@ -100,7 +101,7 @@ pub const LABEL_SHUFFLE: Entry = Entry {
 #[serde(deny_unknown_fields)]
 struct NoSettings {}
 
-fn build(rule: Rule, sees: Sees, settings: toml::Table) -> Result<Built> {
+fn build(rule: Rule, sees: Regime, settings: toml::Table) -> Result<Built> {
     let settings: NoSettings = settings.try_into().context("controls take no settings")?;
     Built::new(Control { rule, sees }, &settings, sees, None)
 }
@@ -137,7 +138,7 @@ impl Method for Control {
 impl Fitted for Seeded {
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         let normal = match self.sees {
-            Sees::Nothing => None,
+            Regime::Nothing => None,
             _ => {
                 ensure!(!supports.is_empty(), "this control needs at least one support");
                 Some(supports.pixels.to_kind(Kind::Double).mean_dim(0, false, None::<Kind>))

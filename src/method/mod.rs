@@ -15,6 +15,7 @@ use crate::maps::MapStack;
 use crate::network::precision::Precision;
 use crate::network::teacher::{Teacher, Teachers};
 use crate::network::{Backbone, Input, Network};
+use crate::regime::Regime;
 use part::work::{Load, Work};
 
 /// The plain and the variational auto-encoder.
@@ -70,7 +71,7 @@ pub struct Context {
     pub device: Device,
     pub precision: Precision,
     pub seed: u64,
-    /// Size of the support set that will be given; methods that see [`Sees::OtherNormals`] alone may use it
+    /// Size of the support set that will be given; methods that see [`Regime::OtherNormals`] alone may use it
     /// while fitting, the others are fitted once for all sizes.
     pub shots: usize,
     /// Where the weights of pretrained networks come from.
@@ -104,32 +105,6 @@ impl Context {
             let name = backbone.name();
             format!("the teacher is {name}; each network can have its own file: --teacher {name}=FILE")
         })
-    }
-}
-
-/// What a method sees beside the picture it scores. The harness gives it no more than this, so the regime
-/// in a table is what was handed over, not what was claimed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sees {
-    /// Nothing (R0).
-    Nothing,
-    /// The supports (R1).
-    Supports,
-    /// The supports, and the train normals of other tasks (R2).
-    OtherNormals,
-    /// All train normals of the target task (R5); not few-shot.
-    TargetNormals,
-}
-
-impl Sees {
-    /// The data regime, R0 to R5.
-    pub fn regime(self) -> &'static str {
-        match self {
-            Sees::Nothing => "R0",
-            Sees::Supports => "R1",
-            Sees::OtherNormals => "R2",
-            Sees::TargetNormals => "R5",
-        }
     }
 }
 
@@ -172,7 +147,7 @@ impl<F: FnMut(u64, &EpochFigures, &dyn Fitted) -> Result<()>> Observer for F {
 ///
 /// Several cells may be fitted at once, each on a thread of its own.
 pub trait Method: Send + Sync {
-    /// Trains on the train normals that [`Built::sees`] names. Methods that do not train return at once.
+    /// Trains on the train normals that [`Built::regime`] names. Methods that do not train return at once.
     fn fit(
         &self,
         tasks: &[TrainTask],
@@ -237,7 +212,7 @@ pub struct Entry {
 pub struct Built {
     pub method: Box<dyn Method>,
     pub settings: String,
-    pub sees: Sees,
+    pub regime: Regime,
     /// The pretrained network it needs, if any.
     pub network: Option<Network>,
     /// True for the control that is measured against permuted labels.
@@ -249,11 +224,11 @@ impl Built {
     pub fn new(
         method: impl Method + 'static,
         settings: &impl serde::Serialize,
-        sees: Sees,
+        regime: Regime,
         network: Option<Network>,
     ) -> Result<Built> {
         let settings = serde_json::to_string(settings)?;
-        Ok(Built { method: Box::new(method), settings, sees, network, against_shuffled_labels: false })
+        Ok(Built { method: Box::new(method), settings, regime, network, against_shuffled_labels: false })
     }
 }
 

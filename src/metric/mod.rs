@@ -12,6 +12,8 @@ pub mod delong;
 pub mod explanation;
 /// Stratified bootstrap over pictures.
 pub mod interval;
+/// What numbers are called.
+mod named;
 /// The normal distribution.
 pub mod normal;
 /// Tests of paired values, corrections, standings.
@@ -30,3 +32,5 @@ pub mod rank;
 pub mod ranking;
 /// Intervals over support draws and pictures together.
 pub mod two_level;
+
+pub use named::{Group, Metric};

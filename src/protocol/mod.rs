@@ -9,9 +9,9 @@
 //!
 //! A protocol is one variant of [`Protocol`] and its line in [`Protocol::rule`]; all else follows from that line.
 
-use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+use strum::{Display, EnumMessage, EnumString, IntoStaticStr, VariantArray};
 
-use crate::words::{Word, word};
+use crate::words::word;
 
 mod scores;
 
@@ -22,7 +22,18 @@ pub use scores::{
 
 /// A way from raw anomaly maps to one score for each picture. The order is that of columns and rows in files.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, IntoStaticStr, VariantArray,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Display,
+    EnumMessage,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 pub enum Protocol {
     /// Maximum of the picture's own smoothed map.

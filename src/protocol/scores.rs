@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use super::{LastBatch, Protocol, Reduction, Rule, Smoothing, TestOrder};
 use crate::maps::MapStack;
 use crate::random::Stream;
-use crate::words::Word;
 
 /// Gaussian deviation, in pixels.
 pub const SIGMA: f64 = 4.0;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::summary::AUROC;
 use crate::manifest::Label;
+use crate::metric::Metric;
 use crate::metric::auroc_interval;
 use crate::metric::two_level::{self, Sample};
 use crate::protocol::Protocol;
-use crate::results::{CellResult, Score};
+use crate::results::{CellResult, Score, Seed};
 
 /// A mean over draws with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,13 +34,19 @@ pub struct Board {
 }
 
 /// A metric under a protocol: per task over draws and seeds, and over tasks. Image AUROC has intervals.
-pub fn board(cells: &[&CellResult], tasks: &[&str], shots: usize, protocol: Protocol, metric: &str) -> Board {
+pub fn board(
+    cells: &[&CellResult],
+    tasks: &[&str],
+    shots: usize,
+    protocol: Protocol,
+    metric: Metric,
+) -> Board {
     let of = |task: &&str| {
         let fits = |r: &&&CellResult| r.cell.identity.task == **task && r.cell.identity.shots == shots;
         let cells: Vec<&CellResult> = cells.iter().filter(fits).copied().collect();
         let metrics = cells.iter().filter_map(|r| r.metric(protocol, metric));
         let values: Vec<f64> = metrics.filter_map(|m| m.value.filter(|value| value.is_finite())).collect();
-        let drawn = (metric == AUROC).then(|| Drawn::new(&cells, protocol)).flatten();
+        let drawn = (metric == Metric::RANKED).then(|| Drawn::new(&cells, protocol)).flatten();
         let interval = drawn.as_ref().and_then(|drawn| auroc_interval::interval(&drawn.sample, &drawn.scores));
         (estimate(&values, interval), drawn.and_then(|drawn| drawn.replicates(task)))
     };
@@ -123,9 +129,9 @@ fn worst_draw(
     tasks: &[&str],
     shots: usize,
     protocol: Protocol,
-    metric: &str,
+    metric: Metric,
 ) -> Option<f64> {
-    let mut draws: BTreeMap<(u64, usize), BTreeMap<&str, f64>> = BTreeMap::new();
+    let mut draws: BTreeMap<(Seed, usize), BTreeMap<&str, f64>> = BTreeMap::new();
     for result in cells.iter().filter(|r| r.cell.identity.shots == shots) {
         let id = &result.cell.identity;
         if let Some(value) = result.metric(protocol, metric).and_then(|m| m.value.filter(|v| v.is_finite())) {

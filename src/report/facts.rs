@@ -23,7 +23,7 @@ pub fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
         ("Run definition", of(&|_, p| p.bench.clone())),
         ("Manifest", of(&|i, _| i.manifest_hash.clone())),
         ("Episodes", of(&|i, _| i.episodes_hash.clone())),
-        ("Held out", of(&|i, _| i.held_out.clone())),
+        ("Held out", of(&|i, _| i.held_out.to_string())),
         ("Backbone", of(&|_, p| p.backbone.clone())),
         ("Teacher weights", of(&|_, p| p.weights.clone())),
         (
@@ -36,7 +36,7 @@ pub fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
         ),
         ("Shots", whole(|i| i.shots as u64)),
         ("Draws", whole(|i| i.draw as u64)),
-        ("Seeds", whole(|i| i.seed)),
+        ("Seeds", whole(|i| i.seed.0)),
         ("Picture side", of(&|i, _| format!("{} px", i.size))),
         (
             "Device",

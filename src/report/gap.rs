@@ -104,7 +104,7 @@ pub fn sheet(summary: &Summary) -> Sheet {
         let mut entries = vec![
             Entry::text(&entrant.label),
             Entry::number(row.shots.to_string()),
-            Entry::text(entrant.regime),
+            Entry::text(entrant.regime.name()),
         ];
         entries.extend(row.boards.iter().map(|(_, board)| score(board.mean, 0)));
         entries.extend(gaps.iter().map(|&protocol| Entry::number(signed(row.gap(protocol)))));
@@ -135,7 +135,12 @@ pub fn paper_sheet(summary: &Summary) -> Option<Sheet> {
         for (index, task) in summary.tasks.iter().enumerate() {
             let Some(theirs) = theirs(summary.entrant(row), task, row.shots) else { continue };
             let ours = row.boards.iter().rev().map(|(_, board)| board.tasks[index].map(|e| e.value));
-            rows.push(line([*task, &summary.entrant(row).label, "R2"], row.shots, theirs, ours.collect()));
+            rows.push(line(
+                [*task, &summary.entrant(row).label, summary.entrant(row).regime.name()],
+                row.shots,
+                theirs,
+                ours.collect(),
+            ));
             let is_here = |rival: &&published::Rival| rival.task == *task && rival.shots == row.shots;
             for rival in published::RIVALS.iter().filter(is_here) {
                 let names = [rival.task, rival.method, rival.regime];

@@ -5,140 +5,89 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::files;
-use crate::protocol::Protocol;
-use crate::results::CellResult;
-use crate::table::Columns;
-use crate::words::Word;
+use crate::results::{Cell, CellResult, Epoch, Identity, Measured, Provenance, Score, Seed};
+use crate::table::{Columns, Described, Record, record};
 
-/// Writes `cells`, `scores`, `metrics` and `epochs` as parquet, and `metrics.csv`, into `folder`.
+record! {
+/// Which cell a row belongs to.
+#[derive(Clone)]
+pub struct Place {
+    /// The cell's id, which is the name of its folder.
+    pub cell: String,
+    /// The method's name.
+    pub method: String,
+    /// The task held out.
+    pub task: String,
+    /// Size of the support set.
+    pub shots: usize,
+    /// Which support set of that size, from 0.
+    pub draw: usize,
+    /// Of the training.
+    pub seed: Seed,
+}
+}
+
+record! {
+/// What became of a cell.
+pub struct Outcome {
+    /// Why there are no scores; null if the cell did not fail.
+    pub error: Option<String>,
+}
+}
+
+/// Writes `cells`, `scores`, `metrics` and `epochs` as parquet, `metrics.csv`, and what their columns hold as
+/// `columns.md`, into `folder`.
 pub fn write(results: &[CellResult], folder: &Path) -> Result<()> {
-    cells(results, &folder.join("cells.parquet"))?;
-    scores(results, &folder.join("scores.parquet"))?;
-    metrics(results, &folder.join("metrics.parquet"))?;
-    epochs(results, &folder.join("epochs.parquet"))?;
-    files::write_whole(&folder.join("metrics.csv"), &metrics_csv(results)?)
+    cells(results).write(&folder.join("cells.parquet"))?;
+    joined(results, |result| &result.scores).write(&folder.join("scores.parquet"))?;
+    joined(results, |result| &result.epochs).write(&folder.join("epochs.parquet"))?;
+    let metrics = || joined(results, |result| &result.metrics);
+    metrics().write(&folder.join("metrics.parquet"))?;
+    files::write_whole(&folder.join("metrics.csv"), &metrics().to_csv()?)?;
+    files::write_whole(&folder.join("columns.md"), described().as_bytes())
 }
 
-type Rows<'a, T> = Vec<(&'a CellResult, &'a T)>;
-
-fn rows<'a, T>(results: &'a [CellResult], pick: fn(&CellResult) -> &Vec<T>) -> Rows<'a, T> {
-    results.iter().flat_map(|result| pick(result).iter().map(move |row| (result, row))).collect()
+fn place(cell: &Cell) -> Place {
+    let Identity { method, task, shots, draw, seed, .. } = cell.identity.clone();
+    Place { cell: cell.id.clone(), method, task, shots, draw, seed }
 }
 
-fn identity<'a>(columns: Columns, cells: impl Iterator<Item = &'a CellResult> + Clone) -> Columns {
-    let ids = cells.map(|result| (&result.cell.id, &result.cell.identity));
-    columns
-        .text("cell", ids.clone().map(|(id, _)| Some(id)))
-        .text("method", ids.clone().map(|(_, i)| Some(&i.method)))
-        .text("task", ids.clone().map(|(_, i)| Some(&i.task)))
-        .integer("shots", ids.clone().map(|(_, i)| Some(i.shots as i64)))
-        .integer("draw", ids.clone().map(|(_, i)| Some(i.draw as i64)))
-        .text("seed", ids.map(|(_, i)| Some(i.seed.to_string())))
+/// Everything that a cell's `cell.json` says.
+fn cells(results: &[CellResult]) -> Columns {
+    let ids = results.iter().map(|result| Some(&result.cell.id));
+    let outcomes: Vec<Outcome> =
+        results.iter().map(|result| Outcome { error: result.cell.error.clone() }).collect();
+    let columns = Columns::default().text("cell", ids);
+    let columns = Identity::add(columns, results.iter().map(|result| &result.cell.identity));
+    let columns = Provenance::add(columns, results.iter().map(|result| &result.cell.provenance));
+    Outcome::add(columns, outcomes.iter())
 }
 
-fn cells(results: &[CellResult], path: &Path) -> Result<()> {
-    let ids = || results.iter().map(|r| &r.cell.identity);
-    let origins = || results.iter().map(|r| &r.cell.provenance);
-    let ran = || results.iter().map(|r| (r.cell.error.is_none(), &r.cell.provenance));
-    identity(Columns::default(), results.iter())
-        .text("settings", ids().map(|i| Some(&i.settings)))
-        .integer("size", ids().map(|i| Some(i.size as i64)))
-        .text("held_out", ids().map(|i| Some(&i.held_out)))
-        .text("manifest_hash", ids().map(|i| Some(&i.manifest_hash)))
-        .text("episodes_hash", ids().map(|i| Some(&i.episodes_hash)))
-        .text("code_hash", ids().map(|i| Some(&i.code_hash)))
-        .text("weights_hash", ids().map(|i| Some(&i.weights_hash)))
-        .text("device_class", ids().map(|i| Some(&i.device_class)))
-        .text("bench", origins().map(|p| Some(&p.bench)))
-        .text("regime", origins().map(|p| Some(&p.regime)))
-        .text("spec", origins().map(|p| Some(&p.spec)))
-        .integer("spec_version", origins().map(|p| Some(i64::from(p.spec_version))))
-        .text("backbone", origins().map(|p| Some(&p.backbone)))
-        .text("weights", origins().map(|p| Some(&p.weights)))
-        .integer("random_weights", origins().map(|p| Some(i64::from(p.random_weights))))
-        .text("version", origins().map(|p| Some(&p.version)))
-        .text("git_revision", origins().map(|p| Some(&p.git_revision)))
-        .text("libtorch", origins().map(|p| Some(&p.libtorch)))
-        .text("device", origins().map(|p| Some(&p.device)))
-        .integer("threads", origins().map(|p| Some(p.threads as i64)))
-        .text("precision", origins().map(|p| Some(&p.precision)))
-        .text("command", origins().map(|p| Some(&p.command)))
-        .integer("started_at", origins().map(|p| Some(p.started_at as i64)))
-        .real("fit_seconds", ran().map(|(ran, p)| ran.then_some(p.fit_seconds)))
-        .real("score_seconds", ran().map(|(ran, p)| ran.then_some(p.score_seconds)))
-        .integer("peak_memory_bytes", ran().map(|(ran, p)| ran.then_some(p.peak_memory_bytes as i64)))
-        .text("error", results.iter().map(|r| r.cell.error.as_ref()))
-        .write(path)
+/// Rows of one kind, each with its cell's place.
+fn joined<T: Record>(results: &[CellResult], pick: fn(&CellResult) -> &Vec<T>) -> Columns {
+    let of_cell = |result: &CellResult| std::iter::repeat_n(place(&result.cell), pick(result).len());
+    let places: Vec<Place> = results.iter().flat_map(of_cell).collect();
+    T::add(Place::add(Columns::default(), places.iter()), results.iter().flat_map(pick))
 }
 
-fn scores(results: &[CellResult], path: &Path) -> Result<()> {
-    let rows = rows(results, |result| &result.scores);
-    let scores = || rows.iter().map(|(_, score)| score);
-    let columns = identity(Columns::default(), rows.iter().map(|(result, _)| *result))
-        .text("image_id", scores().map(|s| Some(&s.image_id)))
-        .integer("label", scores().map(|s| Some(s.label.number())))
-        .text("finding", scores().map(|s| Some(&s.finding)))
-        .text("source_path", scores().map(|s| Some(&s.source_path)));
-    let add = |columns: Columns, protocol: Protocol| {
-        columns.real(&protocol.column(), scores().map(|score| score.under(protocol)))
+/// What the columns of all tables hold.
+fn described() -> String {
+    let place = Place::columns();
+    let cells =
+        [place[..1].to_vec(), Identity::columns(), Provenance::columns(), Outcome::columns()].concat();
+    let tables = [
+        ("cells", cells),
+        ("scores", [place.clone(), Score::columns()].concat()),
+        ("metrics", [place.clone(), Measured::columns()].concat()),
+        ("epochs", [place, Epoch::columns()].concat()),
+    ];
+    let line = |Described { name, kind, nullable, about }: &Described| {
+        let null = if *nullable { ", may be null" } else { "" };
+        format!("| `{name}` | {kind}{null} | {about} |\n")
     };
-    Protocol::all().fold(columns, add).write(path)
-}
-
-fn metrics(results: &[CellResult], path: &Path) -> Result<()> {
-    let rows = rows(results, |result| &result.metrics);
-    let metrics = || rows.iter().map(|(_, metric)| metric);
-    identity(Columns::default(), rows.iter().map(|(result, _)| *result))
-        .text("protocol", metrics().map(|m| Some(m.protocol.name())))
-        .text("metric", metrics().map(|m| Some(&m.metric)))
-        .real("value", metrics().map(|m| m.value))
-        .real("low", metrics().map(|m| m.low))
-        .real("high", metrics().map(|m| m.high))
-        .integer("n_normal", metrics().map(|m| Some(m.n_normal as i64)))
-        .integer("n_anomalous", metrics().map(|m| Some(m.n_anomalous as i64)))
-        .integer("n_left_out", metrics().map(|m| Some(m.n_left_out as i64)))
-        .integer("epoch", metrics().map(|m| m.epoch.map(|epoch| epoch as i64)))
-        .write(path)
-}
-
-fn epochs(results: &[CellResult], path: &Path) -> Result<()> {
-    let rows = rows(results, |result| &result.epochs);
-    let epochs = || rows.iter().map(|(_, epoch)| epoch);
-    identity(Columns::default(), rows.iter().map(|(result, _)| *result))
-        .integer("epoch", epochs().map(|e| Some(e.epoch as i64)))
-        .text("quantity", epochs().map(|e| Some(&e.quantity)))
-        .real("value", epochs().map(|e| e.value))
-        .write(path)
-}
-
-fn metrics_csv(results: &[CellResult]) -> Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record([
-        "cell",
-        "method",
-        "task",
-        "shots",
-        "draw",
-        "seed",
-        "protocol",
-        "metric",
-        "value",
-        "low",
-        "high",
-        "n_normal",
-        "n_anomalous",
-        "n_left_out",
-        "epoch",
-    ])?;
-    let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-    for (result, m) in rows(results, |result| &result.metrics) {
-        let id = &result.cell.identity;
-        let whole = [id.shots.to_string(), id.draw.to_string(), id.seed.to_string()];
-        let counts = [m.n_normal, m.n_anomalous, m.n_left_out].map(|count| count.to_string());
-        let text = [&result.cell.id, &id.method, &id.task].map(String::clone);
-        let record = text.into_iter().chain(whole).chain([m.protocol.to_string(), m.metric.clone()]);
-        let record = record.chain([m.value, m.low, m.high].map(number)).chain(counts);
-        writer.write_record(record.chain([m.epoch.map_or(String::new(), |epoch| epoch.to_string())]))?;
-    }
-    Ok(writer.into_inner()?)
+    let table = |(name, columns): (&str, Vec<Described>)| {
+        let lines: String = columns.iter().map(line).collect();
+        format!("## {name}.parquet\n\n| column | kind | what it holds |\n| --- | --- | --- |\n{lines}")
+    };
+    tables.map(table).join("\n")
 }

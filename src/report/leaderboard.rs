@@ -56,7 +56,7 @@ fn line(summary: &Summary, row: &Row) -> Line {
         Entry::text(group),
         Entry::text(&entrant.label).detail(note),
         Entry::number(row.shots.to_string()),
-        Entry::text(entrant.regime),
+        Entry::text(entrant.regime.name()),
     ];
     let mean = row.ranked().mean;
     entries.push(Entry::number(three(mean.map(|mean| mean.value))).detail(interval(mean)));
@@ -124,7 +124,7 @@ fn record(summary: &Summary, row: &Row) -> Vec<String> {
         row.shots.to_string(),
         row.group.map_or(String::new(), group_name),
         entrant.label.clone(),
-        entrant.regime.to_owned(),
+        entrant.regime.to_string(),
         entrant.control.to_string(),
         entrant.random.to_string(),
     ];

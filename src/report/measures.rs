@@ -2,16 +2,14 @@
 
 use super::board::board;
 use super::sheet::{Entry, Line, Sheet, three};
-use super::summary::{AUROC, Row, Summary};
+use super::summary::{Row, Summary};
+use crate::metric::{Group, Metric};
 use crate::protocol::{Protocol, Role};
-
-/// Whether a metric belongs to a table.
-type Pick = fn(&str) -> bool;
 
 /// Every measure but the one that ranks: of pictures, at a threshold that the supports set, and of pixels. Those
 /// without any are left out.
 pub fn sheets(summary: &Summary) -> Vec<Sheet> {
-    let kinds: [(&str, &str, &str, Pick); 3] = [
+    let kinds: [(&str, &str, &str, Group); 3] = [
         (
             "measures",
             "Other measures",
@@ -20,9 +18,7 @@ pub fn sheets(summary: &Summary) -> Vec<Sheet> {
              are found (lower is better); sensitivity is given at 90 and 95 % specificity; pauroc-10 is the area up to \
              a false positive rate of 0.1, over 0.1. clean-mean and clean-top1 reduce the same maps by their mean and \
              by the mean of their highest 1 %.",
-            |metric| {
-                metric.starts_with("image-") && !metric.contains("preset") && !metric.contains("threshold")
-            },
+            Group::Image,
         ),
         (
             "preset",
@@ -31,7 +27,7 @@ pub fn sheets(summary: &Summary) -> Vec<Sheet> {
              picture is seen. The promised false positive rate is one in as many as there are supports and one more. \
              Undefined for methods that would have to train again for each support, that learn from all train normals, \
              and for a single support.",
-            |metric| metric.starts_with("image-preset") && !metric.contains("threshold"),
+            Group::Preset,
         ),
         (
             "pixels",
@@ -42,17 +38,16 @@ pub fn sheets(summary: &Summary) -> Vec<Sheet> {
              chooses its threshold with the masks, and Dice at the threshold that the supports set. Pointing is the \
              share of pictures whose highest value lies in the mask or at most 15 pixels from it, energy the share of \
              the map inside the mask. Pictures without a mask are left out.",
-            |metric| metric.starts_with("pixel-") && !metric.contains("threshold"),
+            Group::Pixel,
         ),
     ];
     kinds
         .into_iter()
-        .filter_map(|(name, title, about, is_one)| {
-            let columns = columns(summary, is_one);
+        .filter_map(|(name, title, about, group)| {
+            let columns = columns(summary, group);
             let mut head = ["method", "shots", "regime"].map(str::to_owned).to_vec();
             head.extend(columns.iter().map(|(protocol, metric)| {
-                let metric = metric.trim_start_matches("image-").trim_start_matches("pixel-");
-                let metric = metric.trim_start_matches("preset-");
+                let metric = metric.short_name();
                 if *protocol == Protocol::RANKED { metric.to_owned() } else { format!("{metric} ({protocol})") }
             }));
             let sheet = Sheet {
@@ -70,14 +65,15 @@ pub fn sheets(summary: &Summary) -> Vec<Sheet> {
         .collect()
 }
 
-fn columns<'a>(summary: &Summary<'a>, is_one: Pick) -> Vec<(Protocol, &'a str)> {
+fn columns(summary: &Summary, group: Group) -> Vec<(Protocol, Metric)> {
     let cells = summary.entrants.iter().flat_map(|entrant| entrant.cells.iter().copied());
-    let metrics = cells.flat_map(|r| &r.metrics).map(|m| (m.protocol, m.metric.as_str()));
+    let metrics = cells.flat_map(|r| &r.metrics).map(|m| (m.protocol, m.metric));
     let mut columns: Vec<_> = metrics
         .filter(|(protocol, metric)| {
             protocol.rule().role != Role::Gap
-                && (*protocol, *metric) != (Protocol::RANKED, AUROC)
-                && is_one(metric)
+                && (*protocol, *metric) != (Protocol::RANKED, Metric::RANKED)
+                && metric.group() == group
+                && !metric.is_threshold()
         })
         .collect();
     columns.sort_unstable();
@@ -85,10 +81,13 @@ fn columns<'a>(summary: &Summary<'a>, is_one: Pick) -> Vec<(Protocol, &'a str)> 
     columns
 }
 
-fn line(summary: &Summary, row: &Row, columns: &[(Protocol, &str)]) -> Line {
+fn line(summary: &Summary, row: &Row, columns: &[(Protocol, Metric)]) -> Line {
     let entrant = summary.entrant(row);
-    let mut entries =
-        vec![Entry::text(&entrant.label), Entry::number(row.shots.to_string()), Entry::text(entrant.regime)];
+    let mut entries = vec![
+        Entry::text(&entrant.label),
+        Entry::number(row.shots.to_string()),
+        Entry::text(entrant.regime.name()),
+    ];
     for &(protocol, metric) in columns {
         let board = board(&entrant.cells, &summary.tasks, row.shots, protocol, metric);
         let defined = board.tasks.iter().flatten().count();

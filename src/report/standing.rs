@@ -3,9 +3,11 @@
 use super::leaderboard::group_name;
 use super::published;
 use super::sheet::{Entry, Line, Sheet, UNDEFINED, signed, three};
-use super::summary::{AUROC, Entrant, Row, Summary, difference};
+use super::summary::{Entrant, Row, Summary, difference};
+use crate::metric::Metric;
 use crate::metric::paired::{Standing, holm, signed_rank, standings};
 use crate::protocol::Protocol;
+use crate::results::Seed;
 
 /// What every other row is tested against, declared here and not chosen by the numbers.
 const REFERENCE: &str = published::METHOD;
@@ -95,7 +97,7 @@ fn line(
         entries: vec![
             Entry::text(&entrant.label),
             Entry::number(row.shots.to_string()),
-            Entry::text(entrant.regime),
+            Entry::text(entrant.regime.name()),
             Entry::text(row.group.map_or(UNDEFINED.to_owned(), group_name)),
             Entry::number(two(place.map(|place| place.mean_rank))),
             Entry::number(two(place.map(|place| place.borda))),
@@ -109,12 +111,12 @@ fn line(
 
 /// Differences of AUROC under clean over the tasks, draws and seeds that both have.
 pub fn paired(first: &Entrant, second: &Entrant, shots: usize) -> Vec<f64> {
-    let value = |entrant: &Entrant, task: &str, draw: usize, seed: u64| {
+    let value = |entrant: &Entrant, task: &str, draw: usize, seed: Seed| {
         let cell = entrant.cells.iter().find(|cell| {
             let id = &cell.cell.identity;
             (id.task.as_str(), id.shots, id.draw, id.seed) == (task, shots, draw, seed)
         })?;
-        cell.metric(Protocol::RANKED, AUROC)?.value
+        cell.metric(Protocol::RANKED, Metric::RANKED)?.value
     };
     let places = first.cells.iter().map(|cell| &cell.cell.identity).filter(|id| id.shots == shots);
     let pairs = places.filter_map(|id| {

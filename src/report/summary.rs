@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::board::{Board, board};
 use super::published;
+use crate::metric::Metric;
 use crate::metric::quantile::median;
 use crate::metric::two_level;
 use crate::protocol::Protocol;
+use crate::regime::Regime;
 use crate::results::{CellResult, Identity, Provenance};
 
-/// The metric that ranks.
-pub const AUROC: &str = "image-auroc";
 /// The protocols that are shown side by side, the ranked one first.
 pub fn shown() -> Vec<Protocol> {
     [vec![Protocol::RANKED], Protocol::with_gap()].concat()
@@ -23,7 +23,7 @@ pub const RANDOM_TEACHER: &str = "random teacher: these numbers test the softwar
 pub struct Entrant<'a> {
     pub label: String,
     pub method: &'a str,
-    pub regime: &'a str,
+    pub regime: Regime,
     pub control: bool,
     pub random: bool,
     pub cells: Vec<&'a CellResult>,
@@ -85,8 +85,9 @@ impl<'a> Summary<'a> {
         shots.dedup();
         let mut entrants = entrants(results);
         let best = |entrant: &Entrant| {
-            let means =
-                shots.iter().filter_map(|&k| board(&entrant.cells, &tasks, k, Protocol::RANKED, AUROC).mean);
+            let means = shots
+                .iter()
+                .filter_map(|&k| board(&entrant.cells, &tasks, k, Protocol::RANKED, Metric::RANKED).mean);
             means.map(|mean| mean.value).fold(f64::NEG_INFINITY, f64::max)
         };
         entrants.sort_by(|a, b| best(b).total_cmp(&best(a)).then_with(|| a.label.cmp(&b.label)));
@@ -165,20 +166,25 @@ fn row(index: usize, entrant: &Entrant, tasks: &[&str], shots: usize) -> Option<
     let cells: Vec<&CellResult> =
         entrant.cells.iter().copied().filter(|r| r.cell.identity.shots == shots).collect();
     let ran: Vec<&CellResult> = cells.iter().copied().filter(|r| r.cell.error.is_none()).collect();
-    let seconds = ran.iter().map(|r| r.cell.provenance.fit_seconds + r.cell.provenance.score_seconds);
+    let took = |r: &&CellResult| {
+        let Provenance { fit_seconds, score_seconds, .. } = &r.cell.provenance;
+        fit_seconds.zip(*score_seconds).map(|(fit, score)| fit + score)
+    };
+    let seconds: Vec<f64> = ran.iter().filter_map(took).collect();
     let mut latencies: Vec<f64> = ran.iter().filter_map(|r| r.cell.provenance.latency_seconds).collect();
-    let is_undefined = |r: &&&CellResult| r.metric(Protocol::RANKED, AUROC).and_then(|m| m.value).is_none();
+    let is_undefined =
+        |r: &&&CellResult| r.metric(Protocol::RANKED, Metric::RANKED).and_then(|m| m.value).is_none();
     (!cells.is_empty()).then(|| Row {
         entrant: index,
         shots,
         group: None,
         boards: shown()
             .into_iter()
-            .map(|protocol| (protocol, board(&ran, tasks, shots, protocol, AUROC)))
+            .map(|protocol| (protocol, board(&ran, tasks, shots, protocol, Metric::RANKED)))
             .collect(),
-        seconds: (!ran.is_empty()).then(|| seconds.sum::<f64>() / ran.len() as f64),
+        seconds: (!seconds.is_empty()).then(|| seconds.iter().sum::<f64>() / seconds.len() as f64),
         latency_seconds: median(&mut latencies),
-        peak_memory_bytes: ran.iter().map(|r| r.cell.provenance.peak_memory_bytes).max(),
+        peak_memory_bytes: ran.iter().filter_map(|r| r.cell.provenance.peak_memory_bytes).max(),
         cells: cells.len(),
         failed: cells.len() - ran.len(),
         undefined: ran.iter().filter(is_undefined).count(),
@@ -201,7 +207,7 @@ fn entrants(results: &[CellResult]) -> Vec<Entrant<'_>> {
         entrants.push(Entrant {
             label,
             method,
-            regime: &cells[0].cell.provenance.regime,
+            regime: cells[0].cell.provenance.regime,
             control: method.starts_with("control-"),
             random: cells.iter().any(|r| r.cell.provenance.random_weights),
             cells: cells.clone(),

@@ -4,49 +4,87 @@
 //! means done), `scores.parquet`, `metrics.parquet`, `epochs.parquet` and `gallery.safetensors`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use strum::EnumMessage;
 
+use crate::episode::HeldOut;
 use crate::files;
 use crate::manifest::Label;
+use crate::metric::Metric;
 use crate::protocol::Protocol;
+use crate::regime::Regime;
+use crate::table::{self, Columns, Datum, Described, Field, Kind, Record, Scalar, Table, record};
 
 /// Pictures, maps and masks of a few telling cases.
 pub mod gallery;
-/// Rows to parquet and back.
-pub mod parquet;
 
 /// Version of the files below; a reader refuses another.
 pub const FORMAT: u32 = 3;
 
+/// What random numbers follow from; all 64 bits count, so tables hold it as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seed(pub u64);
+
+impl fmt::Display for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Scalar for Seed {
+    const KIND: Kind = Kind::Text;
+
+    fn put(&self) -> Datum<'_> {
+        Datum::Text(self.to_string().into())
+    }
+
+    fn take(datum: Datum) -> Result<Seed> {
+        let text = table::text(datum)?;
+        text.parse().map(Seed).with_context(|| format!("`{text}` is no seed"))
+    }
+}
+
+record! {
 /// Everything that determines a cell; its hash is the cell's id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Identity {
+    /// The method's name; a variant follows a colon.
     pub method: String,
     /// The method's settings as resolved, one JSON object.
     pub settings: String,
     /// The task held out.
     pub task: String,
+    /// Size of the support set.
     pub shots: usize,
+    /// Which support set of that size, from 0.
     pub draw: usize,
-    pub seed: u64,
+    /// Of the training.
+    pub seed: Seed,
     /// Side of the pictures in pixels.
     pub size: usize,
     /// `dataset` or `organ`: which tasks trained the method or calibrated its random teacher; `none` where
     /// neither happened.
-    pub held_out: String,
+    pub held_out: HeldOut,
+    /// Over the manifest's rows.
     pub manifest_hash: String,
-    pub episode_seed: u64,
+    /// Of the episodes.
+    pub episode_seed: Seed,
+    /// Over the supports and pairs that the cell uses.
     pub episodes_hash: String,
     /// Over all source files that can change a score.
     pub code_hash: String,
+    /// Of the pretrained weights; empty for methods without a network.
     pub weights_hash: String,
     /// `cpu`, `cuda`, or one of these with a precision (`cuda-bf16`): what numbers may differ by.
     pub device_class: String,
     /// Whether source tasks' test sets chose an epoch for protocol `clean-source`.
     pub epoch_by_sources: bool,
+}
 }
 
 impl Identity {
@@ -57,14 +95,19 @@ impl Identity {
     }
 }
 
+record! {
 /// What a reader needs to judge and repeat a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
+    /// The definition's name.
     pub bench: String,
-    /// Data regime R0 to R6: what a method was allowed to see.
-    pub regime: String,
+    /// Data regime: what the method was given.
+    pub regime: Regime,
+    /// Spec of the curated benchmark.
     pub spec: String,
+    /// Version of that spec.
     pub spec_version: u32,
+    /// Title of the curated benchmark.
     pub spec_title: String,
     /// `resnet18` and so on; empty for methods without a network.
     pub backbone: String,
@@ -72,24 +115,32 @@ pub struct Provenance {
     pub weights: String,
     /// True if no trained weights were given: such numbers say nothing about the published method.
     pub random_weights: bool,
+    /// This program's.
     pub version: String,
     /// `unknown` outside a git checkout.
     pub git_revision: String,
+    /// Version of libtorch.
     pub libtorch: String,
+    /// The device, and the card that it is.
     pub device: String,
+    /// Cells that were computed at once.
     pub threads: usize,
+    /// `f32` and so on.
     pub precision: String,
+    /// How the user called the program.
     pub command: String,
     /// Seconds since 1970.
     pub started_at: u64,
-    /// Training, shared by all draws of the same method, task, shots and seed.
-    pub fit_seconds: f64,
-    /// Adapting to the supports, which is where some methods train, and scoring.
-    pub score_seconds: f64,
+    /// Training, shared by all draws of the same method, task, shots and seed; null if the cell failed.
+    pub fit_seconds: Option<f64>,
+    /// Adapting to the supports, which is where some methods train, and scoring; null if the cell failed.
+    pub score_seconds: Option<f64>,
     /// Scoring one picture once the supports are taken in, median of up to 100 runs; measured on first draws, beside
     /// whatever else the machine was doing.
     pub latency_seconds: Option<f64>,
-    pub peak_memory_bytes: u64,
+    /// The most memory that the process had held by then; null if the cell failed or the system does not tell.
+    pub peak_memory_bytes: Option<u64>,
+}
 }
 
 /// What every version's `cell.json` begins with, whatever follows.
@@ -109,20 +160,56 @@ pub struct Cell {
     pub error: Option<String>,
 }
 
+record! {
 /// One scored picture under every protocol.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
+    /// Stable id of the picture, as in the manifest.
     pub image_id: String,
+    /// 0 normal, 1 anomalous.
     pub label: Label,
+    /// The owner's own label.
     pub finding: String,
+    /// The owner's file, relative to the raw folder.
     pub source_path: String,
-    /// The patient, or what else holds pictures that belong together; `None` where that is not known.
+    /// The patient, or what else holds pictures that belong together; null where that is not known.
     pub group: Option<String>,
     /// Conformal, from the supports' scores by each other: small is anomalous, and no smaller than one in as many
-    /// as there are supports and one more. `None` where the supports set no threshold.
+    /// as there are supports and one more. Null where the supports set no threshold.
     pub p_value: Option<f64>,
-    /// By protocol; absent where one left the picture out, or cannot be had of the method.
+    /// Null where it leaves the picture out or cannot be had of the method.
     pub scores: BTreeMap<Protocol, f64>,
+}
+}
+
+/// One column for each protocol.
+impl Field for BTreeMap<Protocol, f64> {
+    fn describe(_: &str, about: &str) -> Vec<Described> {
+        let column = |protocol: Protocol| {
+            let rule = protocol.get_documentation().unwrap_or_default();
+            let about = format!("Score under protocol {protocol}: {rule} {about}");
+            Described { name: protocol.column(), kind: Kind::Real, nullable: true, about }
+        };
+        Protocol::all().map(column).collect()
+    }
+
+    fn add<'a>(columns: Columns, _: &str, values: impl Iterator<Item = &'a Self> + Clone) -> Columns {
+        let add = |columns: Columns, protocol: Protocol| {
+            columns.real(&protocol.column(), values.clone().map(|scores| scores.get(&protocol).copied()))
+        };
+        Protocol::all().fold(columns, add)
+    }
+
+    /// A table that was written before a protocol came has no scores under it.
+    fn of(table: &Table, _: &str) -> Result<Vec<Self>> {
+        let mut rows = vec![BTreeMap::new(); table.height()];
+        for protocol in Protocol::all().filter(|protocol| table.has(&protocol.column())) {
+            for (row, score) in rows.iter_mut().zip(table.real(&protocol.column())?) {
+                row.extend(score.map(|score| (protocol, score)));
+            }
+        }
+        Ok(rows)
+    }
 }
 
 impl Score {
@@ -132,33 +219,42 @@ impl Score {
     }
 }
 
+record! {
 /// One measured number.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Metric {
+pub struct Measured {
+    /// How maps became scores.
     pub protocol: Protocol,
-    /// `image-auroc` ...
-    pub metric: String,
-    /// `None` if undefined.
+    /// What was measured.
+    pub metric: Metric,
+    /// Null if undefined.
     pub value: Option<f64>,
-    /// 95 % interval over pictures.
+    /// Lower end of the 95 % interval over pictures; null where none was computed.
     pub low: Option<f64>,
+    /// Its upper end.
     pub high: Option<f64>,
+    /// Normal pictures that it was measured on.
     pub n_normal: u64,
+    /// Anomalous ones.
     pub n_anomalous: u64,
     /// Pictures that the protocol left out.
     pub n_left_out: u64,
-    /// The epoch whose maps were used; `None` for methods without epochs.
+    /// The epoch whose maps were used; null for methods without epochs.
     pub epoch: Option<u64>,
 }
+}
 
+record! {
 /// One epoch of training; AUROCs are diagnostics and select nothing outside `published*`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// From 1.
     pub epoch: u64,
-    /// A loss or one of its parts.
+    /// A loss or one of its parts, or an AUROC that was watched.
     pub quantity: String,
+    /// Null if undefined.
     pub value: Option<f64>,
+}
 }
 
 /// A cell with everything it stored.
@@ -177,14 +273,14 @@ pub struct Epoch {
 pub struct CellResult {
     pub cell: Cell,
     pub scores: Vec<Score>,
-    pub metrics: Vec<Metric>,
+    pub metrics: Vec<Measured>,
     pub epochs: Vec<Epoch>,
     pub folder: PathBuf,
 }
 
 impl CellResult {
     /// The value of a metric under a protocol, if the cell has it and it is defined.
-    pub fn metric(&self, protocol: Protocol, metric: &str) -> Option<&Metric> {
+    pub fn metric(&self, protocol: Protocol, metric: Metric) -> Option<&Measured> {
         self.metrics.iter().find(|row| row.protocol == protocol && row.metric == metric)
     }
 
@@ -197,7 +293,12 @@ impl CellResult {
         if format != FORMAT {
             bail!("{} has format {format}, this program reads {FORMAT}", path.display());
         }
-        let cell: Cell = serde_json::from_str(&text).with_context(what)?;
+        let mut cell: Cell = serde_json::from_str(&text).with_context(what)?;
+        if cell.error.is_some() {
+            // Earlier versions said 0 where there is nothing to say.
+            let Provenance { fit_seconds, score_seconds, peak_memory_bytes, .. } = &mut cell.provenance;
+            (*fit_seconds, *score_seconds, *peak_memory_bytes) = (None, None, None);
+        }
         let mut result = CellResult {
             cell,
             scores: Vec::new(),
@@ -206,9 +307,9 @@ impl CellResult {
             folder: folder.to_owned(),
         };
         if result.cell.error.is_none() {
-            result.scores = parquet::read_scores(&folder.join("scores.parquet"))?;
-            result.metrics = parquet::read_metrics(&folder.join("metrics.parquet"))?;
-            result.epochs = parquet::read_epochs(&folder.join("epochs.parquet"))?;
+            result.scores = Score::read(&folder.join("scores.parquet"))?;
+            result.metrics = Measured::read(&folder.join("metrics.parquet"))?;
+            result.epochs = Epoch::read(&folder.join("epochs.parquet"))?;
         }
         Ok(result)
     }
@@ -216,9 +317,9 @@ impl CellResult {
     /// Writes a cell; `cell.json` comes last.
     pub fn write(&self) -> Result<()> {
         if self.cell.error.is_none() {
-            parquet::write_scores(&self.folder.join("scores.parquet"), &self.scores)?;
-            parquet::write_metrics(&self.folder.join("metrics.parquet"), &self.metrics)?;
-            parquet::write_epochs(&self.folder.join("epochs.parquet"), &self.epochs)?;
+            Score::write(&self.folder.join("scores.parquet"), &self.scores)?;
+            Measured::write(&self.folder.join("metrics.parquet"), &self.metrics)?;
+            Epoch::write(&self.folder.join("epochs.parquet"), &self.epochs)?;
         }
         let json = serde_json::to_string_pretty(&self.cell)?;
         files::write_whole(&self.folder.join("cell.json"), json.as_bytes())

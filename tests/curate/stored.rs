@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use medfsad::curate::{Request, build};
 use medfsad::decode::{decode, resize};
 use medfsad::manifest::store::PixelStore;
-use medfsad::manifest::{Manifest, Row, image_id, parquet};
+use medfsad::manifest::{Manifest, Row, image_id};
+use medfsad::table::Record;
 
 use super::tree::{SIZE, built, noise, plant, raw, spec};
 
@@ -34,12 +35,12 @@ fn a_manifest_whose_rows_were_changed_is_refused() {
     let mut moved = built.manifest.rows.clone();
     moved[0].split = medfsad::manifest::Split::Test;
     for rows in [fewer, moved] {
-        parquet::write_rows(&path, &rows).unwrap();
+        Row::write(&path, &rows).unwrap();
         let error = format!("{:#}", Manifest::read(built.out.path()).err().unwrap());
         assert!(error.contains("rows hash to") && error.contains("build the dataset again"), "{error}");
     }
     let turned: Vec<Row> = built.manifest.rows.iter().rev().cloned().collect();
-    parquet::write_rows(&path, &turned).unwrap();
+    Row::write(&path, &turned).unwrap();
     assert!(
         Manifest::read(built.out.path()).is_ok(),
         "the canonical hash must not depend on the order of rows"

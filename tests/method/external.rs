@@ -65,7 +65,7 @@ fn a_program_is_given_what_its_regime_says_and_no_label_or_order() {
     // The harness hands over no tasks under R1; here both are handed over to see what passes through.
     assert!(matches!(given("16", "sees = 'other-normals'"), Ok(Prediction::Scores(s)) if s == [1.0; 5]));
     let sees = |more: &str| {
-        (find("external").expect("known").build)(settings(&folder, "", more)).expect("settings").sees.regime()
+        (find("external").expect("known").build)(settings(&folder, "", more)).expect("settings").regime.name()
     };
     assert_eq!(
         [sees(""), sees("sees = 'other-normals'"), sees("sees = 'target-normals'")],

@@ -92,7 +92,7 @@ fn defaults_of_teacher_and_student_methods_go_by_what_they_learn_from() {
         let built = |text: &str| (entry.build)(toml::from_str(text).expect("TOML"));
         let (few, many) = (built("").expect("built"), built("train_on = 'normals'").expect("built"));
         assert!(few.settings.contains("\"views\":true") && many.settings.contains("\"views\":false"));
-        assert_eq!((few.sees.regime(), many.sees.regime()), ("R1", "R5"));
+        assert_eq!((few.regime.name(), many.regime.name()), ("R1", "R5"));
         let error = format!("{:#}", built("epochs = 3").err().expect("an error"));
         assert!(error.contains(name) && error.contains("epochs"), "{error}");
         let error = format!("{:#}", built("steps = 0").err().expect("an error"));

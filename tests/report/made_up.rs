@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use medfsad::episode::HeldOut;
 use medfsad::manifest::Label;
+use medfsad::metric::Metric::{self, ImageAp, ImageAuroc, ImageFpr95};
 use medfsad::pixels::Pixels;
 use medfsad::protocol::Protocol::{
     self, Clean, CleanMean, CleanTop1, Published, Published2d, PublishedShuffled,
 };
 use medfsad::random::Stream;
+use medfsad::regime::Regime;
 use medfsad::results::gallery::{self, Caption, Case};
-use medfsad::results::{Cell, CellResult, Epoch, FORMAT, Identity, Metric, Provenance, Score};
+use medfsad::results::{Cell, CellResult, Epoch, FORMAT, Identity, Measured, Provenance, Score, Seed};
 
 pub const TASKS: [&str; 5] = ["his", "lag", "aptos", "rsna", "brain_tumor"];
 pub const SHOTS: [usize; 3] = [2, 4, 8];
@@ -29,11 +32,11 @@ pub fn identity(method: &str, task: &str, shots: usize, draw: usize) -> Identity
         task: text(task),
         shots,
         draw,
-        seed: 1,
+        seed: Seed(1),
         size: 128,
-        held_out: text("dataset"),
+        held_out: HeldOut::Dataset,
         manifest_hash: text("0011223344556677"),
-        episode_seed: 1,
+        episode_seed: Seed(1),
         episodes_hash: text("8899aabbccddeeff"),
         code_hash: text("c0de"),
         weights_hash: text("weights"),
@@ -46,7 +49,7 @@ pub fn provenance(method: &str, regime: &str) -> Provenance {
     let (control, text) = (method.starts_with("control-"), str::to_owned);
     Provenance {
         bench: text("made-up"),
-        regime: text(regime),
+        regime: Regime::parse(regime).expect("a regime"),
         spec: text("mini"),
         spec_version: 1,
         spec_title: text("Phantom benchmark"),
@@ -61,10 +64,10 @@ pub fn provenance(method: &str, regime: &str) -> Provenance {
         precision: text("f32"),
         command: text("medfsad bench --method d24fad,patchcore"),
         started_at: 1_700_000_000,
-        fit_seconds: 12.5,
-        score_seconds: 1.5,
+        fit_seconds: Some(12.5),
+        score_seconds: Some(1.5),
         latency_seconds: Some(0.012),
-        peak_memory_bytes: 300 << 20,
+        peak_memory_bytes: Some(300 << 20),
     }
 }
 
@@ -89,10 +92,10 @@ fn scores(stream: &mut Stream, shift: f64) -> Vec<Score> {
     (0..85).map(score).collect()
 }
 
-fn metric(protocol: Protocol, metric: &str, value: Option<f64>) -> Metric {
-    Metric {
+fn metric(protocol: Protocol, metric: Metric, value: Option<f64>) -> Measured {
+    Measured {
         protocol,
-        metric: metric.to_owned(),
+        metric,
         value,
         low: value.map(|value| value - 0.03),
         high: value.map(|value| value + 0.02),
@@ -104,14 +107,14 @@ fn metric(protocol: Protocol, metric: &str, value: Option<f64>) -> Metric {
 }
 
 /// `clean` is the base plus 0.01 for each shot count's place and 0.02 for the second draw.
-fn metrics(base: f64, place: usize, draw: usize, defined: bool) -> Vec<Metric> {
+fn metrics(base: f64, place: usize, draw: usize, defined: bool) -> Vec<Measured> {
     let clean = base + 0.01 * place as f64 + 0.02 * draw as f64;
-    let mut rows = vec![metric(Clean, "image-auroc", defined.then_some(clean))];
-    rows.push(metric(Published2d, "image-auroc", Some(clean + 0.05)));
-    rows.push(metric(Published, "image-auroc", Some(clean + 0.11)));
-    rows.push(metric(CleanMean, "image-auroc", Some(clean - 0.04)));
-    rows.push(metric(Clean, "auprc", Some(clean - 0.1)));
-    rows.push(metric(Clean, "fpr95", (place > 0).then_some(0.4)));
+    let mut rows = vec![metric(Clean, ImageAuroc, defined.then_some(clean))];
+    rows.push(metric(Published2d, ImageAuroc, Some(clean + 0.05)));
+    rows.push(metric(Published, ImageAuroc, Some(clean + 0.11)));
+    rows.push(metric(CleanMean, ImageAuroc, Some(clean - 0.04)));
+    rows.push(metric(Clean, ImageAp, Some(clean - 0.1)));
+    rows.push(metric(Clean, ImageFpr95, (place > 0).then_some(0.4)));
     rows
 }
 

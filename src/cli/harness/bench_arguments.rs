@@ -49,8 +49,8 @@ pub struct BenchArgs {
     settings: MethodArgs,
     /// Which tasks may train: `dataset`, all but the target (the paper's rule), or `organ`, those of other
     /// organs
-    #[arg(long)]
-    held_out: Option<String>,
+    #[arg(long, value_parser = HeldOut::parse)]
+    held_out: Option<HeldOut>,
     /// Also let the source tasks' test sets choose an epoch (protocol clean-source) for methods that train on them
     #[arg(long)]
     epoch_by_sources: bool,
@@ -127,12 +127,7 @@ impl BenchArgs {
             definition.seeds = self.seed.clone();
         }
         definition.draws = self.draws.unwrap_or(definition.draws);
-        match self.held_out.as_deref() {
-            None => {}
-            Some("dataset") => definition.held_out = HeldOut::Dataset,
-            Some("organ") => definition.held_out = HeldOut::Organ,
-            Some(other) => anyhow::bail!("unknown rule --held-out `{other}` (known: dataset, organ)"),
-        }
+        definition.held_out = self.held_out.unwrap_or(definition.held_out);
         definition.epoch_by_sources |= self.epoch_by_sources;
         definition.size = self.settings.size.map_or(definition.size, usize::from);
         // Asking twice is asking once.

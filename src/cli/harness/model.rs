@@ -11,9 +11,10 @@ use super::settings::{self, MethodArgs};
 use super::teacher::TeacherArgs;
 use crate::evaluate::folder;
 use crate::method::d24fad::{self, checkpoint};
-use crate::method::{Built, Context, Entry, Fitted, Sees, Unobserved};
+use crate::method::{Built, Context, Entry, Fitted, Unobserved};
 use crate::network::Network;
 use crate::network::teacher::{Origin, Teachers};
+use crate::regime::Regime;
 
 /// Side of pictures where neither a checkpoint nor the user says another.
 const SIZE: u16 = 128;
@@ -125,10 +126,10 @@ fn ensure_size_of(trained: u16, size: Option<u16>, path: &Path) -> Result<()> {
 }
 
 fn ensure_fits_here(entry: &Entry, built: &Built) -> Result<()> {
-    match built.sees {
-        Sees::Nothing | Sees::Supports => Ok(()),
+    match built.regime {
+        Regime::Nothing | Regime::Supports => Ok(()),
         _ if entry.name == d24fad::ENTRY.name => Ok(()),
-        Sees::OtherNormals | Sees::TargetNormals => bail!(
+        Regime::OtherNormals | Regime::TargetNormals => bail!(
             "{} learns from more than references, and its trained state cannot be kept; run it with `bench`",
             entry.name
         ),

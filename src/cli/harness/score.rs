@@ -11,7 +11,7 @@ use crate::method::{Detector, Prediction, batches};
 use crate::pixels::Pixels;
 use crate::protocol::{self, Protocol};
 use crate::report::{encode, overlay};
-use crate::words::{self, Word};
+use crate::words;
 use crate::{files, progress};
 
 /// Scores pictures against a few normal references; higher is more anomalous. Each score depends on the model, the

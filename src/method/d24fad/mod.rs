@@ -13,11 +13,12 @@ use tch::{Device, Tensor};
 use super::part::feature_store::Room;
 use super::part::grid;
 use super::part::work::{self, Load, Operations, Work};
-use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
+use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
 use crate::episode::batch::{self, Pictures};
 use crate::network::teacher::Teacher;
 use crate::network::weighting::{EncodedSupports, Scaling};
 use crate::network::{Backbone, Features, Input, Network};
+use crate::regime::Regime;
 use student::Student;
 use switches::{Compared, Switches, Terms, Weighted};
 
@@ -127,7 +128,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of d24fad")?;
     check(&settings)?;
     let network = Some(Network::Backbone(settings.backbone));
-    Built::new(D24fad { settings: settings.clone() }, &settings, Sees::OtherNormals, network)
+    Built::new(D24fad { settings: settings.clone() }, &settings, Regime::OtherNormals, network)
 }
 
 fn work(settings: &str, load: &Load) -> Result<Work> {

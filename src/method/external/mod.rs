@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 use tempfile::TempDir;
 
-use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
+use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
 use crate::episode::batch::Pictures;
 use crate::files;
+use crate::regime::Regime;
 use exchange::Listed;
 
 /// What crosses between us and the program.
@@ -71,9 +72,9 @@ fn build(settings: toml::Table) -> Result<Built> {
         settings.files.push(files::sha256(&files::read(Path::new(argument))?));
     }
     let sees = match settings.sees {
-        Given::Supports => Sees::Supports,
-        Given::OtherNormals => Sees::OtherNormals,
-        Given::TargetNormals => Sees::TargetNormals,
+        Given::Supports => Regime::Supports,
+        Given::OtherNormals => Regime::OtherNormals,
+        Given::TargetNormals => Regime::TargetNormals,
     };
     Built::new(External { settings: settings.clone() }, &settings, sees, None)
 }

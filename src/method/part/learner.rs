@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::episode::batch::Pictures;
 use crate::method::{
-    Built, Context, Detector, EpochFigures, Fitted, Method, Observer, Prediction, Sees, TrainTask,
+    Built, Context, Detector, EpochFigures, Fitted, Method, Observer, Prediction, TrainTask,
 };
 use crate::network::Network;
+use crate::regime::Regime;
 
 /// Called after each epoch with the detector as it stands.
 pub type Watch<'a> = dyn FnMut(u64, &EpochFigures, &dyn Detector) -> Result<()> + 'a;
@@ -47,8 +48,8 @@ pub fn build(
     network: Option<Network>,
 ) -> Result<Built> {
     let sees = match train_on {
-        TrainOn::Supports => Sees::Supports,
-        TrainOn::Normals => Sees::TargetNormals,
+        TrainOn::Supports => Regime::Supports,
+        TrainOn::Normals => Regime::TargetNormals,
     };
     Built::new(OnTarget { learner: Arc::new(learner), train_on }, settings, sees, network)
 }

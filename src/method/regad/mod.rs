@@ -12,10 +12,11 @@ use super::part::gaussian::Regular;
 use super::part::positionwise::{Fitting, Positionwise};
 use super::part::work::{self, Covariances, Load, Operations, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
+use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
 use crate::episode::batch::Pictures;
 use crate::network::spatial_transformer::operations as transformer;
 use crate::network::{Backbone, Network};
+use crate::regime::Regime;
 use model::Model;
 
 /// Backbone, transformers, Siamese head.
@@ -70,7 +71,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.batch >= 2, "regad: batch must be at least 2, batch norm needs it");
     ensure!(settings.learning_rate > 0.0, "regad: learning_rate must be positive");
     let network = Some(Network::Backbone(settings.backbone));
-    Built::new(Regad { settings: settings.clone() }, &settings, Sees::OtherNormals, network)
+    Built::new(Regad { settings: settings.clone() }, &settings, Regime::OtherNormals, network)
 }
 
 fn work(settings: &str, load: &Load) -> Result<Work> {

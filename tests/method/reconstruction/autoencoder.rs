@@ -90,7 +90,7 @@ fn reconstruction_learns_from_views_of_few_supports() {
         let entry = find(name).expect("known");
         let settings = format!("train_on = 'supports'\n{}", entry.trial);
         let built = (entry.build)(toml::from_str(&settings).expect("TOML")).expect("settings");
-        assert_eq!(built.sees.regime(), "R1");
+        assert_eq!(built.regime.name(), "R1");
         let fitted =
             built.method.fit(&[], &context(&folder, 1), &mut medfsad::method::Unobserved).expect("fitted");
         let detector = fitted.adapt(&pictures("support", 1)).expect("a detector");

@@ -10,6 +10,12 @@ use polars_io::parquet::write::{ParquetCompression, ParquetWriter};
 
 use crate::files;
 
+/// Rows stated once.
+mod record;
+
+pub(crate) use record::record;
+pub use record::{Datum, Described, Field, Kind, Record, Scalar, text};
+
 /// Columns of one table, filled by name.
 #[derive(Default)]
 pub struct Columns(Vec<Column>);
@@ -35,11 +41,39 @@ impl Columns {
         self
     }
 
+    /// A column of that kind; `None` is null.
+    ///
+    /// # Panics
+    /// An entry of another kind.
+    fn data<'a>(self, name: &str, kind: Kind, values: impl Iterator<Item = Option<Datum<'a>>>) -> Columns {
+        const OTHER: &str = "a type has entries of its own kind";
+        match kind {
+            Kind::Text => self.text(name, values.map(|datum| datum.map(|datum| text(datum).expect(OTHER)))),
+            Kind::Integer => {
+                self.integer(name, values.map(|datum| datum.map(|datum| i64::take(datum).expect(OTHER))))
+            }
+            Kind::Real => {
+                self.real(name, values.map(|datum| datum.map(|datum| f64::take(datum).expect(OTHER))))
+            }
+        }
+    }
+
+    fn frame(self) -> Result<DataFrame> {
+        let height = self.0.first().map_or(0, Column::len);
+        Ok(DataFrame::new(height, self.0)?)
+    }
+
+    /// The table as CSV with a header line; null is empty.
+    ///
+    /// # Errors
+    /// Columns of unequal length.
+    pub fn to_csv(self) -> Result<Vec<u8>> {
+        Table { frame: self.frame()?, file: "a table in memory".to_owned() }.to_csv()
+    }
+
     /// Writes the table to `path`, whole.
     pub fn write(self, path: &Path) -> Result<()> {
-        let height = self.0.first().map_or(0, Column::len);
-        let mut frame =
-            DataFrame::new(height, self.0).with_context(|| format!("columns of {}", path.display()))?;
+        let mut frame = self.frame().with_context(|| format!("columns of {}", path.display()))?;
         files::write_whole_with(path, |file| {
             ParquetWriter::new(file)
                 .with_compression(ParquetCompression::Snappy)
@@ -71,26 +105,41 @@ impl Table {
         self.frame.height()
     }
 
-    /// Names in their order, and whether each holds numbers.
-    pub fn columns(&self) -> Vec<(String, bool)> {
-        let columns = self.frame.columns().iter();
-        columns.map(|column| (column.name().to_string(), column.dtype().is_numeric())).collect()
+    /// Names and kinds in their order.
+    ///
+    /// # Errors
+    /// A column that holds something else than text and numbers.
+    pub fn columns(&self) -> Result<Vec<(String, Kind)>> {
+        let kind = |column: &Column| match column.dtype() {
+            DataType::String => Ok(Kind::Text),
+            kind if kind.is_integer() => Ok(Kind::Integer),
+            kind if kind.is_float() => Ok(Kind::Real),
+            kind => bail!("column `{}` of {} holds {kind}, no text or number", column.name(), self.file),
+        };
+        self.frame.columns().iter().map(|column| Ok((column.name().to_string(), kind(column)?))).collect()
+    }
+
+    /// Whether there is a column of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.frame.column(name).is_ok()
     }
 
     /// The table as CSV with a header line; null is empty.
     pub fn to_csv(&self) -> Result<Vec<u8>> {
-        let mut columns = Vec::new();
-        for (name, is_number) in self.columns() {
-            columns.push(if is_number {
-                self.integer(&name)?.into_iter().map(|n| n.map(|n| n.to_string())).collect()
-            } else {
-                self.text(&name)?
-            });
+        let columns = self.columns()?;
+        let mut entries: Vec<Vec<Option<Datum>>> = Vec::new();
+        for (name, kind) in &columns {
+            entries.push(self.data(name, *kind)?);
         }
         let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(self.columns().iter().map(|(name, _)| name))?;
+        writer.write_record(columns.iter().map(|(name, _)| name))?;
         for row in 0..self.height() {
-            writer.write_record(columns.iter().map(|column| column[row].as_deref().unwrap_or_default()))?;
+            writer.write_record(entries.iter().map(|column| match &column[row] {
+                None => String::new(),
+                Some(Datum::Text(text)) => text.to_string(),
+                Some(Datum::Integer(number)) => number.to_string(),
+                Some(Datum::Real(number)) => number.to_string(),
+            }))?;
         }
         writer.into_inner().context("finishing the CSV")
     }
@@ -101,6 +150,25 @@ impl Table {
             bail!("{} has no column `{name}` (it has: {})", self.file, known.join(", "));
         };
         column.strict_cast(kind).with_context(|| format!("column `{name}` of {} is not {kind}", self.file))
+    }
+
+    /// A column of that kind.
+    fn data(&self, name: &str, kind: Kind) -> Result<Vec<Option<Datum<'static>>>> {
+        Ok(match kind {
+            Kind::Text => {
+                let texts = self.text(name)?.into_iter();
+                texts.map(|text| text.map(|text| Datum::Text(text.into()))).collect()
+            }
+            Kind::Integer => {
+                self.integer(name)?.into_iter().map(|number| number.map(Datum::Integer)).collect()
+            }
+            Kind::Real => self.real(name)?.into_iter().map(|number| number.map(Datum::Real)).collect(),
+        })
+    }
+
+    /// An entry, for errors.
+    fn place(&self, column: &str, row: usize) -> String {
+        format!("column `{column}` of {}, row {row}", self.file)
     }
 
     /// A text column.
@@ -121,18 +189,11 @@ impl Table {
 
     /// A text column without nulls.
     pub fn text_given(&self, name: &str) -> Result<Vec<String>> {
-        given(self.text(name)?, name, &self.file)
+        Field::of(self, name)
     }
 
     /// An integer column without nulls.
     pub fn integer_given(&self, name: &str) -> Result<Vec<i64>> {
-        given(self.integer(name)?, name, &self.file)
+        Field::of(self, name)
     }
-}
-
-fn given<T>(values: Vec<Option<T>>, column: &str, file: &str) -> Result<Vec<T>> {
-    let fill = |(row, value): (usize, Option<T>)| {
-        value.with_context(|| format!("column `{column}` of {file} is null in row {row}"))
-    };
-    values.into_iter().enumerate().map(fill).collect()
 }

@@ -1,0 +1,25 @@
+//! Data regimes: what a method sees beside the picture that it scores.
+
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+use crate::words::word;
+
+/// What the harness hands to a method beside the picture that it scores; no more than this, so the regime in a table
+/// is what was handed over, not what was claimed. R3, R4 and R6 give anomalies, which this harness never does.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+pub enum Regime {
+    #[strum(serialize = "R0")]
+    Nothing,
+    #[strum(serialize = "R1")]
+    Supports,
+    /// The supports, and the train normals of other tasks.
+    #[strum(serialize = "R2")]
+    OtherNormals,
+    /// All train normals of the target task; not few-shot.
+    #[strum(serialize = "R5")]
+    TargetNormals,
+}
+
+word!(Regime, "regime");
