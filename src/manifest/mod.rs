@@ -14,7 +14,7 @@ pub mod spool;
 pub mod store;
 
 /// Version of the columns below; a reader refuses another.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Side of the benchmark a picture stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ impl Label {
 }
 
 /// Every column of `manifest.parquet` in its order, and what it holds.
-pub const COLUMNS: [(&str, &str); 28] = [
+pub const COLUMNS: [(&str, &str); 29] = [
     ("image_id", "Stable id: a hash of task, source path and frame."),
     ("task", "Task of the benchmark."),
     ("organ", "Organ; tasks of one organ never train for each other under the rule `organ`."),
@@ -115,6 +115,10 @@ pub const COLUMNS: [(&str, &str); 28] = [
     ("bits", "Bits a sample in the file."),
     ("photometric", "What the file says its samples are."),
     ("intensity_policy", "How values became 8 bits: rescale, window, and which of it the file stated."),
+    (
+        "repaired",
+        "Defects of the file or its mask that were forgiven, divided by `; `; null if there are none.",
+    ),
     ("file_bytes", "Size of the owner's file."),
     ("file_sha256", "SHA-256 of the owner's file."),
     ("pixel_hash", "Hash of the decoded pixels."),
@@ -154,6 +158,8 @@ pub struct Row {
     pub photometric: String,
     /// Rescale and window, and which of it the file stated.
     pub intensity_policy: String,
+    /// Defects of the file or its mask that were forgiven; `None` if there are none.
+    pub repaired: Option<String>,
     pub file_bytes: u64,
     pub file_sha256: String,
     /// Of the decoded pixels.

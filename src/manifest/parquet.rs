@@ -29,6 +29,7 @@ pub fn write_rows(path: &Path, rows: &[Row]) -> Result<()> {
         .integer("bits", rows.iter().map(|r| Some(r.bits.into())))
         .text("photometric", rows.iter().map(|r| Some(&r.photometric)))
         .text("intensity_policy", rows.iter().map(|r| Some(&r.intensity_policy)))
+        .text("repaired", rows.iter().map(|r| r.repaired.as_ref()))
         .integer("file_bytes", rows.iter().map(|r| Some(r.file_bytes as i64)))
         .text("file_sha256", rows.iter().map(|r| Some(&r.file_sha256)))
         .text("pixel_hash", rows.iter().map(|r| Some(&r.pixel_hash)))
@@ -55,6 +56,7 @@ pub fn read_rows(path: &Path) -> Result<Vec<Row>> {
     let (frame, width, height, bits) =
         (number("frame")?, number("width")?, number("height")?, number("bits")?);
     let (photometric, policy) = (text("photometric")?, text("intensity_policy")?);
+    let repaired = table.text("repaired")?;
     let (file_bytes, file_sha256) = (number("file_bytes")?, text("file_sha256")?);
     let (pixel_hash, phash) = (text("pixel_hash")?, text("phash")?);
     let (mask_kind, mask_path, mask_hash) =
@@ -81,6 +83,7 @@ pub fn read_rows(path: &Path) -> Result<Vec<Row>> {
             bits: u16::try_from(bits[i])?,
             photometric: photometric[i].clone(),
             intensity_policy: policy[i].clone(),
+            repaired: repaired[i].clone(),
             file_bytes: u64::try_from(file_bytes[i])?,
             file_sha256: file_sha256[i].clone(),
             pixel_hash: pixel_hash[i].clone(),

@@ -21,6 +21,8 @@ pub mod rsna;
 
 mod frames;
 mod labels;
+/// Masks by the names of their pictures.
+pub mod masks;
 mod tree;
 
 /// A picture that the source offers.
