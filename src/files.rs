@@ -104,6 +104,11 @@ pub fn read_head(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(head)
 }
 
+/// Bytes in a file; the error names it.
+pub fn size(path: &Path) -> Result<u64> {
+    Ok(fs::metadata(path).with_context(|| format!("reading {}", path.display()))?.len())
+}
+
 /// Reads a text file; the error names it.
 pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))

@@ -1,5 +1,9 @@
 //! What a panic says: libtorch's messages come with a stack trace of C++ that helps nobody.
 
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
 /// What libtorch writes between its message and its trace, as it is and inside a printed string.
 const TRACES: [&str; 2] = ["\nException raised from", "\\nException raised from"];
 
@@ -15,6 +19,32 @@ pub fn shorten() {
     }));
 }
 
+thread_local! {
+    /// Whether this thread's panics are told to nobody.
+    static IS_QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs what may panic on malformed data, such as a codec of others. A panic becomes the error, without a line
+/// on the terminal.
+///
+/// # Errors
+/// The panic's message.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let other = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_QUIET.get() {
+                other(panic);
+            }
+        }));
+    });
+    let before = IS_QUIET.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    IS_QUIET.set(before);
+    done.map_err(|payload| message(&*payload).to_owned())
+}
+
 /// The message of a panic, without libtorch's trace.
 pub fn message(payload: &(dyn std::any::Any + Send)) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
@@ -25,7 +55,13 @@ pub fn message(payload: &(dyn std::any::Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use crate::panics::message;
+    use crate::panics::{caught, message};
+
+    #[test]
+    fn a_panic_that_is_caught_is_an_error_with_its_message() {
+        assert_eq!(caught(|| 3), Ok(3));
+        assert_eq!(caught(|| -> u8 { panic!("entry {} of 4", 7) }), Err("entry 7 of 4".to_owned()));
+    }
 
     #[test]
     fn a_trace_is_cut_off() {

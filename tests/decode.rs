@@ -1,5 +1,6 @@
 //! Bytes become the pixels they stand for, or are refused with a reason.
 
+mod cases;
 mod dicom;
 mod fragments;
 mod mutations;

@@ -85,7 +85,7 @@ fn a_build_reads_each_picture_once_and_rejects_what_is_no_file() {
         medfsad::manifest::Manifest::read(&home.path().join("manifests/mine")).expect("a manifest");
     assert_eq!(manifest.rows.len(), 6);
     let table = home.path().join("manifests/mine/rejected.parquet");
-    let rejected = medfsad::manifest::parquet::read_rejected(&table).expect("a table");
+    let rejected = <medfsad::manifest::Rejected as medfsad::table::Record>::read(&table).expect("a table");
     let mut paths: Vec<&str> = rejected.iter().map(|row| row.source_path.as_str()).collect();
     let mut expected = names.map(|name| format!("wrist/good/{name}"));
     paths.sort_unstable();

@@ -24,6 +24,7 @@ fn row(task: &str, organ: &str, split: Split, label: Label, index: usize) -> Row
         bits: 8,
         photometric: "RGB".to_owned(),
         intensity_policy: "as stored".to_owned(),
+        repaired: None,
         file_bytes: 1000 + index as u64,
         file_sha256: format!("{index:064x}"),
         pixel_hash: format!("{task}{index}"),

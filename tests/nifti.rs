@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use medfsad::decode::nifti::slice_values;
-use medfsad::decode::{decode, files_of, frames, label_counts, mask_frames, n_frames};
+use medfsad::decode::{decode, files_of, frames, label_counts, mask_frames, mask_frames_over, n_frames};
 use medfsad::spec::{Axis, Intensity, Reading};
 
 use crate::shared::shared;
@@ -215,14 +215,14 @@ fn masks_and_labels_are_cut_like_their_volume() {
         made.values[place] = label;
     }
     std::fs::write(&path, made.gzip()).unwrap();
-    let counts = label_counts(&path, &Reading::default()).unwrap();
+    let counts = label_counts(&path, &path, &Reading::default()).unwrap();
     let expected = [vec![], vec![], vec![(1, 1), (4, 2)], vec![(1, 1)]];
     assert_eq!(counts, expected.map(BTreeMap::from_iter));
     let mask = mask_frames(&path, &[2], &Reading::default()).unwrap().remove(0).unwrap();
     assert_eq!(mask.samples(), [255, 0, 0, 0, 255, 255]);
     made.values[0] = 0.5;
     std::fs::write(&path, made.gzip()).unwrap();
-    let refusal = label_counts(&path, &Reading::default()).unwrap_err();
+    let refusal = label_counts(&path, &path, &Reading::default()).unwrap_err();
     assert!(format!("{refusal:#}").contains("no label volume"));
 }
 
@@ -237,4 +237,60 @@ fn a_header_that_claims_a_huge_volume_is_refused_at_once() {
         let zipped = format!("{:#}", decode(&made.gzip(), 0).unwrap_err());
         assert!(zipped.contains(if reason == "cut off" { "cannot hold" } else { reason }), "{zipped}");
     }
+}
+
+/// Values of the middle slice of a file of `tests/cases`.
+fn case(name: &str) -> (Vec<f64>, Vec<String>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name);
+    let (_, _, values) = slice_values(&path, 1, &Reading::default()).unwrap();
+    let decoded = frames(&path, &[1], &Reading::default()).unwrap().remove(0).unwrap();
+    (values, decoded.repaired)
+}
+
+#[test]
+fn one_unessential_defect_does_not_lose_a_volume() {
+    let (zeros, notes) = case("15_nifti_gz_trailzero.nii.gz");
+    assert_eq!(notes, ["512 zero bytes after the gzip stream passed over"]);
+    let (qform, notes) = case("15_nifti_sform_zero_qform_ok.nii");
+    assert_eq!(notes, ["the sform gives an axis no direction, the qform taken"]);
+    assert!(zeros.iter().any(|value| *value != 0.0) && qform.iter().any(|value| *value != 0.0));
+    let mut negative = Made::plain().bytes();
+    negative[80..84].copy_from_slice(&(-1f32).to_le_bytes());
+    let negative = decode(&negative, 0).unwrap();
+    assert_eq!(negative.pixels, decode(&Made::plain().bytes(), 0).unwrap().pixels);
+    assert_eq!(negative.repaired, ["the sign of a negative voxel size in pixdim dropped"]);
+}
+
+#[test]
+fn without_a_stated_transform_the_first_axis_rises_to_the_left() {
+    let decoded = |made: &Made| decode(&made.bytes(), 2).unwrap();
+    let left = Transform::Sform([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
+    let plain = Made::plain();
+    let [none, left] =
+        [Transform::Neither, left].map(|transform| decoded(&Made { transform, ..plain.clone() }));
+    assert_eq!(none.pixels, left.pixels);
+    assert_ne!(none.pixels, decoded(&plain).pixels);
+    assert!(none.intensity_policy.contains("stored as LAS by its voxel sizes alone"));
+}
+
+#[test]
+fn a_mask_that_lost_its_transform_is_laid_over_its_picture_voxel_by_voxel() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/16_nifti_mask_lost_affine");
+    let (picture, mask) = (folder.join("picture.nii.gz"), folder.join("mask.nii.gz"));
+    let masks = mask_frames_over(&mask, &picture, &[0, 1, 2], &Reading::default()).unwrap();
+    assert!(masks.repaired[0].contains("voxel by voxel"), "{:?}", masks.repaired);
+    for mask in masks.frames {
+        let mask = mask.unwrap();
+        let set = (0..32 * 32).filter(|&place| mask.samples()[place] == 255);
+        // Stored x from 2 to 9, y from 3 to 7; stored to the left and to the back, as it is shown.
+        let expected: Vec<usize> =
+            (3..8).flat_map(|row| (2..10).map(move |column| row * 32 + column)).collect();
+        assert_eq!(set.collect::<Vec<_>>(), expected);
+    }
+    // Where shapes differ, nothing says which voxels belong together.
+    let other = tempfile::tempdir().unwrap();
+    let other_mask = other.path().join("mask.nii");
+    std::fs::write(&other_mask, Made { transform: Transform::Neither, ..Made::plain() }.bytes()).unwrap();
+    let refusal = mask_frames_over(&other_mask, &picture, &[0], &Reading::default()).err().unwrap();
+    assert!(format!("{refusal:#}").contains("does not state how it lies"), "{refusal:#}");
 }

@@ -270,3 +270,30 @@ fn damaged_state_dictionaries_are_refused_and_never_crash() {
         }
     }
 }
+
+#[test]
+fn hostile_state_dictionaries_are_refused_within_a_second() {
+    let home = tempfile::tempdir().unwrap();
+    // Tuples in tuples, half a million deep, and one with the same text under every name.
+    let nested = [b"\x80\x02".as_slice(), &[b')'; 1], &vec![0x85; 500_000], b"."].concat();
+    let legacy = |root: &[u8]| {
+        let head = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.";
+        [head.as_slice(), root].concat()
+    };
+    std::fs::write(home.path().join("nested.pth"), legacy(&nested)).unwrap();
+    let cases = Path::new("tests/cases/hostile");
+    for (path, word) in [
+        (cases.join("weights_cyclic_dict.pth"), "after it was put into another"),
+        (cases.join("weights_laughs_dict.pth"), "values"),
+        (cases.join("weights_laughs_debug.pth"), "values"),
+        (cases.join("weights_n_2e62.pth"), "storage"),
+        (cases.join("weights_stride0_8GB.pth"), "more values than its storage"),
+        (home.path().join("nested.pth"), "deep"),
+    ] {
+        let start = std::time::Instant::now();
+        let error = weights::read(&path).expect_err("this should be refused");
+        let error = format!("{error:#}");
+        assert!(error.contains(word) && error.len() < 600, "{}: {error}", path.display());
+        assert!(start.elapsed() < std::time::Duration::from_secs(1), "{}", path.display());
+    }
+}

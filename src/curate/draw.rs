@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::select::{Fate, Item, select};
 use super::standardise::{self, Standard};
 use super::task::{Found, Work};
-use crate::decode::{self, Decoded};
+use crate::decode::{self, Decoded, Masks};
 use crate::manifest::spool::Spool;
 use crate::manifest::{MaskKind, Split};
 use crate::pixels::Pixels;
@@ -19,6 +19,8 @@ use crate::source::Lesions;
 pub(super) struct Done {
     pub standard: Standard,
     pub mask: Option<Mask>,
+    /// Whether the mask of an anomalous picture is empty; it is not used then.
+    pub has_empty_mask: bool,
 }
 
 pub(super) struct Mask {
@@ -125,7 +127,7 @@ impl Work<'_> {
     }
 
     /// The masks that lie in files, each file read once, with their paths.
-    fn masks(&self, found: &[Found], part: &[usize]) -> HashMap<usize, (String, Result<Pixels>)> {
+    fn masks(&self, found: &[Found], part: &[usize]) -> HashMap<usize, MaskFile> {
         let mut by_file: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for &index in part {
             if let Some(path) = self.mask_path(&found[index].candidate) {
@@ -135,21 +137,31 @@ impl Work<'_> {
         let mut masks = HashMap::new();
         for (path, indices) in by_file {
             let frames: Vec<u32> = indices.iter().map(|&index| found[index].candidate.frame).collect();
-            let read = decode::mask_frames(&self.raw.join(&path), &frames, &self.task.reading);
-            let read = match read {
-                Ok(read) => read,
-                Err(error) => indices.iter().map(|_| Err(anyhow!("{error:#}"))).collect(),
-            };
-            masks.extend(indices.iter().zip(read).map(|(&index, mask)| (index, (path.clone(), mask))));
+            let picture = self.path(&found[part[0]].candidate.path);
+            let read = decode::mask_frames_over(&self.raw.join(&path), &picture, &frames, &self.task.reading);
+            let Masks { frames, repaired } = read.unwrap_or_else(|error| Masks {
+                frames: indices.iter().map(|_| Err(anyhow!("{error:#}"))).collect(),
+                repaired: Vec::new(),
+            });
+            for (index, mask) in indices.into_iter().zip(frames) {
+                masks.insert(index, MaskFile { path: path.clone(), mask, repaired: repaired.clone() });
+            }
         }
         masks
     }
 }
 
+/// A mask as it was read.
+struct MaskFile {
+    path: String,
+    mask: Result<Pixels>,
+    repaired: Vec<String>,
+}
+
 /// Standardises one picture and its mask: outside, what stops the build; inside, what the picture is refused for.
 fn finish(
     picture: Result<Decoded>,
-    mask: Option<(String, Result<Pixels>)>,
+    mask: Option<MaskFile>,
     found: &Found,
     spools: &[Spool],
 ) -> Result<Result<Done>> {
@@ -157,7 +169,8 @@ fn finish(
         Ok(picture) => picture,
         Err(error) => return Ok(Err(error)),
     };
-    let standard = standardise::picture(picture, spools)?;
+    let mut standard = standardise::picture(picture, spools)?;
+    standard.repaired.extend(mask.iter().flat_map(|mask| mask.repaired.clone()));
     let lesions = match lesions(mask, found, &standard) {
         Ok(lesions) => lesions,
         Err(error) => return Ok(Err(error)),
@@ -165,17 +178,23 @@ fn finish(
     let store = |(kind, path, pixels): (MaskKind, Option<String>, Pixels)| -> Result<Mask> {
         Ok(Mask { kind, path, hash: standardise::mask(&pixels, spools)? })
     };
-    Ok(Ok(Done { mask: lesions.map(store).transpose()?, standard }))
+    let is_empty = |pixels: &Pixels| pixels.samples().iter().all(|&sample| sample == 0);
+    let (lesions, empty) = match lesions {
+        Some((_, Some(path), pixels)) if found.quota.is_some() && is_empty(&pixels) => (None, Some(path)),
+        lesions => (lesions, None),
+    };
+    standard.repaired.extend(empty.iter().map(|path| format!("the mask {path} is empty and not used")));
+    Ok(Ok(Done { mask: lesions.map(store).transpose()?, has_empty_mask: empty.is_some(), standard }))
 }
 
 /// A picture's mask, from a file or from boxes.
 fn lesions(
-    mask: Option<(String, Result<Pixels>)>,
+    mask: Option<MaskFile>,
     found: &Found,
     standard: &Standard,
 ) -> Result<Option<(MaskKind, Option<String>, Pixels)>> {
     Ok(match (mask, &found.candidate.mask) {
-        (Some((path, mask)), _) => {
+        (Some(MaskFile { path, mask, .. }), _) => {
             let check = |mask: Pixels| standardise::check_mask(&mask, standard).map(|()| mask);
             let mask = mask.and_then(check).with_context(|| format!("mask {path}"))?;
             Some((MaskKind::Pixels, Some(path), mask))
@@ -185,6 +204,41 @@ fn lesions(
         }
         (None, _) => None,
     })
+}
+
+/// Sentences on masks of drawn anomalous pictures that are missing, doubtful or empty.
+pub(super) fn without_mask(
+    work: &Work,
+    found: &[Found],
+    fates: &[Fate],
+    done: &HashMap<usize, Done>,
+) -> Vec<String> {
+    let (mut missing, mut doubtful, mut empty) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, item) in found.iter().enumerate() {
+        if item.quota.is_none() || !matches!(fates[index], Fate::Drawn(_)) {
+            continue;
+        }
+        let path = item.candidate.path.as_str();
+        match work.named_mask(&item.candidate) {
+            Err(reason) => doubtful.push(format!("{path} ({reason})")),
+            Ok(None) if work.has_masks() && item.candidate.mask.is_none() => missing.push(path.to_owned()),
+            Ok(_) => {}
+        }
+        if done.get(&index).is_some_and(|done| done.has_empty_mask) {
+            empty.push(path.to_owned());
+        }
+    }
+    let say = |paths: Vec<String>, what: &str| {
+        let shown = paths[..paths.len().min(5)].join(", ");
+        let more = if paths.len() > 5 { ", ..." } else { "" };
+        (!paths.is_empty()).then(|| format!("{} anomalous pictures {what}: {shown}{more}", paths.len()))
+    };
+    let sentences = [
+        say(missing, "have no mask"),
+        say(doubtful, "have several masks, of which none is used"),
+        say(empty, "have an empty mask, which is not used"),
+    ];
+    sentences.into_iter().flatten().collect()
 }
 
 /// What must not be divided: a patient, a group, copies of a file, equal pixels.

@@ -54,6 +54,7 @@ impl Work<'_> {
             bits: standard.bits,
             photometric: standard.photometric.clone(),
             intensity_policy: standard.intensity_policy.clone(),
+            repaired: (!standard.repaired.is_empty()).then(|| standard.repaired.join("; ")),
             file_bytes: found.n_bytes,
             file_sha256: found.sha256.clone(),
             pixel_hash: standard.pixel_hash.clone(),

@@ -17,6 +17,8 @@ pub struct Standard {
     pub intensity_policy: String,
     pub pixel_hash: String,
     pub phash: String,
+    /// What was forgiven.
+    pub repaired: Vec<String>,
 }
 
 /// The perceptual hash looks at a picture of this side, whatever sizes a spec asks for.
@@ -47,6 +49,7 @@ pub fn picture(decoded: Decoded, spools: &[Spool]) -> Result<Standard> {
         intensity_policy: decoded.intensity_policy,
         pixel_hash,
         phash: format!("{:016x}", difference_hash(&hashed)),
+        repaired: decoded.repaired,
     })
 }
 
@@ -63,14 +66,14 @@ pub fn check_mask(mask: &Pixels, picture: &Standard) -> Result<()> {
     Ok(())
 }
 
-/// Resizes a mask of 0 and 255 for every spool and adds it there; returns its hash.
+/// Resizes a mask of 0 and 255 for every spool, by any overlap, and adds it there; returns its hash.
 ///
 /// # Errors
 /// Only if a spool cannot be written.
 pub fn mask(mask: &Pixels, spools: &[Spool]) -> Result<String> {
     let hash = mask.hash();
     for spool in spools {
-        spool.add_mask(&hash, &resize::lanczos(mask, spool.size(), spool.size()).to_mask())?;
+        spool.add_mask(&hash, &resize::overlap(mask, spool.size(), spool.size()))?;
     }
     Ok(hash)
 }

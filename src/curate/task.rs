@@ -7,11 +7,12 @@ use anyhow::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::draw::divided;
+use super::draw::{divided, without_mask};
 use super::ids::IdList;
 use crate::decode::resize::RESIZE_ID;
 use crate::manifest::spool::Spool;
 use crate::manifest::{Rejected, Row, Selection, store};
+use crate::source::masks::MaskNames;
 use crate::source::{self, Candidate, Lesions, Side};
 use crate::spec::{Duplicates, Shuffle, Spec, Task};
 use crate::{decode, files, progress};
@@ -44,6 +45,8 @@ pub(super) struct Work<'a> {
     /// Replaces the draw.
     pub ids: Option<&'a IdList>,
     rejected: Vec<Rejected>,
+    /// Files in the spec's folder of masks, if there is one.
+    masks: Option<MaskNames>,
 }
 
 /// Curates `task`; a finished part in `out/parts` with the same key is taken as it is.
@@ -54,7 +57,9 @@ pub fn curate(spec: &Spec, task: &Task, raw: &Path, out: &Path, ids: Option<&IdL
             .differences
             .push(format!("no folder {}, so no lesion mask is used", raw.join(masks).display()));
     }
-    let mut work = Work { spec, task, raw, ids, rejected: Vec::new() };
+    let folder = task.masks.as_ref().map(|masks| raw.join(masks)).filter(|folder| folder.is_dir());
+    let masks = folder.map(|folder| files::walk(&folder)).transpose()?.map(MaskNames::new);
+    let mut work = Work { spec, task, raw, ids, rejected: Vec::new(), masks };
     for refusal in listing.refused {
         work.reject(&refusal.path, 0, None, "not-a-picture", refusal.reason);
     }
@@ -77,6 +82,7 @@ pub fn curate(spec: &Spec, task: &Task, raw: &Path, out: &Path, ids: Option<&IdL
         spec.sizes.iter().map(|&size| Spool::new(&folder, size)).collect::<Result<_>>()?;
     let (fates, done) = work.draw(&found, &spools)?;
     listing.differences.extend(divided(&found, &fates, &done));
+    listing.differences.extend(without_mask(&work, &found, &fates, &done));
     let (rows, selection) = work.collect(&found, &fates, &done)?;
     write_stores(spools, task, &rows, out)?;
     let rejected = std::mem::take(&mut work.rejected);
@@ -134,16 +140,25 @@ impl Work<'_> {
 
     /// The file of the candidate's mask, relative to the raw folder: the spec's, if there, else the source's.
     pub fn mask_path(&self, candidate: &Candidate) -> Option<String> {
-        let by_spec = self.task.masks.as_ref().and_then(|masks| {
-            let png = Path::new(&candidate.path).with_extension("png").display().to_string();
-            let possible = [&candidate.path, &png].map(|name| format!("{masks}/{name}"));
-            possible.into_iter().find(|path| self.raw.join(path).is_file())
-        });
         let by_source = match &candidate.mask {
             Some(Lesions::Masks(path)) => Some(format!("{}/{path}", self.task.folder)),
             _ => None,
         };
-        by_spec.or(by_source)
+        self.named_mask(candidate).ok().flatten().or(by_source)
+    }
+
+    /// The mask in the spec's folder that bears the candidate's name, relative to the raw folder.
+    ///
+    /// # Errors
+    /// Several that do.
+    pub fn named_mask(&self, candidate: &Candidate) -> Result<Option<String>, String> {
+        let (Some(folder), Some(names)) = (&self.task.masks, &self.masks) else { return Ok(None) };
+        Ok(names.of(&candidate.path)?.map(|name| format!("{folder}/{name}")))
+    }
+
+    /// Whether the spec has a folder of masks.
+    pub fn has_masks(&self) -> bool {
+        self.masks.is_some()
     }
 
     /// Sorts candidates into normal, a quota, or findings that the spec leaves out.

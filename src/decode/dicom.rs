@@ -6,18 +6,17 @@
 //! and all others go from the minimum to the maximum of this frame. `MONOCHROME1` is inverted last. Overlays
 //! are not drawn.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use dicom_dictionary_std::tags;
-use dicom_object::DefaultDicomObject;
-use dicom_object::file::{OpenFileOptions, ReadPreamble};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject};
+use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 
 use super::Decoded;
-use crate::files;
 use crate::pixels::Pixels;
 use crate::spec::Reading;
+use crate::{files, panics};
 
 mod codec;
 mod colour;
@@ -25,13 +24,16 @@ mod encapsulated;
 mod header;
 mod intensity;
 mod lengths;
+mod meta;
+mod padding;
 mod rle;
 mod segmented;
+mod sequences;
 mod stored;
 mod table;
 
 use header::Header;
-use lengths::Reached;
+use lengths::{Reached, Walked};
 use stored::Stored;
 
 /// Start of a file that lacks the preamble but has its meta group: (0002,0000), UL, 4 bytes.
@@ -52,22 +54,27 @@ pub(super) struct File<'a> {
     object: DefaultDicomObject,
     header: Header,
     reading: &'a Reading,
+    /// What was forgiven.
+    repaired: Vec<String>,
 }
 
 impl<'a> File<'a> {
     /// Parses a whole file.
     pub fn open(bytes: &[u8], reading: &'a Reading) -> Result<File<'a>> {
         refused_when_panicking(|| {
-            let object = open(bytes)?;
+            let walked = lengths::walk(bytes, bytes.len(), false)?;
+            let object = parsed(&walked)?;
             let header = Header::read(&object)?;
-            Ok(File { object, header, reading })
+            stored::check_frames(&object, &header)?;
+            let repaired = walked.repaired.into_iter().chain(header::repaired(&object)).collect();
+            Ok(File { object, header, reading, repaired })
         })
     }
 
     /// One frame as a picture.
     pub fn decode(&self, frame: u32) -> Result<Decoded> {
         refused_when_panicking(|| {
-            let File { object, header, reading } = self;
+            let File { object, header, reading, repaired } = self;
             let stored = self.stored(frame)?;
             let (pixels, policy) = match header.photometric.as_str() {
                 "MONOCHROME1" | "MONOCHROME2" => intensity::grey(object, header, stored, frame, reading)?,
@@ -80,6 +87,7 @@ impl<'a> File<'a> {
                 photometric: header.photometric.clone(),
                 intensity_policy: policy,
                 frames: header.frames,
+                repaired: repaired.clone(),
             })
         })
     }
@@ -142,10 +150,17 @@ pub fn stored_values(bytes: &[u8], frame: u32) -> Result<StoredValues> {
     Ok(StoredValues { rows, columns, samples, bits_allocated, values })
 }
 
-/// How many frames a file states, from its header alone.
+/// How many frames a file states, from its header alone. Where that is more than one, the file is asked whether
+/// it can hold them.
 pub(super) fn n_frames(path: &Path) -> Result<u32> {
-    refused_when_panicking(|| header::frames(&open_head(path)?))
-        .with_context(|| format!("header of {}", path.display()))
+    let read = || -> Result<u32> {
+        let frames = header::frames(&open_head(path)?)?;
+        if frames > 1 {
+            File::open(&files::read(path)?, &Reading::default())?;
+        }
+        Ok(frames)
+    };
+    refused_when_panicking(read).with_context(|| format!("header of {}", path.display()))
 }
 
 /// Attributes that name or date a person, or say that text is burned into the picture (a subset of PS3.15 E).
@@ -200,28 +215,37 @@ pub fn patient_id(path: &Path) -> Result<Option<String>> {
 }
 
 fn refused_when_panicking<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
-    let read = catch_unwind(AssertUnwindSafe(read));
-    read.unwrap_or_else(|_| bail!("malformed DICOM: its decoder gave up; export the file again"))
+    panics::caught(read).unwrap_or_else(|panic| {
+        bail!("malformed DICOM: its decoder gave up ({panic}); export the file again")
+    })
 }
 
 /// A header from a file's first bytes, or from all of it where they are not enough.
 fn open_head(path: &Path) -> Result<DefaultDicomObject> {
     let mut bytes = files::read_head(path, HEADER_BYTES)?;
     let total = std::fs::metadata(path).map_or(bytes.len(), |meta| meta.len() as usize);
-    let head = lengths::with_preamble(&bytes);
-    let is_enough = total <= head.len() || lengths::check(&head, total, true)? == Reached::PixelData;
-    if !is_enough {
+    if total > bytes.len() {
+        let head = lengths::walk(&bytes, total, true)?;
+        if head.reached == Reached::PixelData {
+            return parsed(&head);
+        }
         bytes = files::read(path)?;
     }
-    let whole = lengths::with_preamble(&bytes);
-    lengths::check(&whole, whole.len().max(total), true)?;
-    let options = OpenFileOptions::new().read_preamble(ReadPreamble::Always).read_until(tags::PIXEL_DATA);
-    options.from_reader(&whole[..]).context("damaged or cut DICOM file")
+    parsed(&lengths::walk(&bytes, bytes.len(), true)?)
 }
 
-fn open(bytes: &[u8]) -> Result<DefaultDicomObject> {
-    let whole = lengths::with_preamble(bytes);
-    lengths::check(&whole, whole.len(), false)?;
-    let options = OpenFileOptions::new().read_preamble(ReadPreamble::Always);
-    options.from_reader(&whole[..]).context("damaged or cut DICOM file")
+/// The elements of a data set. Of its meta group only the transfer syntax counts, so nothing else there can lose
+/// a file.
+fn parsed(walked: &Walked) -> Result<DefaultDicomObject> {
+    let syntax = TransferSyntaxRegistry.get(&walked.syntax).with_context(|| {
+        format!("the transfer syntax {} is unknown; export the file again", walked.syntax)
+    })?;
+    let mut object = InMemDicomObject::read_dataset_with_ts(&walked.data[..], syntax)
+        .context("damaged or cut DICOM file")?;
+    sequences::restore(&mut object)?;
+    let meta = FileMetaTableBuilder::new()
+        .transfer_syntax(&walked.syntax)
+        .media_storage_sop_class_uid(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)
+        .media_storage_sop_instance_uid("2.25.1");
+    Ok(object.with_exact_meta(meta.build().context("a meta group cannot be made")?))
 }

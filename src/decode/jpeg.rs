@@ -1,5 +1,11 @@
 //! What a JPEG or JPEG 2000 stream says of itself before it is decoded, by itself or inside DICOM.
 
+mod plain;
+mod sealed;
+
+pub(super) use plain::{Plain, decode as plain};
+pub(super) use sealed::Sealed;
+
 /// The frame header of a JPEG stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stated {
@@ -7,12 +13,6 @@ pub(super) struct Stated {
     pub rows: u32,
     pub columns: u32,
     pub components: u16,
-}
-
-/// Whether an end marker follows the last scan; decoders alone fill a cut picture with grey.
-pub(super) fn is_whole(stream: &[u8]) -> bool {
-    let last = |marker: u8| stream.windows(2).rposition(|pair| pair == [0xff, marker]);
-    matches!((last(0xda), last(0xd9)), (Some(scan), Some(end)) if scan < end)
 }
 
 /// Reads the first frame header; `None` if this is no JPEG stream or it has none.
@@ -77,7 +77,7 @@ pub(super) fn stated_2000(stream: &[u8]) -> Option<Stated> {
     })
 }
 
-/// Whether the last piece of a stream holds its end marker; one byte of padding may follow.
-pub(super) fn ends(piece: &[u8]) -> bool {
+/// Whether a JPEG 2000 stream holds its end marker; one byte of padding may follow.
+pub(super) fn ends_2000(piece: &[u8]) -> bool {
     piece.windows(2).any(|pair| pair == [0xff, 0xd9])
 }

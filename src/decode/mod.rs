@@ -48,6 +48,8 @@ pub struct Decoded {
     pub intensity_policy: String,
     /// Frames in the file.
     pub frames: u32,
+    /// Defects of the file that were forgiven, one sentence each.
+    pub repaired: Vec<String>,
 }
 
 /// Decodes `frame` of a file's bytes, telling the format by content, under the default reading.
@@ -86,15 +88,32 @@ pub fn visit_frames(
 }
 
 /// Frames of one file as masks: one channel, 255 where the mask is and 0 elsewhere, cut as [`frames`] cuts
-/// pictures. A mask is where the stored value is not 0 (DICOM, NIfTI), or where the grey picture is 128 or
-/// brighter (other files). Nothing is windowed or interpolated.
+/// pictures. A mask is where the stored value is not 0, or the palette's index is not; in JPEG, which does not keep
+/// zeros, where the grey picture is 128 or brighter. Nothing is windowed or interpolated.
 ///
 /// # Errors
 /// As [`frames`]; a frame with several samples a pixel (DICOM) or values that are no numbers (NIfTI).
 pub fn mask_frames(path: &Path, frames: &[u32], reading: &Reading) -> Result<Vec<Result<Pixels>>> {
+    Ok(mask_frames_over(path, path, frames, reading)?.frames)
+}
+
+/// Masks of several frames.
+pub struct Masks {
+    pub frames: Vec<Result<Pixels>>,
+    /// What was forgiven.
+    pub repaired: Vec<String>,
+}
+
+/// As [`mask_frames`], for the picture in another file. Where either volume does not state how it lies in the
+/// patient, they are laid over each other voxel by voxel.
+///
+/// # Errors
+/// As [`mask_frames`]; such volumes of different shapes.
+pub fn mask_frames_over(path: &Path, picture: &Path, frames: &[u32], reading: &Reading) -> Result<Masks> {
     let bytes = files::read(path)?;
-    let opened = Opened::of(&bytes, Some(path), reading)?;
-    Ok(frames.iter().map(|&frame| opened.mask(frame)).collect())
+    let mut opened = Opened::of(&bytes, Some(path), reading)?;
+    let repaired = opened.lay_over(path, picture)?;
+    Ok(Masks { frames: frames.iter().map(|&frame| opened.mask(frame)).collect(), repaired })
 }
 
 /// How many frames a file offers: slices along the axis times time points (NIfTI), pages (TIFF),
@@ -118,13 +137,15 @@ pub fn files_of(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Labels in each slice of a NIfTI label volume along the axis, over all time points in frame order: label to
-/// number of voxels, without label 0.
+/// number of voxels, without label 0. It lies over `picture` as [`mask_frames_over`] says.
 ///
 /// # Errors
-/// If this is no NIfTI volume, or it holds values that are not whole numbers.
-pub fn label_counts(path: &Path, reading: &Reading) -> Result<Vec<BTreeMap<i64, usize>>> {
+/// If this is no NIfTI volume, it holds values that are not whole numbers, or it does not fit its picture.
+pub fn label_counts(path: &Path, picture: &Path, reading: &Reading) -> Result<Vec<BTreeMap<i64, usize>>> {
     let bytes = files::read(path)?;
-    match Opened::of(&bytes, Some(path), reading)? {
+    let mut opened = Opened::of(&bytes, Some(path), reading)?;
+    opened.lay_over(path, picture)?;
+    match opened {
         Opened::Nifti(volume) => {
             volume.label_counts().with_context(|| format!("labels of {}", path.display()))
         }
@@ -177,6 +198,15 @@ impl<'a> Opened<'a> {
             Opened::Nifti(volume) => volume.decode(frame),
             Opened::Raster(file) => file.decode(frame),
         }
+    }
+
+    /// Gives a volume the orientation of its picture, where one of them states none.
+    fn lay_over(&mut self, path: &Path, picture: &Path) -> Result<Vec<String>> {
+        let note = match self {
+            Opened::Nifti(volume) if path != picture => volume.lay_over(picture)?,
+            _ => None,
+        };
+        Ok(note.into_iter().collect())
     }
 
     fn mask(&self, frame: u32) -> Result<Pixels> {

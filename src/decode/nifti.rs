@@ -1,8 +1,8 @@
 //! NIfTI volumes, cut into slices along an axis of the patient.
 //!
 //! Voxels are put in canonical order first: axis 0 rises to the patient's right, 1 to anterior, 2 to superior
-//! (RAS+). The affine is the `sform`, else the `qform`, else the voxel sizes alone; an oblique volume takes the
-//! nearest axes and is not resampled. Slices are shown the usual way: axial with anterior up and coronal with
+//! (RAS+). The affine is the `sform`, else the `qform`; a header that states neither is taken as stored to the
+//! left, anterior and superior, as nibabel takes it. An oblique volume takes the nearest axes and is not resampled. Slices are shown the usual way: axial with anterior up and coronal with
 //! superior up, both with the patient's right on the left; sagittal with superior up and anterior on the left.
 //! A frame's number is `time * slices + slice`; slices count from the low end of the canonical axis, and all
 //! dimensions after the third count as time.
@@ -25,7 +25,7 @@ mod header;
 mod orientation;
 mod voxels;
 
-use header::Header;
+use header::{Header, NO_TRANSFORM};
 use orientation::{Along, Orientation};
 
 /// The reading of a volume that states no window. Zero is background in most volumes and takes no part.
@@ -53,8 +53,9 @@ pub fn image_beside(path: &Path) -> Option<PathBuf> {
 /// A file that cannot be read, a damaged header, a type that is not supported.
 pub fn n_frames(path: &Path, reading: &Reading) -> Result<u32> {
     let read = || -> Result<u32> {
-        let head = container::head(&files::read_head(path, super::HEAD_BYTES)?)?;
-        let header = Header::read(&head)?;
+        let head = files::read_head(path, super::HEAD_BYTES)?;
+        let header = Header::read(&container::head(&head)?)?;
+        header.check_held(path, &head)?;
         let orientation = Orientation::of(&header.matrix)?;
         let slices = header.shape[orientation.axes[reading.axis.index()].stored];
         n_slices_times(slices, header.times)
@@ -71,6 +72,16 @@ pub fn slice_values(path: &Path, frame: u32, reading: &Reading) -> Result<(usize
     let volume = Volume::open(&bytes, Some(path), reading)?;
     let [rows, columns] = volume.sides();
     Ok((rows, columns, volume.values(&volume.slice(frame)?)))
+}
+
+impl Header {
+    /// Whether the file that begins with `head`, or its `.img`, can hold the voxels.
+    fn check_held(&self, path: &Path, head: &[u8]) -> Result<()> {
+        let other = image_beside(path).filter(|_| !self.single_file);
+        let held = files::size(other.as_deref().unwrap_or(path))?;
+        let other = other.map(|image| files::read_head(&image, 2)).transpose()?;
+        container::check(other.as_deref().unwrap_or(head), held, self.offset, self.n_bytes())
+    }
 }
 
 fn n_slices_times(slices: usize, times: usize) -> Result<u32> {
@@ -91,9 +102,9 @@ pub(super) struct Volume<'a> {
 impl<'a> Volume<'a> {
     /// Reads a whole volume; `path` is where its `.img` is looked for.
     pub fn open(bytes: &'a [u8], path: Option<&Path>, reading: &'a Reading) -> Result<Volume<'a>> {
-        let header = Header::read(&container::head(bytes)?)?;
+        let mut header = Header::read(&container::head(bytes)?)?;
         let orientation = Orientation::of(&header.matrix)?;
-        let voxels = if header.single_file {
+        let (voxels, zeros) = if header.single_file {
             container::body(Cow::Borrowed(bytes), header.offset, header.n_bytes())?
         } else {
             let image = path
@@ -101,7 +112,36 @@ impl<'a> Volume<'a> {
                 .context("the header of a two-file NIfTI pair; name the .hdr, with its .img beside it")?;
             container::body(Cow::Owned(files::read(&image)?), header.offset, header.n_bytes())?
         };
+        if zeros > 0 {
+            header.repaired.push(format!("{zeros} zero bytes after the gzip stream passed over"));
+        }
         Ok(Volume { header, orientation, voxels, reading, ranges: Mutex::default() })
+    }
+
+    /// Takes the orientation of the volume at `picture` where one of them states none and both have the same
+    /// shape; says so.
+    ///
+    /// # Errors
+    /// Volumes of different shapes, of which one does not say how it lies.
+    pub fn lay_over(&mut self, picture: &Path) -> Result<Option<String>> {
+        let head = files::read_head(picture, super::HEAD_BYTES)?;
+        if !is_nifti(&head) {
+            return Ok(None);
+        }
+        let other = Header::read(&container::head(&head)?)?;
+        if self.header.origin != NO_TRANSFORM && other.origin != NO_TRANSFORM {
+            return Ok(None);
+        }
+        ensure!(
+            self.header.shape == other.shape,
+            "a mask of {:?} voxels for a picture of {:?}, and one of them does not state how it lies in the patient; \
+             write both with an sform",
+            self.header.shape,
+            other.shape
+        );
+        self.orientation = Orientation::of(&other.matrix)?;
+        let without = if self.header.origin == NO_TRANSFORM { "mask" } else { "picture" };
+        Ok(Some(format!("the {without} does not state how it lies, the mask is laid over voxel by voxel")))
     }
 
     /// One slice as a grey picture.
@@ -115,6 +155,7 @@ impl<'a> Volume<'a> {
             photometric: "VOLUME".to_owned(),
             intensity_policy: format!("{}; {name}", self.sentence()),
             frames: self.frames()?,
+            repaired: self.header.repaired.clone(),
         })
     }
 

@@ -1,22 +1,27 @@
 //! PNG, JPEG, TIFF and BMP, told by their first bytes.
 //!
-//! Orientation tags of EXIF are not applied and embedded colour profiles are not used, as in Pillow's `open`.
-//! Pages of a TIFF are its frames.
+//! The orientation tag of a TIFF is applied, as Pillow does on opening one; that of EXIF in a JPEG or PNG is not,
+//! as in Pillow's `open`. Embedded colour profiles are not used. Pages of a TIFF are its frames, but for reduced
+//! copies and transparency masks of others.
 
-use std::borrow::Cow;
-use std::io::Cursor;
+use std::io::{BufRead, Cursor, Seek};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{
+    DynamicImage, ExtendedColorType, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage,
+};
 
 use super::range::Codes;
 use super::{Decoded, jpeg};
-use crate::files;
 use crate::pixels::Pixels;
 use crate::spec::{Intensity, Reading};
+use crate::{files, panics};
 
+mod bmp;
+mod mask;
 mod pages;
+mod tiff;
 
 /// What a range is taken of, where a reading asks for one.
 const WHOLE: &str = "the picture, its channels together";
@@ -46,10 +51,6 @@ impl<'a> File<'a> {
                 "neither DICOM (no `DICM` at byte 128) nor NIfTI, PNG, JPEG, TIFF or BMP: the file is no picture known here"
             );
         };
-        ensure!(
-            format != ImageFormat::Jpeg || jpeg::is_whole(bytes),
-            "the JPEG file is cut off: its end marker is missing; fetch it again"
-        );
         let pages = if format == ImageFormat::Tiff { pages::starts(bytes)? } else { vec![0] };
         Ok(File { bytes, format, pages, reading })
     }
@@ -59,28 +60,60 @@ impl<'a> File<'a> {
         self.page(frame, &self.reading.intensity)
     }
 
-    /// One page as a mask: 255 where its grey picture is 128 or brighter.
+    /// One page as a mask: 255 where a stored value other than alpha, or a palette's index, is not 0. JPEG does
+    /// not keep zeros, so there it is where the grey picture is 128 or brighter.
     pub fn mask(&self, frame: u32) -> Result<Pixels> {
-        Ok(self.page(frame, &Intensity::Stated)?.pixels.to_mask())
+        let start = self.start(frame)?;
+        let (bytes, limit) = (self.bytes, limit(self.bytes));
+        self.caught(|| match self.format {
+            ImageFormat::Png => mask::png(bytes, limit),
+            ImageFormat::Jpeg => mask::lossy(bytes, limit),
+            ImageFormat::Tiff => match self.directory(start)? {
+                directory if tiff::is_ours(&directory) => tiff::mask(&directory, limit),
+                directory => {
+                    let page = read_page(bytes, start, &directory, limit)?;
+                    Ok(tiff::upright(&directory, mask::nonzero(page.image)?)?.0)
+                }
+            },
+            _ => mask::nonzero(read_whole(bytes, self.format, limit)?.image),
+        })
     }
 
     fn page(&self, frame: u32, intensity: &Intensity) -> Result<Decoded> {
-        let File { bytes, format, pages, .. } = self;
-        let (name, count) = (name(*format), pages.len());
-        let start = pages.get(frame as usize);
-        let start = start
-            .with_context(|| format!("frame {frame} was asked for, but the {name} file holds {count}"))?;
-        let bytes = match frame {
-            0 => Cow::Borrowed(*bytes),
-            _ => Cow::Owned(pages::opening_at(bytes, *start)),
-        };
-        let reading = std::panic::catch_unwind(|| read(&bytes, *format));
-        let (image, original) =
-            reading.unwrap_or_else(|_| bail!("the decoder gave up on malformed data")).with_context(
-                || format!("damaged {name} file, or of a kind that is not read{}", not_read(*format)),
-            )?;
-        let decoded = finish(&bytes, *format, image, original, intensity)?;
-        Ok(Decoded { frames: count as u32, ..decoded })
+        let start = self.start(frame)?;
+        let (bytes, format, limit) = (self.bytes, self.format, limit(self.bytes));
+        let decoded = self.caught(|| match format {
+            ImageFormat::Jpeg => finish(bytes, format, read_jpeg(bytes, limit)?, intensity),
+            ImageFormat::Tiff => match self.directory(start)? {
+                directory if tiff::is_ours(&directory) => tiff::decode(&directory, intensity, limit),
+                directory => {
+                    let page = read_page(bytes, start, &directory, limit)?;
+                    let decoded = finish(bytes, format, page, intensity)?;
+                    let (pixels, turned) = tiff::upright(&directory, decoded.pixels)?;
+                    Ok(Decoded { pixels, intensity_policy: decoded.intensity_policy + turned, ..decoded })
+                }
+            },
+            _ => finish(bytes, format, read_whole(bytes, format, limit)?, intensity),
+        })?;
+        Ok(Decoded { frames: self.pages.len() as u32, ..decoded })
+    }
+
+    fn start(&self, frame: u32) -> Result<u64> {
+        let count = self.pages.len();
+        self.pages.get(frame as usize).copied().with_context(|| {
+            format!("frame {frame} was asked for, but the {} file holds {count}", name(self.format))
+        })
+    }
+
+    fn directory(&self, start: u64) -> Result<pages::Directory<'a>> {
+        pages::Directory::at(self.bytes, start).context("the page lies beyond the file's end")
+    }
+
+    /// A decoder's panic on malformed data is a refusal.
+    fn caught<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        let done = panics::caught(read)
+            .unwrap_or_else(|panic| bail!("the decoder gave up on malformed data ({panic})"));
+        done.with_context(|| format!("damaged {} file, or of a kind that is not read", name(self.format)))
     }
 }
 
@@ -92,14 +125,6 @@ pub(super) fn n_frames(path: &Path) -> Result<u32> {
     }
     let starts = pages::starts(&files::read(path)?).with_context(|| format!("reading {}", path.display()))?;
     Ok(starts.len() as u32)
-}
-
-/// What is known not to be read.
-fn not_read(format: ImageFormat) -> &'static str {
-    match format {
-        ImageFormat::Tiff => " (such as palette, float, or YCbCr without JPEG; convert it to RGB or grey)",
-        _ => "",
-    }
 }
 
 fn format_of(bytes: &[u8]) -> Option<ImageFormat> {
@@ -120,24 +145,54 @@ fn name(format: ImageFormat) -> &'static str {
     }
 }
 
-fn read(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImage, ExtendedColorType)> {
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+/// A picture as its decoder hands it over.
+struct Read {
+    image: DynamicImage,
+    original: ExtendedColorType,
+    repaired: Vec<String>,
+}
+
+/// Bytes that the picture of a file may take.
+fn limit(bytes: &[u8]) -> u64 {
+    MAX_BYTES.min(SMALL_BYTES.max(bytes.len() as u64 * MAX_RATIO))
+}
+
+/// A page of a TIFF that is left to the image crate.
+fn read_page(bytes: &[u8], start: u64, directory: &pages::Directory, limit: u64) -> Result<Read> {
+    tiff::check_plain(directory)?;
+    read(pages::opening_at(bytes, start), ImageFormat::Tiff, limit)
+}
+
+fn read_whole(bytes: &[u8], format: ImageFormat, limit: u64) -> Result<Read> {
+    if format == ImageFormat::Bmp {
+        bmp::check(bytes)?;
+    }
+    read(Cursor::new(bytes), format, limit)
+}
+
+fn read(file: impl BufRead + Seek, format: ImageFormat, limit: u64) -> Result<Read> {
+    let mut reader = ImageReader::with_format(file, format);
     reader.limits(limits());
     let mut decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
     let total = decoder.total_bytes();
-    let limit = MAX_BYTES.min(SMALL_BYTES.max(bytes.len() as u64 * MAX_RATIO));
-    ensure!(
-        total <= limit,
-        "{width} x {height} pixels would take {total} bytes, over the limit of {limit} for a file of {} bytes",
-        bytes.len()
-    );
+    ensure!(total <= limit, "{width} x {height} pixels would take {total} bytes, over the limit of {limit}");
     decoder.set_limits(limits())?;
     let original = decoder.original_color_type();
-    Ok((DynamicImage::from_decoder(decoder)?, original))
+    Ok(Read { image: DynamicImage::from_decoder(decoder)?, original, repaired: Vec::new() })
 }
 
-pub(super) fn limits() -> Limits {
+fn read_jpeg(bytes: &[u8], limit: u64) -> Result<Read> {
+    let jpeg::Plain { rows, columns, channels, samples, repaired } = jpeg::plain(bytes, limit)?;
+    let (width, height) = (columns as u32, rows as u32);
+    let (image, original) = match channels {
+        1 => (GrayImage::from_raw(width, height, samples).map(DynamicImage::from), ExtendedColorType::L8),
+        _ => (RgbImage::from_raw(width, height, samples).map(DynamicImage::from), ExtendedColorType::Rgb8),
+    };
+    Ok(Read { image: image.context("samples do not fill the picture")?, original, repaired })
+}
+
+fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
@@ -145,13 +200,8 @@ pub(super) fn limits() -> Limits {
     limits
 }
 
-fn finish(
-    bytes: &[u8],
-    format: ImageFormat,
-    image: DynamicImage,
-    original: ExtendedColorType,
-    intensity: &Intensity,
-) -> Result<Decoded> {
+fn finish(bytes: &[u8], format: ImageFormat, read: Read, intensity: &Intensity) -> Result<Decoded> {
+    let Read { image, original, repaired } = read;
     let (height, width) = (image.height() as usize, image.width() as usize);
     let color = image.color();
     let sample_bits = color.bits_per_pixel() / u16::from(color.channel_count());
@@ -171,7 +221,7 @@ fn finish(
         policy.push_str("; transparency dropped");
     }
     let pixels = Pixels::new(height, width, channels, samples)?;
-    Ok(Decoded { pixels, bits, photometric, intensity_policy: policy, frames: 1 })
+    Ok(Decoded { pixels, bits, photometric, intensity_policy: policy, frames: 1, repaired })
 }
 
 fn kept(sample_bits: u16) -> String {

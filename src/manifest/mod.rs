@@ -16,7 +16,7 @@ pub mod spool;
 pub mod store;
 
 /// Version of the columns below; a reader refuses another.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Side of the benchmark a picture stands on.
 #[derive(
@@ -119,6 +119,8 @@ pub struct Row {
     pub photometric: String,
     /// How values became 8 bits: rescale, window, and which of it the file stated.
     pub intensity_policy: String,
+    /// Defects of the file or its mask that were forgiven, divided by `; `; null if there are none.
+    pub repaired: Option<String>,
     /// Size of the owner's file.
     pub file_bytes: u64,
     /// SHA-256 of the owner's file.

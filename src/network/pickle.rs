@@ -1,45 +1,19 @@
 //! Python's pickles as plain data: what they would call is named, never called.
+//!
+//! A pickle can hold values in themselves, in each other to any depth, or share one so often that a few bytes
+//! stand for more values than there is room for. So values are counted as if nothing was shared, and how deep
+//! they lie in each other; neither may pass a limit, and what was put into another can no longer be filled.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// A pickled value. Lists and dictionaries are shared, since a pickle fills them after it has named them.
-#[derive(Clone, Debug)]
-pub enum Value {
-    Int(i64),
-    Text(Rc<str>),
-    /// Nothing, truth, a fraction or bytes: what no tensor is made of.
-    Other,
-    Tuple(Rc<[Value]>),
-    List(Rc<RefCell<Vec<Value>>>),
-    Dict(Rc<RefCell<Vec<(Value, Value)>>>),
-    /// `module.name` of a class or function.
-    Global(Rc<str>),
-    /// What a class or function would make of its arguments.
-    Made(Rc<str>, Rc<[Value]>),
-    /// What lies outside of the pickle, by its identity there.
-    Outside(Rc<Value>),
-}
+use value::{Extent, Filled};
 
-impl Value {
-    pub fn int(&self) -> Result<i64> {
-        let Value::Int(int) = self else { bail!("a number was expected, not {self:?}") };
-        Ok(*int)
-    }
+mod value;
 
-    pub fn text(&self) -> Result<&str> {
-        let Value::Text(text) = self else { bail!("a text was expected, not {self:?}") };
-        Ok(text)
-    }
-
-    pub fn tuple(&self) -> Result<&[Value]> {
-        let Value::Tuple(tuple) = self else { bail!("a tuple was expected, not {self:?}") };
-        Ok(tuple)
-    }
-}
+pub use value::Value;
 
 /// Reads one pickle of protocol 2 to 5 from the head of `bytes`; also says how many bytes it took.
 ///
@@ -59,9 +33,40 @@ pub fn read(bytes: &[u8]) -> Result<(Value, usize)> {
 struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
-    stack: Vec<Value>,
+    stack: Vec<Held>,
     marks: Vec<usize>,
-    memo: HashMap<u32, Value>,
+    memo: HashMap<u32, Held>,
+}
+
+/// A value of the machine, and its extent where it cannot change.
+#[derive(Clone)]
+struct Held {
+    value: Value,
+    extent: Extent,
+}
+
+impl Held {
+    fn extent(&self) -> Extent {
+        match &self.value {
+            Value::List(list) => list.extent.get(),
+            Value::Dict(dict) => dict.extent.get(),
+            _ => self.extent,
+        }
+    }
+
+    /// The value as it is put into another.
+    fn placed(self) -> Value {
+        match &self.value {
+            Value::List(list) => list.is_placed.set(true),
+            Value::Dict(dict) => dict.is_placed.set(true),
+            _ => {}
+        }
+        self.value
+    }
+}
+
+fn extents(held: &[Held]) -> Vec<Extent> {
+    held.iter().map(Held::extent).collect()
 }
 
 impl<'a> Machine<'a> {
@@ -89,21 +94,28 @@ impl<'a> Machine<'a> {
     }
 
     fn push(&mut self, value: Value) -> Result<()> {
-        self.stack.push(value);
+        self.stack.push(Held { value, extent: Extent::ONE });
         Ok(())
     }
 
-    fn pop(&mut self) -> Result<Value> {
+    fn pop(&mut self) -> Result<Held> {
         self.stack.pop().context("nothing on the stack")
     }
 
-    fn pop_n(&mut self, n: usize) -> Result<Vec<Value>> {
+    fn push_tuple(&mut self, values: Vec<Held>) -> Result<()> {
+        let extent = Extent::around(values.iter().map(Held::extent))?;
+        let value = Value::Tuple(values.into_iter().map(Held::placed).collect());
+        self.stack.push(Held { value, extent });
+        Ok(())
+    }
+
+    fn pop_n(&mut self, n: usize) -> Result<Vec<Held>> {
         let from = self.stack.len().checked_sub(n).context("too little on the stack")?;
         Ok(self.stack.split_off(from))
     }
 
     /// All above the last mark.
-    fn pop_marked(&mut self) -> Result<Vec<Value>> {
+    fn pop_marked(&mut self) -> Result<Vec<Held>> {
         let mark = self.marks.pop().context("no mark")?;
         ensure!(mark <= self.stack.len(), "a mark above the stack");
         Ok(self.stack.split_off(mark))
@@ -117,31 +129,43 @@ impl<'a> Machine<'a> {
 
     fn recall(&mut self, key: u32) -> Result<()> {
         let kept = self.memo.get(&key).cloned();
-        self.push(kept.with_context(|| format!("nothing was kept as {key}"))?)
-    }
-
-    fn append(&mut self, values: Vec<Value>) -> Result<()> {
-        let Some(Value::List(list)) = self.stack.last() else { bail!("values for no list") };
-        list.borrow_mut().extend(values);
+        self.stack.push(kept.with_context(|| format!("nothing was kept as {key}"))?);
         Ok(())
     }
 
-    fn insert(&mut self, values: Vec<Value>) -> Result<()> {
-        let Some(Value::Dict(dict)) = self.stack.last() else { bail!("pairs for no dictionary") };
-        let (pairs, rest) = values.as_chunks::<2>();
-        ensure!(rest.is_empty(), "a key without a value");
-        dict.borrow_mut().extend(pairs.iter().map(|[key, value]| (key.clone(), value.clone())));
-        Ok(())
+    fn append(&mut self, values: Vec<Held>) -> Result<()> {
+        let Some(Held { value: Value::List(list), .. }) = self.stack.last() else {
+            bail!("values for no list")
+        };
+        let inner = extents(&values);
+        let values: Vec<Value> = values.into_iter().map(Held::placed).collect();
+        list.fill(values.into_iter(), &inner)
+    }
+
+    fn insert(&mut self, values: Vec<Held>) -> Result<()> {
+        let Some(Held { value: Value::Dict(dict), .. }) = self.stack.last() else {
+            bail!("pairs for no dictionary")
+        };
+        let inner = extents(&values);
+        let mut values = values.into_iter().map(Held::placed);
+        let mut pairs = Vec::with_capacity(inner.len() / 2);
+        while let Some(key) = values.next() {
+            pairs.push((key, values.next().context("a key without a value")?));
+        }
+        dict.fill(pairs.into_iter(), &inner)
     }
 
     fn make(&mut self) -> Result<()> {
-        let [by, with] = self.pop_n(2)?.try_into().expect("two values");
-        let Value::Global(by) = by else { bail!("what is called has no name") };
-        let Value::Tuple(with) = with else { bail!("{by} is given no tuple") };
-        self.push(match (&*by, with.is_empty()) {
-            ("collections.OrderedDict", true) => Value::Dict(Rc::default()),
+        let [by, with] = self.pop_n(2)?.try_into().ok().context("two values")?;
+        let Value::Global(by) = by.value else { bail!("what is called has no name") };
+        let extent = with.extent();
+        let Value::Tuple(with) = with.value else { bail!("{by} is given no tuple") };
+        let value = match (&*by, with.is_empty()) {
+            ("collections.OrderedDict", true) => Value::Dict(Filled::new()),
             _ => Value::Made(by, with),
-        })
+        };
+        self.stack.push(Held { value, extent });
+        Ok(())
     }
 
     /// One operation; the value at the end.
@@ -152,7 +176,7 @@ impl<'a> Machine<'a> {
                 ensure!((2..=5).contains(&protocol), "protocol {protocol} is not read");
             }
             0x95 => drop(self.take(8)?),
-            b'.' => return Ok(Some(self.pop()?)),
+            b'.' => return Ok(Some(self.pop()?.value)),
             b'(' => self.marks.push(self.stack.len()),
             b'0' => drop(self.pop()?),
             b'N' | 0x88 | 0x89 => self.push(Value::Other)?,
@@ -202,14 +226,14 @@ impl<'a> Machine<'a> {
             b')' => self.push(Value::Tuple([].into()))?,
             operation @ 0x85..=0x87 => {
                 let values = self.pop_n(usize::from(operation - 0x84))?;
-                self.push(Value::Tuple(values.into()))?;
+                self.push_tuple(values)?;
             }
             b't' => {
                 let values = self.pop_marked()?;
-                self.push(Value::Tuple(values.into()))?;
+                self.push_tuple(values)?;
             }
-            b']' => self.push(Value::List(Rc::default()))?,
-            b'}' => self.push(Value::Dict(Rc::default()))?,
+            b']' => self.push(Value::List(Filled::new()))?,
+            b'}' => self.push(Value::Dict(Filled::new()))?,
             b'a' => {
                 let value = self.pop()?;
                 self.append(vec![value])?;
@@ -249,14 +273,18 @@ impl<'a> Machine<'a> {
             }
             0x93 => {
                 let names = self.pop_n(2)?;
-                self.push(Value::Global(format!("{}.{}", names[0].text()?, names[1].text()?).into()))?;
+                self.push(Value::Global(
+                    format!("{}.{}", names[0].value.text()?, names[1].value.text()?).into(),
+                ))?;
             }
             b'R' | 0x81 => self.make()?,
             // The state of an object: of those that we keep, none has any that matters (`_metadata`).
             b'b' => drop(self.pop()?),
             b'Q' => {
                 let identity = self.pop()?;
-                self.push(Value::Outside(Rc::new(identity)))?;
+                let extent = Extent::around([identity.extent()].into_iter())?;
+                let value = Value::Outside(Rc::new(identity.placed()));
+                self.stack.push(Held { value, extent });
             }
             other => bail!("operation {other:#04x} has no place in a state dictionary"),
         }

@@ -16,6 +16,12 @@ use crate::files;
 /// The first value of an older file.
 const MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
+/// Tensors together may take as many times the bytes of their file: some share their values.
+const MAX_SHARED: u64 = 8;
+
+/// The longest name of a tensor, in bytes.
+const MAX_NAME: usize = 4096;
+
 /// Whether a file with this beginning is one of PyTorch's.
 pub fn is_one(head: &[u8]) -> bool {
     head.starts_with(b"PK\x03\x04") || head.starts_with(MAGIC)
@@ -27,13 +33,14 @@ pub fn is_one(head: &[u8]) -> bool {
 /// If it is cut, or holds a whole program or model instead of a state dictionary.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let what = || format!("{} is not a state dictionary that can be read", path.display());
+    let limit = files::size(path)?.saturating_mul(MAX_SHARED);
     let (root, storages) = match files::read_head(path, 4)?.starts_with(b"PK") {
         true => zipped(path),
         false => legacy(&files::read(path)?),
     }
     .with_context(what)?;
     let mut tensors = BTreeMap::new();
-    gather(&root, "", &storages, &mut tensors).with_context(what)?;
+    gather(&root, &storages, limit, &mut tensors).with_context(what)?;
     ensure!(!tensors.is_empty(), "{} holds no tensors", path.display());
     Ok(unwrapped(tensors))
 }
@@ -53,6 +60,7 @@ fn unwrapped(tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
 type Storages = BTreeMap<String, Tensor>;
 
 fn zipped(path: &Path) -> Result<(Value, Storages)> {
+    let held = files::size(path)?;
     let mut archive = ZipArchive::new(File::open(path)?)?;
     let names: Vec<String> =
         archive.file_names().map(|name| Ok(name?.into_owned())).collect::<Result<_>>()?;
@@ -64,7 +72,9 @@ fn zipped(path: &Path) -> Result<(Value, Storages)> {
     );
     let mut entry = |name: &str| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        archive.by_name(&format!("{root}{name}"))?.read_to_end(&mut bytes)?;
+        // PyTorch stores without compression, so no part is larger than its file.
+        archive.by_name(&format!("{root}{name}"))?.take(held + 1).read_to_end(&mut bytes)?;
+        ensure!(bytes.len() as u64 <= held, "{name} is larger than the file");
         Ok(bytes)
     };
     if names.contains(&format!("{root}byteorder")) {
@@ -96,11 +106,11 @@ fn legacy(bytes: &[u8]) -> Result<(Value, Storages)> {
     let Value::List(keys) = next()? else { bail!("it has no list of storages") };
     let named = named_storages(&value)?;
     let mut storages = Storages::new();
-    for key in keys.borrow().iter() {
+    for key in keys.items().iter() {
         let key = key.text()?;
         let (kind, n) = *named.get(key).with_context(|| format!("nothing says what storage {key} holds"))?;
         let rest = bytes.get(at + 8..).context("it ends early")?;
-        let length = n * kind.elt_size_in_bytes();
+        let length = n_bytes(kind, n)?;
         let values = rest.get(..length).context("it ends early")?;
         storages.insert(key.to_owned(), flat(values, kind, n)?);
         at += 8 + length;
@@ -109,9 +119,13 @@ fn legacy(bytes: &[u8]) -> Result<(Value, Storages)> {
 }
 
 fn flat(bytes: &[u8], kind: Kind, n: usize) -> Result<Tensor> {
-    let length = n * kind.elt_size_in_bytes();
+    let length = n_bytes(kind, n)?;
     ensure!(bytes.len() >= length, "{} bytes where {length} are needed", bytes.len());
     Ok(Tensor::from_data_size(&bytes[..length], &[n as i64], kind))
+}
+
+fn n_bytes(kind: Kind, n: usize) -> Result<usize> {
+    n.checked_mul(kind.elt_size_in_bytes()).with_context(|| format!("a storage of {n} values"))
 }
 
 /// Kind and number of values of every storage that a tensor names.
@@ -151,12 +165,13 @@ fn storage(value: &Value) -> Result<(String, Kind, usize)> {
 fn visit(value: &Value, name: &str, see: &mut dyn FnMut(&str, &[Value]) -> Result<()>) -> Result<()> {
     match value {
         Value::Dict(dict) => {
-            for (key, value) in dict.borrow().iter() {
+            for (key, value) in dict.items().iter() {
                 let key = match key {
                     Value::Text(text) => text.to_string(),
                     Value::Int(int) => int.to_string(),
                     other => bail!("{name} has the key {other:?}"),
                 };
+                ensure!(name.len() + key.len() < MAX_NAME, "a name is longer than {MAX_NAME} bytes");
                 let name = if name.is_empty() { key } else { format!("{name}.{key}") };
                 visit(value, &name, see)?;
             }
@@ -176,14 +191,16 @@ fn visit(value: &Value, name: &str, see: &mut dyn FnMut(&str, &[Value]) -> Resul
     }
 }
 
+/// Cuts every tensor from its storage; together they may take `limit` bytes.
 fn gather(
     root: &Value,
-    name: &str,
     storages: &Storages,
+    limit: u64,
     tensors: &mut BTreeMap<String, Tensor>,
 ) -> Result<()> {
-    visit(root, name, &mut |name, arguments| {
-        let (key, _, n) = storage(&arguments[0])?;
+    let mut taken = 0u64;
+    visit(root, "", &mut |name, arguments| {
+        let (key, kind, n) = storage(&arguments[0])?;
         let numbers = |value: &Value| value.tuple()?.iter().map(Value::int).collect::<Result<Vec<i64>>>();
         let (offset, size, stride) = (arguments[1].int()?, numbers(&arguments[2])?, numbers(&arguments[3])?);
         let fits = offset >= 0
@@ -191,17 +208,24 @@ fn gather(
             && size.iter().chain(&stride).all(|&number| number >= 0)
             && last_place(offset, &size, &stride).is_some_and(|last| last < n as i128);
         ensure!(fits, "`{name}` reaches beyond its values");
+        let values = size.iter().try_fold(1u64, |product, &side| product.checked_mul(side as u64));
+        let values = values.filter(|&values| values <= n as u64);
+        let values = values.with_context(|| format!("`{name}` has more values than its storage of {n}"))?;
+        taken = taken.saturating_add(values.saturating_mul(kind.elt_size_in_bytes() as u64));
+        ensure!(taken <= limit, "its tensors share so much that they take over {limit} bytes");
         let values = storages.get(&key).with_context(|| format!("`{name}`: no storage {key}"))?;
         tensors.insert(name.to_owned(), values.as_strided(&size, &stride, offset).contiguous());
         Ok(())
     })
 }
 
-/// The highest place among the values that a tensor touches; -1 for one of no values.
+/// The highest place among the values that a tensor touches; -1 for one of no values. `None` if there is no
+/// number for it.
 fn last_place(offset: i64, size: &[i64], stride: &[i64]) -> Option<i128> {
     if size.contains(&0) {
         return Some(-1);
     }
-    let steps = size.iter().zip(stride).map(|(&size, &stride)| i128::from(size - 1) * i128::from(stride));
-    Some(i128::from(offset) + steps.sum::<i128>())
+    size.iter().zip(stride).try_fold(i128::from(offset), |place, (&size, &stride)| {
+        place.checked_add(i128::from(size - 1) * i128::from(stride))
+    })
 }

@@ -80,7 +80,7 @@ fn slices(root: &Path, volume: &Candidate, task: &Task) -> Result<Vec<Candidate>
         root.join(&mask).is_file(),
         "{mask} is missing, so its slices have no label; cases of the validation part come without"
     );
-    let labels = decode::label_counts(&root.join(&mask), &task.reading)?;
+    let labels = decode::label_counts(&root.join(&mask), &root.join(&volume.path), &task.reading)?;
     let count = decode::n_frames(&root.join(&volume.path), &task.reading)?;
     ensure!(
         labels.len() == count as usize,

@@ -18,6 +18,8 @@ pub mod lag;
 pub mod mvtec;
 pub mod rsna;
 
+/// Masks by the names of their pictures.
+pub mod masks;
 mod registry;
 
 pub use contract::{Candidate, Lesions, Listing, Refusal, Side, Source};

@@ -1,16 +1,16 @@
 //! Folders as MVTec AD lays them out, which many medical collections copy.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 
 use super::contract::{Candidate, Lesions, Listing, Side, Source};
+use super::masks::MaskNames;
 use super::{frames, tree};
 use crate::spec::Task;
 
-/// `train/good`, `test/good`, `test/<finding>`, and masks in `ground_truth/<finding>/<name>_mask.png` or
-/// `<name>.png`; a `val` folder like `test` is understood.
+/// `train/good`, `test/good`, `test/<finding>`, and masks in `ground_truth/<finding>/<name>_mask.png` or under
+/// another name that [`MaskNames`] understands; a `val` folder like `test` is understood.
 pub const SOURCE: Source = Source {
     name: "mvtec",
     about: "MVTec-style folders: train/good, test/{good,<finding>}, ground_truth/<finding>/<name>_mask.png",
@@ -47,14 +47,15 @@ fn judge(parts: &[&str]) -> Result<Candidate, String> {
 
 /// Names every picture's mask, and says how many pictures that the spec counts as anomalous have none.
 fn add_masks(listing: &mut Listing, task: &Task) {
-    let masks: BTreeSet<&str> = listing.refused.iter().map(|refusal| refusal.path.as_str()).collect();
+    let below = |path: &str| path.strip_prefix(MASKS)?.strip_prefix('/').map(str::to_owned);
+    let masks = MaskNames::new(listing.refused.iter().filter_map(|refusal| below(&refusal.path)));
     let mut without = 0;
     for candidate in &mut listing.candidates {
-        let [_, finding, file] = *candidate.path.split('/').collect::<Vec<_>>() else { continue };
-        let name = tree::stem(file);
-        let possible =
-            [format!("{MASKS}/{finding}/{name}_mask.png"), format!("{MASKS}/{finding}/{name}.png")];
-        candidate.mask = possible.into_iter().find(|path| masks.contains(path.as_str())).map(Lesions::Masks);
+        let Some((_, name)) = candidate.path.split_once('/') else { continue };
+        match masks.of(name) {
+            Ok(mask) => candidate.mask = mask.map(|path| Lesions::Masks(format!("{MASKS}/{path}"))),
+            Err(reason) => listing.differences.push(format!("{}: {reason}; none is used", candidate.path)),
+        }
         let is_anomalous =
             candidate.owner_split != Some(Side::Train) && !task.normal.contains(&candidate.finding);
         without += usize::from(is_anomalous && candidate.mask.is_none());

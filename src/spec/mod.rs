@@ -108,8 +108,8 @@ pub struct Task {
     /// What happens to byte-identical copies.
     #[serde(default)]
     pub duplicates: Duplicates,
-    /// Folder below `--raw` with lesion masks: the mask of `a/b.dcm` is `a/b.dcm` or `a/b.png` in it, frame by
-    /// frame. Goes before masks that the source itself knows.
+    /// Folder below `--raw` with lesion masks: the mask of `a/b.dcm` is `a/b.dcm`, `a/b.png`, `a/b_mask.png` or
+    /// the like in it, frame by frame. Goes before masks that the source itself knows.
     #[serde(default)]
     pub masks: Option<String>,
     /// Where the counts come from: published, inferred, ours.

@@ -92,3 +92,48 @@ fn a_missing_folder_of_masks_is_said_aloud() {
     let remarks = &built.outcome.remarks;
     assert!(remarks.iter().any(|remark| remark.contains("Mask, so no lesion mask")), "{remarks:?}");
 }
+
+#[test]
+fn masks_under_other_names_are_used_and_missing_and_empty_ones_are_named() {
+    let (mut spec, raw) = masked();
+    spec.tasks[0].anomalous[0].count = None;
+    let (height, width) = shape(FIRST_BAD + 3);
+    plant(raw.path(), "Masks/bad/03_Mask.PNG", &mask(height, width, 9));
+    let (height, width) = shape(FIRST_BAD + 4);
+    plant(raw.path(), "Masks/bad/04.png", &mask(height, width, 0));
+    let (height, width) = shape(FIRST_BAD + 5);
+    for word in ["seg", "gt"] {
+        plant(raw.path(), &format!("Masks/bad/05_{word}.png"), &mask(height, width, 3));
+    }
+    let built = built(&spec, raw.path());
+    let row = |path: &str| built.manifest.rows.iter().find(|row| row.source_path == path).unwrap();
+    assert_eq!(row("Skin/bad/03.png").mask_path.as_deref(), Some("Masks/bad/03_Mask.PNG"));
+    let empty = row("Skin/bad/04.png");
+    assert_eq!((empty.mask_kind, empty.mask_hash.as_ref()), (None, None));
+    assert_eq!(empty.repaired.as_deref(), Some("the mask Masks/bad/04.png is empty and not used"));
+    assert!(row("Skin/bad/05.png").mask_path.is_none());
+    let said = |words: &str| built.outcome.remarks.iter().any(|remark| remark.contains(words));
+    // 06 of `bad` and all five of `worse`.
+    assert!(
+        said("6 anomalous pictures have no mask: bad/06.png, worse/00.png"),
+        "{:?}",
+        built.outcome.remarks
+    );
+    assert!(said("1 anomalous pictures have an empty mask, which is not used: bad/04.png"));
+    assert!(said("1 anomalous pictures have several masks, of which none is used: bad/05.png"));
+}
+
+#[test]
+fn a_lesion_of_nine_pixels_survives_reduction() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/23_mask_tiny_3x3_in_512.png");
+    let mask =
+        medfsad::decode::mask_frames(path.as_ref(), &[0], &Default::default()).unwrap().remove(0).unwrap();
+    let set = |mask: &medfsad::pixels::Pixels| mask.samples().iter().filter(|&&sample| sample == 255).count();
+    assert_eq!((mask.height(), mask.width(), set(&mask)), (512, 512, 9));
+    for size in [256, 128, 64, 31, 7] {
+        let small = medfsad::decode::resize::overlap(&mask, size, size);
+        assert!((1..=9).contains(&set(&small)), "{size}: {} pixels", set(&small));
+    }
+    let large = medfsad::decode::resize::overlap(&mask, 1024, 1024);
+    assert_eq!(set(&large), 36);
+}

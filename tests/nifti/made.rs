@@ -61,7 +61,9 @@ impl Made {
 
     /// All 48 storage orders by sform and by qform, and the one that a file without either has.
     pub fn in_every_orientation() -> Vec<Made> {
-        let mut all = vec![Made { transform: Transform::Neither, ..Made::plain() }];
+        // Without either, the first axis rises to the left, as nibabel takes it.
+        const LEFT: Matrix = [[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        let mut all = vec![Made::stored(&LEFT)];
         for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             for signs in 0..8 {
                 let mut matrix = [[0.0; 3]; 3];

@@ -238,7 +238,7 @@ impl Masks {
             let Some(path) = self.0.get(stem(&one.name)) else { continue };
             let mask = decode::mask_frames(path, &[0], &Reading::default())?.remove(0);
             let mask = mask.with_context(|| format!("--masks: {}", path.display()))?;
-            let mask = resize::lanczos(&mask, size, size).to_mask();
+            let mask = resize::overlap(&mask, size, size);
             one.pointing = quality::pointing(&one.map, &mask);
             one.energy = quality::energy(&one.map, &mask);
             found += 1;

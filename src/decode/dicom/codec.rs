@@ -1,7 +1,5 @@
 //! Compressed frames to samples, each checked against what its own stream says.
 
-use std::io::Cursor;
-
 use anyhow::{Context, Result, ensure};
 use dicom_core::value::PixelFragmentSequence;
 use dicom_core::{DataElement, PrimitiveValue, VR};
@@ -9,12 +7,9 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
-use image::codecs::jpeg::JpegDecoder;
-use image::{ColorType, ImageDecoder};
 use jpeg_decoder::ColorTransform;
 
-use super::super::jpeg::{self, Stated};
-use super::super::raster;
+use super::super::jpeg::{self, Sealed, Stated};
 use super::header::Header;
 use super::{rle, stored};
 
@@ -57,29 +52,33 @@ pub(super) fn decode(header: &Header, stream: &[u8]) -> Result<Vec<u8>> {
 
 /// Grey films, by the decoder of plain JPEG files, which is the faster one.
 fn decode_grey(header: &Header, stream: &[u8]) -> Result<Vec<u8>> {
-    let mut decoder = JpegDecoder::new(Cursor::new(stream))?;
-    decoder.set_limits(raster::limits())?;
-    ensure!(decoder.color_type() == ColorType::L8, "the stream holds {:?}", decoder.color_type());
-    let mut samples = vec![0; header.pixels()];
-    ensure!(decoder.total_bytes() == samples.len() as u64, "the stream has another size than the file says");
-    decoder.read_image(&mut samples)?;
-    Ok(samples)
+    let plain = jpeg::plain(stream, header.pixels() as u64)?;
+    ensure!(plain.channels == 1, "the stream holds {} samples a pixel", plain.channels);
+    Ok(plain.samples)
 }
 
 /// Where the stream does not say whether it is RGB or YBR, the file's photometric interpretation does.
 fn decode_jpeg(header: &Header, stream: &[u8]) -> Result<Vec<u8>> {
-    let mut decoder = jpeg_decoder::Decoder::new(stream);
+    let mut sealed = Sealed::of(stream, false)?;
+    let shift = sealed.take_point_transform()?;
+    let mut decoder = jpeg_decoder::Decoder::new(&sealed.bytes[..]);
     decoder.set_max_decoding_buffer_size(SMALL_BYTES.max(stream.len().saturating_mul(MAX_RATIO)));
     if header.samples == 3 {
         let is_rgb = jpeg::holds_rgb(stream).unwrap_or(header.photometric == "RGB");
         decoder.set_color_transform(if is_rgb { ColorTransform::RGB } else { ColorTransform::YCbCr });
     }
-    let mut samples = decoder.decode()?;
-    // Deep samples come in the machine's byte order.
-    if cfg!(target_endian = "big") && header.bits_allocated == 16 {
-        samples.as_chunks_mut().0.iter_mut().for_each(|word: &mut [u8; 2]| word.reverse());
-    }
-    Ok(samples)
+    let samples = decoder.decode().context("the JPEG scan is cut off or damaged; fetch the file again")?;
+    let n_samples = header.pixels() * header.samples;
+    let wide: Vec<u16> = match samples.len() == 2 * n_samples {
+        // Deep samples come in the machine's byte order.
+        true => samples.as_chunks().0.iter().map(|&word| u16::from_ne_bytes(word)).collect(),
+        false if shift == 0 => return Ok(samples),
+        false => samples.iter().map(|&byte| byte.into()).collect(),
+    };
+    Ok(match header.bits_allocated {
+        8 => wide.iter().map(|&sample| (sample << shift) as u8).collect(),
+        _ => wide.iter().flat_map(|&sample| (sample << shift).to_le_bytes()).collect(),
+    })
 }
 
 /// An object with this frame alone, so that a codec cannot take it for another.
@@ -131,7 +130,7 @@ fn check_stream(header: &Header, stream: &[u8]) -> Result<()> {
         header.bits_allocated
     );
     ensure!(
-        jpeg::ends(stream),
+        is_jpeg || jpeg::ends_2000(stream),
         "the compressed stream is cut off: its end marker is missing; fetch the file again"
     );
     Ok(())

@@ -77,6 +77,13 @@ impl Header {
         Codes { least, bits: self.bits_stored }
     }
 
+    /// The number in the bits stored of a word, whose lowest comes first; higher ones may hold anything.
+    pub fn sample(&self, word: u64) -> i64 {
+        let unused = 64 - u32::from(self.bits_stored);
+        let top = word << unused;
+        if self.signed { top as i64 >> unused } else { (top >> unused) as i64 }
+    }
+
     /// Pixels in one frame.
     pub fn pixels(&self) -> usize {
         self.rows * self.columns
@@ -90,13 +97,54 @@ fn without_pixels(object: &DefaultDicomObject) -> String {
     }
 }
 
-/// NumberOfFrames, 1 where it is missing.
+/// NumberOfFrames, 1 where it is missing or 0.
 pub(super) fn frames(object: &DefaultDicomObject) -> Result<u32> {
     let Some(stated) = text(object, tags::NUMBER_OF_FRAMES) else { return Ok(1) };
-    match stated.parse() {
-        Ok(0) | Err(_) => bail!("NumberOfFrames is `{stated}`, not a number above 0"),
-        Ok(frames) => Ok(frames),
+    match stated.parse::<u32>() {
+        Err(_) => bail!("NumberOfFrames is `{stated}`, not a number above 0"),
+        Ok(frames) => Ok(frames.max(1)),
     }
+}
+
+/// Attributes whose decimal commas are read.
+const DECIMALS: [(&str, Tag); 4] = [
+    ("WindowCenter", tags::WINDOW_CENTER),
+    ("WindowWidth", tags::WINDOW_WIDTH),
+    ("RescaleSlope", tags::RESCALE_SLOPE),
+    ("RescaleIntercept", tags::RESCALE_INTERCEPT),
+];
+
+/// Defects of attributes that are forgiven.
+pub(super) fn repaired(object: &DefaultDicomObject) -> Vec<String> {
+    let mut repaired = Vec::new();
+    if text(object, tags::NUMBER_OF_FRAMES).is_some_and(|stated| stated.parse() == Ok(0)) {
+        repaired.push("NumberOfFrames is 0, read as 1".to_owned());
+    }
+    for (name, sequence) in [("VOI", tags::VOILUT_SEQUENCE), ("modality", tags::MODALITY_LUT_SEQUENCE)] {
+        if items(object, sequence).iter().any(|item| !has_table(item)) {
+            repaired.push(format!("an empty {name} LUT item passed over"));
+        }
+    }
+    let has_comma = |tag| {
+        text(object, tag).is_some_and(|text| text.split('\\').next().is_some_and(has_comma))
+    };
+    let written = DECIMALS.iter().filter(|(_, tag)| has_comma(*tag));
+    repaired.extend(written.map(|(name, _)| format!("{name} is written with a decimal comma")));
+    repaired
+}
+
+/// The items of a sequence; none where it is missing.
+fn items(object: &InMemDicomObject, sequence: Tag) -> &[InMemDicomObject] {
+    object.get(sequence).and_then(|element| element.items()).unwrap_or_default()
+}
+
+fn has_table(item: &InMemDicomObject) -> bool {
+    item.get(tags::LUT_DESCRIPTOR).is_some_and(|descriptor| descriptor.value().multiplicity() > 0)
+}
+
+/// The first item of a LUT sequence that holds a table.
+pub(super) fn table_item(object: &InMemDicomObject, sequence: Tag) -> Option<&InMemDicomObject> {
+    items(object, sequence).iter().find(|item| has_table(item))
 }
 
 /// A text attribute without padding, also where a file calls it unknown (`UN`); `None` if missing or empty.
@@ -142,16 +190,51 @@ pub(super) fn find(object: &InMemDicomObject, group: Tag, tag: Tag, frame: u32) 
         .or_else(|| in_groups(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, 0))
 }
 
-/// The numbers of an attribute that [`find`] finds; `None` if it holds none, or one that is not finite.
-pub(super) fn numbers(object: &InMemDicomObject, group: Tag, tag: Tag, frame: u32) -> Option<Vec<f64>> {
-    let element = find(object, group, tag, frame)?;
-    let numbers: Vec<f64> = match element.vr() {
-        VR::UN => {
-            let text = String::from_utf8_lossy(&element.to_bytes().ok()?).into_owned();
-            let parts = text.split('\\').map(|part| part.trim_matches([' ', '\0']).parse());
-            parts.collect::<Result<_, _>>().ok()?
-        }
-        _ => element.to_multi_float64().ok()?,
-    };
-    (!numbers.is_empty() && numbers.iter().all(|number| number.is_finite())).then_some(numbers)
+/// A whole number that stands in the file itself, of whatever VR.
+pub(super) fn integer(object: &InMemDicomObject, tag: Tag) -> Option<i64> {
+    let element = object.get(tag)?;
+    if element.vr() == VR::UN {
+        let bytes = element.to_bytes().ok()?;
+        return Some(u16::from_le_bytes([*bytes.first()?, *bytes.get(1)?]).into());
+    }
+    element.to_int().ok()
+}
+
+/// The first number of an attribute that [`find`] finds.
+pub(super) fn number(object: &InMemDicomObject, group: Tag, tag: Tag, frame: u32) -> Number {
+    let Some(element) = find(object, group, tag, frame) else { return Number::Missing };
+    if element.vr() != VR::UN
+        && let Ok(number) = element.to_float64()
+    {
+        return Number::of(Some(number));
+    }
+    match words(element).as_deref() {
+        None => Number::Missing,
+        Some(text) => Number::of(parse(text.split('\\').next().unwrap_or_default())),
+    }
+}
+
+/// A number that an attribute states.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Number {
+    Missing,
+    /// Something is stated that is no finite number.
+    Unreadable,
+    Is(f64),
+}
+
+impl Number {
+    fn of(number: Option<f64>) -> Number {
+        number.filter(|number| number.is_finite()).map_or(Number::Unreadable, Number::Is)
+    }
+}
+
+/// A decimal string, also with a decimal comma, which some devices write.
+fn parse(text: &str) -> Option<f64> {
+    let text = text.trim_matches([' ', '\0']);
+    text.parse().ok().or_else(|| has_comma(text).then(|| text.replace(',', ".").parse().ok())?)
+}
+
+fn has_comma(text: &str) -> bool {
+    text.matches(',').count() == 1 && !text.contains('.')
 }

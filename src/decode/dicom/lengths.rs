@@ -1,7 +1,8 @@
 //! Lengths that elements state, compared with the bytes that are there before anything is parsed.
 //!
 //! The parser makes room for a value before it reads it, so that a damaged length of 4 GB would take 4 GB.
-//! Sequences and items are entered rather than passed over, which makes one flat walk of a whole data set.
+//! Sequences and items are entered rather than passed over, in one walk of a whole data set that also bounds
+//! their depth and mends what the parser would stumble over.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -13,12 +14,16 @@ use dicom_dictionary_std::{StandardDataDictionary, tags, uids};
 use dicom_object::Tag;
 use flate2::read::DeflateDecoder;
 
+use super::meta::Meta;
 use super::stored::BIG_ENDIAN;
 
 /// A deflated data set may grow to this many bytes.
 const MAX_INFLATED: u64 = 1 << 30;
 
 const UNDEFINED: u32 = u32::MAX;
+
+/// Sequences and items may stand in each other to this depth; the parser calls itself for each.
+const MAX_DEPTH: usize = 64;
 
 /// Where a walk came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,109 +34,212 @@ pub(super) enum Reached {
     End,
 }
 
-/// Walks a file that opens with its preamble, from the meta group on; `total` is its length where `bytes` is
-/// only its start. With `until_pixels` nothing from the pixel data on is looked at.
-pub(super) fn check(bytes: &[u8], total: usize, until_pixels: bool) -> Result<Reached> {
-    let mut meta = Walk { bytes, total, at: 132, order: Order::EXPLICIT_LITTLE, until_pixels };
-    let mut syntax = String::new();
-    // The meta group ends where its own length says, as the parser takes it.
-    let mut end = meta.at + 12;
-    while meta.at < end {
-        let Some(element) = meta.next() else { return Ok(Reached::End) };
-        let value = bytes.get(meta.at..).map(|rest| &rest[..rest.len().min(element.length as usize)]);
-        match (element.tag, value) {
-            (tags::FILE_META_INFORMATION_GROUP_LENGTH, Some(&[a, b, c, d])) => {
-                end = (meta.at + 4).saturating_add(u32::from_le_bytes([a, b, c, d]) as usize);
-            }
-            (tags::TRANSFER_SYNTAX_UID, Some(value)) => {
-                syntax = String::from_utf8_lossy(value).trim_matches(['\0', ' ']).to_owned();
-            }
-            _ => {}
-        }
-        meta.pass(&element)?;
-    }
-    let (at, order) = (meta.at, Order::of(&syntax));
-    if syntax == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
-        let mut inflated = Vec::new();
-        // What follows a fault is for the parser to refuse.
-        drop(DeflateDecoder::new(&bytes[at..]).take(MAX_INFLATED + 1).read_to_end(&mut inflated));
-        ensure!(
-            inflated.len() as u64 <= MAX_INFLATED,
-            "the deflated data set takes over {MAX_INFLATED} bytes"
-        );
-        let total = inflated.len();
-        return Walk { bytes: &inflated, total, at: 0, order, until_pixels }.walk();
-    }
-    Walk { bytes, total, at, order, until_pixels }.walk()
+/// A file that was walked through.
+pub(super) struct Walked<'a> {
+    pub reached: Reached,
+    /// UID of the transfer syntax in which `data` is.
+    pub syntax: String,
+    /// The data set that is to be parsed: inflated, and with lengths where the parser needs them.
+    pub data: Cow<'a, [u8]>,
+    /// What was forgiven.
+    pub repaired: Vec<String>,
 }
 
-/// A file with its preamble, whether it has one or not.
-pub(super) fn with_preamble(bytes: &[u8]) -> Cow<'_, [u8]> {
-    match bytes.starts_with(super::BARE_META) {
-        true => Cow::Owned([&[0; 128], b"DICM".as_slice(), bytes].concat()),
-        false => Cow::Borrowed(bytes),
+/// Walks a file from its meta group on; `total` is its length where `bytes` is only its start. With
+/// `until_pixels` nothing from the pixel data on is looked at or returned.
+///
+/// # Errors
+/// A value that is longer than what is left of the file, sequences nested too deeply, no transfer syntax.
+pub(super) fn walk(bytes: &[u8], total: usize, until_pixels: bool) -> Result<Walked<'_>> {
+    let start = if bytes.starts_with(super::BARE_META) { 0 } else { 132 };
+    let Meta { syntax, end, mut repaired } = Meta::read(bytes, total, start)?;
+    let Some(syntax) = syntax else {
+        ensure!(bytes.len() < total, "the DICOM file states no transfer syntax; export it again");
+        // More of the file is needed.
+        return Ok(Walked { reached: Reached::End, syntax: String::new(), data: Cow::default(), repaired });
+    };
+    let order = Order::of(&syntax);
+    let rest = bytes.get(end..).unwrap_or_default();
+    let (data, total, syntax) = if syntax != uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
+        (Cow::Borrowed(rest), total.saturating_sub(end), syntax)
+    } else if bytes.len() < total {
+        return Ok(Walked { reached: Reached::End, syntax, data: Cow::default(), repaired });
+    } else {
+        let data = inflated(rest)?;
+        let total = data.len();
+        (Cow::Owned(data), total, uids::EXPLICIT_VR_LITTLE_ENDIAN.to_owned())
+    };
+    let mut walk = Walk { until_pixels, ..Walk::new(&data, total, order) };
+    let reached = walk.walk()?;
+    let (end, unknown) = (walk.at.min(data.len()), walk.unknown);
+    let is_cut =
+        data.len() > end && (reached == Reached::PixelData || data[end..].iter().all(|&byte| byte == 0));
+    if is_cut && reached == Reached::End {
+        repaired.push(format!("{} zero bytes after the data set passed over", data.len() - end));
     }
+    if !unknown.is_empty() {
+        repaired.push(format!("{} elements of unknown VR and undefined length passed over", unknown.len()));
+    }
+    let data = stated(data, if is_cut { Some(end) } else { None }, &unknown, order);
+    Ok(Walked { reached, syntax, data, repaired })
+}
+
+fn inflated(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut inflated = Vec::new();
+    // What follows a fault is for the parser to refuse.
+    drop(DeflateDecoder::new(bytes).take(MAX_INFLATED + 1).read_to_end(&mut inflated));
+    ensure!(inflated.len() as u64 <= MAX_INFLATED, "the deflated data set takes over {MAX_INFLATED} bytes");
+    Ok(inflated)
+}
+
+/// The same data up to `end`, with the lengths in place that unknown elements lack.
+fn stated<'a>(
+    data: Cow<'a, [u8]>,
+    end: Option<usize>,
+    unknown: &[(usize, u32)],
+    order: Order,
+) -> Cow<'a, [u8]> {
+    let mut data = match (data, end) {
+        (Cow::Borrowed(bytes), Some(end)) => Cow::Borrowed(&bytes[..end]),
+        (Cow::Owned(mut bytes), Some(end)) => {
+            bytes.truncate(end);
+            Cow::Owned(bytes)
+        }
+        (data, None) => data,
+    };
+    for &(place, length) in unknown {
+        let length = if order.big_endian { length.to_be_bytes() } else { length.to_le_bytes() };
+        data.to_mut()[place..place + 4].copy_from_slice(&length);
+    }
+    data
 }
 
 /// How element headers are written.
 #[derive(Clone, Copy)]
-struct Order {
+pub(super) struct Order {
     explicit: bool,
     big_endian: bool,
 }
 
 impl Order {
-    const EXPLICIT_LITTLE: Order = Order { explicit: true, big_endian: false };
+    pub const EXPLICIT_LITTLE: Order = Order { explicit: true, big_endian: false };
+    const IMPLICIT: Order = Order { explicit: false, big_endian: false };
 
     fn of(syntax: &str) -> Order {
         Order { explicit: syntax != uids::IMPLICIT_VR_LITTLE_ENDIAN, big_endian: syntax == BIG_ENDIAN }
     }
 }
 
-struct Element {
-    tag: Tag,
-    length: u32,
-    header_bytes: usize,
+pub(super) struct Element {
+    pub tag: Tag,
+    pub length: u32,
+    pub header_bytes: usize,
     is_sequence: bool,
+    is_unknown: bool,
 }
 
-struct Walk<'a> {
+/// A sequence or item that was entered and not left.
+struct Open {
+    /// `None` where a delimiter ends it.
+    end: Option<usize>,
+    is_item: bool,
+    /// For an element of unknown VR: the place of its length, that of its value, and the order around it.
+    unknown: Option<(usize, usize, Order)>,
+}
+
+pub(super) struct Walk<'a> {
     bytes: &'a [u8],
     total: usize,
     /// After `next`, the start of the element's value.
-    at: usize,
+    pub at: usize,
     order: Order,
     until_pixels: bool,
+    open: Vec<Open>,
+    /// Place and value of lengths that elements of unknown VR lack.
+    unknown: Vec<(usize, u32)>,
 }
 
-impl Walk<'_> {
-    fn walk(mut self) -> Result<Reached> {
+impl<'a> Walk<'a> {
+    pub fn new(bytes: &'a [u8], total: usize, order: Order) -> Walk<'a> {
+        Walk { bytes, total, at: 0, order, until_pixels: false, open: Vec::new(), unknown: Vec::new() }
+    }
+
+    /// Goes to the end, to the pixel data, or to zeros that nothing follows.
+    fn walk(&mut self) -> Result<Reached> {
         let mut in_pixels = false;
-        // Sequences of undefined length that are still open.
-        let mut depth = 0usize;
-        while let Some(element) = self.next() {
+        loop {
+            while self.open.last().and_then(|open| open.end).is_some_and(|end| end <= self.at) {
+                self.open.pop();
+            }
+            if self.open.is_empty() && self.only_zeros_follow() {
+                return Ok(Reached::End);
+            }
+            let start = self.at;
+            let Some(element) = self.next() else { return Ok(Reached::End) };
             match element.tag {
                 Tag(0xfffe, 0xe000) if in_pixels => self.pass(&element)?,
+                Tag(0xfffe, 0xe000) => self.enter(&element, true)?,
+                Tag(0xfffe, 0xe00d) => {
+                    self.open.pop_if(|open| open.is_item);
+                }
                 Tag(0xfffe, 0xe0dd) => {
                     in_pixels = false;
-                    depth = depth.saturating_sub(1);
+                    self.leave();
                 }
                 Tag(0xfffe, _) => {}
-                tags::PIXEL_DATA if depth == 0 && self.until_pixels => {
+                tags::PIXEL_DATA if self.open.is_empty() && self.until_pixels => {
                     if element.length != UNDEFINED {
                         self.fits(&element)?;
                     }
+                    self.at = start;
                     return Ok(Reached::PixelData);
                 }
                 tag if element.length == UNDEFINED => {
                     in_pixels = tag == tags::PIXEL_DATA;
-                    depth += 1;
+                    self.enter(&element, false)?;
                 }
-                _ if element.is_sequence => self.fits(&element)?,
+                _ if element.is_sequence => self.enter(&element, false)?,
                 _ => self.pass(&element)?,
             }
         }
-        Ok(Reached::End)
+    }
+
+    fn only_zeros_follow(&self) -> bool {
+        self.bytes.len() == self.total
+            && self.bytes.get(self.at..).is_some_and(|rest| rest.iter().all(|&b| b == 0))
+    }
+
+    /// Goes into a sequence or item; what is of unknown VR and undefined length holds implicit VRs (PS3.5
+    /// 6.2.2).
+    fn enter(&mut self, element: &Element, is_item: bool) -> Result<()> {
+        ensure!(
+            self.open.len() < MAX_DEPTH,
+            "damaged DICOM file: sequences stand in each other over {MAX_DEPTH} deep; export it again"
+        );
+        let is_delimited = element.length == UNDEFINED;
+        if !is_delimited {
+            self.fits(element)?;
+        }
+        let unknown = (element.is_unknown && is_delimited && self.order.explicit).then(|| {
+            let order = std::mem::replace(&mut self.order, Order::IMPLICIT);
+            (self.at - 4, self.at, order)
+        });
+        let end = (!is_delimited).then(|| self.at.saturating_add(element.length as usize));
+        self.open.push(Open { end, is_item, unknown });
+        Ok(())
+    }
+
+    /// Leaves the innermost sequence.
+    fn leave(&mut self) {
+        while let Some(open) = self.open.pop() {
+            if let Some((length_at, value, order)) = open.unknown {
+                self.order = order;
+                self.unknown.push((length_at, (self.at - value) as u32));
+            }
+            if !open.is_item {
+                return;
+            }
+        }
     }
 
     /// The next element's header, if there is one.
@@ -141,24 +249,37 @@ impl Walk<'_> {
         Some(element)
     }
 
-    fn element(&self) -> Option<Element> {
+    pub fn element(&self) -> Option<Element> {
         let head = self.bytes.get(self.at..self.at + 8)?;
         let tag = Tag(self.short(&head[..2]), self.short(&head[2..4]));
         if tag.group() == 0xfffe {
-            return Some(Element { tag, length: self.long(&head[4..]), header_bytes: 8, is_sequence: false });
+            return Some(Element {
+                tag,
+                length: self.long(&head[4..]),
+                header_bytes: 8,
+                is_sequence: false,
+                is_unknown: false,
+            });
         }
         if !self.order.explicit {
             let entry = StandardDataDictionary.by_tag(tag);
             let is_sequence = entry.is_some_and(|entry| entry.vr().relaxed() == VR::SQ);
-            return Some(Element { tag, length: self.long(&head[4..]), header_bytes: 8, is_sequence });
+            return Some(Element {
+                tag,
+                length: self.long(&head[4..]),
+                header_bytes: 8,
+                is_sequence,
+                is_unknown: false,
+            });
         }
         let vr = VR::from_binary([head[4], head[5]]).unwrap_or(VR::UN);
         if is_short(vr) {
             let length = self.short(&head[6..]).into();
-            return Some(Element { tag, length, header_bytes: 8, is_sequence: false });
+            return Some(Element { tag, length, header_bytes: 8, is_sequence: false, is_unknown: false });
         }
         let length = self.long(self.bytes.get(self.at + 8..self.at + 12)?);
-        Some(Element { tag, length, header_bytes: 12, is_sequence: vr == VR::SQ })
+        let is_unknown = vr == VR::UN;
+        Some(Element { tag, length, header_bytes: 12, is_sequence: vr == VR::SQ, is_unknown })
     }
 
     fn fits(&self, element: &Element) -> Result<()> {
@@ -172,7 +293,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn pass(&mut self, element: &Element) -> Result<()> {
+    pub fn pass(&mut self, element: &Element) -> Result<()> {
         self.fits(element)?;
         self.at = self.at.checked_add(element.length as usize).context("the file is too long")?;
         Ok(())

@@ -40,13 +40,45 @@ pub(super) fn frame(object: &DefaultDicomObject, header: &Header, frame: u32) ->
     Ok(samples(bytes, header))
 }
 
+/// Whether the pixel data can hold the frames that the header states.
+pub(super) fn check_frames(object: &DefaultDicomObject, header: &Header) -> Result<()> {
+    let frames = u64::from(header.frames);
+    if frames == 1 {
+        return Ok(());
+    }
+    let (held, least, what) = match object.element(tags::PIXEL_DATA)?.value() {
+        DicomValue::Primitive(value) => {
+            let pixels = frames * (header.pixels() * native_samples(header)) as u64;
+            (
+                value.calculate_byte_len() as u64,
+                (pixels * u64::from(header.bits_allocated)).div_ceil(8),
+                "bytes",
+            )
+        }
+        DicomValue::PixelSequence(sequence) => {
+            (sequence.fragments().len() as u64, frames, "compressed pieces")
+        }
+        DicomValue::Sequence(_) => return Ok(()),
+    };
+    ensure!(
+        held >= least,
+        "the file states {frames} frames, which take {least} {what} at least, and holds {held}; fetch it again"
+    );
+    Ok(())
+}
+
+/// Samples that a pixel takes without compression.
+fn native_samples(header: &Header) -> usize {
+    if header.photometric == "YBR_FULL_422" { 2 } else { header.samples }
+}
+
 fn native(all: &[u8], header: &Header, frame: u32) -> Result<Vec<u8>> {
     let index = frame as usize;
     if header.bits_allocated == 1 {
         return bits(all, header, index);
     }
     let halved = header.photometric == "YBR_FULL_422";
-    let pixel = if halved { 2 } else { header.samples } * usize::from(header.bits_allocated / 8);
+    let pixel = native_samples(header) * usize::from(header.bits_allocated / 8);
     let length = header.pixels() * pixel;
     let bytes = index
         .checked_mul(length)
@@ -93,12 +125,7 @@ fn samples(bytes: Vec<u8>, header: &Header) -> Stored {
     if header.bits_allocated == 8 && header.bits_stored == 8 && !header.signed {
         return Stored::Bytes(bytes);
     }
-    let below = u32::from(header.high_bit + 1 - header.bits_stored);
-    let unused = 64 - u32::from(header.bits_stored);
-    let sample = |word: u64| {
-        let top = word >> below << unused;
-        if header.signed { top as i64 >> unused } else { (top >> unused) as i64 }
-    };
+    let sample = |word: u64| header.sample(word >> (header.high_bit + 1 - header.bits_stored));
     Stored::Words(match header.bits_allocated {
         16 => bytes.as_chunks().0.iter().map(|&word| sample(u16::from_le_bytes(word).into())).collect(),
         32 => bytes.as_chunks().0.iter().map(|&word| sample(u32::from_le_bytes(word).into())).collect(),

@@ -3,6 +3,8 @@
 use anyhow::{Context, Result, bail, ensure};
 use nifti::{Endianness, NiftiHeader, NiftiType};
 
+use super::orientation::Orientation;
+
 /// Bytes of a NIfTI-1 header and of a NIfTI-2 header.
 const HEADER_1: usize = 348;
 const HEADER_2: usize = 540;
@@ -43,9 +45,17 @@ pub(super) struct Header {
     pub single_file: bool,
     /// From stored axes to right, anterior, superior, in mm: one row per patient axis.
     pub matrix: [[f64; 3]; 3],
-    /// Where the matrix comes from: `sform`, `qform`, or `voxel sizes`.
+    /// Where the matrix comes from: `sform`, `qform`, or [`NO_TRANSFORM`].
     pub origin: &'static str,
+    /// What was forgiven.
+    pub repaired: Vec<String>,
 }
+
+/// A matrix, its origin, and what was forgiven.
+type Transform = ([[f64; 3]; 3], &'static str, Vec<String>);
+
+/// The origin of a matrix that the header does not state.
+pub(super) const NO_TRANSFORM: &str = "voxel sizes alone";
 
 impl Header {
     /// Reads a header from a file's start.
@@ -164,6 +174,7 @@ impl Fields {
             single_file,
             matrix: [[0.0; 3]; 3],
             origin: "",
+            repaired: Vec::new(),
         };
         let n_bytes = shape.iter().chain([&times, &kind.size_of()]).try_fold(1u64, |product, &factor| {
             product.checked_mul(factor as u64).filter(|&product| product <= MAX_BYTES)
@@ -172,8 +183,8 @@ impl Fields {
             n_bytes.is_some(),
             "{shape:?} x {times} voxels are over the limit of {MAX_BYTES} bytes in one file; divide the file"
         );
-        let (matrix, origin) = self.matrix()?;
-        Ok(Header { matrix, origin, ..header })
+        let (matrix, origin, repaired) = self.matrix()?;
+        Ok(Header { matrix, origin, repaired, ..header })
     }
 
     fn shape(&self) -> Result<([usize; 3], usize)> {
@@ -225,26 +236,33 @@ impl Fields {
         Ok(stated.max(least))
     }
 
-    fn matrix(&self) -> Result<([[f64; 3]; 3], &'static str)> {
+    /// The matrix, its origin, and what was forgiven. A header that states no transform is taken as nibabel
+    /// takes it: the first axis rises to the left.
+    fn matrix(&self) -> Result<Transform> {
+        let mut repaired = Vec::new();
+        let stated: [f64; 3] = std::array::from_fn(|axis| self.pixdim[axis + 1]);
+        if stated.iter().any(|&size| size < 0.0) {
+            repaired.push("the sign of a negative voxel size in pixdim dropped".to_owned());
+        }
         // Where a size is not stated, directions still are.
-        let sizes: [f64; 3] = std::array::from_fn(|axis| match self.pixdim[axis + 1] {
-            0.0 => 1.0,
-            size => size,
-        });
-        let (matrix, origin) = if self.sform_code > 0 {
-            (self.srow.map(|row| [row[0], row[1], row[2]]), "sform")
+        let sizes = stated.map(|size| if size == 0.0 { 1.0 } else { size.abs() });
+        let sform = self.srow.map(|row| [row[0], row[1], row[2]]);
+        let has_sform = self.sform_code > 0 && Orientation::of(&sform).is_ok();
+        if self.sform_code > 0 && !has_sform && self.qform_code > 0 {
+            repaired.push("the sform gives an axis no direction, the qform taken".to_owned());
+        }
+        let (matrix, origin) = if has_sform || (self.sform_code > 0 && self.qform_code <= 0) {
+            (sform, "sform")
         } else if self.qform_code > 0 {
-            ensure!(sizes.iter().all(|&size| size > 0.0), "pixdim holds a negative voxel size");
             (self.rotation(sizes)?, "qform")
         } else {
-            let along = |row: usize| std::array::from_fn(|axis| if axis == row { sizes[axis] } else { 0.0 });
-            (std::array::from_fn(along), "voxel sizes")
+            ([[-sizes[0], 0.0, 0.0], [0.0, sizes[1], 0.0], [0.0, 0.0, sizes[2]]], NO_TRANSFORM)
         };
         ensure!(
             matrix.iter().flatten().all(|number: &f64| number.is_finite()),
             "the {origin} of the header holds numbers that are not finite"
         );
-        Ok((matrix, origin))
+        Ok((matrix, origin, repaired))
     }
 
     /// Method 2 of nifti1.h: a unit quaternion, voxel sizes, and a possible reflection of the third axis.
