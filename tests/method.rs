@@ -60,10 +60,14 @@ fn task(name: &str) -> TrainTask {
 
 /// A resnet18 file with torchvision's names, as a user would give.
 fn teacher_file(folder: &TempDir) -> PathBuf {
+    file_of(Backbone::Resnet18, folder, "teacher.safetensors")
+}
+
+fn file_of(backbone: Backbone, folder: &TempDir, name: &str) -> PathBuf {
     let store = VarStore::new(Device::Cpu);
-    Encoder::new(&store.root(), Backbone::Resnet18);
+    Encoder::new(&store.root(), backbone);
     initial::initialise(&store, 3);
-    let path = folder.path().join("teacher.safetensors");
+    let path = folder.path().join(name);
     weights::save(&store, &path).expect("a weights file");
     path
 }
@@ -122,19 +126,61 @@ fn assert_close(what: &str, a: &[f64], b: &[f64]) {
 #[test]
 fn no_method_lets_batch_mates_or_order_touch_a_score() {
     let folder = TempDir::new().expect("a folder");
+    for entry in METHODS {
+        no_mate_touches_a_score(entry.name, &*fit(entry.name, &folder));
+    }
+}
+
+fn no_mate_touches_a_score(name: &str, fitted: &dyn Fitted) {
     let queries = pictures("query", 21);
     let natural: Vec<usize> = (0..21).collect();
     let mut shuffled = natural.clone();
     Stream::new(1, "shuffled", 0).shuffle(&mut shuffled);
+    let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
+    let alone = scores(&*detector, &queries, &natural, 1);
+    assert!(alone.iter().all(|score| score.is_finite()), "{name}: a score is not finite");
+    assert_close(name, &alone, &scores(&*detector, &queries, &natural, 7));
+    assert_close(name, &alone, &scores(&*detector, &queries, &natural, 16));
+    assert_close(name, &alone, &scores(&*detector, &queries, &shuffled, 7));
+}
+
+#[test]
+fn every_method_with_a_backbone_takes_efficientnet() {
+    let folder = TempDir::new().expect("a folder");
+    let lite = Backbone::EfficientNetLite0;
+    let mut context = context(&folder, 2);
+    context.teachers.named.insert(
+        lite.name().to_owned(),
+        Origin::file(file_of(lite, &folder, "lite.safetensors")).expect("a file"),
+    );
+    let mut taken = Vec::new();
     for entry in METHODS {
-        let fitted = fit(entry.name, &folder);
-        let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-        let alone = scores(&*detector, &queries, &natural, 1);
-        assert!(alone.iter().all(|score| score.is_finite()), "{}: a score is not finite", entry.name);
-        assert_close(entry.name, &alone, &scores(&*detector, &queries, &natural, 7));
-        assert_close(entry.name, &alone, &scores(&*detector, &queries, &natural, 16));
-        assert_close(entry.name, &alone, &scores(&*detector, &queries, &shuffled, 7));
+        if !matches!(build(entry.name).network, Some(Network::Backbone(_))) {
+            continue;
+        }
+        let mut settings: toml::Table = toml::from_str(entry.trial).expect("TOML");
+        settings.insert("backbone".to_owned(), lite.name().into());
+        let built = (entry.build)(settings).expect("good settings");
+        assert_eq!(built.network, Some(Network::Backbone(lite)), "{}", entry.name);
+        let tasks = [task("first"), task("second")];
+        let fitted = built.method.fit(&tasks, &context, &mut medfsad::method::Unobserved);
+        no_mate_touches_a_score(entry.name, &*fitted.expect("a fitted method"));
+        taken.push(entry.name);
     }
+    let with_a_backbone = [
+        "d24fad",
+        "dn2",
+        "gde",
+        "spade",
+        "patchcore",
+        "padim",
+        "subspacead",
+        "rd4ad",
+        "stfpm",
+        "regad",
+        "cutpaste",
+    ];
+    assert_eq!(taken, with_a_backbone);
 }
 
 #[test]

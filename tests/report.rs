@@ -269,6 +269,27 @@ fn other_settings_make_another_entrant() {
 }
 
 #[test]
+fn extensions_of_published_methods_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = run_of(folder.path(), &METHODS[..2]);
+    let markdown = || {
+        report::write(&run, &folder.path().join("report")).expect("a report");
+        text(&folder.path().join("report/leaderboard.md"))
+    };
+    let word = "An extension of ours";
+    assert!(!markdown().contains(word));
+    for mut cell in medfsad::results::read_run(&run).expect("a run") {
+        cell.cell.provenance.backbone = "efficientnet_lite0".to_owned();
+        cell.write().expect("the cell is written");
+    }
+    let markdown = markdown();
+    assert!(
+        markdown.contains(&format!("{word}, not the published method: d24fad on efficientnet_lite0")),
+        "{markdown}"
+    );
+}
+
+#[test]
 fn the_papers_values_stand_beside_ours() {
     let out = out();
     let markdown = text(&out.join("leaderboard.md"));

