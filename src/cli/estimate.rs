@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::evaluate::estimate::{Estimate, Known, Speed};
+use crate::evaluate::estimate::{Estimate, Known};
 use crate::evaluate::planned::{Opened, Planned};
+use crate::evaluate::rates::Speed;
 
 /// Where rates come from.
 #[derive(clap::Args)]
