@@ -3,13 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
 use super::near::{Limit, Pair, Prints, WAYS};
 use super::transformed::transformed;
 use super::{Finding, Gate, Picture, across};
-use crate::decode::resize::{self, RESIZE_ID};
+use crate::decode::resize;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Manifest, Row, Split};
 use crate::pixels::Pixels;
@@ -92,12 +92,12 @@ pub(super) fn neighbours(
     let mut notes = vec![format!("features of {}", embedder.teacher)];
     let mut vectors: Vec<Vec<f32>> = vec![Vec::new(); rows.len()];
     let mut tasks: HashMap<String, Task> = HashMap::new();
-    let size = *manifest.header.sizes.iter().min().context("the manifest names no size")?;
+    let size = manifest.smallest_size()?;
     let bar = progress::bar(rows.len(), "embedding pictures");
     for name in manifest.tasks() {
         let places: Vec<usize> = (0..rows.len()).filter(|&place| rows[place].task == name).collect();
         let of_task: Vec<&Row> = places.iter().map(|&place| &rows[place]).collect();
-        let store = PixelStore::open(&manifest.folder, &name, size, RESIZE_ID, &of_task)?;
+        let store = manifest.task(&name)?.store(size)?;
         for batch in places.chunks(BATCH) {
             let picture = |&place: &usize| store.pixels(&rows[place].pixel_hash);
             let embedded = unit(embedder, &batch.iter().map(picture).collect::<Result<Vec<_>>>()?)?;

@@ -8,13 +8,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rayon::prelude::*;
 
 use super::{Finding, Gate, Picture, across};
 use crate::decode::difference_hash::difference_hash;
-use crate::decode::resize::{self, RESIZE_ID};
-use crate::manifest::store::PixelStore;
+use crate::decode::resize;
 use crate::manifest::{Manifest, Row, Split};
 use crate::pixels::Pixels;
 use crate::progress;
@@ -97,12 +96,12 @@ impl Prints {
     /// # Errors
     /// A pixel store that is missing, stale or damaged.
     pub fn read(manifest: &Manifest) -> Result<Prints> {
-        let size = *manifest.header.sizes.iter().min().context("the manifest names no size")?;
+        let size = manifest.smallest_size()?;
         let mut prints = HashMap::new();
         let bar = progress::bar(manifest.rows.len(), "looking at pictures");
         for task in manifest.tasks() {
-            let rows: Vec<&Row> = manifest.rows.iter().filter(|row| row.task == task).collect();
-            let store = PixelStore::open(&manifest.folder, &task, size, RESIZE_ID, &rows)?;
+            let rows = manifest.task(&task)?;
+            let (store, rows) = (rows.store(size)?, rows.rows);
             let print = |row: &&Row| -> Result<_> {
                 let print = Print::of(&store.pixels(&row.pixel_hash)?);
                 bar.inc(1);

@@ -14,7 +14,6 @@ use super::plan::Group;
 use super::run::Run;
 use super::test_set::TestSet;
 use super::watch::{SourceTask, Watch};
-use crate::decode::resize::RESIZE_ID;
 use crate::episode::batch::Pictures;
 use crate::files;
 use crate::manifest::store::PixelStore;
@@ -31,16 +30,16 @@ const KEEP_EVERY: Duration = Duration::from_secs(60);
 impl Run<'_> {
     /// Computes and writes `todo`, cells of `group`.
     pub(super) fn run_cells(&self, group: &Group, todo: &[&Identity], started: u64) -> Result<()> {
-        let rows: Vec<&Row> = self.manifest.rows.iter().filter(|row| row.task == group.task).collect();
-        let store = PixelStore::open(&self.manifest.folder, &group.task, self.size, RESIZE_ID, &rows)?;
-        let test_rows = rows.iter().copied().filter(|row| row.split == Split::Test).cloned().collect();
+        let task = self.manifest.task(&group.task)?;
+        let store = task.store(self.size)?;
+        let test_rows = task.of(Split::Test).into_iter().cloned().collect();
         let shuffle = group
             .built
             .against_shuffled_labels
             .then(|| Stream::new(group.seed, &format!("label shuffle {}", group.task), 0));
         let test = TestSet::load(&store, test_rows, shuffle, self.device)?;
         let draws: Vec<Draw> =
-            todo.iter().map(|identity| self.draw(&store, &rows, identity)).collect::<Result<_>>()?;
+            todo.iter().map(|identity| self.draw(&store, &task.rows, identity)).collect::<Result<_>>()?;
         let tasks: Vec<TrainTask> =
             group.training.iter().map(|task| self.train_task(task)).collect::<Result<_>>()?;
         let ids: Vec<String> = todo.iter().map(|identity| identity.id()).collect();
@@ -85,10 +84,10 @@ impl Run<'_> {
 
     /// A task that trains, to be scored as if it were the target: its first supports, its test set.
     fn source(&self, task: &str, shots: usize) -> Result<SourceTask> {
-        let rows: Vec<&Row> = self.manifest.rows.iter().filter(|row| row.task == task).collect();
-        let store = PixelStore::open(&self.manifest.folder, task, self.size, RESIZE_ID, &rows)?;
-        let test = rows.iter().copied().filter(|row| row.split == Split::Test).cloned().collect();
-        let supports = self.supports(&rows, task, 0, shots)?;
+        let rows = self.manifest.task(task)?;
+        let store = rows.store(self.size)?;
+        let test = rows.of(Split::Test).into_iter().cloned().collect();
+        let supports = self.supports(&rows.rows, task, 0, shots)?;
         Ok(SourceTask {
             supports: Pictures::load(&store, &supports)?,
             test: TestSet::load(&store, test, None, self.device)?,
@@ -110,8 +109,8 @@ impl Run<'_> {
     }
 
     fn train_task(&self, task: &str) -> Result<TrainTask> {
-        let rows: Vec<&Row> = self.manifest.select(task, Split::Train).collect();
-        let store = PixelStore::open(&self.manifest.folder, task, self.size, RESIZE_ID, &rows)?;
+        let rows = self.manifest.task(task)?;
+        let (store, rows) = (rows.store(self.size)?, rows.of(Split::Train));
         let places: HashMap<&str, usize> =
             rows.iter().enumerate().map(|(place, row)| (row.image_id.as_str(), place)).collect();
         let place = |id: &String| {

@@ -1,6 +1,6 @@
 //! Pictures to feature vectors of a frozen teacher, for audits.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tch::{Device, Kind, Tensor};
 
 use super::calibration::calibration;
@@ -14,7 +14,7 @@ use crate::pixels::Pixels;
 /// # Errors
 /// Weights or pixel stores that cannot be read.
 pub fn teacher(manifest: &Manifest, backbone: Backbone, origin: &Origin, device: Device) -> Result<Teacher> {
-    let size = *manifest.header.sizes.iter().min().context("the manifest names no size")?;
+    let size = manifest.smallest_size()?;
     let calibration = match origin {
         Origin::File { .. } => None,
         Origin::Random { .. } => calibration(manifest, &manifest.tasks(), size)?,

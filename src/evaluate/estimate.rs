@@ -4,18 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
+use anyhow::Result;
 
-use super::device::Wanted;
 use super::plan::Group;
 use super::planned::{Experience, Opened};
-use crate::files;
+use super::rates::Speed;
 use crate::manifest::{Row, Split};
-use crate::method::part::work::{Load, Operations, Work};
-use crate::method::{self};
-use crate::network::precision::Precision;
-use crate::regime::Regime;
+use crate::method;
+use crate::method::part::work::{Load, Work};
 use crate::results::Identity;
 
 /// Seconds in which a core measures a cell and writes it, for each picture of its test set, mostly for bootstraps:
@@ -28,144 +24,6 @@ const ROW_BYTES: f64 = 70.0;
 
 /// Bytes of the gallery for each pixel of a picture: three pictures of each class, with colours and a map.
 const GALLERY_BYTES: f64 = 6.0 * (3.0 + 4.0);
-
-/// How fast a device is, as `medfsad selftest` found.
-#[derive(Clone, Debug)]
-pub struct Speed {
-    /// The file, and the device that it is of.
-    pub source: String,
-    /// Operations a second of a training step, by its number of supports.
-    training: Vec<(usize, f64)>,
-    /// Operations a second of pictures that pass forward, and of scoring.
-    forward: f64,
-    scoring: f64,
-    /// Pixels of maps that are smoothed in a second, under every protocol.
-    smoothing: f64,
-    /// Bytes of a card's memory that the self-test came to hold; 0 for a CPU.
-    pub held: f64,
-    /// Cells that are computed at once, and share what the device can do.
-    pub at_once: f64,
-}
-
-/// What counts here of the record that `medfsad selftest` writes.
-#[derive(Deserialize)]
-struct Record {
-    device: String,
-    /// Of small networks, which say nothing of large ones.
-    #[serde(default)]
-    quick: bool,
-    card: Option<Card>,
-    threads: usize,
-    speed: Vec<Timing>,
-}
-
-#[derive(Deserialize)]
-struct Card {
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Timing {
-    work: String,
-    /// Side of the pictures in pixels.
-    size: f64,
-    precision: String,
-    shots: Option<usize>,
-    /// Pictures or maps at once.
-    count: usize,
-    seconds: Option<f64>,
-    operations_per_second: Option<f64>,
-    memory_bytes: Option<u64>,
-}
-
-impl Speed {
-    /// Reads a self-test's record, for a plan for `device` in `precision`.
-    ///
-    /// # Errors
-    /// A file that is missing, that is something else, that is of a device of another kind, or that lacks a time.
-    pub fn read(path: &Path, device: Wanted, precision: Precision) -> Result<Speed> {
-        let text = files::read_text(path).context(
-            "--speed takes what `medfsad selftest --out FILE` wrote on the machine that shall compute",
-        )?;
-        let file = path.display();
-        let record: Record = serde_json::from_str(&text)
-            .with_context(|| format!("{file} is no record that this version's `medfsad selftest` wrote"))?;
-        record.speed(&file.to_string(), &device.class(Precision::F32)?, precision)
-    }
-
-    fn training(&self, shots: usize) -> f64 {
-        let nearest = self.training.iter().min_by_key(|(timed, _)| timed.abs_diff(shots));
-        nearest.map_or(f64::NAN, |(_, rate)| *rate)
-    }
-
-    fn of(&self, operations: Operations, shots: usize) -> f64 {
-        operations.training / self.training(shots) + operations.forward / self.forward
-    }
-
-    /// Seconds of scoring `count` pictures and smoothing their maps.
-    fn of_scoring(&self, work: &Work, count: usize, size: i64) -> f64 {
-        let smoothing = if work.maps { (size * size) as f64 / self.smoothing } else { 0.0 };
-        count as f64 * (work.query / self.scoring + smoothing)
-    }
-
-    /// Seconds of one cell, without what its job shares.
-    fn of_cell(&self, work: &Work, load: &Load, sees: Regime) -> f64 {
-        let adapting = self.of(work.adapt, load.shots);
-        let each = adapting + self.of_scoring(work, load.n_test, load.size);
-        // Each support is scored by the others, where taking them in is no training.
-        let is_preset = sees != Regime::TargetNormals && work.adapt.training == 0.0 && load.shots > 1;
-        let preset = (load.shots - 1) as f64 * adapting + load.shots as f64 * work.query / self.scoring;
-        work.evaluations as f64 * each + if is_preset { preset } else { 0.0 }
-    }
-}
-
-impl Record {
-    fn speed(&self, file: &str, class: &str, precision: Precision) -> Result<Speed> {
-        ensure!(
-            !self.quick,
-            "{file} is of `selftest --quick`, whose small networks say nothing of large ones: run it without --quick"
-        );
-        let timed = if self.device.starts_with("cuda") { "cuda" } else { "cpu" };
-        ensure!(
-            timed == class,
-            "{file} is the self-test of a {timed} device, and the plan is for {class}: give one that was written on \
-             such a machine, or plan with --device {timed}"
-        );
-        let name = precision.name();
-        let lacks = |work: &str| {
-            format!("{file} has no time of `{work}` in {name}: let `medfsad selftest` run to its end there")
-        };
-        let of = |work: &'static str| self.speed.iter().filter(move |timing| timing.work == work);
-        let rate = |work: &'static str| {
-            let most = of(work).filter(|timing| timing.precision == name).max_by_key(|timing| timing.count);
-            most.and_then(|timing| timing.operations_per_second).with_context(|| lacks(work))
-        };
-        let held = self
-            .speed
-            .iter()
-            .filter(|timing| timing.precision == name)
-            .filter_map(|timing| timing.memory_bytes);
-        let steps = of("training step").filter(|timing| timing.precision == name);
-        let training: Vec<(usize, f64)> =
-            steps.filter_map(|timing| timing.shots.zip(timing.operations_per_second)).collect();
-        ensure!(!training.is_empty(), lacks("training step"));
-        let smoothing = of("smoothing, all ways").next();
-        let pixels = |timing: &Timing| Some(timing.count as f64 * timing.size.powi(2) / timing.seconds?);
-        let (device, at_once) = match &self.card {
-            Some(card) => (card.name.clone(), 1),
-            None => (format!("{timed}, {} threads", self.threads), self.threads.max(1)),
-        };
-        Ok(Speed {
-            source: format!("{file} ({device})"),
-            training,
-            forward: rate("teacher features")?,
-            scoring: rate("scoring")?,
-            smoothing: smoothing.and_then(pixels).with_context(|| lacks("smoothing, all ways"))?,
-            held: held.max().unwrap_or_default() as f64,
-            at_once: at_once as f64,
-        })
-    }
-}
 
 /// How many cells there are, by what is known of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -335,39 +193,12 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rates::tests::speed;
     use super::*;
     use crate::episode::HeldOut;
     use crate::method::part::work::{decoder, encoder};
     use crate::network::Backbone::{Resnet18, WideResnet50x2};
     use crate::results::Seed;
-
-    /// A card's, its times chosen so that rates are round.
-    const RECORD: &str = r#"{"device": "cuda(0)", "card": {"name": "A Card", "memory": 1}, "threads": 16, "checks": [],
-        "speed": [
-        {"work": "teacher features", "size": 128, "precision": "f32", "count": 16, "seconds": 1.0,
-         "operations_per_second": 1e12, "memory_bytes": 3000000000},
-        {"work": "teacher features", "size": 128, "precision": "f32", "count": 128, "seconds": 1.0,
-         "operations_per_second": 2e12, "memory_bytes": 5000000000},
-        {"work": "training step", "size": 128, "precision": "f32", "shots": 2, "count": 16, "seconds": 1.0,
-         "operations_per_second": 4e12},
-        {"work": "training step", "size": 128, "precision": "f32", "shots": 8, "count": 16, "seconds": 1.0,
-         "operations_per_second": 5e12},
-        {"work": "scoring", "size": 128, "precision": "f32", "shots": 2, "count": 128, "seconds": 1.0,
-         "operations_per_second": 3e12},
-        {"work": "smoothing, all ways", "size": 128, "precision": "f32", "count": 500, "seconds": 0.5,
-         "operations_per_second": null}]}"#;
-
-    fn speed() -> Speed {
-        let record: Record = serde_json::from_str(RECORD).unwrap();
-        record.speed("selftest.json", "cuda", Precision::F32).unwrap()
-    }
-
-    fn refusal(text: &str, device: Wanted, precision: Precision) -> String {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("selftest.json");
-        std::fs::write(&path, text).unwrap();
-        format!("{:#}", Speed::read(&path, device, precision).unwrap_err())
-    }
 
     /// A method on task `a`, with a cell for each number of shots.
     fn group(method: &str, settings: &str, training: &[&str], shots: &[usize]) -> Group {
@@ -409,15 +240,6 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_those_of_the_largest_batch_and_the_nearest_shots() {
-        let speed = speed();
-        assert_eq!(speed.source, "selftest.json (A Card)");
-        assert_eq!((speed.forward, speed.scoring, speed.held, speed.at_once), (2e12, 3e12, 5e9, 1.0));
-        assert_eq!([1, 2, 4, 6, 16].map(|shots| speed.training(shots)), [4e12, 4e12, 4e12, 5e12, 5e12]);
-        assert_eq!(speed.smoothing, 1000.0 * 128.0 * 128.0);
-    }
-
-    #[test]
     fn a_plan_of_two_methods_takes_what_is_summed_by_hand() {
         let speed = speed();
         // Trained on 100 pictures of other tasks for two epochs; each scores 400 pictures for both cells.
@@ -453,7 +275,8 @@ mod tests {
 
     #[test]
     fn cells_at_once_share_a_processor() {
-        let (alone, shared) = (speed(), Speed { at_once: 8.0, ..speed() });
+        let (alone, mut shared) = (speed(), speed());
+        shared.at_once = 8.0;
         let trained = group("ae", "train_on = 'normals'", &["a"], &[2, 4]);
         let job = |speed: &Speed| job(&trained, &Experience::default(), Some(speed));
         let measuring = 2.0 * 400.0 * MEASURING;
@@ -479,19 +302,5 @@ mod tests {
         let more = job(&trained, &Experience::default(), Some(&speed())).seconds - without;
         let query = encoder(WideResnet50x2, 128) + decoder(WideResnet50x2, 128);
         assert_close(more, 2.0 * (2.0 * 2.0 * query / 2e12 + 50.0 * (query / 3e12 + 1e-3)));
-    }
-
-    #[test]
-    fn files_that_do_not_fit_are_refused_by_name() {
-        let error = refusal(RECORD, Wanted::Cpu, Precision::F32);
-        assert!(error.contains("selftest.json is the self-test of a cuda device"), "{error}");
-        assert!(error.contains("the plan is for cpu") && error.contains("--device cuda"), "{error}");
-        let error = refusal(RECORD, Wanted::Cuda(0), Precision::Bf16);
-        assert!(error.contains("no time of `training step` in bf16"), "{error}");
-        let error = refusal("{\"speed\": 3}", Wanted::Cuda(0), Precision::F32);
-        assert!(error.contains("selftest.json is no record"), "{error}");
-        let missing = Speed::read(Path::new("nowhere.json"), Wanted::Cpu, Precision::F32).unwrap_err();
-        let missing = format!("{missing:#}");
-        assert!(missing.contains("nowhere.json") && missing.contains("medfsad selftest --out"), "{missing}");
     }
 }

@@ -27,6 +27,8 @@ pub mod memory;
 pub mod plan;
 /// A plan on disk.
 pub mod planned;
+/// How fast a device is.
+pub mod rates;
 /// Groups of cells, several at once.
 pub mod run;
 /// Smoothing where the maps are.

@@ -8,7 +8,6 @@ use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use rayon::prelude::*;
 
 use super::card;
-use crate::decode::resize::RESIZE_ID;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Label, Manifest, MaskKind, Row};
 use crate::spec::Spec;
@@ -63,12 +62,11 @@ pub fn write(
     let mut written = Written::default();
     let bar = progress::bar(manifest.rows.len(), "exporting pictures");
     for task in manifest.tasks() {
-        let rows: Vec<&Row> = manifest.rows.iter().filter(|row| row.task == task).collect();
+        let of_task = manifest.task(&task)?;
+        let rows = &of_task.rows;
         let folder = Folder { root: draft.path().join(&task), pictures, boxes };
         let store = match pictures {
-            Pictures::Standardised(size) => {
-                Some(PixelStore::open(&manifest.folder, &task, *size, RESIZE_ID, &rows)?)
-            }
+            Pictures::Standardised(size) => Some(of_task.store(*size)?),
             Pictures::Links(_) => None,
         };
         let write = |row: &&Row| -> Result<(bool, bool)> {

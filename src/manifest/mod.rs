@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+use crate::decode::resize::RESIZE_ID;
 use crate::files;
 use crate::table::{Datum, Kind, Record, Scalar, record};
 use crate::words::word;
@@ -14,6 +15,8 @@ use crate::words::word;
 pub mod spool;
 /// Standardised pixels in one memory-mapped file per task and size.
 pub mod store;
+
+use store::PixelStore;
 
 /// Version of the columns below; a reader refuses another.
 pub const FORMAT: u32 = 3;
@@ -258,9 +261,53 @@ impl Manifest {
         tasks
     }
 
+    /// One task.
+    ///
+    /// # Errors
+    /// A name that no row has.
+    pub fn task<'a>(&'a self, name: &'a str) -> Result<Task<'a>> {
+        let rows: Vec<&Row> = self.rows.iter().filter(|row| row.task == name).collect();
+        if rows.is_empty() {
+            bail!("no task `{name}` in {} (known: {})", self.folder.display(), self.tasks().join(", "));
+        }
+        Ok(Task { folder: &self.folder, name, rows })
+    }
+
+    /// Side of the smallest pictures that are stored.
+    ///
+    /// # Errors
+    /// A header without sizes.
+    pub fn smallest_size(&self) -> Result<usize> {
+        let smallest = self.header.sizes.iter().min().copied();
+        smallest.with_context(|| format!("{} names no size; build it again", self.folder.display()))
+    }
+
     /// Rows of one task and split, in order.
     pub fn select<'a>(&'a self, task: &'a str, split: Split) -> impl Iterator<Item = &'a Row> {
         self.rows.iter().filter(move |row| row.task == task && row.split == split)
+    }
+}
+
+/// One task of a curated benchmark.
+pub struct Task<'a> {
+    folder: &'a Path,
+    name: &'a str,
+    /// In the manifest's order.
+    pub rows: Vec<&'a Row>,
+}
+
+impl<'a> Task<'a> {
+    /// Rows of one side, in order.
+    pub fn of(&self, split: Split) -> Vec<&'a Row> {
+        self.rows.iter().copied().filter(|row| row.split == split).collect()
+    }
+
+    /// Its pictures and masks of `size` pixels a side.
+    ///
+    /// # Errors
+    /// A store that is missing, unreadable, made with another resize, or stale.
+    pub fn store(&self, size: usize) -> Result<PixelStore> {
+        PixelStore::open(self.folder, self.name, size, RESIZE_ID, &self.rows)
     }
 }
 

@@ -7,9 +7,8 @@ use askama::Template;
 
 use super::sketch::data_url;
 use crate::audit::{BOOTSTRAP_SEED, Finding, Picture, Report, Shortcut};
-use crate::decode::resize::RESIZE_ID;
+use crate::manifest::Manifest;
 use crate::manifest::store::PixelStore;
-use crate::manifest::{Manifest, Row};
 use crate::metric::interval::N_RESAMPLES;
 
 /// Findings of one gate that are shown with pictures; the others are in `audit.json`.
@@ -114,10 +113,9 @@ struct Thumbnails(HashMap<String, PixelStore>);
 
 impl Thumbnails {
     fn open(manifest: &Manifest) -> Result<Thumbnails> {
-        let size = *manifest.header.sizes.iter().min().context("the manifest names no size")?;
+        let size = manifest.smallest_size()?;
         let open = |task: String| {
-            let rows: Vec<&Row> = manifest.rows.iter().filter(|row| row.task == task).collect();
-            let store = PixelStore::open(&manifest.folder, &task, size, RESIZE_ID, &rows)?;
+            let store = manifest.task(&task)?.store(size)?;
             Ok((task, store))
         };
         Ok(Thumbnails(manifest.tasks().into_iter().map(open).collect::<Result<_>>()?))

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::compute::Compute;
-use crate::evaluate::estimate::{Estimate, Known, Speed};
+use crate::evaluate::estimate::{Estimate, Known};
 use crate::evaluate::planned::Opened;
+use crate::evaluate::rates::Speed;
 
 /// Where rates come from.
 #[derive(clap::Args)]
