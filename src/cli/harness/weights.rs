@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 use crate::network::known::{self, PUBLISHED, Published};
 use crate::{download, files};
 
+/// List, fetch, import and show pretrained networks
+///
 /// Lists, fetches, imports and shows the pretrained networks that methods need. Installed ones are kept for all
 /// checkouts of a user, and every `--teacher` takes their names.
 #[derive(clap::Args)]
@@ -117,12 +119,12 @@ impl Fetch {
         }
         let of_address = [("--sha256", &self.sha256), ("--name", &self.name), ("--network", &self.network)];
         for (option, given) in of_address {
-            ensure!(given.is_none(), "{option} is for an address; of known weights it is known");
+            ensure!(given.is_none(), "{option} applies to URLs only");
         }
         for name in &self.what {
             let published = PUBLISHED.iter().find(|published| published.name == name);
             let published = published
-                .with_context(|| format!("`{name}` is no known name and no address; see `weights list`"))?;
+                .with_context(|| format!("`{name}` is neither a known name nor a URL; see `weights list`"))?;
             let url = match &self.mirror {
                 Some(mirror) => format!("{}/{}", mirror.trim_end_matches('/'), file_name(published.url)),
                 None => published.url.to_owned(),
