@@ -119,7 +119,7 @@ fn planned_cells_give_what_one_process_gives() {
 
     // The rest by processes of their own.
     let said = succeeds(home, &bench(&["bench", "submit", "--engine", "local", "--jobs", "2"], "shared"));
-    assert!(said.contains("19 jobs to hand out"), "{said}");
+    assert!(said.contains("19 jobs to run"), "{said}");
     assert_eq!(metrics(home, "shared"), metrics(home, "whole"));
     let after = starts(&home.join("shared"));
     assert!(before.iter().all(|(cell, at)| after[cell] == *at), "a finished cell was computed again");

@@ -91,6 +91,24 @@ fn bench_names_what_it_does_not_know() {
     assert_fails_with(home.path(), &["bench", "--shots", "99"], &["99 shots", "train normals"]);
 }
 
+#[cfg(feature = "torch")]
+#[test]
+fn the_help_of_a_command_says_what_it_does_in_full() {
+    let home = TempDir::new().expect("a folder");
+    for (command, words) in [
+        (&["audit"][..], "Writes audit.json and audit.html"),
+        (&["bench"], "run the command again to resume"),
+        (&["bench", "submit"], "Finished jobs are not submitted again"),
+        (&["build-dataset"], "Every file ends up in the manifest"),
+        (&["score"], "Each picture is scored on its own"),
+        (&["train"], "none of them of the kind that will be scored"),
+    ] {
+        let help = text(&medfsad(home.path(), &[command, &["--help"]].concat()));
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains(words), "{command:?}: {help}");
+    }
+}
+
 /// A short bench on the phantom: one task, two epochs.
 #[cfg(feature = "torch")]
 fn short_bench(home: &Path, out: &str, threads: &str) -> String {

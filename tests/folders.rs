@@ -115,3 +115,53 @@ fn scores_are_of_each_picture_once_and_what_is_no_file_is_rejected() {
         medfsad(home.path(), &["score", "--support", "refs", "--query", "query/fifo.png", "--out", "t.csv"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("neither a folder nor a file"));
 }
+
+#[test]
+fn a_line_break_in_a_file_name_does_not_reach_the_id_list() {
+    let home = TempDir::new().expect("a folder");
+    raw(home.path());
+    picture(&home.path().join("raw/wrist/good/a\nb.png"), 190);
+    let said = succeeds(home.path(), &[&BUILD[..], &["--freeze", "ids.txt"]].concat());
+    assert!(said.contains("6 pictures curated, 1 files rejected"), "{said}");
+    succeeds(home.path(), &[&BUILD[..], &["--replay", "ids.txt", "--out", "again"]].concat());
+}
+
+#[test]
+fn a_finding_without_pictures_is_named_and_stops_the_build() {
+    let home = TempDir::new().expect("a folder");
+    raw(home.path());
+    let misspelt = SPEC.replace("[\"fracture\"]", "[\"fractur\"]");
+    fs::write(home.path().join("mine.toml"), misspelt).expect("a spec");
+    let output = medfsad(home.path(), &BUILD);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        said.contains("test fractur: none available") && said.contains("did you mean `fracture`?"),
+        "{said}"
+    );
+    // An empty class folder is the same thing.
+    fs::write(home.path().join("mine.toml"), SPEC).expect("a spec");
+    fs::remove_dir_all(home.path().join("raw/wrist/fracture")).expect("a folder");
+    fs::create_dir(home.path().join("raw/wrist/fracture")).expect("a folder");
+    let output = medfsad(home.path(), &BUILD);
+    assert!(!output.status.success());
+    let said = succeeds(home.path(), &[&BUILD[..], &["--partial"]].concat());
+    assert!(said.contains("no picture has the finding `fracture`"), "{said}");
+}
+
+#[test]
+fn dicom_files_are_found_without_an_ending_and_one_patient_on_all_is_a_placeholder() {
+    let home = TempDir::new().expect("a folder");
+    raw(home.path());
+    medfsad::phantom::write(&home.path().join("phantom"), 1).expect("a phantom");
+    let films = home.path().join("phantom/rsna-pneumonia-detection-challenge/stage_2_train_images");
+    let film = fs::read_dir(films).expect("films").next().expect("a film").expect("an entry").path();
+    let good = home.path().join("raw/wrist/good");
+    for name in ["IM0001", "film.IMA", "1.2.840.10008"] {
+        fs::copy(&film, good.join(name)).expect("a copy");
+    }
+    fs::write(good.join("README"), "no picture").expect("a file");
+    let said = succeeds(home.path(), &BUILD);
+    assert!(said.contains("9 pictures curated, 1 files rejected"), "{said}");
+    assert!(said.contains("one PatientID stands on all 3 DICOM files"), "{said}");
+}

@@ -23,6 +23,7 @@ mod masked;
 #[cfg(feature = "torch")]
 mod method;
 mod metric;
+mod names;
 mod nifti;
 mod phantom;
 mod protocol;

@@ -1,4 +1,4 @@
-//! `audit`: proof that a curated benchmark does not leak, or the files by which it does.
+//! `audit`: whether a curated benchmark leaks, and which files make it leak.
 
 use std::path::{Path, PathBuf};
 
@@ -12,18 +12,20 @@ use crate::{files, report};
 /// Findings of one gate that are printed; all of them are in the files.
 const N_SHOWN: usize = 20;
 
-/// Runs gates over a curated benchmark: patients and copies on two sides, near copies (also flipped or turned,
-/// and with --teacher by the features of a pretrained network), label conflicts, acquisition shortcuts, personal
-/// data. Thresholds stand in the spec's [audit] table. Writes audit.json and audit.html, and fails (exit code 1) when
-/// a gate fails.
+/// Check a curated benchmark for leaks, duplicates, shortcuts and personal data; exit 1 if a gate fails
+///
+/// Checks a curated benchmark: patients and duplicates in more than one split, near duplicates (also mirrored
+/// or rotated, and by features of a pretrained network if --teacher is given), label conflicts, acquisition
+/// shortcuts, personal data. The spec's [audit] table sets the thresholds. Writes audit.json and audit.html;
+/// exits with 1 if a gate fails.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A curated folder [default: manifests/phantom]
+    /// Curated folder [default: manifests/phantom]
     folder: Option<PathBuf>,
-    /// The raw folder, for personal data and view positions [default: where it stood when it was curated]
+    /// Raw folder, for personal data and view positions [default: the one it was curated from]
     #[arg(long)]
     raw: Option<PathBuf>,
-    /// Where to write audit.json and audit.html [default: the curated folder]
+    /// Folder for audit.json and audit.html [default: the curated folder]
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -50,7 +52,7 @@ impl Args {
             .map(|gate| gate.name.as_str())
             .collect();
         if !failed.is_empty() {
-            bail!("the audit fails at {}", failed.join(", "));
+            bail!("the audit failed: {}", failed.join(", "));
         }
         Ok(())
     }

@@ -12,31 +12,33 @@ use crate::manifest::Manifest;
 use crate::phantom;
 use crate::spec::Spec;
 
-/// Reads the owners' own folders (see `sources`), draws pictures by the spec, decodes, standardises and
-/// writes manifest.parquet, rejected.parquet, selection.parquet and a pixel store. Every file found ends up
-/// in the manifest or in the rejected table with a reason. Stopped runs are taken up again.
+/// Curate raw folders into a benchmark; without --raw, generate and curate the synthetic phantom
+///
+/// Reads the owners' folders (see `sources`), selects pictures as the spec says, decodes and standardises them,
+/// and writes manifest.parquet, rejected.parquet, selection.parquet and a pixel store. Every file ends up in
+/// the manifest or, with a reason, in the rejected table. Run the command again to resume.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A TOML file, or one of the shipped specs: phantom, mini, medfsad, ddad, edc-aptos, bmad-camelyon16,
-    /// brats [default: phantom without --raw, medfsad with it]
+    /// TOML file, or a shipped spec: phantom, mini, medfsad, ddad, edc-aptos, bmad-camelyon16, brats [default:
+    /// medfsad with --raw, otherwise phantom]
     #[arg(long)]
     spec: Option<String>,
-    /// Folder that holds the sources' folders
+    /// Folder that contains the sources' folders
     #[arg(long)]
     raw: Option<PathBuf>,
-    /// Where to write [default: manifests/<spec name>]
+    /// Output folder [default: manifests/<spec name>]
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Build what can be built when sources or pictures are missing
+    /// Build what is possible if sources or pictures are missing
     #[arg(long)]
     partial: bool,
-    /// Take the pictures and sides of this id list instead of drawing; it must belong to the spec
+    /// Use the pictures and splits of this id list instead of drawing new ones; it must belong to the spec
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
-    /// Also write the selection as an id list: text without pictures, to be published and replayed
+    /// Also write the selection as an id list: text without pictures that can be published and replayed
     #[arg(long, value_name = "FILE")]
     freeze: Option<PathBuf>,
-    /// Threads [default: all cores]
+    /// Worker threads [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
 }

@@ -6,15 +6,18 @@ use anyhow::{Result, ensure};
 
 use crate::report;
 
-/// Compares two runs, method by method, or two methods, by paired tests over the pictures and draws that they share.
-/// Exits with 1 if the first is worse than the second beyond the 95 % interval, so it can guard a change.
+/// Compare two runs or methods on the same pictures; exit 1 if the first is worse
+///
+/// Compares two runs, method by method, or two methods, with paired tests over the pictures and draws that they
+/// share. Exits with 1 if the first is worse than the second beyond the 95 % interval, so it can guard a
+/// change.
 #[derive(clap::Args)]
 pub struct Args {
     /// Run folder, such as reports/quick
     first: PathBuf,
-    /// Another, or the same with two methods
+    /// Second run folder; the same one to compare two methods of a run
     second: PathBuf,
-    /// One method for both, or one of each, as the leaderboard names them [default: all but controls]
+    /// One method, or one for each run, as the leaderboard names them [default: all but the controls]
     #[arg(long, value_delimiter = ',')]
     method: Vec<String>,
 }
@@ -26,7 +29,7 @@ impl Args {
         let comparison = report::compare_runs(&self.first, &self.second, methods)?;
         println!("{}", comparison.sheet.markdown(None));
         let n = comparison.regressions;
-        ensure!(n == 0, "{n} of these are worse beyond their interval");
+        ensure!(n == 0, "the first is worse in {n} of these comparisons, beyond the 95 % interval");
         Ok(())
     }
 }

@@ -9,8 +9,10 @@ use crate::episode::{self, Episodes, Settings};
 use crate::files;
 use crate::manifest::Manifest;
 
-/// Episodes say which pictures support and which train. They follow from the manifest and a seed alone, so
-/// they can be published as image ids and proved to be what a run used.
+/// Draw, export or verify the episodes of a curated benchmark
+///
+/// An episode says which pictures are supports and which are for training. Episodes follow from the manifest
+/// and a seed alone, so they can be published as image ids and checked against a run.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -24,19 +26,20 @@ enum Action {
         /// Curated benchmark
         #[arg(long, default_value_os_t = home("manifests").join("phantom"))]
         manifest: PathBuf,
+        /// Seed; the same seed gives the same episodes
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Support sets per task
+        /// Number of support sets per task
         #[arg(long, default_value_t = 10)]
         draws: usize,
         /// Size of the largest support set
         #[arg(long, default_value_t = 8)]
         max_shots: usize,
-        /// Folder to write into
+        /// Output folder
         #[arg(long)]
         out: PathBuf,
     },
-    /// Check that a run's stored episodes are those its manifest and seed give, and that its cells used them
+    /// Check that a run's stored episodes follow from its manifest and seed, and that its cells used them
     Verify {
         /// Run folder, such as reports/quick
         run: PathBuf,
@@ -44,7 +47,7 @@ enum Action {
         #[arg(long, default_value_os_t = home("manifests").join("phantom"))]
         manifest: PathBuf,
     },
-    /// Write stored episodes as one JSON file for other tools
+    /// Write stored episodes as one JSON file
     Export {
         /// Folder with episodes.parquet
         run: PathBuf,
@@ -79,7 +82,7 @@ fn verify(run: &std::path::Path, manifest: &std::path::Path) -> Result<()> {
     let stored = Episodes::read(run)?;
     stored.verify(&manifest)?;
     let drawn = episode::draw(&manifest, stored.settings)?;
-    anyhow::ensure!(drawn == stored, "{}: the stored episodes are not those of their seed", run.display());
+    anyhow::ensure!(drawn == stored, "{}: the stored episodes do not follow from their seed", run.display());
     let mut n_cells = 0;
     for result in crate::results::read_run(run)? {
         let identity = &result.cell.identity;
@@ -92,6 +95,6 @@ fn verify(run: &std::path::Path, manifest: &std::path::Path) -> Result<()> {
         anyhow::ensure!(hash == identity.episodes_hash, "cell {} used other episodes", result.cell.id);
         n_cells += 1;
     }
-    println!("episodes {} hold, and {n_cells} cells used them", stored.hash());
+    println!("episodes {} verified; {n_cells} cells used them", stored.hash());
     Ok(())
 }

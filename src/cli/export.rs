@@ -10,32 +10,34 @@ use crate::manifest::Manifest;
 use crate::spec::Spec;
 use crate::{export, files};
 
-/// Exports a curated benchmark: `croissant`, metadata that search engines and loaders read; `mvtec`, folders of
-/// pictures and masks that anomaly detection libraries such as anomalib read; `csv`, the manifest's rows. Id lists
-/// without pictures come from `build-dataset --freeze`.
+/// Export a curated benchmark as Croissant metadata, MVTec-style folders or CSV
+///
+/// Exports a curated benchmark. `croissant`: metadata for search engines and loaders; `mvtec`: folders of
+/// pictures and masks for anomaly detection libraries such as anomalib; `csv`: the rows of the manifest.
+/// `build-dataset --freeze` writes id lists without pictures.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A curated folder [default: manifests/phantom]
+    /// Curated folder [default: manifests/phantom]
     folder: Option<PathBuf>,
-    /// What to write
+    /// Output format
     #[arg(long, value_enum)]
     format: Format,
-    /// Where to write [default: croissant.json, mvtec/ or manifest.csv in the curated folder]
+    /// Output file or folder [default: croissant.json, mvtec/ or manifest.csv in the curated folder]
     #[arg(long)]
     out: Option<PathBuf>,
-    /// mvtec: side of the standardised pictures [default: the largest that was curated]
+    /// mvtec: size of the standardised pictures, in pixels [default: the largest that was curated]
     #[arg(long, conflicts_with = "link")]
     size: Option<usize>,
-    /// mvtec: links to the owners' files instead of standardised pictures
+    /// mvtec: link to the owners' files instead of writing standardised pictures
     #[arg(long)]
     link: bool,
-    /// mvtec: also masks made from boxes, which hold healthy pixels too
+    /// mvtec: also write masks made from bounding boxes, which include healthy pixels
     #[arg(long)]
     boxes: bool,
-    /// The raw folder, for --link [default: where it stood when it was curated]
+    /// Raw folder, for --link [default: the one it was curated from]
     #[arg(long)]
     raw: Option<PathBuf>,
-    /// Threads [default: all cores]
+    /// Worker threads [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
 }
@@ -53,7 +55,7 @@ impl Args {
         let (folder, manifest, spec) = curated(self.folder.as_ref())?;
         ensure!(
             self.format == Format::Mvtec || !(self.link || self.boxes || self.size.is_some()),
-            "--size, --link and --boxes belong to --format mvtec"
+            "--size, --link and --boxes need --format mvtec"
         );
         let name = match self.format {
             Format::Croissant => "croissant.json",
@@ -84,7 +86,7 @@ impl Args {
         );
         for (task, restrictions) in mvtec::restrictions(manifest, spec) {
             if !restrictions.is_empty() {
-                println!("mind {task}: {restrictions}");
+                println!("terms of {task}: {restrictions}");
             }
         }
         Ok(())

@@ -27,25 +27,16 @@ pub struct Cli {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Curate raw folders into a parquet manifest; without --raw, draw a phantom benchmark first
     BuildDataset(build_dataset::Args),
-    /// Look for leaks, copies, shortcuts and personal data; fails when a gate fails
     Audit(audit::Args),
-    /// Draw the raw tree of a synthetic benchmark, small or in the owners' full counts
     Phantom(phantom::Args),
-    /// Time decoding and resizing against a plain Python loader, on the same files
     BenchIngest(bench_ingest::Args),
-    /// Draw or join reports from stored results, no model involved
     Report(report::Args),
-    /// Two runs or methods on the same pictures; fails if the first is worse
     Compare(compare::Args),
-    /// Draw, export or verify the episodes of a curated benchmark
     Episodes(episodes::Args),
-    /// Export a curated benchmark: Croissant metadata, folders in MVTec's layout, CSV
     Export(export::Args),
-    /// List sources and their folder layouts, and whose they are
     Sources(sources::Args),
-    /// Show what this program finds: libtorch, CUDA, cores, folders
+    /// Show versions, libtorch, CUDA devices and folders
     Doctor,
     #[command(flatten)]
     Harness(harness::Command),

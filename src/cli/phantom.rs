@@ -7,24 +7,26 @@ use anyhow::Result;
 use super::common::use_threads;
 use crate::phantom::{self, Settings};
 
-/// Draws synthetic pictures into the five sources' own layouts and formats, as raw data for `build-dataset
-/// --raw DIR`. They are no medical pictures.
+/// Generate the raw folders of a synthetic benchmark, small or at full size
 ///
-/// `quick` draws some hundred pictures with lesion masks. `full` draws every picture of the owners' releases
-/// (54,472 pictures that are a third as high), so that the 13,084-image benchmark can be built at size.
+/// Generates synthetic pictures in the folder layouts and formats of the five sources, as raw data for
+/// `build-dataset --raw DIR`. They are not medical pictures.
+///
+/// `quick` generates a few hundred pictures with lesion masks; `full` as many as the owners' releases have
+/// (54,472, at a third of their height), to build the 13,084-image benchmark at full scale.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Where to write; a new or empty folder, or one that this command made before: what another version,
-    /// scale or seed drew there is replaced
+    /// Output folder: new, empty, or made by this command before. What another version, scale or seed wrote
+    /// there is replaced
     #[arg(long)]
     out: PathBuf,
-    /// How many pictures
+    /// Number of pictures
     #[arg(long, value_enum, default_value = "quick")]
     scale: Scale,
-    /// Same seed, same bytes
+    /// Seed; the same seed gives the same bytes
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Threads [default: all cores]
+    /// Worker threads [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
 }

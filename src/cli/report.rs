@@ -6,13 +6,16 @@ use anyhow::Result;
 
 use crate::report;
 
-/// Reads finished cells and draws tables, figures and index.html anew. No model and no data are needed.
+/// Redraw a report from stored results, or join several
+///
+/// Reads finished cells and writes tables, figures and index.html again. Needs neither a model nor the
+/// pictures.
 #[derive(clap::Args)]
 pub struct Args {
     /// Run folders, such as reports/quick; several are joined into one report
     #[arg(required = true)]
     runs: Vec<PathBuf>,
-    /// Where to write; required when several runs are joined [default: the run's own folder]
+    /// Output folder; required to join several runs [default: the run's own folder]
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -21,7 +24,7 @@ impl Args {
     pub fn run(self) -> Result<()> {
         let index = match (&self.runs[..], self.out) {
             ([run], None) => report::write(run, run)?,
-            (_, None) => anyhow::bail!("say where the joined report goes with --out DIR"),
+            (_, None) => anyhow::bail!("give the folder of the joined report with --out DIR"),
             (runs, Some(out)) => report::write_joined(runs, &out)?,
         };
         println!("report: {}", std::path::absolute(&index).unwrap_or(index).display());

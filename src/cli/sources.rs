@@ -1,4 +1,4 @@
-//! `sources`: which data sets can be read, how they are laid out, whose they are.
+//! `sources`: the data sets that can be read, their layout and their owners.
 
 use anyhow::Result;
 
@@ -6,11 +6,13 @@ use crate::export::card;
 use crate::source::SOURCES;
 use crate::spec::Spec;
 
-/// Lists every source that can be read, then what a spec needs from whom: owner, citation, licence, access, how to
-/// get it, what may not be done with it. Nothing is downloaded.
+/// List the supported data sets: folder layout, owner, licence, how to get them
+///
+/// Lists every supported source, then what a spec needs from whom: owner, citation, licence, access, how to get
+/// it, restrictions. Nothing is downloaded.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A TOML file, or one of the shipped specs
+    /// TOML file, or a shipped spec
     #[arg(long, default_value = "medfsad")]
     spec: String,
 }

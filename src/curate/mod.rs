@@ -111,8 +111,10 @@ fn build_from(request: &Request, ids: Option<&IdList>) -> Result<Outcome> {
     }
     let short = shortfalls(&selection);
     if !short.is_empty() && !partial {
+        let notes: String = remarks.iter().map(|remark| format!("\nnote: {remark}")).collect();
         bail!(
-            "too few pictures:\n  {}\nadd data, lower the counts in the spec, or accept fewer with --partial",
+            "too few pictures:\n  {}\nadd data, correct findings or counts in the spec, or accept fewer with \
+             --partial{notes}",
             short.join("\n  ")
         );
     }
@@ -122,13 +124,16 @@ fn build_from(request: &Request, ids: Option<&IdList>) -> Result<Outcome> {
 }
 
 fn shortfalls(selection: &[Selection]) -> Vec<String> {
-    let short = selection.iter().filter(|row| row.expected.is_some_and(|expected| row.found < expected));
-    short
-        .map(|row| {
-            let expected = row.expected.unwrap_or_default();
-            format!("{} {}: {} of {expected} ({} available)", row.task, row.part, row.found, row.available)
-        })
-        .collect()
+    let shortfall = |row: &Selection| match row.expected {
+        Some(expected) if row.found < expected => Some(format!(
+            "{} {}: {} of {expected} ({} available)",
+            row.task, row.part, row.found, row.available
+        )),
+        // All there are, of which there must be some: a finding that matches nothing is misspelt, or its folder empty.
+        None if row.available == 0 => Some(format!("{} {}: none available", row.task, row.part)),
+        _ => None,
+    };
+    selection.iter().filter_map(shortfall).collect()
 }
 
 fn write(

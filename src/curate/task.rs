@@ -15,7 +15,7 @@ use crate::manifest::{Rejected, Row, Selection, store};
 use crate::source::masks::MaskNames;
 use crate::source::{self, Candidate, Lesions, Side};
 use crate::spec::{Duplicates, Shuffle, Spec, Task};
-use crate::{decode, files, progress};
+use crate::{decode, files, names, progress};
 
 /// A curated task, as kept between runs.
 #[derive(Serialize, Deserialize)]
@@ -63,6 +63,7 @@ pub fn curate(spec: &Spec, task: &Task, raw: &Path, out: &Path, ids: Option<&IdL
     for refusal in listing.refused {
         work.reject(&refusal.path, 0, None, "not-a-picture", refusal.reason);
     }
+    listing.differences.extend(absent(task, &listing.candidates));
     let found = work.classify(listing.candidates);
     let mut found = work.hash(found);
     let key = work.key(&found, &listing.differences)?;
@@ -89,6 +90,19 @@ pub fn curate(spec: &Spec, task: &Task, raw: &Path, out: &Path, ids: Option<&IdL
     let part = Part { key, rows, rejected, selection, differences: listing.differences };
     files::write_whole(&kept, &serde_json::to_vec(&part)?)?;
     Ok(part)
+}
+
+/// A sentence for every finding of the spec that no picture has.
+fn absent(task: &Task, candidates: &[Candidate]) -> Vec<String> {
+    let found: BTreeSet<&str> = candidates.iter().map(|candidate| candidate.finding.as_str()).collect();
+    let anomalous = task.anomalous.iter().flat_map(|quota| &quota.findings);
+    let named = task.normal.iter().chain(anomalous).map(String::as_str);
+    let sentence = |finding: &str| {
+        let meant = names::did_you_mean(finding, found.iter().copied());
+        let known: Vec<&str> = found.iter().copied().take(20).collect();
+        format!("no picture has the finding `{finding}`{meant} (found: {})", known.join(", "))
+    };
+    named.filter(|finding| *finding != "*" && !found.contains(finding)).map(sentence).collect()
 }
 
 fn write_stores(spools: Vec<Spool>, task: &Task, rows: &[Row], out: &Path) -> Result<()> {

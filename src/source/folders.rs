@@ -30,6 +30,7 @@ fn list(root: &Path, task: &Task) -> Result<Listing> {
         // Whatever cannot be read here is refused with its reason when it is decoded.
         candidate.patient = dicom_patient(&root.join(&candidate.path)).unwrap_or_default();
     });
+    forget_placeholder(&mut listing);
     if listing.candidates.iter().all(|candidate| candidate.patient.is_none()) {
         listing.differences.push("no patient is known, so sides are divided by picture".to_owned());
     }
@@ -40,6 +41,20 @@ fn list(root: &Path, task: &Task) -> Result<Listing> {
         root.display()
     );
     Ok(listing)
+}
+
+/// One id on every DICOM file of several is a placeholder; taken for a patient, it would tie all of them together.
+fn forget_placeholder(listing: &mut Listing) {
+    let named: Vec<&String> =
+        listing.candidates.iter().filter_map(|candidate| candidate.patient.as_ref()).collect();
+    if named.len() < 2 || named.iter().any(|patient| patient != &named[0]) {
+        return;
+    }
+    listing.differences.push(format!(
+        "one PatientID stands on all {} DICOM files and is taken for a placeholder",
+        named.len()
+    ));
+    listing.candidates.iter_mut().for_each(|candidate| candidate.patient = None);
 }
 
 /// The patient that a DICOM file names; `None` for any other file.

@@ -6,15 +6,15 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::contract::{Candidate, Listing, Refusal, Side};
-use crate::files;
+use crate::{decode, files};
 
 /// Endings of files that hold one picture, in small letters.
 const SINGLE: &[&str] = &[".png", ".jpg", ".jpeg", ".jpe", ".bmp"];
 /// Endings of files that may hold several.
-const SEVERAL: &[&str] = &[".tif", ".tiff", ".dcm", ".dicom", ".nii", ".nii.gz", ".hdr"];
+const SEVERAL: &[&str] = &[".tif", ".tiff", ".dcm", ".dicom", ".ima", ".nii", ".nii.gz", ".hdr"];
 
-const NOT_A_PICTURE: &str = "not a picture by its ending (known: png, jpg, jpeg, jpe, bmp, tif, tiff, dcm, dicom, \
-                             nii, nii.gz, and hdr with its img)";
+const NOT_A_PICTURE: &str = "not a picture by its ending (known: png, jpg, jpeg, jpe, bmp, tif, tiff, dcm, dicom, ima, \
+                             nii, nii.gz, hdr with its img, and DICOM without an ending)";
 
 /// Sorts every file below `root` with `judge`, which is given the path's parts and answers with a
 /// candidate or with the reason against it. Files that are no pictures are refused before it.
@@ -35,7 +35,7 @@ pub(super) fn list(
     for path in found.files {
         let parts: Vec<&str> = path.split('/').collect();
         let verdict = match header_of(root, &path) {
-            _ if is_picture(&path) => judge(&parts),
+            _ if is_picture(&path) || is_unnamed_dicom(root, &path) => judge(&parts),
             Some(header) => Err(format!("the voxels of {header}, which are read with it")),
             None => Err(NOT_A_PICTURE.to_owned()),
         };
@@ -49,12 +49,24 @@ pub(super) fn list(
 
 /// Whether the name ends like a picture's; the content decides later, when it is decoded.
 pub(super) fn is_picture(path: &str) -> bool {
-    ends_with(path, SINGLE) || may_hold_several(path)
+    ends_with(path, SINGLE) || ends_with(path, SEVERAL)
 }
 
 /// Whether the name ends like that of a file with several frames or slices.
 pub(super) fn may_hold_several(path: &str) -> bool {
-    ends_with(path, SEVERAL)
+    ends_with(path, SEVERAL) || has_no_ending(path)
+}
+
+/// Whether it is a DICOM file that is called by a number or a UID, as scanners and archives write them.
+fn is_unnamed_dicom(root: &Path, path: &str) -> bool {
+    has_no_ending(path)
+        && files::read_head(&root.join(path), 132).is_ok_and(|head| decode::dicom::is_dicom(&head))
+}
+
+/// Whether what follows the last dot of the name, if there is one, is digits alone, as in a UID.
+fn has_no_ending(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.rsplit_once('.').is_none_or(|(_, ending)| ending.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn ends_with(path: &str, endings: &[&str]) -> bool {
@@ -70,6 +82,9 @@ fn header_of(root: &Path, path: &str) -> Option<String> {
 
 /// The file's name without its ending; `.nii.gz` is one ending.
 pub(super) fn stem(name: &str) -> &str {
+    if has_no_ending(name) {
+        return name;
+    }
     let name = name.strip_suffix(".gz").filter(|name| name.ends_with(".nii")).unwrap_or(name);
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }

@@ -1,4 +1,4 @@
-//! `bench-ingest`: our decoding and resizing against Pillow and pydicom, on the same files in one run.
+//! `bench-ingest`: decoding and resizing timed against Pillow and pydicom on the same files.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -19,35 +19,38 @@ use ours::Apart;
 use pictures::{Group, Pictures};
 use python::{Python, Start, Work};
 
-/// Times decoding and resizing: a Python loader (Pillow, pydicom) with one worker process a core, and ours with as many threads, in turns, on the same files. Both load every file once before the clock starts,
-/// so files are in memory, and their pictures are compared: the work is the same or the command fails.
+/// Time decoding and resizing against a Python loader on the same files
 ///
-/// Under `cargo xtask` a Python environment is made on the first call.
+/// Times decoding and resizing: a Python loader (Pillow, pydicom) with one worker process per core against
+/// medfsad with as many threads, in turns, on the same files. Both load every file once before timing starts,
+/// so that files are in memory, and their pictures are compared; the command fails if they differ.
+///
+/// Under `cargo xtask` a Python environment is created on the first call.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A folder of pictures; .dcm, .png and .jpg files below it are read [default: the phantom's]
+    /// Folder of pictures; .dcm, .png and .jpg files below it are read [default: the phantom's]
     #[arg(long)]
     raw: Option<PathBuf>,
-    /// A Python with Pillow, pydicom and numpy
+    /// Python with Pillow, pydicom and numpy
     #[arg(long, default_value = "python3")]
     python: PathBuf,
-    /// `plain`, as most people write it, or `careful`, which resizes before grey becomes RGB and leaves pictures
-    /// in shared memory
+    /// `plain`: the loader most people write; `careful`: resizes before it expands grey to RGB and returns
+    /// pictures through shared memory
     #[arg(long, value_enum, default_value = "plain")]
     loader: Loader,
-    /// Side of the resized pictures
+    /// Size of the resized pictures, in pixels
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=1024))]
     size: u16,
-    /// Threads on our side and worker processes on the other [default: all cores]
+    /// Threads of medfsad and worker processes of Python [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
-    /// How often either side loads everything
+    /// Timed repetitions on each side
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     repeats: u16,
-    /// At most so many files of each format
+    /// Most files of each format
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     most: u32,
-    /// Also write all times here, as JSON
+    /// Also write all times to this file, as JSON
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -222,7 +225,7 @@ fn print(record: &Record) {
         record.formats.first().map_or(0, |timed| timed.medfsad_seconds.len())
     );
     println!(
-        "{:<6} {:>6} {:>8} | {:^29} | {:^29} | {:>7} | levels apart",
+        "{:<6} {:>6} {:>8} | {:^29} | {:^29} | {:>7} | grey levels apart",
         "", "files", "MB", "Python", "medfsad", "times"
     );
     let columns = format!("{:>8} {:>10} {:>9}", "s", "pictures/s", "MB/s");

@@ -12,18 +12,20 @@ use crate::evaluate::plan::{self, Group, State};
 use crate::evaluate::planned::Opened;
 use crate::evaluate::stop;
 
-/// Runs every method on the same episodes and pictures and writes a leaderboard report. Finished cells
-/// (method x task x shots x draw x seed) are kept and skipped, so a stopped run goes on where it was.
-/// Trivial controls are always on the board. The phantom is drawn and curated if it is not there yet.
+/// Run methods on a curated benchmark and write the leaderboard report
+///
+/// Runs methods on the same episodes and pictures and writes a leaderboard report. Finished cells (method x
+/// task x shots x draw x seed) are kept: run the command again to resume. Trivial controls are always included.
+/// The phantom is generated and curated if it is missing.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(flatten)]
     bench: BenchArgs,
-    /// Compute failed cells again; they are rows with their error otherwise
+    /// Retry failed cells (by default they stay listed with their error)
     #[arg(long)]
     retry_failed: bool,
-    /// Show what would run, and stop
+    /// List the cells and estimate the time, without computing anything
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -34,7 +36,6 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Submit {
-    /// Hand the cells to an engine: processes on this machine, GNU parallel, or Slurm
     Submit(submit::Args),
 }
 

@@ -1,4 +1,4 @@
-//! What a bench is to run, as it is named on the command line.
+//! What a bench runs: the definition, and the arguments that override it.
 
 use std::path::{Path, PathBuf};
 
@@ -21,20 +21,19 @@ use crate::network::teacher::Origin;
 use crate::spec::Spec;
 use crate::{files, names};
 
-/// Definition, and what overrides it.
+/// The bench definition and what overrides it.
 #[derive(clap::Args)]
 pub struct BenchArgs {
-    /// A TOML file, or one of the shipped definitions: quick, mini, full, slice, ablation,
-    /// dae-noise, external
+    /// TOML file, or a shipped definition: quick, mini, full, slice, ablation, dae-noise, external
     #[arg(long, default_value = "quick")]
     bench: String,
-    /// Methods, separated by commas; `all` for every built-in one; see `methods` [default: the definition's]
+    /// Methods, separated by commas, or `all`; see `methods` [default: the definition's]
     #[arg(long, value_delimiter = ',')]
     method: Vec<String>,
     /// Tasks to hold out, separated by commas [default: the definition's, else all]
     #[arg(long, value_delimiter = ',')]
     task: Vec<String>,
-    /// Support set sizes, such as 2,4,8 [default: the definition's]
+    /// Support set sizes, separated by commas, such as 2,4,8 [default: the definition's]
     #[arg(long, value_delimiter = ',')]
     shots: Vec<usize>,
     /// Support sets per task [default: the definition's]
@@ -47,11 +46,12 @@ pub struct BenchArgs {
     teacher: TeacherArgs,
     #[command(flatten)]
     settings: MethodArgs,
-    /// Which tasks may train: `dataset`, all but the target (the paper's rule), or `organ`, those of other
-    /// organs
+    /// Tasks that may be trained on: `dataset`, all but the target (the rule of the paper), or `organ`, those
+    /// of other organs [default: the definition's]
     #[arg(long, value_parser = HeldOut::parse)]
     held_out: Option<HeldOut>,
-    /// Also let the source tasks' test sets choose an epoch (protocol clean-source) for methods that train on them
+    /// Also choose an epoch by the test sets of the source tasks (protocol clean-source), for methods that
+    /// train on them
     #[arg(long)]
     epoch_by_sources: bool,
     #[command(flatten)]
@@ -59,7 +59,7 @@ pub struct BenchArgs {
     /// Curated benchmark [default: manifests/<spec of the definition>]
     #[arg(long)]
     manifest: Option<PathBuf>,
-    /// Where cells and report go [default: reports/<name of the definition>]
+    /// Folder for cells and report [default: reports/<name of the definition>]
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -94,7 +94,7 @@ impl BenchArgs {
     pub fn announce_device(&self) {
         if self.compute.device == Wanted::Auto {
             let settled = self.compute.device.settled();
-            eprintln!("planned for {settled}, as this machine is; --device cuda or cpu plans for others");
+            eprintln!("planned for {settled}, this machine's own device; use --device to plan for another");
         }
     }
 
@@ -183,7 +183,7 @@ impl BenchArgs {
         let spec = &manifest.header.spec;
         ensure!(
             *spec == definition.spec || self.out.is_some(),
-            "{} is spec `{spec}`, bench `{}` is for `{}`; say where the results go with --out DIR",
+            "{} is curated from spec `{spec}`, bench `{}` expects `{}`; give a folder for the results with --out DIR",
             folder.display(),
             definition.name,
             definition.spec
@@ -195,7 +195,7 @@ impl BenchArgs {
 fn check_size(definition: &Definition, sizes: &[usize], folder: &Path) -> Result<()> {
     ensure!(
         sizes.contains(&definition.size),
-        "{} holds pictures of {sizes:?} pixels, bench `{}` wants {}; add that to the spec's sizes and build again",
+        "{} holds pictures of {sizes:?} pixels, bench `{}` needs {}; add this size to the spec and build again",
         folder.display(),
         definition.name,
         definition.size

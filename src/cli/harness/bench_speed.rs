@@ -20,38 +20,40 @@ use crate::{files, progress};
 
 const PROGRAM: &str = include_str!("../../../benchmarks/speed/reference.py");
 
-/// Times D2-4FAD: one training step and the scoring of one batch, and on request a whole epoch with its evaluation, in
-/// plain PyTorch as the published procedure does them (benchmarks/speed/reference.py) and in ours, in turns, with the
-/// same device, threads, batch and size. Both compute the same losses and maps from the same formula, or the command
-/// fails; an epoch is the same work on either side, of other pictures. `at most` is what training could reach if it did nothing but the decoder's multiplications at the fastest rate
-/// that this machine showed.
+/// Time D2-4FAD's training and scoring against plain PyTorch
 ///
-/// Under `cargo xtask` a Python environment with PyTorch (5 GB) is made on the first call.
+/// Times D2-4FAD in plain PyTorch (benchmarks/speed/reference.py, as published) and in medfsad: one training
+/// step, scoring one batch and, on request, a whole epoch with its evaluation, in turns, with the same device,
+/// threads, batch and size. Both compute the same losses and maps from the same formula; the command fails if
+/// they differ. `at most` is the speed-up if training did nothing but the decoder's multiplications at the
+/// fastest rate that this machine reached.
+///
+/// Under `cargo xtask` a Python environment with PyTorch (5 GB) is created on the first call.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A Python with torch, numpy and scipy
+    /// Python with torch, numpy and scipy
     #[arg(long, default_value = "python3")]
     python: PathBuf,
-    /// cpu, cuda or cuda:N, for both sides
+    /// Device of both sides: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     device: Wanted,
-    /// resnet18, resnet34, resnet50 or wide_resnet50_2
+    /// Pretrained network: resnet18, resnet34, resnet50 or wide_resnet50_2
     #[arg(long, default_value = "wide_resnet50_2")]
     backbone: String,
-    /// Side of the pictures, a multiple of 32
+    /// Size of the pictures in pixels, a multiple of 32
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=512))]
     size: u16,
-    /// Support set sizes
+    /// Support set sizes, separated by commas
     #[arg(long, value_delimiter = ',', default_value = "2,4,8")]
     shots: Vec<usize>,
-    /// Queries in a training step [default: 4, on a card 16 as published]
+    /// Queries per training step [default: 4 on a CPU, 16 on a card, as published]
     #[arg(long)]
     batch: Option<usize>,
-    /// Queries that are scored at once
+    /// Queries scored at once
     #[arg(long, default_value_t = 16)]
     scored: usize,
-    /// What ours multiplies in: f32, tf32 on a card, bf16; separated by commas. On a card the reference computes in the
-    /// same, as PyTorch's autocast and switches do it, with cuDNN's benchmarking on; on the CPU in f32 always
+    /// Precisions of medfsad, separated by commas: f32, tf32 (CUDA only), bf16. On a card PyTorch uses the
+    /// same, by autocast and its switches, with cuDNN benchmarking; on a CPU always f32
     #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
     precision: Vec<Precision>,
     /// What is timed: a training step, scoring a batch, a whole epoch with its evaluation
@@ -60,13 +62,13 @@ pub struct Args {
     /// Of an epoch: pictures that train, and pictures that are scored after it
     #[arg(long, value_delimiter = ',', value_name = "TRAIN,TEST", default_value = "4500,1000")]
     epoch: Vec<usize>,
-    /// Times of which the median is taken, after one that is not counted
+    /// Timed repetitions, of which the median is taken; one more warms up
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=100))]
     repeats: u16,
-    /// Threads on either side [default: all cores]
+    /// Threads of each side [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
-    /// Also write all times here, as JSON, anew after each row
+    /// Also write all times to this file, as JSON, updated after each row
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

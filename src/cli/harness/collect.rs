@@ -1,4 +1,4 @@
-//! `collect`: from whatever cells there are to tables and a report.
+//! `collect`: the report of the cells that are finished.
 
 use std::path::PathBuf;
 
@@ -7,8 +7,10 @@ use anyhow::Result;
 use super::bench_run::{announce, finish};
 use crate::evaluate::planned::Planned;
 
-/// Draws a planned run's report from the cells that are there. Fails, after drawing it, if cells failed or are
-/// missing.
+/// Write the report of a planned run from the cells that are finished
+///
+/// Writes the report of a planned run from the cells that are finished. Exits with 1, after writing it, if
+/// cells failed or are missing.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder of the plan

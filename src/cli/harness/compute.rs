@@ -8,18 +8,17 @@ use crate::evaluate::device::Wanted;
 use crate::evaluate::memory;
 use crate::network::precision::Precision;
 
-/// Device, precision and threads.
+/// Device, precision and threads, the same in every command.
 #[derive(clap::Args)]
 pub struct Compute {
-    /// auto, cpu, cuda or cuda:N
+    /// Device: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub device: Wanted,
-    /// What pretrained encoders and D2-4FAD's student multiply in: f32; tf32, faster on CUDA; bf16, faster and
-    /// coarser still. Cells of different precisions are never mixed
+    /// Precision of pretrained encoders and of D2-4FAD's student: f32; tf32 (CUDA only) and bf16 compute in
+    /// lower precision, which is faster. Cells of different precisions are never mixed
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: Precision,
-    /// Threads; in a bench, cells computed at once on the CPU, one thread each, so that scores do not depend on it
-    /// [default: all cores]
+    /// Worker threads; in `bench`, cells run in parallel on the CPU, one thread each [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
 }

@@ -1,4 +1,4 @@
-//! How long the cells of a plan will take, in words.
+//! Prints how long the cells of a plan will take.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,7 @@ use crate::evaluate::rates::Speed;
 /// Where rates come from.
 #[derive(clap::Args)]
 pub struct Args {
-    /// What `selftest` wrote on the machine that shall compute: cells like which none has been computed are estimated
-    /// from the operations that their methods count and the rates in this file
+    /// What `selftest` measured on the target machine; estimates cells for which no comparable cell has run
     #[arg(long, value_name = "FILE")]
     pub speed: Option<PathBuf>,
 }
@@ -29,22 +28,22 @@ impl Args {
     }
 }
 
-/// Says what the cells to do will take, and how many of them that is known of.
+/// Prints the estimated time, memory and disk space of the cells that are to do.
 ///
 /// # Errors
 /// As [`Estimate::new`].
 pub fn tell(opened: &Opened, folder: &Path, speed: Option<&Speed>) -> Result<()> {
     let estimate = Estimate::new(opened, folder, speed)?;
     let Known { measured, counted, unknown } = estimate.known;
-    let source = speed.map_or("cells like these".to_owned(), |speed| speed.source.clone());
-    println!("{} cells to do: {measured} as cells like them took", measured + counted + unknown);
+    let source = speed.map_or("comparable cells".to_owned(), |speed| speed.source.clone());
+    println!("{} cells to do; {measured} estimated from comparable cells", measured + counted + unknown);
     if speed.is_some() {
         println!("  {counted} estimated from {source}");
     }
     if unknown > 0 {
         let remedy =
-            if speed.is_some() { "" } else { "; --speed FILE estimates them from what `selftest` wrote" };
-        println!("  {unknown} of which nothing is known{remedy}");
+            if speed.is_some() { "" } else { "; estimate them with --speed FILE, written by `selftest`" };
+        println!("  no estimate for {unknown} cells: no comparable cell has run{remedy}");
     }
     if measured + counted == 0 {
         return Ok(());

@@ -1,4 +1,4 @@
-//! `explain`: why D2-4FAD scored pictures as it did, and how far its maps can be believed.
+//! `explain`: why D2-4FAD scored pictures as it did, and how far its maps can be trusted.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,23 +19,26 @@ use crate::report::explanation::{self, Explained, Nearest};
 use crate::spec::Reading;
 use crate::{files, progress};
 
-/// Explains the scores of D2-4FAD: what each reference counts and each scale adds, which region of a reference the
-/// map's peak is most like, and what hiding that place does to the score. Writes a page (index.html), tables
-/// (explanations.csv, weights.csv) and maps (maps.safetensors: raw, and what each scale adds).
+/// Explain D2-4FAD's scores: support weights, scales, nearest regions, occlusion
+///
+/// Explains D2-4FAD's scores: the weight of each reference, the contribution of each scale, the region of a
+/// reference that is most similar to the peak of the map, and how much the score falls when that place is
+/// hidden. Writes index.html, explanations.csv, weights.csv and maps.safetensors (raw maps, whole and by
+/// scale).
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder of pictures to explain, or one picture
     #[arg(long, value_name = "PATH")]
     query: PathBuf,
-    /// Folder to write to
+    /// Output folder
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Folder of lesion masks, under the names of their pictures (any ending): adds the pointing game and the energy
-    /// inside the mask
+    /// Folder of lesion masks with the names of their pictures (any ending): adds the pointing game and the
+    /// energy inside the mask
     #[arg(long, value_name = "DIR")]
     masks: Option<PathBuf>,
-    /// Also measure deletion and insertion, and how like the maps are to those of a student that has learnt nothing;
-    /// 40 more passes a picture
+    /// Also measure deletion and insertion, and the similarity of the maps to those of an untrained student;
+    /// takes 40 more passes per picture
     #[arg(long)]
     quality: bool,
     #[command(flatten)]
@@ -203,7 +206,7 @@ fn scores(detector: &dyn Detector, opened: &Opened, pictures: &[Pixels]) -> Resu
 /// How like each map is to the one of `other`.
 fn compare(other: &Explainer, explained: &mut [Explained], raw: &BTreeMap<String, MapStack>) -> Result<()> {
     let values = |map: &MapStack| map.values().iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
-    let bar = progress::bar(explained.len(), "without what was learnt");
+    let bar = progress::bar(explained.len(), "untrained student");
     for batch in explained.chunks_mut(BATCH) {
         let squares: Vec<Pixels> = batch.iter().map(|one| one.picture.clone()).collect();
         let parts = other.explain(&folder::pictures(&squares))?;
@@ -244,7 +247,7 @@ impl Masks {
             found += 1;
         }
         ensure!(found > 0, "--masks: no mask has the name of a picture of --query");
-        println!("{found} masks belong to pictures");
+        println!("{found} masks found for pictures");
         Ok(())
     }
 }
@@ -257,7 +260,7 @@ fn summary(explained: &[Explained]) -> Vec<(String, String)> {
         ("fall of the score, others hidden", |one| Some(one.occlusion?.elsewhere)),
         ("deletion area (low is faithful)", |one| Some(one.curves?.deletion)),
         ("insertion area (high is faithful)", |one| Some(one.curves?.insertion)),
-        ("likeness to an untrained student", |one| one.forgotten),
+        ("similarity to an untrained student", |one| one.forgotten),
         ("pointing game", |one| Some(f64::from(one.pointing?))),
         ("energy inside the mask", |one| one.energy),
     ];

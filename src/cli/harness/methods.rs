@@ -4,10 +4,12 @@ use anyhow::Result;
 
 use crate::method::METHODS;
 
-/// Lists methods, what each may see and what it needs.
+/// List the methods, what each may see and what it needs
+///
+/// Lists the methods, what each may see and what it needs.
 #[derive(clap::Args)]
 pub struct Args {
-    /// As a Markdown table with costs, as in the README
+    /// Print a Markdown table with costs, as in the README
     #[arg(long)]
     markdown: bool,
 }

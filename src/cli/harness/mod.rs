@@ -31,27 +31,16 @@ pub use libtorch::print_libtorch;
 
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Run methods on a curated benchmark and draw the leaderboard report
     Bench(Box<bench::Args>),
-    /// Write the cells of a bench as a table, without computing them
     Plan(Box<plan::Args>),
-    /// Compute planned cells
     RunCell(run_cell::Args),
-    /// Draw the report of a planned run from the cells that are there
     Collect(collect::Args),
-    /// Train D2-4FAD on folders of normal pictures and keep it as a checkpoint
     Train(train::Args),
-    /// Score a folder of pictures against a folder of normal references
     Score(score::Args),
-    /// Why D2-4FAD scored pictures as it did: weights, scales, nearest regions, occlusion
     Explain(explain::Args),
-    /// Time D2-4FAD's training steps and scoring against plain PyTorch
     BenchSpeed(bench_speed::Args),
-    /// Check that a device computes what it should, and time it
     Selftest(selftest::Args),
-    /// List methods, what each may see and what it needs
     Methods(methods::Args),
-    /// Pretrained networks: list, fetch, import, show
     Weights(weights::Args),
 }
 

@@ -1,4 +1,4 @@
-//! A model and its references as they are named on the command line.
+//! A model and its references, from the arguments of `score` and `explain`.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -22,10 +22,10 @@ const SIZE: u16 = 128;
 /// What makes a model ready for one kind of picture.
 #[derive(clap::Args)]
 pub struct ModelArgs {
-    /// Folder of normal references (the support set), all of which are used
+    /// Folder of normal references (the support set); all of them are used
     #[arg(long, value_name = "DIR")]
     pub support: PathBuf,
-    /// d24fad: decoder and weighting, as `train` or the published code wrote them, as safetensors or .pth
+    /// d24fad: trained student, written by `train` or by the published code (safetensors or .pth)
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     #[command(flatten)]
@@ -82,11 +82,11 @@ impl ModelArgs {
     fn settings(&self, entry: &Entry) -> Result<(toml::Table, usize)> {
         let (given, size) = (self.method.table()?, self.method.size);
         let is_d24fad = entry.name == d24fad::ENTRY.name;
-        ensure!(is_d24fad || self.checkpoint.is_none(), "--checkpoint belongs to d24fad");
+        ensure!(is_d24fad || self.checkpoint.is_none(), "only d24fad takes a --checkpoint");
         let Some(path) = &self.checkpoint else {
             ensure!(
                 !is_d24fad,
-                "d24fad learns from normal pictures of other kinds: give --checkpoint, made by `train`"
+                "d24fad learns from normal pictures of other kinds: give a --checkpoint written by `train`"
             );
             return Ok((given, size.unwrap_or(SIZE).into()));
         };
@@ -109,7 +109,7 @@ impl ModelArgs {
             })?;
             ensure!(
                 entry.name != d24fad::ENTRY.name || !given.is_random(),
-                "--teacher random: give the file that `train` wrote beside the checkpoint"
+                "--teacher random would not be the network that d24fad was trained with: give the file that `train` wrote beside the checkpoint"
             );
         }
         Ok(chosen.or(random))
@@ -129,10 +129,9 @@ fn ensure_fits_here(entry: &Entry, built: &Built) -> Result<()> {
     match built.regime {
         Regime::Nothing | Regime::Supports => Ok(()),
         _ if entry.name == d24fad::ENTRY.name => Ok(()),
-        Regime::OtherNormals | Regime::TargetNormals => bail!(
-            "{} learns from more than references, and its trained state cannot be kept; run it with `bench`",
-            entry.name
-        ),
+        Regime::OtherNormals | Regime::TargetNormals => {
+            bail!("{} learns from more than the references; run it with `bench`", entry.name)
+        }
     }
 }
 

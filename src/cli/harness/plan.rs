@@ -6,8 +6,10 @@ use super::bench_arguments::BenchArgs;
 use super::bench_run::{announce, write_plan};
 use super::estimate;
 
-/// Writes a bench's plan into its folder: plan.parquet, a row per cell with its content hash, its job and what cells
-/// like it took; plan.json, all that `run-cell` needs; episodes.
+/// Write the cells of a bench as a table, without computing them
+///
+/// Writes a bench's plan into its folder: plan.parquet (a row per cell with its hash, its job and the time of
+/// comparable cells), plan.json (all that `run-cell` needs) and the episodes.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -10,22 +10,25 @@ use crate::evaluate::plan::Group;
 use crate::evaluate::planned::Planned;
 use crate::evaluate::{memory, stop};
 
-/// Computes planned cells. Cells that share a training are one job; naming one of them computes its whole job. Done
-/// cells are skipped and those that another process computes are left to it, so a job can be given out twice.
+/// Compute planned cells
+///
+/// Computes planned cells. Cells that share a training form a job; naming one of them computes the whole job.
+/// Finished cells are skipped, and so are those that another process is computing, so a job may be started
+/// twice.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder of the plan
     run: PathBuf,
-    /// Cells or jobs, as plan.parquet names them; beginnings will do
+    /// Cells or jobs, as named in plan.parquet; prefixes are accepted
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
-    /// Compute failed cells again
+    /// Retry failed cells
     #[arg(long)]
     retry_failed: bool,
-    /// cpu, cuda or cuda:N, of the kind that the plan states [default: as planned]
+    /// Device: cpu, cuda or cuda:N, of the kind that the plan is for [default: as planned]
     #[arg(long)]
     device: Option<Wanted>,
-    /// Jobs computed at once on the CPU [default: all cores]
+    /// Jobs run in parallel on the CPU [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
 }
@@ -46,7 +49,7 @@ impl Args {
             let known = opened.groups.iter().any(|group| is_named(group, id));
             ensure!(
                 known,
-                "{} plans no cell or job `{id}`; has code, data or definition changed since?",
+                "{} has no cell or job `{id}`; plan again if code, data or definition have changed",
                 self.run.display()
             );
         }

@@ -1,4 +1,4 @@
-//! `score`: a folder of normal references, a folder of pictures; out come scores and, if asked, maps.
+//! `score`: scores and maps of pictures, against a folder of normal references.
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,11 @@ use crate::report::{encode, overlay};
 use crate::words;
 use crate::{files, progress};
 
-/// Scores pictures against a few normal references; higher is more anomalous. Each score depends on the model, the
-/// references and that one picture. Methods that learn from references alone need no checkpoint.
+/// Score pictures against a folder of normal references
+///
+/// Scores pictures against a few normal references; a higher score is more anomalous. Each picture is scored on
+/// its own: its score depends only on the model, the references and the picture. Methods that learn from
+/// references alone need no checkpoint.
 #[derive(clap::Args)]
 pub struct Args {
     /// d24fad, or a method that learns from references alone; see `methods`
@@ -24,16 +27,17 @@ pub struct Args {
     /// Folder of pictures to score, or one picture
     #[arg(long, value_name = "PATH")]
     query: PathBuf,
-    /// Where to write `file,score`
+    /// Output file, a CSV table with the columns file and score
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Also write heatmaps (PNG) and raw maps (maps.safetensors: key = file name, f32 H x W, before smoothing) here
+    /// Also write heatmaps (PNG) and raw maps (maps.safetensors: one f32 H x W tensor per file, before
+    /// smoothing) to this folder
     #[arg(long, value_name = "DIR")]
     maps: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
-    /// How a map becomes a score: `clean`, its maximum after smoothing; `clean-mean`; `clean-top1`, the mean of its
-    /// highest 1 %
+    /// How a map becomes a score: `clean`, its maximum after smoothing; `clean-mean`, its mean; `clean-top1`,
+    /// the mean of its highest 1 %
     #[arg(long, default_value_t = Protocol::RANKED, value_parser = Protocol::parse)]
     protocol: Protocol,
 }
@@ -53,7 +57,7 @@ impl Args {
     pub fn run(self) -> Result<()> {
         ensure!(
             self.protocol.is_of_one_picture(),
-            "--protocol {}: pictures of a folder have no labels and no test order; known without them: {}",
+            "--protocol {}: use one of {}; the others need labels or the order of a test set",
             self.protocol,
             words::list(Protocol::all().filter(|protocol| protocol.is_of_one_picture()))
         );
@@ -107,7 +111,7 @@ impl Args {
     fn own(&self, scores: Vec<f64>) -> Result<Vec<f64>> {
         ensure!(
             self.protocol == Protocol::RANKED,
-            "{} has scores of its own, not of maps; use --protocol {}",
+            "{} computes image scores itself; use --protocol {}",
             self.method,
             Protocol::RANKED
         );
@@ -133,7 +137,7 @@ fn write_maps(folder: &Path, scored: &[Scored]) -> Result<()> {
         .iter()
         .filter_map(|picture| Some((picture, picture.map.as_ref()?, picture.picture.as_ref()?)))
         .collect();
-    ensure!(!kept.is_empty(), "--maps: this method gives scores, no maps");
+    ensure!(!kept.is_empty(), "--maps: this method has no maps, only scores");
     let raw = kept.iter().map(|(picture, map, _)| (picture.name.as_str(), *map));
     maps::write(&folder.join("maps.safetensors"), raw)?;
     let smoothed: Vec<MapStack> = kept.iter().map(|(_, map, _)| map.smoothed(protocol::SIGMA)).collect();

@@ -1,4 +1,4 @@
-//! `selftest`: does this device compute what it should, and how fast is it?
+//! `selftest`: whether a device computes correctly, and how fast.
 
 use std::path::PathBuf;
 
@@ -12,30 +12,33 @@ use crate::network::card::Card;
 use crate::network::precision::Precision;
 use crate::selftest::{self, Fault, Options, Part};
 
-/// Checks the device against what the published implementation, double precision and a CPU give, in every precision
-/// that it offers, and times it. Needs nothing beside this program: weights and pictures follow a formula. Every line
-/// tells how far off something is and how far off it may be; one that is further off makes the command fail.
+/// Check that a device computes correctly, and time it
+///
+/// Checks a device against the published implementation, double precision and a CPU, in every precision that it
+/// supports, and times it. Needs no other files: weights and pictures follow a formula. Each line shows an
+/// error and its tolerance; exits with 1 if one is exceeded.
 #[derive(clap::Args)]
 pub struct Args {
-    /// auto, cpu, cuda or cuda:N
+    /// Device: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     device: Wanted,
-    /// Small networks and fewer checks: under a minute on two cores
+    /// Smaller networks and fewer checks: under a minute on two cores
     #[arg(long)]
     quick: bool,
     /// Only these parts, separated by commas
     #[arg(long, value_enum, value_delimiter = ',')]
     part: Vec<Part>,
-    /// Make something wrong on purpose, to see that it is found
+    /// Introduce an error on purpose, to see that it is found
     #[arg(long, value_enum)]
     fault: Option<Fault>,
-    /// Threads on the CPU [default: all cores]
+    /// CPU threads [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
-    /// The record of all that was found, written anew after each part
+    /// Record of all checks, updated after each part
     #[arg(long, value_name = "FILE", default_value = "selftest.json")]
     out: PathBuf,
-    /// Write the scores that a CPU gives, against which methods are compared, and stop: for whoever changes a method
+    /// Write the reference scores of the methods, computed on a CPU, and stop; for developers who change a
+    /// method
     #[arg(long, value_name = "FILE")]
     store_scores: Option<PathBuf>,
 }
@@ -73,7 +76,7 @@ impl Args {
             record.seconds,
             self.out.display()
         );
-        ensure!(record.passed, "this device does not pass: {}", failed.join("; "));
+        ensure!(record.passed, "this device failed: {}", failed.join("; "));
         Ok(())
     }
 }

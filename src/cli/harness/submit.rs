@@ -1,4 +1,4 @@
-//! `bench submit`: the same cells by processes of their own, here or on a cluster.
+//! `bench submit`: the cells of a bench as processes of their own, on this machine or on a cluster.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -12,35 +12,38 @@ use super::shell::quoted;
 use crate::evaluate::plan::Group;
 use crate::files;
 
-/// Plans a bench and hands its jobs to an engine, each to a process of its own; then collects. A job is all cells
-/// that share one training. What is done is not handed out.
+/// Distribute the cells of a bench over processes: on this machine, with GNU parallel or with Slurm
+///
+/// Plans a bench, submits its jobs, each as a process of its own, and collects the results. A job is all cells
+/// that share one training. Finished jobs are not submitted again.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     bench: BenchArgs,
+    /// Where the jobs run
     #[arg(long, value_enum)]
     engine: Engine,
-    /// Jobs at once
+    /// Jobs run in parallel
     #[arg(long, default_value_t = 1)]
     jobs: usize,
-    /// More options of sbatch for the jobs, such as --gres=gpu:1; may be repeated
+    /// Further option of sbatch for the jobs, such as --gres=gpu:1; may be repeated
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     sbatch: Vec<String>,
-    /// Also hand out failed cells
+    /// Retry failed cells
     #[arg(long)]
     retry_failed: bool,
-    /// Write the scripts and say what would be called, and stop
+    /// Write the scripts and print the commands, without running them
     #[arg(long)]
     dry_run: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Engine {
-    /// One process after the other, here
+    /// On this machine, --jobs at a time
     Local,
-    /// GNU parallel, here or on the machines that its own options name (PARALLEL)
+    /// With GNU parallel, here or on the machines that its own options name (PARALLEL)
     Parallel,
-    /// A Slurm job array, and a job that collects when all of it has ended
+    /// As a Slurm job array, followed by a job that collects the results
     Slurm,
 }
 
@@ -58,10 +61,10 @@ impl Args {
         let program = std::env::current_exe().context("finding this program")?;
         let script = Script { program, folder, retry_failed: self.retry_failed };
         if jobs.is_empty() {
-            println!("all is done; collecting");
+            println!("all jobs are finished; collecting");
             return script.collect();
         }
-        println!("{} jobs to hand out", jobs.len());
+        println!("{} jobs to run", jobs.len());
         match self.engine {
             Engine::Local => self.local(&script, &jobs),
             Engine::Parallel => self.parallel(&script, &jobs),
@@ -129,7 +132,7 @@ impl Args {
         second.arg(format!("--dependency=afterany:{number}")).arg(log("collect.log")).arg(&collect);
         let after = submitted(&mut second)?;
         println!(
-            "array {number} of {} jobs, collected by {after} when all have ended: squeue shows them",
+            "submitted array {number} of {} jobs, and job {after}, which collects when they have ended; see squeue",
             jobs.len()
         );
         Ok(())
@@ -140,7 +143,7 @@ impl Args {
 fn submitted(sbatch: &mut Command) -> Result<String> {
     let output = sbatch.output().context("cannot run sbatch; is this a machine of the cluster?")?;
     if !output.status.success() {
-        bail!("sbatch refuses: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!("sbatch failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let text = String::from_utf8_lossy(&output.stdout);
     // With several clusters, their name follows a semicolon.
@@ -186,7 +189,7 @@ impl Script {
     fn collect(&self) -> Result<()> {
         let mut command = Command::new(&self.program);
         let status = command.arg("collect").arg(&self.folder).status().context("collecting")?;
-        ensure!(status.success(), "collecting says what is missing");
+        ensure!(status.success(), "`collect` failed; see above");
         Ok(())
     }
 }

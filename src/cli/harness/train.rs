@@ -1,4 +1,4 @@
-//! `train`: D2-4FAD on a user's own folders of normal pictures, kept as a checkpoint.
+//! `train`: D2-4FAD trained on folders of normal pictures, saved as a checkpoint.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,35 +21,35 @@ use crate::random::Stream;
 /// Side of pictures where the user says no other.
 const SIZE: u16 = 128;
 
-/// Trains D2-4FAD on folders of normal pictures, one for each kind (organ, modality), none of them of the kind that
-/// is to be scored, and writes decoder and weighting as a safetensors file that `score` takes. Pictures are PNG,
-/// JPEG, TIFF, BMP, DICOM or NIfTI.
+/// Train D2-4FAD on folders of normal pictures and save a checkpoint
+///
+/// Trains D2-4FAD on folders of normal pictures, one for each kind (organ, modality), none of them of the kind
+/// that will be scored. Writes the trained student as a safetensors file for `score`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A folder of normal pictures; repeat it for each kind
+    /// Folder of normal pictures; repeat for each kind
     #[arg(long, value_name = "DIR", required = true)]
     normal: Vec<PathBuf>,
     #[command(flatten)]
     teacher: TeacherArgs,
-    /// Where to write the checkpoint
+    /// Checkpoint to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
     method: MethodArgs,
-    /// Size of the support set that will be given when scoring
+    /// Size of the support set that scoring will use
     #[arg(long, default_value_t = 2)]
     shots: usize,
-    /// Epochs [default: the published 70]
+    /// Epochs [default: 70, as published]
     #[arg(long)]
     epochs: Option<u64>,
-    /// Queries per step [default: the published 16]
+    /// Queries per step [default: 16, as published]
     #[arg(long)]
     batch: Option<usize>,
-    /// Same seed, same weights on the same device
+    /// Seed; the same seed gives the same weights on the same device
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Minutes between two states that are kept beside the checkpoint; the same call goes on from there after a stop,
-    /// to the same bits on the CPU. 0 keeps one after every step
+    /// Save resumable state every MINUTES (0: every step); run the command again to resume
     #[arg(long, default_value_t = 5.0, value_name = "MINUTES")]
     keep_every: f64,
     #[command(flatten)]
@@ -109,7 +109,7 @@ impl Args {
         let teacher = Teacher::new(backbone, input, origin, Some(&calibration), tch::Device::Cpu)?;
         let path = folder::beside(&self.out, "teacher.safetensors")?;
         teacher.save(&path)?;
-        println!("random teacher written to {}; scores say that training runs, no more", path.display());
+        println!("random teacher written to {}; its scores only show that training runs", path.display());
         Origin::file(path)
     }
 
@@ -130,7 +130,10 @@ impl Args {
         let size = usize::from(self.method.size.unwrap_or(SIZE));
         let read = folder::references(path, size).context("--normal")?;
         let (n, name) = (read.names.len(), path.display().to_string());
-        ensure!(n >= 2, "--normal {name}: a picture's supports are others of its folder, which holds {n}");
+        ensure!(
+            n >= 2,
+            "--normal {name}: at least 2 pictures are needed, {n} found; supports come from the same folder"
+        );
         println!("{n} normal pictures in {name}");
         let pair = |query: usize| {
             let mut stream = Stream::new(self.seed, &format!("pair {}", read.names[query]), 0);

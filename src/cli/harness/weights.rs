@@ -8,6 +8,8 @@ use crate::files;
 use crate::network::install::{Installed, Order, file_name, is_free, place};
 use crate::network::known::{self, PUBLISHED, Published, Source, TrainedOn};
 
+/// List, fetch, import and show pretrained networks
+///
 /// Lists, fetches, imports and shows the pretrained networks that methods need. Installed ones are kept for all
 /// checkouts of a user, and every `--teacher` takes their names.
 #[derive(clap::Args)]
@@ -124,11 +126,11 @@ impl Fetch {
         }
         let of_address = [("--sha256", &self.sha256), ("--name", &self.name), ("--network", &self.network)];
         for (option, given) in of_address {
-            ensure!(given.is_none(), "{option} is for an address; of known weights it is known");
+            ensure!(given.is_none(), "{option} applies to URLs only");
         }
         for name in &self.what {
             let published = known::published(name)
-                .with_context(|| format!("`{name}` is no known name and no address; see `weights list`"))?;
+                .with_context(|| format!("`{name}` is neither a known name nor a URL; see `weights list`"))?;
             self.published(published)?;
         }
         Ok(())
