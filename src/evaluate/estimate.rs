@@ -193,9 +193,9 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rates::tests::speed;
     use super::*;
     use crate::episode::HeldOut;
+    use crate::evaluate::rates::tests::speed;
     use crate::method::part::work::{decoder, encoder};
     use crate::network::Backbone::{Resnet18, WideResnet50x2};
     use crate::results::Seed;
