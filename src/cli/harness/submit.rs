@@ -74,7 +74,10 @@ impl Args {
 
     fn local(&self, script: &Script, jobs: &[String]) -> Result<()> {
         if self.dry_run {
-            return jobs.iter().try_for_each(|job| Ok(println!("{}", script.line(job)?)));
+            for job in jobs {
+                println!("{}", script.line(job)?);
+            }
+            return Ok(());
         }
         for part in jobs.chunks(self.jobs) {
             let start = |job: &String| script.job(job).spawn().context("starting a job");
