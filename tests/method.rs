@@ -81,7 +81,7 @@ fn context(folder: &TempDir, shots: usize) -> Context {
         task: "target".to_owned(),
         label: "test".to_owned(),
         precision: Precision::F32,
-        keep: None,
+        state_file: None,
     }
 }
 

@@ -95,7 +95,7 @@ impl ModelArgs {
             calibration: Some(Rc::new(supports.pictures().pixels)),
             task: "target".to_owned(),
             label: "fitting".to_owned(),
-            keep: None,
+            state_file: None,
         };
         if let Some(network) = built.network {
             println!("network: {}", context.teachers.of(network).label(network));

@@ -5,12 +5,13 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::grid;
-use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::{Bank, ROOM};
 use super::part::normals::pooled;
+use super::part::train_on::TrainOn;
 use super::part::work::{self, Load, Operations, Work};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
@@ -80,7 +81,12 @@ struct Dn2 {
 }
 
 impl Learner for Dn2 {
-    fn learn(&self, normals: &Pictures, context: &Context, _: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        _: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
         let neighbours = Neighbours::new(
             pooled(&teacher, &normals.pixels, None),

@@ -5,12 +5,13 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Kind;
 
+use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::gaussian::{Gaussian, Moments, Regular};
-use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::learner::{Learner, build as build_learner};
 use super::part::normals::{Views, pooled};
+use super::part::train_on::TrainOn;
 use super::part::work::{self, Load, Operations, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
@@ -67,7 +68,12 @@ struct Gde {
 }
 
 impl Learner for Gde {
-    fn learn(&self, normals: &Pictures, context: &Context, _: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        _: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         ensure!(
             self.views || normals.len() >= 3,
             "gde: {} normals have no covariance; set views = true or give at least 3",

@@ -4,13 +4,14 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::gaussian::Regular;
-use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::learner::{Learner, build as build_learner};
 use super::part::normals::{Views, chunks};
 use super::part::positionwise::{Fitting, Positionwise};
+use super::part::train_on::TrainOn;
 use super::part::work::{self, Covariances, Load, Operations, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
@@ -106,7 +107,12 @@ struct Padim {
 }
 
 impl Learner for Padim {
-    fn learn(&self, normals: &Pictures, context: &Context, _: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        _: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let teacher = context.teacher(self.backbone, Input::ImageNet)?;
         let [first, second, third, _] = self.backbone.channels();
         let chosen = channels(first + second + third, self.channels, context.seed);

@@ -8,17 +8,18 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
+use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
 use super::part::feature_store::{FeatureStore, Room};
-use super::part::learner::{self, Learner, TrainOn, Watch};
-use super::part::steps::{self, Plan};
-use super::part::work::{self, Load, Operations, Work};
+use super::part::learner::{self, Fixed, Learner};
+use super::part::train_on::TrainOn;
+use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
+use super::part::work::{self, Load, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
-use crate::network::adam::{Adam, AdamConfig};
 use crate::network::bottleneck::Bottleneck;
 use crate::network::decoder::Decoder;
 use crate::network::layer::Norm;
+use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network, Scales, initial};
 
@@ -89,19 +90,9 @@ fn build(settings: toml::Table) -> Result<Built> {
 fn work(settings: &str, load: &Load) -> Result<Work> {
     let Settings { train_on, backbone, steps, batch, views, .. } = serde_json::from_str(settings)?;
     let n = load.learnt_from(train_on, views);
-    let plan = Plan::of_steps(n, batch, steps);
-    let teacher = work::encoder(backbone, load.size);
     let student = work::bottleneck(backbone, load.size) + work::decoder(backbone, load.size);
-    let training = plan.passes() * work::TRAINING * student;
-    Ok(Work {
-        fit: Operations { forward: n as f64 * teacher, training },
-        query: teacher + student,
-        evaluations: plan.reports,
-        maps: true,
-        bytes: n as f64 * work::kept(backbone, load.size),
-        ..Work::default()
-    }
-    .on(train_on))
+    let work = Plan::of_steps(n, batch, steps).work(work::encoder(backbone, load.size), student);
+    Ok(Work { bytes: n as f64 * work::kept(backbone, load.size), ..work }.on(train_on))
 }
 
 struct Rd4ad {
@@ -113,7 +104,12 @@ impl Learner for Rd4ad {
         true
     }
 
-    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let teacher = context.teacher(settings.backbone, Input::ImageNet)?;
         let student = Student::new(settings.backbone, context.device);
@@ -130,18 +126,41 @@ impl Learner for Rd4ad {
             "rd4ad: {} pictures are too few for batch norm; set `views = true`",
             features.len()
         );
-        let config =
-            AdamConfig { learning_rate: settings.learning_rate, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
-        let mut adam = Adam::new(&model.student.store, config);
-        let mut step = |_: u64, batch: &Tensor| {
-            let loss = model.student.loss(&features.at(batch).scales);
-            adam.step(&loss);
-            vec![("loss", loss.double_value(&[]))]
-        };
+        let adam = Adam { learning_rate: settings.learning_rate, beta1: 0.5, ..Adam::default() };
         let plan = Plan::of_steps(features.len(), settings.batch, settings.steps);
-        steps::run(&plan, context, &mut step, &mut |look, figures| watch(look, figures, &model))?;
+        let subject = Subject::of_pictures(
+            "rd4ad",
+            settings,
+            Some(Network::Resnet(settings.backbone)),
+            &normals.pixels,
+        )?;
+        let mut training = Distillation { model: &model, features: &features };
+        trainer::train(&mut training, &Recipe::new(plan, Rule::Adam(adam)), &subject, context, observer)?;
         drop(features);
         Ok(Box::new(model))
+    }
+}
+
+/// The student learns what the teacher said of the pictures.
+struct Distillation<'a> {
+    model: &'a Model,
+    features: &'a FeatureStore<'a>,
+}
+
+impl Training for Distillation<'_> {
+    fn stores(&self) -> Vec<&VarStore> {
+        vec![&self.model.student.store]
+    }
+
+    fn step(&mut self, step: &Step, optimiser: &mut Optimiser) -> Result<StepFigures> {
+        let features = self.features.at(&step.indices(self.model.device));
+        let loss = self.model.student.loss(&features.scales);
+        optimiser.step(&loss);
+        Ok(vec![("loss", loss)])
+    }
+
+    fn model(&self) -> Result<Box<dyn Fitted + '_>> {
+        Ok(Box::new(Fixed(self.model)))
     }
 }
 

@@ -5,17 +5,19 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use tch::nn::{OptimizerConfig, Sgd, VarStore};
+use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
+use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
 use super::part::feature_store::{FeatureStore, Room};
-use super::part::learner::{self, Learner, TrainOn, Watch};
-use super::part::steps::{self, Plan};
-use super::part::work::{self, Load, Operations, Work};
+use super::part::learner::{self, Fixed, Learner};
+use super::part::train_on::TrainOn;
+use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
+use super::part::work::{self, Load, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::layer::Norm;
+use crate::network::optimiser::{Optimiser, Rule, Sgd};
 use crate::network::resnet::Encoder;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network, Scales, initial};
@@ -89,18 +91,9 @@ fn build(settings: toml::Table) -> Result<Built> {
 fn work(settings: &str, load: &Load) -> Result<Work> {
     let Settings { train_on, backbone, steps, batch, views, .. } = serde_json::from_str(settings)?;
     let n = load.learnt_from(train_on, views);
-    let plan = Plan::of_steps(n, batch, steps);
-    let (teacher, student) = (work::encoder(backbone, load.size), work::to_stage_three(backbone, load.size));
-    let training = plan.passes() * work::TRAINING * student;
-    Ok(Work {
-        fit: Operations { forward: n as f64 * teacher, training },
-        query: teacher + student,
-        evaluations: plan.reports,
-        maps: true,
-        bytes: n as f64 * work::kept(backbone, load.size),
-        ..Work::default()
-    }
-    .on(train_on))
+    let student = work::to_stage_three(backbone, load.size);
+    let work = Plan::of_steps(n, batch, steps).work(work::encoder(backbone, load.size), student);
+    Ok(Work { bytes: n as f64 * work::kept(backbone, load.size), ..work }.on(train_on))
 }
 
 struct Stfpm {
@@ -112,13 +105,18 @@ impl Learner for Stfpm {
         true
     }
 
-    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let teacher = context.teacher(settings.backbone, Input::ImageNet)?;
         let store = VarStore::new(context.device);
         let student = Encoder::new(&store.root(), settings.backbone);
         initial::initialise(&store, context.seed);
-        let model = Model { teacher, student, device: context.device };
+        let model = Model { teacher, store, student, device: context.device };
         let pixels = if settings.views { views::twenty_two(&normals.pixels) } else { normals.pixels.copy() };
         let pixels = pixels.to_device(context.device);
         let features = FeatureStore::new(
@@ -127,18 +125,41 @@ impl Learner for Stfpm {
             Room { memory: settings.feature_memory_gib, disk: settings.feature_disk_gib },
         )?;
         ensure!(features.len() >= 2, "stfpm: one picture is too few for batch norm; set `views = true`");
-        let sgd = Sgd { momentum: settings.momentum, wd: settings.weight_decay, ..Sgd::default() };
-        let mut sgd = sgd.build(&store, settings.learning_rate)?;
-        let mut step = |_: u64, batch: &Tensor| {
-            let pictures = INPUT.prepare(&pixels.index_select(0, batch));
-            let loss = loss(&features.at(batch).scales, &model.student.scales(&pictures, Norm::Batch));
-            sgd.backward_step(&loss);
-            vec![("loss", loss.double_value(&[]))]
-        };
+        let Settings { learning_rate, momentum, weight_decay, .. } = *settings;
         let plan = Plan::of_steps(features.len(), settings.batch, settings.steps);
-        steps::run(&plan, context, &mut step, &mut |look, figures| watch(look, figures, &model))?;
+        let recipe = Recipe::new(plan, Rule::Sgd(Sgd { learning_rate, momentum, weight_decay }));
+        let network = Some(Network::Resnet(settings.backbone));
+        let subject = Subject::of_pictures("stfpm", settings, network, &normals.pixels)?;
+        let mut training = Imitation { model: &model, pixels: &pixels, features: &features };
+        trainer::train(&mut training, &recipe, &subject, context, observer)?;
         drop(features);
         Ok(Box::new(model))
+    }
+}
+
+/// The student learns to imitate the teacher on pictures `[n, 3, h, w]`.
+struct Imitation<'a> {
+    model: &'a Model,
+    pixels: &'a Tensor,
+    features: &'a FeatureStore<'a>,
+}
+
+impl Training for Imitation<'_> {
+    fn stores(&self) -> Vec<&VarStore> {
+        vec![&self.model.store]
+    }
+
+    fn step(&mut self, step: &Step, optimiser: &mut Optimiser) -> Result<StepFigures> {
+        let batch = step.indices(self.model.device);
+        let pictures = INPUT.prepare(&self.pixels.index_select(0, &batch));
+        let student = self.model.student.scales(&pictures, Norm::Batch);
+        let loss = loss(&self.features.at(&batch).scales, &student);
+        optimiser.step(&loss);
+        Ok(vec![("loss", loss)])
+    }
+
+    fn model(&self) -> Result<Box<dyn Fitted + '_>> {
+        Ok(Box::new(Fixed(self.model)))
     }
 }
 
@@ -170,6 +191,7 @@ pub fn maps(teacher: &Scales, student: &Scales, side: i64) -> Tensor {
 
 struct Model {
     teacher: Teacher,
+    store: VarStore,
     student: Encoder,
     device: Device,
 }

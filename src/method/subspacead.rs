@@ -4,12 +4,13 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::gaussian::Moments;
-use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::learner::{Fixed, Learner, build as build_learner};
 use super::part::normals::{Views, chunks};
+use super::part::train_on::TrainOn;
 use super::part::work::{self, Covariances, Load, Operations, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
@@ -87,7 +88,12 @@ struct SubspaceAd {
 }
 
 impl Learner for SubspaceAd {
-    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let features = Tokens(context.teacher(self.settings.backbone, Input::ImageNet)?);
         let angles = angles(self.settings.rotations, context.seed);
         let turned = |picture: &Tensor| {
@@ -113,7 +119,7 @@ impl Learner for SubspaceAd {
         bar.println(format!("{}: {components} components", context.label));
         bar.finish_and_clear();
         let ready = Ready { features, subspace };
-        watch(1, &vec![("components", components as f64)], &ready)?;
+        observer.after_epoch(1, &vec![("components", components as f64)], &Fixed(&ready))?;
         Ok(Box::new(ready))
     }
 }

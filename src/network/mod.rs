@@ -3,8 +3,6 @@
 use anyhow::{Context, Result};
 use tch::{Kind, Tensor};
 
-/// The optimiser.
-pub mod adam;
 /// The plain and the variational auto-encoder.
 pub mod autoencoder;
 /// The one-class bottleneck between teacher and student.
@@ -31,6 +29,8 @@ pub mod layer;
 pub(crate) mod layout;
 /// Counted operations and their rate.
 pub mod operations;
+/// Optimisers whose state can be stored.
+pub mod optimiser;
 /// Python's pickles as plain data.
 mod pickle;
 /// How finely networks compute.

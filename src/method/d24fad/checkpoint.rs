@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::{Model, Settings};
-use crate::method::Context;
+use super::model::Model;
+use super::settings::Settings;
+use crate::method::contract::Context;
 use crate::network::{Network, weights};
 
 /// Key of our words in a file's metadata; files of other programs have none. One key, since the format's library

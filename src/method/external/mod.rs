@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 use tempfile::TempDir;
 
-use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
+use super::contract::{
+    Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask,
+};
 use crate::episode::batch::Pictures;
 use crate::files;
 use exchange::Listed;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::learner::TrainOn;
+use super::train_on::TrainOn;
 use super::views;
 use crate::episode::batch::Pictures;
 

@@ -3,7 +3,7 @@
 //! Convolutions count, and products of matrices where they are large; norms, sums and what a processor does beside a
 //! card (drawing noise, pasting patches, solving for a support vector machine) do not.
 
-use super::learner::TrainOn;
+use super::train_on::TrainOn;
 use super::views;
 use crate::network::Backbone;
 use crate::network::operations::of_convolution;

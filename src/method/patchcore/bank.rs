@@ -2,15 +2,9 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::coreset::{greedy, projection};
-use super::memory::{Load, Plan};
+use super::coreset::{PROJECTED, greedy, projection};
+use super::memory::{Load, MOVED, Plan};
 use crate::random::Stream;
-
-/// Dimensions in which a coreset's distances are measured.
-pub const PROJECTED: usize = 128;
-
-/// Rows moved or projected at once.
-pub const MOVED: usize = 256;
 
 /// Rows of one buffer that never grows.
 pub struct Filling {

@@ -2,8 +2,11 @@
 
 use anyhow::{Result, ensure};
 
-use super::bank::{MOVED, PROJECTED};
+use super::coreset::PROJECTED;
 use crate::method::part::nearest;
+
+/// Rows moved or projected at once.
+pub const MOVED: usize = 256;
 
 /// What a bank is made of and searched with.
 #[derive(Clone, Copy, Debug)]

@@ -4,16 +4,18 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::grid;
-use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::Bank;
 use super::part::normals::chunks;
+use super::part::train_on::TrainOn;
 use super::part::work::{self, Load, Operations, Work};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Features, Input, Network};
-use bank::{Filling, PROJECTED};
+use bank::Filling;
+use coreset::PROJECTED;
 
 /// The bank as it fills.
 pub mod bank;
@@ -114,7 +116,12 @@ struct PatchCore {
 }
 
 impl Learner for PatchCore {
-    fn learn(&self, normals: &Pictures, context: &Context, _: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        _: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
         let mut filling: Option<(Filling, usize)> = None;
         for chunk in chunks(&normals.pixels, None) {

@@ -8,19 +8,24 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use super::contract::{
+    Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask,
+};
 use super::part::gaussian::Regular;
 use super::part::positionwise::{Fitting, Positionwise};
+use super::part::trainer::{self, Plan, Recipe, Schedule, Subject};
 use super::part::work::{self, Covariances, Load, Operations, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, Sees, TrainTask};
 use crate::episode::batch::Pictures;
+use crate::network::optimiser::{Rule, Sgd};
 use crate::network::spatial_transformer::operations as transformer;
 use crate::network::{Backbone, Input, Network};
 use model::Model;
+use training::Registration;
 
 /// Backbone, transformers, Siamese head.
 pub mod model;
-/// Epochs and steps.
+/// Batches and steps.
 mod training;
 
 pub const ENTRY: Entry = Entry {
@@ -107,7 +112,17 @@ impl Method for Regad {
         let side = tasks.first().context("regad needs train normals of other tasks")?.pictures.size();
         let teacher = context.teacher(self.settings.backbone, Input::Unit)?;
         let model = Model::new(&teacher, self.settings.backbone, side, context);
-        training::train(&model, &self.settings, tasks, context, observer)?;
+        let Settings { learning_rate, momentum, epochs, batch, .. } = self.settings;
+        let order = training::order(tasks, batch);
+        let n_batches = order.n_batches() as u64;
+        ensure!(n_batches > 0, "regad: no task has two train normals to learn from; curate more");
+        let rule = Rule::Sgd(Sgd { learning_rate, momentum, weight_decay: 0.0 });
+        let schedule = Schedule::Cosine { half_period: epochs, every: n_batches };
+        let recipe = Recipe { schedule, ..Recipe::new(Plan::of_observed_passes(order, epochs), rule) };
+        let network = Some(Network::Resnet(self.settings.backbone));
+        let subject = Subject::of_tasks("regad", &self.settings, network, tasks)?;
+        let mut training = Registration { model: &model, tasks, shots: context.shots };
+        trainer::train(&mut training, &recipe, &subject, context, observer)?;
         Ok(Box::new(model))
     }
 }

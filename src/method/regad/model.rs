@@ -4,7 +4,7 @@
 use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
-use crate::method::Context;
+use crate::method::contract::Context;
 use crate::network::layer::{BatchNorm, Conv, Norm};
 use crate::network::resnet::Encoder;
 use crate::network::spatial_transformer::{SpatialTransformer, inverse, warp};
