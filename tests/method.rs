@@ -23,6 +23,7 @@ mod external;
 mod reconstruction;
 mod trained;
 mod training_free;
+mod work;
 
 const SIDE: i64 = 32;
 

@@ -70,7 +70,7 @@ impl ModelArgs {
         }
         let mut size = self.size.unwrap_or(SIZE);
         if let Some(path) = &self.checkpoint
-            && let Some(trained) = checkpoint::words(path).context("--checkpoint")?
+            && let Some(trained) = checkpoint::header(path).context("--checkpoint")?
         {
             size = self.size.unwrap_or(trained.size);
             ensure!(

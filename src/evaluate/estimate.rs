@@ -12,7 +12,7 @@ use super::plan::Group;
 use super::planned::{Experience, Opened};
 use crate::files;
 use crate::manifest::{Row, Split};
-use crate::method::part::work::{Load, Operations, Work};
+use crate::method::part::work::{CellSize, Operations, Work};
 use crate::method::{self, Sees};
 use crate::network::precision::Precision;
 use crate::results::Identity;
@@ -108,7 +108,7 @@ impl Speed {
     }
 
     /// Seconds of one cell, without what its job shares.
-    fn of_cell(&self, work: &Work, load: &Load, sees: Sees) -> f64 {
+    fn of_cell(&self, work: &Work, load: &CellSize, sees: Sees) -> f64 {
         let adapting = self.of(work.adapt, load.shots);
         let each = adapting + self.of_scoring(work, load.n_test, load.size);
         // Each support is scored by the others, where taking them in is no training.
@@ -270,8 +270,8 @@ impl Counts {
         tasks.iter().filter_map(|task| self.0.get(task)).map(|[_, test]| test).sum()
     }
 
-    fn load(&self, group: &Group, identity: &Identity) -> Load {
-        Load {
+    fn load(&self, group: &Group, identity: &Identity) -> CellSize {
+        CellSize {
             size: identity.size as i64,
             shots: identity.shots,
             n_train: self.n_train(&group.training),
@@ -321,7 +321,7 @@ impl Counts {
     }
 
     /// Seconds of the training that a group shares, and of scoring source tasks where they choose an epoch.
-    fn fitting(&self, group: &Group, work: &Work, load: &Load, speed: &Speed) -> f64 {
+    fn fitting(&self, group: &Group, work: &Work, load: &CellSize, speed: &Speed) -> f64 {
         let fit = speed.of(work.fit, load.shots);
         if !group.cells.first().is_some_and(|cell| cell.epoch_by_sources) {
             return fit;

@@ -13,7 +13,7 @@ use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Predict
 use super::part::learner::{self, Fixed, Learner};
 use super::part::train_on::TrainOn;
 use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
-use super::part::work::{Load, Work};
+use super::part::work::{CellSize, Work};
 use super::part::{grid, picture};
 use crate::episode::batch::Pictures;
 use crate::network::autoencoder::{AutoEncoder, Shape};
@@ -113,9 +113,9 @@ fn build(name: &'static str, settings: toml::Table, variational: bool) -> Result
     learner::build(reconstruction, settings.train_on, &settings, None)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let settings: Settings = serde_json::from_str(settings)?;
-    let n = load.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
+    let n = cell.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
     let plan = Plan::of_passes(n, settings.batch, settings.epochs, EPOCHS);
     let query = settings.shape(settings.colour.at_most(), false).operations();
     Ok(plan.work(0.0, query).on(settings.train_on))
@@ -143,7 +143,7 @@ impl Learner for Reconstruction {
         let n = pictures.size()[0] as usize;
         ensure!(n >= 2, "{}: one picture is too few, batch norm needs two; set views = true", self.name);
         let channels = settings.colour.channels(&pictures);
-        let model = Model::new(settings, channels, self.variational, context);
+        let model = AutoEncoderModel::new(settings, channels, self.variational, context);
         let inputs = model.inputs(&pictures.to_device(context.device));
         let adam = Adam { learning_rate: settings.learning_rate, ..Adam::default() };
         let plan = Plan::of_passes(n, settings.batch, settings.epochs, EPOCHS);
@@ -157,7 +157,7 @@ impl Learner for Reconstruction {
 
 /// Encoder and decoder learn to give back `inputs`, `[n, c, side, side]`.
 struct Coding<'a> {
-    model: &'a Model,
+    model: &'a AutoEncoderModel,
     inputs: Tensor,
     kl_weight: f64,
     variational: bool,
@@ -198,28 +198,28 @@ fn noise(like: &Tensor, seed: u64, step: u64) -> Tensor {
 }
 
 /// A trained auto-encoder.
-struct Model {
+struct AutoEncoderModel {
     store: VarStore,
     network: AutoEncoder,
     channels: i64,
     input: i64,
 }
 
-impl Model {
-    fn new(settings: &Settings, channels: i64, variational: bool, context: &Context) -> Model {
+impl AutoEncoderModel {
+    fn new(settings: &Settings, channels: i64, variational: bool, context: &Context) -> AutoEncoderModel {
         let store = VarStore::new(context.device);
         let network = AutoEncoder::new(&store.root(), settings.shape(channels, variational));
         initial::initialise_plain(&store, context.seed);
-        Model { store, network, channels, input: settings.input }
+        AutoEncoderModel { store, network, channels, input: settings.input }
     }
 
     /// -1 to 1.
     fn inputs(&self, pictures: &Tensor) -> Tensor {
-        picture::small(pictures, self.channels, self.input) * 2.0 - 1.0
+        picture::resized(pictures, self.channels, self.input) * 2.0 - 1.0
     }
 }
 
-impl Detector for Model {
+impl Detector for AutoEncoderModel {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         tch::no_grad(|| {
             let x = self.inputs(&queries.on(self.store.device()));

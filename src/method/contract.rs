@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tch::{Device, Tensor};
 
-use super::part::work::{Load, Work};
+use super::part::work::{CellSize, Work};
 use crate::episode::batch::Pictures;
 use crate::files;
 use crate::maps::MapStack;
@@ -246,7 +246,7 @@ pub struct Entry {
     /// Builds it from settings; a missing key takes its default, an unknown one is an error.
     pub build: fn(toml::Table) -> Result<Built>,
     /// Counts what it does, from its settings as [`Built::settings`] has them; `None` if nobody can know.
-    pub work: Option<fn(&str, &Load) -> Result<Work>>,
+    pub work: Option<fn(&str, &CellSize) -> Result<Work>>,
 }
 
 /// A method, its settings as resolved, and what it is to be given.

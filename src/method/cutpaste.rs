@@ -18,7 +18,7 @@ use super::part::gaussian::{Gaussian, Moments, Regular};
 use super::part::learner::{self, Fixed, Learner};
 use super::part::train_on::TrainOn;
 use super::part::trainer::{self, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
-use super::part::work::{self, Load, Operations, Work};
+use super::part::work::{self, CellSize, Operations, Work};
 use super::part::{grid, views};
 use crate::episode::batch::Pictures;
 use crate::network::layer::{BatchNorm, Norm, linear};
@@ -128,11 +128,11 @@ fn build(settings: toml::Table) -> Result<Built> {
     learner::build(CutPaste { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let settings: Settings = serde_json::from_str(settings)?;
-    let n = load.learnt_from(settings.train_on, settings.views);
+    let n = cell.learnt_from(settings.train_on, settings.views);
     let plan = Plan::of_steps(n, settings.batch, settings.steps);
-    let encoder = work::encoder(settings.backbone, load.size);
+    let encoder = work::encoder(settings.backbone, cell.size);
     let passes = plan.n_entering() * settings.pretext.classes().len() as f64;
     let frozen = settings.frozen_steps.min(settings.steps) as f64 / settings.steps as f64;
     Ok(Work {
@@ -164,26 +164,26 @@ impl Learner for CutPaste {
     ) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let pixels = normals;
-        let normals = if settings.views { views::twenty_two(&normals.pixels) } else { normals.pixels.copy() };
+        let normals = if settings.views { views::augmented(&normals.pixels) } else { normals.pixels.copy() };
         ensure!(
             normals.size()[0] >= 3,
             "cutpaste: {} pictures have no covariance; set `views = true`",
             normals.size()[0]
         );
-        let model = Model::new(settings, normals, context)?;
+        let model = CutPasteModel::new(settings, normals, context)?;
         let plan = Plan::of_steps(model.normals.size()[0] as usize, settings.batch, settings.steps);
         let network = settings.pretrained.then_some(Network::Resnet(settings.backbone));
         let subject = Subject::of_pictures("cutpaste", settings, network, &pixels.pixels)?;
         let mut training = Telling { model: &model, settings, seed: context.seed };
         trainer::train(&mut training, &settings.recipe(plan), &subject, context, observer)?;
-        let ready = Ready { model, gaussian: OnceCell::new() };
+        let ready = CutPasteDetector { model, gaussian: OnceCell::new() };
         ready.gaussian()?;
         Ok(Box::new(ready))
     }
 }
 
 /// Network and head, and the normals that both the pretext and the density use.
-struct Model {
+struct CutPasteModel {
     encoder_store: VarStore,
     head_store: VarStore,
     encoder: Encoder,
@@ -193,8 +193,8 @@ struct Model {
     device: Device,
 }
 
-impl Model {
-    fn new(settings: &Settings, normals: Tensor, context: &Context) -> Result<Model> {
+impl CutPasteModel {
+    fn new(settings: &Settings, normals: Tensor, context: &Context) -> Result<CutPasteModel> {
         let (encoder_store, head_store) = (VarStore::new(context.device), VarStore::new(context.device));
         let (root, backbone) = (encoder_store.root() / "encoder", settings.backbone);
         let encoder = Encoder::new(&root, backbone);
@@ -205,7 +205,7 @@ impl Model {
         }
         let head = Head::new(&head_store, backbone.channels()[3], settings.pretext.classes().len() as i64);
         initial::initialise_plain(&head_store, context.seed);
-        Ok(Model { encoder_store, head_store, encoder, head, normals, device: context.device })
+        Ok(CutPasteModel { encoder_store, head_store, encoder, head, normals, device: context.device })
     }
 
     /// The normals at `indices`, once per class, with their classes: `[classes * b, 3, side, side]` and
@@ -239,7 +239,7 @@ impl Model {
 
 /// Network and head learn to tell the classes apart.
 struct Telling<'a> {
-    model: &'a Model,
+    model: &'a CutPasteModel,
     settings: &'a Settings,
     seed: u64,
 }
@@ -265,7 +265,7 @@ impl Training for Telling<'_> {
     }
 
     fn model(&self) -> Result<Box<dyn Fitted + '_>> {
-        Ok(Box::new(Fixed(Ready { model: self.model, gaussian: OnceCell::new() })))
+        Ok(Box::new(Fixed(CutPasteDetector { model: self.model, gaussian: OnceCell::new() })))
     }
 }
 
@@ -297,17 +297,17 @@ impl Head {
 }
 
 /// A model as it stands. The density is fitted when it is first needed: most looks during training need none.
-struct Ready<M> {
+struct CutPasteDetector<M> {
     model: M,
     gaussian: OnceCell<Gaussian>,
 }
 
-impl<M: Borrow<Model>> Ready<M> {
+impl<M: Borrow<CutPasteModel>> CutPasteDetector<M> {
     fn gaussian(&self) -> Result<&Gaussian> {
         if let Some(gaussian) = self.gaussian.get() {
             return Ok(gaussian);
         }
-        let model: &Model = self.model.borrow();
+        let model: &CutPasteModel = self.model.borrow();
         let part = |pictures: &Tensor| tch::no_grad(|| model.vectors(pictures, Norm::Stored));
         let vectors = Tensor::cat(&model.normals.split(32, 0).iter().map(part).collect::<Vec<_>>(), 0);
         let regular = Regular { shrink: true, ridge: 0.0 };
@@ -318,7 +318,7 @@ impl<M: Borrow<Model>> Ready<M> {
     }
 }
 
-impl<M: Borrow<Model>> Detector for Ready<M> {
+impl<M: Borrow<CutPasteModel>> Detector for CutPasteDetector<M> {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let vectors = tch::no_grad(|| self.model.borrow().vectors(&queries.pixels, Norm::Stored));
         let distances = self.gaussian()?.distances(&vectors.unsqueeze(0)).squeeze_dim(0);

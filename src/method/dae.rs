@@ -14,7 +14,7 @@ use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Predict
 use super::part::learner::{self, Fixed, Learner};
 use super::part::train_on::TrainOn;
 use super::part::trainer::{self, Order, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
-use super::part::work::{Load, Work};
+use super::part::work::{CellSize, Work};
 use super::part::{grid, picture};
 use crate::episode::batch::Pictures;
 use crate::network::initial;
@@ -134,10 +134,10 @@ fn build(settings: toml::Table) -> Result<Built> {
     learner::build(Denoising { settings: settings.clone() }, settings.train_on, &settings, None)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let settings: Settings = serde_json::from_str(settings)?;
-    let n = load.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
-    let query = settings.shape(settings.colour.at_most()).operations(load.size);
+    let n = cell.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
+    let query = settings.shape(settings.colour.at_most()).operations(cell.size);
     Ok(settings.plan(n).work(0.0, query).on(settings.train_on))
 }
 
@@ -171,7 +171,7 @@ impl Learner for Denoising {
             settings.depth
         );
         let pictures = pictures.to_device(context.device);
-        let model = Model::new(settings, shape, context);
+        let model = DaeModel::new(settings, shape, context);
         let plan = settings.plan(pictures.size()[0] as usize);
         let subject = Subject::of_pictures("dae", settings, None, &normals.pixels)?;
         let mut training = Restoration { model: &model, settings, pictures, seed: context.seed };
@@ -182,7 +182,7 @@ impl Learner for Denoising {
 
 /// The network learns to give back `pictures`, `[n, 3, side, side]`, from under noise.
 struct Restoration<'a> {
-    model: &'a Model,
+    model: &'a DaeModel,
     settings: &'a Settings,
     pictures: Tensor,
     seed: u64,
@@ -230,19 +230,19 @@ pub fn coarse_noise(
 }
 
 /// A trained U-Net.
-struct Model {
+struct DaeModel {
     store: VarStore,
     network: UNet,
     channels: i64,
     threshold: f64,
 }
 
-impl Model {
-    fn new(settings: &Settings, shape: Shape, context: &Context) -> Model {
+impl DaeModel {
+    fn new(settings: &Settings, shape: Shape, context: &Context) -> DaeModel {
         let store = VarStore::new(context.device);
         let network = UNet::new(&store.root(), shape);
         initial::initialise_plain(&store, context.seed);
-        Model { store, network, channels: shape.channels, threshold: settings.foreground }
+        DaeModel { store, network, channels: shape.channels, threshold: settings.foreground }
     }
 
     /// 1 where there is something, `[n, 1, h, w]`.
@@ -251,7 +251,7 @@ impl Model {
     }
 }
 
-impl Detector for Model {
+impl Detector for DaeModel {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         tch::no_grad(|| {
             let pictures = picture::unit(&queries.on(self.store.device()), self.channels);

@@ -11,7 +11,7 @@ use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::{Bank, ROOM};
 use super::part::normals::pooled;
 use super::part::train_on::TrainOn;
-use super::part::work::{self, Load, Operations, Work};
+use super::part::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
@@ -68,10 +68,10 @@ fn build(settings: toml::Table) -> Result<Built> {
     build_learner(Dn2 { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { train_on, backbone, .. } = serde_json::from_str(settings)?;
-    let encoder = work::encoder(backbone, load.size);
-    let forward = load.learnt_from(train_on, false) as f64 * encoder;
+    let encoder = work::encoder(backbone, cell.size);
+    let forward = cell.learnt_from(train_on, false) as f64 * encoder;
     let fit = Operations { forward, training: 0.0 };
     Ok(Work { fit, query: encoder, ..Work::default() }.on(train_on))
 }
@@ -93,16 +93,16 @@ impl Learner for Dn2 {
             self.settings.neighbours,
             self.settings.distance,
         );
-        Ok(Box::new(Ready { teacher, neighbours }))
+        Ok(Box::new(Dn2Detector { teacher, neighbours }))
     }
 }
 
-struct Ready {
+struct Dn2Detector {
     teacher: Teacher,
     neighbours: Neighbours,
 }
 
-impl Detector for Ready {
+impl Detector for Dn2Detector {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let vectors = pooled(&self.teacher, &queries.pixels, None);
         Ok(Prediction::Scores(grid::to_scores(&self.neighbours.scores(&vectors))?))

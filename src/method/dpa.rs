@@ -13,7 +13,7 @@ use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Predict
 use super::part::learner::{self, Fixed, Learner};
 use super::part::train_on::TrainOn;
 use super::part::trainer::{self, Order, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
-use super::part::work::{self, Load, Operations, Work};
+use super::part::work::{self, CellSize, Operations, Work};
 use super::part::{grid, picture};
 use crate::episode::batch::Pictures;
 use crate::network::growing::{CODE_SIDE, GrowingAutoEncoder, Shape, doubled, halved};
@@ -119,9 +119,9 @@ fn build(settings: toml::Table) -> Result<Built> {
     learner::build(perceptual, settings.train_on, &settings, Some(Network::Vgg19))
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let settings: Settings = serde_json::from_str(settings)?;
-    let n = load.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
+    let n = cell.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
     let stages = settings.stages();
     let plans = settings.plans(n);
     let forward = |level: usize| {
@@ -218,8 +218,8 @@ impl Learner for Perceptual {
     ) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let pictures = picture::learnt_from(normals, settings.train_on, settings.views);
-        let inputs = picture::small(&pictures.to_device(context.device), 3, settings.input) * 2.0 - 1.0;
-        let model = Model::new(settings, context, &inputs)?;
+        let inputs = picture::resized(&pictures.to_device(context.device), 3, settings.input) * 2.0 - 1.0;
+        let model = DpaModel::new(settings, context, &inputs)?;
         let adam = Adam { learning_rate: settings.learning_rate, ..Adam::default() };
         let plans = settings.plans(inputs.size()[0] as usize);
         let recipe = Recipe { plans, rule: Rule::Adam(adam), schedule: Schedule::Constant, clip: None };
@@ -234,7 +234,7 @@ impl Learner for Perceptual {
 
 /// The auto-encoder learns to give back `finest`, `[n, 3, side, side]` of -1 to 1, as VGG19 sees it.
 struct Perceiving<'a> {
-    model: &'a Model,
+    model: &'a DpaModel,
     settings: &'a Settings,
     seed: u64,
     finest: Tensor,
@@ -384,7 +384,7 @@ fn statistics_of(vgg: &Vgg, pictures: &Tensor, layer: Layer) -> [Tensor; 2] {
 }
 
 /// A trained auto-encoder.
-struct Model {
+struct DpaModel {
     store: VarStore,
     network: GrowingAutoEncoder,
     vgg: Vgg,
@@ -393,8 +393,8 @@ struct Model {
     level: usize,
 }
 
-impl Model {
-    fn new(settings: &Settings, context: &Context, inputs: &Tensor) -> Result<Model> {
+impl DpaModel {
+    fn new(settings: &Settings, context: &Context, inputs: &Tensor) -> Result<DpaModel> {
         let origin = context.teachers.of(Network::Vgg19);
         let vgg = Vgg::new(origin, context.calibration.as_deref(), context.device)?;
         let store = VarStore::new(context.device);
@@ -402,14 +402,14 @@ impl Model {
         let network = GrowingAutoEncoder::new(&store.root(), settings.shape());
         initial::initialise_leaky(&store, context.seed);
         let measure = Measure::new(&vgg, inputs, settings.statistics);
-        Ok(Model { store, network, vgg, measure, input: settings.input, level })
+        Ok(DpaModel { store, network, vgg, measure, input: settings.input, level })
     }
 }
 
-impl Detector for Model {
+impl Detector for DpaModel {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         tch::no_grad(|| {
-            let x = picture::small(&queries.on(self.store.device()), 3, self.input) * 2.0 - 1.0;
+            let x = picture::resized(&queries.on(self.store.device()), 3, self.input) * 2.0 - 1.0;
             let map = self.measure.relative(&self.vgg, &x, &self.network.forward(&x, self.level, 1.0));
             let scores = grid::to_scores(&map.mean_dim([1i64, 2].as_slice(), false, None::<Kind>))?;
             Ok(Prediction::Both(grid::to_maps(&grid::upsample(&map, queries.size(), false))?, scores))

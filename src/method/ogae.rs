@@ -17,7 +17,7 @@ use super::part::learner::{self, Fixed, Learner};
 use super::part::ocsvm::{self, Dual, OneClass, Points};
 use super::part::train_on::TrainOn;
 use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
-use super::part::work::{Load, Work};
+use super::part::work::{CellSize, Work};
 use super::part::{grid, picture};
 use crate::episode::batch::Pictures;
 use crate::network::initial;
@@ -37,7 +37,7 @@ pub const ENTRY: Entry = Entry {
     paper: "arXiv 2507.21164",
     regime: "R5 (or R1)",
     needs: "nothing",
-    cost: "one training per task: 100 epochs of a few MFLOP a picture; less a query",
+    cost: "one training per task: 100 epochs of a few MFLOP a picture; negligible per query",
     trial: "input = 16\nlatent = 8\nepochs = 3\nbatch = 8",
     build,
     work: Some(work),
@@ -123,14 +123,14 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(epochs >= 1, "ogae: epochs must be at least 1");
     ensure!(
         (4..=512).contains(&batch),
-        "ogae: batch must be 4 to 512, each half of it is a problem of its own"
+        "ogae: batch must be 4 to 512, because each half is solved as one SVM"
     );
     learner::build(Guided { settings: settings.clone() }, settings.train_on, &settings, None)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let settings: Settings = serde_json::from_str(settings)?;
-    let n = load.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
+    let n = cell.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
     let plan = Plan::of_passes(n, settings.batch, settings.epochs, EPOCHS);
     let query = small::operations(settings.colour.at_most(), settings.input, settings.latent);
     Ok(plan.work(0.0, query).on(settings.train_on))
@@ -156,21 +156,21 @@ impl Learner for Guided {
         let n = pictures.size()[0] as usize;
         ensure!(n >= 4, "ogae: {n} pictures are too few, each half of a batch needs two; set views = true");
         let channels = settings.colour.channels(&pictures);
-        let coder = Coder::new(settings, channels, context);
-        let inputs = picture::small(&pictures.to_device(context.device), channels, settings.input);
+        let coder = OgaeNetwork::new(settings, channels, context);
+        let inputs = picture::resized(&pictures.to_device(context.device), channels, settings.input);
         let adam = Adam { learning_rate: settings.learning_rate, ..Adam::default() };
         let plan = Plan::of_passes(n, settings.batch, settings.epochs, EPOCHS);
         let subject = Subject::of_pictures("ogae", settings, None, &normals.pixels)?;
         let mut training = Guiding { coder: &coder, inputs: &inputs, settings };
         trainer::train(&mut training, &Recipe::new(plan, Rule::Adam(adam)), &subject, context, observer)?;
-        let fence = Fence::new(&coder, &inputs, settings)?;
-        Ok(Box::new(Model { coder, fence }))
+        let boundary = Boundary::new(&coder, &inputs, settings)?;
+        Ok(Box::new(OgaeModel { coder, boundary }))
     }
 }
 
 /// The auto-encoder learns to give back `inputs`, `[n, c, side, side]`, under guidance.
 struct Guiding<'a> {
-    coder: &'a Coder,
+    coder: &'a OgaeNetwork,
     inputs: &'a Tensor,
     settings: &'a Settings,
 }
@@ -192,8 +192,8 @@ impl Training for Guiding<'_> {
     }
 
     fn model(&self) -> Result<Box<dyn Fitted + '_>> {
-        let fence = Fence::new(self.coder, self.inputs, self.settings)?;
-        Ok(Box::new(Fixed(Model { coder: self.coder, fence })))
+        let boundary = Boundary::new(self.coder, self.inputs, self.settings)?;
+        Ok(Box::new(Fixed(OgaeModel { coder: self.coder, boundary })))
     }
 }
 
@@ -268,19 +268,19 @@ fn radial(a: &Tensor, b: &Tensor, gamma: f64) -> Tensor {
 }
 
 /// A trained auto-encoder.
-struct Coder {
+struct OgaeNetwork {
     store: VarStore,
     network: SmallAutoEncoder,
     channels: i64,
     input: i64,
 }
 
-impl Coder {
-    fn new(settings: &Settings, channels: i64, context: &Context) -> Coder {
+impl OgaeNetwork {
+    fn new(settings: &Settings, channels: i64, context: &Context) -> OgaeNetwork {
         let store = VarStore::new(context.device);
         let network = SmallAutoEncoder::new(&store.root(), channels, settings.input, settings.latent);
         initial::initialise_plain(&store, context.seed);
-        Coder { store, network, channels, input: settings.input }
+        OgaeNetwork { store, network, channels, input: settings.input }
     }
 
     fn codes(&self, inputs: &Tensor) -> Tensor {
@@ -291,40 +291,40 @@ impl Coder {
 }
 
 /// A machine round the codes of all that was learnt from.
-struct Fence {
+struct Boundary {
     machine: OneClass,
     deviation: Tensor,
     mean: Tensor,
 }
 
-impl Fence {
-    fn new(coder: &Coder, inputs: &Tensor, settings: &Settings) -> Result<Fence> {
+impl Boundary {
+    fn new(coder: &OgaeNetwork, inputs: &Tensor, settings: &Settings) -> Result<Boundary> {
         tch::no_grad(|| {
             let codes = coder.codes(inputs);
             let (deviation, mean) = statistics(&codes);
             let codes = (codes - &mean) / &deviation;
             let gamma = gamma(settings.gamma, &codes);
             let machine = OneClass::fit(points(&codes), gamma, settings.nu)?;
-            Ok(Fence { machine, deviation, mean })
+            Ok(Boundary { machine, deviation, mean })
         })
     }
 }
 
 /// A coder, owned or as it stands in training, and its machine.
-struct Model<C> {
+struct OgaeModel<C> {
     coder: C,
-    fence: Fence,
+    boundary: Boundary,
 }
 
-impl<C: Borrow<Coder>> Detector for Model<C> {
+impl<C: Borrow<OgaeNetwork>> Detector for OgaeModel<C> {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         tch::no_grad(|| {
             let coder = self.coder.borrow();
-            let Coder { store, network, channels, input } = coder;
-            let x = picture::small(&queries.on(store.device()), *channels, *input);
+            let OgaeNetwork { store, network, channels, input } = coder;
+            let x = picture::resized(&queries.on(store.device()), *channels, *input);
             let codes = coder.codes(&x);
-            let points = points(&((&codes - &self.fence.mean) / &self.fence.deviation));
-            let score = |index: usize| -self.fence.machine.decide(points.row(index));
+            let points = points(&((&codes - &self.boundary.mean) / &self.boundary.deviation));
+            let score = |index: usize| -self.boundary.machine.decide(points.row(index));
             let errors =
                 (network.decode(&codes, Norm::Stored) - x).square().mean_dim(1i64, false, None::<Kind>);
             let maps = grid::to_maps(&grid::upsample(&errors, queries.size(), false))?;

@@ -9,11 +9,11 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
-use super::part::feature_store::{FeatureStore, Room};
+use super::part::feature_store::{FeatureLimits, FeatureStore};
 use super::part::learner::{self, Fixed, Learner};
 use super::part::train_on::TrainOn;
 use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
-use super::part::work::{self, Load, Work};
+use super::part::work::{self, CellSize, Work};
 use super::part::{grid, views};
 use crate::episode::batch::Pictures;
 use crate::network::bottleneck::Bottleneck;
@@ -87,12 +87,12 @@ fn build(settings: toml::Table) -> Result<Built> {
     learner::build(Rd4ad { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { train_on, backbone, steps, batch, views, .. } = serde_json::from_str(settings)?;
-    let n = load.learnt_from(train_on, views);
-    let student = work::bottleneck(backbone, load.size) + work::decoder(backbone, load.size);
-    let work = Plan::of_steps(n, batch, steps).work(work::encoder(backbone, load.size), student);
-    Ok(Work { bytes: n as f64 * work::kept(backbone, load.size), ..work }.on(train_on))
+    let n = cell.learnt_from(train_on, views);
+    let student = work::bottleneck(backbone, cell.size) + work::decoder(backbone, cell.size);
+    let work = Plan::of_steps(n, batch, steps).work(work::encoder(backbone, cell.size), student);
+    Ok(Work { bytes: n as f64 * work::kept(backbone, cell.size), ..work }.on(train_on))
 }
 
 struct Rd4ad {
@@ -114,12 +114,12 @@ impl Learner for Rd4ad {
         let teacher = context.teacher(settings.backbone, Input::ImageNet)?;
         let student = Student::new(settings.backbone, context.device);
         initial::initialise(&student.store, context.seed);
-        let model = Model { teacher, student, device: context.device };
-        let pixels = if settings.views { views::twenty_two(&normals.pixels) } else { normals.pixels.copy() };
+        let model = Rd4adModel { teacher, student, device: context.device };
+        let pixels = if settings.views { views::augmented(&normals.pixels) } else { normals.pixels.copy() };
         let features = FeatureStore::new(
             &model.teacher,
             pixels.to_device(context.device),
-            Room { memory: settings.feature_memory_gib, disk: settings.feature_disk_gib },
+            FeatureLimits { memory: settings.feature_memory_gib, disk: settings.feature_disk_gib },
         )?;
         ensure!(
             features.len() >= FEWEST,
@@ -143,7 +143,7 @@ impl Learner for Rd4ad {
 
 /// The student learns what the teacher said of the pictures.
 struct Distillation<'a> {
-    model: &'a Model,
+    model: &'a Rd4adModel,
     features: &'a FeatureStore<'a>,
 }
 
@@ -204,13 +204,13 @@ impl Student {
     }
 }
 
-struct Model {
+struct Rd4adModel {
     teacher: Teacher,
     student: Student,
     device: Device,
 }
 
-impl Detector for Model {
+impl Detector for Rd4adModel {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let scales = self.teacher.features(&queries.on(self.device)).scales;
         let maps = tch::no_grad(|| self.student.maps(&scales, queries.size()));

@@ -9,11 +9,11 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
-use super::part::feature_store::{FeatureStore, Room};
+use super::part::feature_store::{FeatureLimits, FeatureStore};
 use super::part::learner::{self, Fixed, Learner};
 use super::part::train_on::TrainOn;
 use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
-use super::part::work::{self, Load, Work};
+use super::part::work::{self, CellSize, Work};
 use super::part::{grid, views};
 use crate::episode::batch::Pictures;
 use crate::network::layer::Norm;
@@ -88,12 +88,12 @@ fn build(settings: toml::Table) -> Result<Built> {
     learner::build(Stfpm { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { train_on, backbone, steps, batch, views, .. } = serde_json::from_str(settings)?;
-    let n = load.learnt_from(train_on, views);
-    let student = work::to_stage_three(backbone, load.size);
-    let work = Plan::of_steps(n, batch, steps).work(work::encoder(backbone, load.size), student);
-    Ok(Work { bytes: n as f64 * work::kept(backbone, load.size), ..work }.on(train_on))
+    let n = cell.learnt_from(train_on, views);
+    let student = work::to_stage_three(backbone, cell.size);
+    let work = Plan::of_steps(n, batch, steps).work(work::encoder(backbone, cell.size), student);
+    Ok(Work { bytes: n as f64 * work::kept(backbone, cell.size), ..work }.on(train_on))
 }
 
 struct Stfpm {
@@ -116,13 +116,13 @@ impl Learner for Stfpm {
         let store = VarStore::new(context.device);
         let student = Encoder::new(&store.root(), settings.backbone);
         initial::initialise(&store, context.seed);
-        let model = Model { teacher, store, student, device: context.device };
-        let pixels = if settings.views { views::twenty_two(&normals.pixels) } else { normals.pixels.copy() };
+        let model = StfpmModel { teacher, store, student, device: context.device };
+        let pixels = if settings.views { views::augmented(&normals.pixels) } else { normals.pixels.copy() };
         let pixels = pixels.to_device(context.device);
         let features = FeatureStore::new(
             &model.teacher,
             pixels.shallow_clone(),
-            Room { memory: settings.feature_memory_gib, disk: settings.feature_disk_gib },
+            FeatureLimits { memory: settings.feature_memory_gib, disk: settings.feature_disk_gib },
         )?;
         ensure!(features.len() >= 2, "stfpm: one picture is too few for batch norm; set `views = true`");
         let Settings { learning_rate, momentum, weight_decay, .. } = *settings;
@@ -139,7 +139,7 @@ impl Learner for Stfpm {
 
 /// The student learns to imitate the teacher on pictures `[n, 3, h, w]`.
 struct Imitation<'a> {
-    model: &'a Model,
+    model: &'a StfpmModel,
     pixels: &'a Tensor,
     features: &'a FeatureStore<'a>,
 }
@@ -189,14 +189,14 @@ pub fn maps(teacher: &Scales, student: &Scales, side: i64) -> Tensor {
     first * second * third
 }
 
-struct Model {
+struct StfpmModel {
     teacher: Teacher,
     store: VarStore,
     student: Encoder,
     device: Device,
 }
 
-impl Detector for Model {
+impl Detector for StfpmModel {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let pixels = queries.on(self.device);
         let taught = self.teacher.features(&pixels).scales;

@@ -48,7 +48,7 @@ impl Model {
 
     /// The same teacher with a student that has learnt nothing. Maps that do not change with it say nothing about
     /// what was learnt (Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018).
-    pub fn forgotten(self, seed: u64) -> Model {
+    pub fn with_untrained_student(self, seed: u64) -> Model {
         self.student.initialise(seed);
         self
     }

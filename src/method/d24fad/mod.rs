@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::contract::{Built, Context, Entry, Fitted, Method, Observer, Sees, TrainTask};
-use super::part::work::{self, Load, Operations, Work};
+use super::part::work::{self, CellSize, Operations, Work};
 use crate::network::Network;
 
 pub use model::Model;
@@ -55,10 +55,10 @@ fn build(settings: toml::Table) -> Result<Built> {
     Built::new(D24fad { settings: settings.clone() }, &settings, Sees::OtherNormals, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { backbone, epochs, .. } = serde_json::from_str(settings)?;
-    let (n, shots) = (load.n_train as f64, load.shots as f64);
-    let (teacher, decoder) = (work::encoder(backbone, load.size), work::decoder(backbone, load.size));
+    let (n, shots) = (cell.n_train as f64, cell.shots as f64);
+    let (teacher, decoder) = (work::encoder(backbone, cell.size), work::decoder(backbone, cell.size));
     let passes = epochs as f64 * n * (1.0 + shots);
     Ok(Work {
         fit: Operations { forward: n * teacher, training: passes * work::TRAINING * decoder },
@@ -66,7 +66,7 @@ fn work(settings: &str, load: &Load) -> Result<Work> {
         query: teacher + decoder,
         evaluations: epochs,
         maps: true,
-        bytes: n * work::kept(backbone, load.size),
+        bytes: n * work::kept(backbone, cell.size),
     })
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::switches::{Compared, Switches, Terms, Weighted};
-use crate::method::part::feature_store::Room;
+use crate::method::part::feature_store::FeatureLimits;
 use crate::network::optimiser::{Adam, Rule};
 use crate::network::weighting::Scaling;
 use crate::network::{Backbone, Input};
@@ -74,8 +74,8 @@ impl Settings {
     }
 
     /// Where teacher features may be kept.
-    pub(super) fn room(&self) -> Room {
-        Room { memory: self.feature_memory_gib, disk: self.feature_disk_gib }
+    pub(super) fn feature_limits(&self) -> FeatureLimits {
+        FeatureLimits { memory: self.feature_memory_gib, disk: self.feature_disk_gib }
     }
 
     /// How pictures enter the teacher.

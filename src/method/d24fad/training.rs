@@ -52,7 +52,7 @@ impl<'a> Distillation<'a> {
         let pixels = pixels.to_device(model.device);
         // What an earlier training had recorded on this card.
         card::give_back_memory(model.device);
-        let features = FeatureStore::new(&model.teacher, pixels, settings.room())?;
+        let features = FeatureStore::new(&model.teacher, pixels, settings.feature_limits())?;
         let can_record = model.device.is_cuda() && features.is_on_device() && graph::is_wanted();
         let recording = match can_record.then(|| SideStream::new(model.device)) {
             Some(Ok(stream)) => Recording::Soon(stream, 0),

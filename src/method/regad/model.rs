@@ -12,7 +12,7 @@ use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Scales, initial};
 
 /// All that trains.
-pub struct Model {
+pub struct RegadModel {
     pub store: VarStore,
     backbone: Encoder,
     transformers: [SpatialTransformer; 3],
@@ -20,9 +20,9 @@ pub struct Model {
     device: Device,
 }
 
-impl Model {
+impl RegadModel {
     /// The teacher's weights, identity transforms and fresh heads, for pictures of `side x side`.
-    pub fn new(teacher: &Teacher, backbone: Backbone, side: i64, context: &Context) -> Model {
+    pub fn new(teacher: &Teacher, backbone: Backbone, side: i64, context: &Context) -> RegadModel {
         let store = VarStore::new(context.device);
         let channels = backbone.channels();
         let transformer = |stage: usize| {
@@ -30,7 +30,7 @@ impl Model {
             let grid = side.unsigned_abs().div_ceil(4 << stage) as i64;
             SpatialTransformer::new(&(store.root() / format!("stn{}", stage + 1)), channels[stage], grid)
         };
-        let mut model = Model {
+        let mut model = RegadModel {
             backbone: Encoder::new(&(store.root() / "backbone"), backbone),
             transformers: [0, 1, 2].map(transformer),
             head: Head::new(&store.root(), channels[2]),

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use tch::Tensor;
 use tch::nn::VarStore;
 
-use super::model::Model;
+use super::model::RegadModel;
 use crate::method::contract::{Fitted, TrainTask};
 use crate::method::part::trainer::{Order, Step, StepFigures, Training};
 use crate::network::optimiser::Optimiser;
@@ -12,7 +12,7 @@ use crate::network::optimiser::Optimiser;
 /// Backbone, transformers and head learn to register pictures of one task. Each query keeps the supports that the
 /// episodes give it, while the published code draws them anew each epoch.
 pub struct Registration<'a> {
-    pub model: &'a Model,
+    pub model: &'a RegadModel,
     pub tasks: &'a [TrainTask],
     pub shots: usize,
 }
