@@ -149,14 +149,15 @@ impl Learner for Reconstruction {
         let plan = Plan::of_passes(n, settings.batch, settings.epochs, EPOCHS);
         let subject = Subject::of_pictures(self.name, settings, None, &normals.pixels)?;
         let (kl_weight, seed) = (settings.kl_weight, context.seed);
-        let mut training = Coding { model: &model, inputs, kl_weight, variational: self.variational, seed };
+        let mut training =
+            AutoEncoderTraining { model: &model, inputs, kl_weight, variational: self.variational, seed };
         trainer::train(&mut training, &Recipe::new(plan, Rule::Adam(adam)), &subject, context, observer)?;
         Ok(Box::new(model))
     }
 }
 
 /// Encoder and decoder learn to give back `inputs`, `[n, c, side, side]`.
-struct Coding<'a> {
+struct AutoEncoderTraining<'a> {
     model: &'a AutoEncoderModel,
     inputs: Tensor,
     kl_weight: f64,
@@ -164,7 +165,7 @@ struct Coding<'a> {
     seed: u64,
 }
 
-impl Training for Coding<'_> {
+impl Training for AutoEncoderTraining<'_> {
     fn stores(&self) -> Vec<&VarStore> {
         vec![&self.model.store]
     }

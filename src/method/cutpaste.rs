@@ -174,7 +174,7 @@ impl Learner for CutPaste {
         let plan = Plan::of_steps(model.normals.size()[0] as usize, settings.batch, settings.steps);
         let network = settings.pretrained.then_some(Network::Resnet(settings.backbone));
         let subject = Subject::of_pictures("cutpaste", settings, network, &pixels.pixels)?;
-        let mut training = Telling { model: &model, settings, seed: context.seed };
+        let mut training = CutPasteTraining { model: &model, settings, seed: context.seed };
         trainer::train(&mut training, &settings.recipe(plan), &subject, context, observer)?;
         let ready = CutPasteDetector { model, gaussian: OnceCell::new() };
         ready.gaussian()?;
@@ -238,13 +238,13 @@ impl CutPasteModel {
 }
 
 /// Network and head learn to tell the classes apart.
-struct Telling<'a> {
+struct CutPasteTraining<'a> {
     model: &'a CutPasteModel,
     settings: &'a Settings,
     seed: u64,
 }
 
-impl Training for Telling<'_> {
+impl Training for CutPasteTraining<'_> {
     fn stores(&self) -> Vec<&VarStore> {
         vec![&self.model.encoder_store, &self.model.head_store]
     }

@@ -174,21 +174,21 @@ impl Learner for Denoising {
         let model = DaeModel::new(settings, shape, context);
         let plan = settings.plan(pictures.size()[0] as usize);
         let subject = Subject::of_pictures("dae", settings, None, &normals.pixels)?;
-        let mut training = Restoration { model: &model, settings, pictures, seed: context.seed };
+        let mut training = DaeTraining { model: &model, settings, pictures, seed: context.seed };
         trainer::train(&mut training, &settings.recipe(plan), &subject, context, observer)?;
         Ok(Box::new(model))
     }
 }
 
 /// The network learns to give back `pictures`, `[n, 3, side, side]`, from under noise.
-struct Restoration<'a> {
+struct DaeTraining<'a> {
     model: &'a DaeModel,
     settings: &'a Settings,
     pictures: Tensor,
     seed: u64,
 }
 
-impl Training for Restoration<'_> {
+impl Training for DaeTraining<'_> {
     fn stores(&self) -> Vec<&VarStore> {
         vec![&self.model.store]
     }

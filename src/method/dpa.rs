@@ -226,14 +226,14 @@ impl Learner for Perceptual {
         let network = Some(Network::Vgg19);
         let subject = Subject::of_pictures("dpa", settings, network, &normals.pixels)?;
         let mut training =
-            Perceiving { model: &model, settings, seed: context.seed, finest: inputs, at_size: None };
+            DpaTraining { model: &model, settings, seed: context.seed, finest: inputs, at_size: None };
         trainer::train(&mut training, &recipe, &subject, context, observer)?;
         Ok(Box::new(model))
     }
 }
 
 /// The auto-encoder learns to give back `finest`, `[n, 3, side, side]` of -1 to 1, as VGG19 sees it.
-struct Perceiving<'a> {
+struct DpaTraining<'a> {
     model: &'a DpaModel,
     settings: &'a Settings,
     seed: u64,
@@ -251,9 +251,9 @@ struct StageInputs {
     coarser: Option<Measure>,
 }
 
-impl Perceiving<'_> {
+impl DpaTraining<'_> {
     fn at_size(&self, stage: Stage) -> StageInputs {
-        let Perceiving { model, settings, .. } = self;
+        let DpaTraining { model, settings, .. } = self;
         let inputs = (stage.level..settings.levels()).fold(self.finest.shallow_clone(), |x, _| halved(&x));
         let measure = Measure::new(&model.vgg, &inputs, settings.statistics);
         let coarser = stage.fades.then(|| Measure::new(&model.vgg, &halved(&inputs), settings.statistics));
@@ -292,7 +292,7 @@ impl Perceiving<'_> {
     }
 }
 
-impl Training for Perceiving<'_> {
+impl Training for DpaTraining<'_> {
     fn stores(&self) -> Vec<&VarStore> {
         vec![&self.model.store]
     }

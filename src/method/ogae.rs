@@ -161,7 +161,7 @@ impl Learner for Guided {
         let adam = Adam { learning_rate: settings.learning_rate, ..Adam::default() };
         let plan = Plan::of_passes(n, settings.batch, settings.epochs, EPOCHS);
         let subject = Subject::of_pictures("ogae", settings, None, &normals.pixels)?;
-        let mut training = Guiding { coder: &coder, inputs: &inputs, settings };
+        let mut training = OgaeTraining { coder: &coder, inputs: &inputs, settings };
         trainer::train(&mut training, &Recipe::new(plan, Rule::Adam(adam)), &subject, context, observer)?;
         let boundary = Boundary::new(&coder, &inputs, settings)?;
         Ok(Box::new(OgaeModel { coder, boundary }))
@@ -169,13 +169,13 @@ impl Learner for Guided {
 }
 
 /// The auto-encoder learns to give back `inputs`, `[n, c, side, side]`, under guidance.
-struct Guiding<'a> {
+struct OgaeTraining<'a> {
     coder: &'a OgaeNetwork,
     inputs: &'a Tensor,
     settings: &'a Settings,
 }
 
-impl Training for Guiding<'_> {
+impl Training for OgaeTraining<'_> {
     fn stores(&self) -> Vec<&VarStore> {
         vec![&self.coder.store]
     }

@@ -134,7 +134,7 @@ impl Learner for Rd4ad {
             Some(Network::Resnet(settings.backbone)),
             &normals.pixels,
         )?;
-        let mut training = Distillation { model: &model, features: &features };
+        let mut training = Rd4adTraining { model: &model, features: &features };
         trainer::train(&mut training, &Recipe::new(plan, Rule::Adam(adam)), &subject, context, observer)?;
         drop(features);
         Ok(Box::new(model))
@@ -142,12 +142,12 @@ impl Learner for Rd4ad {
 }
 
 /// The student learns what the teacher said of the pictures.
-struct Distillation<'a> {
+struct Rd4adTraining<'a> {
     model: &'a Rd4adModel,
     features: &'a FeatureStore<'a>,
 }
 
-impl Training for Distillation<'_> {
+impl Training for Rd4adTraining<'_> {
     fn stores(&self) -> Vec<&VarStore> {
         vec![&self.model.student.store]
     }

@@ -130,7 +130,7 @@ impl Learner for Stfpm {
         let recipe = Recipe::new(plan, Rule::Sgd(Sgd { learning_rate, momentum, weight_decay }));
         let network = Some(Network::Resnet(settings.backbone));
         let subject = Subject::of_pictures("stfpm", settings, network, &normals.pixels)?;
-        let mut training = Imitation { model: &model, pixels: &pixels, features: &features };
+        let mut training = StfpmTraining { model: &model, pixels: &pixels, features: &features };
         trainer::train(&mut training, &recipe, &subject, context, observer)?;
         drop(features);
         Ok(Box::new(model))
@@ -138,13 +138,13 @@ impl Learner for Stfpm {
 }
 
 /// The student learns to imitate the teacher on pictures `[n, 3, h, w]`.
-struct Imitation<'a> {
+struct StfpmTraining<'a> {
     model: &'a StfpmModel,
     pixels: &'a Tensor,
     features: &'a FeatureStore<'a>,
 }
 
-impl Training for Imitation<'_> {
+impl Training for StfpmTraining<'_> {
     fn stores(&self) -> Vec<&VarStore> {
         vec![&self.model.store]
     }

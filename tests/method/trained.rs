@@ -17,6 +17,7 @@ use super::{SIDE, assert_close, fit, pictures, scores};
 
 mod cutpaste;
 mod d24fad;
+mod optimiser;
 mod rd4ad;
 mod regad;
 mod resume;

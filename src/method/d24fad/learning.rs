@@ -39,14 +39,14 @@ pub fn train(
     let (shots, seed) = (context.shots, context.seed);
     let redrawn = settings.redrawn.then_some(Redrawn { tasks, shots, seed, pass: 0 });
     let probe = Probe::of(&episodes);
-    let mut training = OnEpisodes { model: &model, distillation, episodes, redrawn, probe };
+    let mut training = D24fadTraining { model: &model, distillation, episodes, redrawn, probe };
     trainer::train(&mut training, &Recipe::new(plan, settings.rule()), &subject, context, observer)?;
     drop(training);
     Ok(model)
 }
 
 /// A training on episodes.
-struct OnEpisodes<'a> {
+struct D24fadTraining<'a> {
     model: &'a Model,
     distillation: Distillation<'a>,
     episodes: Vec<Episode>,
@@ -63,7 +63,7 @@ struct Redrawn<'a> {
     pass: u64,
 }
 
-impl Training for OnEpisodes<'_> {
+impl Training for D24fadTraining<'_> {
     fn stores(&self) -> Vec<&VarStore> {
         vec![&self.model.student.store]
     }

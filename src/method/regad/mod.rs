@@ -21,7 +21,7 @@ use crate::network::optimiser::{Rule, Sgd};
 use crate::network::spatial_transformer::operations as transformer;
 use crate::network::{Backbone, Input, Network};
 use model::RegadModel;
-use training::Registration;
+use training::RegadTraining;
 
 /// Backbone, transformers, Siamese head.
 pub mod model;
@@ -121,7 +121,7 @@ impl Method for Regad {
         let recipe = Recipe { schedule, ..Recipe::new(Plan::of_observed_passes(order, epochs), rule) };
         let network = Some(Network::Resnet(self.settings.backbone));
         let subject = Subject::of_tasks("regad", &self.settings, network, tasks)?;
-        let mut training = Registration { model: &model, tasks, shots: context.shots };
+        let mut training = RegadTraining { model: &model, tasks, shots: context.shots };
         trainer::train(&mut training, &recipe, &subject, context, observer)?;
         Ok(Box::new(model))
     }

@@ -11,7 +11,7 @@ use crate::network::optimiser::Optimiser;
 
 /// Backbone, transformers and head learn to register pictures of one task. Each query keeps the supports that the
 /// episodes give it, while the published code draws them anew each epoch.
-pub struct Registration<'a> {
+pub struct RegadTraining<'a> {
     pub model: &'a RegadModel,
     pub tasks: &'a [TrainTask],
     pub shots: usize,
@@ -23,7 +23,7 @@ pub fn order(tasks: &[TrainTask], batch: usize) -> Order {
     Order::ByTask { tasks: named.collect(), batch }
 }
 
-impl Training for Registration<'_> {
+impl Training for RegadTraining<'_> {
     fn stores(&self) -> Vec<&VarStore> {
         vec![&self.model.store]
     }
@@ -40,7 +40,7 @@ impl Training for Registration<'_> {
     }
 }
 
-impl Registration<'_> {
+impl RegadTraining<'_> {
     /// Queries `[b, 3, h, w]` and their first `shots` supports `[b * shots, 3, h, w]`, query after query, of pairs of
     /// one task.
     fn pictures(&self, batch: &[i64]) -> Result<(Tensor, Tensor)> {
