@@ -86,7 +86,7 @@ fn evaluate(manifest: &Manifest, episodes: &Episodes, task: &str) -> Result<Opti
         calibration: None,
         task: task.to_owned(),
         label: format!("distance-from-mean {task}"),
-        keep: None,
+        state_file: None,
     };
     let model = DistanceFromMean.fit(&[], &context, &mut Unobserved)?;
     let detector = model.adapt(&Pictures::load(&store, &supports)?)?;

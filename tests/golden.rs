@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use medfsad::maps::MapStack;
 use medfsad::method::d24fad::student::Student;
-use medfsad::network::adam::{Adam, AdamConfig};
-use medfsad::network::encoder::Encoder;
 use medfsad::network::layer::Norm;
+use medfsad::network::optimiser::{Adam, Optimiser, Rule};
+use medfsad::network::resnet::Encoder;
 use medfsad::network::{Backbone, Scales, formula};
 use serde_json::Value;
 use tch::nn::VarStore;
@@ -169,11 +169,11 @@ fn smoothing_agrees(backbone: Backbone) {
 }
 
 /// Some steps on the golden batch; per step self-distillation, teacher-student and total loss before it.
-fn train(rig: &Rig, n_steps: usize, after: &mut dyn FnMut(usize, &Adam)) -> Vec<[f64; 3]> {
+fn train(rig: &Rig, n_steps: usize, after: &mut dyn FnMut(usize, &Optimiser)) -> Vec<[f64; 3]> {
     let query = rig.encode(&picture("image.query", 2));
     let supports = rig.deep_supports();
-    let config = AdamConfig { learning_rate: 1e-4, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
-    let mut optimiser = Adam::new(&rig.student.store, config);
+    let rule = Rule::Adam(Adam { learning_rate: 1e-4, beta1: 0.5, ..Adam::default() });
+    let mut optimiser = Optimiser::new(&[&rig.student.store], rule);
     let step = |index: usize| {
         let losses = rig.student.losses(&query.scales, &query.deep, &supports, 0.1);
         optimiser.step(&losses.total);
@@ -243,7 +243,7 @@ fn training_agrees(backbone: Backbone, bounds: Bounds) {
     }
 }
 
-fn gradients_agree(rig: &Rig, adam: &Adam) {
+fn gradients_agree(rig: &Rig, adam: &Optimiser) {
     for (name, expected) in rig.golden["grad_step0"].as_object().expect("gradients") {
         let full = if name.starts_with("weight.") { name.clone() } else { format!("decoder.{name}") };
         let norm = adam.gradient(&full).expect("a gradient").norm().double_value(&[]);

@@ -23,6 +23,7 @@ mod external;
 mod reconstruction;
 mod trained;
 mod training_free;
+mod work;
 
 const SIDE: i64 = 32;
 
@@ -85,7 +86,7 @@ fn context(folder: &TempDir, shots: usize) -> Context {
         task: "target".to_owned(),
         label: "test".to_owned(),
         precision: Precision::F32,
-        keep: None,
+        state_file: None,
     }
 }
 

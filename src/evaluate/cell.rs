@@ -18,14 +18,14 @@ use crate::episode::batch::Pictures;
 use crate::files;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Row, Split};
-use crate::method::{Context, Keep, TrainTask};
+use crate::method::{Context, StateFile, TrainTask};
 use crate::network::card::Card;
 use crate::random::Stream;
 use crate::regime::Regime;
 use crate::results::{self, Cell, CellResult, Identity, Provenance};
 
-/// Least time between two kept states of a training.
-const KEEP_EVERY: Duration = Duration::from_secs(60);
+/// Least time between two saved states of a training.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 impl Run<'_> {
     /// Computes and writes `todo`, cells of `group`.
@@ -44,7 +44,7 @@ impl Run<'_> {
             group.training.iter().map(|task| self.train_task(task)).collect::<Result<_>>()?;
         let ids: Vec<String> = todo.iter().map(|identity| identity.id()).collect();
         let name = format!("{}.safetensors", files::fingerprint(ids.join(" ").as_bytes()));
-        let keep = Keep { path: self.folder.join("training").join(name), every: KEEP_EVERY };
+        let state_file = StateFile { path: self.folder.join("training").join(name), every: SAVE_EVERY };
         let context = Context {
             device: self.device,
             precision: self.precision,
@@ -54,7 +54,7 @@ impl Run<'_> {
             calibration: calibration(self.manifest, &group.calibration, self.size)?.map(Rc::new),
             task: group.task.clone(),
             label: format!("{} {}", group.method, group.task),
-            keep: Some(keep.clone()),
+            state_file: Some(state_file.clone()),
         };
         let start = Instant::now();
         let sources: Vec<SourceTask> = match todo[0].epoch_by_sources {
@@ -79,7 +79,7 @@ impl Run<'_> {
             }
             draw.finish(self.empty_result(cell), &test, &store)?;
         }
-        files::remove_if_there(&keep.path)
+        state_file.remove()
     }
 
     /// A task that trains, to be scored as if it were the target: its first supports, its test set.

@@ -11,7 +11,7 @@ use super::planned::{Experience, Opened};
 use super::rates::Speed;
 use crate::manifest::{Row, Split};
 use crate::method;
-use crate::method::part::work::{Load, Work};
+use crate::method::part::work::{CellSize, Work};
 use crate::results::Identity;
 
 /// Seconds in which a core measures a cell and writes it, for each picture of its test set, mostly for bootstraps:
@@ -129,8 +129,8 @@ impl Counts {
         tasks.iter().filter_map(|task| self.0.get(task)).map(|[_, test]| test).sum()
     }
 
-    fn load(&self, group: &Group, identity: &Identity) -> Load {
-        Load {
+    fn load(&self, group: &Group, identity: &Identity) -> CellSize {
+        CellSize {
             size: identity.size as i64,
             shots: identity.shots,
             n_train: self.n_train(&group.training),
@@ -180,7 +180,7 @@ impl Counts {
     }
 
     /// Seconds of the training that a group shares, and of scoring source tasks where they choose an epoch.
-    fn fitting(&self, group: &Group, work: &Work, load: &Load, speed: &Speed) -> f64 {
+    fn fitting(&self, group: &Group, work: &Work, load: &CellSize, speed: &Speed) -> f64 {
         let fit = speed.of(work.fit, load.shots);
         if !group.cells.first().is_some_and(|cell| cell.epoch_by_sources) {
             return fit;

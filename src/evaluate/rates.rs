@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::device::Wanted;
 use crate::files;
-use crate::method::part::work::{Load, Operations, Work};
+use crate::method::part::work::{CellSize, Operations, Work};
 use crate::network::precision::Precision;
 use crate::regime::Regime;
 
@@ -91,7 +91,7 @@ impl Speed {
     }
 
     /// Seconds of one cell, without what its job shares.
-    pub fn of_cell(&self, work: &Work, load: &Load, sees: Regime) -> f64 {
+    pub fn of_cell(&self, work: &Work, load: &CellSize, sees: Regime) -> f64 {
         let adapting = self.of(work.adapt, load.shots);
         let each = adapting + self.of_scoring(work, load.n_test, load.size);
         // Each support is scored by the others, where taking them in is no training.

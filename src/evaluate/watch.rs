@@ -20,7 +20,7 @@ pub struct Watch<'a> {
 }
 
 impl Observer for Watch<'_> {
-    fn look(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()> {
+    fn after_epoch(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()> {
         let start = Instant::now();
         let on_sources = mean_auroc(self.sources, model)?;
         for draw in &mut self.draws {
@@ -30,14 +30,15 @@ impl Observer for Watch<'_> {
         Ok(())
     }
 
-    fn gathered(&self) -> Result<String> {
+    fn state(&self) -> Result<String> {
         let each: Vec<&Gathered> = self.draws.iter().map(|draw| &draw.gathered).collect();
         Ok(serde_json::to_string(&each)?)
     }
 
-    fn recall(&mut self, gathered: &str) -> Result<()> {
-        let each: Vec<Gathered> = serde_json::from_str(gathered)?;
-        ensure!(each.len() == self.draws.len(), "it is of {} draws", each.len());
+    fn restore(&mut self, state: &str) -> Result<()> {
+        let each: Vec<Gathered> = serde_json::from_str(state)?;
+        let (saved, draws) = (each.len(), self.draws.len());
+        ensure!(saved == draws, "the saved state has {saved} draws, this run {draws}");
         self.draws.iter_mut().zip(each).for_each(|(draw, gathered)| draw.gathered = gathered);
         Ok(())
     }

@@ -12,10 +12,12 @@ use super::smoothing::OnDevice;
 use crate::episode::batch;
 use crate::maps::MapStack;
 use crate::method::batches;
-use crate::method::d24fad::training::{Episode, Training};
+use crate::method::d24fad::episodes::Episode;
+use crate::method::d24fad::training::Distillation;
 use crate::method::d24fad::{Model, Settings};
 use crate::method::part::grid;
 use crate::network::encoder::Encoder;
+use crate::network::optimiser::Optimiser;
 use crate::network::precision::Precision;
 use crate::network::teacher::{Origin, Teacher};
 use crate::network::{Backbone, Input, card, formula, operations, weights};
@@ -88,7 +90,7 @@ impl Workload {
     /// If features cannot be kept.
     pub fn train(&self, shots: usize, batch: usize, repeats: usize) -> Result<(Timed, f64)> {
         let pixels = self.episode_pixels(shots, batch);
-        let mut training = self.training(&pixels)?;
+        let (mut training, mut optimiser) = self.training(&pixels)?;
         let clock = Instant::now();
         self.model.teacher().features(&batch::to(&pixels, self.device));
         card::wait_for(self.device);
@@ -96,12 +98,13 @@ impl Workload {
         let once = clock.elapsed().as_secs_f64() / (1.0 + shots as f64);
         let episodes = episodes(shots, batch);
         let batch: Vec<&Episode> = episodes.iter().collect();
-        let first = self.timed(1, || training.step(&batch)[0].double_value(&[]));
+        let first = self.timed(1, || training.step(&batch, &mut optimiser)[0].double_value(&[]));
         // The thousands of steps of a training are replayed ones, but for a few.
         while training.will_be_recorded() {
-            let _ = training.step(&batch);
+            let _ = training.step(&batch, &mut optimiser);
         }
-        let mut timed = self.timed(repeats - 1, || training.step(&batch)[0].double_value(&[]));
+        let mut timed =
+            self.timed(repeats - 1, || training.step(&batch, &mut optimiser)[0].double_value(&[]));
         timed.seconds.splice(0..0, first.seconds);
         timed.values.splice(0..0, first.values);
         Ok((timed, once))
@@ -113,20 +116,20 @@ impl Workload {
     /// # Errors
     /// If features cannot be kept.
     pub fn outcome(&self, shots: usize, batch: usize, n_steps: usize, as_written: bool) -> Result<Vec<f64>> {
-        let mut training = self.training(&self.episode_pixels(shots, batch))?;
+        let (mut training, mut optimiser) = self.training(&self.episode_pixels(shots, batch))?;
         if as_written {
             training = training.unrecorded();
         }
         let episodes = episodes(shots, batch);
         let episodes: Vec<&Episode> = episodes.iter().collect();
         let mut outcome: Vec<f64> =
-            (0..n_steps).map(|_| training.step(&episodes)[0].double_value(&[])).collect();
+            (0..n_steps).map(|_| training.step(&episodes, &mut optimiser)[0].double_value(&[])).collect();
         ensure!(
             as_written || training.is_recorded(),
             "nothing was recorded, so there is nothing to hold against the steps as they are written"
         );
         let supports = batch::to(&self.pixels("image.support", shots), self.device);
-        let maps = self.model.ready(&supports).maps(&self.pixels("image.query", batch));
+        let maps = self.model.adapted(&supports).maps(&self.pixels("image.query", batch));
         outcome.extend(grid::to_maps(&maps)?.values().iter().map(|&value| f64::from(value)));
         Ok(outcome)
     }
@@ -141,7 +144,7 @@ impl Workload {
     pub fn score(&self, shots: usize, batch: usize, repeats: usize) -> Result<Timed> {
         formula::fill(&self.model.student.store, "");
         let mut queries = self.pixels("image.query", batch);
-        let ready = self.model.ready(&batch::to(&self.pixels("image.support", shots), self.device));
+        let ready = self.model.adapted(&batch::to(&self.pixels("image.support", shots), self.device));
         let mut all = Vec::with_capacity(repeats);
         let mut failed = Ok(());
         let mut timed = self.timed(repeats, || {
@@ -178,7 +181,7 @@ impl Workload {
         repeats: usize,
     ) -> Result<Timed> {
         let pixels = self.pool("image.query", n_train);
-        let mut training = self.training(&pixels)?;
+        let (mut training, mut optimiser) = self.training(&pixels)?;
         let supports = batch::to(&self.pixels("image.support", shots), self.device);
         let test = self.pool("image.query", n_test);
         let n = n_train as i64;
@@ -189,11 +192,11 @@ impl Workload {
         let timed = self.timed(repeats, || {
             let mut last = None;
             for step in episodes.chunks_exact(batch) {
-                last = Some(training.step(&step.iter().collect::<Vec<_>>()));
+                last = Some(training.step(&step.iter().collect::<Vec<_>>(), &mut optimiser));
             }
             let last = last.map_or(f64::NAN, |[total, ..]| total.double_value(&[]));
             let evaluate = || -> Result<()> {
-                let ready = self.model.ready(&supports);
+                let ready = self.model.adapted(&supports);
                 let (mut values, at_once) =
                     (Vec::new(), if self.device.is_cuda() { batches::ON_CARD * batch } else { batch });
                 for part in test.split(at_once as i64, 0) {
@@ -234,9 +237,10 @@ impl Workload {
     }
 
     /// A training from the start.
-    fn training(&self, pixels: &Tensor) -> Result<Training<'_>> {
+    fn training(&self, pixels: &Tensor) -> Result<(Distillation<'_>, Optimiser)> {
         formula::fill(&self.model.student.store, "");
-        Training::new(&self.model, &self.settings, pixels)
+        let training = Distillation::new(&self.model, &self.settings, pixels)?;
+        Ok((training, Optimiser::new(&[&self.model.student.store], self.settings.rule())))
     }
 
     fn pixels(&self, name: &str, n: usize) -> Tensor {

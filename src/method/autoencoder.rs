@@ -9,20 +9,21 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
-use super::part::learner::{self, Learner, TrainOn, Watch};
-use super::part::steps::{self, Plan};
-use super::part::work::{self, Load, Operations, Work};
+use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
+use super::part::learner::{self, Fixed, Learner};
+use super::part::train_on::TrainOn;
+use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
+use super::part::work::{CellSize, Work};
 use super::part::{grid, picture};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
-use crate::network::adam::{Adam, AdamConfig};
 use crate::network::autoencoder::{AutoEncoder, Shape};
 use crate::network::initial;
 use crate::network::layer::Norm;
+use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::random::Stream;
 
-/// Times that training is looked at.
-const REPORTS: u64 = 20;
+/// Epochs after which training is observed.
+const EPOCHS: u64 = 20;
 
 pub const AE: Entry = Entry {
     name: "ae",
@@ -112,19 +113,12 @@ fn build(name: &'static str, settings: toml::Table, variational: bool) -> Result
     learner::build(reconstruction, settings.train_on, &settings, None)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let settings: Settings = serde_json::from_str(settings)?;
-    let n = load.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
-    let plan = Plan::of_epochs(n, settings.batch, settings.epochs, REPORTS);
+    let n = cell.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
+    let plan = Plan::of_passes(n, settings.batch, settings.epochs, EPOCHS);
     let query = settings.shape(settings.colour.at_most(), false).operations();
-    Ok(Work {
-        fit: Operations { forward: 0.0, training: plan.passes() * work::TRAINING * query },
-        query,
-        evaluations: plan.reports,
-        maps: true,
-        ..Work::default()
-    }
-    .on(settings.train_on))
+    Ok(plan.work(0.0, query).on(settings.train_on))
 }
 
 struct Reconstruction {
@@ -138,35 +132,62 @@ impl Learner for Reconstruction {
         true
     }
 
-    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let pictures = picture::learnt_from(normals, settings.train_on, settings.views);
         let n = pictures.size()[0] as usize;
         ensure!(n >= 2, "{}: one picture is too few, batch norm needs two; set views = true", self.name);
         let channels = settings.colour.channels(&pictures);
-        let model = Model::new(settings, channels, self.variational, context);
+        let model = AutoEncoderModel::new(settings, channels, self.variational, context);
         let inputs = model.inputs(&pictures.to_device(context.device));
-        let config =
-            AdamConfig { learning_rate: settings.learning_rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
-        let mut adam = Adam::new(&model.store, config);
-        let mut step = |number: u64, batch: &Tensor| {
-            let x = inputs.index_select(0, batch);
-            let code = model.network.encode(&x, Norm::Batch);
-            let sampled = code.sample(&noise(&code.mean, context.seed, number));
-            let error = (model.network.decode(&sampled, Norm::Batch) - &x).square().mean(None::<Kind>);
-            let divergence = code.divergence();
-            let loss = &error + settings.kl_weight * &divergence;
-            adam.step(&loss);
-            let mut figures = vec![("loss", loss.double_value(&[]))];
-            if self.variational {
-                figures.push(("squared-error", error.double_value(&[])));
-                figures.push(("divergence", divergence.double_value(&[])));
-            }
-            figures
-        };
-        let plan = Plan::of_epochs(n, settings.batch, settings.epochs, REPORTS);
-        steps::run(&plan, context, &mut step, &mut |epoch, figures| watch(epoch, figures, &model))?;
+        let adam = Adam { learning_rate: settings.learning_rate, ..Adam::default() };
+        let plan = Plan::of_passes(n, settings.batch, settings.epochs, EPOCHS);
+        let subject = Subject::of_pictures(self.name, settings, None, &normals.pixels)?;
+        let (kl_weight, seed) = (settings.kl_weight, context.seed);
+        let mut training =
+            AutoEncoderTraining { model: &model, inputs, kl_weight, variational: self.variational, seed };
+        trainer::train(&mut training, &Recipe::new(plan, Rule::Adam(adam)), &subject, context, observer)?;
         Ok(Box::new(model))
+    }
+}
+
+/// Encoder and decoder learn to give back `inputs`, `[n, c, side, side]`.
+struct AutoEncoderTraining<'a> {
+    model: &'a AutoEncoderModel,
+    inputs: Tensor,
+    kl_weight: f64,
+    variational: bool,
+    seed: u64,
+}
+
+impl Training for AutoEncoderTraining<'_> {
+    fn stores(&self) -> Vec<&VarStore> {
+        vec![&self.model.store]
+    }
+
+    fn step(&mut self, step: &Step, optimiser: &mut Optimiser) -> Result<StepFigures> {
+        let network = &self.model.network;
+        let x = self.inputs.index_select(0, &step.indices(self.inputs.device()));
+        let code = network.encode(&x, Norm::Batch);
+        let sampled = code.sample(&noise(&code.mean, self.seed, step.number));
+        let error = (network.decode(&sampled, Norm::Batch) - &x).square().mean(None::<Kind>);
+        let divergence = code.divergence();
+        let loss = &error + self.kl_weight * &divergence;
+        optimiser.step(&loss);
+        let mut figures = vec![("loss", loss)];
+        if self.variational {
+            figures.extend([("squared-error", error), ("divergence", divergence)]);
+        }
+        Ok(figures)
+    }
+
+    fn model(&self) -> Result<Box<dyn Fitted + '_>> {
+        Ok(Box::new(Fixed(self.model)))
     }
 }
 
@@ -178,28 +199,28 @@ fn noise(like: &Tensor, seed: u64, step: u64) -> Tensor {
 }
 
 /// A trained auto-encoder.
-struct Model {
+struct AutoEncoderModel {
     store: VarStore,
     network: AutoEncoder,
     channels: i64,
     input: i64,
 }
 
-impl Model {
-    fn new(settings: &Settings, channels: i64, variational: bool, context: &Context) -> Model {
+impl AutoEncoderModel {
+    fn new(settings: &Settings, channels: i64, variational: bool, context: &Context) -> AutoEncoderModel {
         let store = VarStore::new(context.device);
         let network = AutoEncoder::new(&store.root(), settings.shape(channels, variational));
         initial::initialise_plain(&store, context.seed);
-        Model { store, network, channels, input: settings.input }
+        AutoEncoderModel { store, network, channels, input: settings.input }
     }
 
     /// -1 to 1.
     fn inputs(&self, pictures: &Tensor) -> Tensor {
-        picture::small(pictures, self.channels, self.input) * 2.0 - 1.0
+        picture::resized(pictures, self.channels, self.input) * 2.0 - 1.0
     }
 }
 
-impl Detector for Model {
+impl Detector for AutoEncoderModel {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         tch::no_grad(|| {
             let x = self.inputs(&queries.on(self.store.device()));

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use anyhow::{Result, bail};
 use tch::Device;
 
-use super::{Detector, Prediction};
+use super::contract::{Detector, Prediction};
 use crate::episode::batch::Pictures;
 
 /// Times as many pictures at once on a card, which small batches leave idle, as on a CPU.

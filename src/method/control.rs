@@ -6,8 +6,8 @@
 use anyhow::{Context as _, Result, ensure};
 use tch::{Kind, Tensor};
 
+use super::contract::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
 use super::part::work::Work;
-use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
 use crate::episode::batch::{Acquisition, Pictures};
 use crate::files;
 use crate::random::Stream;

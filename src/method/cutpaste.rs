@@ -9,19 +9,21 @@ use std::cell::OnceCell;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use tch::nn::{Linear, Module, OptimizerConfig, Sgd, VarStore};
+use tch::nn::{Linear, Module, VarStore};
 use tch::{Device, Kind, Tensor};
 
+use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
 use super::part::cut_paste::{Cut, jitter_colours, paste};
 use super::part::gaussian::{Gaussian, Moments, Regular};
-use super::part::learner::{self, Learner, TrainOn, Watch};
-use super::part::steps::{self, Plan};
-use super::part::work::{self, Load, Operations, Work};
+use super::part::learner::{self, Fixed, Learner};
+use super::part::train_on::TrainOn;
+use super::part::trainer::{self, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
+use super::part::work::{self, CellSize, Operations, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, EpochFigures, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::encoder::Encoder;
 use crate::network::layer::{BatchNorm, Norm, linear};
+use crate::network::optimiser::{Optimiser, Rule, Sgd};
 use crate::network::{Backbone, Input, Network, initial};
 use crate::random::Stream;
 
@@ -108,6 +110,14 @@ impl Settings {
     }
 }
 
+impl Settings {
+    fn recipe(&self, plan: Plan) -> Recipe {
+        let Settings { learning_rate, momentum, weight_decay, steps, .. } = *self;
+        let schedule = Schedule::Cosine { half_period: steps, every: 1 };
+        Recipe { schedule, ..Recipe::new(plan, Rule::Sgd(Sgd { learning_rate, momentum, weight_decay })) }
+    }
+}
+
 fn build(settings: toml::Table) -> Result<Built> {
     let settings = learner::settings(settings, Settings::defaults).context("settings of cutpaste")?;
     ensure!(settings.steps >= 1, "cutpaste: steps must be at least 1");
@@ -118,12 +128,12 @@ fn build(settings: toml::Table) -> Result<Built> {
     learner::build(CutPaste { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let settings: Settings = serde_json::from_str(settings)?;
-    let n = load.learnt_from(settings.train_on, settings.views);
+    let n = cell.learnt_from(settings.train_on, settings.views);
     let plan = Plan::of_steps(n, settings.batch, settings.steps);
-    let encoder = work::encoder(settings.backbone, load.size);
-    let passes = plan.passes() * settings.pretext.classes().len() as f64;
+    let encoder = work::encoder(settings.backbone, cell.size);
+    let passes = plan.n_entering() * settings.pretext.classes().len() as f64;
     let frozen = settings.frozen_steps.min(settings.steps) as f64 / settings.steps as f64;
     Ok(Work {
         fit: Operations {
@@ -131,7 +141,7 @@ fn work(settings: &str, load: &Load) -> Result<Work> {
             training: passes * (1.0 - frozen) * work::TRAINING * encoder,
         },
         query: encoder,
-        evaluations: plan.reports,
+        evaluations: plan.epochs,
         ..Work::default()
     }
     .on(settings.train_on))
@@ -146,24 +156,34 @@ impl Learner for CutPaste {
         true
     }
 
-    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
-        let normals = if settings.views { views::twenty_two(&normals.pixels) } else { normals.pixels.copy() };
+        let pixels = normals;
+        let normals = if settings.views { views::augmented(&normals.pixels) } else { normals.pixels.copy() };
         ensure!(
             normals.size()[0] >= 3,
             "cutpaste: {} pictures have no covariance; set `views = true`",
             normals.size()[0]
         );
-        let model = Model::new(settings, normals, context)?;
-        model.train(settings, context, watch)?;
-        let ready = Ready { model, gaussian: OnceCell::new() };
+        let model = CutPasteModel::new(settings, normals, context)?;
+        let plan = Plan::of_steps(model.normals.size()[0] as usize, settings.batch, settings.steps);
+        let network = settings.pretrained.then_some(Network::Backbone(settings.backbone));
+        let subject = Subject::of_pictures("cutpaste", settings, network, &pixels.pixels)?;
+        let mut training = CutPasteTraining { model: &model, settings, seed: context.seed };
+        trainer::train(&mut training, &settings.recipe(plan), &subject, context, observer)?;
+        let ready = CutPasteDetector { model, gaussian: OnceCell::new() };
         ready.gaussian()?;
         Ok(Box::new(ready))
     }
 }
 
 /// Network and head, and the normals that both the pretext and the density use.
-struct Model {
+struct CutPasteModel {
     encoder_store: VarStore,
     head_store: VarStore,
     encoder: Encoder,
@@ -174,8 +194,8 @@ struct Model {
     device: Device,
 }
 
-impl Model {
-    fn new(settings: &Settings, normals: Tensor, context: &Context) -> Result<Model> {
+impl CutPasteModel {
+    fn new(settings: &Settings, normals: Tensor, context: &Context) -> Result<CutPasteModel> {
         let (encoder_store, head_store) = (VarStore::new(context.device), VarStore::new(context.device));
         let (root, backbone) = (encoder_store.root() / "encoder", settings.backbone);
         let encoder = Encoder::new(&root, backbone);
@@ -186,43 +206,15 @@ impl Model {
         }
         let head = Head::new(&head_store, backbone.channels()[3], settings.pretext.classes().len() as i64);
         initial::initialise_plain(&head_store, context.seed);
-        Ok(Model { encoder_store, head_store, encoder, backbone, head, normals, device: context.device })
-    }
-
-    fn train(&self, settings: &Settings, context: &Context, watch: &mut Watch) -> Result<()> {
-        let sgd = Sgd { momentum: settings.momentum, wd: settings.weight_decay, ..Sgd::default() };
-        let mut for_encoder = sgd.build(&self.encoder_store, settings.learning_rate)?;
-        let mut for_head = sgd.build(&self.head_store, settings.learning_rate)?;
-        let mut step = |number: u64, batch: &Tensor| {
-            let turn = std::f64::consts::PI * number as f64 / settings.steps as f64;
-            let rate = settings.learning_rate * 0.5 * (1.0 + turn.cos());
-            for optimiser in [&mut for_encoder, &mut for_head] {
-                optimiser.set_lr(rate);
-                optimiser.zero_grad();
-            }
-            let frozen = number < settings.frozen_steps;
-            let mut stream = Stream::new(context.seed, "cut and paste", number);
-            let (pictures, classes) = self.pretext(settings, batch, &mut stream);
-            let features = if frozen {
-                tch::no_grad(|| self.vectors(&pictures, Norm::Batch))
-            } else {
-                self.vectors(&pictures, Norm::Batch)
-            };
-            let logits = self.head.forward(&features, Norm::Batch);
-            let loss = logits.cross_entropy_for_logits(&classes);
-            loss.backward();
-            for_head.step();
-            if !frozen {
-                for_encoder.step();
-            }
-            let accuracy = logits.accuracy_for_logits(&classes).double_value(&[]);
-            vec![("loss", loss.double_value(&[])), ("accuracy", accuracy)]
-        };
-        let mut report = |look: u64, figures: &EpochFigures| {
-            watch(look, figures, &Ready { model: self, gaussian: OnceCell::new() })
-        };
-        let plan = Plan::of_steps(self.normals.size()[0] as usize, settings.batch, settings.steps);
-        steps::run(&plan, context, &mut step, &mut report)
+        Ok(CutPasteModel {
+            encoder_store,
+            head_store,
+            encoder,
+            backbone,
+            head,
+            normals,
+            device: context.device,
+        })
     }
 
     /// The normals at `indices`, once per class, with their classes: `[classes * b, 3, side, side]` and
@@ -231,7 +223,7 @@ impl Model {
         let cuts = settings.pretext.classes();
         let side = self.normals.size()[3];
         let (mut values, mut classes) = (Vec::new(), Vec::new());
-        let chosen = self.normals.index_select(0, &indices.to_device(Device::Cpu));
+        let chosen = self.normals.index_select(0, indices);
         for index in 0..chosen.size()[0] {
             let picture = chosen.get(index).to_kind(Kind::Float).flatten(0, -1);
             let mut picture: Vec<f32> = Vec::try_from(picture).expect("pictures are floats now");
@@ -252,6 +244,38 @@ impl Model {
         let network = Network::Backbone(self.backbone);
         let pictures = INPUT.prepare(network, &pictures.to_device(self.device));
         self.encoder.forward(&pictures, norm).deep.mean_dim(&[2, 3][..], false, None::<Kind>)
+    }
+}
+
+/// Network and head learn to tell the classes apart.
+struct CutPasteTraining<'a> {
+    model: &'a CutPasteModel,
+    settings: &'a Settings,
+    seed: u64,
+}
+
+impl Training for CutPasteTraining<'_> {
+    fn stores(&self) -> Vec<&VarStore> {
+        vec![&self.model.encoder_store, &self.model.head_store]
+    }
+
+    fn step(&mut self, step: &Step, optimiser: &mut Optimiser) -> Result<StepFigures> {
+        let model = self.model;
+        let mut stream = Stream::new(self.seed, "cut and paste", step.number);
+        let (pictures, classes) = model.pretext(self.settings, &step.indices(Device::Cpu), &mut stream);
+        let features = if step.number < self.settings.frozen_steps {
+            tch::no_grad(|| model.vectors(&pictures, Norm::Batch))
+        } else {
+            model.vectors(&pictures, Norm::Batch)
+        };
+        let logits = model.head.forward(&features, Norm::Batch);
+        let loss = logits.cross_entropy_for_logits(&classes);
+        optimiser.step(&loss);
+        Ok(vec![("loss", loss), ("accuracy", logits.accuracy_for_logits(&classes))])
+    }
+
+    fn model(&self) -> Result<Box<dyn Fitted + '_>> {
+        Ok(Box::new(Fixed(CutPasteDetector { model: self.model, gaussian: OnceCell::new() })))
     }
 }
 
@@ -283,17 +307,17 @@ impl Head {
 }
 
 /// A model as it stands. The density is fitted when it is first needed: most looks during training need none.
-struct Ready<M> {
+struct CutPasteDetector<M> {
     model: M,
     gaussian: OnceCell<Gaussian>,
 }
 
-impl<M: Borrow<Model>> Ready<M> {
+impl<M: Borrow<CutPasteModel>> CutPasteDetector<M> {
     fn gaussian(&self) -> Result<&Gaussian> {
         if let Some(gaussian) = self.gaussian.get() {
             return Ok(gaussian);
         }
-        let model: &Model = self.model.borrow();
+        let model: &CutPasteModel = self.model.borrow();
         let part = |pictures: &Tensor| tch::no_grad(|| model.vectors(pictures, Norm::Stored));
         let vectors = Tensor::cat(&model.normals.split(32, 0).iter().map(part).collect::<Vec<_>>(), 0);
         let regular = Regular { shrink: true, ridge: 0.0 };
@@ -304,7 +328,7 @@ impl<M: Borrow<Model>> Ready<M> {
     }
 }
 
-impl<M: Borrow<Model>> Detector for Ready<M> {
+impl<M: Borrow<CutPasteModel>> Detector for CutPasteDetector<M> {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let vectors = tch::no_grad(|| self.model.borrow().vectors(&queries.pixels, Norm::Stored));
         let distances = self.gaussian()?.distances(&vectors.unsqueeze(0)).squeeze_dim(0);

@@ -7,24 +7,26 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use tch::nn::{Adam, OptimizerConfig, VarStore};
+use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use super::part::learner::{self, Learner, TrainOn, Watch};
-use super::part::steps::{self, Plan};
-use super::part::work::{self, Load, Operations, Work};
+use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
+use super::part::learner::{self, Fixed, Learner};
+use super::part::train_on::TrainOn;
+use super::part::trainer::{self, Order, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
+use super::part::work::{CellSize, Work};
 use super::part::{grid, picture};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::initial;
+use crate::network::optimiser::{Adam, Decay, Optimiser, Rounding, Rule};
 use crate::network::unet::{Shape, UNet};
 use crate::random::Stream;
 
-/// Times that training is looked at.
-const REPORTS: u64 = 5;
+/// Epochs after which training is observed.
+const EPOCHS: u64 = 5;
 
 /// Steps between changes of the learning rate.
-const EPOCH: u64 = 32;
+const RATE_STEPS: u64 = 32;
 
 /// Largest norm of the gradient.
 const CLIP: f64 = 0.5;
@@ -97,7 +99,21 @@ impl Settings {
     }
 
     fn plan(&self, pictures: usize) -> Plan {
-        Plan { pictures, batch: self.batch, steps: self.steps, reports: REPORTS.min(self.steps) }
+        let order = Order::All { items: pictures, batch: self.batch };
+        Plan { order, steps: self.steps, epochs: EPOCHS.min(self.steps) }
+    }
+
+    /// As the authors: the learning rate follows a cosine down and, past its half period, up again.
+    fn recipe(&self, plan: Plan) -> Recipe {
+        let adam = Adam {
+            learning_rate: self.learning_rate,
+            decay: Decay::Coupled(self.weight_decay),
+            amsgrad: true,
+            rounding: Rounding::Cpp,
+            ..Adam::default()
+        };
+        let schedule = Schedule::Cosine { half_period: self.cosine_epochs, every: RATE_STEPS };
+        Recipe { plans: vec![plan], rule: Rule::Adam(adam), schedule, clip: Some(CLIP) }
     }
 }
 
@@ -118,19 +134,11 @@ fn build(settings: toml::Table) -> Result<Built> {
     learner::build(Denoising { settings: settings.clone() }, settings.train_on, &settings, None)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let settings: Settings = serde_json::from_str(settings)?;
-    let n = load.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
-    let plan = settings.plan(n);
-    let query = settings.shape(settings.colour.at_most()).operations(load.size);
-    Ok(Work {
-        fit: Operations { forward: 0.0, training: plan.passes() * work::TRAINING * query },
-        query,
-        evaluations: plan.reports,
-        maps: true,
-        ..Work::default()
-    }
-    .on(settings.train_on))
+    let n = cell.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
+    let query = settings.shape(settings.colour.at_most()).operations(cell.size);
+    Ok(settings.plan(n).work(0.0, query).on(settings.train_on))
 }
 
 struct Denoising {
@@ -142,7 +150,12 @@ impl Learner for Denoising {
         true
     }
 
-    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let (side, pictures) =
             (normals.size(), picture::learnt_from(normals, settings.train_on, settings.views));
@@ -158,31 +171,45 @@ impl Learner for Denoising {
             settings.depth
         );
         let pictures = pictures.to_device(context.device);
-        let model = Model::new(settings, shape, context);
-        let config = Adam { wd: settings.weight_decay, amsgrad: true, ..Adam::default() };
-        let mut adam = config.build(&model.store, settings.learning_rate)?;
-        let mut step = |number: u64, batch: &Tensor| {
-            let clean = picture::unit(&pictures.index_select(0, batch), shape.channels);
-            let mask = model.foreground(&clean);
-            let mut stream = Stream::new(context.seed, "coarse noise", number);
-            let noise =
-                coarse_noise(&clean.size(), settings.resolution, settings.sigma, &mut stream, context.device);
-            let restored = model.network.forward(&(&clean + noise * &mask));
-            let loss = ((restored - clean).square() * mask).mean(None::<Kind>);
-            adam.set_lr(learning_rate(settings, number));
-            adam.backward_step_clip_norm(&loss, CLIP);
-            vec![("loss", loss.double_value(&[]))]
-        };
+        let model = DaeModel::new(settings, shape, context);
         let plan = settings.plan(pictures.size()[0] as usize);
-        steps::run(&plan, context, &mut step, &mut |epoch, figures| watch(epoch, figures, &model))?;
+        let subject = Subject::of_pictures("dae", settings, None, &normals.pixels)?;
+        let mut training = DaeTraining { model: &model, settings, pictures, seed: context.seed };
+        trainer::train(&mut training, &settings.recipe(plan), &subject, context, observer)?;
         Ok(Box::new(model))
     }
 }
 
-/// A cosine down and, past its half period, up again, as the authors' schedule does.
-fn learning_rate(settings: &Settings, step: u64) -> f64 {
-    let turn = (step / EPOCH) as f64 / settings.cosine_epochs as f64;
-    settings.learning_rate * (1.0 + (std::f64::consts::PI * turn).cos()) / 2.0
+/// The network learns to give back `pictures`, `[n, 3, side, side]`, from under noise.
+struct DaeTraining<'a> {
+    model: &'a DaeModel,
+    settings: &'a Settings,
+    pictures: Tensor,
+    seed: u64,
+}
+
+impl Training for DaeTraining<'_> {
+    fn stores(&self) -> Vec<&VarStore> {
+        vec![&self.model.store]
+    }
+
+    fn step(&mut self, step: &Step, optimiser: &mut Optimiser) -> Result<StepFigures> {
+        let (model, Settings { resolution, sigma, .. }) = (self.model, self.settings);
+        let device = self.pictures.device();
+        let clean = self.pictures.index_select(0, &step.indices(device));
+        let clean = picture::unit(&clean, model.channels);
+        let mask = model.foreground(&clean);
+        let mut stream = Stream::new(self.seed, "coarse noise", step.number);
+        let noise = coarse_noise(&clean.size(), *resolution, *sigma, &mut stream, device);
+        let restored = model.network.forward(&(&clean + noise * &mask));
+        let loss = ((restored - clean).square() * mask).mean(None::<Kind>);
+        optimiser.step(&loss);
+        Ok(vec![("loss", loss)])
+    }
+
+    fn model(&self) -> Result<Box<dyn Fitted + '_>> {
+        Ok(Box::new(Fixed(self.model)))
+    }
 }
 
 /// Noise `[n, c, side, side]`: normal values of deviation `sigma` on a grid of `resolution`, upsampled bilinearly
@@ -203,19 +230,19 @@ pub fn coarse_noise(
 }
 
 /// A trained U-Net.
-struct Model {
+struct DaeModel {
     store: VarStore,
     network: UNet,
     channels: i64,
     threshold: f64,
 }
 
-impl Model {
-    fn new(settings: &Settings, shape: Shape, context: &Context) -> Model {
+impl DaeModel {
+    fn new(settings: &Settings, shape: Shape, context: &Context) -> DaeModel {
         let store = VarStore::new(context.device);
         let network = UNet::new(&store.root(), shape);
         initial::initialise_plain(&store, context.seed);
-        Model { store, network, channels: shape.channels, threshold: settings.foreground }
+        DaeModel { store, network, channels: shape.channels, threshold: settings.foreground }
     }
 
     /// 1 where there is something, `[n, 1, h, w]`.
@@ -224,7 +251,7 @@ impl Model {
     }
 }
 
-impl Detector for Model {
+impl Detector for DaeModel {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         tch::no_grad(|| {
             let pictures = picture::unit(&queries.on(self.store.device()), self.channels);

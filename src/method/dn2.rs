@@ -5,12 +5,13 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::grid;
-use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::{Bank, ROOM};
 use super::part::normals::pooled;
-use super::part::work::{self, Load, Operations, Work};
-use super::{Built, Context, Detector, Entry, Prediction};
+use super::part::train_on::TrainOn;
+use super::part::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
@@ -67,10 +68,10 @@ fn build(settings: toml::Table) -> Result<Built> {
     build_learner(Dn2 { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { train_on, backbone, .. } = serde_json::from_str(settings)?;
-    let encoder = work::encoder(backbone, load.size);
-    let forward = load.learnt_from(train_on, false) as f64 * encoder;
+    let encoder = work::encoder(backbone, cell.size);
+    let forward = cell.learnt_from(train_on, false) as f64 * encoder;
     let fit = Operations { forward, training: 0.0 };
     Ok(Work { fit, query: encoder, ..Work::default() }.on(train_on))
 }
@@ -80,23 +81,28 @@ struct Dn2 {
 }
 
 impl Learner for Dn2 {
-    fn learn(&self, normals: &Pictures, context: &Context, _: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        _: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
         let neighbours = Neighbours::new(
             pooled(&teacher, &normals.pixels, None),
             self.settings.neighbours,
             self.settings.distance,
         );
-        Ok(Box::new(Ready { teacher, neighbours }))
+        Ok(Box::new(Dn2Detector { teacher, neighbours }))
     }
 }
 
-struct Ready {
+struct Dn2Detector {
     teacher: Teacher,
     neighbours: Neighbours,
 }
 
-impl Detector for Ready {
+impl Detector for Dn2Detector {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let vectors = pooled(&self.teacher, &queries.pixels, None);
         Ok(Prediction::Scores(grid::to_scores(&self.neighbours.scores(&vectors))?))

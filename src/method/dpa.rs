@@ -1,7 +1,7 @@
 //! Deep perceptual auto-encoder (Shvetsova et al., arXiv 2006.13265, IEEE Access 2021): an auto-encoder that
 //! reconstructs what VGG19 sees in a picture rather than its pixels.
 //!
-//! The relative perceptual loss is both what is minimised and the score. Whole pictures are resized to `input`; the
+//! The relative perceptual loss is both what is minimised and the score. Whole pictures are reat_size to `input`; the
 //! authors cut 64-pixel crops of slides and resize X-rays. They tune sizes with a few anomalies; nothing is tuned here.
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,20 +9,21 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
-use super::part::learner::{self, Learner, TrainOn, Watch};
-use super::part::steps::{self, Plan};
-use super::part::work::{self, Load, Operations, Work};
+use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
+use super::part::learner::{self, Fixed, Learner};
+use super::part::train_on::TrainOn;
+use super::part::trainer::{self, Order, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
+use super::part::work::{self, CellSize, Operations, Work};
 use super::part::{grid, picture};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
-use crate::network::adam::{Adam, AdamConfig};
 use crate::network::growing::{CODE_SIDE, GrowingAutoEncoder, Shape, doubled, halved};
+use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::network::vgg::{Layer, Vgg};
 use crate::network::{Input, Network, initial};
 use crate::random::Stream;
 
-/// Times that training is looked at.
-const REPORTS: u64 = 5;
+/// Epochs after which training is observed, at least.
+const EPOCHS: u64 = 5;
 
 /// Coarsest level that growing begins with: twice the code's side.
 const FIRST_LEVEL: usize = 1;
@@ -61,7 +62,7 @@ pub struct Settings {
     pub train_on: TrainOn,
     /// Under `train_on = "supports"`: learn from 22 views of each support.
     pub views: bool,
-    /// Side that pictures are resized to: 16, 32, 64 or 128; maps are upsampled back. From 64 on, the loss looks at
+    /// Side that pictures are reat_size to: 16, 32, 64 or 128; maps are upsampled back. From 64 on, the loss looks at
     /// block 4 of VGG19, below it at block 3.
     pub input: i64,
     /// Filters of every level; 4 for histopathology, 32 and more for others.
@@ -118,25 +119,25 @@ fn build(settings: toml::Table) -> Result<Built> {
     learner::build(perceptual, settings.train_on, &settings, Some(Network::Vgg19))
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let settings: Settings = serde_json::from_str(settings)?;
-    let n = load.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
+    let n = cell.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
     let stages = settings.stages();
-    let total = stages.iter().map(|stage| stage.steps).sum();
+    let plans = settings.plans(n);
     let forward = |level: usize| {
         let side = CODE_SIDE << level;
         (settings.shape().operations(level), Measure::layer(side).operations(side))
     };
     // VGG19 sees the picture, forward, and what is made of it, forward and back to the pixels.
-    let training = |stage: &Stage| {
+    let training = |(stage, plan): (&Stage, &Plan)| {
         let (coder, vgg) = forward(stage.level);
-        settings.plan(n, stage, total).passes() * work::TRAINING * (coder + vgg)
+        plan.n_entering() * work::TRAINING * (coder + vgg)
     };
     let (coder, vgg) = forward(settings.levels());
     Ok(Work {
-        fit: Operations { forward: 0.0, training: stages.iter().map(training).sum() },
+        fit: Operations { forward: 0.0, training: stages.iter().zip(&plans).map(training).sum() },
         query: coder + 2.0 * vgg,
-        evaluations: stages.iter().map(|stage| settings.plan(n, stage, total).reports).sum(),
+        evaluations: plans.iter().map(|plan| plan.epochs).sum(),
         maps: true,
         ..Work::default()
     }
@@ -192,10 +193,15 @@ impl Settings {
         }
     }
 
-    /// Of one stage, all having `total` steps.
-    fn plan(&self, pictures: usize, stage: &Stage, total: u64) -> Plan {
-        let reports = (REPORTS * stage.steps).div_ceil(total).min(stage.steps);
-        Plan { pictures, batch: self.batch, steps: stage.steps, reports }
+    /// Of all stages; epochs are shared out by their steps.
+    fn plans(&self, items: usize) -> Vec<Plan> {
+        let stages = self.stages();
+        let total: u64 = stages.iter().map(|stage| stage.steps).sum();
+        let plan = |Stage { steps, .. }: Stage| {
+            let order = Order::All { items, batch: self.batch };
+            Plan { order, steps, epochs: (EPOCHS * steps).div_ceil(total).min(steps) }
+        };
+        stages.into_iter().map(plan).collect()
     }
 }
 
@@ -204,92 +210,106 @@ impl Learner for Perceptual {
         true
     }
 
-    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let pictures = picture::learnt_from(normals, settings.train_on, settings.views);
-        let inputs = picture::small(&pictures.to_device(context.device), 3, settings.input) * 2.0 - 1.0;
-        let model = Model::new(settings, context, &inputs)?;
-        let stages = settings.stages();
-        let total: u64 = stages.iter().map(|stage| stage.steps).sum();
-        let (mut before, mut n_reports) = (0, 0);
-        for stage in stages {
-            let mut training = Training::new(&model, settings, context, &inputs, stage, before);
-            let plan = settings.plan(inputs.size()[0] as usize, &stage, total);
-            steps::run(
-                &plan,
-                context,
-                &mut |number, batch| training.step(number, batch),
-                &mut |_, figures| {
-                    n_reports += 1;
-                    watch(n_reports, figures, &model)
-                },
-            )?;
-            before += stage.steps;
-        }
+        let inputs = picture::resized(&pictures.to_device(context.device), 3, settings.input) * 2.0 - 1.0;
+        let model = DpaModel::new(settings, context, &inputs)?;
+        let adam = Adam { learning_rate: settings.learning_rate, ..Adam::default() };
+        let plans = settings.plans(inputs.size()[0] as usize);
+        let recipe = Recipe { plans, rule: Rule::Adam(adam), schedule: Schedule::Constant, clip: None };
+        let network = Some(Network::Vgg19);
+        let subject = Subject::of_pictures("dpa", settings, network, &normals.pixels)?;
+        let mut training =
+            DpaTraining { model: &model, settings, seed: context.seed, finest: inputs, at_size: None };
+        trainer::train(&mut training, &recipe, &subject, context, observer)?;
         Ok(Box::new(model))
     }
 }
 
-/// One stage of training.
-struct Training<'a> {
-    model: &'a Model,
+/// The auto-encoder learns to give back `finest`, `[n, 3, side, side]` of -1 to 1, as VGG19 sees it.
+struct DpaTraining<'a> {
+    model: &'a DpaModel,
     settings: &'a Settings,
-    context: &'a Context,
-    /// Of the stage's size.
-    inputs: Tensor,
-    stage: Stage,
-    /// Of the stage's size, and while fading also of half of it.
-    measure: Measure,
-    coarser: Option<Measure>,
-    adam: Adam,
-    /// Steps of all stages before.
-    before: u64,
+    seed: u64,
+    finest: Tensor,
+    /// Of the present stage, whose place comes first.
+    at_size: Option<(usize, StageInputs)>,
 }
 
-impl<'a> Training<'a> {
-    fn new(
-        model: &'a Model,
-        settings: &'a Settings,
-        context: &'a Context,
-        finest: &Tensor,
-        stage: Stage,
-        before: u64,
-    ) -> Training<'a> {
-        let inputs = (stage.level..settings.levels()).fold(finest.shallow_clone(), |x, _| halved(&x));
+/// What a stage learns from, at its size.
+struct StageInputs {
+    stage: Stage,
+    inputs: Tensor,
+    measure: Measure,
+    /// Of half the size, while fading.
+    coarser: Option<Measure>,
+}
+
+impl DpaTraining<'_> {
+    fn at_size(&self, stage: Stage) -> StageInputs {
+        let DpaTraining { model, settings, .. } = self;
+        let inputs = (stage.level..settings.levels()).fold(self.finest.shallow_clone(), |x, _| halved(&x));
         let measure = Measure::new(&model.vgg, &inputs, settings.statistics);
         let coarser = stage.fades.then(|| Measure::new(&model.vgg, &halved(&inputs), settings.statistics));
-        let config =
-            AdamConfig { learning_rate: settings.learning_rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
-        let adam = Adam::new(&model.store, config);
-        Training { model, settings, context, inputs, stage, measure, coarser, adam, before }
+        StageInputs { stage, inputs, measure, coarser }
     }
 
-    fn step(&mut self, number: u64, batch: &Tensor) -> super::EpochFigures {
-        let fade = if self.stage.fades { (number + 1) as f64 / self.stage.steps as f64 } else { 1.0 };
-        let mut x = self.inputs.index_select(0, batch);
+    fn loss(&self, step: &Step, at_size: &StageInputs) -> Tensor {
+        let StageInputs { stage, inputs, measure, coarser } = at_size;
+        let vgg = &self.model.vgg;
+        let fade = if stage.fades { (step.in_stage + 1) as f64 / stage.steps as f64 } else { 1.0 };
+        let mut x = inputs.index_select(0, &step.indices(inputs.device()));
         if self.settings.flip {
-            x = self.flipped(&x, self.before + number);
+            x = self.flipped(&x, step.number);
         }
         if fade < 1.0 {
             x = &x * fade + doubled(&halved(&x)) * (1.0 - fade);
         }
-        let y = self.model.network.forward(&x, self.stage.level, fade);
-        let mut loss = self.measure.distance(&self.model.vgg, &x, &y).mean(None::<Kind>);
-        if let Some(coarser) = self.coarser.as_ref().filter(|_| fade < 1.0) {
-            let coarse = coarser.distance(&self.model.vgg, &halved(&x), &halved(&y)).mean(None::<Kind>);
-            loss = loss * fade + coarse * (1.0 - fade);
+        let y = self.model.network.forward(&x, stage.level, fade);
+        let loss = measure.distance(vgg, &x, &y).mean(None::<Kind>);
+        match coarser.as_ref().filter(|_| fade < 1.0) {
+            Some(coarser) => {
+                let coarse = coarser.distance(vgg, &halved(&x), &halved(&y)).mean(None::<Kind>);
+                loss * fade + coarse * (1.0 - fade)
+            }
+            None => loss,
         }
-        self.adam.step(&loss);
-        vec![("loss", loss.double_value(&[]))]
     }
 
     /// Half of the pictures mirrored.
     fn flipped(&self, pictures: &Tensor, step: u64) -> Tensor {
-        let mut stream = Stream::new(self.context.seed, "mirroring", step);
+        let mut stream = Stream::new(self.seed, "mirroring", step);
         let n = pictures.size()[0];
         let flips: Vec<bool> = (0..n).map(|_| stream.below(2) == 1).collect();
         let flips = Tensor::from_slice(&flips).view([n, 1, 1, 1]).to_device(pictures.device());
         pictures.flip([3]).where_self(&flips, pictures)
+    }
+}
+
+impl Training for DpaTraining<'_> {
+    fn stores(&self) -> Vec<&VarStore> {
+        vec![&self.model.store]
+    }
+
+    fn step(&mut self, step: &Step, optimiser: &mut Optimiser) -> Result<StepFigures> {
+        let at_size = match self.at_size.take() {
+            Some((place, at_size)) if place == step.stage => at_size,
+            _ => self.at_size(self.settings.stages()[step.stage]),
+        };
+        let loss = self.loss(step, &at_size);
+        self.at_size = Some((step.stage, at_size));
+        optimiser.step(&loss);
+        Ok(vec![("loss", loss)])
+    }
+
+    fn model(&self) -> Result<Box<dyn Fitted + '_>> {
+        Ok(Box::new(Fixed(self.model)))
     }
 }
 
@@ -364,7 +384,7 @@ fn statistics_of(vgg: &Vgg, pictures: &Tensor, layer: Layer) -> [Tensor; 2] {
 }
 
 /// A trained auto-encoder.
-struct Model {
+struct DpaModel {
     store: VarStore,
     network: GrowingAutoEncoder,
     vgg: Vgg,
@@ -373,8 +393,8 @@ struct Model {
     level: usize,
 }
 
-impl Model {
-    fn new(settings: &Settings, context: &Context, inputs: &Tensor) -> Result<Model> {
+impl DpaModel {
+    fn new(settings: &Settings, context: &Context, inputs: &Tensor) -> Result<DpaModel> {
         let origin = context.teachers.of(Network::Vgg19);
         let vgg = Vgg::new(origin, context.calibration.as_deref(), context.device)?;
         let store = VarStore::new(context.device);
@@ -382,14 +402,14 @@ impl Model {
         let network = GrowingAutoEncoder::new(&store.root(), settings.shape());
         initial::initialise_leaky(&store, context.seed);
         let measure = Measure::new(&vgg, inputs, settings.statistics);
-        Ok(Model { store, network, vgg, measure, input: settings.input, level })
+        Ok(DpaModel { store, network, vgg, measure, input: settings.input, level })
     }
 }
 
-impl Detector for Model {
+impl Detector for DpaModel {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         tch::no_grad(|| {
-            let x = picture::small(&queries.on(self.store.device()), 3, self.input) * 2.0 - 1.0;
+            let x = picture::resized(&queries.on(self.store.device()), 3, self.input) * 2.0 - 1.0;
             let map = self.measure.relative(&self.vgg, &x, &self.network.forward(&x, self.level, 1.0));
             let scores = grid::to_scores(&map.mean_dim([1i64, 2].as_slice(), false, None::<Kind>))?;
             Ok(Prediction::Both(grid::to_maps(&grid::upsample(&map, queries.size(), false))?, scores))

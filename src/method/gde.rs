@@ -5,12 +5,13 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Kind;
 
+use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::gaussian::{Gaussian, Moments, Regular};
-use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::learner::{Learner, build as build_learner};
 use super::part::normals::{Views, pooled};
-use super::part::work::{self, Load, Operations, Work};
+use super::part::train_on::TrainOn;
+use super::part::work::{self, CellSize, Operations, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
@@ -35,7 +36,7 @@ pub struct Settings {
     pub train_on: TrainOn,
     /// Its last stage, averaged over all positions, is the picture's vector.
     pub backbone: Backbone,
-    /// Whether each normal enters in 22 views ([`views::twenty_two`]); unless set, supports do, all train
+    /// Whether each normal enters in 22 views ([`views::augmented`]); unless set, supports do, all train
     /// normals do not. Without them at least 3 normals are needed.
     pub views: Option<bool>,
 }
@@ -53,10 +54,10 @@ fn build(settings: toml::Table) -> Result<Built> {
     build_learner(Gde { backbone: settings.backbone, views }, settings.train_on, &settings, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { train_on, backbone, views } = serde_json::from_str(settings)?;
-    let encoder = work::encoder(backbone, load.size);
-    let forward = load.learnt_from(train_on, views.unwrap_or_default()) as f64 * encoder;
+    let encoder = work::encoder(backbone, cell.size);
+    let forward = cell.learnt_from(train_on, views.unwrap_or_default()) as f64 * encoder;
     let fit = Operations { forward, training: 0.0 };
     Ok(Work { fit, query: encoder, ..Work::default() }.on(train_on))
 }
@@ -67,29 +68,34 @@ struct Gde {
 }
 
 impl Learner for Gde {
-    fn learn(&self, normals: &Pictures, context: &Context, _: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        _: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         ensure!(
             self.views || normals.len() >= 3,
             "gde: {} normals have no covariance; set views = true or give at least 3",
             normals.len()
         );
         let teacher = context.teacher(self.backbone, Input::ImageNet)?;
-        let views = self.views.then_some(&views::twenty_two as Views);
+        let views = self.views.then_some(&views::augmented as Views);
         let vectors = pooled(&teacher, &normals.pixels, views);
         let regular = Regular { shrink: true, ridge: 0.0 };
         let gaussian = Moments::new(&vectors.unsqueeze(0))
             .gaussian(regular, Kind::Double)
             .context("gde: the normals are all alike; give more of them")?;
-        Ok(Box::new(Ready { teacher, gaussian }))
+        Ok(Box::new(GdeDetector { teacher, gaussian }))
     }
 }
 
-struct Ready {
+struct GdeDetector {
     teacher: Teacher,
     gaussian: Gaussian,
 }
 
-impl Detector for Ready {
+impl Detector for GdeDetector {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let vectors = pooled(&self.teacher, &queries.pixels, None);
         Ok(Prediction::Scores(grid::to_scores(

@@ -5,25 +5,28 @@
 //! are constants, as their pseudo-code has it. Whole pictures are resized to `input`, as in their experiment on
 //! digits; their experiment on brains cuts patches.
 
+use std::borrow::Borrow;
+
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use super::part::learner::{self, Learner, TrainOn, Watch};
+use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
+use super::part::learner::{self, Fixed, Learner};
 use super::part::ocsvm::{self, Dual, OneClass, Points};
-use super::part::steps::{self, Plan};
-use super::part::work::{self, Load, Operations, Work};
+use super::part::train_on::TrainOn;
+use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
+use super::part::work::{CellSize, Work};
 use super::part::{grid, picture};
-use super::{Built, Context, Detector, Entry, EpochFigures, Prediction};
 use crate::episode::batch::Pictures;
-use crate::network::adam::{Adam, AdamConfig};
 use crate::network::initial;
 use crate::network::layer::Norm;
+use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::network::small::{self, SmallAutoEncoder};
 
-/// Times that training is looked at.
-const REPORTS: u64 = 5;
+/// Epochs after which training is observed.
+const EPOCHS: u64 = 5;
 
 /// Keeps a dimension that has collapsed from being divided by zero.
 const LEAST_DEVIATION: f64 = 1e-6;
@@ -34,7 +37,7 @@ pub const ENTRY: Entry = Entry {
     paper: "arXiv 2507.21164",
     regime: "R5 (or R1)",
     needs: "nothing",
-    cost: "one training per task: 100 epochs of a few MFLOP a picture; less a query",
+    cost: "one training per task: 100 epochs of a few MFLOP a picture; negligible per query",
     trial: "input = 16\nlatent = 8\nepochs = 3\nbatch = 8",
     build,
     work: Some(work),
@@ -120,24 +123,17 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(epochs >= 1, "ogae: epochs must be at least 1");
     ensure!(
         (4..=512).contains(&batch),
-        "ogae: batch must be 4 to 512, each half of it is a problem of its own"
+        "ogae: batch must be 4 to 512, because each half is solved as one SVM"
     );
     learner::build(Guided { settings: settings.clone() }, settings.train_on, &settings, None)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let settings: Settings = serde_json::from_str(settings)?;
-    let n = load.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
-    let plan = Plan::of_epochs(n, settings.batch, settings.epochs, REPORTS);
+    let n = cell.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
+    let plan = Plan::of_passes(n, settings.batch, settings.epochs, EPOCHS);
     let query = small::operations(settings.colour.at_most(), settings.input, settings.latent);
-    Ok(Work {
-        fit: Operations { forward: 0.0, training: plan.passes() * work::TRAINING * query },
-        query,
-        evaluations: plan.reports,
-        maps: true,
-        ..Work::default()
-    }
-    .on(settings.train_on))
+    Ok(plan.work(0.0, query).on(settings.train_on))
 }
 
 struct Guided {
@@ -149,36 +145,55 @@ impl Learner for Guided {
         true
     }
 
-    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let pictures = picture::learnt_from(normals, settings.train_on, settings.views);
         let n = pictures.size()[0] as usize;
         ensure!(n >= 4, "ogae: {n} pictures are too few, each half of a batch needs two; set views = true");
         let channels = settings.colour.channels(&pictures);
-        let coder = Coder::new(settings, channels, context);
-        let inputs = picture::small(&pictures.to_device(context.device), channels, settings.input);
-        let config =
-            AdamConfig { learning_rate: settings.learning_rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
-        let mut adam = Adam::new(&coder.store, config);
-        let mut step = |_: u64, batch: &Tensor| {
-            let x = inputs.index_select(0, batch);
-            let codes = coder.network.encode(&x, Norm::Batch);
-            let error = (coder.network.decode(&codes, Norm::Batch) - x).square().mean(None::<Kind>);
-            let guided = guidance(&codes, settings);
-            let loss = &error + settings.lambda * &guided;
-            adam.step(&loss);
-            [("loss", &loss), ("squared-error", &error), ("guidance", &guided)]
-                .map(|(name, value)| (name, value.double_value(&[])))
-                .into()
-        };
-        let plan = Plan::of_epochs(n, settings.batch, settings.epochs, REPORTS);
-        let mut report = |epoch: u64, figures: &EpochFigures| {
-            let fence = Fence::new(&coder, &inputs, settings)?;
-            watch(epoch, figures, &Fenced { coder: &coder, fence: &fence })
-        };
-        steps::run(&plan, context, &mut step, &mut report)?;
-        let fence = Fence::new(&coder, &inputs, settings)?;
-        Ok(Box::new(Model { coder, fence }))
+        let coder = OgaeNetwork::new(settings, channels, context);
+        let inputs = picture::resized(&pictures.to_device(context.device), channels, settings.input);
+        let adam = Adam { learning_rate: settings.learning_rate, ..Adam::default() };
+        let plan = Plan::of_passes(n, settings.batch, settings.epochs, EPOCHS);
+        let subject = Subject::of_pictures("ogae", settings, None, &normals.pixels)?;
+        let mut training = OgaeTraining { coder: &coder, inputs: &inputs, settings };
+        trainer::train(&mut training, &Recipe::new(plan, Rule::Adam(adam)), &subject, context, observer)?;
+        let boundary = Boundary::new(&coder, &inputs, settings)?;
+        Ok(Box::new(OgaeModel { coder, boundary }))
+    }
+}
+
+/// The auto-encoder learns to give back `inputs`, `[n, c, side, side]`, under guidance.
+struct OgaeTraining<'a> {
+    coder: &'a OgaeNetwork,
+    inputs: &'a Tensor,
+    settings: &'a Settings,
+}
+
+impl Training for OgaeTraining<'_> {
+    fn stores(&self) -> Vec<&VarStore> {
+        vec![&self.coder.store]
+    }
+
+    fn step(&mut self, step: &Step, optimiser: &mut Optimiser) -> Result<StepFigures> {
+        let network = &self.coder.network;
+        let x = self.inputs.index_select(0, &step.indices(self.inputs.device()));
+        let codes = network.encode(&x, Norm::Batch);
+        let error = (network.decode(&codes, Norm::Batch) - x).square().mean(None::<Kind>);
+        let guided = guidance(&codes, self.settings);
+        let loss = &error + self.settings.lambda * &guided;
+        optimiser.step(&loss);
+        Ok(vec![("loss", loss), ("squared-error", error), ("guidance", guided)])
+    }
+
+    fn model(&self) -> Result<Box<dyn Fitted + '_>> {
+        let boundary = Boundary::new(self.coder, self.inputs, self.settings)?;
+        Ok(Box::new(Fixed(OgaeModel { coder: self.coder, boundary })))
     }
 }
 
@@ -253,19 +268,19 @@ fn radial(a: &Tensor, b: &Tensor, gamma: f64) -> Tensor {
 }
 
 /// A trained auto-encoder.
-struct Coder {
+struct OgaeNetwork {
     store: VarStore,
     network: SmallAutoEncoder,
     channels: i64,
     input: i64,
 }
 
-impl Coder {
-    fn new(settings: &Settings, channels: i64, context: &Context) -> Coder {
+impl OgaeNetwork {
+    fn new(settings: &Settings, channels: i64, context: &Context) -> OgaeNetwork {
         let store = VarStore::new(context.device);
         let network = SmallAutoEncoder::new(&store.root(), channels, settings.input, settings.latent);
         initial::initialise_plain(&store, context.seed);
-        Coder { store, network, channels, input: settings.input }
+        OgaeNetwork { store, network, channels, input: settings.input }
     }
 
     fn codes(&self, inputs: &Tensor) -> Tensor {
@@ -276,50 +291,40 @@ impl Coder {
 }
 
 /// A machine round the codes of all that was learnt from.
-struct Fence {
+struct Boundary {
     machine: OneClass,
     deviation: Tensor,
     mean: Tensor,
 }
 
-impl Fence {
-    fn new(coder: &Coder, inputs: &Tensor, settings: &Settings) -> Result<Fence> {
+impl Boundary {
+    fn new(coder: &OgaeNetwork, inputs: &Tensor, settings: &Settings) -> Result<Boundary> {
         tch::no_grad(|| {
             let codes = coder.codes(inputs);
             let (deviation, mean) = statistics(&codes);
             let codes = (codes - &mean) / &deviation;
             let gamma = gamma(settings.gamma, &codes);
             let machine = OneClass::fit(points(&codes), gamma, settings.nu)?;
-            Ok(Fence { machine, deviation, mean })
+            Ok(Boundary { machine, deviation, mean })
         })
     }
 }
 
-struct Model {
-    coder: Coder,
-    fence: Fence,
+/// A coder, owned or as it stands in training, and its machine.
+struct OgaeModel<C> {
+    coder: C,
+    boundary: Boundary,
 }
 
-impl Detector for Model {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
-        Fenced { coder: &self.coder, fence: &self.fence }.score(queries)
-    }
-}
-
-/// A model as it stands.
-struct Fenced<'a> {
-    coder: &'a Coder,
-    fence: &'a Fence,
-}
-
-impl Detector for Fenced<'_> {
+impl<C: Borrow<OgaeNetwork>> Detector for OgaeModel<C> {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         tch::no_grad(|| {
-            let Coder { store, network, channels, input } = self.coder;
-            let x = picture::small(&queries.on(store.device()), *channels, *input);
-            let codes = self.coder.codes(&x);
-            let points = points(&((&codes - &self.fence.mean) / &self.fence.deviation));
-            let score = |index: usize| -self.fence.machine.decide(points.row(index));
+            let coder = self.coder.borrow();
+            let OgaeNetwork { store, network, channels, input } = coder;
+            let x = picture::resized(&queries.on(store.device()), *channels, *input);
+            let codes = coder.codes(&x);
+            let points = points(&((&codes - &self.boundary.mean) / &self.boundary.deviation));
+            let score = |index: usize| -self.boundary.machine.decide(points.row(index));
             let errors =
                 (network.decode(&codes, Norm::Stored) - x).square().mean_dim(1i64, false, None::<Kind>);
             let maps = grid::to_maps(&grid::upsample(&errors, queries.size(), false))?;

@@ -4,13 +4,14 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::gaussian::Regular;
-use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::learner::{Learner, build as build_learner};
 use super::part::normals::{Views, chunks};
 use super::part::positionwise::{Fitting, Positionwise};
-use super::part::work::{self, Covariances, Load, Operations, Work};
+use super::part::train_on::TrainOn;
+use super::part::work::{self, CellSize, Covariances, Operations, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
@@ -43,7 +44,7 @@ pub struct Settings {
     pub ridge: f64,
     /// Whether covariances are Ledoit and Wolf's rather than unbiased ones.
     pub ledoit_wolf: bool,
-    /// Whether each normal enters in 22 views ([`views::twenty_two`]); unless set, supports do, all train
+    /// Whether each normal enters in 22 views ([`views::augmented`]); unless set, supports do, all train
     /// normals do not.
     pub views: Option<bool>,
 }
@@ -83,11 +84,11 @@ fn build(settings: toml::Table) -> Result<Built> {
     build_learner(padim, settings.train_on, &settings, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { train_on, backbone, channels, views, .. } = serde_json::from_str(settings)?;
     let (n, encoder) =
-        (load.learnt_from(train_on, views.unwrap_or_default()), work::encoder(backbone, load.size));
-    let covariances = Covariances::new(load.positions(4), channels.unwrap_or_default());
+        (cell.learnt_from(train_on, views.unwrap_or_default()), work::encoder(backbone, cell.size));
+    let covariances = Covariances::new(cell.positions(4), channels.unwrap_or_default());
     let forward = n as f64 * (encoder + covariances.each) + covariances.factoring;
     Ok(Work {
         fit: Operations { forward, training: 0.0 },
@@ -107,18 +108,23 @@ struct Padim {
 }
 
 impl Learner for Padim {
-    fn learn(&self, normals: &Pictures, context: &Context, _: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        _: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let teacher = context.teacher(self.backbone, Input::ImageNet)?;
         let [first, second, third, _] = self.backbone.channels();
         let chosen = channels(first + second + third, self.channels, context.seed);
         let features = Embedding { teacher, chosen: split(&chosen, [first, second, third]) };
-        let views = self.views.then_some(&views::twenty_two as Views);
+        let views = self.views.then_some(&views::augmented as Views);
         let mut fitting = Fitting::default();
         for chunk in chunks(&normals.pixels, views) {
             fitting.add(&features.grid(&chunk));
         }
         let normal = fitting.finish(self.regular).context("padim: raise `ridge`")?;
-        Ok(Box::new(Ready { features, normal }))
+        Ok(Box::new(PadimDetector { features, normal }))
     }
 }
 
@@ -167,12 +173,12 @@ impl Embedding {
     }
 }
 
-struct Ready {
+struct PadimDetector {
     features: Embedding,
     normal: Positionwise,
 }
 
-impl Detector for Ready {
+impl Detector for PadimDetector {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let grids = self.normal.distance(&self.features.grid(&queries.pixels));
         Ok(Prediction::Maps(grid::to_maps(&grid::upsample(&grids, queries.size(), false))?))

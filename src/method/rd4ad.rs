@@ -8,17 +8,18 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use super::part::feature_store::{FeatureStore, Room};
-use super::part::learner::{self, Learner, TrainOn, Watch};
-use super::part::steps::{self, Plan};
-use super::part::work::{self, Load, Operations, Work};
+use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
+use super::part::feature_store::{FeatureLimits, FeatureStore};
+use super::part::learner::{self, Fixed, Learner};
+use super::part::train_on::TrainOn;
+use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
+use super::part::work::{self, CellSize, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
-use crate::network::adam::{Adam, AdamConfig};
 use crate::network::bottleneck::Bottleneck;
 use crate::network::decoder::Decoder;
 use crate::network::layer::Norm;
+use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network, Scales, initial};
 
@@ -87,22 +88,12 @@ fn build(settings: toml::Table) -> Result<Built> {
     learner::build(Rd4ad { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { train_on, backbone, steps, batch, views, .. } = serde_json::from_str(settings)?;
-    let n = load.learnt_from(train_on, views);
-    let plan = Plan::of_steps(n, batch, steps);
-    let teacher = work::encoder(backbone, load.size);
-    let student = work::bottleneck(backbone, load.size) + work::decoder(backbone, load.size);
-    let training = plan.passes() * work::TRAINING * student;
-    Ok(Work {
-        fit: Operations { forward: n as f64 * teacher, training },
-        query: teacher + student,
-        evaluations: plan.reports,
-        maps: true,
-        bytes: n as f64 * work::kept(backbone, load.size),
-        ..Work::default()
-    }
-    .on(train_on))
+    let n = cell.learnt_from(train_on, views);
+    let student = work::bottleneck(backbone, cell.size) + work::decoder(backbone, cell.size);
+    let work = Plan::of_steps(n, batch, steps).work(work::encoder(backbone, cell.size), student);
+    Ok(Work { bytes: n as f64 * work::kept(backbone, cell.size), ..work }.on(train_on))
 }
 
 struct Rd4ad {
@@ -114,35 +105,63 @@ impl Learner for Rd4ad {
         true
     }
 
-    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let teacher = context.teacher(settings.backbone, Input::ImageNet)?;
         let student = Student::new(settings.backbone, context.device);
         initial::initialise(&student.store, context.seed);
-        let model = Model { teacher, student, device: context.device };
-        let pixels = if settings.views { views::twenty_two(&normals.pixels) } else { normals.pixels.copy() };
+        let model = Rd4adModel { teacher, student, device: context.device };
+        let pixels = if settings.views { views::augmented(&normals.pixels) } else { normals.pixels.copy() };
         let features = FeatureStore::new(
             &model.teacher,
             pixels.to_device(context.device),
-            Room { memory: settings.feature_memory_gib, disk: settings.feature_disk_gib },
+            FeatureLimits { memory: settings.feature_memory_gib, disk: settings.feature_disk_gib },
         )?;
         ensure!(
             features.len() >= FEWEST,
             "rd4ad: {} pictures are too few for batch norm; set `views = true`",
             features.len()
         );
-        let config =
-            AdamConfig { learning_rate: settings.learning_rate, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
-        let mut adam = Adam::new(&model.student.store, config);
-        let mut step = |_: u64, batch: &Tensor| {
-            let loss = model.student.loss(&features.at(batch).scales);
-            adam.step(&loss);
-            vec![("loss", loss.double_value(&[]))]
-        };
+        let adam = Adam { learning_rate: settings.learning_rate, beta1: 0.5, ..Adam::default() };
         let plan = Plan::of_steps(features.len(), settings.batch, settings.steps);
-        steps::run(&plan, context, &mut step, &mut |look, figures| watch(look, figures, &model))?;
+        let subject = Subject::of_pictures(
+            "rd4ad",
+            settings,
+            Some(Network::Backbone(settings.backbone)),
+            &normals.pixels,
+        )?;
+        let mut training = Rd4adTraining { model: &model, features: &features };
+        trainer::train(&mut training, &Recipe::new(plan, Rule::Adam(adam)), &subject, context, observer)?;
         drop(features);
         Ok(Box::new(model))
+    }
+}
+
+/// The student learns what the teacher said of the pictures.
+struct Rd4adTraining<'a> {
+    model: &'a Rd4adModel,
+    features: &'a FeatureStore<'a>,
+}
+
+impl Training for Rd4adTraining<'_> {
+    fn stores(&self) -> Vec<&VarStore> {
+        vec![&self.model.student.store]
+    }
+
+    fn step(&mut self, step: &Step, optimiser: &mut Optimiser) -> Result<StepFigures> {
+        let features = self.features.at(&step.indices(self.model.device));
+        let loss = self.model.student.loss(&features.scales);
+        optimiser.step(&loss);
+        Ok(vec![("loss", loss)])
+    }
+
+    fn model(&self) -> Result<Box<dyn Fitted + '_>> {
+        Ok(Box::new(Fixed(self.model)))
     }
 }
 
@@ -186,13 +205,13 @@ impl Student {
     }
 }
 
-struct Model {
+struct Rd4adModel {
     teacher: Teacher,
     student: Student,
     device: Device,
 }
 
-impl Detector for Model {
+impl Detector for Rd4adModel {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let scales = self.teacher.features(&queries.on(self.device)).scales;
         let maps = tch::no_grad(|| self.student.maps(&scales, queries.size()));

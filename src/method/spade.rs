@@ -5,12 +5,13 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::grid;
-use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::{Bank, ROOM};
 use super::part::normals::{CHUNK, chunks, pooled};
-use super::part::work::{self, Load, Operations, Work};
-use super::{Built, Context, Detector, Entry, Prediction};
+use super::part::train_on::TrainOn;
+use super::part::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Features, Input, Network};
@@ -53,11 +54,11 @@ fn build(settings: toml::Table) -> Result<Built> {
     build_learner(Spade { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { train_on, backbone, neighbours } = serde_json::from_str(settings)?;
-    let (n, encoder) = (load.learnt_from(train_on, false), work::encoder(backbone, load.size));
+    let (n, encoder) = (cell.learnt_from(train_on, false), work::encoder(backbone, cell.size));
     let channels: i64 = backbone.channels()[..3].iter().sum();
-    let (retrieved, positions) = (n.min(neighbours) as f64, load.positions(4));
+    let (retrieved, positions) = (n.min(neighbours) as f64, cell.positions(4));
     // Those that do not stay in memory pass the network again.
     let again = if n > neighbours { encoder } else { 0.0 };
     let compared = 2.0 * positions * positions * channels as f64;
@@ -76,7 +77,12 @@ struct Spade {
 }
 
 impl Learner for Spade {
-    fn learn(&self, normals: &Pictures, context: &Context, _: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        _: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
         let pictures = Bank::new(pooled(&teacher, &normals.pixels, None));
         let neighbours = self.settings.neighbours;
@@ -86,7 +92,7 @@ impl Learner for Spade {
         } else {
             Gallery::Pixels(normals.pixels.shallow_clone())
         };
-        Ok(Box::new(Ready { teacher, pictures, neighbours, gallery }))
+        Ok(Box::new(SpadeDetector { teacher, pictures, neighbours, gallery }))
     }
 }
 
@@ -98,7 +104,7 @@ enum Gallery {
     Pixels(Tensor),
 }
 
-struct Ready {
+struct SpadeDetector {
     teacher: Teacher,
     /// One vector per normal.
     pictures: Bank,
@@ -106,7 +112,7 @@ struct Ready {
     gallery: Gallery,
 }
 
-impl Detector for Ready {
+impl Detector for SpadeDetector {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let features = self.teacher.features(&queries.pixels);
         let vectors = features.deep.mean_dim([2i64, 3].as_slice(), false, None::<Kind>);
@@ -123,7 +129,7 @@ impl Detector for Ready {
     }
 }
 
-impl Ready {
+impl SpadeDetector {
     /// Distances of positions `[m, c]` to the nearest of the `retrieved` normals' positions, `[m]`.
     fn distances(&self, positions_of_query: &Tensor, retrieved: &Tensor) -> Tensor {
         let nearest = |bank: &Bank| bank.nearest(positions_of_query, 1, ROOM).distances.squeeze_dim(1);

@@ -5,18 +5,20 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use tch::nn::{OptimizerConfig, Sgd, VarStore};
+use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use super::part::feature_store::{FeatureStore, Room};
-use super::part::learner::{self, Learner, TrainOn, Watch};
-use super::part::steps::{self, Plan};
-use super::part::work::{self, Load, Operations, Work};
+use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
+use super::part::feature_store::{FeatureLimits, FeatureStore};
+use super::part::learner::{self, Fixed, Learner};
+use super::part::train_on::TrainOn;
+use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
+use super::part::work::{self, CellSize, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::encoder::Encoder;
 use crate::network::layer::Norm;
+use crate::network::optimiser::{Optimiser, Rule, Sgd};
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network, Scales, initial};
 
@@ -86,21 +88,12 @@ fn build(settings: toml::Table) -> Result<Built> {
     learner::build(Stfpm { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { train_on, backbone, steps, batch, views, .. } = serde_json::from_str(settings)?;
-    let n = load.learnt_from(train_on, views);
-    let plan = Plan::of_steps(n, batch, steps);
-    let (teacher, student) = (work::encoder(backbone, load.size), work::to_stage_three(backbone, load.size));
-    let training = plan.passes() * work::TRAINING * student;
-    Ok(Work {
-        fit: Operations { forward: n as f64 * teacher, training },
-        query: teacher + student,
-        evaluations: plan.reports,
-        maps: true,
-        bytes: n as f64 * work::kept(backbone, load.size),
-        ..Work::default()
-    }
-    .on(train_on))
+    let n = cell.learnt_from(train_on, views);
+    let student = work::to_stage_three(backbone, cell.size);
+    let work = Plan::of_steps(n, batch, steps).work(work::encoder(backbone, cell.size), student);
+    Ok(Work { bytes: n as f64 * work::kept(backbone, cell.size), ..work }.on(train_on))
 }
 
 struct Stfpm {
@@ -112,33 +105,62 @@ impl Learner for Stfpm {
         true
     }
 
-    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let teacher = context.teacher(settings.backbone, INPUT)?;
         let store = VarStore::new(context.device);
         let student = Encoder::new(&store.root(), settings.backbone);
         initial::initialise(&store, context.seed);
-        let model = Model { teacher, student, backbone: settings.backbone, device: context.device };
-        let pixels = if settings.views { views::twenty_two(&normals.pixels) } else { normals.pixels.copy() };
+        let model =
+            StfpmModel { teacher, store, student, backbone: settings.backbone, device: context.device };
+        let pixels = if settings.views { views::augmented(&normals.pixels) } else { normals.pixels.copy() };
         let pixels = pixels.to_device(context.device);
         let features = FeatureStore::new(
             &model.teacher,
             pixels.shallow_clone(),
-            Room { memory: settings.feature_memory_gib, disk: settings.feature_disk_gib },
+            FeatureLimits { memory: settings.feature_memory_gib, disk: settings.feature_disk_gib },
         )?;
         ensure!(features.len() >= 2, "stfpm: one picture is too few for batch norm; set `views = true`");
-        let sgd = Sgd { momentum: settings.momentum, wd: settings.weight_decay, ..Sgd::default() };
-        let mut sgd = sgd.build(&store, settings.learning_rate)?;
-        let mut step = |_: u64, batch: &Tensor| {
-            let pictures = model.prepared(&pixels.index_select(0, batch));
-            let loss = loss(&features.at(batch).scales, &model.student.scales(&pictures, Norm::Batch));
-            sgd.backward_step(&loss);
-            vec![("loss", loss.double_value(&[]))]
-        };
+        let Settings { learning_rate, momentum, weight_decay, .. } = *settings;
         let plan = Plan::of_steps(features.len(), settings.batch, settings.steps);
-        steps::run(&plan, context, &mut step, &mut |look, figures| watch(look, figures, &model))?;
+        let recipe = Recipe::new(plan, Rule::Sgd(Sgd { learning_rate, momentum, weight_decay }));
+        let network = Some(Network::Backbone(settings.backbone));
+        let subject = Subject::of_pictures("stfpm", settings, network, &normals.pixels)?;
+        let mut training = StfpmTraining { model: &model, pixels: &pixels, features: &features };
+        trainer::train(&mut training, &recipe, &subject, context, observer)?;
         drop(features);
         Ok(Box::new(model))
+    }
+}
+
+/// The student learns to imitate the teacher on pictures `[n, 3, h, w]`.
+struct StfpmTraining<'a> {
+    model: &'a StfpmModel,
+    pixels: &'a Tensor,
+    features: &'a FeatureStore<'a>,
+}
+
+impl Training for StfpmTraining<'_> {
+    fn stores(&self) -> Vec<&VarStore> {
+        vec![&self.model.store]
+    }
+
+    fn step(&mut self, step: &Step, optimiser: &mut Optimiser) -> Result<StepFigures> {
+        let batch = step.indices(self.model.device);
+        let pictures = self.model.prepared(&self.pixels.index_select(0, &batch));
+        let student = self.model.student.scales(&pictures, Norm::Batch);
+        let loss = loss(&self.features.at(&batch).scales, &student);
+        optimiser.step(&loss);
+        Ok(vec![("loss", loss)])
+    }
+
+    fn model(&self) -> Result<Box<dyn Fitted + '_>> {
+        Ok(Box::new(Fixed(self.model)))
     }
 }
 
@@ -168,21 +190,22 @@ pub fn maps(teacher: &Scales, student: &Scales, side: i64) -> Tensor {
     first * second * third
 }
 
-struct Model {
+struct StfpmModel {
     teacher: Teacher,
+    store: VarStore,
     student: Encoder,
     backbone: Backbone,
     device: Device,
 }
 
-impl Model {
+impl StfpmModel {
     /// Pictures of 0 to 255 as both networks want them.
     fn prepared(&self, pictures: &Tensor) -> Tensor {
         INPUT.prepare(Network::Backbone(self.backbone), pictures)
     }
 }
 
-impl Detector for Model {
+impl Detector for StfpmModel {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let pixels = queries.on(self.device);
         let taught = self.teacher.features(&pixels).scales;

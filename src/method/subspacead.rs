@@ -4,12 +4,13 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::gaussian::Moments;
-use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::learner::{Fixed, Learner, build as build_learner};
 use super::part::normals::{Views, chunks};
-use super::part::work::{self, Covariances, Load, Operations, Work};
+use super::part::train_on::TrainOn;
+use super::part::work::{self, CellSize, Covariances, Operations, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, Prediction};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
@@ -62,13 +63,13 @@ fn build(settings: toml::Table) -> Result<Built> {
     build_learner(SubspaceAd { settings: settings.clone() }, settings.train_on, &settings, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { train_on, backbone, rotations, .. } = serde_json::from_str(settings)?;
-    let n = (load.learnt_from(train_on, false) * (1 + rotations)) as f64;
-    let encoder = work::encoder(backbone, load.size);
+    let n = (cell.learnt_from(train_on, false) * (1 + rotations)) as f64;
+    let encoder = work::encoder(backbone, cell.size);
     let [_, c2, c3, _] = backbone.channels();
     let covariance = Covariances::new(1.0, c2 + c3);
-    let tokens = load.positions(8);
+    let tokens = cell.positions(8);
     // An eigendecomposition takes some thirty times what a factorisation takes. A subspace has fewer directions than
     // there are: queries are counted from above.
     let forward = n * (encoder + tokens * covariance.each) + 30.0 * covariance.factoring;
@@ -87,7 +88,12 @@ struct SubspaceAd {
 }
 
 impl Learner for SubspaceAd {
-    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let features = Tokens(context.teacher(self.settings.backbone, Input::ImageNet)?);
         let angles = angles(self.settings.rotations, context.seed);
         let turned = |picture: &Tensor| {
@@ -112,8 +118,8 @@ impl Learner for SubspaceAd {
         let components = subspace.components();
         bar.println(format!("{}: {components} components", context.label));
         bar.finish_and_clear();
-        let ready = Ready { features, subspace };
-        watch(1, &vec![("components", components as f64)], &ready)?;
+        let ready = SubspaceAdDetector { features, subspace };
+        observer.after_epoch(1, &vec![("components", components as f64)], &Fixed(&ready))?;
         Ok(Box::new(ready))
     }
 }
@@ -177,12 +183,12 @@ impl Subspace {
     }
 }
 
-struct Ready {
+struct SubspaceAdDetector {
     features: Tokens,
     subspace: Subspace,
 }
 
-impl Detector for Ready {
+impl Detector for SubspaceAdDetector {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let tokens = self.features.of(&queries.pixels);
         let (n, h, w) = (tokens.size()[0], tokens.size()[2], tokens.size()[3]);

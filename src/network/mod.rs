@@ -2,8 +2,6 @@
 
 use tch::{Kind, Tensor};
 
-/// The optimiser.
-pub mod adam;
 /// The plain and the variational auto-encoder.
 pub mod autoencoder;
 /// The encoders that methods can choose from.
@@ -38,6 +36,8 @@ pub mod layer;
 pub(crate) mod layout;
 /// Counted operations and their rate.
 pub mod operations;
+/// Optimisers whose state can be stored.
+pub mod optimiser;
 /// Python's pickles as plain data.
 mod pickle;
 /// How finely networks compute.

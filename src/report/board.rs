@@ -47,7 +47,8 @@ pub fn board(
         let metrics = cells.iter().filter_map(|r| r.metric(protocol, metric));
         let values: Vec<f64> = metrics.filter_map(|m| m.value.filter(|value| value.is_finite())).collect();
         let drawn = (metric == Metric::RANKED).then(|| Drawn::new(&cells, protocol)).flatten();
-        let interval = drawn.as_ref().and_then(|drawn| auroc_interval::interval(&drawn.sample, &drawn.scores));
+        let interval =
+            drawn.as_ref().and_then(|drawn| auroc_interval::interval(&drawn.sample, &drawn.scores));
         (estimate(&values, interval), drawn.and_then(|drawn| drawn.replicates(task)))
     };
     let (estimates, replicates): (Vec<Option<Estimate>>, Vec<Option<Vec<f64>>>) =

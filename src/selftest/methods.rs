@@ -97,7 +97,7 @@ impl Given {
             calibration: Some(self.calibration.clone()),
             task: "lag".to_owned(),
             label: "self-test".to_owned(),
-            keep: None,
+            state_file: None,
         }
     }
 

@@ -10,9 +10,9 @@ use tch::{Device, Tensor};
 
 use super::{Fault, Numbers, Options, Part, Record, prepare, values};
 use crate::method::d24fad::student::Student;
-use crate::network::adam::{Adam, AdamConfig};
 use crate::network::encoder::Encoder;
 use crate::network::layer::Norm;
+use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::network::{Backbone, Features, formula};
 
 const PUBLISHED: &str = include_str!("published.json");
@@ -188,11 +188,11 @@ impl Rig {
     }
 
     /// Losses before each of some steps, and the optimiser after the first.
-    pub fn train(&self, n_steps: usize, after_first: &mut dyn FnMut(&Adam)) -> Vec<[f64; 3]> {
+    pub fn train(&self, n_steps: usize, after_first: &mut dyn FnMut(&Optimiser)) -> Vec<[f64; 3]> {
         let query = self.encode(&self.pictures("image.query", 2));
         let supports = self.supports();
-        let config = AdamConfig { learning_rate: 1e-4, beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
-        let mut adam = Adam::new(&self.student.store, config);
+        let rule = Rule::Adam(Adam { learning_rate: 1e-4, beta1: 0.5, ..Adam::default() });
+        let mut adam = Optimiser::new(&[&self.student.store], rule);
         let step = |index: usize| {
             let losses = self.student.losses(&query.scales, &query.deep, &supports, 0.1);
             adam.step(&losses.total);

@@ -9,7 +9,7 @@ use super::methods::{Given, scores};
 use super::published::Rig;
 use super::{Numbers, Options, Part, Record, apart, full, prepare, values};
 use crate::evaluate::workload::Workload;
-use crate::method::{EpochFigures, Fitted, Keep, Observer, Unobserved, find};
+use crate::method::{EpochFigures, Fitted, Observer, StateFile, Unobserved, find};
 use crate::network::Backbone;
 use crate::network::precision::Precision;
 
@@ -66,7 +66,7 @@ fn recorded(options: &Options, record: &mut Record) -> Result<()> {
 struct BreaksOff;
 
 impl Observer for BreaksOff {
-    fn look(&mut self, epoch: u64, _: &EpochFigures, _: &dyn Fitted) -> Result<()> {
+    fn after_epoch(&mut self, epoch: u64, _: &EpochFigures, _: &dyn Fitted) -> Result<()> {
         ensure!(epoch > 1 || epoch == 0, "broken off");
         Ok(())
     }
@@ -77,20 +77,20 @@ const SETTINGS: &str = "backbone = 'resnet18'\nepochs = 3\nbatch = 4\nlearning_r
 fn taken_up(options: &Options, record: &mut Record) -> Result<()> {
     let given = Given::new()?;
     let folder = tempfile::tempdir().context("a folder for a training's state")?;
-    let keep = Keep { path: folder.path().join("state.safetensors"), every: Duration::ZERO };
-    let fit = |keep: Option<Keep>, observer: &mut dyn Observer| -> Result<Vec<f64>> {
-        let context = crate::method::Context { keep, ..given.context(options.device, Numbers::F32) };
+    let state_file = StateFile { path: folder.path().join("state.safetensors"), every: Duration::ZERO };
+    let fit = |state_file: Option<StateFile>, observer: &mut dyn Observer| -> Result<Vec<f64>> {
+        let context = crate::method::Context { state_file, ..given.context(options.device, Numbers::F32) };
         let built = (find("d24fad")?.build)(toml::from_str(SETTINGS)?)?;
         let fitted = built.method.fit(given.tasks(), &context, observer)?;
         let detector = fitted.adapt(&given.supports)?;
         scores(detector.score(&given.queries)?, None)
     };
     let whole = fit(None, &mut Unobserved)?;
-    if fit(Some(keep.clone()), &mut BreaksOff).is_ok() {
+    if fit(Some(state_file.clone()), &mut BreaksOff).is_ok() {
         bail!("the training was not broken off");
     }
-    ensure!(keep.path.exists(), "a training that was broken off left no state");
-    let resumed = fit(Some(keep), &mut Unobserved)?;
+    ensure!(state_file.path.exists(), "a training that was broken off left no state");
+    let resumed = fit(Some(state_file), &mut Unobserved)?;
     let what = "a training broken off and taken up: scores, relative";
     record.check(Part::Twice, what, Numbers::F32, apart(&resumed, &whole), Some(0.0));
     Ok(())

@@ -2,7 +2,7 @@
 
 use medfsad::episode::batch::Pictures;
 use medfsad::maps::MapStack;
-use medfsad::method::part::steps::{self, Plan};
+use medfsad::method::part::trainer::Order;
 use medfsad::method::{Context, Detector, EpochFigures, Fitted, Prediction, TrainTask, find};
 use medfsad::network::layer::Norm;
 use medfsad::network::precision::Precision;
@@ -17,8 +17,10 @@ use super::{SIDE, assert_close, fit, pictures, scores};
 
 mod cutpaste;
 mod d24fad;
+mod optimiser;
 mod rd4ad;
 mod regad;
+mod resume;
 mod stfpm;
 
 /// A context with a random teacher whose batch norms are calibrated, as in a bench without weights.
@@ -26,8 +28,8 @@ fn calibrated() -> Context {
     let teachers = Teachers { named: Default::default(), other: Origin::Random { seed: 4, cache: None } };
     let calibration = Some(Rc::new(pictures("calibration", 32).pixels));
     let (task, label) = ("target".to_owned(), "test".to_owned());
-    let (device, precision, keep) = (Device::Cpu, Precision::F32, None);
-    Context { device, precision, seed: 5, shots: 2, teachers, calibration, task, label, keep }
+    let (device, precision) = (Device::Cpu, Precision::F32);
+    Context { device, precision, seed: 5, shots: 2, teachers, calibration, task, label, state_file: None }
 }
 
 /// Fits on all of `normals` by settings in TOML; figures of every look.
@@ -101,31 +103,37 @@ fn defaults_of_teacher_and_student_methods_go_by_what_they_learn_from() {
 }
 
 #[test]
-fn steps_pass_over_all_pictures_before_any_comes_twice() {
-    for (pictures, batch, sizes) in
+fn a_pass_takes_all_pictures_in_batches_none_of_which_is_tiny() {
+    for (items, batch, sizes) in
         [(12, 4, vec![4, 4, 4]), (13, 4, vec![4, 4, 5]), (9, 5, vec![5, 4]), (3, 4, vec![3])]
     {
-        let plan = Plan { pictures, batch, steps: 2 * sizes.len() as u64, reports: 2 };
-        let mut drawn: Vec<Vec<i64>> = Vec::new();
-        let mut step = |_: u64, batch: &Tensor| {
-            drawn.push(Vec::try_from(batch).expect("indices"));
-            vec![("loss", 1.0)]
-        };
-        let mut n_looks = 0;
-        let mut look = |number: u64, figures: &EpochFigures| {
-            n_looks += 1;
-            assert_eq!((number, figures[0].1), (n_looks, 1.0));
-            Ok(())
-        };
-        steps::run(&plan, &calibrated(), &mut step, &mut look).expect("steps");
-        assert_eq!(n_looks, 2);
-        for pass in drawn.chunks(sizes.len()) {
-            assert_eq!(pass.iter().map(Vec::len).collect::<Vec<_>>(), sizes);
-            let mut all = pass.concat();
+        let order = Order::All { items, batch };
+        assert_eq!(order.n_batches(), sizes.len());
+        for pass in 1..3 {
+            let batches = order.batches(5, pass);
+            assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), sizes);
+            let mut all = batches.concat();
             all.sort_unstable();
-            assert_eq!(all, (0..pictures as i64).collect::<Vec<_>>());
+            assert_eq!(all, (0..items as i64).collect::<Vec<_>>());
         }
+        assert!(items == 3 || order.batches(5, 1) != order.batches(5, 2));
     }
+}
+
+#[test]
+fn batches_by_task_hold_items_of_one_task_and_whole_ones_are_of_one_size() {
+    let tasks = [("one", 9), ("two", 1), ("three", 3)].map(|(name, items)| (name.to_owned(), items));
+    let by_task = Order::ByTask { tasks: tasks.into(), batch: 4 };
+    let batches = by_task.batches(5, 1);
+    assert_eq!((by_task.n_batches(), batches.len()), (3, 3));
+    for batch in &batches {
+        let of_one = batch.iter().all(|&item| item < 9) && batch.len() == 4;
+        let of_three = batch.iter().all(|&item| item >= 10) && batch.len() == 3;
+        assert!(of_one || of_three, "{batch:?}");
+    }
+    let whole = Order::Whole { items: 11, batch: 4 };
+    assert_eq!(whole.batches(5, 1).iter().map(Vec::len).collect::<Vec<_>>(), [4, 4]);
+    assert_eq!(whole.n_batches(), 2);
 }
 
 #[test]

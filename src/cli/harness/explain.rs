@@ -78,7 +78,7 @@ impl Args {
             masks.measure(&mut explained, opened.size)?;
         }
         if self.quality {
-            let forgotten = model.forgotten(FORGOTTEN);
+            let forgotten = model.with_untrained_student(FORGOTTEN);
             compare(&forgotten.explainer(&supports)?, &mut explained, &raw)?;
         }
         self.write(&opened, &explained, &raw)?;

@@ -70,7 +70,7 @@ impl ModelArgs {
             calibration: Some(Rc::new(supports.pictures().pixels)),
             task: "target".to_owned(),
             label: "fitting".to_owned(),
-            keep: None,
+            state_file: None,
         };
         if let Some(network) = built.network {
             println!("network: {}", context.teachers.of(network).label(network));
@@ -90,7 +90,7 @@ impl ModelArgs {
             );
             return Ok((given, size.unwrap_or(SIZE).into()));
         };
-        match checkpoint::words(path).context("--checkpoint")? {
+        match checkpoint::header(path).context("--checkpoint")? {
             Some(trained) => {
                 ensure_size_of(trained.size, size, path)?;
                 Ok((trained.with(given).context("--checkpoint")?, trained.size.into()))

@@ -13,7 +13,7 @@ use super::teacher::TeacherArgs;
 use crate::evaluate::folder;
 use crate::files;
 use crate::method::d24fad::{self, Settings};
-use crate::method::{Context, EpochFigures, Fitted, Keep, Observer, TrainTask};
+use crate::method::{Context, EpochFigures, Fitted, Observer, StateFile, TrainTask};
 use crate::network::Network;
 use crate::network::teacher::{Origin, Teacher, Teachers};
 use crate::random::Stream;
@@ -75,7 +75,7 @@ impl Args {
             Origin::File { .. } => origin.clone(),
         };
         println!("teacher: {}", origin.label(network));
-        let state = folder::beside(&self.out, "unfinished.safetensors")?;
+        let state_file = StateFile { path: folder::beside(&self.out, "unfinished.safetensors")?, every };
         let context = Context {
             device,
             precision: self.compute.precision,
@@ -85,11 +85,11 @@ impl Args {
             calibration: None,
             task: "target".to_owned(),
             label: "training".to_owned(),
-            keep: Some(Keep { path: state.clone(), every }),
+            state_file: Some(state_file.clone()),
         };
         let mut log = Log::default();
         d24fad::train_to(&settings, &tasks, &context, &mut log, &self.out)?;
-        files::remove_if_there(&state)?;
+        state_file.remove()?;
         let table = folder::beside(&self.out, "training.csv")?;
         files::write_whole(&table, &log.csv()?)?;
         println!(
@@ -148,18 +148,18 @@ impl Args {
 struct Log(Vec<(u64, Vec<(String, f64)>)>);
 
 impl Observer for Log {
-    fn look(&mut self, epoch: u64, figures: &EpochFigures, _: &dyn Fitted) -> Result<()> {
+    fn after_epoch(&mut self, epoch: u64, figures: &EpochFigures, _: &dyn Fitted) -> Result<()> {
         let owned = figures.iter().map(|(name, value)| ((*name).to_owned(), *value));
         self.0.push((epoch, owned.collect()));
         Ok(())
     }
 
-    fn gathered(&self) -> Result<String> {
+    fn state(&self) -> Result<String> {
         Ok(serde_json::to_string(&self.0)?)
     }
 
-    fn recall(&mut self, gathered: &str) -> Result<()> {
-        self.0 = serde_json::from_str(gathered)?;
+    fn restore(&mut self, state: &str) -> Result<()> {
+        self.0 = serde_json::from_str(state)?;
         Ok(())
     }
 }

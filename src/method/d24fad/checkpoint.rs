@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::{Model, Settings};
-use crate::method::Context;
+use super::model::Model;
+use super::settings::Settings;
+use crate::method::contract::Context;
 use crate::network::{Network, weights};
 
 /// Key of our words in a file's metadata; files of other programs have none. One key, since the format's library
@@ -43,18 +44,18 @@ impl Trained {
     }
 }
 
-/// What a checkpoint says of itself; `None` for one of another program.
+/// What a checkpoint was trained with; `None` for a file of another program.
 ///
 /// # Errors
 /// A file that cannot be read, or of a version that this program does not know.
-pub fn words(path: &Path) -> Result<Option<Trained>> {
+pub fn header(path: &Path) -> Result<Option<Trained>> {
     let metadata = weights::metadata(path)?;
     let known = |text| serde_json::from_str(text);
     metadata
         .get(KEY)
         .map(|text| known(text))
         .transpose()
-        .with_context(|| format!("{} states what this version does not know; train it again", path.display()))
+        .with_context(|| format!("{} was written by an incompatible version; retrain", path.display()))
 }
 
 /// Writes decoder and weighting of a D2-4FAD that was trained on pictures of side `size`.
@@ -86,7 +87,7 @@ pub(super) fn save(
 /// A file of another backbone, with tensors missing or left over, or of ours and trained with another teacher.
 pub fn load(settings: &Settings, context: &Context, path: &Path) -> Result<Model> {
     let network = Network::Backbone(settings.backbone);
-    if let Some(trained) = words(path)? {
+    if let Some(trained) = header(path)? {
         let given = context.teachers.of(network).hash(network);
         ensure!(
             trained.teacher == given,

@@ -3,8 +3,8 @@
 
 use tch::{Kind, Tensor};
 
-use super::Model;
-use super::training::Episode;
+use super::episodes::Episode;
+use super::model::Model;
 use crate::method::part::feature_store::FeatureStore;
 use crate::network::layer::Norm;
 

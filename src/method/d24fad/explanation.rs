@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
-use super::{Model, Ready};
+use super::model::{Adapted, Model};
 use crate::episode::batch::Pictures;
 use crate::maps::MapStack;
 use crate::method::part::grid;
@@ -11,7 +11,7 @@ use crate::network::{Features, Scales};
 
 /// A model with its supports, that explains itself.
 pub struct Explainer<'a> {
-    ready: Ready<'a>,
+    adapted: Adapted<'a>,
     /// The teacher's features of the supports, `[k, c, h, w]` per scale.
     references: Scales,
 }
@@ -43,12 +43,12 @@ impl Model {
     pub fn explainer(&self, supports: &Pictures) -> Result<Explainer<'_>> {
         ensure!(!supports.is_empty(), "d24fad needs at least one support");
         let Features { scales, deep } = self.teacher.features(&supports.pixels);
-        Ok(Explainer { ready: self.ready_from(&deep), references: scales })
+        Ok(Explainer { adapted: self.adapted_from(&deep), references: scales })
     }
 
     /// The same teacher with a student that has learnt nothing. Maps that do not change with it say nothing about
     /// what was learnt (Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018).
-    pub fn forgotten(self, seed: u64) -> Model {
+    pub fn with_untrained_student(self, seed: u64) -> Model {
         self.student.initialise(seed);
         self
     }
@@ -57,10 +57,10 @@ impl Model {
 impl Explainer<'_> {
     /// Explains each of `queries`.
     pub fn explain(&self, queries: &Pictures) -> Result<Vec<Explanation>> {
-        let model = self.ready.model;
+        let model = self.adapted.model;
         let features = model.teacher.features(&queries.pixels);
         let side = queries.size();
-        let parts = model.student.dissect(&features.scales, &features.deep, &self.ready.supports, side);
+        let parts = model.student.dissect(&features.scales, &features.deep, &self.adapted.supports, side);
         let mut scales = parts.own;
         for (scale, residual) in scales.iter_mut().zip(parts.residual.into_iter().flatten()) {
             *scale = &*scale + residual;
@@ -83,7 +83,7 @@ impl Explainer<'_> {
     /// For each query, the region of a support that is most like the query at a place (row, column), by the cosine of
     /// the teacher's features at one scale.
     pub fn nearest(&self, queries: &Pictures, places: &[(usize, usize, usize)]) -> Result<Vec<Region>> {
-        let model = self.ready.model;
+        let model = self.adapted.model;
         let features = model.teacher.features(&queries.pixels).scales;
         let size = queries.size() as usize;
         let one = |(query, &(row, column, scale)): (usize, &(usize, usize, usize))| -> Result<Region> {

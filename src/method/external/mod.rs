@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 use tempfile::TempDir;
 
-use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
+use super::contract::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
 use crate::episode::batch::Pictures;
 use crate::files;
 use crate::regime::Regime;
@@ -110,7 +110,7 @@ impl Fitted for Prepared {
         exchange::write_train(folder.path(), &self.train)?;
         let listed = exchange::write_pictures(folder.path(), supports)?;
         exchange::write_list(&folder.path().join("supports.csv"), &listed)?;
-        Ok(Box::new(Ready { prepared: self, folder, n_supports: supports.len() }))
+        Ok(Box::new(ExternalDetector { prepared: self, folder, n_supports: supports.len() }))
     }
 
     fn trains_on_supports(&self) -> bool {
@@ -119,13 +119,13 @@ impl Fitted for Prepared {
 }
 
 /// Supports written, waiting for queries.
-struct Ready<'a> {
+struct ExternalDetector<'a> {
     prepared: &'a Prepared,
     folder: TempDir,
     n_supports: usize,
 }
 
-impl Detector for Ready<'_> {
+impl Detector for ExternalDetector<'_> {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let Prepared { settings, context, shared, .. } = self.prepared;
         let folder = self.folder.path();

@@ -19,7 +19,7 @@ const GIB: f64 = (1u64 << 30) as f64;
 
 /// How much may be kept, in GiB.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub struct FeatureLimits {
     pub memory: f64,
     /// Of a file in the cache folder, which is gone when the process ends, however it ends.
     pub disk: f64,
@@ -44,7 +44,7 @@ impl FeatureStore<'_> {
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn new(teacher: &Teacher, pixels: Tensor, room: Room) -> Result<FeatureStore<'_>> {
+    pub fn new(teacher: &Teacher, pixels: Tensor, room: FeatureLimits) -> Result<FeatureStore<'_>> {
         let n = pixels.size()[0];
         let first = teacher.features(&pixels.narrow(0, 0, 1));
         let bytes: f64 = parts(&first).iter().map(|tensor| tensor.numel() as f64 * 4.0 * n as f64).sum();

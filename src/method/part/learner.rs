@@ -4,40 +4,30 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+use super::train_on::TrainOn;
 use crate::episode::batch::Pictures;
-use crate::method::{
-    Built, Context, Detector, EpochFigures, Fitted, Method, Observer, Prediction, TrainTask,
-};
+use crate::files;
+use crate::method::contract::{Built, Context, Detector, Fitted, Method, Observer, TrainTask, Unobserved};
 use crate::network::Network;
 use crate::regime::Regime;
 
-/// Called after each epoch with the detector as it stands.
-pub type Watch<'a> = dyn FnMut(u64, &EpochFigures, &dyn Detector) -> Result<()> + 'a;
-
 /// Turns normals of one task into a detector.
 pub trait Learner: Send + Sync {
-    /// `normals` are at least one picture. What has no epochs never calls `watch`.
-    fn learn(&self, normals: &Pictures, context: &Context, watch: &mut Watch) -> Result<Box<dyn Detector>>;
+    /// `normals` are at least one picture. What has no epochs never calls the observer.
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>>;
 
     /// Whether it takes steps of an optimiser, rather than remember features.
     fn takes_steps(&self) -> bool {
         false
     }
-}
-
-/// Which normals of the target a method learns from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TrainOn {
-    /// The supports of the episode (regime R1). Training happens once per support set, and the last epoch is
-    /// the one that counts under every protocol.
-    #[default]
-    Supports,
-    /// All train normals of the target (regime R5). Supports are not used, so scores are alike for all shots.
-    Normals,
 }
 
 /// A method that only needs a [`Learner`].
@@ -67,26 +57,31 @@ impl<L: Learner + 'static> Method for OnTarget<L> {
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Fitted>> {
         if self.train_on == TrainOn::Supports {
-            return Ok(Box::new(Waiting { learner: self.learner.clone(), context: context.clone() }));
+            return Ok(Box::new(LearnsFromSupports {
+                learner: self.learner.clone(),
+                context: context.clone(),
+            }));
         }
         let normals = &tasks.first().context("the target's train normals are missing")?.pictures;
-        let mut watch = |epoch: u64, figures: &EpochFigures, detector: &dyn Detector| {
-            observer.look(epoch, figures, &Shown(detector))
-        };
-        Ok(Box::new(Learned(self.learner.learn(normals, context, &mut watch)?)))
+        Ok(Box::new(Fixed(self.learner.learn(normals, context, observer)?)))
     }
 }
 
-/// Waits for supports to learn from.
-struct Waiting<L> {
+/// Learns anew from every support set.
+struct LearnsFromSupports<L> {
     learner: Arc<L>,
     context: Context,
 }
 
-impl<L: Learner> Fitted for Waiting<L> {
+impl<L: Learner> Fitted for LearnsFromSupports<L> {
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         ensure!(!supports.is_empty(), "at least one support is needed");
-        self.learner.learn(supports, &self.context, &mut |_, _, _| Ok(()))
+        let mut context = self.context.clone();
+        if let Some(file) = context.state_file.take().filter(|_| self.learner.takes_steps()) {
+            let bytes: Vec<u8> = Vec::try_from(supports.pixels.flatten(0, -1))?;
+            context.state_file = Some(file.of_part(&files::fingerprint(&bytes)));
+        }
+        self.learner.learn(supports, &context, &mut Unobserved)
     }
 
     fn trains_on_supports(&self) -> bool {
@@ -94,31 +89,12 @@ impl<L: Learner> Fitted for Waiting<L> {
     }
 }
 
-/// Has learned; supports change nothing.
-struct Learned(Box<dyn Detector>);
+/// A detector that supports do not change.
+pub struct Fixed<D>(pub D);
 
-impl Fitted for Learned {
+impl<D: Detector> Fitted for Fixed<D> {
     fn adapt<'a>(&'a self, _: &Pictures) -> Result<Box<dyn Detector + 'a>> {
-        Ok(Box::new(Shown(&*self.0)))
-    }
-}
-
-/// A detector lent out.
-struct Shown<'a>(&'a dyn Detector);
-
-impl Fitted for Shown<'_> {
-    fn adapt<'a>(&'a self, _: &Pictures) -> Result<Box<dyn Detector + 'a>> {
-        Ok(Box::new(Shown(self.0)))
-    }
-}
-
-impl Detector for Shown<'_> {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
-        self.0.score(queries)
-    }
-
-    fn batch(&self) -> usize {
-        self.0.batch()
+        Ok(Box::new(&self.0))
     }
 }
 

@@ -20,8 +20,10 @@ pub mod ocsvm;
 pub mod picture;
 /// One Gaussian per position of a feature grid.
 pub mod positionwise;
-/// Training in steps over shuffled batches.
-pub mod steps;
+/// Which normals of the target are learnt from.
+pub mod train_on;
+/// The one loop in which every method trains.
+pub mod trainer;
 /// Rotated, shifted and mirrored views of a few supports.
 pub mod views;
 /// What methods compute, counted.

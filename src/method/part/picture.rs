@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::learner::TrainOn;
+use super::train_on::TrainOn;
 use super::views;
 use crate::episode::batch::Pictures;
 
@@ -43,7 +43,7 @@ impl Colour {
 /// What is learnt from, `[n, 3, h, w]` of 0 to 255: the normals, or the 22 views of each support if asked for.
 pub fn learnt_from(normals: &Pictures, train_on: TrainOn, views: bool) -> Tensor {
     match views && train_on == TrainOn::Supports {
-        true => views::twenty_two(&normals.pixels),
+        true => views::augmented(&normals.pixels),
         false => normals.pixels.shallow_clone(),
     }
 }
@@ -58,7 +58,7 @@ pub fn unit(pictures: &Tensor, channels: i64) -> Tensor {
 }
 
 /// As [`unit`], resized bilinearly to `side`, without aliasing.
-pub fn small(pictures: &Tensor, channels: i64, side: i64) -> Tensor {
+pub fn resized(pictures: &Tensor, channels: i64, side: i64) -> Tensor {
     let part = |part: Tensor| {
         let unit = unit(&part, channels);
         if unit.size()[2..] == [side, side] {

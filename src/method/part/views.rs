@@ -4,14 +4,14 @@ use tch::{Kind, Tensor};
 
 use crate::network::spatial_transformer::warp;
 
-/// Views that [`twenty_two`] makes of a picture.
+/// Views that [`augmented`] makes of a picture.
 pub const COUNT: usize = 22;
 
 /// The 22 views of RegAD (arXiv 2207.10361) of pictures `[k, 3, h, w]` of 0 to 255, view after view
 /// `[22 k, 3, h, w]`, of the same kind: the pictures; turned by 1, 2, 3 and 4 sixteenths of pi either way;
 /// shifted by a tenth and a twentieth of the side along both diagonals; mirrored; grey; turned by quarters.
 /// What a turn or shift brings in from outside is reflected.
-pub fn twenty_two(pictures: &Tensor) -> Tensor {
+pub fn augmented(pictures: &Tensor) -> Tensor {
     let floating = pictures.to_kind(Kind::Float);
     let mut views = vec![floating.shallow_clone()];
     for step in [1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0] {

@@ -2,19 +2,13 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::coreset::{greedy, projection};
-use super::memory::{Load, Plan};
+use super::coreset::{PROJECTED, greedy, projection};
+use super::memory::{BankSize, MOVED, Plan};
 use crate::random::Stream;
 
-/// Dimensions in which a coreset's distances are measured.
-pub const PROJECTED: usize = 128;
-
-/// Rows moved or projected at once.
-pub const MOVED: usize = 256;
-
 /// Rows of one buffer that never grows.
-pub struct Filling {
-    load: Load,
+pub struct BankBuilder {
+    bank_size: BankSize,
     /// `[capacity, c]`, the first `filled` of them in use.
     buffer: Tensor,
     filled: usize,
@@ -26,15 +20,15 @@ pub struct Filling {
     n_reductions: u64,
 }
 
-impl Filling {
-    pub fn new(load: Load, plan: Plan, seed: u64, device: Device) -> Filling {
-        let size = [plan.capacity as i64, load.channels as i64];
-        let projection = (load.channels > PROJECTED).then(|| {
+impl BankBuilder {
+    pub fn new(bank_size: BankSize, plan: Plan, seed: u64, device: Device) -> BankBuilder {
+        let size = [plan.capacity as i64, bank_size.channels as i64];
+        let projection = (bank_size.channels > PROJECTED).then(|| {
             let mut stream = Stream::new(seed, "patchcore projection", 0);
-            projection(load.channels, PROJECTED, &mut stream).to_device(device)
+            projection(bank_size.channels, PROJECTED, &mut stream).to_device(device)
         });
-        Filling {
-            load,
+        BankBuilder {
+            bank_size,
             buffer: Tensor::empty(size, (Kind::Float, device)),
             filled: 0,
             seen: 0,
@@ -64,7 +58,7 @@ impl Filling {
             self.reduce(target);
         }
         let bank = self.buffer.narrow(0, 0, self.filled as i64);
-        if self.load.may_copy(self.filled, before) { bank.copy() } else { bank }
+        if self.bank_size.may_copy(self.filled, before) { bank.copy() } else { bank }
     }
 
     /// Keeps a coreset of `count` rows at the front of the buffer.

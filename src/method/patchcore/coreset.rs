@@ -4,6 +4,9 @@ use tch::{Kind, Tensor};
 
 use crate::random::Stream;
 
+/// Dimensions in which distances are measured.
+pub const PROJECTED: usize = 128;
+
 /// Random rows, the row furthest from which is taken first.
 const STARTING_POINTS: usize = 10;
 

@@ -2,12 +2,15 @@
 
 use anyhow::{Result, ensure};
 
-use super::bank::{MOVED, PROJECTED};
+use super::coreset::PROJECTED;
 use crate::method::part::nearest;
+
+/// Rows moved or projected at once.
+pub const MOVED: usize = 256;
 
 /// What a bank is made of and searched with.
 #[derive(Clone, Copy, Debug)]
-pub struct Load {
+pub struct BankSize {
     /// Values in a row.
     pub channels: usize,
     /// Rows of one picture.
@@ -32,9 +35,9 @@ pub struct Plan {
     pub bytes: usize,
 }
 
-impl Load {
+impl BankSize {
     /// Bytes of one row: itself, and either what choosing a coreset takes (its projection and five numbers) or
-    /// its place in the smaller bank that replaces a large one ([`Load::may_copy`]).
+    /// its place in the smaller bank that replaces a large one ([`BankSize::may_copy`]).
     fn row(&self) -> usize {
         4 * self.channels + 4 * self.working()
     }

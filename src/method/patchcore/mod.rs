@@ -4,16 +4,18 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::grid;
-use super::part::learner::{Learner, TrainOn, Watch, build as build_learner};
+use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::Bank;
 use super::part::normals::chunks;
-use super::part::work::{self, Load, Operations, Work};
-use super::{Built, Context, Detector, Entry, Prediction};
+use super::part::train_on::TrainOn;
+use super::part::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Features, Input, Network};
-use bank::{Filling, PROJECTED};
+use bank::BankBuilder;
+use coreset::PROJECTED;
 
 /// The bank as it fills.
 pub mod bank;
@@ -48,8 +50,8 @@ pub struct Settings {
     pub train_on: TrainOn,
     /// Its stages 2 and 3, averaged over 3 x 3 positions and joined, are the patches.
     pub backbone: Backbone,
-    /// Share of the normals' patches that the coreset keeps. Unless set, 1 on supports, of which it is a pity
-    /// to lose any, and the published 0.1 on all train normals.
+    /// Share of the normals' patches that the coreset keeps. Unless set, 1 on supports, because their
+    /// patches are few, and the published 0.1 on all train normals.
     pub coreset_ratio: Option<f64>,
     /// Whether the image score is the highest patch score weighed down where its nearest patch is itself
     /// far from others (the paper), rather than the highest of the map (the published code).
@@ -84,13 +86,13 @@ fn build(settings: toml::Table) -> Result<Built> {
     build_learner(PatchCore { settings: settings.clone(), ratio }, settings.train_on, &settings, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let settings: Settings = serde_json::from_str(settings)?;
     let (n, encoder) =
-        (load.learnt_from(settings.train_on, false), work::encoder(settings.backbone, load.size));
+        (cell.learnt_from(settings.train_on, false), work::encoder(settings.backbone, cell.size));
     let [_, c2, c3, _] = settings.backbone.channels();
-    let (channels, positions) = ((c2 + c3) as usize, load.positions(8));
-    let memory = settings.memory(channels, positions as usize, n, load.size as usize);
+    let (channels, positions) = ((c2 + c3) as usize, cell.positions(8));
+    let memory = settings.memory(channels, positions as usize, n, cell.size as usize);
     // A budget that is too small fails when the cell is computed, and says so there.
     let (capacity, bytes) = memory
         .plan(settings.memory_mib << 20)
@@ -114,47 +116,53 @@ struct PatchCore {
 }
 
 impl Learner for PatchCore {
-    fn learn(&self, normals: &Pictures, context: &Context, _: &mut Watch) -> Result<Box<dyn Detector>> {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        _: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
         let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
-        let mut filling: Option<(Filling, usize)> = None;
+        let mut builder: Option<(BankBuilder, usize)> = None;
         for chunk in chunks(&normals.pixels, None) {
             let features = teacher.features(&chunk);
             for index in 0..chunk.size()[0] {
                 let rows = patches(&features, index);
-                if filling.is_none() {
+                if builder.is_none() {
                     let (positions, channels) = (rows.size()[0] as usize, rows.size()[1] as usize);
                     let side = normals.size() as usize;
-                    let load = self.settings.memory(channels, positions, normals.len(), side);
-                    let plan = load.plan(self.settings.memory_mib << 20)?;
-                    filling = Some((Filling::new(load, plan, context.seed, context.device), plan.room));
+                    let bank_size = self.settings.memory(channels, positions, normals.len(), side);
+                    let plan = bank_size.plan(self.settings.memory_mib << 20)?;
+                    builder =
+                        Some((BankBuilder::new(bank_size, plan, context.seed, context.device), plan.room));
                 }
-                if let Some((filling, _)) = &mut filling {
-                    filling.add(&rows);
+                if let Some((builder, _)) = &mut builder {
+                    builder.add(&rows);
                 }
             }
         }
-        let (filling, room) = filling.context("patchcore needs at least one normal")?;
-        let bank = Bank::new(filling.finish(self.ratio));
-        Ok(Box::new(Ready { teacher, bank, room, reweight: self.settings.reweight }))
+        let (builder, room) = builder.context("patchcore needs at least one normal")?;
+        let bank = Bank::new(builder.finish(self.ratio));
+        Ok(Box::new(PatchCoreDetector { teacher, bank, room, reweight: self.settings.reweight }))
     }
 }
 
 impl Settings {
     /// What is held, of `pictures` of `side` pixels with so many `positions`.
-    fn memory(&self, channels: usize, positions: usize, pictures: usize, side: usize) -> memory::Load {
+    fn memory(&self, channels: usize, positions: usize, pictures: usize, side: usize) -> memory::BankSize {
         let neighbours = if self.reweight { REWEIGHTED_OVER } else { 1 };
-        memory::Load { channels, positions, pictures, neighbours, side, queries: BATCH }
+        memory::BankSize { channels, positions, pictures, neighbours, side, queries: BATCH }
     }
 }
 
-struct Ready {
+struct PatchCoreDetector {
     teacher: Teacher,
     bank: Bank,
     room: usize,
     reweight: bool,
 }
 
-impl Detector for Ready {
+impl Detector for PatchCoreDetector {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let features = self.teacher.features(&queries.pixels);
         let grid = features.scales[1].size()[2];

@@ -8,20 +8,23 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use super::contract::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
 use super::part::gaussian::Regular;
 use super::part::positionwise::{Fitting, Positionwise};
-use super::part::work::{self, Covariances, Load, Operations, Work};
+use super::part::trainer::{self, Plan, Recipe, Schedule, Subject};
+use super::part::work::{self, CellSize, Covariances, Operations, Work};
 use super::part::{grid, views};
-use super::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
 use crate::episode::batch::Pictures;
+use crate::network::optimiser::{Rule, Sgd};
 use crate::network::spatial_transformer::operations as transformer;
-use crate::network::{Backbone, Network};
+use crate::network::{Backbone, Input, Network};
 use crate::regime::Regime;
-use model::Model;
+use model::RegadModel;
+use training::RegadTraining;
 
 /// Backbone, transformers, Siamese head.
 pub mod model;
-/// Epochs and steps.
+/// Batches and steps.
 mod training;
 
 pub const ENTRY: Entry = Entry {
@@ -74,14 +77,14 @@ fn build(settings: toml::Table) -> Result<Built> {
     Built::new(Regad { settings: settings.clone() }, &settings, Regime::OtherNormals, network)
 }
 
-fn work(settings: &str, load: &Load) -> Result<Work> {
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { backbone, epochs, .. } = serde_json::from_str(settings)?;
-    let shots = load.shots as f64;
+    let shots = cell.shots as f64;
     let channels = backbone.channels();
-    let transformers = (0..3).map(|stage| transformer(channels[stage], load.size / (4 << stage)));
-    let network = work::to_stage_three(backbone, load.size) + transformers.sum::<f64>();
-    let passes = epochs as f64 * load.n_train as f64 * (1.0 + shots);
-    let covariances = Covariances::new(load.positions(4), channels[..3].iter().sum());
+    let transformers = (0..3).map(|stage| transformer(channels[stage], cell.size / (4 << stage)));
+    let network = work::to_stage_three(backbone, cell.size) + transformers.sum::<f64>();
+    let passes = epochs as f64 * cell.n_train as f64 * (1.0 + shots);
+    let covariances = Covariances::new(cell.positions(4), channels[..3].iter().sum());
     let views = shots * views::COUNT as f64;
     let adapting = views * (network + covariances.each) + covariances.factoring;
     Ok(Work {
@@ -106,40 +109,50 @@ impl Method for Regad {
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Fitted>> {
         let side = tasks.first().context("regad needs train normals of other tasks")?.pictures.size();
-        let teacher = context.teacher(self.settings.backbone, model::INPUT)?;
-        let model = Model::new(&teacher, self.settings.backbone, side, context);
-        training::train(&model, &self.settings, tasks, context, observer)?;
+        let teacher = context.teacher(self.settings.backbone, Input::Unit)?;
+        let model = RegadModel::new(&teacher, self.settings.backbone, side, context);
+        let Settings { learning_rate, momentum, epochs, batch, .. } = self.settings;
+        let order = training::order(tasks, batch);
+        let n_batches = order.n_batches() as u64;
+        ensure!(n_batches > 0, "regad: no task has two train normals to learn from; curate more");
+        let rule = Rule::Sgd(Sgd { learning_rate, momentum, weight_decay: 0.0 });
+        let schedule = Schedule::Cosine { half_period: epochs, every: n_batches };
+        let recipe = Recipe { schedule, ..Recipe::new(Plan::of_observed_passes(order, epochs), rule) };
+        let network = Some(Network::Backbone(self.settings.backbone));
+        let subject = Subject::of_tasks("regad", &self.settings, network, tasks)?;
+        let mut training = RegadTraining { model: &model, tasks, shots: context.shots };
+        trainer::train(&mut training, &recipe, &subject, context, observer)?;
         Ok(Box::new(model))
     }
 }
 
-impl Fitted for Model {
+impl Fitted for RegadModel {
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         ensure!(!supports.is_empty(), "regad needs at least one support");
-        let views = views::twenty_two(&supports.pixels);
+        let views = views::augmented(&supports.pixels);
         let mut fitting = Fitting::default();
         for part in views.split(32, 0) {
             fitting.add(&self.joined(&part));
         }
         let normal = fitting.finish(Regular { shrink: false, ridge: RIDGE }).context("regad")?;
-        Ok(Box::new(Ready { model: self, normal }))
+        Ok(Box::new(RegadDetector { model: self, normal }))
     }
 }
 
 /// A model that has seen the supports.
-struct Ready<'a> {
-    model: &'a Model,
+struct RegadDetector<'a> {
+    model: &'a RegadModel,
     normal: Positionwise,
 }
 
-impl Detector for Ready<'_> {
+impl Detector for RegadDetector<'_> {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let distance = self.normal.distance(&self.model.joined(&queries.pixels));
         Ok(Prediction::Maps(grid::to_maps(&grid::upsample(&distance, queries.size(), false))?))
     }
 }
 
-impl Model {
+impl RegadModel {
     /// Registered features of pictures of 0 to 255, all stages on the first one's grid, `[n, c, h/4, w/4]`.
     fn joined(&self, pictures: &Tensor) -> Tensor {
         let [first, second, third] = self.registered(pictures);

@@ -4,7 +4,7 @@
 use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
-use crate::method::Context;
+use crate::method::contract::Context;
 use crate::network::encoder::Encoder;
 use crate::network::layer::{BatchNorm, Conv, Norm};
 use crate::network::spatial_transformer::{SpatialTransformer, inverse, warp};
@@ -15,7 +15,7 @@ use crate::network::{Backbone, Input, Network, Scales, initial};
 pub const INPUT: Input = Input::Unit;
 
 /// All that trains.
-pub struct Model {
+pub struct RegadModel {
     pub store: VarStore,
     architecture: Backbone,
     backbone: Encoder,
@@ -24,9 +24,9 @@ pub struct Model {
     device: Device,
 }
 
-impl Model {
+impl RegadModel {
     /// The teacher's weights, identity transforms and fresh heads, for pictures of `side x side`.
-    pub fn new(teacher: &Teacher, backbone: Backbone, side: i64, context: &Context) -> Model {
+    pub fn new(teacher: &Teacher, backbone: Backbone, side: i64, context: &Context) -> RegadModel {
         let store = VarStore::new(context.device);
         let channels = backbone.channels();
         let transformer = |stage: usize| {
@@ -34,7 +34,7 @@ impl Model {
             let grid = side.unsigned_abs().div_ceil(4 << stage) as i64;
             SpatialTransformer::new(&(store.root() / format!("stn{}", stage + 1)), channels[stage], grid)
         };
-        let mut model = Model {
+        let mut model = RegadModel {
             architecture: backbone,
             backbone: Encoder::new(&(store.root() / "backbone"), backbone),
             transformers: [0, 1, 2].map(transformer),

@@ -2,84 +2,75 @@
 
 use anyhow::{Result, ensure};
 use tch::Tensor;
-use tch::nn::{OptimizerConfig, Sgd};
+use tch::nn::VarStore;
 
-use super::Settings;
-use super::model::Model;
-use crate::method::{Context, Observer, TrainTask};
-use crate::progress;
-use crate::random::Stream;
+use super::model::RegadModel;
+use crate::method::contract::{Fitted, TrainTask};
+use crate::method::part::trainer::{Order, Step, StepFigures, Training};
+use crate::network::optimiser::Optimiser;
 
-/// Queries of one task that make one step, as places in its pairs.
-struct Batch<'a> {
-    task: &'a TrainTask,
-    pairs: Vec<usize>,
+/// Backbone, transformers and head learn to register pictures of one task. Each query keeps the supports that the
+/// episodes give it, while the published code draws them anew each epoch.
+pub struct RegadTraining<'a> {
+    pub model: &'a RegadModel,
+    pub tasks: &'a [TrainTask],
+    pub shots: usize,
 }
 
-/// Trains everything; the observer sees the model after each epoch.
-///
-/// Each query keeps the supports that the episodes give it, while the published code draws them anew each epoch.
-pub fn train(
-    model: &Model,
-    settings: &Settings,
-    tasks: &[TrainTask],
-    context: &Context,
-    observer: &mut dyn Observer,
-) -> Result<()> {
-    let sgd = Sgd { momentum: settings.momentum, ..Sgd::default() };
-    let mut sgd = sgd.build(&model.store, settings.learning_rate)?;
-    let n_steps = batches(tasks, settings.batch, context.seed, 0).len();
-    ensure!(n_steps > 0, "regad: no task has two train normals to learn from; curate more");
-    let bar = progress::bar(n_steps * settings.epochs as usize, &context.label);
-    for epoch in 1..=settings.epochs {
-        let progress = (epoch - 1) as f64 / settings.epochs as f64;
-        sgd.set_lr(settings.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()));
-        let mut sum = 0.0;
-        for batch in batches(tasks, settings.batch, context.seed, epoch) {
-            let (queries, supports) = batch.pictures(context.shots)?;
-            let loss = model.loss(&queries, &supports);
-            sgd.backward_step(&loss);
-            sum += loss.double_value(&[]) / n_steps as f64;
-            bar.inc(1);
-        }
-        ensure!(sum.is_finite(), "regad: training diverged in epoch {epoch}; lower learning_rate");
-        observer.look(epoch, &vec![("loss", sum)], model)?;
+/// Batches of the pairs of tasks, numbered through all of them.
+pub fn order(tasks: &[TrainTask], batch: usize) -> Order {
+    let named = tasks.iter().map(|task| (task.name.clone(), task.pairs.len()));
+    Order::ByTask { tasks: named.collect(), batch }
+}
+
+impl Training for RegadTraining<'_> {
+    fn stores(&self) -> Vec<&VarStore> {
+        vec![&self.model.store]
     }
-    bar.finish_and_clear();
-    Ok(())
-}
 
-/// One epoch's batches, each of one task, in random order.
-fn batches(tasks: &[TrainTask], size: usize, seed: u64, epoch: u64) -> Vec<Batch<'_>> {
-    let mut batches = Vec::new();
-    for task in tasks {
-        let mut order: Vec<usize> = (0..task.pairs.len()).collect();
-        Stream::new(seed, &format!("training order {}", task.name), epoch).shuffle(&mut order);
-        let size = size.min(order.len());
-        if size >= 2 {
-            batches.extend(order.chunks_exact(size).map(|pairs| Batch { task, pairs: pairs.to_vec() }));
-        }
+    fn step(&mut self, step: &Step, optimiser: &mut Optimiser) -> Result<StepFigures> {
+        let (queries, supports) = self.pictures(&step.batch)?;
+        let loss = self.model.loss(&queries, &supports);
+        optimiser.step(&loss);
+        Ok(vec![("loss", loss)])
     }
-    Stream::new(seed, "training order of batches", epoch).shuffle(&mut batches);
-    batches
+
+    fn model(&self) -> Result<Box<dyn Fitted + '_>> {
+        Ok(Box::new(self.model))
+    }
 }
 
-impl Batch<'_> {
-    /// Queries `[b, 3, h, w]` and their first `shots` supports `[b * shots, 3, h, w]`, query after query.
-    fn pictures(&self, shots: usize) -> Result<(Tensor, Tensor)> {
+impl RegadTraining<'_> {
+    /// Queries `[b, 3, h, w]` and their first `shots` supports `[b * shots, 3, h, w]`, query after query, of pairs of
+    /// one task.
+    fn pictures(&self, batch: &[i64]) -> Result<(Tensor, Tensor)> {
+        let (task, first) = self.task_of(batch[0] as usize);
         let (mut queries, mut supports) = (Vec::new(), Vec::new());
-        for &pair in &self.pairs {
-            let (query, of_query) = &self.task.pairs[pair];
+        for &item in batch {
+            let (query, of_query) = &task.pairs[item as usize - first];
             ensure!(
-                of_query.len() >= shots,
-                "pairs of `{}` hold {} supports, {shots} are asked for",
-                self.task.name,
-                of_query.len()
+                of_query.len() >= self.shots,
+                "pairs of `{}` hold {} supports, {} are asked for",
+                task.name,
+                of_query.len(),
+                self.shots
             );
             queries.push(*query as i64);
-            supports.extend(of_query[..shots].iter().map(|&index| index as i64));
+            supports.extend(of_query[..self.shots].iter().map(|&index| index as i64));
         }
-        let pick = |indices: &[i64]| self.task.pictures.pixels.index_select(0, &Tensor::from_slice(indices));
+        let pick = |indices: &[i64]| task.pictures.pixels.index_select(0, &Tensor::from_slice(indices));
         Ok((pick(&queries), pick(&supports)))
+    }
+
+    /// The task of an item, and the number of its first item.
+    fn task_of(&self, item: usize) -> (&TrainTask, usize) {
+        let mut first = 0;
+        for task in self.tasks {
+            if item < first + task.pairs.len() {
+                return (task, first);
+            }
+            first += task.pairs.len();
+        }
+        unreachable!("items are dealt out of the tasks' pairs")
     }
 }

@@ -1,8 +1,8 @@
 //! The plain and the variational auto-encoder.
 
-use medfsad::network::adam::{Adam, AdamConfig};
 use medfsad::network::autoencoder::Code;
 use medfsad::network::layer::Norm;
+use medfsad::network::optimiser::{Adam, Optimiser, Rule};
 
 use super::*;
 
@@ -28,8 +28,7 @@ fn the_autoencoder_learns_eight_pictures_by_heart() {
         |norm: Norm| (network.decode(&network.encode(&x, norm).mean, norm) - &x).square().mean(None::<Kind>);
     // 500 steps in all, ever smaller.
     for (n_steps, learning_rate) in [(200, 1e-2), (150, 3e-3), (150, 5e-4)] {
-        let mut adam =
-            Adam::new(&store, AdamConfig { learning_rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
+        let mut adam = Optimiser::new(&[&store], Rule::Adam(Adam { learning_rate, ..Adam::default() }));
         for _ in 0..n_steps {
             adam.step(&error(Norm::Batch));
         }

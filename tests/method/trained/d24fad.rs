@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use medfsad::method::d24fad::student::{Passage, Student};
 use medfsad::method::d24fad::switches::{Compared, Switches, Terms, Weighted};
-use medfsad::method::{Context, EpochFigures, Fitted, Keep, Observer, find};
+use medfsad::method::{Context, EpochFigures, Fitted, Observer, StateFile, find};
 use medfsad::network::decoder::Decoder;
 use medfsad::network::layer::Norm;
 use medfsad::network::precision::Precision;
@@ -209,18 +209,18 @@ struct Stops {
 }
 
 impl Observer for Stops {
-    fn look(&mut self, epoch: u64, figures: &EpochFigures, _: &dyn Fitted) -> anyhow::Result<()> {
+    fn after_epoch(&mut self, epoch: u64, figures: &EpochFigures, _: &dyn Fitted) -> anyhow::Result<()> {
         self.seen.push((epoch, figures[0].1));
         anyhow::ensure!(epoch != self.after, "stopped");
         Ok(())
     }
 
-    fn gathered(&self) -> anyhow::Result<String> {
+    fn state(&self) -> anyhow::Result<String> {
         Ok(serde_json::to_string(&self.seen)?)
     }
 
-    fn recall(&mut self, gathered: &str) -> anyhow::Result<()> {
-        self.seen = serde_json::from_str(gathered)?;
+    fn restore(&mut self, state: &str) -> anyhow::Result<()> {
+        self.seen = serde_json::from_str(state)?;
         Ok(())
     }
 }
@@ -229,8 +229,8 @@ impl Observer for Stops {
 fn a_stopped_training_goes_on_with_what_its_observer_had_seen() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("state.safetensors");
-    let keep = Some(Keep { path: path.clone(), every: Duration::ZERO });
-    let keeping = Context { keep, ..context(&folder, 2) };
+    let state_file = Some(StateFile { path: path.clone(), every: Duration::ZERO });
+    let keeping = Context { state_file, ..context(&folder, 2) };
     let settings = "backbone = 'resnet18'\nepochs = 4\nbatch = 4\nredrawn = true\n";
     let run = |settings: &str, context: &Context, after: u64| {
         let entry = find("d24fad").expect("a method");

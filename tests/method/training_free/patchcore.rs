@@ -1,21 +1,21 @@
 //! PatchCore: its bank, coreset, scores and memory.
 
-use medfsad::method::patchcore::bank::Filling;
+use medfsad::method::patchcore::bank::BankBuilder;
 use medfsad::method::patchcore::coreset::greedy;
-use medfsad::method::patchcore::memory::{Load, Plan};
+use medfsad::method::patchcore::memory::{BankSize, Plan};
 use medfsad::method::patchcore::{patch_scores, reweighted};
 
 use super::*;
 
-fn load(channels: usize, positions: usize, pictures: usize) -> Load {
-    Load { channels, positions, pictures, neighbours: 1, side: 64, queries: 16 }
+fn load(channels: usize, positions: usize, pictures: usize) -> BankSize {
+    BankSize { channels, positions, pictures, neighbours: 1, side: 64, queries: 16 }
 }
 
 /// Takes up `parts` with room for `capacity` rows.
 fn filled(parts: &[Tensor], capacity: usize, ratio: f64) -> Tensor {
     let (positions, channels) = (parts[0].size()[0] as usize, parts[0].size()[1] as usize);
     let plan = Plan { capacity, room: ROOM, bytes: 0 };
-    let mut filling = Filling::new(load(channels, positions, parts.len()), plan, 3, Device::Cpu);
+    let mut filling = BankBuilder::new(load(channels, positions, parts.len()), plan, 3, Device::Cpu);
     parts.iter().for_each(|part| filling.add(part));
     filling.finish(ratio)
 }
@@ -144,7 +144,7 @@ fn planned_memory_stays_within_the_flag_and_a_small_flag_means_a_small_bank() {
         for positions in [16, 256, 784] {
             for pictures in [1, 8, 3000] {
                 for neighbours in [1, 9] {
-                    let load = Load { neighbours, ..load(channels, positions, pictures) };
+                    let load = BankSize { neighbours, ..load(channels, positions, pictures) };
                     let mut last = 0;
                     for mib in [1, 4, 16, 64, 200, 512, 2048, 16384] {
                         let Ok(plan) = load.plan(mib << 20) else {

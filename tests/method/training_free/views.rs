@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn twenty_two_views_hold_the_picture_its_mirror_and_its_quarter_turns() {
     let picture = pictures("support", 2).pixels;
-    let found = views::twenty_two(&picture);
+    let found = views::augmented(&picture);
     assert_eq!(found.size(), [44, 3, SIDE, SIDE]);
     assert_eq!(found.kind(), Kind::Uint8);
     let view = |index: i64| found.narrow(0, 2 * index, 2);
@@ -52,7 +52,7 @@ fn turns_and_shifts_move_an_off_centre_bar_where_they_should() {
     let off = [1, 3].map(|quarters| worst(&quarter, &bar.rot90(quarters, [2, 3])));
     assert!(off[0].min(off[1]) < 0.05, "a quarter turn is off by {off:?}");
     // Shifts by a tenth of the side: four pixels either way.
-    let found = views::twenty_two(&bar);
+    let found = views::augmented(&bar);
     let shifts: Vec<(f64, f64)> =
         (9..13).map(|view| centre(&found.narrow(0, view, 1))).map(|(r, c)| (r - row, c - column)).collect();
     assert!(shifts.iter().all(|(_, c)| (c.abs() - 4.0).abs() < 0.2), "{shifts:?}");

@@ -1,0 +1,249 @@
+//! What a method is: what it is given, what it makes of it, and its entry in the list.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tch::{Device, Tensor};
+
+use super::part::work::{CellSize, Work};
+use crate::episode::batch::Pictures;
+use crate::files;
+use crate::maps::MapStack;
+use crate::network::precision::Precision;
+use crate::network::teacher::{Teacher, Teachers};
+use crate::network::{Backbone, Input, Network};
+use crate::regime::Regime;
+
+/// One training task: its normals and, for each, its supports.
+pub struct TrainTask {
+    pub name: String,
+    pub pictures: Pictures,
+    /// Query and its `max_shots` supports, as indices into `pictures`.
+    pub pairs: Vec<(usize, Vec<usize>)>,
+}
+
+/// What every step may know beside pictures.
+#[derive(Clone)]
+pub struct Context {
+    pub device: Device,
+    pub precision: Precision,
+    pub seed: u64,
+    /// Size of the support set that will be given; methods that see [`Regime::OtherNormals`] alone may use it
+    /// while fitting, the others are fitted once for all sizes.
+    pub shots: usize,
+    /// Where the weights of pretrained networks come from.
+    pub teachers: Teachers,
+    /// A few normals of other tasks, `[n, 3, h, w]` of 0 to 255, on which a random teacher's batch norms are
+    /// calibrated; `None` where weights are given.
+    pub calibration: Option<Rc<Tensor>>,
+    /// The task held out.
+    pub task: String,
+    /// What the work is for, shown beside the progress bar.
+    pub label: String,
+    /// Where a training saves its state; `None` saves none.
+    pub state_file: Option<StateFile>,
+}
+
+/// Where and how often a training saves its state, so that it resumes there after a stop, to the same bits on a CPU.
+#[derive(Clone, Debug)]
+pub struct StateFile {
+    /// Written whole; the training resumes from it if it exists. Whoever asked for it calls [`StateFile::remove`] when
+    /// the training's result is safe.
+    pub path: PathBuf,
+    /// The least time between two saves; zero saves after every step.
+    pub every: Duration,
+}
+
+impl StateFile {
+    /// One of several trainings that share a context: its file lies in a folder beside this one's.
+    pub fn of_part(&self, part: &str) -> StateFile {
+        StateFile { path: self.parts().join(format!("{part}.safetensors")), every: self.every }
+    }
+
+    /// Removes the state, and those of all parts.
+    ///
+    /// # Errors
+    /// Names what cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        files::remove_if_there(&self.path)?;
+        let parts = self.parts();
+        match std::fs::remove_dir_all(&parts) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("removing {}", parts.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn parts(&self) -> PathBuf {
+        self.path.with_extension("parts")
+    }
+}
+
+impl Context {
+    /// The frozen teacher: weights from the file that was given, else the labelled random stand-in.
+    pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Teacher> {
+        let origin = self.teachers.of(Network::Backbone(backbone));
+        let teacher = Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device);
+        teacher.map(|teacher| teacher.computing_in(self.precision)).with_context(|| {
+            let name = backbone.name();
+            format!("the teacher is {name}; each network can have its own file: --teacher {name}=FILE")
+        })
+    }
+}
+
+/// An epoch's figures, by name: `loss` and its parts.
+pub type EpochFigures = Vec<(&'static str, f64)>;
+
+/// Observes a training, for logging and the `published` protocols; a closure will do.
+pub trait Observer {
+    /// Called after each epoch with the model as it stands.
+    fn after_epoch(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()>;
+
+    /// All that it has recorded so far; it is saved with the training's state.
+    fn state(&self) -> Result<String> {
+        Ok(String::new())
+    }
+
+    /// Continues from what [`Observer::state`] gave in an earlier process.
+    fn restore(&mut self, state: &str) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
+}
+
+/// Ignores all epochs.
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn after_epoch(&mut self, _: u64, _: &EpochFigures, _: &dyn Fitted) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<F: FnMut(u64, &EpochFigures, &dyn Fitted) -> Result<()>> Observer for F {
+    fn after_epoch(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()> {
+        self(epoch, figures, model)
+    }
+}
+
+/// An untrained method with its settings.
+///
+/// Several cells may be fitted at once, each on a thread of its own.
+pub trait Method: Send + Sync {
+    /// Trains on the train normals that [`Built::regime`] names. Methods that do not train return at once.
+    fn fit(
+        &self,
+        tasks: &[TrainTask],
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Box<dyn Fitted>>;
+}
+
+/// A trained method.
+pub trait Fitted {
+    /// Takes in the supports of one episode.
+    fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>>;
+
+    /// Whether that is a training, or of unknown cost, so that the harness does it no more often than it must.
+    fn trains_on_supports(&self) -> bool {
+        false
+    }
+}
+
+impl<F: Fitted + ?Sized> Fitted for &F {
+    fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
+        (**self).adapt(supports)
+    }
+
+    fn trains_on_supports(&self) -> bool {
+        (**self).trains_on_supports()
+    }
+}
+
+/// A method ready to score.
+pub trait Detector {
+    /// Scores each query by itself; higher is more anomalous.
+    fn score(&self, queries: &Pictures) -> Result<Prediction>;
+
+    /// Queries that it is given at once, at most; scores do not depend on it.
+    fn batch(&self) -> usize {
+        16
+    }
+}
+
+impl<D: Detector + ?Sized> Detector for Box<D> {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        (**self).score(queries)
+    }
+
+    fn batch(&self) -> usize {
+        (**self).batch()
+    }
+}
+
+impl<D: Detector + ?Sized> Detector for &D {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        (**self).score(queries)
+    }
+
+    fn batch(&self) -> usize {
+        (**self).batch()
+    }
+}
+
+/// What a detector says about a batch of queries.
+pub enum Prediction {
+    /// One raw map per query, of the queries' size; the protocol makes image scores of them.
+    Maps(MapStack),
+    /// One score per query, for methods without maps.
+    Scores(Vec<f64>),
+    /// Raw maps, and image scores by the method's own published rule.
+    Both(MapStack, Vec<f64>),
+}
+
+/// One method on the list.
+pub struct Entry {
+    pub name: &'static str,
+    /// One line for `medfsad methods`.
+    pub about: &'static str,
+    pub paper: &'static str,
+    /// Its regime under default settings, and what else it can be set to.
+    pub regime: &'static str,
+    /// Weights and programs it needs, in words.
+    pub needs: &'static str,
+    /// What a cell costs, in words.
+    pub cost: &'static str,
+    /// Settings (TOML) under which it fits tiny pictures in a moment; the contract test runs them.
+    pub trial: &'static str,
+    /// Builds it from settings; a missing key takes its default, an unknown one is an error.
+    pub build: fn(toml::Table) -> Result<Built>,
+    /// Counts what it does, from its settings as [`Built::settings`] has them; `None` if nobody can know.
+    pub work: Option<fn(&str, &CellSize) -> Result<Work>>,
+}
+
+/// A method, its settings as resolved, and what it is to be given.
+pub struct Built {
+    pub method: Box<dyn Method>,
+    pub settings: String,
+    pub regime: Regime,
+    /// The pretrained network it needs, if any.
+    pub network: Option<Network>,
+    /// True for the control that is measured against permuted labels.
+    pub against_shuffled_labels: bool,
+}
+
+impl Built {
+    /// A method with settings that serialise to one JSON object.
+    pub fn new(
+        method: impl Method + 'static,
+        settings: &impl serde::Serialize,
+        regime: Regime,
+        network: Option<Network>,
+    ) -> Result<Built> {
+        let settings = serde_json::to_string(settings)?;
+        Ok(Built { method: Box::new(method), settings, regime, network, against_shuffled_labels: false })
+    }
+}

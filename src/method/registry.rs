@@ -1,0 +1,62 @@
+//! The list of methods.
+
+use anyhow::{Result, bail};
+
+use super::contract::Entry;
+use super::{
+    autoencoder, control, cutpaste, d24fad, dae, dn2, dpa, external, gde, ogae, padim, patchcore, rd4ad,
+    regad, spade, stfpm, subspacead,
+};
+
+/// Every method.
+pub const METHODS: &[Entry] = &[
+    d24fad::ENTRY,
+    dn2::ENTRY,
+    gde::ENTRY,
+    spade::ENTRY,
+    patchcore::ENTRY,
+    padim::ENTRY,
+    subspacead::ENTRY,
+    rd4ad::ENTRY,
+    stfpm::ENTRY,
+    regad::ENTRY,
+    cutpaste::ENTRY,
+    autoencoder::AE,
+    autoencoder::VAE,
+    dae::ENTRY,
+    dpa::ENTRY,
+    ogae::ENTRY,
+    control::RANDOM,
+    control::MEAN_INTENSITY,
+    control::CONTRAST,
+    control::SIZE,
+    control::ASPECT,
+    control::BORDER,
+    control::FILE_SIZE,
+    control::PIXEL_MEAN,
+    control::LABEL_SHUFFLE,
+    external::ENTRY,
+];
+
+/// The method of that name, or of the name before a colon: `dae:coarse` is a variant of `dae`, with settings
+/// and rows of its own. The error lists the known ones.
+pub fn find(name: &str) -> Result<&'static Entry> {
+    let base = base_name(name);
+    let Some(entry) = METHODS.iter().find(|entry| entry.name == base) else {
+        let known: Vec<&str> = METHODS.iter().map(|entry| entry.name).collect();
+        bail!("unknown method `{base}` (known: {}; `all` stands for every one)", known.join(", "));
+    };
+    let variant = name.strip_prefix(base).and_then(|rest| rest.strip_prefix(':'));
+    let is_plain = |text: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    if !variant.is_none_or(is_plain) {
+        bail!("`{name}`: what follows the colon may hold a-z, 0-9 and - only");
+    }
+    Ok(entry)
+}
+
+/// What stands before a colon.
+pub fn base_name(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
+}

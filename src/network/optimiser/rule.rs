@@ -1,0 +1,173 @@
+//! How a gradient moves a parameter: SGD, Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019).
+
+use tch::Tensor;
+
+/// A rule and its constants.
+#[derive(Clone, Copy, Debug)]
+pub enum Rule {
+    Adam(Adam),
+    Sgd(Sgd),
+}
+
+/// Adam's constants; the default is PyTorch's.
+#[derive(Clone, Copy, Debug)]
+pub struct Adam {
+    pub learning_rate: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub epsilon: f64,
+    pub decay: Decay,
+    /// Divides by the largest second moment so far rather than by the present one.
+    pub amsgrad: bool,
+    pub rounding: Rounding,
+}
+
+/// Weight decay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Decay {
+    /// Added to the gradient (an L2 penalty); 0 is none.
+    Coupled(f64),
+    /// Taken from the parameter itself, times the learning rate: AdamW.
+    Decoupled(f64),
+}
+
+/// How the first moment is rounded; PyTorch's two implementations differ in the last bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// `mean + (1 - beta1) (gradient - mean)`, as PyTorch in Python.
+    Python,
+    /// `beta1 mean + (1 - beta1) gradient`, as libtorch in C++.
+    Cpp,
+}
+
+/// Constants of stochastic gradient descent with momentum.
+#[derive(Clone, Copy, Debug)]
+pub struct Sgd {
+    pub learning_rate: f64,
+    pub momentum: f64,
+    /// Added to the gradient.
+    pub weight_decay: f64,
+}
+
+impl Default for Adam {
+    fn default() -> Adam {
+        Adam {
+            learning_rate: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            decay: Decay::Coupled(0.0),
+            amsgrad: false,
+            rounding: Rounding::Python,
+        }
+    }
+}
+
+impl Rule {
+    /// The learning rate before any schedule.
+    pub fn learning_rate(&self) -> f64 {
+        match self {
+            Rule::Adam(adam) => adam.learning_rate,
+            Rule::Sgd(sgd) => sgd.learning_rate,
+        }
+    }
+
+    /// What is kept for each parameter, by name; all begin at zero.
+    pub fn moments(&self) -> &'static [&'static str] {
+        match self {
+            Rule::Adam(Adam { amsgrad: false, .. }) => &["mean", "square"],
+            Rule::Adam(Adam { amsgrad: true, .. }) => &["mean", "square", "largest-square"],
+            Rule::Sgd(_) => &["velocity"],
+        }
+    }
+
+    /// Whether a parameter whose gradient is zero, and always was, stays where it is.
+    pub fn rests_without_gradient(&self) -> bool {
+        match self {
+            Rule::Adam(Adam { decay: Decay::Coupled(decay) | Decay::Decoupled(decay), .. }) => *decay == 0.0,
+            Rule::Sgd(sgd) => sgd.weight_decay == 0.0,
+        }
+    }
+
+    /// Moves `parameter` by one step, the `n_steps`th, counted from 1. `moments` are in the order of
+    /// [`Rule::moments`].
+    pub fn update(
+        &self,
+        parameter: &mut Tensor,
+        moments: &mut [Tensor],
+        gradient: &Tensor,
+        rate: f64,
+        n_steps: u32,
+    ) {
+        match self {
+            Rule::Adam(adam) => adam.update(parameter, moments, gradient, rate, n_steps),
+            Rule::Sgd(sgd) => sgd.update(parameter, moments, gradient, rate),
+        }
+    }
+}
+
+impl Adam {
+    fn update(
+        &self,
+        parameter: &mut Tensor,
+        moments: &mut [Tensor],
+        gradient: &Tensor,
+        rate: f64,
+        n_steps: u32,
+    ) {
+        let Adam { beta1, beta2, epsilon, .. } = *self;
+        let gradient = match self.decay {
+            Decay::Coupled(decay) => &decayed(gradient, parameter, decay),
+            Decay::Decoupled(decay) => {
+                let _ = parameter.g_mul_scalar_(1.0 - rate * decay);
+                gradient
+            }
+        };
+        let [mean, square, largest @ ..] = moments else { unreachable!("Adam has two moments or three") };
+        match self.rounding {
+            Rounding::Python => {
+                let _ = mean.lerp_(gradient, 1.0 - beta1);
+            }
+            Rounding::Cpp => {
+                let _ = mean.g_mul_scalar_(beta1);
+                add_scaled(mean, gradient, 1.0 - beta1);
+            }
+        }
+        let _ = square.g_mul_scalar_(beta2);
+        let _ = square.addcmul_(&(gradient * (1.0 - beta2)), gradient);
+        if let [largest] = largest {
+            largest.copy_(&largest.maximum(square));
+        }
+        let square = largest.first().unwrap_or(square);
+        let correction = |beta: f64| 1.0 - beta.powf(f64::from(n_steps));
+        let denominator = (square.sqrt() / correction(beta2).sqrt()).g_add_scalar_(epsilon);
+        let step = &*mean * (-rate / correction(beta1));
+        let _ = parameter.addcdiv_(&step, &denominator);
+    }
+}
+
+impl Sgd {
+    fn update(&self, parameter: &mut Tensor, moments: &mut [Tensor], gradient: &Tensor, rate: f64) {
+        let [velocity] = moments else { unreachable!("momentum is one moment") };
+        let gradient = decayed(gradient, parameter, self.weight_decay);
+        let _ = velocity.g_mul_scalar_(self.momentum);
+        *velocity += gradient;
+        add_scaled(parameter, velocity, -rate);
+    }
+}
+
+/// The gradient with an L2 penalty's.
+fn decayed(gradient: &Tensor, parameter: &Tensor, decay: f64) -> Tensor {
+    if decay == 0.0 {
+        return gradient.shallow_clone();
+    }
+    let mut decayed = gradient.copy();
+    add_scaled(&mut decayed, parameter, decay);
+    decayed
+}
+
+/// Adds `factor` times `other`, rounded once where the processor can, as libtorch's own optimisers do.
+fn add_scaled(target: &mut Tensor, other: &Tensor, factor: f64) {
+    let factor = Tensor::full([0i64; 0].as_slice(), factor, (target.kind(), target.device()));
+    let _ = target.addcmul_(other, &factor);
+}

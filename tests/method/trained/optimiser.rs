@@ -1,0 +1,78 @@
+//! Our optimisers against libtorch's own, bit for bit.
+
+use medfsad::network::formula;
+use medfsad::network::optimiser::{Adam, Decay, Optimiser, Rounding, Rule, Sgd};
+use tch::nn::{self, OptimizerConfig, VarStore};
+use tch::{Device, Kind, Tensor};
+
+/// Parameters after `n` steps down a curved surface.
+fn descend(mut step: impl FnMut(&Tensor, u32), store: &VarStore, n: u32) -> Vec<f32> {
+    let root = store.root();
+    let (a, b) = (root.zeros("a", &[37, 5, 3, 3]), root.zeros("b", &[7]));
+    formula::fill(store, "");
+    for number in 0..n {
+        let loss =
+            (&a * 3.0).sin().sum(None::<Kind>) * b.square().sum(None::<Kind>) + a.exp().mean(None::<Kind>);
+        step(&loss, number);
+    }
+    [a, b].iter().flat_map(|tensor| Vec::<f32>::try_from(tensor.detach().flatten(0, -1)).unwrap()).collect()
+}
+
+fn ours(rule: Rule, clip: Option<f64>, n: u32) -> Vec<f32> {
+    let store = VarStore::new(Device::Cpu);
+    let mut optimiser = None;
+    let step = |loss: &Tensor, number: u32| {
+        let optimiser = optimiser.get_or_insert_with(|| Optimiser::new(&[&store], rule).clipping(clip));
+        optimiser.set_rate(rule.learning_rate() / f64::from(1 + number));
+        optimiser.step(loss);
+    };
+    descend(step, &store, n)
+}
+
+fn theirs(config: impl OptimizerConfig + Copy, rate: f64, clip: Option<f64>, n: u32) -> Vec<f32> {
+    let store = VarStore::new(Device::Cpu);
+    let mut optimiser = None;
+    let step = |loss: &Tensor, number: u32| {
+        let optimiser = optimiser.get_or_insert_with(|| config.build(&store, rate).unwrap());
+        optimiser.set_lr(rate / f64::from(1 + number));
+        match clip {
+            Some(norm) => optimiser.backward_step_clip_norm(loss, norm),
+            None => optimiser.backward_step(loss),
+        }
+    };
+    descend(step, &store, n)
+}
+
+fn assert_same(ours: &[f32], theirs: &[f32]) {
+    assert!(ours.iter().all(|value| value.is_finite()), "the surface is too steep");
+    let n_off = ours.iter().zip(theirs).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+    assert_eq!(n_off, 0, "of {} values differ", ours.len());
+}
+
+#[test]
+fn sgd_takes_the_steps_of_libtorch() {
+    for (momentum, weight_decay) in [(0.9, 0.0), (0.9, 1e-2), (0.0, 1e-1)] {
+        let rule = Rule::Sgd(Sgd { learning_rate: 1e-4, momentum, weight_decay });
+        let sgd = nn::Sgd { momentum, wd: weight_decay, ..nn::Sgd::default() };
+        assert_same(&ours(rule, None, 20), &theirs(sgd, 1e-4, None, 20));
+    }
+}
+
+#[test]
+fn adam_takes_the_steps_of_libtorch() {
+    for (wd, amsgrad, clip) in [(0.0, false, None), (1e-2, true, None), (1e-2, true, Some(0.5))] {
+        let decay = Decay::Coupled(wd);
+        let rounding = Rounding::Cpp;
+        let rule = Rule::Adam(Adam { learning_rate: 0.01, decay, amsgrad, rounding, ..Adam::default() });
+        let adam = nn::Adam { wd, amsgrad, ..nn::Adam::default() };
+        assert_same(&ours(rule, clip, 20), &theirs(adam, 0.01, clip, 20));
+    }
+}
+
+#[test]
+fn adamw_takes_the_steps_of_libtorch() {
+    let (decay, rounding) = (Decay::Decoupled(0.1), Rounding::Cpp);
+    let rule = Rule::Adam(Adam { learning_rate: 0.01, decay, rounding, ..Adam::default() });
+    let adamw = nn::AdamW { wd: 0.1, ..nn::AdamW::default() };
+    assert_same(&ours(rule, None, 20), &theirs(adamw, 0.01, None, 20));
+}

@@ -1,0 +1,108 @@
+//! What methods compute for a cell, against counts by hand and of the real networks.
+
+use medfsad::method::part::work::{CellSize, Operations, Work, decoder, encoder, kept, to_stage_three};
+use medfsad::method::{METHODS, find};
+use medfsad::network::decoder::Decoder;
+use medfsad::network::resnet::Encoder;
+use medfsad::network::{Backbone, operations};
+use tch::Device;
+use tch::nn::VarStore;
+
+/// Whole batches: of 64 normals, and of the 22 views of 8 supports.
+const CELL: CellSize = CellSize { size: 128, shots: 8, n_train: 64, n_test: 10 };
+
+fn work(name: &str, settings: &str) -> Work {
+    let entry = find(name).unwrap();
+    let built = (entry.build)(toml::from_str(settings).unwrap()).unwrap();
+    entry.work.unwrap()(&built.settings, &CELL).unwrap()
+}
+
+/// In billions, rounded.
+fn billions(operations: f64) -> f64 {
+    (operations / 1e9).round()
+}
+
+#[test]
+fn counts_are_those_of_the_real_networks() {
+    for backbone in Backbone::ALL {
+        for size in [64, 128, 224] {
+            let store = VarStore::new(Device::Cpu);
+            Encoder::new(&store.root(), backbone);
+            assert_eq!(encoder(backbone, size), operations::of_encoder(&store, size), "{backbone:?} {size}");
+            let store = VarStore::new(Device::Cpu);
+            Decoder::new(&(store.root() / "decoder"), backbone);
+            assert_eq!(decoder(backbone, size), operations::of_decoder(&store, size), "{backbone:?} {size}");
+        }
+    }
+    assert_eq!((decoder(Backbone::WideResnet50x2, 128) / 1e7).round(), 557.0);
+}
+
+#[test]
+fn stages_are_what_an_encoder_is_made_of() {
+    // Stage 4 of resnet18 at 32 pixels, by hand: four positions become one.
+    let last = 2.0 * (256 * 512 * 9 + 256 * 512 + 512 * 512 * 9 * 3) as f64;
+    let all = encoder(Backbone::Resnet18, 32);
+    assert_eq!(all - to_stage_three(Backbone::Resnet18, 32), last);
+}
+
+#[test]
+fn kept_features_are_two_megabytes_a_picture() {
+    let kept = kept(Backbone::WideResnet50x2, 128) - (3 * 128 * 128) as f64;
+    assert_eq!(kept, 4.0 * (256 * 1024 + 512 * 256 + 1024 * 64 + 2048 * 16) as f64);
+}
+
+#[test]
+fn queries_cost_what_the_list_of_methods_says() {
+    for (name, expected) in
+        [("d24fad", 13.0), ("rd4ad", 17.0), ("stfpm", 2.0), ("regad", 1.0), ("cutpaste", 1.0), ("dae", 18.0)]
+    {
+        let query = work(name, "").query;
+        assert_eq!(billions(query), expected, "{name}: {query}");
+        let cost = find(name).unwrap().cost;
+        assert!(cost.contains(&format!("{expected} GFLOP a query")), "{cost}");
+    }
+    assert_eq!((work("ae", "").query / 1e7).round(), 3.0);
+    assert_eq!(billions(work("dpa", "").query), 5.0);
+}
+
+#[test]
+fn trainings_cost_what_the_list_of_methods_says() {
+    let picture = |name: &str, pictures: f64| work(name, "").fit.training / pictures;
+    assert_eq!(billions(picture("dae", 67_200.0 * 16.0)), 55.0);
+    assert_eq!(billions(picture("dpa", 34_666.0 * 64.0)), 7.0);
+    let ae = picture("ae", 250.0 * 64.0);
+    assert!((8e7..9e7).contains(&ae), "{ae}");
+    let ogae = picture("ogae", 100.0 * 64.0);
+    assert!((3e6..12e6).contains(&ogae), "{ogae}");
+}
+
+#[test]
+fn the_student_of_d24fad_is_counted_by_hand() {
+    let Work { fit, adapt, query, evaluations, maps, bytes } = work("d24fad", "epochs = 7");
+    let (teacher, decoder) = (encoder(Backbone::WideResnet50x2, 128), decoder(Backbone::WideResnet50x2, 128));
+    assert_eq!(fit, Operations { forward: 64.0 * teacher, training: 7.0 * 64.0 * 9.0 * 3.0 * decoder });
+    assert_eq!(adapt, Operations { forward: 8.0 * (teacher + decoder), training: 0.0 });
+    assert_eq!((query, evaluations, maps), (teacher + decoder, 7, true));
+    assert!((bytes / 64.0 / 2.015e6 - 1.0).abs() < 1e-3, "{bytes}");
+}
+
+#[test]
+fn supports_are_learnt_from_in_each_cell_and_normals_once() {
+    let (few, many) = (work("rd4ad", ""), work("rd4ad", "train_on = 'normals'"));
+    assert_eq!((few.fit, few.evaluations), (Operations::default(), 1));
+    assert_eq!((many.adapt, many.evaluations), (Operations::default(), 10));
+    // 300 steps of 16, and 3000.
+    assert_eq!(many.fit.training / few.adapt.training, 10.0);
+    assert_eq!(few.query, many.query);
+}
+
+#[test]
+fn every_method_but_programs_is_counted() {
+    for entry in METHODS.iter().filter(|entry| entry.name != "external") {
+        let counted = work(entry.name, "");
+        let is_control = entry.name.starts_with("control-");
+        assert_eq!(counted == Work::default(), is_control, "{}: {counted:?}", entry.name);
+        assert!(counted.query.is_finite() && (is_control || counted.query > 0.0), "{}", entry.name);
+    }
+    assert!(find("external").unwrap().work.is_none());
+}
