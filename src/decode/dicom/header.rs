@@ -125,9 +125,8 @@ pub(super) fn repaired(object: &DefaultDicomObject) -> Vec<String> {
             repaired.push(format!("an empty {name} LUT item passed over"));
         }
     }
-    let has_comma = |tag| {
-        text(object, tag).is_some_and(|text| text.split('\\').next().is_some_and(has_comma))
-    };
+    let has_comma =
+        |tag| text(object, tag).is_some_and(|text| text.split('\\').next().is_some_and(has_comma));
     let written = DECIMALS.iter().filter(|(_, tag)| has_comma(*tag));
     repaired.extend(written.map(|(name, _)| format!("{name} is written with a decimal comma")));
     repaired
