@@ -186,7 +186,8 @@ fn the_orientation_of_a_tiff_is_applied_and_said() {
     assert!(turned.intensity_policy.ends_with("turned as its orientation tag says"));
     // The same file with its tag set to 1: rows of the turned picture are its columns, from the last row on.
     let mut plain = bytes("21_tiff_orientation_6.tif");
-    let entry = plain.windows(4).position(|tag| tag == [0x12, 1, 3, 0]).unwrap();
+    // The last directory counts; an older one stands before it.
+    let entry = plain.windows(4).rposition(|tag| tag == [0x12, 1, 3, 0]).unwrap();
     plain[entry + 8] = 1;
     let plain = decode(&plain, 0).unwrap().pixels;
     let (height, width) = (plain.height(), plain.width());
