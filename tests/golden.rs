@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use medfsad::maps::MapStack;
 use medfsad::method::d24fad::student::Student;
+use medfsad::network::encoder::Encoder;
 use medfsad::network::layer::Norm;
 use medfsad::network::optimiser::{Adam, Optimiser, Rule};
-use medfsad::network::resnet::Encoder;
 use medfsad::network::{Backbone, Scales, formula};
 use serde_json::Value;
 use tch::nn::VarStore;

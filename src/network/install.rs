@@ -41,7 +41,9 @@ impl Order<'_> {
         let network = network.map(known::network).transpose()?;
         let path = place(name, ending(self.file_name()))?;
         is_free(name, &path)?;
-        if path.exists() && files::sha256_of(&[path.clone()])?.0.starts_with(source.sha256_prefix()) {
+        if path.exists()
+            && files::sha256_of(std::slice::from_ref(&path))?.0.starts_with(source.sha256_prefix())
+        {
             return Ok(Installed::Before(path));
         }
         let draft = path.with_extension("fetched");

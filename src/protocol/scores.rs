@@ -160,7 +160,7 @@ pub fn own_scores(scores: &[f64], of_maps: ImageScores) -> ImageScores {
 
 impl Rule {
     /// How many of `count` pictures have a score.
-    fn n_kept(&self, count: usize) -> usize {
+    fn n_kept(self, count: usize) -> usize {
         match self.last_batch {
             LastBatch::Kept => count,
             LastBatch::Dropped => count - count % PUBLISHED_BATCH,
@@ -168,7 +168,7 @@ impl Rule {
     }
 
     /// The pictures that have a score, of `count`, in the order in which they are batched.
-    fn batched(&self, count: usize) -> Vec<usize> {
+    fn batched(self, count: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..count).collect();
         if self.order == TestOrder::Drawn {
             Stream::new(0, "shuffled test order", 0).shuffle(&mut order);

@@ -181,7 +181,7 @@ impl Sealed {
             _ => 0..=63,
         };
         let low = if self.coding == Some(Coding::Progressive) { low & 15 } else { 0 };
-        for listed in body[1..1 + 2 * count].as_chunks::<2>().0 {
+        for listed in body[1..=2 * count].as_chunks::<2>().0 {
             let component = self.components.get_mut(&listed[0]).context("a JPEG scan of no component")?;
             component.stated.get_mut(range.clone()).context(damaged)?.fill(Some(low));
         }
