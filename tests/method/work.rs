@@ -3,7 +3,7 @@
 use medfsad::method::part::work::{CellSize, Operations, Work, decoder, encoder, kept, to_stage_three};
 use medfsad::method::{METHODS, find};
 use medfsad::network::decoder::Decoder;
-use medfsad::network::resnet::Encoder;
+use medfsad::network::encoder::Encoder;
 use medfsad::network::{Backbone, operations};
 use tch::Device;
 use tch::nn::VarStore;
