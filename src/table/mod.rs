@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use csv::QuoteStyle;
 use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series};
 use polars_io::SerReader;
 use polars_io::parquet::read::ParquetReader;
@@ -63,7 +64,7 @@ impl Columns {
         Ok(DataFrame::new(height, self.0)?)
     }
 
-    /// The table as CSV with a header line; null is empty.
+    /// The table as CSV with a header line; null is empty, and a text without letters is `""`.
     ///
     /// # Errors
     /// Columns of unequal length.
@@ -131,12 +132,12 @@ impl Table {
         for (name, kind) in &columns {
             entries.push(self.data(name, *kind)?);
         }
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(columns.iter().map(|(name, _)| name))?;
+        let mut writer = csv::WriterBuilder::new().quote_style(QuoteStyle::Never).from_writer(Vec::new());
+        writer.write_record(columns.iter().map(|(name, _)| quoted(name)))?;
         for row in 0..self.height() {
             writer.write_record(entries.iter().map(|column| match &column[row] {
                 None => String::new(),
-                Some(Datum::Text(text)) => text.to_string(),
+                Some(Datum::Text(text)) => quoted(text),
                 Some(Datum::Integer(number)) => number.to_string(),
                 Some(Datum::Real(number)) => number.to_string(),
             }))?;
@@ -195,5 +196,14 @@ impl Table {
     /// An integer column without nulls.
     pub fn integer_given(&self, name: &str) -> Result<Vec<i64>> {
         Field::of(self, name)
+    }
+}
+
+/// A text as an entry of CSV: in quotes where it is empty, which would be null, or would break the line.
+fn quoted(text: &str) -> String {
+    if text.is_empty() || text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
     }
 }
