@@ -88,7 +88,8 @@ fn planned_cells_give_what_one_process_gives() {
     );
     let said = succeeds(home, &bench(&["plan"], "shared"));
     assert!(
-        said.contains("20 jobs planned") && said.contains("40 cells to do; 40 estimated from comparable cells"),
+        said.contains("20 jobs planned")
+            && said.contains("40 cells to do; 40 estimated from comparable cells"),
         "{said}"
     );
     let plan = Table::read(&home.join("shared/plan.parquet")).expect("a plan");

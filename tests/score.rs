@@ -288,7 +288,7 @@ fn what_does_not_fit_together_is_refused_by_name() {
     fails(
         home.path(),
         &with(TRAIN, &["--out", "x.safetensors", "--normal", "nowhere"]),
-        &["nowhere", "not a folder"],
+        &["--normal", "no file or folder nowhere"],
     );
 }
 

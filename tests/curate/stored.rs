@@ -52,7 +52,11 @@ fn a_folder_without_a_manifest_or_of_another_format_says_so() {
     let built = built(&spec(), raw().path());
     let header = built.out.path().join("manifest.json");
     let text = std::fs::read_to_string(&header).unwrap();
-    plant(built.out.path(), "manifest.json", text.replace(&format!("\"format\": {FORMAT}"), "\"format\": 99").as_bytes());
+    plant(
+        built.out.path(),
+        "manifest.json",
+        text.replace(&format!("\"format\": {FORMAT}"), "\"format\": 99").as_bytes(),
+    );
     let error = format!("{:#}", Manifest::read(built.out.path()).err().unwrap());
     assert!(error.contains("format 99"), "{error}");
     std::fs::remove_file(&header).unwrap();
