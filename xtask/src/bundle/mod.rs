@@ -40,7 +40,7 @@ pub fn run(root: &Path, order: &Order) -> Result<()> {
     ensure_can_be_made(std::env::consts::OS, std::env::consts::ARCH)?;
     let place = Place::find(&order.out)?;
     libtorch::provide(root)?;
-    forward::build(root)?;
+    forward::build_small(root)?;
     let draft = place.draft()?;
     assemble(root, &forward::program()?, &draft.bundle)?;
     let home = libtorch::linked_home(root).context("no libtorch is linked; run `cargo xtask libtorch`")?;
