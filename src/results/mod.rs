@@ -262,9 +262,12 @@ pub struct Epoch {
 /// ```no_run
 /// use std::path::Path;
 ///
+/// use medfsad::metric::Metric;
+/// use medfsad::protocol::Protocol;
+///
 /// for result in medfsad::results::read_run(Path::new("reports/quick"))? {
 ///     let identity = &result.cell.identity;
-///     let auroc = result.metric("clean", "image-auroc").and_then(|metric| metric.value);
+///     let auroc = result.metric(Protocol::RANKED, Metric::RANKED).and_then(|metric| metric.value);
 ///     println!("{} {} {} shots: {auroc:?}", identity.method, identity.task, identity.shots);
 /// }
 /// # Ok::<(), anyhow::Error>(())
