@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::decode::difference_hash::difference_hash;
-use crate::decode::{Decoded, resize};
+use crate::decode::{Decoded, overlap, resize};
 use crate::manifest::spool::Spool;
 use crate::pixels::Pixels;
 
@@ -73,7 +73,7 @@ pub fn check_mask(mask: &Pixels, picture: &Standard) -> Result<()> {
 pub fn mask(mask: &Pixels, spools: &[Spool]) -> Result<String> {
     let hash = mask.hash();
     for spool in spools {
-        spool.add_mask(&hash, &resize::overlap(mask, spool.size(), spool.size()))?;
+        spool.add_mask(&hash, &overlap::resize(mask, spool.size(), spool.size()))?;
     }
     Ok(hash)
 }

@@ -17,6 +17,8 @@ pub mod difference_hash;
 pub(crate) mod jpeg;
 /// NIfTI-1 and NIfTI-2 volumes, cut into slices.
 pub mod nifti;
+/// Masks in another size, which lose no lesion.
+pub mod overlap;
 /// From values to 8 bits.
 mod range;
 /// PNG, JPEG, TIFF, BMP.

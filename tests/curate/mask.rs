@@ -131,9 +131,9 @@ fn a_lesion_of_nine_pixels_survives_reduction() {
     let set = |mask: &medfsad::pixels::Pixels| mask.samples().iter().filter(|&&sample| sample == 255).count();
     assert_eq!((mask.height(), mask.width(), set(&mask)), (512, 512, 9));
     for size in [256, 128, 64, 31, 7] {
-        let small = medfsad::decode::resize::overlap(&mask, size, size);
+        let small = medfsad::decode::overlap::resize(&mask, size, size);
         assert!((1..=9).contains(&set(&small)), "{size}: {} pixels", set(&small));
     }
-    let large = medfsad::decode::resize::overlap(&mask, 1024, 1024);
+    let large = medfsad::decode::overlap::resize(&mask, 1024, 1024);
     assert_eq!(set(&large), 36);
 }

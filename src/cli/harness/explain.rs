@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 use super::model::{ModelArgs, Opened};
-use crate::decode::{self, resize};
+use crate::decode::{self, overlap};
 use crate::evaluate::folder;
 use crate::maps::{self, MapStack};
 use crate::method::d24fad::explanation::{Explainer, Explanation};
@@ -241,7 +241,7 @@ impl Masks {
             let Some(path) = self.0.get(stem(&one.name)) else { continue };
             let mask = decode::mask_frames(path, &[0], &Reading::default())?.remove(0);
             let mask = mask.with_context(|| format!("--masks: {}", path.display()))?;
-            let mask = resize::overlap(&mask, size, size);
+            let mask = overlap::resize(&mask, size, size);
             one.pointing = quality::pointing(&one.map, &mask);
             one.energy = quality::energy(&one.map, &mask);
             found += 1;
