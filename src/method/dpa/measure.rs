@@ -1,0 +1,91 @@
+//! The relative perceptual loss: what a picture and its reconstruction differ by, as VGG19 sees them.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use crate::network::vgg::{Layer, Vgg};
+use crate::network::{Input, Network};
+
+/// Variances of features are at least this share of their mean: a channel that is silent on normals would drown
+/// all others.
+const LEAST_VARIANCE: f64 = 0.01;
+
+/// Where mean and variance of each feature channel come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Statistics {
+    /// The pictures that are learnt from.
+    Normals,
+    /// Mean 0 and variance 1.
+    None,
+}
+
+/// Relative perceptual loss at one size.
+pub struct Measure {
+    layer: Layer,
+    /// Mean and variance of each channel, `[1, c, 1, 1]`.
+    statistics: Option<[Tensor; 2]>,
+}
+
+impl Measure {
+    /// Where features of pictures of `side` x `side` pixels are taken.
+    pub(super) fn layer(side: i64) -> Layer {
+        if side >= 64 { Layer::R42 } else { Layer::R32 }
+    }
+
+    /// For pictures of the size of `normals`, `[n, 3, s, s]` of -1 to 1.
+    pub fn new(vgg: &Vgg, normals: &Tensor, statistics: Statistics) -> Measure {
+        let layer = Measure::layer(normals.size()[3]);
+        let statistics = (statistics == Statistics::Normals).then(|| statistics_of(vgg, normals, layer));
+        Measure { layer, statistics }
+    }
+
+    /// Per position, mean over channels of what features of `x` and `y` differ by, over the mean size of all of
+    /// `x`'s: `[n, h, w]`. The size is taken as given: no gradient passes through it.
+    pub fn relative(&self, vgg: &Vgg, x: &Tensor, y: &Tensor) -> Tensor {
+        relative(&tch::no_grad(|| self.features(vgg, x)), &self.features(vgg, y))
+    }
+
+    /// The relative perceptual loss of each picture, `[n]`.
+    pub fn distance(&self, vgg: &Vgg, x: &Tensor, y: &Tensor) -> Tensor {
+        self.relative(vgg, x, y).mean_dim([1i64, 2].as_slice(), false, None::<Kind>)
+    }
+
+    fn features(&self, vgg: &Vgg, pictures: &Tensor) -> Tensor {
+        let features = vgg.features(&as_imagenet(pictures), self.layer);
+        match &self.statistics {
+            // Over the variance, not its root: what the authors' code does.
+            Some([mean, variance]) => (features - mean) / variance,
+            None => features,
+        }
+    }
+}
+
+/// Features `[n, c, h, w]` to `[n, h, w]`, as [`Measure::relative`] says.
+pub fn relative(x: &Tensor, y: &Tensor) -> Tensor {
+    let size = x.abs().mean_dim([1i64, 2, 3].as_slice(), true, None::<Kind>).squeeze_dim(1).clamp_min(1e-12);
+    (x - y).abs().mean_dim(1i64, false, None::<Kind>) / size
+}
+
+fn as_imagenet(pictures: &Tensor) -> Tensor {
+    Input::ImageNet.prepare(Network::Vgg19, &((pictures + 1.0) * 127.5))
+}
+
+/// Mean and variance of each channel over pictures and positions.
+fn statistics_of(vgg: &Vgg, pictures: &Tensor, layer: Layer) -> [Tensor; 2] {
+    let dims = [0i64, 2, 3];
+    let (mut sum, mut squares, mut count) = (Tensor::from(0.0), Tensor::from(0.0), 0);
+    for part in pictures.split(32, 0) {
+        let features = tch::no_grad(|| vgg.features(&as_imagenet(&part), layer)).to_kind(Kind::Double);
+        count += features.numel() as i64 / features.size()[1];
+        sum =
+            sum.to_device(features.device()) + features.sum_dim_intlist(dims.as_slice(), true, None::<Kind>);
+        squares = squares.to_device(features.device())
+            + features.square().sum_dim_intlist(dims.as_slice(), true, None::<Kind>);
+    }
+    let mean = sum / count as f64;
+    let variance = squares / count as f64 - mean.square();
+    let least = variance.mean(None::<Kind>) * LEAST_VARIANCE;
+    let variance = variance.maximum(&least).clamp_min(1e-12);
+    [mean.to_kind(Kind::Float), variance.to_kind(Kind::Float)]
+}
