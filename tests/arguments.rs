@@ -1,16 +1,10 @@
 //! Arguments that several commands share behave the same in each, and are checked before any work begins.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-fn medfsad(home: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
-    command.current_dir(home).args(arguments);
-    command.env("MEDFSAD_HOME", home).env("MEDFSAD_CACHE", home.join("cache"));
-    command.output().expect("the binary runs")
-}
+use crate::program::medfsad;
 
 fn refused(home: &Path, arguments: &[&str]) -> String {
     let output = medfsad(home, arguments);

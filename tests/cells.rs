@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use medfsad::metric::Metric;
@@ -11,6 +11,8 @@ use medfsad::random::Stream;
 use medfsad::results::read_run;
 use medfsad::table::Table;
 use tempfile::TempDir;
+
+use crate::program::{command, succeeds, text};
 
 /// 40 cells in 20 jobs, two of which train.
 const BENCH: &str = "
@@ -35,22 +37,6 @@ fn home() -> TempDir {
     let home = TempDir::new().expect("a folder");
     std::fs::write(home.path().join("short.toml"), BENCH).expect("a definition");
     home
-}
-
-fn command(home: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
-    command.current_dir(home).args(arguments).env("MEDFSAD_CACHE", home.join("cache"));
-    command
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-fn succeeds(home: &Path, arguments: &[&str]) -> String {
-    let output = command(home, arguments).output().expect("the binary runs");
-    assert!(output.status.success(), "{arguments:?}: {}", text(&output));
-    text(&output)
 }
 
 fn bench<'a>(words: &[&'a str], out: &'a str) -> Vec<&'a str> {

@@ -1,20 +1,10 @@
 //! The binary as a user meets it.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-fn medfsad(home: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
-    command.current_dir(home).args(arguments);
-    command.env("MEDFSAD_HOME", home).env("MEDFSAD_CACHE", home.join("cache"));
-    command.output().expect("the binary runs")
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
+use crate::program::{medfsad, text};
 
 fn assert_fails_with(home: &Path, arguments: &[&str], words: &[&str]) {
     let output = medfsad(home, arguments);

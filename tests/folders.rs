@@ -6,24 +6,11 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use tempfile::TempDir;
 
-fn medfsad(home: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
-    command.current_dir(home).args(arguments);
-    command.env("MEDFSAD_HOME", home).env("MEDFSAD_CACHE", home.join("cache"));
-    command.output().expect("the binary runs")
-}
-
-fn succeeds(home: &Path, arguments: &[&str]) -> String {
-    let output = medfsad(home, arguments);
-    let text =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {text}");
-    text
-}
+use crate::program::{medfsad, succeeds};
 
 fn picture(path: &Path, level: u8) {
     fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");

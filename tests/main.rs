@@ -26,6 +26,7 @@ mod metric;
 mod names;
 mod nifti;
 mod phantom;
+mod program;
 mod protocol;
 mod random;
 mod report;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use safetensors::SafeTensors;
@@ -10,19 +10,7 @@ use tempfile::TempDir;
 
 use medfsad::phantom;
 
-fn medfsad(home: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
-    command.current_dir(home).args(arguments).env("MEDFSAD_CACHE", home.join("cache"));
-    command.output().expect("the binary runs")
-}
-
-fn succeeds(home: &Path, arguments: &[&str]) -> String {
-    let output = medfsad(home, arguments);
-    let text =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {text}");
-    text
-}
+use crate::program::{medfsad, succeeds};
 
 fn fails(home: &Path, arguments: &[&str], words: &[&str]) {
     let output = medfsad(home, arguments);

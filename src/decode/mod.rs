@@ -19,6 +19,8 @@ pub(crate) mod jpeg;
 pub mod nifti;
 /// Masks in another size, which lose no lesion.
 pub mod overlap;
+/// Runs of bytes, in DICOM and TIFF.
+mod packbits;
 /// From values to 8 bits.
 mod range;
 /// PNG, JPEG, TIFF, BMP.

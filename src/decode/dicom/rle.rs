@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 
+use super::super::packbits;
+
 /// Number of segments and 15 offsets.
 const HEADER: usize = 64;
 
@@ -26,36 +28,11 @@ pub(super) fn decode(frame: &[u8], pixels: usize, samples: usize, size: usize) -
         // The most significant byte comes first.
         let place = (segment / size) * size + (size - 1 - segment % size);
         let places = decoded.iter_mut().skip(place).step_by(samples * size);
-        let missing = unpack(packed, places);
+        let missing = packbits::unpack(packed, places);
         ensure!(
             missing == 0,
             "the RLE frame is cut off: segment {segment} lacks {missing} bytes of {pixels}"
         );
     }
     Ok(decoded)
-}
-
-/// PackBits into the places given; says how many stayed empty. Bytes beyond are padding.
-fn unpack<'a>(mut packed: &[u8], mut places: impl ExactSizeIterator<Item = &'a mut u8>) -> usize {
-    while let [control, rest @ ..] = packed {
-        let control = *control as i8;
-        let taken = match control {
-            -128 => 0,
-            0.. => (control as usize + 1).min(rest.len()),
-            _ => 1.min(rest.len()),
-        };
-        match control {
-            -128 => {}
-            0.. => rest[..taken].iter().zip(places.by_ref()).for_each(|(&byte, place)| *place = byte),
-            _ => {
-                let Some(&byte) = rest.first() else { break };
-                places.by_ref().take(1 - isize::from(control) as usize).for_each(|place| *place = byte);
-            }
-        }
-        packed = &rest[taken..];
-        if places.len() == 0 {
-            break;
-        }
-    }
-    places.len()
 }

@@ -8,6 +8,7 @@ use flate2::bufread::ZlibDecoder;
 use weezl::BitOrder;
 
 use super::super::super::jpeg::Sealed;
+use super::super::super::packbits;
 use super::super::pages::Directory;
 use super::{JPEG, Kind, Layout, Photometric, predictor, tag, unpack};
 
@@ -109,7 +110,11 @@ fn decompressed(compression: u64, stored: &[u8], length: usize) -> Result<Vec<u8
                 .read_to_end(&mut bytes)
                 .context("damaged Deflate data")?;
         }
-        32773 => unpacked(stored, length, &mut bytes),
+        32773 => {
+            bytes.resize(length, 0);
+            let missing = packbits::unpack(stored, bytes.iter_mut());
+            bytes.truncate(length - missing);
+        }
         6 => bail!("JPEG compression of the old kind (6) is not read; write the file again"),
         other => bail!("TIFF compression {other} is not read; write the file again without it"),
     }
@@ -129,28 +134,6 @@ fn lzw(stored: &[u8], bytes: &mut [u8]) -> Result<usize> {
         }
     }
     Ok(written)
-}
-
-/// PackBits, up to `length` bytes.
-fn unpacked(mut stored: &[u8], length: usize, bytes: &mut Vec<u8>) {
-    while let (true, [control, rest @ ..]) = (bytes.len() < length, stored) {
-        let control = *control as i8;
-        let taken = match control {
-            -128 => 0,
-            0.. => (control as usize + 1).min(rest.len()),
-            _ => 1.min(rest.len()),
-        };
-        match control {
-            -128 => {}
-            0.. => bytes.extend_from_slice(&rest[..taken]),
-            _ => bytes.extend(
-                rest.iter()
-                    .take(1)
-                    .flat_map(|&byte| std::iter::repeat_n(byte, 1 + usize::from(control.unsigned_abs()))),
-            ),
-        }
-        stored = &rest[taken..];
-    }
 }
 
 /// A JPEG stream of its own, whose tables may stand in the page.

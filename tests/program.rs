@@ -1,0 +1,27 @@
+//! The binary as tests run it: in a folder of their own, which is home and cache too.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+pub fn command(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
+    command.current_dir(home).args(arguments);
+    command.env("MEDFSAD_HOME", home).env("MEDFSAD_CACHE", home.join("cache"));
+    command
+}
+
+pub fn medfsad(home: &Path, arguments: &[&str]) -> Output {
+    command(home, arguments).output().expect("the binary runs")
+}
+
+/// All that it said.
+pub fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// What it says when it succeeds, which it must.
+pub fn succeeds(home: &Path, arguments: &[&str]) -> String {
+    let output = medfsad(home, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+    text(&output)
+}
