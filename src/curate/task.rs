@@ -158,7 +158,8 @@ impl Work<'_> {
             Some(Lesions::Masks(path)) => Some(format!("{}/{path}", self.task.folder)),
             _ => None,
         };
-        self.named_mask(candidate).ok().flatten().or(by_source)
+        // Of several that bear its name none is used, and not the source's instead.
+        self.named_mask(candidate).ok()?.or(by_source)
     }
 
     /// The mask in the spec's folder that bears the candidate's name, relative to the raw folder.

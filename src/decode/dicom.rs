@@ -55,7 +55,7 @@ pub(super) struct File<'a> {
     header: Header,
     reading: &'a Reading,
     /// What was forgiven.
-    repaired: Vec<String>,
+    pub repaired: Vec<String>,
 }
 
 impl<'a> File<'a> {
@@ -74,8 +74,9 @@ impl<'a> File<'a> {
     /// One frame as a picture.
     pub fn decode(&self, frame: u32) -> Result<Decoded> {
         refused_when_panicking(|| {
-            let File { object, header, reading, repaired } = self;
-            let stored = self.stored(frame)?;
+            let File { object, header, reading, .. } = self;
+            let mut repaired = self.repaired.clone();
+            let stored = self.stored(frame, &mut repaired)?;
             let (pixels, policy) = match header.photometric.as_str() {
                 "MONOCHROME1" | "MONOCHROME2" => intensity::grey(object, header, stored, frame, reading)?,
                 "PALETTE COLOR" => colour::palette(object, header, &stored, reading)?,
@@ -87,18 +88,18 @@ impl<'a> File<'a> {
                 photometric: header.photometric.clone(),
                 intensity_policy: policy,
                 frames: header.frames,
-                repaired: repaired.clone(),
+                repaired,
             })
         })
     }
 
-    /// One frame as a mask: 255 where the stored value is not 0.
-    pub fn mask(&self, frame: u32) -> Result<Pixels> {
+    /// One frame as a mask: 255 where the stored value is not 0. What the frame was forgiven is added to `repaired`.
+    pub fn mask(&self, frame: u32, repaired: &mut Vec<String>) -> Result<Pixels> {
         refused_when_panicking(|| {
             let header = &self.header;
             ensure!(header.samples == 1, "a mask has one sample a pixel, this file {}", header.samples);
             let mask = |is_set: bool| if is_set { 255 } else { 0 };
-            let samples = match self.stored(frame)? {
+            let samples = match self.stored(frame, repaired)? {
                 Stored::Bytes(bytes) => bytes.iter().map(|&byte| mask(byte != 0)).collect(),
                 Stored::Words(words) => words.iter().map(|&word| mask(word != 0)).collect(),
             };
@@ -106,10 +107,10 @@ impl<'a> File<'a> {
         })
     }
 
-    fn stored(&self, frame: u32) -> Result<Stored> {
+    fn stored(&self, frame: u32, repaired: &mut Vec<String>) -> Result<Stored> {
         let frames = self.header.frames;
         ensure!(frame < frames, "frame {frame} was asked for, but the file holds {frames}");
-        stored::frame(&self.object, &self.header, frame)
+        stored::frame(&self.object, &self.header, frame, repaired)
     }
 }
 
@@ -141,7 +142,7 @@ impl StoredValues {
 pub fn stored_values(bytes: &[u8], frame: u32) -> Result<StoredValues> {
     let reading = Reading::default();
     let file = File::open(bytes, &reading)?;
-    let stored = refused_when_panicking(|| file.stored(frame))?;
+    let stored = refused_when_panicking(|| file.stored(frame, &mut Vec::new()))?;
     let Header { rows, columns, samples, bits_allocated, .. } = file.header;
     let values = match stored {
         Stored::Bytes(bytes) => bytes.into_iter().map(i64::from).collect(),

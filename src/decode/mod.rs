@@ -116,8 +116,10 @@ pub struct Masks {
 pub fn mask_frames_over(path: &Path, picture: &Path, frames: &[u32], reading: &Reading) -> Result<Masks> {
     let bytes = files::read(path)?;
     let mut opened = Opened::of(&bytes, Some(path), reading)?;
-    let repaired = opened.lay_over(path, picture)?;
-    Ok(Masks { frames: frames.iter().map(|&frame| opened.mask(frame)).collect(), repaired })
+    let mut repaired = opened.lay_over(path, picture)?;
+    repaired.extend_from_slice(opened.repaired());
+    let frames = frames.iter().map(|&frame| opened.mask(frame, &mut repaired)).collect();
+    Ok(Masks { frames, repaired })
 }
 
 /// How many frames a file offers: slices along the axis times time points (NIfTI), pages (TIFF),
@@ -204,6 +206,15 @@ impl<'a> Opened<'a> {
         }
     }
 
+    /// What the file was forgiven, whichever frame is taken.
+    fn repaired(&self) -> &[String] {
+        match self {
+            Opened::Dicom(file) => &file.repaired,
+            Opened::Nifti(volume) => volume.repaired(),
+            Opened::Raster(_) => &[],
+        }
+    }
+
     /// Gives a volume the orientation of its picture, where one of them states none.
     fn lay_over(&mut self, path: &Path, picture: &Path) -> Result<Vec<String>> {
         let note = match self {
@@ -213,11 +224,11 @@ impl<'a> Opened<'a> {
         Ok(note.into_iter().collect())
     }
 
-    fn mask(&self, frame: u32) -> Result<Pixels> {
+    fn mask(&self, frame: u32, repaired: &mut Vec<String>) -> Result<Pixels> {
         match self {
-            Opened::Dicom(file) => file.mask(frame),
+            Opened::Dicom(file) => file.mask(frame, repaired),
             Opened::Nifti(volume) => volume.mask(frame),
-            Opened::Raster(file) => file.mask(frame),
+            Opened::Raster(file) => file.mask(frame, repaired),
         }
     }
 }

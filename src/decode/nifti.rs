@@ -100,6 +100,11 @@ pub(super) struct Volume<'a> {
 }
 
 impl<'a> Volume<'a> {
+    /// What the file was forgiven.
+    pub fn repaired(&self) -> &[String] {
+        &self.header.repaired
+    }
+
     /// Reads a whole volume; `path` is where its `.img` is looked for.
     pub fn open(bytes: &'a [u8], path: Option<&Path>, reading: &'a Reading) -> Result<Volume<'a>> {
         let mut header = Header::read(&container::head(bytes)?)?;

@@ -60,16 +60,17 @@ impl<'a> File<'a> {
         self.page(frame, &self.reading.intensity)
     }
 
-    /// One page as a mask: 255 where a stored value other than alpha, or a palette's index, is not 0. JPEG does
-    /// not keep zeros, so there it is where the grey picture is 128 or brighter.
-    pub fn mask(&self, frame: u32) -> Result<Pixels> {
+    /// One page as a mask: 255 where a stored value other than alpha, or a palette's index, is not 0; in BMP, where the
+    /// colour is not black; in a TIFF whose 0 is white, where it is not black. JPEG does not keep zeros, so there it is
+    /// where the grey picture is 128 or brighter. What was forgiven is added to `repaired`.
+    pub fn mask(&self, frame: u32, repaired: &mut Vec<String>) -> Result<Pixels> {
         let start = self.start(frame)?;
         let (bytes, limit) = (self.bytes, limit(self.bytes));
         self.caught(|| match self.format {
             ImageFormat::Png => mask::png(bytes, limit),
-            ImageFormat::Jpeg => mask::lossy(bytes, limit),
+            ImageFormat::Jpeg => mask::lossy(bytes, limit, repaired),
             ImageFormat::Tiff => match self.directory(start)? {
-                directory if tiff::is_ours(&directory) => tiff::mask(&directory, limit),
+                directory if tiff::is_ours(&directory) => tiff::mask(&directory, limit, repaired),
                 directory => {
                     let page = read_page(bytes, start, &directory, limit)?;
                     Ok(tiff::upright(&directory, mask::nonzero(page.image)?)?.0)

@@ -104,11 +104,22 @@ fn one_unessential_defect_does_not_lose_a_dicom_file() {
 }
 
 #[test]
-fn a_window_that_cannot_be_read_is_said_to_be_stated() {
+fn a_decimal_comma_is_read_and_said() {
     // 124.63 rounded, as here; 124.18 for a reference that cuts fractions off.
     let comma = assert_mean("13_dicom_window_comma.dcm", 124.63);
     assert!(comma.intensity_policy.contains("centre 2095.5 width 2785"), "{}", comma.intensity_policy);
     assert_eq!(comma.repaired, ["WindowCenter is written with a decimal comma"]);
+}
+
+#[test]
+fn a_window_that_cannot_be_read_is_said_to_be_stated() {
+    let mut file = bytes("13_dicom_window_comma.dcm");
+    let at = file.windows(6).position(|text| text == b"2095,5").expect("the window's centre");
+    file[at..at + 6].copy_from_slice(b"middle");
+    let decoded = decode(&file, 0).unwrap();
+    let policy = &decoded.intensity_policy;
+    assert!(policy.contains("the stated window is not readable"), "{policy}");
+    assert!(!policy.contains("2785"), "{policy}");
 }
 
 #[test]
@@ -207,6 +218,42 @@ fn a_mask_is_where_stored_values_are_not_0() {
         let set: Vec<usize> = (0..mask.samples().len()).filter(|&at| mask.samples()[at] == 255).collect();
         assert_eq!(set.len(), expected, "{name}");
         assert!((8..20).all(|row| (10..24).all(|column| mask.at(row, column) == [255])), "{name}");
+    }
+}
+
+/// A TIFF of one row of 8-bit grey, as it is stored.
+fn grey_tiff(photometric: u16, row: &[u8]) -> Vec<u8> {
+    let entries = [
+        (256, row.len() as u32),
+        (257, 1),
+        (258, 8),
+        (259, 1),
+        (262, u32::from(photometric)),
+        (273, 8),
+        (277, 1),
+        (278, 1),
+        (279, row.len() as u32),
+    ];
+    let mut file = b"II*\0".to_vec();
+    file.extend((8 + row.len() as u32).to_le_bytes());
+    file.extend(row);
+    file.extend((entries.len() as u16).to_le_bytes());
+    for (tag, value) in entries {
+        file.extend([&(tag as u16).to_le_bytes()[..], &4u16.to_le_bytes(), &1u32.to_le_bytes()].concat());
+        file.extend((value as u32).to_le_bytes());
+    }
+    file.extend(0u32.to_le_bytes());
+    file
+}
+
+#[test]
+fn a_mask_whose_0_is_white_is_where_it_is_not_black() {
+    let folder = tempfile::tempdir().unwrap();
+    for (photometric, expected) in [(0, [0, 255, 255, 255]), (1, [255, 255, 255, 0])] {
+        let path = folder.path().join(format!("{photometric}.tif"));
+        std::fs::write(&path, grey_tiff(photometric, &[255, 254, 1, 0])).unwrap();
+        let mask = mask_frames(&path, &[0], &Reading::default()).unwrap().remove(0).unwrap();
+        assert_eq!(mask.samples(), expected, "photometric {photometric}");
     }
 }
 

@@ -78,3 +78,15 @@ fn pieces_that_belong_to_no_frame_are_refused() {
     nameless[2][..2].fill(0);
     assert!(refusal(&film(vec![], nameless), 0).contains("no table says"));
 }
+
+#[test]
+fn what_a_frame_s_stream_is_forgiven_is_said() {
+    let mut open = encoded(GrayImage::from_pixel(16, 16, Luma([120])), ImageFormat::Jpeg);
+    open.truncate(open.len() - 2);
+    open.resize(open.len().next_multiple_of(2), 0);
+    let decoded = decode(&film(vec![], vec![flat(10), open, flat(240)]), 1).unwrap();
+    assert!(decoded.pixels.samples().iter().all(|sample| sample.abs_diff(120) <= 2));
+    assert_eq!(decoded.repaired, ["the JPEG end marker is missing, the scans are whole"]);
+    let whole = decode(&film(vec![], frames().to_vec()), 1).unwrap();
+    assert!(whole.repaired.is_empty(), "{:?}", whole.repaired);
+}

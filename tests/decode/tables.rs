@@ -195,3 +195,22 @@ fn a_length_beyond_the_file_is_refused_before_room_is_made_for_it() {
     let refusal = format!("{:#}", decode(&damaged, 0).unwrap_err());
     assert!(refusal.contains("(7FE0,0010) states 4026531840 bytes and 12 are left"), "{refusal}");
 }
+
+#[test]
+fn padding_that_no_stored_number_can_be_is_no_padding() {
+    let twelve = |padding: u16| {
+        let mut object = picture("MONOCHROME2", &[0, 500, 1000, 2096, 3000, 4095]);
+        for (tag, value) in
+            [(tags::BITS_STORED, 12), (tags::HIGH_BIT, 11), (tags::PIXEL_PADDING_VALUE, padding)]
+        {
+            object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
+        }
+        shown(object)
+    };
+    // Its lowest 12 bits are those of 2096.
+    let beyond = twelve(63_536);
+    assert_eq!(beyond.pixels.samples()[3], 131, "{:?}", beyond.pixels.samples());
+    assert!(!beyond.intensity_policy.contains("padding"), "{}", beyond.intensity_policy);
+    let within = twelve(4095);
+    assert_eq!((within.pixels.samples()[4], within.pixels.samples()[5]), (255, 0));
+}

@@ -17,8 +17,8 @@ use super::{rle, stored};
 const SMALL_BYTES: usize = 64 << 20;
 const MAX_RATIO: usize = 4096;
 
-/// Decodes the stream of one frame to `[rows, columns, samples]`, little-endian.
-pub(super) fn decode(header: &Header, stream: &[u8]) -> Result<Vec<u8>> {
+/// Decodes the stream of one frame to `[rows, columns, samples]`, little-endian. What it was forgiven is added to `repaired`.
+pub(super) fn decode(header: &Header, stream: &[u8], repaired: &mut Vec<String>) -> Result<Vec<u8>> {
     let size = usize::from(header.bits_allocated.div_ceil(8));
     let length = header.pixels() * header.samples * size;
     ensure!(
@@ -38,11 +38,11 @@ pub(super) fn decode(header: &Header, stream: &[u8]) -> Result<Vec<u8>> {
     );
     check_stream(header, stream)?;
     let decoded = match header.syntax.as_str() {
-        uids::JPEG_BASELINE8_BIT if header.samples == 1 => decode_grey(header, stream),
+        uids::JPEG_BASELINE8_BIT if header.samples == 1 => decode_grey(header, stream, repaired),
         uids::JPEG_BASELINE8_BIT
         | uids::JPEG_EXTENDED12_BIT
         | uids::JPEG_LOSSLESS
-        | uids::JPEG_LOSSLESS_SV1 => decode_jpeg(header, stream),
+        | uids::JPEG_LOSSLESS_SV1 => decode_jpeg(header, stream, repaired),
         _ => alone(header, stream).and_then(|object| Ok(object.decode_pixel_data_frame(0)?.into_data())),
     };
     let decoded = decoded.with_context(|| format!("decoding transfer syntax {} ({name})", header.syntax))?;
@@ -51,14 +51,15 @@ pub(super) fn decode(header: &Header, stream: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Grey films, by the decoder of plain JPEG files, which is the faster one.
-fn decode_grey(header: &Header, stream: &[u8]) -> Result<Vec<u8>> {
+fn decode_grey(header: &Header, stream: &[u8], repaired: &mut Vec<String>) -> Result<Vec<u8>> {
     let plain = jpeg::plain(stream, header.pixels() as u64)?;
     ensure!(plain.channels == 1, "the stream holds {} samples a pixel", plain.channels);
+    repaired.extend(plain.repaired);
     Ok(plain.samples)
 }
 
 /// Where the stream does not say whether it is RGB or YBR, the file's photometric interpretation does.
-fn decode_jpeg(header: &Header, stream: &[u8]) -> Result<Vec<u8>> {
+fn decode_jpeg(header: &Header, stream: &[u8], repaired: &mut Vec<String>) -> Result<Vec<u8>> {
     let mut sealed = Sealed::of(stream, false)?;
     let shift = sealed.take_point_transform()?;
     let mut decoder = jpeg_decoder::Decoder::new(&sealed.bytes[..]);
@@ -68,6 +69,7 @@ fn decode_jpeg(header: &Header, stream: &[u8]) -> Result<Vec<u8>> {
         decoder.set_color_transform(if is_rgb { ColorTransform::RGB } else { ColorTransform::YCbCr });
     }
     let samples = decoder.decode().context("the JPEG scan is cut off or damaged; fetch the file again")?;
+    repaired.extend(sealed.repaired);
     let n_samples = header.pixels() * header.samples;
     let wide: Vec<u16> = match samples.len() == 2 * n_samples {
         // Deep samples come in the machine's byte order.

@@ -15,7 +15,13 @@ pub(super) struct Padding {
 
 impl Padding {
     pub fn read(object: &InMemDicomObject, header: &Header) -> Option<Padding> {
-        let number = |tag| header::integer(object, tag).map(|number| header.sample(number as u64 & 0xffff));
+        // Beyond the bits stored it is no stored number, and fills nothing up.
+        let number = |tag| {
+            let word = header::integer(object, tag)? as u64 & 0xffff;
+            let code = header.sample(word);
+            let fits = word >> header.bits_stored.min(16) == 0 || code as u64 & 0xffff == word;
+            fits.then_some(code)
+        };
         let value = number(tags::PIXEL_PADDING_VALUE)?;
         let limit = number(tags::PIXEL_PADDING_RANGE_LIMIT).unwrap_or(value);
         Some(Padding { least: value.min(limit), greatest: value.max(limit) })

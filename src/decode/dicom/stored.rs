@@ -19,8 +19,14 @@ pub(super) enum Stored {
     Words(Vec<i64>),
 }
 
-/// Reads one frame's samples; a frame that is cut off is an error, never filled up.
-pub(super) fn frame(object: &DefaultDicomObject, header: &Header, frame: u32) -> Result<Stored> {
+/// Reads one frame's samples; a frame that is cut off is an error, never filled up. What its stream was forgiven is added
+/// to `repaired`.
+pub(super) fn frame(
+    object: &DefaultDicomObject,
+    header: &Header,
+    frame: u32,
+    repaired: &mut Vec<String>,
+) -> Result<Stored> {
     let element = object.element(tags::PIXEL_DATA)?;
     let (bytes, planar) = match element.value() {
         DicomValue::Primitive(value) => {
@@ -32,7 +38,7 @@ pub(super) fn frame(object: &DefaultDicomObject, header: &Header, frame: u32) ->
         }
         DicomValue::PixelSequence(sequence) => {
             let stream = encapsulated::frame(sequence, header.frames, frame)?;
-            (codec::decode(header, &stream)?, false)
+            (codec::decode(header, &stream, repaired)?, false)
         }
         DicomValue::Sequence(_) => bail!("the pixel data is a sequence of items, which no picture is"),
     };

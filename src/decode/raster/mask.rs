@@ -37,8 +37,9 @@ pub(super) fn png(bytes: &[u8], limit: u64) -> Result<Pixels> {
 }
 
 /// By half brightness, since lossy compression makes small numbers out of 0.
-pub(super) fn lossy(bytes: &[u8], limit: u64) -> Result<Pixels> {
+pub(super) fn lossy(bytes: &[u8], limit: u64, repaired: &mut Vec<String>) -> Result<Pixels> {
     let plain = jpeg::plain(bytes, limit)?;
+    repaired.extend(plain.repaired);
     Ok(Pixels::new(plain.rows, plain.columns, plain.channels, plain.samples)?.to_mask())
 }
 

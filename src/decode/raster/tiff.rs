@@ -108,7 +108,8 @@ pub(super) fn upright(directory: &Directory, pixels: Pixels) -> Result<(Pixels, 
 /// Names what is damaged or not read.
 pub(super) fn decode(directory: &Directory, intensity: &Intensity, limit: u64) -> Result<Decoded> {
     let layout = Layout::read(directory, limit)?;
-    let samples = chunks::samples(directory, &layout)?;
+    let mut repaired = Vec::new();
+    let samples = chunks::samples(directory, &layout, &mut repaired)?;
     let (channels, grey, mut policy) = colour::shown(directory, &layout, &samples, intensity)?;
     if layout.samples > layout.shown() {
         policy.push_str("; transparency dropped");
@@ -127,21 +128,32 @@ pub(super) fn decode(directory: &Directory, intensity: &Intensity, limit: u64) -
         photometric: photometric.to_owned(),
         intensity_policy: policy,
         frames: 1,
-        repaired: Vec::new(),
+        repaired,
     })
 }
 
-/// One page as a mask: 255 where any sample but alpha is not 0, or the palette's index is not.
+/// One page as a mask: 255 where any sample but alpha is not 0, or the palette's index is not. Where 0 is white, as usual
+/// for two levels, what is not black is set, since that is what was drawn; under JPEG, which keeps no zeros, what is 128 or
+/// brighter.
 ///
 /// # Errors
-/// As [`decode`]; a mask under JPEG compression, whose zeros are not exact.
-pub(super) fn mask(directory: &Directory, limit: u64) -> Result<Pixels> {
+/// As [`decode`].
+pub(super) fn mask(directory: &Directory, limit: u64, repaired: &mut Vec<String>) -> Result<Pixels> {
     let layout = Layout::read(directory, limit)?;
-    ensure!(layout.compression != JPEG, "a mask under lossy compression; store it without loss");
-    let samples = chunks::samples(directory, &layout)?;
+    if layout.compression == JPEG {
+        let decoded = decode(directory, &Intensity::Stated, limit)?;
+        repaired.extend(decoded.repaired);
+        return Ok(decoded.pixels.to_mask());
+    }
+    let samples = chunks::samples(directory, &layout, repaired)?;
     let pixel = layout.samples * layout.width_bytes();
     let shown = layout.shown() * layout.width_bytes();
-    let is_set = |pixel: &[u8]| pixel[..shown].iter().any(|&byte| byte != 0);
+    let black = match layout.photometric {
+        Photometric::WhiteIsZero => u64::MAX >> (64 - layout.bits),
+        _ => 0,
+    };
+    let black = &black.to_le_bytes()[..layout.width_bytes()];
+    let is_set = |pixel: &[u8]| pixel[..shown].chunks_exact(black.len()).any(|word| word != black);
     let mask = samples.chunks_exact(pixel).map(|pixel| if is_set(pixel) { 255 } else { 0 }).collect();
     let pixels = Pixels::new(layout.height, layout.width, 1, mask)?;
     Ok(upright(directory, pixels)?.0)

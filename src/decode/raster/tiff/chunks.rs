@@ -12,8 +12,9 @@ use super::super::super::packbits;
 use super::super::pages::Directory;
 use super::{JPEG, Kind, Layout, Photometric, predictor, tag, unpack};
 
-/// Samples of a page, `[height, width, samples]`, little-endian words of [`Layout::width_bytes`].
-pub(super) fn samples(directory: &Directory, layout: &Layout) -> Result<Vec<u8>> {
+/// Samples of a page, `[height, width, samples]`, little-endian words of [`Layout::width_bytes`]. What was forgiven is added
+/// to `repaired`.
+pub(super) fn samples(directory: &Directory, layout: &Layout, repaired: &mut Vec<String>) -> Result<Vec<u8>> {
     let (offsets, lengths) = match directory.numbers(tag::TILE_OFFSETS)? {
         offsets if !offsets.is_empty() => (offsets, directory.numbers(tag::TILE_BYTES)?),
         _ => (directory.numbers(tag::STRIP_OFFSETS)?, directory.numbers(tag::STRIP_BYTES)?),
@@ -36,7 +37,7 @@ pub(super) fn samples(directory: &Directory, layout: &Layout) -> Result<Vec<u8>>
         // Strips end with the picture, tiles do not.
         let is_tiled = layout.chunk.1 != layout.width || directory.has(tag::TILE_WIDTH);
         let rows = if is_tiled { layout.chunk.0 } else { layout.chunk.0.min(layout.height - top) };
-        let chunk = decoded(directory, layout, stored, rows)
+        let chunk = decoded(directory, layout, stored, rows, repaired)
             .with_context(|| format!("strip or tile {index} of {}", offsets.len()))?;
         put(layout, &chunk, (top, left), plane, &mut samples);
     }
@@ -65,9 +66,15 @@ fn put(layout: &Layout, chunk: &[u8], (top, left): (usize, usize), plane: usize,
 }
 
 /// Samples of one chunk of `rows` rows, as [`samples`] gives them.
-fn decoded(directory: &Directory, layout: &Layout, stored: &[u8], rows: usize) -> Result<Vec<u8>> {
+fn decoded(
+    directory: &Directory,
+    layout: &Layout,
+    stored: &[u8],
+    rows: usize,
+    repaired: &mut Vec<String>,
+) -> Result<Vec<u8>> {
     if layout.compression == JPEG {
-        return jpeg(directory, layout, stored, rows);
+        return jpeg(directory, layout, stored, rows, repaired);
     }
     let row = (layout.chunk.1 * layout.chunk_samples() * layout.bits).div_ceil(8);
     let length = rows * row;
@@ -137,7 +144,13 @@ fn lzw(stored: &[u8], bytes: &mut [u8]) -> Result<usize> {
 }
 
 /// A JPEG stream of its own, whose tables may stand in the page.
-fn jpeg(directory: &Directory, layout: &Layout, stored: &[u8], rows: usize) -> Result<Vec<u8>> {
+fn jpeg(
+    directory: &Directory,
+    layout: &Layout,
+    stored: &[u8],
+    rows: usize,
+    repaired: &mut Vec<String>,
+) -> Result<Vec<u8>> {
     ensure!(
         layout.bits == 8 && layout.kind == Kind::Unsigned,
         "JPEG of {} bits in a TIFF is not read",
@@ -167,5 +180,7 @@ fn jpeg(directory: &Directory, layout: &Layout, stored: &[u8], rows: usize) -> R
     let mut samples =
         decoder.decode().context("the JPEG scan is cut off or damaged; fetch the file again")?;
     samples.truncate(rows * width * layout.chunk_samples());
+    // Strips of one page are forgiven alike.
+    repaired.extend(sealed.repaired.into_iter().filter(|what| !repaired.contains(what)).collect::<Vec<_>>());
     Ok(samples)
 }
