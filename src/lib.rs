@@ -16,14 +16,14 @@ pub const GIT_REVISION: &str = env!("MEDFSAD_GIT_REVISION");
 /// One picture in memory.
 pub mod pixels;
 
+/// Names that are not known, and what was probably meant.
+pub mod names;
+
 /// Closed sets of words, each stated once.
 pub mod words;
 
 /// Files written whole, hashes, the folder walk.
 pub mod files;
-
-/// Names that are not known, and what was probably meant.
-pub mod names;
 
 /// Named random streams and value-stable sampling.
 pub mod random;

@@ -5,8 +5,10 @@
 
 use std::str::FromStr;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use strum::VariantArray;
+
+use crate::names;
 
 /// A value of a closed set, written as one word in files and on the command line; [`word!`](crate::words::word) makes
 /// a type one, with these functions as its own.
@@ -20,8 +22,8 @@ pub trait Word: Copy + Into<&'static str> + FromStr + VariantArray {
 /// # Errors
 /// A word outside the set; the error lists those inside.
 pub fn parse<T: Word>(text: &str) -> Result<T> {
-    let known = || list(T::VARIANTS.iter().copied());
-    text.parse().map_err(|_| anyhow!("unknown {} `{text}` (known: {})", T::WHAT, known()))
+    let known = || T::VARIANTS.iter().map(|&value| value.into());
+    text.parse().map_err(|_| names::unknown(T::WHAT, text, known()))
 }
 
 /// Words with commas between.

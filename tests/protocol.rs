@@ -226,7 +226,10 @@ fn a_protocol_is_read_and_written_by_one_name() {
         assert_eq!(serde_json::from_str::<Protocol>(&json).unwrap(), protocol);
     }
     let error = Protocol::parse("publishd").unwrap_err().to_string();
-    assert!(error.contains("unknown protocol `publishd` (known: clean, clean-mean,"), "{error}");
+    assert!(
+        error.contains("unknown protocol `publishd`; did you mean `published`? (known: clean, clean-mean,"),
+        "{error}"
+    );
 }
 
 #[test]

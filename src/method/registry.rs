@@ -7,6 +7,7 @@ use super::{
     autoencoder, control, cutpaste, d24fad, dae, dn2, dpa, external, gde, ogae, padim, patchcore, rd4ad,
     regad, spade, stfpm, subspacead,
 };
+use crate::names;
 
 /// Every method.
 pub const METHODS: &[Entry] = &[
@@ -43,8 +44,9 @@ pub const METHODS: &[Entry] = &[
 pub fn find(name: &str) -> Result<&'static Entry> {
     let base = base_name(name);
     let Some(entry) = METHODS.iter().find(|entry| entry.name == base) else {
-        let known: Vec<&str> = METHODS.iter().map(|entry| entry.name).collect();
-        bail!("unknown method `{base}` (known: {}; `all` stands for every one)", known.join(", "));
+        // `all` is no method, and is known wherever several can be named.
+        let known = METHODS.iter().map(|entry| entry.name).chain(["all"]);
+        return Err(names::unknown("method", base, known));
     };
     let variant = name.strip_prefix(base).and_then(|rest| rest.strip_prefix(':'));
     let is_plain = |text: &str| {

@@ -1,6 +1,8 @@
 //! The encoders that methods can choose from, by name.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+
+use crate::names;
 
 /// An encoder: a residual network by torchvision's name, or EfficientNet-Lite0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -33,10 +35,7 @@ impl Backbone {
     /// Lists the known ones.
     pub fn parse(name: &str) -> Result<Backbone> {
         let found = Backbone::ALL.into_iter().find(|backbone| backbone.name() == name);
-        found.with_context(|| {
-            let known = Backbone::ALL.map(Backbone::name).join(", ");
-            format!("unknown backbone `{name}` (known: {known})")
-        })
+        found.ok_or_else(|| names::unknown("backbone", name, Backbone::ALL.map(Backbone::name)))
     }
 
     /// torchvision's name; EfficientNet-Lite0, which torchvision has not, is called as in timm.

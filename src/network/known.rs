@@ -10,6 +10,7 @@ use super::teacher::{Origin, Teacher};
 use super::vgg::Vgg;
 use super::{Input, Network};
 use crate::files;
+use crate::names;
 use crate::wheel::Wheel;
 
 /// Weights that somebody publishes.
@@ -76,7 +77,7 @@ impl TrainedOn {
     }
 }
 
-/// Weights that stand in for the published ones where nothing else is named: small, and to be had without an account.
+/// Small weights, which anybody can have without an account.
 pub const LITE0: &str = "efficientnet-lite0";
 
 const ABOUT_V1: &str = "torchvision IMAGENET1K_V1, the recipe of the papers";
@@ -247,8 +248,5 @@ pub fn describe(path: &Path) -> Result<(String, Vec<Network>)> {
 /// Lists the known ones.
 pub fn network(name: &str) -> Result<Network> {
     let found = Network::all().find(|network| network.name() == name);
-    found.with_context(|| {
-        let known: Vec<&str> = Network::all().map(Network::name).collect();
-        format!("unknown network `{name}` (known: {})", known.join(", "))
-    })
+    found.ok_or_else(|| names::unknown("network", name, Network::all().map(Network::name)))
 }

@@ -16,7 +16,8 @@ use crate::evaluate::device::Wanted;
 use crate::evaluate::lock::Lock;
 use crate::evaluate::planned::{Opened, Planned};
 use crate::manifest::Manifest;
-use crate::method::METHODS;
+use crate::method::{self, METHODS};
+use crate::network::Network;
 use crate::network::teacher::Origin;
 use crate::spec::Spec;
 use crate::{files, names};
@@ -75,7 +76,9 @@ impl BenchArgs {
         self.compute.device.class(self.compute.precision)?;
         let cache = Some(files::cache_folder()?.join("weights"));
         let random = Origin::Random { seed: definition.teacher_seed, cache };
-        let teachers = self.teacher.choose(&random)?.or(random);
+        let chosen = self.teacher.choose(&random)?;
+        chosen.check_used_by(&networks(&definition)?)?;
+        let teachers = chosen.or(random);
         let threads = self.compute.set_up()?;
         let manifest = self.manifest(&definition)?;
         let folder = self.out.clone().unwrap_or_else(|| home("reports").join(&definition.name));
@@ -144,12 +147,12 @@ impl BenchArgs {
     fn set(&self, definition: &mut Definition) -> Result<()> {
         let names = definition.methods.clone();
         let built = |definition: &Definition, name: &str| {
-            settings::build(settings::find(name)?, &definition.settings_of(name))
+            settings::build(method::find(name)?, &definition.settings_of(name))
         };
         for name in definition.settings.keys() {
-            settings::find(name)?;
+            method::find(name)?;
         }
-        let known = names.iter().map(|name| Ok((name, settings::keys(&built(definition, name)?))));
+        let known = names.iter().map(|name| Ok((name, settings::keys(&built(definition, name)?)?)));
         let known: Vec<(&String, Vec<String>)> = known.collect::<Result<_>>()?;
         for (key, value) in self.settings.table()? {
             let having: Vec<&&String> =
@@ -190,6 +193,15 @@ impl BenchArgs {
         );
         Ok(manifest)
     }
+}
+
+/// The networks that the methods need.
+fn networks(definition: &Definition) -> Result<Vec<Network>> {
+    let built = definition
+        .methods
+        .iter()
+        .map(|name| settings::build(method::find(name)?, &definition.settings_of(name)));
+    built.filter_map(|built| built.map(|built| built.network).transpose()).collect()
 }
 
 fn check_size(definition: &Definition, sizes: &[usize], folder: &Path) -> Result<()> {

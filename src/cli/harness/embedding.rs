@@ -42,6 +42,10 @@ impl EmbeddingArgs {
                 "--teacher gives no weights of {}; name the network with --backbone",
                 backbone.name()
             );
+            ensure!(
+                self.backbone.backbone.is_none(),
+                "--backbone is of the network that --teacher gives weights to"
+            );
             self.compute.set_up()?;
             return audit::run(manifest, gates, raw, None);
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use super::model::{ModelArgs, Opened};
 use crate::decode::{self, overlap};
@@ -16,6 +16,7 @@ use crate::metric::rank::spearman;
 use crate::pixels::Pixels;
 use crate::protocol::{self, Protocol};
 use crate::report::explanation::{self, Explained, Nearest};
+use crate::source::masks::MaskNames;
 use crate::spec::Reading;
 use crate::{files, progress};
 
@@ -75,7 +76,7 @@ impl Args {
         drop((explainer, detector));
         ensure!(!explained.is_empty(), "--query: none of the pictures can be read");
         if let Some(masks) = masks {
-            masks.measure(&mut explained, opened.size)?;
+            masks.measure(&mut explained, &self.query, opened.size)?;
         }
         if self.quality {
             let forgotten = model.with_untrained_student(FORGOTTEN);
@@ -219,27 +220,28 @@ fn compare(other: &Explainer, explained: &mut [Explained], raw: &BTreeMap<String
     Ok(())
 }
 
-/// Files of masks, by their names without endings.
-struct Masks(BTreeMap<String, PathBuf>);
-
-fn stem(name: &str) -> &str {
-    let file = name.rfind('/').map_or(0, |slash| slash + 1);
-    name[file..].rfind('.').map_or(name, |dot| &name[..file + dot])
+/// Files of masks, by the names of their pictures.
+struct Masks {
+    folder: PathBuf,
+    names: MaskNames,
 }
 
 impl Masks {
     fn list(folder: &Path) -> Result<Masks> {
         let names = files::walk(folder)?;
         ensure!(!names.is_empty(), "{} holds no file", folder.display());
-        Ok(Masks(names.iter().map(|name| (stem(name).to_owned(), folder.join(name))).collect()))
+        Ok(Masks { folder: folder.to_owned(), names: MaskNames::new(names) })
     }
 
     /// Pictures without a mask, or whose mask is empty, have nothing to hit: their measures stay undefined.
-    fn measure(&self, explained: &mut [Explained], size: usize) -> Result<()> {
+    fn measure(&self, explained: &mut [Explained], query: &Path, size: usize) -> Result<()> {
         let mut found = 0;
         for one in explained {
-            let Some(path) = self.0.get(stem(&one.name)) else { continue };
-            let mask = decode::mask_frames(path, &[0], &Reading::default())?.remove(0);
+            let mask = self.names.of(&one.name);
+            let mask = mask.map_err(|reason| anyhow!("--masks: {}: {reason}", one.name))?;
+            let Some(path) = mask.map(|mask| self.folder.join(mask)) else { continue };
+            let picture = if query.is_dir() { query.join(&one.name) } else { query.to_owned() };
+            let mask = decode::mask_frames_over(&path, &picture, &[0], &Reading::default())?.frames.remove(0);
             let mask = mask.with_context(|| format!("--masks: {}", path.display()))?;
             let mask = overlap::resize(&mask, size, size);
             one.pointing = quality::pointing(&one.map, &mask);

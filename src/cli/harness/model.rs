@@ -11,7 +11,7 @@ use super::settings::{self, MethodArgs};
 use super::teacher::TeacherArgs;
 use crate::evaluate::folder;
 use crate::method::d24fad::{self, checkpoint};
-use crate::method::{Built, Context, Entry, Fitted, Unobserved};
+use crate::method::{self, Built, Context, Entry, Fitted, Unobserved};
 use crate::network::Network;
 use crate::network::teacher::{Origin, Teachers};
 use crate::regime::Regime;
@@ -52,7 +52,7 @@ impl ModelArgs {
     /// # Errors
     /// Names the argument that is missing or does not fit the others.
     pub fn open(&self, method: &str) -> Result<Opened> {
-        let entry = settings::find(method)?;
+        let entry = method::find(method)?;
         let (table, size) = self.settings(entry)?;
         let built = settings::build(entry, &table)?;
         ensure_fits_here(entry, &built)?;
@@ -102,6 +102,7 @@ impl ModelArgs {
     fn teachers(&self, entry: &Entry, network: Option<Network>) -> Result<Teachers> {
         let random = Origin::Random { seed: 1, cache: None };
         let chosen = self.teacher.choose(&random)?;
+        chosen.check_used_by(&network.into_iter().collect::<Vec<_>>())?;
         if let Some(network) = network {
             let given = chosen.of(network);
             let given = given.with_context(|| {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
-use crate::method::{self, Built, Entry, METHODS};
+use crate::method::{Built, Entry};
 use crate::names;
 use crate::network::Backbone;
 
@@ -27,7 +27,7 @@ pub struct MethodArgs {
 #[derive(clap::Args)]
 pub struct BackboneArg {
     /// Architecture of the pretrained network, such as resnet18 or wide_resnet50_2 [default: the method's own]
-    #[arg(long, value_name = "NETWORK", value_parser = backbone)]
+    #[arg(long, value_name = "NETWORK", value_parser = Backbone::parse)]
     pub backbone: Option<Backbone>,
 }
 
@@ -61,13 +61,6 @@ impl FromStr for Assignment {
     }
 }
 
-fn backbone(name: &str) -> Result<Backbone> {
-    Backbone::parse(name).map_err(|error| {
-        let meant = names::did_you_mean(name, Backbone::ALL.into_iter().map(Backbone::name));
-        anyhow!("{error:#}{meant}")
-    })
-}
-
 fn size(text: &str) -> Result<u16> {
     let size: u16 = text.parse()?;
     ensure!(
@@ -95,24 +88,13 @@ impl MethodArgs {
     }
 }
 
-/// The method of that name.
-///
-/// # Errors
-/// Says which name was probably meant.
-pub fn find(name: &str) -> Result<&'static Entry> {
-    method::find(name).map_err(|error| {
-        let known = METHODS.iter().map(|entry| entry.name).chain(["all"]);
-        anyhow!("{error:#}{}", names::did_you_mean(method::base_name(name), known))
-    })
-}
-
 /// A method with these settings.
 ///
 /// # Errors
 /// A setting that the method does not have, with the one that was probably meant, or a value that does not fit.
 pub fn build(entry: &Entry, settings: &toml::Table) -> Result<Built> {
     (entry.build)(settings.clone()).map_err(|error| {
-        let known = (entry.build)(toml::Table::new()).map(|built| keys(&built)).unwrap_or_default();
+        let known = (entry.build)(toml::Table::new()).and_then(|built| keys(&built)).unwrap_or_default();
         let wrong = settings.keys().find(|key| !known.is_empty() && !known.contains(*key));
         let meant = wrong.map(|key| names::did_you_mean(key, known.iter().map(String::as_str)));
         anyhow!("{error:#}{}", meant.unwrap_or_default())
@@ -122,15 +104,19 @@ pub fn build(entry: &Entry, settings: &toml::Table) -> Result<Built> {
 /// The names of a method's settings.
 ///
 /// They are the keys of [`Built::settings`], which states all of them.
-pub fn keys(built: &Built) -> Vec<String> {
+///
+/// # Errors
+/// Settings that are no JSON object.
+pub fn keys(built: &Built) -> Result<Vec<String>> {
     let settings: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(&built.settings).unwrap_or_default();
-    settings.keys().cloned().collect()
+        serde_json::from_str(&built.settings).context("the settings of a method")?;
+    Ok(settings.keys().cloned().collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::{METHODS, find};
 
     #[test]
     fn words_need_no_quotes() {
@@ -156,7 +142,7 @@ mod tests {
         let table = "bakbone = 'resnet18'".parse().unwrap();
         let error = build(find("patchcore").unwrap(), &table).err().unwrap().to_string();
         assert!(error.contains("did you mean `backbone`?"), "{error}");
-        let error = find("patchcorr").err().unwrap().to_string();
+        let error = format!("{:#}", find("patchcorr").err().unwrap());
         assert!(error.contains("did you mean `patchcore`?"), "{error}");
     }
 
@@ -165,7 +151,7 @@ mod tests {
         for entry in METHODS.iter().filter(|entry| entry.needs.starts_with("ImageNet")) {
             let built = build(entry, &toml::Table::new()).unwrap();
             let is_fixed = entry.name == "dpa";
-            assert!(is_fixed || keys(&built).contains(&"backbone".to_owned()), "{}", entry.name);
+            assert!(is_fixed || keys(&built).unwrap().contains(&"backbone".to_owned()), "{}", entry.name);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! `--teacher`: where the weights of pretrained networks come from, the same in every command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use crate::names;
 use crate::network::Network;
@@ -39,9 +39,7 @@ impl FromStr for Given {
         let Some((name, weights)) = pair else {
             return Ok(Given { network: None, weights: text.to_owned() });
         };
-        let network = known::network(name).map_err(|error| {
-            anyhow!("{error:#}{}", names::did_you_mean(name, Network::all().map(Network::name)))
-        })?;
+        let network = known::network(name)?;
         Ok(Given { network: Some(network), weights: weights.to_owned() })
     }
 }
@@ -92,6 +90,21 @@ impl Chosen {
         self.named.get(network.name()).or(self.other.as_ref())
     }
 
+    /// Refuses weights for a network that nothing here uses, which would be left aside without a word.
+    ///
+    /// # Errors
+    /// Names it, and what is used.
+    pub fn check_used_by(&self, used: &[Network]) -> Result<()> {
+        let used: BTreeSet<&str> = used.iter().map(|network| network.name()).collect();
+        let unused = self.named.keys().find(|name| !used.contains(name.as_str()));
+        if let Some(name) = unused {
+            let used: Vec<&str> = used.into_iter().collect();
+            let used = if used.is_empty() { "no network".to_owned() } else { used.join(", ") };
+            bail!("--teacher {name}=...: {name} is not used here, but {used}; --backbone chooses another");
+        }
+        Ok(())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.named.is_empty() && self.other.is_none()
     }
@@ -121,7 +134,11 @@ mod tests {
         assert!(!chosen.of(resnet18).unwrap().is_random());
         assert!(chosen.of(Network::Vgg19).unwrap().is_random());
         assert!(!choose(&[&file]).unwrap().of(Network::Vgg19).unwrap().is_random());
-        assert!(choose(&["vgg19=random"]).unwrap().of(resnet18).is_none());
+        let vgg = choose(&["vgg19=random"]).unwrap();
+        assert!(vgg.of(resnet18).is_none());
+        assert!(vgg.check_used_by(&[resnet18, Network::Vgg19]).is_ok());
+        let error = vgg.check_used_by(&[resnet18]).unwrap_err().to_string();
+        assert!(error.contains("vgg19 is not used here, but resnet18"), "{error}");
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl Args {
         let settings = self.settings()?;
         let network = Network::Backbone(settings.backbone);
         let chosen = self.teacher.choose(&Origin::Random { seed: self.seed, cache: None })?;
+        chosen.check_used_by(&[network])?;
         let origin = chosen.of(network).with_context(|| {
             format!("d24fad learns from a teacher: give the weights of {} with --teacher", network.name())
         })?;
