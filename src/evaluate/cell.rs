@@ -15,7 +15,6 @@ use super::run::Run;
 use super::test_set::TestSet;
 use super::watch::{SourceTask, Watch};
 use crate::episode::batch::Pictures;
-use crate::files;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Row, Split};
 use crate::method::{Context, StateFile, TrainTask};
@@ -42,8 +41,8 @@ impl Run<'_> {
             todo.iter().map(|identity| self.draw(&store, &task.rows, identity)).collect::<Result<_>>()?;
         let tasks: Vec<TrainTask> =
             group.training.iter().map(|task| self.train_task(task)).collect::<Result<_>>()?;
-        let ids: Vec<String> = todo.iter().map(|identity| identity.id()).collect();
-        let name = format!("{}.safetensors", files::fingerprint(ids.join(" ").as_bytes()));
+        // Of the job, not of what is left of it: cells that were finished before a stop are no reason to start over.
+        let name = format!("{}.safetensors", group.job());
         let state_file = StateFile { path: self.folder.join("training").join(name), every: SAVE_EVERY };
         let context = Context {
             device: self.device,

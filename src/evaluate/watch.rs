@@ -1,8 +1,9 @@
 //! Looks at a training after each epoch: every draw is scored, and the source tasks where they choose an epoch.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result};
 
 use super::draw::{Draw, Gathered};
 use super::test_set::TestSet;
@@ -31,15 +32,19 @@ impl Observer for Watch<'_> {
     }
 
     fn state(&self) -> Result<String> {
-        let each: Vec<&Gathered> = self.draws.iter().map(|draw| &draw.gathered).collect();
+        let each: BTreeMap<String, &Gathered> =
+            self.draws.iter().map(|draw| (draw.identity.id(), &draw.gathered)).collect();
         Ok(serde_json::to_string(&each)?)
     }
 
     fn restore(&mut self, state: &str) -> Result<()> {
-        let each: Vec<Gathered> = serde_json::from_str(state)?;
-        let (saved, draws) = (each.len(), self.draws.len());
-        ensure!(saved == draws, "the saved state has {saved} draws, this run {draws}");
-        self.draws.iter_mut().zip(each).for_each(|(draw, gathered)| draw.gathered = gathered);
+        let mut each: BTreeMap<String, Gathered> = serde_json::from_str(state)?;
+        for draw in &mut self.draws {
+            let id = draw.identity.id();
+            draw.gathered = each.remove(&id).with_context(|| {
+                format!("the saved training did not score cell {id}; remove the run's `training` folder to start over")
+            })?;
+        }
         Ok(())
     }
 }
