@@ -13,9 +13,12 @@ const WITHOUT_EFFECT: &[&str] = &[
     "export",
     "lib.rs",
     "main.rs",
+    "names.rs",
+    "panics.rs",
     "progress.rs",
     "report",
     "selftest",
+    "wheel.rs",
 ];
 
 fn main() {

@@ -182,7 +182,7 @@ pub fn shelf() -> Result<PathBuf> {
     Ok(files::cache_folder()?.join("wheels"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use std::io::{Cursor, Write};
     use std::os::unix::fs::PermissionsExt;

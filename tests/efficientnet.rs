@@ -13,7 +13,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
-use crate::shared::shared;
+use crate::shared::{leave_out, shared};
 
 const BACKBONE: Backbone = Backbone::EfficientNetLite0;
 
@@ -73,7 +73,7 @@ fn installed() -> Option<PathBuf> {
     let found =
         known::installed().expect("a cache folder").into_iter().find(|(name, _)| name == known::LITE0);
     if found.is_none() {
-        println!("left out: {} is not installed; `cargo xtask weights fetch {0}` gets it", known::LITE0);
+        leave_out(&format!("the weights of {} (`cargo xtask weights fetch {0}` gets them)", known::LITE0));
     }
     found.map(|(_, path)| path)
 }

@@ -15,10 +15,7 @@ const RECORD: &str = "MEDFSAD_LEFT_OUT";
 pub fn shared(relative: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     if !root.exists() {
-        println!("left out: ../shared is absent, so nothing is compared with {relative}");
-        if let Some(record) = std::env::var_os(RECORD) {
-            add_line(Path::new(&record), &format!("{}\t{relative}\n", test_name()));
-        }
+        leave_out(relative);
         return None;
     }
     let path = root.join(relative);
@@ -27,6 +24,15 @@ pub fn shared(relative: &str) -> Option<PathBuf> {
         "../shared is there but {relative} is missing from it: restore the reference data"
     );
     Some(path)
+}
+
+/// Says and records that the running test does without `what`, which is not there.
+#[track_caller]
+pub fn leave_out(what: &str) {
+    println!("left out: nothing is compared with {what}, which is not here");
+    if let Some(record) = std::env::var_os(RECORD) {
+        add_line(Path::new(&record), &format!("{}\t{what}\n", test_name()));
+    }
 }
 
 /// The running test, as its thread is named; where tests run one by one on the main thread, the calling line.

@@ -58,7 +58,11 @@ pub fn curate(spec: &Spec, task: &Task, raw: &Path, out: &Path, ids: Option<&IdL
             .push(format!("no folder {}, so no lesion mask is used", raw.join(masks).display()));
     }
     let folder = task.masks.as_ref().map(|masks| raw.join(masks)).filter(|folder| folder.is_dir());
-    let masks = folder.map(|folder| files::walk(&folder)).transpose()?.map(MaskNames::new);
+    let masks = folder.map(|folder| files::scan(&folder)).transpose()?.map(|found| {
+        let rejected = found.rejected.iter().map(|entry| format!("mask {}: {}", entry.path, entry.reason));
+        listing.differences.extend(rejected);
+        MaskNames::new(found.files)
+    });
     let mut work = Work { spec, task, raw, ids, rejected: Vec::new(), masks };
     for refusal in listing.refused {
         work.reject(&refusal.path, 0, None, "not-a-picture", refusal.reason);

@@ -3,8 +3,9 @@
 //! Grey samples: stored value, then the modality table or rescale (stated, or 1 and 0 assumed), then what the
 //! reading asks for. By default that is the first VOI table or window that the file states, a table before a
 //! window; without either, unsigned samples of at most 8 bits keep their full range (8 bits stay as they are)
-//! and all others go from the minimum to the maximum of this frame. `MONOCHROME1` is inverted last. Overlays
-//! are not drawn.
+//! and all others go from the minimum to the maximum of this frame. `MONOCHROME1` is inverted, and padding, which
+//! takes no part in minimum and maximum, is made 0 last. A window that is stated and not readable counts as none, and
+//! the policy says so. Overlays are not drawn.
 
 use std::path::Path;
 

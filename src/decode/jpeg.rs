@@ -1,4 +1,5 @@
-//! What a JPEG or JPEG 2000 stream says of itself before it is decoded, by itself or inside DICOM.
+//! JPEG streams, by themselves, in TIFF or inside DICOM: what they say of themselves, sealed against cuts, and decoded
+//! where they are plain.
 
 mod plain;
 mod sealed;

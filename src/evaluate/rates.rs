@@ -34,7 +34,6 @@ pub struct Speed {
 struct Record {
     device: String,
     /// Of small networks, which say nothing of large ones.
-    #[serde(default)]
     quick: bool,
     card: Option<Card>,
     threads: usize,
@@ -154,7 +153,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A card's, its times chosen so that rates are round.
-    const RECORD: &str = r#"{"device": "cuda(0)", "card": {"name": "A Card", "memory": 1}, "threads": 16, "checks": [],
+    const RECORD: &str = r#"{"device": "cuda(0)", "card": {"name": "A Card", "memory": 1}, "threads": 16, "quick": false, "checks": [],
         "speed": [
         {"work": "teacher features", "size": 128, "precision": "f32", "count": 16, "seconds": 1.0,
          "operations_per_second": 1e12, "memory_bytes": 3000000000},
@@ -196,6 +195,9 @@ pub(super) mod tests {
         let error = refusal(RECORD, Wanted::Cpu, Precision::F32);
         assert!(error.contains("selftest.json is the self-test of a cuda device"), "{error}");
         assert!(error.contains("the plan is for cpu") && error.contains("--device cuda"), "{error}");
+        let quick = RECORD.replace("\"quick\": false", "\"quick\": true");
+        let error = refusal(&quick, Wanted::Cuda(0), Precision::F32);
+        assert!(error.contains("run it without --quick"), "{error}");
         let error = refusal(RECORD, Wanted::Cuda(0), Precision::Bf16);
         assert!(error.contains("no time of `training step` in bf16"), "{error}");
         let error = refusal("{\"speed\": 3}", Wanted::Cuda(0), Precision::F32);

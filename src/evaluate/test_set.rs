@@ -1,5 +1,7 @@
 //! The test set of a task, its labels apart from its pictures.
 
+use std::sync::Once;
+
 use anyhow::{Result, bail};
 use tch::Device;
 
@@ -92,7 +94,10 @@ impl TestSet {
                 match batches::unless_memory_is_full(smoothed)? {
                     Some(scores) => scores,
                     None => {
-                        eprintln!("the device's memory is full: maps are smoothed on the host");
+                        static SAID: Once = Once::new();
+                        SAID.call_once(|| {
+                            eprintln!("the device's memory is full: maps are smoothed on the host");
+                        });
                         protocol::score(&Host(&maps))?
                     }
                 }

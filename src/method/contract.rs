@@ -168,7 +168,7 @@ pub trait Detector {
     /// Scores each query by itself; higher is more anomalous.
     fn score(&self, queries: &Pictures) -> Result<Prediction>;
 
-    /// Queries that it is given at once, at most; scores do not depend on it.
+    /// Queries that it is given at once, at most; scores do not depend on it but for rounding.
     fn batch(&self) -> usize {
         16
     }

@@ -65,23 +65,6 @@ impl Order<'_> {
     }
 }
 
-/// The file of published weights; fetched where they are not installed.
-///
-/// # Errors
-/// As [`Order::install`], with the way to do without them.
-pub fn provide(published: &Published) -> Result<PathBuf> {
-    match Order::from(published).install() {
-        Ok(Installed::Before(path) | Installed::Now(path)) => Ok(path),
-        Err(error) => Err(error).with_context(|| {
-            format!(
-                "{} is not installed and cannot be fetched; `--teacher random` computes with random features instead, \
-                 which say nothing about a method",
-                published.name
-            )
-        }),
-    }
-}
-
 /// The last part of an address, without what follows a question mark.
 pub fn file_name(url: &str) -> &str {
     let path = url.split(['?', '#']).next().unwrap_or_default();

@@ -10,8 +10,8 @@ use super::published::Rig;
 use super::{Numbers, Options, Part, Record, apart, full, prepare, values};
 use crate::evaluate::workload::Workload;
 use crate::method::{EpochFigures, Fitted, Observer, StateFile, Unobserved, find};
-use crate::network::Backbone;
 use crate::network::precision::Precision;
+use crate::network::{Backbone, graph};
 
 pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     let is_meant = |numbers: &Numbers| match numbers {
@@ -25,7 +25,10 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     prepare(options.device, Numbers::F32)?;
     taken_up(options, record)?;
     if options.device.is_cuda() {
-        recorded(options, record)?;
+        match graph::is_wanted() {
+            true => recorded(options, record)?,
+            false => println!("steps are not recorded, as MEDFSAD_CUDA_GRAPHS says: nothing to compare"),
+        }
         full::run(options, record)?;
     }
     Ok(())

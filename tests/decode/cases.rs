@@ -240,7 +240,7 @@ fn grey_tiff(photometric: u16, row: &[u8]) -> Vec<u8> {
     file.extend((entries.len() as u16).to_le_bytes());
     for (tag, value) in entries {
         file.extend([&(tag as u16).to_le_bytes()[..], &4u16.to_le_bytes(), &1u32.to_le_bytes()].concat());
-        file.extend((value as u32).to_le_bytes());
+        file.extend(value.to_le_bytes());
     }
     file.extend(0u32.to_le_bytes());
     file

@@ -32,7 +32,10 @@ impl Pictures {
     /// # Errors
     /// If there are none, or `root` cannot be listed.
     pub fn find(root: &Path, most: usize) -> Result<Pictures> {
-        let all = files::scan(root)?.files;
+        let files::Found { files: all, rejected } = files::scan(root)?;
+        if let Some(first) = rejected.first() {
+            println!("{} entries passed over, the first: {}: {}", rejected.len(), first.path, first.reason);
+        }
         let mut pictures = Pictures { paths: Vec::new(), groups: Vec::new() };
         for (name, endings) in FORMATS {
             let found: Vec<&String> = all.iter().filter(|path| ends_in(path, endings)).collect();

@@ -171,7 +171,10 @@ fn parameters(store: &VarStore) -> Vec<(String, Tensor)> {
     let mut names: HashMap<_, String> =
         store.variables().into_iter().map(|(name, tensor)| (tensor.data_ptr(), name)).collect();
     let trainable = store.trainable_variables().into_iter().filter(Tensor::requires_grad);
-    trainable.filter_map(|tensor| Some((names.remove(&tensor.data_ptr())?, tensor))).collect()
+    let named = |tensor: Tensor| {
+        (names.remove(&tensor.data_ptr()).expect("every trainable variable has a name"), tensor)
+    };
+    trainable.map(named).collect()
 }
 
 impl Moving {
