@@ -20,8 +20,8 @@ pub fn shorten() {
 }
 
 thread_local! {
-    /// Whether this thread's panics are told to nobody.
-    static IS_QUIET: Cell<bool> = const { Cell::new(false) };
+    /// Which of this thread's panics are told to nobody, by their messages.
+    static QUIET: Cell<fn(&str) -> bool> = const { Cell::new(|_| false) };
 }
 
 /// Runs what may panic on malformed data, such as a codec of others. A panic becomes the error, without a line
@@ -30,19 +30,27 @@ thread_local! {
 /// # Errors
 /// The panic's message.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    caught_quietly(|_| true, work).map_err(|payload| message(&*payload).to_owned())
+}
+
+/// Runs `work` and catches its panics; those whose message is `expected` are told to nobody.
+///
+/// # Errors
+/// What it panicked with.
+pub fn caught_quietly<T>(expected: fn(&str) -> bool, work: impl FnOnce() -> T) -> std::thread::Result<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let other = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if !IS_QUIET.get() {
+            if !QUIET.get()(message(panic.payload())) {
                 other(panic);
             }
         }));
     });
-    let before = IS_QUIET.replace(true);
+    let before = QUIET.replace(expected);
     let done = catch_unwind(AssertUnwindSafe(work));
-    IS_QUIET.set(before);
-    done.map_err(|payload| message(&*payload).to_owned())
+    QUIET.set(before);
+    done
 }
 
 /// The message of a panic, without libtorch's trace.

@@ -1,13 +1,14 @@
 //! Queries in batches: as many at once as the device's memory holds.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 
 use anyhow::{Result, bail};
 use tch::Device;
 
 use super::contract::{Detector, Prediction};
 use crate::episode::batch::Pictures;
+use crate::panics::{caught_quietly, message};
 
 /// Times as many pictures at once on a card, which small batches leave idle, as on a CPU.
 pub const ON_CARD: usize = 16;
@@ -45,12 +46,15 @@ pub fn score(
 
 /// What `work` gives; `None` if libtorch found the device's memory full, which it tells by an error or a panic.
 pub(crate) fn unless_memory_is_full<T>(work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
-    let says_so = |text: &str| text.contains("out of memory");
-    match catch_unwind(AssertUnwindSafe(work)) {
+    match caught_quietly(says_so, work) {
         Ok(Ok(value)) => Ok(Some(value)),
         Ok(Err(error)) if says_so(&format!("{error:#}")) => Ok(None),
         Ok(Err(error)) => Err(error),
-        Err(panic) if panic.downcast_ref::<String>().is_some_and(|text| says_so(text)) => Ok(None),
+        Err(panic) if says_so(message(&*panic)) => Ok(None),
         Err(panic) => resume_unwind(panic),
     }
+}
+
+fn says_so(text: &str) -> bool {
+    text.contains("out of memory")
 }

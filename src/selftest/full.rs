@@ -6,8 +6,10 @@ use tch::{Kind, Tensor};
 use super::methods::{Given, scores};
 use super::{Numbers, Options, Part, Record, apart};
 use crate::episode::batch::Pictures;
-use crate::method::{Detector, Unobserved, batches, find};
-use crate::network::card;
+use crate::method::part::grid;
+use crate::method::{Detector, Prediction, batches};
+use crate::network::teacher::Teacher;
+use crate::network::{Backbone, Input, card};
 
 /// Bytes that are left free, beside up to 20 MiB that no piece fills: enough for some pictures, not for 256, whose first
 /// layer alone takes 64 MiB and its pooling 16.
@@ -21,13 +23,11 @@ const PICTURES: usize = 1024;
 pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     let given = Given::new()?;
     let context = given.context(options.device, Numbers::F32);
-    let built = (find("dn2")?.build)(toml::from_str("backbone = 'resnet18'")?)?;
-    let fitted = built.method.fit(&[], &context, &mut Unobserved)?;
     let many: Vec<usize> = (0..PICTURES).map(|index| index % given.queries.len()).collect();
     let many = given.queries.at(&many);
-    // Fitted to its supports while there is room: what does not fit a card with one picture is an error, not tried here.
-    let detector = fitted.adapt(&given.supports)?;
-    let (few, _) = score(&*detector, &given.queries, options)?;
+    // While there is room: what does not fit a card with one picture is an error, not tried here.
+    let detector = AtOnce { teacher: context.teacher(Backbone::Resnet18, Input::ImageNet)? };
+    let (few, _) = score(&detector, &given.queries, options)?;
     card::give_back_memory(options.device);
     let bytes = |bytes: i64| Tensor::f_empty([bytes], (Kind::Uint8, options.device));
     let spared = bytes(SPARED)?;
@@ -38,7 +38,7 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
         }
     }
     drop(spared);
-    let found = score(&*detector, &many, options);
+    let found = score(&detector, &many, options);
     drop(ballast);
     let (found, at_once) = found?;
     ensure!(at_once < 256, "{at_once} pictures at once fitted a full card, so nothing was tried");
@@ -47,6 +47,19 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     let what = "scores on a card whose memory is full, relative";
     record.check(Part::Twice, what, Numbers::F32, apart(&found, &expected), Some(1e-5));
     Ok(())
+}
+
+/// Mean of the teacher's last stage. Methods may pass pictures through their teacher in parts; this passes all at once.
+struct AtOnce {
+    teacher: Teacher,
+}
+
+impl Detector for AtOnce {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        let deep = self.teacher.features(&queries.pixels).deep;
+        let means = deep.mean_dim([1i64, 2, 3].as_slice(), false, Kind::Double);
+        Ok(Prediction::Scores(grid::to_scores(&means)?))
+    }
 }
 
 fn score(detector: &dyn Detector, pictures: &Pictures, options: &Options) -> Result<(Vec<f64>, usize)> {
