@@ -1,5 +1,6 @@
 //! Data flows one way: a module names only those above it in `lib.rs`, and libtorch has one seam.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 const ROOT_CONSTS: &[&str] = &["VERSION", "CODE_HASH", "GIT_REVISION"];
@@ -89,6 +90,44 @@ fn violations(order: &[&str], path: &str, text: &str) -> Vec<String> {
     names.map(|name| format!("{path} names crate::{name}, which is not above `{module}` in lib.rs")).collect()
 }
 
+/// Arrows between the modules of one folder: who names whom, tests left out.
+fn arrows(folder: &str, sources: &[(String, String)]) -> BTreeMap<String, BTreeSet<String>> {
+    let inside = |path: &str| -> Option<String> {
+        let rest = if folder.is_empty() { path } else { path.strip_prefix(folder)?.strip_prefix('/')? };
+        let first = rest.split('/').next()?.trim_end_matches(".rs");
+        (first != "mod" && !NO_MODULE.contains(&rest)).then(|| first.to_owned())
+    };
+    let modules: BTreeSet<String> = sources.iter().filter_map(|(path, _)| inside(path)).collect();
+    let absolute = format!(
+        "crate::{}",
+        folder.split('/').filter(|part| !part.is_empty()).map(|part| format!("{part}::")).collect::<String>()
+    );
+    let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, text) in sources {
+        let Some(own) = inside(path) else { continue };
+        let text = code(text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default());
+        let climb = "super::".repeat(depth(path) - depth(folder) * usize::from(!folder.is_empty()));
+        let named = [absolute.as_str(), climb.as_str()]
+            .into_iter()
+            .flat_map(|prefix| after(&text, prefix).flat_map(first_names).collect::<Vec<_>>());
+        let others = named.filter(|name| modules.contains(name) && *name != own);
+        arrows.entry(own.clone()).or_default().extend(others);
+    }
+    arrows
+}
+
+/// Modules of which each is reached again from itself.
+fn in_circles(arrows: &BTreeMap<String, BTreeSet<String>>) -> Vec<&String> {
+    let comes_back = |start: &&String| {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![*start]);
+        while let Some(next) = open.pop().and_then(|at| arrows.get(at)) {
+            open.extend(next.iter().filter(|name| seen.insert(*name)));
+        }
+        seen.contains(*start)
+    };
+    arrows.keys().filter(comes_back).collect()
+}
+
 fn names_torch(text: &str) -> bool {
     after(&code(text), "tch::").next().is_some() || text.contains("use tch;")
 }
@@ -102,6 +141,20 @@ fn every_module_names_only_those_above_it() {
     let modules = sources.iter().filter(|(path, _)| !NO_MODULE.contains(&path.as_str()));
     let wrong: Vec<String> = modules.flat_map(|(path, text)| violations(&order, path, text)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_folder_holds_a_circle() {
+    let sources = sources();
+    let mut folders: BTreeSet<&str> = BTreeSet::from([""]);
+    for (path, _) in &sources {
+        folders.extend(path.match_indices('/').map(|(at, _)| &path[..at]));
+    }
+    for folder in folders {
+        let arrows = arrows(folder, &sources);
+        let circle = in_circles(&arrows);
+        assert!(circle.is_empty(), "src/{folder}: {circle:?} name each other: {arrows:?}");
+    }
 }
 
 #[test]
@@ -149,5 +202,14 @@ fn planted_violations_are_caught_and_lawful_uses_are_not() {
     ] {
         assert!(!caught("spec/quota.rs", good), "wrongly caught: {good}");
     }
+    let of = |a: &str, b: &str| {
+        let file = |path: &str, text: &str| (format!("spec/{path}"), text.to_owned());
+        let files = [file("mod.rs", "mod a; use self::a::X;"), file("a.rs", a), file("b/mod.rs", b)];
+        in_circles(&arrows("spec", &files)).len()
+    };
+    assert_eq!(of("use super::b::Y;", "use super::a::X;"), 2);
+    assert_eq!(of("use crate::spec::{b::Y, Z};", "fn f() -> super::a::X {}"), 2);
+    assert_eq!(of("use super::b::Y;", "use super::super::files; // super::a"), 0);
+    assert_eq!(of("use super::b::Y;", "#[cfg(test)]\nmod tests { use super::super::a; }"), 0);
     assert!(names_torch("use tch::Tensor;") && !names_torch("let x = patch::new();"));
 }

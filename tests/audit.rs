@@ -300,7 +300,7 @@ fn neighbours_are_found_where_the_hash_may_not_look() {
 fn features_of_a_picture_do_not_depend_on_its_batch() {
     use medfsad::evaluate::embed;
     use medfsad::network::Backbone;
-    use medfsad::network::teacher::Origin;
+    use medfsad::network::origin::Origin;
 
     let Some((spec, raw)) = tiles() else { return };
     let out = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use medfsad::decode::{decode, resize::lanczos};
 use medfsad::network::encoder::{self, Encoder};
 use medfsad::network::layer::Norm;
-use medfsad::network::{Backbone, Features, Input, Network, formula, known, weights};
+use medfsad::network::{Backbone, Features, Input, Network, formula, published, weights};
 use serde_json::Value;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -70,10 +70,15 @@ fn formula_weights_give_what_the_plain_definition_gives() {
 
 /// The installed ImageNet weights, or `None`, said aloud.
 fn installed() -> Option<PathBuf> {
-    let found =
-        known::installed().expect("a cache folder").into_iter().find(|(name, _)| name == known::LITE0);
+    let found = published::installed()
+        .expect("a cache folder")
+        .into_iter()
+        .find(|(name, _)| name == published::LITE0);
     if found.is_none() {
-        leave_out(&format!("the weights of {} (`cargo xtask weights fetch {0}` gets them)", known::LITE0));
+        leave_out(&format!(
+            "the weights of {} (`cargo xtask weights fetch {0}` gets them)",
+            published::LITE0
+        ));
     }
     found.map(|(_, path)| path)
 }

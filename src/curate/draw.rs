@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
 
-use super::select::{Fate, Item, select};
+use super::curation::{Curation, KnownContent};
+use super::select::{Item, Outcome, select};
 use super::standardise::{self, Standard};
-use super::task::{Found, Work};
 use crate::decode::{self, Decoded, Masks};
 use crate::manifest::spool::Spool;
 use crate::manifest::{MaskKind, Split};
@@ -16,7 +16,7 @@ use crate::progress;
 use crate::source::Lesions;
 
 /// A decoded picture and, where there is one, its mask.
-pub(super) struct Done {
+pub(super) struct DecodedPicture {
     pub standard: Standard,
     pub mask: Option<Mask>,
     /// Whether the mask of an anomalous picture is empty; it is not used then.
@@ -30,27 +30,32 @@ pub(super) struct Mask {
     pub hash: String,
 }
 
-impl Work<'_> {
-    /// The fate of every picture, and what became of those that are drawn.
+impl Curation<'_> {
+    /// The outcome of every picture, and what became of those that are drawn.
     ///
     /// What cannot be decoded is rejected and another drawn in its place; pictures of equal pixels, known only
     /// once they are decoded, are tied like copies of a file.
     ///
     /// # Errors
     /// A full disk, or an id list that cannot be met.
-    pub fn draw(&mut self, found: &[Found], spools: &[Spool]) -> Result<(Vec<Fate>, HashMap<usize, Done>)> {
-        let mut done: HashMap<usize, Done> = HashMap::new();
+    pub fn draw(
+        &mut self,
+        found: &[KnownContent],
+        spools: &[Spool],
+    ) -> Result<(Vec<Outcome>, HashMap<usize, DecodedPicture>)> {
+        let mut done: HashMap<usize, DecodedPicture> = HashMap::new();
         let mut broken: BTreeSet<usize> = BTreeSet::new();
         loop {
             let usable: Vec<usize> = (0..found.len()).filter(|index| !broken.contains(index)).collect();
-            let mut fates = vec![Fate::LeftOut("unreadable"); found.len()];
-            for (&index, fate) in usable.iter().zip(self.choose(found, &usable, &done)?) {
-                fates[index] = fate;
+            let mut outcomes = vec![Outcome::LeftOut("unreadable"); found.len()];
+            for (&index, outcome) in usable.iter().zip(self.choose(found, &usable, &done)?) {
+                outcomes[index] = outcome;
             }
-            let wanted = |index: &usize| matches!(fates[*index], Fate::Drawn(_)) && !done.contains_key(index);
+            let wanted =
+                |index: &usize| matches!(outcomes[*index], Outcome::Drawn(_)) && !done.contains_key(index);
             let todo: Vec<usize> = (0..found.len()).filter(wanted).collect();
             if todo.is_empty() {
-                return Ok((fates, done));
+                return Ok((outcomes, done));
             }
             for (index, result) in self.decode(found, &todo, spools)? {
                 match result {
@@ -64,7 +69,12 @@ impl Work<'_> {
         }
     }
 
-    fn choose(&self, found: &[Found], usable: &[usize], done: &HashMap<usize, Done>) -> Result<Vec<Fate>> {
+    fn choose(
+        &self,
+        found: &[KnownContent],
+        usable: &[usize],
+        done: &HashMap<usize, DecodedPicture>,
+    ) -> Result<Vec<Outcome>> {
         let Some(ids) = self.ids else {
             let items: Vec<Item> = usable
                 .iter()
@@ -81,7 +91,7 @@ impl Work<'_> {
             let path = format!("{}/{}", self.task.folder, found[index].candidate.path);
             (path, found[index].candidate.frame, found[index].sha256.as_str())
         });
-        ids.fates(&self.task.name, listed)
+        ids.outcomes(&self.task.name, listed)
     }
 
     /// Decodes pictures file by file, each read once.
@@ -90,10 +100,10 @@ impl Work<'_> {
     /// Only what no other file could mend: a full disk. A picture's own fault is its result.
     fn decode(
         &self,
-        found: &[Found],
+        found: &[KnownContent],
         todo: &[usize],
         spools: &[Spool],
-    ) -> Result<Vec<(usize, Result<Done>)>> {
+    ) -> Result<Vec<(usize, Result<DecodedPicture>)>> {
         let mut by_file: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for &index in todo {
             by_file.entry(&found[index].candidate.path).or_default().push(index);
@@ -111,11 +121,16 @@ impl Work<'_> {
     }
 
     /// The pictures of one file, with their masks.
-    fn decode_file(&self, found: &[Found], file: &[usize], spools: &[Spool]) -> Result<Vec<Result<Done>>> {
+    fn decode_file(
+        &self,
+        found: &[KnownContent],
+        file: &[usize],
+        spools: &[Spool],
+    ) -> Result<Vec<Result<DecodedPicture>>> {
         let frames: Vec<u32> = file.iter().map(|&index| found[index].candidate.frame).collect();
         let path = self.path(&found[file[0]].candidate.path);
         let mut masks = self.masks(found, file);
-        let mut finished: Vec<Result<Result<Done>>> = Vec::with_capacity(file.len());
+        let mut finished: Vec<Result<Result<DecodedPicture>>> = Vec::with_capacity(file.len());
         let read = decode::visit_frames(&path, &frames, &self.task.reading, |picture| {
             let index = file[finished.len()];
             finished.push(finish(picture, masks.remove(&index), &found[index], spools));
@@ -127,7 +142,7 @@ impl Work<'_> {
     }
 
     /// The masks that lie in files, each file read once, with their paths.
-    fn masks(&self, found: &[Found], part: &[usize]) -> HashMap<usize, MaskFile> {
+    fn masks(&self, found: &[KnownContent], part: &[usize]) -> HashMap<usize, MaskFile> {
         let mut by_file: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for &index in part {
             if let Some(path) = self.mask_path(&found[index].candidate) {
@@ -162,9 +177,9 @@ struct MaskFile {
 fn finish(
     picture: Result<Decoded>,
     mask: Option<MaskFile>,
-    found: &Found,
+    found: &KnownContent,
     spools: &[Spool],
-) -> Result<Result<Done>> {
+) -> Result<Result<DecodedPicture>> {
     let picture = match picture {
         Ok(picture) => picture,
         Err(error) => return Ok(Err(error)),
@@ -184,13 +199,17 @@ fn finish(
         lesions => (lesions, None),
     };
     standard.repaired.extend(empty.iter().map(|path| format!("the mask {path} is empty and not used")));
-    Ok(Ok(Done { mask: lesions.map(store).transpose()?, has_empty_mask: empty.is_some(), standard }))
+    Ok(Ok(DecodedPicture {
+        mask: lesions.map(store).transpose()?,
+        has_empty_mask: empty.is_some(),
+        standard,
+    }))
 }
 
 /// A picture's mask, from a file or from boxes.
 fn lesions(
     mask: Option<MaskFile>,
-    found: &Found,
+    found: &KnownContent,
     standard: &Standard,
 ) -> Result<Option<(MaskKind, Option<String>, Pixels)>> {
     Ok(match (mask, &found.candidate.mask) {
@@ -208,14 +227,14 @@ fn lesions(
 
 /// Sentences on masks of drawn anomalous pictures that are missing, doubtful or empty.
 pub(super) fn without_mask(
-    work: &Work,
-    found: &[Found],
-    fates: &[Fate],
-    done: &HashMap<usize, Done>,
+    work: &Curation,
+    found: &[KnownContent],
+    outcomes: &[Outcome],
+    done: &HashMap<usize, DecodedPicture>,
 ) -> Vec<String> {
     let (mut missing, mut doubtful, mut empty) = (Vec::new(), Vec::new(), Vec::new());
     for (index, item) in found.iter().enumerate() {
-        if item.quota.is_none() || !matches!(fates[index], Fate::Drawn(_)) {
+        if item.quota.is_none() || !matches!(outcomes[index], Outcome::Drawn(_)) {
             continue;
         }
         let path = item.candidate.path.as_str();
@@ -242,7 +261,7 @@ pub(super) fn without_mask(
 }
 
 /// What must not be divided: a patient, a group, copies of a file, equal pixels.
-fn ties(found: &Found, done: Option<&Done>) -> Vec<String> {
+fn ties(found: &KnownContent, done: Option<&DecodedPicture>) -> Vec<String> {
     let candidate = &found.candidate;
     let named = [("patient", &candidate.patient), ("group", &candidate.group)];
     let named =
@@ -253,10 +272,14 @@ fn ties(found: &Found, done: Option<&Done>) -> Vec<String> {
 
 /// Says how many patients, groups and copies an exact division or an id list puts on several sides; a draw of
 /// our own never does.
-pub(super) fn divided(found: &[Found], fates: &[Fate], done: &HashMap<usize, Done>) -> Option<String> {
+pub(super) fn divided(
+    found: &[KnownContent],
+    outcomes: &[Outcome],
+    done: &HashMap<usize, DecodedPicture>,
+) -> Option<String> {
     let mut sides: HashMap<String, HashSet<Split>> = HashMap::new();
-    for (index, (item, fate)) in found.iter().zip(fates).enumerate() {
-        if let Fate::Drawn(split) = fate {
+    for (index, (item, outcome)) in found.iter().zip(outcomes).enumerate() {
+        if let Outcome::Drawn(split) = outcome {
             for tie in ties(item, done.get(&index)) {
                 sides.entry(tie).or_default().insert(*split);
             }

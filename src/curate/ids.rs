@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::select::Fate;
+use super::select::Outcome;
 use crate::files;
 use crate::manifest::{Manifest, Split};
 use crate::spec::Spec;
@@ -65,25 +65,25 @@ impl IdList {
     ///
     /// # Errors
     /// Names listed pictures that are not there, or whose file is another than the list's.
-    pub fn fates<'a>(
+    pub fn outcomes<'a>(
         &self,
         task: &str,
         found: impl Iterator<Item = (String, u32, &'a str)>,
-    ) -> Result<Vec<Fate>> {
+    ) -> Result<Vec<Outcome>> {
         let empty = HashMap::new();
         let listed = self.tasks.get(task).unwrap_or(&empty);
         let mut missing: BTreeSet<&(String, u32)> = listed.keys().collect();
-        let (mut fates, mut changed) = (Vec::new(), Vec::new());
+        let (mut outcomes, mut changed) = (Vec::new(), Vec::new());
         for (path, frame, sha256) in found {
             let key = (path, frame);
             missing.remove(&key);
-            fates.push(match listed.get(&key) {
-                None => Fate::LeftOut("not drawn: the id list does not name it"),
+            outcomes.push(match listed.get(&key) {
+                None => Outcome::LeftOut("not drawn: the id list does not name it"),
                 Some(entry) => {
                     if entry.sha256 != sha256 {
                         changed.push(key.0);
                     }
-                    Fate::Drawn(entry.split)
+                    Outcome::Drawn(entry.split)
                 }
             });
         }
@@ -101,7 +101,7 @@ impl IdList {
             listed.len(),
             some(&missing)
         );
-        Ok(fates)
+        Ok(outcomes)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::spec::Spec;
 use crate::table::Record;
 
 /// The loop of drawing and decoding.
+mod curation;
 mod draw;
 /// Selections as text.
 pub mod ids;

@@ -4,34 +4,34 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 
-use super::draw::Done;
-use super::select::Fate;
-use super::task::{Found, Work};
+use super::curation::{Curation, KnownContent};
+use super::draw::DecodedPicture;
+use super::select::Outcome;
 use crate::files;
 use crate::manifest::{Label, Row, Selection, Split, image_id};
 
-impl Work<'_> {
+impl Curation<'_> {
     /// Rejects what was not drawn, and returns rows and counts of the rest.
     pub fn collect(
         &mut self,
-        found: &[Found],
-        fates: &[Fate],
-        done: &HashMap<usize, Done>,
+        found: &[KnownContent],
+        outcomes: &[Outcome],
+        done: &HashMap<usize, DecodedPicture>,
     ) -> Result<(Vec<Row>, Vec<Selection>)> {
         let mut rows = Vec::new();
-        for (index, (item, fate)) in found.iter().zip(fates).enumerate() {
-            match fate {
-                Fate::Drawn(split) => {
+        for (index, (item, outcome)) in found.iter().zip(outcomes).enumerate() {
+            match outcome {
+                Outcome::Drawn(split) => {
                     rows.push(self.row(item, *split, done.get(&index).context("drawn but not decoded")?));
                 }
-                Fate::LeftOut("unreadable") => {}
-                Fate::LeftOut(reason) => self.reject_found(item, "not-drawn", (*reason).to_owned()),
+                Outcome::LeftOut("unreadable") => {}
+                Outcome::LeftOut(reason) => self.reject_found(item, "not-drawn", (*reason).to_owned()),
             }
         }
-        Ok((rows, self.selection(found, fates)))
+        Ok((rows, self.selection(found, outcomes)))
     }
 
-    fn row(&self, found: &Found, split: Split, done: &Done) -> Row {
+    fn row(&self, found: &KnownContent, split: Split, done: &DecodedPicture) -> Row {
         let (task, candidate, standard) = (self.task, &found.candidate, &done.standard);
         let source_path = format!("{}/{}", task.folder, candidate.path);
         Row {
@@ -72,10 +72,11 @@ impl Work<'_> {
         files::fingerprint(format!("{kind}\0{}\0{name}", self.task.name).as_bytes())[..16].to_owned()
     }
 
-    fn selection(&self, found: &[Found], fates: &[Fate]) -> Vec<Selection> {
+    fn selection(&self, found: &[KnownContent], outcomes: &[Outcome]) -> Vec<Selection> {
         let count = |quota: Option<usize>, split: Option<Split>| {
-            let fits = |fate: &Fate| split.is_none_or(|split| *fate == Fate::Drawn(split));
-            found.iter().zip(fates).filter(|(item, fate)| item.quota == quota && fits(fate)).count() as u64
+            let fits = |outcome: &Outcome| split.is_none_or(|split| *outcome == Outcome::Drawn(split));
+            found.iter().zip(outcomes).filter(|(item, outcome)| item.quota == quota && fits(outcome)).count()
+                as u64
         };
         let part = |part: String, expected: Option<usize>, quota: Option<usize>, split: Split| Selection {
             task: self.task.name.clone(),
@@ -84,7 +85,7 @@ impl Work<'_> {
             available: count(quota, None),
             found: count(quota, Some(split)),
         };
-        let has_val = fates.contains(&Fate::Drawn(Split::Val));
+        let has_val = outcomes.contains(&Outcome::Drawn(Split::Val));
         let is_asked = |expected: Option<usize>| has_val || expected.is_some();
         let mut parts = vec![part("train normal".to_owned(), self.task.train_normal, None, Split::Train)];
         if is_asked(self.task.val_normal) {

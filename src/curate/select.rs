@@ -21,7 +21,7 @@ pub struct Item {
 
 /// The outcome for one picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Outcome {
     Drawn(Split),
     /// With the reason.
     LeftOut(&'static str),
@@ -35,7 +35,7 @@ struct Group {
 }
 
 /// Decides over every item; `items` may come in any order, and unusable ones are simply not among them.
-pub fn select(task: &Task, seed: u64, items: &[Item]) -> Vec<Fate> {
+pub fn select(task: &Task, seed: u64, items: &[Item]) -> Vec<Outcome> {
     let purpose = format!("curate {}", task.name);
     let order: Vec<[u8; 16]> = items.iter().map(|item| rank(seed, &purpose, &item.key)).collect();
     let mut groups = group(task, items);
@@ -45,7 +45,7 @@ pub fn select(task: &Task, seed: u64, items: &[Item]) -> Vec<Fate> {
     }
     groups.sort_by_key(|group| order[group.members[0]]);
 
-    let mut fates = vec![Fate::LeftOut("not drawn: the count asked for is met"); items.len()];
+    let mut outcomes = vec![Outcome::LeftOut("not drawn: the count asked for is met"); items.len()];
     let trained = draw_train(&groups, n_train(task, items, &groups));
     let mut rest = Vec::new();
     for (index, group) in groups.iter().enumerate() {
@@ -54,17 +54,17 @@ pub fn select(task: &Task, seed: u64, items: &[Item]) -> Vec<Fate> {
             continue;
         };
         for &member in &group.members {
-            fates[member] = Fate::LeftOut("not drawn: its patient or copy trains");
+            outcomes[member] = Outcome::LeftOut("not drawn: its patient or copy trains");
         }
         for &member in &group.trainable[..n_taken] {
-            fates[member] = Fate::Drawn(Split::Train);
+            outcomes[member] = Outcome::Drawn(Split::Train);
         }
     }
-    let rest = draw_val(task, items, &rest, &mut fates);
+    let rest = draw_val(task, items, &rest, &mut outcomes);
     let mut pool: Vec<usize> = rest.iter().flat_map(|group| &group.members).copied().collect();
     pool.sort_by_key(|&member| order[member]);
-    draw_test(task, items, &pool, &mut fates);
-    fates
+    draw_test(task, items, &pool, &mut outcomes);
+    outcomes
 }
 
 /// Normal pictures wanted for training; if only the test count is given, what the test leaves.
@@ -129,7 +129,12 @@ impl Left {
 }
 
 /// Draws the validation split, of whole groups, and returns the groups that are left.
-fn draw_val<'a>(task: &Task, items: &[Item], groups: &[&'a Group], fates: &mut [Fate]) -> Vec<&'a Group> {
+fn draw_val<'a>(
+    task: &Task,
+    items: &[Item],
+    groups: &[&'a Group],
+    outcomes: &mut [Outcome],
+) -> Vec<&'a Group> {
     let mut left = Left {
         normals: task.val_normal.unwrap_or(0),
         anomalous: task.anomalous.iter().map(|quota| quota.val.unwrap_or(0)).collect(),
@@ -146,18 +151,18 @@ fn draw_val<'a>(task: &Task, items: &[Item], groups: &[&'a Group], fates: &mut [
         }
         for &member in &group.members {
             let item = &items[member];
-            fates[member] = match (by_owner, item.owner) {
-                (true, Some(Side::Val)) => Fate::Drawn(Split::Val),
-                (true, _) => Fate::LeftOut("not drawn: the owner's train part does not validate"),
-                (false, _) if left.take(item) => Fate::Drawn(Split::Val),
-                (false, _) => Fate::LeftOut("not drawn: its patient or copy validates"),
+            outcomes[member] = match (by_owner, item.owner) {
+                (true, Some(Side::Val)) => Outcome::Drawn(Split::Val),
+                (true, _) => Outcome::LeftOut("not drawn: the owner's train part does not validate"),
+                (false, _) if left.take(item) => Outcome::Drawn(Split::Val),
+                (false, _) => Outcome::LeftOut("not drawn: its patient or copy validates"),
             };
         }
     }
     rest
 }
 
-fn draw_test(task: &Task, items: &[Item], pool: &[usize], fates: &mut [Fate]) {
+fn draw_test(task: &Task, items: &[Item], pool: &[usize], outcomes: &mut [Outcome]) {
     let mut left = Left {
         normals: task.test_normal.unwrap_or(usize::MAX),
         anomalous: task.anomalous.iter().map(|quota| quota.count.unwrap_or(usize::MAX)).collect(),
@@ -170,9 +175,9 @@ fn draw_test(task: &Task, items: &[Item], pool: &[usize], fates: &mut [Fate]) {
             _ => false,
         };
         if !tests {
-            fates[member] = Fate::LeftOut("not drawn: the owner's other parts do not test");
+            outcomes[member] = Outcome::LeftOut("not drawn: the owner's other parts do not test");
         } else if left.take(item) {
-            fates[member] = Fate::Drawn(Split::Test);
+            outcomes[member] = Outcome::Drawn(Split::Test);
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::{files, panics};
 
 mod codec;
 mod colour;
+mod element;
 mod encapsulated;
 mod header;
 mod intensity;
@@ -33,8 +34,9 @@ mod sequences;
 mod stored;
 mod table;
 
+use element::Reached;
 use header::Header;
-use lengths::{Reached, Walked};
+use lengths::Walked;
 use stored::Stored;
 
 /// Start of a file that lacks the preamble but has its meta group: (0002,0000), UL, 4 bytes.

@@ -5,7 +5,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::calibration::calibration;
 use crate::manifest::Manifest;
-use crate::network::teacher::{Origin, Teacher};
+use crate::network::origin::Origin;
+use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input};
 use crate::pixels::Pixels;
 

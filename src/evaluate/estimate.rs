@@ -11,7 +11,7 @@ use super::planned::{Experience, Opened};
 use super::rates::Speed;
 use crate::manifest::{Row, Split};
 use crate::method;
-use crate::method::part::work::{CellSize, Work};
+use crate::method::work::{CellSize, Work};
 use crate::results::Identity;
 
 /// Seconds in which a core measures a cell and writes it, for each picture of its test set, mostly for bootstraps:
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
     use crate::episode::HeldOut;
     use crate::evaluate::rates::tests::speed;
-    use crate::method::part::work::{decoder, encoder};
+    use crate::method::work::{decoder, encoder};
     use crate::network::Backbone::{Resnet18, WideResnet50x2};
     use crate::results::Seed;
 

@@ -9,7 +9,7 @@ use crate::episode::{Episodes, HeldOut};
 use crate::files;
 use crate::manifest::Manifest;
 use crate::method::{self, Built};
-use crate::network::teacher::Teachers;
+use crate::network::origin::Teachers;
 use crate::regime::Regime;
 use crate::results::{Cell, Identity, Seed};
 

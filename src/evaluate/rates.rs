@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::device::Wanted;
 use crate::files;
-use crate::method::part::work::{CellSize, Operations, Work};
+use crate::method::work::{CellSize, Operations, Work};
 use crate::network::precision::Precision;
 use crate::regime::Regime;
 

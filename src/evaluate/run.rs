@@ -13,8 +13,8 @@ use super::plan::{self, Group, State};
 use super::stop;
 use crate::episode::Episodes;
 use crate::manifest::Manifest;
+use crate::network::origin::Teachers;
 use crate::network::precision::Precision;
-use crate::network::teacher::Teachers;
 use crate::{files, panics, progress};
 
 /// What all cells of a run share.

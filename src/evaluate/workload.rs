@@ -18,8 +18,9 @@ use crate::method::d24fad::{Model, Settings};
 use crate::method::part::grid;
 use crate::network::encoder::Encoder;
 use crate::network::optimiser::Optimiser;
+use crate::network::origin::Origin;
 use crate::network::precision::Precision;
-use crate::network::teacher::{Origin, Teacher};
+use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, card, formula, operations, weights};
 use crate::protocol::{self, Host, Smoother};
 

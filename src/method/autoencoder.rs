@@ -13,8 +13,8 @@ use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Predict
 use super::part::learner::{self, Fixed, Learner};
 use super::part::train_on::TrainOn;
 use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
-use super::part::work::{CellSize, Work};
 use super::part::{grid, picture};
+use super::work::{CellSize, Work};
 use crate::episode::batch::Pictures;
 use crate::network::autoencoder::{AutoEncoder, Shape};
 use crate::network::initial;

@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tch::{Device, Tensor};
 
-use super::part::work::{CellSize, Work};
+use super::work::{CellSize, Work};
 use crate::episode::batch::Pictures;
 use crate::files;
 use crate::maps::MapStack;
+use crate::network::origin::Teachers;
 use crate::network::precision::Precision;
-use crate::network::teacher::{Teacher, Teachers};
+use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
 use crate::regime::Regime;
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
-use super::part::work::Work;
+use super::work::Work;
 use crate::episode::batch::{Acquisition, Pictures};
 use crate::files;
 use crate::random::Stream;

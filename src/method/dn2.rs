@@ -11,7 +11,7 @@ use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::{Bank, ROOM};
 use super::part::normals::pooled;
 use super::part::train_on::TrainOn;
-use super::part::work::{self, CellSize, Operations, Work};
+use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};

@@ -47,6 +47,8 @@ pub mod spade;
 pub mod stfpm;
 /// Residuals of a principal subspace.
 pub mod subspacead;
+/// What methods compute, counted.
+pub mod work;
 
 pub use contract::*;
 pub use registry::{METHODS, base_name, find};

@@ -3,8 +3,7 @@
 use tch::nn::{Linear, Module, Path};
 use tch::{Kind, Tensor};
 
-use super::layer::{BatchNorm, Conv, Norm, linear};
-use super::operations::of_convolution;
+use super::layer::{BatchNorm, Conv, Norm, linear, of_convolution};
 
 /// Sizes of an auto-encoder.
 #[derive(Clone, Copy, Debug)]

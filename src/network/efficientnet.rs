@@ -9,8 +9,7 @@ use std::ops::Range;
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::layer::{BatchNorm, Norm};
-use super::operations::of_convolution;
+use super::layer::{BatchNorm, Norm, of_convolution};
 
 /// Added to variances by its batch norms.
 const EPSILON: f64 = 1e-3;

@@ -4,8 +4,7 @@
 use tch::Tensor;
 use tch::nn::{Conv2D, Module, Path};
 
-use super::layer::{convolution, pointwise};
-use super::operations::of_convolution;
+use super::layer::{convolution, of_convolution, pointwise};
 
 /// Side of the code.
 pub const CODE_SIDE: i64 = 8;

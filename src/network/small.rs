@@ -3,8 +3,7 @@
 use tch::nn::{Conv2D, Linear, Module, Path};
 use tch::{Tensor, nn};
 
-use super::layer::{BatchNorm, Norm, convolution, linear};
-use super::operations::of_convolution;
+use super::layer::{BatchNorm, Norm, convolution, linear, of_convolution};
 
 /// Filters at full, half and quarter resolution.
 const WIDTHS: [i64; 2] = [4, 8];

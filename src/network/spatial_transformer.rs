@@ -4,8 +4,7 @@
 use tch::nn::{Linear, Module, Path};
 use tch::{Kind, Tensor};
 
-use super::layer::{BatchNorm, Conv, Norm, linear};
-use super::operations::of_convolution;
+use super::layer::{BatchNorm, Conv, Norm, linear, of_convolution};
 
 /// Two convolutions with pooling and two fully connected layers, to three numbers.
 pub struct SpatialTransformer {

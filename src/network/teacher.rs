@@ -1,89 +1,18 @@
 //! The frozen teacher: published weights from a file, or a seeded random stand-in that says so.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use anyhow::Result;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
 use super::encoder::{self, Encoder};
 use super::layer::Norm;
+use super::origin::Origin;
 use super::precision::Precision;
-use super::{Backbone, Features, Input, Network, initial, known, layout, weights};
+use super::stand_in::StandIn;
+use super::{Backbone, Features, Input, Network, initial, layout, weights};
 use crate::episode::batch;
-use crate::files;
-
-/// Where a teacher's weights come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Origin {
-    /// A safetensors file with torchvision's names, and its SHA-256.
-    File { path: PathBuf, sha256: String },
-    /// Kaiming normal from a named stream, batch norms calibrated on training normals; kept in `cache`, if
-    /// given, under a name that holds all that determines it.
-    Random { seed: u64, cache: Option<PathBuf> },
-}
-
-impl Origin {
-    /// A weights file, or the installed weights of that name (see [`known`](super::known)).
-    pub fn named(given: &str) -> Result<Origin> {
-        Origin::file(known::find(given)?)
-    }
-
-    /// Reads and hashes a weights file.
-    pub fn file(path: PathBuf) -> Result<Origin> {
-        let sha256 = files::sha256(&files::read(&path)?);
-        Ok(Origin::File { path, sha256 })
-    }
-
-    pub fn is_random(&self) -> bool {
-        matches!(self, Origin::Random { .. })
-    }
-
-    /// Identity for results.
-    pub fn hash(&self, network: Network) -> String {
-        match self {
-            Origin::File { sha256, .. } => sha256.clone(),
-            Origin::Random { seed, .. } => {
-                files::fingerprint(format!("random {} {seed} v1", network.name()).as_bytes())
-            }
-        }
-    }
-
-    /// In words, for every table and figure.
-    pub fn label(&self, network: Network) -> String {
-        let name = network.name();
-        match self {
-            Origin::File { path, sha256 } => {
-                let file = path.file_name().unwrap_or_default().to_string_lossy();
-                format!("{name} from {file} (sha256 {})", &sha256[..12])
-            }
-            Origin::Random { seed, .. } => {
-                let calibrated = match network {
-                    Network::Backbone(_) => "batch norm",
-                    Network::Vgg19 => "layers",
-                };
-                format!("{name}, random teacher (seed {seed}, calibrated {calibrated})")
-            }
-        }
-    }
-}
-
-/// Which weights each network gets.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Teachers {
-    /// For one network, by torchvision's name.
-    pub named: BTreeMap<String, Origin>,
-    /// For every other.
-    pub other: Origin,
-}
-
-impl Teachers {
-    pub fn of(&self, network: Network) -> &Origin {
-        self.named.get(network.name()).unwrap_or(&self.other)
-    }
-}
 
 /// An encoder that never trains.
 pub struct Teacher {
@@ -179,43 +108,5 @@ impl Teacher {
                 variables.get_mut(&name).expect("the same architecture").copy_(&value);
             }
         });
-    }
-}
-
-/// A random network in the place of a pretrained one.
-pub(super) struct StandIn<'a> {
-    pub network: Network,
-    pub input: Input,
-    pub store: &'a VarStore,
-}
-
-impl StandIn<'_> {
-    /// Fills the store from the cache; else by `make`, which draws values and fits them to the pictures of
-    /// `calibration`, and keeps them for the next time.
-    pub fn fill(
-        &self,
-        seed: u64,
-        cache: Option<&Path>,
-        calibration: Option<&Tensor>,
-        make: impl FnOnce(&Tensor),
-    ) -> Result<()> {
-        let calibration = calibration.filter(|pictures| pictures.size()[0] >= 2).context(
-            "a random teacher needs at least 2 train normals of other tasks to calibrate on: give weights \
-             with --teacher, or add a task to the benchmark",
-        )?;
-        let calibration = calibration.to_device(Device::Cpu);
-        let pixels: Vec<u8> = Vec::try_from(calibration.flatten(0, -1))?;
-        let input = match self.input {
-            Input::Unit => "",
-            Input::ImageNet => "imagenet-",
-        };
-        let (name, pixels) = (self.network.name(), files::fingerprint(&pixels));
-        let name = format!("random-{name}-v1-seed{seed}-{input}{pixels}.safetensors");
-        let cached = cache.map(|folder| folder.join(name));
-        if let Some(cached) = cached.as_ref().filter(|path| path.exists()) {
-            return weights::load(self.store, cached);
-        }
-        tch::no_grad(|| make(&calibration));
-        cached.map_or(Ok(()), |path| weights::save(self.store, &path))
     }
 }

@@ -3,8 +3,7 @@
 use tch::Tensor;
 use tch::nn::{self, Conv2D, ConvTranspose2D, Module, Path};
 
-use super::layer::pointwise;
-use super::operations::of_convolution;
+use super::layer::{of_convolution, pointwise};
 
 /// Sizes of a U-Net.
 #[derive(Clone, Copy, Debug)]

@@ -6,9 +6,9 @@ use anyhow::Result;
 use tch::nn::{Conv2D, Module, Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
-use super::layer::convolution;
-use super::operations::of_convolution;
-use super::teacher::{Origin, StandIn};
+use super::layer::{convolution, of_convolution};
+use super::origin::Origin;
+use super::stand_in::StandIn;
 use super::{Input, Network, initial, weights};
 
 /// Number in torchvision's list, channels in and out of each convolution, and whether a 2 x 2 maximum precedes it.

@@ -1,4 +1,4 @@
-//! Pictures become files of the format that the owner uses.
+//! Pictures as PNG and JPEG.
 
 use std::io::Cursor;
 
@@ -6,19 +6,7 @@ use anyhow::Result;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageFormat};
 
-use crate::phantom::layout::Subject;
-use crate::phantom::{Drawing, dicom};
 use crate::pixels::Pixels;
-use crate::random::Stream;
-
-/// The bytes of the file of picture `order`, in the format that its name asks for.
-pub fn picture(drawing: &Drawing, subject: &Subject, order: usize, stream: &mut Stream) -> Result<Vec<u8>> {
-    match subject.path.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("dcm") => dicom::film(drawing, &subject.id, order, stream),
-        Some("jpg") => jpeg(&drawing.pixels, drawing.quality),
-        _ => png(&drawing.pixels),
-    }
-}
 
 /// PNG, 8 bits a sample.
 pub fn png(pixels: &Pixels) -> Result<Vec<u8>> {

@@ -21,6 +21,7 @@ mod camera;
 mod canvas;
 mod dicom;
 mod encode;
+mod file;
 mod full;
 mod fundus;
 mod his;
@@ -292,7 +293,7 @@ impl Task {
     ) -> Result<Written> {
         let mut stream = Stream::new(settings.seed, &format!("phantom {}", self.name), index as u64);
         let drawing = (self.draw)(subject.finding, index, settings.scale, &mut stream)?;
-        let bytes = encode::picture(&drawing, &subject, index, &mut stream)?;
+        let bytes = file::picture(&drawing, &subject, index, &mut stream)?;
         files::write_unsynced(&root.join(self.folder).join(&subject.path), &bytes)?;
         let mask = drawing.mask.as_ref().filter(|_| settings.scale == Scale::Quick);
         if let Some(mask) = mask {

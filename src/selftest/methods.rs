@@ -16,7 +16,7 @@ use crate::maps::MapStack;
 use crate::method::{Context, Entry, METHODS, Prediction, TrainTask, Unobserved};
 use crate::metric::rank::spearman;
 use crate::network::encoder::Encoder;
-use crate::network::teacher::{Origin, Teachers};
+use crate::network::origin::{Origin, Teachers};
 use crate::network::{Backbone, Network, formula, weights};
 use crate::phantom;
 use crate::protocol::{self, Protocol};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Numbers, Options, Record, prepare};
 use crate::evaluate::workload::{Timed, Workload};
 use crate::metric::quantile::median;
-use crate::network::{Backbone, card, operations};
+use crate::network::{Backbone, card, rate};
 
 /// One kind of work.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -82,7 +82,7 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
                 Timing { shots, count, seconds, operations_per_second, memory_bytes, ..timing(what) }
             };
         if !options.quick {
-            let rate = operations::rate(numbers.precision(), options.device);
+            let rate = rate::of(numbers.precision(), options.device);
             tell(Timing { operations_per_second: Some(rate), ..timing("multiplying at best") });
         }
         let (batch, repeats) = (plan.batch, plan.repeats);

@@ -1,7 +1,7 @@
 //! Published divisions come out to the letter, and a selection can be published as text.
 
 use medfsad::curate::ids::{IdList, freeze};
-use medfsad::curate::select::{Fate, Item, select};
+use medfsad::curate::select::{Item, Outcome, select};
 use medfsad::curate::shuffle::divide;
 use medfsad::curate::{Request, build, replay};
 use medfsad::manifest::{Manifest, Split};
@@ -47,14 +47,14 @@ fn an_exact_division_keeps_its_sides_where_respect_takes_a_copy_out_of_training(
         item("c", None, Some(Side::Train), "copy 2"),
         item("d", Some(0), Some(Side::Val), "copy 3"),
     ];
-    let fates =
+    let outcomes =
         |owner_split, owner_validation| select(&Task { owner_split, owner_validation, ..task() }, 1, &items);
-    use Fate::Drawn;
+    use Outcome::Drawn;
     use Split::{Test, Train, Val};
-    let exact = fates(OwnerSplit::Exact, OwnerValidation::Val);
+    let exact = outcomes(OwnerSplit::Exact, OwnerValidation::Val);
     assert_eq!(exact, [Drawn(Train), Drawn(Test), Drawn(Train), Drawn(Val)]);
-    let respect = fates(OwnerSplit::Respect, OwnerValidation::Test);
-    assert!(matches!(respect[0], Fate::LeftOut(_)));
+    let respect = outcomes(OwnerSplit::Respect, OwnerValidation::Test);
+    assert!(matches!(respect[0], Outcome::LeftOut(_)));
     assert_eq!(respect[1..], [Drawn(Test), Drawn(Train), Drawn(Test)]);
 }
 
@@ -70,21 +70,21 @@ fn validation_takes_whole_patients_and_what_they_have_left_tests_nothing() {
     task.anomalous_patients = AnomalousPatients::MayTrain;
     (task.train_normal, task.val_normal, task.anomalous[0].val) = (Some(14), Some(5), Some(3));
     for seed in 0..20 {
-        let fates = select(&task, seed, &items);
+        let outcomes = select(&task, seed, &items);
         let count = |split, anomalous: bool| {
-            let fits = |(item, fate): &(&Item, &Fate)| {
-                **fate == Fate::Drawn(split) && item.quota.is_some() == anomalous
+            let fits = |(item, outcome): &(&Item, &Outcome)| {
+                **outcome == Outcome::Drawn(split) && item.quota.is_some() == anomalous
             };
-            items.iter().zip(&fates).filter(fits).count()
+            items.iter().zip(&outcomes).filter(fits).count()
         };
         assert_eq!((count(Split::Train, false), count(Split::Train, true)), (14, 0));
         assert_eq!((count(Split::Val, false), count(Split::Val, true)), (5, 3));
         // 10 patients: 4 train, 2 validate, 4 test with all they have.
         assert_eq!((count(Split::Test, false), count(Split::Test, true)), (16, 8));
         for patient in 0..10 {
-            let sides = fates[patient * 6..(patient + 1) * 6].iter().filter_map(|fate| match fate {
-                Fate::Drawn(split) => Some(*split),
-                Fate::LeftOut(_) => None,
+            let sides = outcomes[patient * 6..(patient + 1) * 6].iter().filter_map(|outcome| match outcome {
+                Outcome::Drawn(split) => Some(*split),
+                Outcome::LeftOut(_) => None,
             });
             let sides: std::collections::BTreeSet<Split> = sides.collect();
             assert!(sides.len() <= 1, "patient {patient} stands on {sides:?}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use medfsad::curate::select::{Fate, Item, select};
+use medfsad::curate::select::{Item, Outcome, select};
 use medfsad::manifest::Split;
 use medfsad::random::Stream;
 use medfsad::source::Side;
@@ -51,8 +51,12 @@ fn any_task(case: u64) -> Task {
     task(train, test, if case.is_multiple_of(2) { OwnerSplit::Pool } else { OwnerSplit::Respect })
 }
 
-fn drawn<'a>(items: &'a [Item], fates: &'a [Fate], split: Split) -> impl Iterator<Item = &'a Item> {
-    items.iter().zip(fates).filter(move |(_, fate)| **fate == Fate::Drawn(split)).map(|(item, _)| item)
+fn drawn<'a>(items: &'a [Item], outcomes: &'a [Outcome], split: Split) -> impl Iterator<Item = &'a Item> {
+    items
+        .iter()
+        .zip(outcomes)
+        .filter(move |(_, outcome)| **outcome == Outcome::Drawn(split))
+        .map(|(item, _)| item)
 }
 
 #[test]
@@ -60,10 +64,10 @@ fn nothing_that_belongs_together_stands_on_both_sides() {
     let mut n_shared = 0;
     for case in 0..N_CASES {
         let items = items(case);
-        let fates = select(&any_task(case), case, &items);
+        let outcomes = select(&any_task(case), case, &items);
         let mut side: BTreeMap<&str, Split> = BTreeMap::new();
         for split in [Split::Train, Split::Test] {
-            for tie in drawn(&items, &fates, split).flat_map(|item| &item.ties) {
+            for tie in drawn(&items, &outcomes, split).flat_map(|item| &item.ties) {
                 n_shared += usize::from(side.contains_key(tie.as_str()));
                 assert_eq!(*side.entry(tie).or_insert(split), split, "case {case}: {tie} is on both sides");
             }
@@ -89,8 +93,9 @@ fn ties_hold_over_any_number_of_steps() {
         tied("e", None, &["patient 9"]),
     ];
     for seed in 0..20 {
-        let fates = select(&task(Some(4), None, OwnerSplit::Pool), seed, &chain);
-        let trained: Vec<&str> = drawn(&chain, &fates, Split::Train).map(|item| item.key.as_str()).collect();
+        let outcomes = select(&task(Some(4), None, OwnerSplit::Pool), seed, &chain);
+        let trained: Vec<&str> =
+            drawn(&chain, &outcomes, Split::Train).map(|item| item.key.as_str()).collect();
         assert_eq!(trained, ["e"]);
     }
 }
@@ -100,17 +105,17 @@ fn training_pictures_are_normal_and_reach_their_count_where_groups_allow() {
     for case in 0..N_CASES {
         let items = items(case);
         let task = any_task(case);
-        let fates = select(&task, case, &items);
-        assert!(drawn(&items, &fates, Split::Train).all(|item| item.quota.is_none()), "case {case}");
-        let (trained, all) = (drawn(&items, &fates, Split::Train).count(), usize::MAX);
+        let outcomes = select(&task, case, &items);
+        assert!(drawn(&items, &outcomes, Split::Train).all(|item| item.quota.is_none()), "case {case}");
+        let (trained, all) = (drawn(&items, &outcomes, Split::Train).count(), usize::MAX);
         let open = select(&Task { train_normal: Some(all), ..task.clone() }, case, &items);
         let available = drawn(&items, &open, Split::Train).count();
         if let Some(wanted) = task.train_normal {
             assert_eq!(trained, wanted.min(available), "case {case}");
         }
-        let tested = drawn(&items, &fates, Split::Test).filter(|item| item.quota.is_none()).count();
+        let tested = drawn(&items, &outcomes, Split::Test).filter(|item| item.quota.is_none()).count();
         assert!(tested <= task.test_normal.unwrap_or(all), "case {case}");
-        let bad = drawn(&items, &fates, Split::Test).filter(|item| item.quota == Some(0)).count();
+        let bad = drawn(&items, &outcomes, Split::Test).filter(|item| item.quota == Some(0)).count();
         assert!(bad <= 6, "case {case}: {bad} of a quota of 6");
     }
 }
@@ -125,9 +130,9 @@ fn single_pictures_reach_every_count_exactly() {
     };
     let items: Vec<Item> = (0..90).map(single).collect();
     let counts = |train, test| {
-        let fates = select(&task(train, test, OwnerSplit::Pool), 1, &items);
-        let tested = |quota| drawn(&items, &fates, Split::Test).filter(|item| item.quota == quota).count();
-        [drawn(&items, &fates, Split::Train).count(), tested(None), tested(Some(0)), tested(Some(1))]
+        let outcomes = select(&task(train, test, OwnerSplit::Pool), 1, &items);
+        let tested = |quota| drawn(&items, &outcomes, Split::Test).filter(|item| item.quota == quota).count();
+        [drawn(&items, &outcomes, Split::Train).count(), tested(None), tested(Some(0)), tested(Some(1))]
     };
     assert_eq!(counts(Some(17), Some(9)), [17, 9, 6, 30]);
     assert_eq!(counts(Some(17), None), [17, 13, 6, 30]);
@@ -141,13 +146,16 @@ fn the_owner_s_division_binds_where_the_spec_respects_it() {
     let mut n_drawn = 0;
     for case in 0..N_CASES {
         let items = items(case);
-        let fates = select(&task(Some(10), None, OwnerSplit::Respect), case, &items);
+        let outcomes = select(&task(Some(10), None, OwnerSplit::Respect), case, &items);
         assert!(
-            drawn(&items, &fates, Split::Train).all(|item| item.owner == Some(Side::Train)),
+            drawn(&items, &outcomes, Split::Train).all(|item| item.owner == Some(Side::Train)),
             "case {case}"
         );
-        assert!(drawn(&items, &fates, Split::Test).all(|item| item.owner == Some(Side::Test)), "case {case}");
-        n_drawn += fates.iter().filter(|fate| matches!(fate, Fate::Drawn(_))).count();
+        assert!(
+            drawn(&items, &outcomes, Split::Test).all(|item| item.owner == Some(Side::Test)),
+            "case {case}"
+        );
+        n_drawn += outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Drawn(_))).count();
     }
     assert!(n_drawn > 1000, "only {n_drawn} pictures were drawn at all");
 }
@@ -157,7 +165,7 @@ fn the_order_of_pictures_changes_nobody_s_fate() {
     for case in 0..N_CASES {
         let task = any_task(case);
         let mut items = items(case);
-        let fate_of = |items: &[Item]| -> BTreeMap<String, Fate> {
+        let fate_of = |items: &[Item]| -> BTreeMap<String, Outcome> {
             items.iter().map(|item| item.key.clone()).zip(select(&task, case, items)).collect()
         };
         let before = fate_of(&items);
@@ -182,8 +190,11 @@ fn another_seed_draws_other_pictures() {
 #[test]
 fn everything_left_out_has_a_reason() {
     for case in 0..50 {
-        for fate in select(&any_task(case), case, &items(case)) {
-            assert!(!matches!(fate, Fate::LeftOut(reason) if !reason.starts_with("not drawn: ")), "{fate:?}");
+        for outcome in select(&any_task(case), case, &items(case)) {
+            assert!(
+                !matches!(outcome, Outcome::LeftOut(reason) if !reason.starts_with("not drawn: ")),
+                "{outcome:?}"
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What methods compute for a cell, against counts by hand and of the real networks.
 
-use medfsad::method::part::work::{CellSize, Operations, Work, decoder, encoder, kept, to_stage_three};
+use medfsad::method::work::{CellSize, Operations, Work, decoder, encoder, kept, to_stage_three};
 use medfsad::method::{METHODS, find};
 use medfsad::network::decoder::Decoder;
 use medfsad::network::encoder::Encoder;

@@ -18,7 +18,7 @@ use crate::evaluate::planned::{Opened, Planned};
 use crate::manifest::Manifest;
 use crate::method::{self, METHODS};
 use crate::network::Network;
-use crate::network::teacher::Origin;
+use crate::network::origin::Origin;
 use crate::spec::Spec;
 use crate::{files, names};
 

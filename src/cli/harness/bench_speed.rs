@@ -15,7 +15,7 @@ use crate::evaluate::workload::{Timed, Workload};
 use crate::metric::quantile::median;
 use crate::network::card::Card;
 use crate::network::precision::Precision;
-use crate::network::{Backbone, operations};
+use crate::network::{Backbone, rate};
 use crate::{files, progress};
 
 const PROGRAM: &str = include_str!("../../../benchmarks/speed/reference.py");
@@ -204,7 +204,7 @@ impl Args {
         device::set_up(device, precision)?;
         let mut reference = self.reference(precision, device, folder, record)?;
         let ours = Workload::new(backbone, record.size, device, precision, folder)?;
-        let rate = operations::rate(precision, device);
+        let rate = rate::of(precision, device);
         let repeats = usize::from(self.repeats) + 1;
         let mut jobs = Vec::new();
         for &shots in &self.shots {

@@ -11,7 +11,7 @@ use crate::audit::{self, Embedder, Report};
 use crate::evaluate::embed;
 use crate::files;
 use crate::manifest::Manifest;
-use crate::network::teacher::Origin;
+use crate::network::origin::Origin;
 use crate::network::{Backbone, Network};
 use crate::pixels::Pixels;
 use crate::spec::Audit;

@@ -13,7 +13,7 @@ use crate::evaluate::folder;
 use crate::method::d24fad::{self, checkpoint};
 use crate::method::{self, Built, Context, Entry, Fitted, Unobserved};
 use crate::network::Network;
-use crate::network::teacher::{Origin, Teachers};
+use crate::network::origin::{Origin, Teachers};
 use crate::regime::Regime;
 
 /// Side of pictures where neither a checkpoint nor the user says another.

@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use crate::names;
 use crate::network::Network;
-use crate::network::known::{self, PUBLISHED};
-use crate::network::teacher::{Origin, Teachers};
+use crate::network::origin::{Origin, Teachers};
+use crate::network::published::{self, PUBLISHED};
 
 /// Weights of pretrained networks.
 #[derive(clap::Args)]
@@ -39,7 +39,7 @@ impl FromStr for Given {
         let Some((name, weights)) = pair else {
             return Ok(Given { network: None, weights: text.to_owned() });
         };
-        let network = known::network(name)?;
+        let network = Network::named(name)?;
         Ok(Given { network: Some(network), weights: weights.to_owned() })
     }
 }
@@ -76,7 +76,7 @@ impl TeacherArgs {
 
 fn find(weights: &str) -> Result<Origin> {
     Origin::named(weights).map_err(|error| {
-        let installed = known::installed().unwrap_or_default();
+        let installed = published::installed().unwrap_or_default();
         let published = PUBLISHED.iter().map(|published| published.name);
         let known = installed.iter().map(|(name, _)| name.as_str()).chain(published);
         let meant = names::nearest(weights, known).filter(|name| *name != weights);
@@ -130,7 +130,7 @@ mod tests {
         let file = folder.path().join("a=b.pth").display().to_string();
         std::fs::write(&file, "weights").unwrap();
         let chosen = choose(&["random", &format!("resnet18={file}")]).unwrap();
-        let resnet18 = known::network("resnet18").unwrap();
+        let resnet18 = Network::named("resnet18").unwrap();
         assert!(!chosen.of(resnet18).unwrap().is_random());
         assert!(chosen.of(Network::Vgg19).unwrap().is_random());
         assert!(!choose(&[&file]).unwrap().of(Network::Vgg19).unwrap().is_random());

@@ -15,7 +15,8 @@ use crate::files;
 use crate::method::d24fad::{self, Settings};
 use crate::method::{Context, EpochFigures, Fitted, Observer, StateFile, TrainTask};
 use crate::network::Network;
-use crate::network::teacher::{Origin, Teacher, Teachers};
+use crate::network::origin::{Origin, Teachers};
+use crate::network::teacher::Teacher;
 use crate::random::Stream;
 
 /// Side of pictures where the user says no other.

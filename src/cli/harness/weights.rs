@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::files;
-use crate::network::install::{Installed, Order, file_name, is_free, place};
-use crate::network::known::{self, PUBLISHED, Published, Source, TrainedOn};
+use crate::network::Network;
+use crate::network::install::{self, Installed, Order, file_name, is_free, place};
+use crate::network::published::{self, PUBLISHED, Published, Source, TrainedOn};
 
 /// List, fetch, import and show pretrained networks
 ///
@@ -74,7 +75,7 @@ impl Args {
 }
 
 fn list() -> Result<()> {
-    let installed = known::installed()?;
+    let installed = published::installed()?;
     println!(
         "{:<19} {:<18} {:>6}  {:<9} {:<34} {:<10}",
         "name", "network", "MiB", "SHA-256", "seen before", ""
@@ -93,12 +94,12 @@ fn list() -> Result<()> {
 }
 
 fn show() -> Result<()> {
-    let installed = known::installed()?;
+    let installed = published::installed()?;
     if installed.is_empty() {
-        println!("nothing is installed in {}; see `weights list`", known::folder()?.display());
+        println!("nothing is installed in {}; see `weights list`", published::folder()?.display());
     }
     for (name, path) in installed {
-        let (sha256, fitting) = known::describe(&path)?;
+        let (sha256, fitting) = install::describe(&path)?;
         let bytes = std::fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?.len();
         let fitting: Vec<&str> = fitting.into_iter().map(|network| network.name()).collect();
         let fits =
@@ -129,7 +130,7 @@ impl Fetch {
             ensure!(given.is_none(), "{option} applies to URLs only");
         }
         for name in &self.what {
-            let published = known::published(name)
+            let published = published::published(name)
                 .with_context(|| format!("`{name}` is neither a known name nor a URL; see `weights list`"))?;
             self.published(published)?;
         }
@@ -177,12 +178,12 @@ fn install(order: &Order) -> Result<()> {
 
 impl Import {
     fn run(self) -> Result<()> {
-        let network = known::network(&self.network).context("--network")?;
+        let network = Network::named(&self.network).context("--network")?;
         let stem = self.file.file_stem().and_then(|stem| stem.to_str()).context("the file has no name")?;
         let name = self.name.as_deref().unwrap_or(stem);
         let path = place(name, self.file.extension().and_then(|ending| ending.to_str()))?;
         is_free(name, &path)?;
-        known::check(network, &self.file)
+        install::check(network, &self.file)
             .with_context(|| format!("{} does not fit {}", self.file.display(), network.name()))?;
         let bytes = files::read(&self.file)?;
         if path.exists() {

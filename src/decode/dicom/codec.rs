@@ -10,8 +10,8 @@ use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry
 use jpeg_decoder::ColorTransform;
 
 use super::super::jpeg::{self, Sealed, Stated};
-use super::header::Header;
-use super::{rle, stored};
+use super::header::{Header, cut_off};
+use super::rle;
 
 /// What no frame is refused for, and beyond it no more bytes than this for one of its stream.
 const SMALL_BYTES: usize = 64 << 20;
@@ -46,7 +46,7 @@ pub(super) fn decode(header: &Header, stream: &[u8], repaired: &mut Vec<String>)
         _ => alone(header, stream).and_then(|object| Ok(object.decode_pixel_data_frame(0)?.into_data())),
     };
     let decoded = decoded.with_context(|| format!("decoding transfer syntax {} ({name})", header.syntax))?;
-    ensure!(decoded.len() == length, "{}", stored::cut(decoded.len(), length));
+    ensure!(decoded.len() == length, "{}", cut_off(decoded.len(), length));
     Ok(decoded)
 }
 

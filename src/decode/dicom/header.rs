@@ -237,3 +237,8 @@ fn parse(text: &str) -> Option<f64> {
 fn has_comma(text: &str) -> bool {
     text.matches(',').count() == 1 && !text.contains('.')
 }
+
+/// Says that pixel data is shorter than it must be, in bytes.
+pub(super) fn cut_off(held: usize, needed: usize) -> String {
+    format!("the pixel data is cut off: {held} bytes of {needed}; fetch the file again")
+}

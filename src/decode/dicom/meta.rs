@@ -4,7 +4,7 @@ use anyhow::Result;
 use dicom_dictionary_std::tags;
 use dicom_object::Tag;
 
-use super::lengths::{Order, Walk};
+use super::element::{Order, Walk};
 
 /// Longest values of the meta group, PS3.5 6.2: application entities and version names, and UIDs.
 const MAX_NAME: u32 = 16;

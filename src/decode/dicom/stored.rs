@@ -5,11 +5,9 @@ use dicom_core::DicomValue;
 use dicom_dictionary_std::tags;
 use dicom_object::DefaultDicomObject;
 
-use super::header::Header;
+use super::element::BIG_ENDIAN;
+use super::header::{Header, cut_off};
 use super::{codec, encapsulated};
-
-/// Explicit VR Big Endian, retired but still met.
-pub(super) const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// Samples of one frame, `[rows, columns, samples]`, colours interleaved.
 pub(super) enum Stored {
@@ -89,19 +87,19 @@ fn native(all: &[u8], header: &Header, frame: u32) -> Result<Vec<u8>> {
     let bytes = index
         .checked_mul(length)
         .and_then(|start| all.get(start..start.checked_add(length)?))
-        .with_context(|| cut(all.len(), length.saturating_mul(header.frames as usize)))?;
+        .with_context(|| cut_off(all.len(), length.saturating_mul(header.frames as usize)))?;
     Ok(if halved { full_chroma(bytes) } else { bytes.to_vec() })
-}
-
-pub(super) fn cut(held: usize, needed: usize) -> String {
-    format!("the pixel data is cut off: {held} bytes of {needed}; fetch the file again")
 }
 
 /// Bits, lowest first; frames follow each other without padding (PS3.5 8.1.1).
 fn bits(all: &[u8], header: &Header, frame: usize) -> Result<Vec<u8>> {
     let length = header.pixels() * header.samples;
     let start = frame.checked_mul(length).context("the frame number is out of range")?;
-    ensure!((start + length).div_ceil(8) <= all.len(), "{}", cut(all.len(), (start + length).div_ceil(8)));
+    ensure!(
+        (start + length).div_ceil(8) <= all.len(),
+        "{}",
+        cut_off(all.len(), (start + length).div_ceil(8))
+    );
     Ok((start..start + length).map(|bit| all[bit / 8] >> (bit % 8) & 1).collect())
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::contract::{Built, Context, Entry, Fitted, Method, Observer, TrainTask};
-use super::part::work::{self, CellSize, Operations, Work};
+use super::work::{self, CellSize, Operations, Work};
 use crate::network::Network;
 use crate::regime::Regime;
 

@@ -13,8 +13,8 @@ use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Predict
 use super::part::learner::{self, Fixed, Learner};
 use super::part::train_on::TrainOn;
 use super::part::trainer::{self, Order, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
-use super::part::work::{self, CellSize, Operations, Work};
 use super::part::{grid, picture};
+use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::growing::{CODE_SIDE, GrowingAutoEncoder, Shape, doubled, halved};
 use crate::network::optimiser::{Adam, Optimiser, Rule};

@@ -26,5 +26,3 @@ pub mod train_on;
 pub mod trainer;
 /// Rotated, shifted and mirrored views of a few supports.
 pub mod views;
-/// What methods compute, counted.
-pub mod work;

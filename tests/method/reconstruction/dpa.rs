@@ -3,7 +3,7 @@
 use medfsad::method::dpa::{Measure, Statistics, relative};
 use medfsad::network::Network;
 use medfsad::network::growing::{self, GrowingAutoEncoder};
-use medfsad::network::teacher::Origin;
+use medfsad::network::origin::Origin;
 use medfsad::network::vgg::{Layer, Vgg};
 
 use super::*;

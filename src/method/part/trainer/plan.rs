@@ -1,6 +1,6 @@
 //! How long a training lasts, when it is observed, and which items each of its batches holds.
 
-use crate::method::part::work::{self, Operations, Work};
+use crate::method::work::{self, Operations, Work};
 use crate::random::Stream;
 
 /// One stage of a training; most have one stage.

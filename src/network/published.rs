@@ -2,15 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use tch::Device;
-
-use super::teacher::{Origin, Teacher};
-use super::vgg::Vgg;
-use super::{Input, Network};
 use crate::files;
-use crate::names;
 use crate::wheel::Wheel;
 
 /// Weights that somebody publishes.
@@ -212,41 +206,4 @@ pub fn find(given: &str) -> Result<PathBuf> {
     bail!(
         "there is no file {given}, and no installed weights of that name; `cargo xtask weights list` shows them"
     )
-}
-
-/// Loads weights into a network as a teacher would, to see whether they fit.
-///
-/// # Errors
-/// Names what is missing, unknown or of another shape.
-pub fn check(network: Network, path: &Path) -> Result<()> {
-    load(network, &Origin::file(path.to_owned())?)
-}
-
-fn load(network: Network, origin: &Origin) -> Result<()> {
-    match network {
-        Network::Backbone(backbone) => {
-            Teacher::new(backbone, Input::Unit, origin, None, Device::Cpu).map(drop)
-        }
-        Network::Vgg19 => Vgg::new(origin, None, Device::Cpu).map(drop),
-    }
-}
-
-/// Identity of a weights file (SHA-256), and the networks that it fits.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn describe(path: &Path) -> Result<(String, Vec<Network>)> {
-    let origin = Origin::file(path.to_owned())?;
-    let fitting = Network::all().filter(|&network| load(network, &origin).is_ok()).collect();
-    let network = Network::all().next().context("there are networks")?;
-    Ok((origin.hash(network), fitting))
-}
-
-/// The network of that name.
-///
-/// # Errors
-/// Lists the known ones.
-pub fn network(name: &str) -> Result<Network> {
-    let found = Network::all().find(|network| network.name() == name);
-    found.ok_or_else(|| names::unknown("network", name, Network::all().map(Network::name)))
 }

@@ -3,9 +3,9 @@
 //! Convolutions count, and products of matrices where they are large; norms, sums and what a processor does beside a
 //! card (drawing noise, pasting patches, solving for a support vector machine) do not.
 
-use super::train_on::TrainOn;
-use super::views;
-use crate::network::operations::of_convolution;
+use super::part::train_on::TrainOn;
+use super::part::views;
+use crate::network::layer::of_convolution;
 use crate::network::{Backbone, efficientnet};
 
 /// Times the way forward that a training step takes: the gradient by the input and the one by the kernel each take as

@@ -1,0 +1,80 @@
+//! Where the weights of pretrained networks come from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::{Network, published};
+use crate::files;
+
+/// Where a teacher's weights come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// A safetensors file with torchvision's names, and its SHA-256.
+    File { path: PathBuf, sha256: String },
+    /// Kaiming normal from a named stream, batch norms calibrated on training normals; kept in `cache`, if
+    /// given, under a name that holds all that determines it.
+    Random { seed: u64, cache: Option<PathBuf> },
+}
+
+impl Origin {
+    /// A weights file, or the installed weights of that name (see [`published`]).
+    pub fn named(given: &str) -> Result<Origin> {
+        Origin::file(published::find(given)?)
+    }
+
+    /// Reads and hashes a weights file.
+    pub fn file(path: PathBuf) -> Result<Origin> {
+        let sha256 = files::sha256(&files::read(&path)?);
+        Ok(Origin::File { path, sha256 })
+    }
+
+    pub fn is_random(&self) -> bool {
+        matches!(self, Origin::Random { .. })
+    }
+
+    /// Identity for results.
+    pub fn hash(&self, network: Network) -> String {
+        match self {
+            Origin::File { sha256, .. } => sha256.clone(),
+            Origin::Random { seed, .. } => {
+                files::fingerprint(format!("random {} {seed} v1", network.name()).as_bytes())
+            }
+        }
+    }
+
+    /// In words, for every table and figure.
+    pub fn label(&self, network: Network) -> String {
+        let name = network.name();
+        match self {
+            Origin::File { path, sha256 } => {
+                let file = path.file_name().unwrap_or_default().to_string_lossy();
+                format!("{name} from {file} (sha256 {})", &sha256[..12])
+            }
+            Origin::Random { seed, .. } => {
+                let calibrated = match network {
+                    Network::Backbone(_) => "batch norm",
+                    Network::Vgg19 => "layers",
+                };
+                format!("{name}, random teacher (seed {seed}, calibrated {calibrated})")
+            }
+        }
+    }
+}
+
+/// Which weights each network gets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Teachers {
+    /// For one network, by torchvision's name.
+    pub named: BTreeMap<String, Origin>,
+    /// For every other.
+    pub other: Origin,
+}
+
+impl Teachers {
+    pub fn of(&self, network: Network) -> &Origin {
+        self.named.get(network.name()).unwrap_or(&self.other)
+    }
+}
