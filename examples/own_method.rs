@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use medfsad::curate::{Request, build};
 use medfsad::episode::batch::Pictures;
 use medfsad::episode::{self, Episodes};
+use medfsad::ids::TaskName;
 use medfsad::manifest::store::PixelStore;
 use medfsad::manifest::{Label, Manifest, Row, Split};
 use medfsad::maps::MapStack;
@@ -84,7 +85,7 @@ fn evaluate(manifest: &Manifest, episodes: &Episodes, task: &str) -> Result<Opti
         shots: supports.len(),
         teachers: Teachers { named: [].into(), other: Origin::Random { seed: 1, cache: None } },
         calibration: None,
-        task: task.to_owned(),
+        task: TaskName::new(task),
         label: format!("distance-from-mean {task}"),
         state_file: None,
     };

@@ -22,6 +22,9 @@ pub mod names;
 /// Closed sets of words, each stated once.
 pub mod words;
 
+/// Names and identities that must not be taken for one another.
+pub mod ids;
+
 /// Files written whole, hashes, the folder walk.
 pub mod files;
 

@@ -141,7 +141,7 @@ fn bench_resumes_repeats_itself_and_proves_its_episodes() {
     };
     let (named, shuffled) = (of("control-pixel-mean"), of("control-label-shuffle"));
     assert!(named.iter().zip(&shuffled).all(|(a, b)| a.0 == b.0 && a.1 == b.1));
-    let n_anomalous = |scores: &[(String, Option<f64>, Label)]| {
+    let n_anomalous = |scores: &[(medfsad::ids::ImageId, Option<f64>, Label)]| {
         scores.iter().filter(|score| score.2 == Label::Anomalous).count()
     };
     assert_eq!(n_anomalous(&named), n_anomalous(&shuffled));

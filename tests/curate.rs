@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use medfsad::curate::{Request, build};
 use medfsad::files;
+use medfsad::ids::TaskName;
 use medfsad::manifest::{Manifest, Rejected, Selection, Split};
 use medfsad::spec::Duplicates;
 use medfsad::table::Record;
@@ -137,7 +138,7 @@ fn a_broken_picture_is_rejected_and_the_next_of_the_draw_takes_its_place() {
 fn with_missing_task() -> medfsad::spec::Spec {
     let mut spec = spec();
     let mut missing = spec.tasks[0].clone();
-    (missing.name, missing.folder) = ("bone".to_owned(), "Bone".to_owned());
+    (missing.name, missing.folder) = (TaskName::new("bone"), "Bone".to_owned());
     spec.tasks.push(missing);
     spec
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use medfsad::episode::{Episodes, HeldOut, Settings, draw};
+use medfsad::ids::{ImageId, TaskName};
 use medfsad::manifest::{Label, Manifest, Split};
 
 use crate::made_up::manifest;
@@ -80,7 +81,7 @@ fn draws_and_seeds_give_other_supports_and_reach_every_train_normal() {
     let episodes = draw(&manifest, Settings { draws: 60, ..SETTINGS }).unwrap();
     for (task, draws) in &episodes.supports {
         assert_eq!(draws.iter().collect::<HashSet<_>>().len(), 60, "{task} repeats a draw");
-        let reached: HashSet<&str> = draws.iter().flatten().map(String::as_str).collect();
+        let reached: HashSet<&str> = draws.iter().flatten().map(ImageId::as_str).collect();
         assert_eq!(reached, train_ids(&manifest, task));
     }
     let other = drawn(Settings { seed: 12, ..SETTINGS });
@@ -100,7 +101,7 @@ fn every_train_normal_is_a_query_once_and_never_its_own_support() {
             assert!(!pair.supports.contains(&pair.query), "{task}");
             assert!(pair.supports.iter().all(|id| train.contains(id.as_str())), "{task}");
         }
-        let reached: HashSet<&String> = pairs.iter().flat_map(|pair| &pair.supports).collect();
+        let reached: HashSet<&ImageId> = pairs.iter().flat_map(|pair| &pair.supports).collect();
         assert_eq!(reached.len(), train.len(), "{task}: some picture never supports in training");
     }
 }
@@ -157,7 +158,7 @@ fn episodes_of_another_manifest_and_leaking_ones_are_refused() {
         change(&mut episodes);
         episodes.verify(&manifest).unwrap_err().to_string()
     };
-    let tested: Vec<String> = manifest.select("his", Split::Test).map(|row| row.image_id.clone()).collect();
+    let tested: Vec<ImageId> = manifest.select("his", Split::Test).map(|row| row.image_id.clone()).collect();
     let cases: [(&str, Change); 6] = [
         ("belong to manifest", &|e| e.manifest_hash = "another".to_owned()),
         ("not one of its train", &|e| e.supports.get_mut("his").unwrap()[0][7] = tested[0].clone()),
@@ -180,7 +181,7 @@ fn episodes_of_another_manifest_and_leaking_ones_are_refused() {
 
 #[test]
 fn the_hash_of_a_cell_covers_what_the_cell_uses_and_nothing_else() {
-    let training = ["aptos".to_owned(), "rsna".to_owned()];
+    let training = ["aptos", "rsna"].map(TaskName::new);
     let hash = |settings, shots| drawn(settings).cell_hash("his", 1, shots, &training).unwrap();
     let base = hash(SETTINGS, 2);
     assert_eq!(hash(Settings { draws: 9, ..SETTINGS }, 2), base);
@@ -223,7 +224,7 @@ fn the_json_for_other_tools_holds_the_same_episodes() {
     let episodes = drawn(SETTINGS);
     let json = episodes.to_json();
     assert_eq!(json["hash"], episodes.hash());
-    assert_eq!(json["supports"]["lag"][5][7], episodes.supports["lag"][5][7]);
-    assert_eq!(json["pairs"]["rsna"][21]["query"], episodes.pairs["rsna"][21].query);
+    assert_eq!(json["supports"]["lag"][5][7], episodes.supports["lag"][5][7].as_str());
+    assert_eq!(json["pairs"]["rsna"][21]["query"], episodes.pairs["rsna"][21].query.as_str());
     assert_eq!(json["settings"]["max_shots"], 8);
 }

@@ -1,12 +1,13 @@
 //! A manifest in memory, for tests that need rows and no pictures.
 
+use medfsad::ids::TaskName;
 use medfsad::manifest::{self, Header, Label, Manifest, Row, Split, image_id};
 
 fn row(task: &str, organ: &str, split: Split, label: Label, index: usize) -> Row {
     let source_path = format!("{task}/{index:03}.png");
     Row {
         image_id: image_id(task, &source_path, 0),
-        task: task.to_owned(),
+        task: TaskName::new(task),
         organ: organ.to_owned(),
         modality: "made up".to_owned(),
         split,

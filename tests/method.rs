@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use medfsad::episode::batch::{Acquisition, Pictures};
+use medfsad::ids::TaskName;
 use medfsad::maps::MapStack;
 use medfsad::method::{Built, Context, Detector, Fitted, METHODS, Prediction, TrainTask, find};
 use medfsad::network::encoder::Encoder;
@@ -57,7 +58,7 @@ fn pictures(purpose: &str, n: usize) -> Pictures {
 fn task(name: &str) -> TrainTask {
     let pictures = pictures(name, 8);
     let pairs = (0..8).map(|query| (query, (1..=4).map(|step| (query + step) % 8).collect())).collect();
-    TrainTask { name: name.to_owned(), pictures, pairs }
+    TrainTask { name: TaskName::new(name), pictures, pairs }
 }
 
 /// A resnet18 file with torchvision's names, as a user would give.
@@ -84,7 +85,7 @@ fn context(folder: &TempDir, shots: usize) -> Context {
         shots,
         teachers,
         calibration: Some(Rc::new(pictures("calibration", 4).pixels)),
-        task: "target".to_owned(),
+        task: TaskName::new("target"),
         label: "test".to_owned(),
         precision: Precision::F32,
         state_file: None,

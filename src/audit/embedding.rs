@@ -10,6 +10,7 @@ use super::near::{Limit, Pair, Prints, WAYS};
 use super::transformed::transformed;
 use super::{Finding, Gate, Picture, across};
 use crate::decode::resize;
+use crate::ids::TaskName;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Manifest, Row, Split};
 use crate::pixels::Pixels;
@@ -91,7 +92,7 @@ pub(super) fn neighbours(
     let rows = &manifest.rows;
     let mut notes = vec![format!("features of {}", embedder.teacher)];
     let mut vectors: Vec<Vec<f32>> = vec![Vec::new(); rows.len()];
-    let mut tasks: HashMap<String, Task> = HashMap::new();
+    let mut tasks: HashMap<TaskName, Task> = HashMap::new();
     let size = manifest.smallest_size()?;
     let bar = progress::bar(rows.len(), "embedding pictures");
     for name in manifest.tasks() {
@@ -160,7 +161,7 @@ struct Search<'a> {
     rows: &'a [Row],
     prints: &'a Prints,
     vectors: &'a [Vec<f32>],
-    tasks: &'a HashMap<String, Task>,
+    tasks: &'a HashMap<TaskName, Task>,
     known: &'a HashSet<(usize, usize)>,
 }
 

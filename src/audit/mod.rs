@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::ids::TaskName;
 use crate::manifest::{Manifest, Rejected, Row};
 use crate::spec::{Audit, Level};
 use crate::table::Record;
@@ -77,7 +78,7 @@ pub struct Finding {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Picture {
     /// The task it belongs to.
-    pub task: String,
+    pub task: TaskName,
     /// `train`, `val` or `test`.
     pub split: String,
     /// The owner's label.

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use super::{Finding, Gate, Picture, across};
 use crate::decode::difference_hash::difference_hash;
 use crate::decode::resize;
+use crate::ids::TaskName;
 use crate::manifest::{Manifest, Row, Split};
 use crate::pixels::Pixels;
 use crate::progress;
@@ -88,7 +89,7 @@ impl Print {
 }
 
 /// The print of every picture, by task and pixel hash.
-pub struct Prints(HashMap<(String, String), Print>);
+pub struct Prints(HashMap<(TaskName, String), Print>);
 
 impl Prints {
     /// Reads every picture of the smallest pixel store of each task.
@@ -160,8 +161,8 @@ impl Limit {
 }
 
 /// The limit of every task.
-pub(super) fn limits(rows: &[Row], prints: &Prints, thresholds: &Audit) -> BTreeMap<String, Limit> {
-    let mut tasks: BTreeMap<String, Vec<&Print>> = BTreeMap::new();
+pub(super) fn limits(rows: &[Row], prints: &Prints, thresholds: &Audit) -> BTreeMap<TaskName, Limit> {
+    let mut tasks: BTreeMap<TaskName, Vec<&Print>> = BTreeMap::new();
     for row in rows {
         tasks.entry(row.task.clone()).or_default().push(prints.of(row));
     }
@@ -186,7 +187,7 @@ pub struct Pair {
 pub(super) fn pairs(
     rows: &[Row],
     prints: &Prints,
-    limits: &BTreeMap<String, Limit>,
+    limits: &BTreeMap<TaskName, Limit>,
     thresholds: &Audit,
 ) -> Vec<Pair> {
     let limits: Vec<f64> = rows.iter().map(|row| limits[&row.task].correlation).collect();
@@ -210,7 +211,7 @@ pub(super) fn pairs(
     pairs.into_iter().flatten().collect()
 }
 
-pub(super) fn gate(rows: &[Row], pairs: &[Pair], limits: &BTreeMap<String, Limit>, level: Level) -> Gate {
+pub(super) fn gate(rows: &[Row], pairs: &[Pair], limits: &BTreeMap<TaskName, Limit>, level: Level) -> Gate {
     let asks = "do nearly equal pictures, also flipped or turned, stand on two sides or in two tasks?";
     let mut gate = Gate::new("near-copies", asks, level);
     if gate.left_out.is_some() {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::near::Prints;
 use super::{Finding, Gate, Picture};
 use crate::decode::dicom;
+use crate::ids::TaskName;
 use crate::manifest::{Label, Manifest, Row, Split};
 use crate::metric::auroc::auroc;
 use crate::metric::interval::bootstrap;
@@ -19,7 +20,7 @@ use crate::spec::{Audit, Level};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Shortcut {
     /// The task whose label it tells.
-    pub task: String,
+    pub task: TaskName,
     /// Which number: size, aspect, border ...
     pub what: String,
     /// `None` where a class is absent or the number is not known for every picture.
@@ -110,7 +111,7 @@ fn measure(task: &str, what: &str, rows: &[&Row], values: Option<Vec<f64>>) -> S
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
     let ends = [order.first(), order.last()].into_iter().flatten();
     Shortcut {
-        task: task.to_owned(),
+        task: TaskName::new(task),
         what: what.to_owned(),
         auroc: auroc(&normal, &anomalous),
         interval: bootstrap(&normal, &anomalous, stream, auroc),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::files;
+use crate::ids::{ImageId, TaskName};
 use crate::manifest::{Manifest, Split};
 use crate::random::Stream;
 use crate::regime::Regime;
@@ -35,8 +36,8 @@ pub struct Settings {
 /// A query of training with its supports, as image ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
-    pub query: String,
-    pub supports: Vec<String>,
+    pub query: ImageId,
+    pub supports: Vec<ImageId>,
 }
 
 /// All episodes of a benchmark.
@@ -57,9 +58,9 @@ pub struct Episodes {
     pub settings: Settings,
     pub manifest_hash: String,
     /// Per task, per draw, `max_shots` image ids.
-    pub supports: BTreeMap<String, Vec<Vec<String>>>,
+    pub supports: BTreeMap<TaskName, Vec<Vec<ImageId>>>,
     /// Per task, one pair for each train normal.
-    pub pairs: BTreeMap<String, Vec<Pair>>,
+    pub pairs: BTreeMap<TaskName, Vec<Pair>>,
 }
 
 /// Which tasks may train for a target.
@@ -92,7 +93,7 @@ word!(HeldOut, "rule of what is held out");
 
 impl HeldOut {
     /// Names of the tasks that may train for `target`, in manifest order.
-    pub fn training_tasks(self, manifest: &Manifest, target: &str) -> Vec<String> {
+    pub fn training_tasks(self, manifest: &Manifest, target: &str) -> Vec<TaskName> {
         let organ =
             |task: &str| manifest.rows.iter().find(|row| row.task == task).map(|row| row.organ.clone());
         let held_out = organ(target);
@@ -109,11 +110,11 @@ impl HeldOut {
     }
 
     /// Names of the tasks whose train normals a method is given in its regime.
-    pub fn given_tasks(self, regime: Regime, manifest: &Manifest, target: &str) -> Vec<String> {
+    pub fn given_tasks(self, regime: Regime, manifest: &Manifest, target: &str) -> Vec<TaskName> {
         match regime {
             Regime::Nothing | Regime::Supports => Vec::new(),
             Regime::OtherNormals => self.training_tasks(manifest, target),
-            Regime::TargetNormals => vec![target.to_owned()],
+            Regime::TargetNormals => vec![TaskName::new(target)],
         }
     }
 }
@@ -127,7 +128,7 @@ pub fn draw(manifest: &Manifest, settings: Settings) -> Result<Episodes> {
     ensure!(settings.draws > 0 && settings.max_shots > 0, "draws and shots must be at least 1");
     let (mut supports, mut pairs) = (BTreeMap::new(), BTreeMap::new());
     for task in manifest.tasks() {
-        let ids: Vec<&str> = manifest.select(&task, Split::Train).map(|row| row.image_id.as_str()).collect();
+        let ids: Vec<&ImageId> = manifest.select(&task, Split::Train).map(|row| &row.image_id).collect();
         ensure!(
             ids.len() >= 2,
             "task `{task}` has {} train normals and needs at least 2; curate more",
@@ -143,18 +144,18 @@ pub fn draw(manifest: &Manifest, settings: Settings) -> Result<Episodes> {
 }
 
 /// Distinct train normals, in random order.
-fn support_set(ids: &[&str], task: &str, settings: Settings, draw: usize) -> Vec<String> {
+fn support_set(ids: &[&ImageId], task: &str, settings: Settings, draw: usize) -> Vec<ImageId> {
     let mut stream = Stream::new(settings.seed, &format!("support {task}"), draw as u64);
     let mut order: Vec<usize> = (0..ids.len()).collect();
     stream.shuffle(&mut order);
-    order.into_iter().take(settings.max_shots).map(|index| ids[index].to_owned()).collect()
+    order.into_iter().take(settings.max_shots).map(|index| ids[index].clone()).collect()
 }
 
 /// Supports drawn with replacement from the query's own task, never the query itself, as published.
-fn pair(ids: &[&str], query: usize, settings: Settings) -> Pair {
+fn pair(ids: &[&ImageId], query: usize, settings: Settings) -> Pair {
     let mut stream = Stream::new(settings.seed, &format!("pair {}", ids[query]), 0);
-    let other = |_| ids[stream.other_than(query, ids.len())].to_owned();
-    Pair { query: ids[query].to_owned(), supports: (0..settings.max_shots).map(other).collect() }
+    let other = |_| ids[stream.other_than(query, ids.len())].clone();
+    Pair { query: ids[query].clone(), supports: (0..settings.max_shots).map(other).collect() }
 }
 
 /// One row of the stored table.
@@ -200,7 +201,7 @@ impl Episodes {
 
     /// Over what one cell uses: its supports and the pairs of its training tasks, up to `shots` of each.
     /// More draws or larger sets elsewhere do not change it.
-    pub fn cell_hash(&self, task: &str, draw: usize, shots: usize, training: &[String]) -> Result<String> {
+    pub fn cell_hash(&self, task: &str, draw: usize, shots: usize, training: &[TaskName]) -> Result<String> {
         let set = self.supports.get(task).and_then(|draws| draws.get(draw));
         let set = set.with_context(|| format!("no support draw {draw} for task `{task}`"))?;
         ensure!(
@@ -242,10 +243,10 @@ impl Episodes {
         let (kinds, tasks) = (table.text_given("kind")?, table.text_given("task")?);
         let (draws, queries) = (table.integer("draw")?, table.text("query_id")?);
         let ids = table.text_given("image_id")?;
-        let mut supports: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
-        let mut pairs: BTreeMap<String, Vec<Pair>> = BTreeMap::new();
+        let mut supports: BTreeMap<TaskName, Vec<Vec<ImageId>>> = BTreeMap::new();
+        let mut pairs: BTreeMap<TaskName, Vec<Pair>> = BTreeMap::new();
         for (row, id) in ids.into_iter().enumerate() {
-            let task = tasks[row].clone();
+            let task = TaskName::new(&*tasks[row]);
             match (kinds[row].as_str(), draws[row], queries[row].as_ref()) {
                 ("support", Some(draw), _) => {
                     let sets = supports.entry(task).or_default();
@@ -254,14 +255,14 @@ impl Episodes {
                     if draw == sets.len() {
                         sets.push(Vec::new());
                     }
-                    sets[draw].push(id);
+                    sets[draw].push(ImageId::new(id));
                 }
                 ("pair", _, Some(query)) => {
                     let list = pairs.entry(task).or_default();
-                    if list.last().is_none_or(|pair| pair.query != *query) {
-                        list.push(Pair { query: query.clone(), supports: Vec::new() });
+                    if list.last().is_none_or(|pair| pair.query != query.as_str()) {
+                        list.push(Pair { query: ImageId::new(query.as_str()), supports: Vec::new() });
                     }
-                    list.last_mut().context("just pushed")?.supports.push(id);
+                    list.last_mut().context("just pushed")?.supports.push(ImageId::new(id));
                 }
                 (kind, ..) => bail!("row {row} of the episodes is neither a support nor a pair but `{kind}`"),
             }
@@ -292,7 +293,7 @@ impl Episodes {
             for ids in draws {
                 let complete = self.settings.max_shots.min(train.len());
                 ensure!(ids.len() == complete, "a support set of `{task}` is incomplete");
-                let distinct: HashSet<&str> = ids.iter().map(String::as_str).collect();
+                let distinct: HashSet<&str> = ids.iter().map(ImageId::as_str).collect();
                 ensure!(distinct.len() == ids.len(), "a support set of `{task}` repeats a picture");
                 ensure!(distinct.is_subset(&train), "a support of `{task}` is not one of its train pictures");
             }
@@ -311,7 +312,8 @@ impl Episodes {
         let pairs = |pairs: &Vec<Pair>| -> Vec<serde_json::Value> {
             pairs.iter().map(|p| serde_json::json!({"query": p.query, "supports": p.supports})).collect()
         };
-        let pairs: BTreeMap<&String, _> = self.pairs.iter().map(|(task, list)| (task, pairs(list))).collect();
+        let pairs: BTreeMap<&TaskName, _> =
+            self.pairs.iter().map(|(task, list)| (task, pairs(list))).collect();
         serde_json::json!({
             "settings": self.settings, "manifest_hash": self.manifest_hash, "hash": self.hash(),
             "supports": self.supports, "pairs": pairs,

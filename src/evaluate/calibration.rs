@@ -4,14 +4,15 @@ use anyhow::Result;
 use tch::Tensor;
 
 use crate::episode::batch::Pictures;
+use crate::ids::TaskName;
 use crate::manifest::{Manifest, Split};
 
 /// Train normals per task on which a random teacher's batch norms are calibrated.
 const CALIBRATION_PER_TASK: usize = 16;
 
 /// The first few train normals of each of `tasks`; `None` without tasks.
-pub fn calibration(manifest: &Manifest, tasks: &[String], size: usize) -> Result<Option<Tensor>> {
-    let part = |task: &String| {
+pub fn calibration(manifest: &Manifest, tasks: &[TaskName], size: usize) -> Result<Option<Tensor>> {
+    let part = |task: &TaskName| {
         let task = manifest.task(task)?;
         let mut rows = task.of(Split::Train);
         rows.truncate(CALIBRATION_PER_TASK);

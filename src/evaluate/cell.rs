@@ -15,6 +15,7 @@ use super::run::Run;
 use super::test_set::TestSet;
 use super::watch::{SourceTask, Watch};
 use crate::episode::batch::Pictures;
+use crate::ids::{ImageId, TaskName};
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Row, Split};
 use crate::method::{Context, StateFile, TrainTask};
@@ -101,7 +102,7 @@ impl Run<'_> {
     /// The rows of a task's supports.
     fn supports<'r>(&self, rows: &[&'r Row], task: &str, draw: usize, shots: usize) -> Result<Vec<&'r Row>> {
         let ids = &self.episodes.supports[task][draw][..shots];
-        let find = |id: &String| {
+        let find = |id: &ImageId| {
             rows.iter().copied().find(|row| row.image_id == *id).context("a support is not in the manifest")
         };
         ids.iter().map(find).collect()
@@ -112,7 +113,7 @@ impl Run<'_> {
         let (store, rows) = (rows.store(self.size)?, rows.of(Split::Train));
         let places: HashMap<&str, usize> =
             rows.iter().enumerate().map(|(place, row)| (row.image_id.as_str(), place)).collect();
-        let place = |id: &String| {
+        let place = |id: &ImageId| {
             places.get(id.as_str()).copied().context("a training picture is not in the manifest")
         };
         let pairs = self.episodes.pairs.get(task).context("a task without pairs")?;
@@ -120,7 +121,7 @@ impl Run<'_> {
             .iter()
             .map(|pair| Ok((place(&pair.query)?, pair.supports.iter().map(place).collect::<Result<_>>()?)))
             .collect::<Result<_>>()?;
-        Ok(TrainTask { name: task.to_owned(), pictures: Pictures::load(&store, &rows)?, pairs })
+        Ok(TrainTask { name: TaskName::new(task), pictures: Pictures::load(&store, &rows)?, pairs })
     }
 
     /// A cell's identity and circumstances; `seconds` are of training and of scoring.

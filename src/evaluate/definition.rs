@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::episode::{self, HeldOut};
+use crate::ids::TaskName;
 use crate::{files, method, names};
 
 /// Definitions that travel inside the binary.
@@ -34,7 +35,7 @@ pub struct Definition {
     pub methods: Vec<String>,
     /// Tasks to hold out; every one when empty.
     #[serde(default)]
-    pub tasks: Vec<String>,
+    pub tasks: Vec<TaskName>,
     /// Sizes of the support set.
     pub shots: Vec<usize>,
     /// Support sets per task.

@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::plan::Group;
 use super::planned::{Experience, Opened};
 use super::rates::Speed;
+use crate::ids::TaskName;
 use crate::manifest::{Row, Split};
 use crate::method;
 use crate::method::work::{CellSize, Work};
@@ -40,7 +41,7 @@ pub struct Known {
 #[derive(Clone, Debug, Default)]
 pub struct Job {
     pub method: String,
-    pub task: String,
+    pub task: TaskName,
     pub known: Known,
     /// On the worker that computes it.
     pub seconds: f64,
@@ -105,11 +106,11 @@ impl Estimate {
 }
 
 /// Train and test pictures of each task.
-struct Counts(BTreeMap<String, [usize; 2]>);
+struct Counts(BTreeMap<TaskName, [usize; 2]>);
 
 impl Counts {
     fn of(rows: &[Row]) -> Counts {
-        let mut counts: BTreeMap<String, [usize; 2]> = BTreeMap::new();
+        let mut counts: BTreeMap<TaskName, [usize; 2]> = BTreeMap::new();
         for row in rows {
             let [train, test] = counts.entry(row.task.clone()).or_default();
             match row.split {
@@ -121,11 +122,11 @@ impl Counts {
         Counts(counts)
     }
 
-    fn n_train(&self, tasks: &[String]) -> usize {
+    fn n_train(&self, tasks: &[TaskName]) -> usize {
         tasks.iter().filter_map(|task| self.0.get(task)).map(|[train, _]| train).sum()
     }
 
-    fn n_test(&self, tasks: &[String]) -> usize {
+    fn n_test(&self, tasks: &[TaskName]) -> usize {
         tasks.iter().filter_map(|task| self.0.get(task)).map(|[_, test]| test).sum()
     }
 
@@ -206,7 +207,7 @@ mod tests {
         let cell = |&shots: &usize| Identity {
             method: method.to_owned(),
             settings: built.settings.clone(),
-            task: "a".to_owned(),
+            task: TaskName::new("a"),
             shots,
             draw: 0,
             seed: Seed(1),
@@ -221,13 +222,13 @@ mod tests {
             epoch_by_sources: false,
         };
         let cells = shots.iter().map(cell).collect();
-        let training = training.iter().map(|&task| task.to_owned()).collect();
-        let (method, task) = (method.to_owned(), "a".to_owned());
+        let training = training.iter().map(|&task| TaskName::new(task)).collect();
+        let (method, task) = (method.to_owned(), TaskName::new("a"));
         Group { method, built, task, training, calibration: Vec::new(), seed: 1, cells }
     }
 
     fn counts() -> Counts {
-        let of = |task: &str, counts: [usize; 2]| (task.to_owned(), counts);
+        let of = |task: &str, counts: [usize; 2]| (TaskName::new(task), counts);
         Counts(BTreeMap::from([of("a", [1000, 400]), of("b", [70, 30]), of("c", [30, 20])]))
     }
 

@@ -7,6 +7,7 @@ use anyhow::{Result, bail, ensure};
 use super::definition::Definition;
 use crate::episode::{Episodes, HeldOut};
 use crate::files;
+use crate::ids::{CellId, TaskName};
 use crate::manifest::Manifest;
 use crate::method::{self, Built};
 use crate::network::origin::Teachers;
@@ -19,11 +20,11 @@ pub struct Group {
     /// As the definition calls it.
     pub method: String,
     pub built: Built,
-    pub task: String,
+    pub task: TaskName,
     /// Tasks whose train normals it is given.
-    pub training: Vec<String>,
+    pub training: Vec<TaskName>,
     /// Tasks whose train normals calibrate its random teacher; empty if it needs none.
-    pub calibration: Vec<String>,
+    pub calibration: Vec<TaskName>,
     pub seed: u64,
     /// One per shots and draw.
     pub cells: Vec<Identity>,
@@ -101,7 +102,7 @@ fn group(
         Ok(Identity {
             method: method.to_owned(),
             settings: built.settings.clone(),
-            task: task.to_owned(),
+            task: TaskName::new(task),
             shots,
             draw,
             seed: Seed(seed),
@@ -118,7 +119,15 @@ fn group(
     };
     let all = shots.iter().flat_map(|&shots| (0..definition.draws).map(move |draw| (shots, draw)));
     let cells = all.map(|(shots, draw)| identity(shots, draw)).collect::<Result<_>>()?;
-    Ok(Group { method: method.to_owned(), built, task: task.to_owned(), training, calibration, seed, cells })
+    Ok(Group {
+        method: method.to_owned(),
+        built,
+        task: TaskName::new(task),
+        training,
+        calibration,
+        seed,
+        cells,
+    })
 }
 
 impl Group {
@@ -134,7 +143,7 @@ impl Group {
 
     /// Names the work of computing its cells, which is one process's: 16 hexadecimal digits.
     pub fn job(&self) -> String {
-        let ids: Vec<String> = self.cells.iter().map(Identity::id).collect();
+        let ids: Vec<CellId> = self.cells.iter().map(Identity::id).collect();
         files::fingerprint(ids.join(" ").as_bytes())[..16].to_owned()
     }
 }

@@ -14,6 +14,7 @@ use super::run::Run;
 use super::{lock, tidy};
 use crate::episode::{self, Episodes};
 use crate::files;
+use crate::ids::{CellId, TaskName};
 use crate::manifest::Manifest;
 use crate::metric::quantile::median;
 use crate::network::origin::Teachers;
@@ -130,7 +131,7 @@ impl Opened {
     /// # Errors
     /// If the folder cannot be written.
     pub fn write(&self, folder: &Path) -> Result<usize> {
-        let ids: Vec<String> = self.cells().map(Identity::id).collect();
+        let ids: Vec<CellId> = self.cells().map(Identity::id).collect();
         let n_aside = tidy::tidy(folder, &ids, &self.manifest.header.canonical_hash)?;
         store_episodes(&self.episodes, &self.manifest, folder)?;
         files::write_whole(
@@ -171,7 +172,7 @@ record! {
 /// One cell of a plan.
 pub struct PlannedCell {
     /// The cell's id, which is the name of its folder.
-    pub cell: String,
+    pub cell: CellId,
     /// The job that computes it: all cells with one job share a training.
     pub job: String,
     /// The method's name.
@@ -179,7 +180,7 @@ pub struct PlannedCell {
     /// The method's settings as resolved, one JSON object.
     pub settings: String,
     /// The task held out.
-    pub task: String,
+    pub task: TaskName,
     /// Size of the support set.
     pub shots: usize,
     /// Which support set of that size, from 0.

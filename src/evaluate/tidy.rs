@@ -5,12 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::ids::CellId;
 use crate::results::{CellResult, Identity};
 
 /// Sets aside cells that no table may mix with current ones, and takes back planned ones that an earlier call
 /// set aside; returns how many went. Set aside are cells of other code or data, of another file format, and
 /// failed ones that are not planned. They stay in `cells-stale` and can be looked at.
-pub fn tidy(run: &Path, planned: &[String], manifest_hash: &str) -> Result<usize> {
+pub fn tidy(run: &Path, planned: &[CellId], manifest_hash: &str) -> Result<usize> {
     let (cells, aside) = (run.join("cells"), run.join("cells-stale"));
     for id in
         planned.iter().filter(|id| aside.join(id).join("cell.json").exists() && !cells.join(id).exists())
@@ -18,7 +19,7 @@ pub fn tidy(run: &Path, planned: &[String], manifest_hash: &str) -> Result<usize
         std::fs::create_dir_all(&cells)?;
         std::fs::rename(aside.join(id), cells.join(id))?;
     }
-    let planned: HashSet<&str> = planned.iter().map(String::as_str).collect();
+    let planned: HashSet<&str> = planned.iter().map(CellId::as_str).collect();
     let mut n_moved = 0;
     for entry in std::fs::read_dir(&cells).into_iter().flatten() {
         let folder = entry.with_context(|| format!("listing {}", cells.display()))?.path();

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use super::draw::{Draw, Gathered};
 use super::test_set::TestSet;
 use crate::episode::batch::Pictures;
+use crate::ids::CellId;
 use crate::method::{EpochFigures, Fitted, Observer};
 use crate::protocol::Protocol;
 
@@ -32,13 +33,13 @@ impl Observer for Watch<'_> {
     }
 
     fn state(&self) -> Result<String> {
-        let each: BTreeMap<String, &Gathered> =
+        let each: BTreeMap<CellId, &Gathered> =
             self.draws.iter().map(|draw| (draw.identity.id(), &draw.gathered)).collect();
         Ok(serde_json::to_string(&each)?)
     }
 
     fn restore(&mut self, state: &str) -> Result<()> {
-        let mut each: BTreeMap<String, Gathered> = serde_json::from_str(state)?;
+        let mut each: BTreeMap<CellId, Gathered> = serde_json::from_str(state)?;
         for draw in &mut self.draws {
             let id = draw.identity.id();
             draw.gathered = each.remove(&id).with_context(|| {

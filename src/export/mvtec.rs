@@ -8,6 +8,7 @@ use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use rayon::prelude::*;
 
 use super::card;
+use crate::ids::TaskName;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Label, Manifest, MaskKind, Row};
 use crate::spec::Spec;
@@ -178,7 +179,7 @@ fn link(target: &Path, path: &Path) -> Result<()> {
 }
 
 /// Restrictions of every task, for the terminal.
-pub fn restrictions(manifest: &Manifest, spec: &Spec) -> BTreeMap<String, String> {
+pub fn restrictions(manifest: &Manifest, spec: &Spec) -> BTreeMap<TaskName, String> {
     let tasks = manifest.tasks();
     let used = spec.tasks.iter().filter(|task| tasks.contains(&task.name));
     used.map(|task| (task.name.clone(), task.card.restrictions.clone())).collect()

@@ -8,6 +8,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::decode::resize::RESIZE_ID;
 use crate::files;
+use crate::ids::{ImageId, TaskName};
 use crate::table::{Datum, Kind, Record, Scalar, record};
 use crate::words::word;
 
@@ -85,9 +86,9 @@ record! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Stable id: a hash of task, source path and frame.
-    pub image_id: String,
+    pub image_id: ImageId,
     /// Task of the benchmark.
-    pub task: String,
+    pub task: TaskName,
     /// Organ; tasks of one organ never train for each other under the rule `organ`.
     pub organ: String,
     /// How it is imaged.
@@ -150,7 +151,7 @@ record! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
     /// Task of the benchmark.
-    pub task: String,
+    pub task: TaskName,
     /// The owner's file, relative to the raw folder.
     pub source_path: String,
     /// Frame within the file, 0 for single pictures.
@@ -169,7 +170,7 @@ record! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
     /// Task of the benchmark.
-    pub task: String,
+    pub task: TaskName,
     /// `train normal`, `test normal`, `test glioma` ...
     pub part: String,
     /// How many the spec asks for; null where it asks for all there are.
@@ -251,8 +252,8 @@ impl Manifest {
     }
 
     /// Task names in order of first appearance.
-    pub fn tasks(&self) -> Vec<String> {
-        let mut tasks: Vec<String> = Vec::new();
+    pub fn tasks(&self) -> Vec<TaskName> {
+        let mut tasks: Vec<TaskName> = Vec::new();
         for row in &self.rows {
             if tasks.last() != Some(&row.task) {
                 tasks.push(row.task.clone());
@@ -329,6 +330,6 @@ pub fn order(row: &Row) -> (&str, Split, Label, &str, u32) {
 }
 
 /// The stable id of a picture.
-pub fn image_id(task: &str, source_path: &str, frame: u32) -> String {
-    files::fingerprint(format!("{task}\0{source_path}\0{frame}").as_bytes())[..16].to_owned()
+pub fn image_id(task: &str, source_path: &str, frame: u32) -> ImageId {
+    ImageId::new(&files::fingerprint(format!("{task}\0{source_path}\0{frame}").as_bytes())[..16])
 }

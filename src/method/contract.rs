@@ -10,6 +10,7 @@ use tch::{Device, Tensor};
 use super::work::{CellSize, Work};
 use crate::episode::batch::Pictures;
 use crate::files;
+use crate::ids::TaskName;
 use crate::maps::MapStack;
 use crate::network::origin::Teachers;
 use crate::network::precision::Precision;
@@ -19,7 +20,7 @@ use crate::regime::Regime;
 
 /// One training task: its normals and, for each, its supports.
 pub struct TrainTask {
-    pub name: String,
+    pub name: TaskName,
     pub pictures: Pictures,
     /// Query and its `max_shots` supports, as indices into `pictures`.
     pub pairs: Vec<(usize, Vec<usize>)>,
@@ -40,7 +41,7 @@ pub struct Context {
     /// calibrated; `None` where weights are given.
     pub calibration: Option<Rc<Tensor>>,
     /// The task held out.
-    pub task: String,
+    pub task: TaskName,
     /// What the work is for, shown beside the progress bar.
     pub label: String,
     /// Where a training saves its state; `None` saves none.

@@ -7,6 +7,7 @@ use askama::Template;
 
 use super::sketch::data_url;
 use crate::audit::{BOOTSTRAP_SEED, Finding, Picture, Report, Shortcut};
+use crate::ids::TaskName;
 use crate::manifest::Manifest;
 use crate::manifest::store::PixelStore;
 use crate::metric::interval::N_RESAMPLES;
@@ -109,12 +110,12 @@ fn shown(shortcut: &Shortcut, margin: f64) -> ShownShortcut<'_> {
 }
 
 /// Pixel stores of the smallest size, by task.
-struct Thumbnails(HashMap<String, PixelStore>);
+struct Thumbnails(HashMap<TaskName, PixelStore>);
 
 impl Thumbnails {
     fn open(manifest: &Manifest) -> Result<Thumbnails> {
         let size = manifest.smallest_size()?;
-        let open = |task: String| {
+        let open = |task: TaskName| {
             let store = manifest.task(&task)?.store(size)?;
             Ok((task, store))
         };

@@ -7,6 +7,7 @@ use anyhow::{Result, bail, ensure};
 use super::sheet::{Entry, Line, Sheet, UNDEFINED, signed, three};
 use super::standing::paired;
 use super::summary::{Entrant, Row, Summary, difference};
+use crate::ids::ImageId;
 use crate::manifest::Label;
 use crate::metric::delong::Contributions;
 use crate::metric::paired::signed_rank;
@@ -159,7 +160,7 @@ fn delong(pair: [&Entrant; 2], shots: usize) -> String {
 
 /// DeLong's test on the pictures of two cells; `None` if they are not the same.
 fn contributions(first: &CellResult, second: &CellResult) -> Option<crate::metric::delong::Difference> {
-    let by_id = |cell: &CellResult| -> BTreeMap<String, (Label, Option<f64>)> {
+    let by_id = |cell: &CellResult| -> BTreeMap<ImageId, (Label, Option<f64>)> {
         cell.scores
             .iter()
             .map(|score| (score.image_id.clone(), (score.label, score.under(Protocol::RANKED))))
@@ -168,7 +169,7 @@ fn contributions(first: &CellResult, second: &CellResult) -> Option<crate::metri
     let (first, second) = (by_id(first), by_id(second));
     let same =
         first.len() == second.len() && first.iter().zip(&second).all(|(a, b)| a.0 == b.0 && a.1.0 == b.1.0);
-    let of = |scores: &BTreeMap<String, (Label, Option<f64>)>, label: Label| -> Option<Vec<f64>> {
+    let of = |scores: &BTreeMap<ImageId, (Label, Option<f64>)>, label: Label| -> Option<Vec<f64>> {
         scores.values().filter(|(own, _)| *own == label).map(|(_, score)| *score).collect()
     };
     let contributions =

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::files;
+use crate::ids::{CellId, TaskName};
 use crate::results::{Cell, CellResult, Epoch, Identity, Measured, Provenance, Score, Seed};
 use crate::table::{Columns, Described, Record, record};
 
@@ -13,11 +14,11 @@ record! {
 #[derive(Clone)]
 pub struct Place {
     /// The cell's id, which is the name of its folder.
-    pub cell: String,
+    pub cell: CellId,
     /// The method's name.
     pub method: String,
     /// The task held out.
-    pub task: String,
+    pub task: TaskName,
     /// Size of the support set.
     pub shots: usize,
     /// Which support set of that size, from 0.

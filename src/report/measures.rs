@@ -110,9 +110,9 @@ pub fn failures(summary: &Summary) -> Option<Sheet> {
             let Some(error) = &result.cell.error else { continue };
             let id = &result.cell.identity;
             let numbers = [id.shots.to_string(), id.draw.to_string(), id.seed.to_string()];
-            let mut entries = vec![Entry::text(&entrant.label), Entry::text(&id.task)];
+            let mut entries = vec![Entry::text(&entrant.label), Entry::text(id.task.as_str())];
             entries.extend(numbers.map(Entry::number));
-            entries.extend([Entry::text(&result.cell.id), Entry::text(error)]);
+            entries.extend([Entry::text(result.cell.id.as_str()), Entry::text(error)]);
             rows.push(Line { class: String::new(), entries });
         }
     }

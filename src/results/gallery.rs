@@ -7,6 +7,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::ids::ImageId;
 use crate::manifest::Label;
 use crate::pixels::Pixels;
 
@@ -26,7 +27,7 @@ pub struct Case {
 /// What is said about a case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Caption {
-    pub image_id: String,
+    pub image_id: ImageId,
     pub label: Label,
     pub finding: String,
     pub score: f64,

@@ -13,6 +13,7 @@ use strum::EnumMessage;
 
 use crate::episode::HeldOut;
 use crate::files;
+use crate::ids::{CellId, ImageId, TaskName};
 use crate::manifest::Label;
 use crate::metric::Metric;
 use crate::protocol::Protocol;
@@ -58,7 +59,7 @@ pub struct Identity {
     /// The method's settings as resolved, one JSON object.
     pub settings: String,
     /// The task held out.
-    pub task: String,
+    pub task: TaskName,
     /// Size of the support set.
     pub shots: usize,
     /// Which support set of that size, from 0.
@@ -89,9 +90,9 @@ pub struct Identity {
 
 impl Identity {
     /// The cell's id: 16 hexadecimal digits.
-    pub fn id(&self) -> String {
+    pub fn id(&self) -> CellId {
         let text = serde_json::to_vec(self).expect("identities are plain data");
-        files::fingerprint(&text)[..16].to_owned()
+        CellId::new(&files::fingerprint(&text)[..16])
     }
 }
 
@@ -153,7 +154,7 @@ struct Stamp {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     pub format: u32,
-    pub id: String,
+    pub id: CellId,
     pub identity: Identity,
     pub provenance: Provenance,
     /// Why there are no scores, if the cell failed.
@@ -165,7 +166,7 @@ record! {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
     /// Stable id of the picture, as in the manifest.
-    pub image_id: String,
+    pub image_id: ImageId,
     /// 0 normal, 1 anomalous.
     pub label: Label,
     /// The owner's own label.

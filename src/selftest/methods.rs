@@ -12,6 +12,7 @@ use super::{Fault, Numbers, Options, Part, Record, guarded, prepare};
 use crate::decode::resize;
 use crate::episode::batch::Pictures;
 use crate::evaluate::folder;
+use crate::ids::TaskName;
 use crate::maps::MapStack;
 use crate::method::{Context, Entry, METHODS, Prediction, TrainTask, Unobserved};
 use crate::metric::rank::spearman;
@@ -72,7 +73,7 @@ impl Given {
             let pictures = phantom(name, finding, 0..8)?;
             let pairs =
                 (0..8).map(|query| (query, (1..=4).map(|step| (query + step) % 8).collect())).collect();
-            Ok(TrainTask { name: name.to_owned(), pictures, pairs })
+            Ok(TrainTask { name: TaskName::new(name), pictures, pairs })
         };
         let tasks = [task("his", "good")?, task("brain_tumor", "notumor")?];
         let calibration = Rc::new(tasks[0].pictures.at(&[0, 1, 2, 3]).pixels);
@@ -95,7 +96,7 @@ impl Given {
             shots: self.supports.len(),
             teachers: self.teachers.clone(),
             calibration: Some(self.calibration.clone()),
-            task: "lag".to_owned(),
+            task: TaskName::new("lag"),
             label: "self-test".to_owned(),
             state_file: None,
         }

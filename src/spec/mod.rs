@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::ids::TaskName;
 use crate::{files, names};
 
 mod audit;
@@ -63,7 +64,7 @@ pub struct Spec {
 #[serde(deny_unknown_fields)]
 pub struct Task {
     /// Short name used everywhere: `his`, `lag`, `aptos`, `rsna`, `brain_tumor`.
-    pub name: String,
+    pub name: TaskName,
     /// What is imaged; tasks of one organ never train for each other under the `organ` rule.
     pub organ: String,
     /// How it is imaged.

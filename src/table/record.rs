@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::{Columns, Table};
+use crate::ids::{CellId, ImageId, TaskName};
 use crate::words::{self, Word};
 
 /// What a column holds.
@@ -185,6 +186,25 @@ impl<T: Word> Scalar for T {
         words::parse(&text(datum)?)
     }
 }
+
+/// Ids are texts.
+macro_rules! id {
+    ($($name:ident),*) => {$(
+        impl Scalar for $name {
+            const KIND: Kind = Kind::Text;
+
+            fn put(&self) -> Datum<'_> {
+                Datum::Text(Cow::Borrowed(self))
+            }
+
+            fn take(datum: Datum) -> Result<$name> {
+                Ok($name::new(text(datum)?))
+            }
+        }
+    )*};
+}
+
+id!(TaskName, ImageId, CellId);
 
 impl Scalar for i64 {
     const KIND: Kind = Kind::Integer;

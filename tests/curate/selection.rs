@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use medfsad::curate::select::{Item, Outcome, select};
+use medfsad::ids::TaskName;
 use medfsad::manifest::Split;
 use medfsad::random::Stream;
 use medfsad::source::Side;
@@ -183,7 +184,7 @@ fn another_seed_draws_other_pictures() {
     assert_ne!(select(&task, 1, &items), select(&task, 2, &items));
     assert_ne!(
         select(&task, 1, &items),
-        select(&Task { name: "bone".to_owned(), ..task.clone() }, 1, &items)
+        select(&Task { name: TaskName::new("bone"), ..task.clone() }, 1, &items)
     );
 }
 

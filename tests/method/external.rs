@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use medfsad::ids::TaskName;
 use medfsad::method::{Context, Prediction, find};
 use tempfile::TempDir;
 
@@ -22,7 +23,7 @@ fn run(folder: &TempDir, body: &str, more: &str) -> Result<Prediction, String> {
     let built =
         (find("external:mine").expect("known").build)(settings(folder, body, more)).expect("settings");
     let tasks = [task("first"), task("second")];
-    let context = Context { task: "target".to_owned(), ..context(folder, 2) };
+    let context = Context { task: TaskName::new("target"), ..context(folder, 2) };
     let fitted =
         built.method.fit(&tasks, &context, &mut medfsad::method::Unobserved).expect("a fitted method");
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");

@@ -1,6 +1,7 @@
 //! Methods that reconstruct: plain, variational, denoising, perceptual and guided auto-encoders.
 
 use medfsad::episode::batch::Pictures;
+use medfsad::ids::TaskName;
 use medfsad::method::{Context, Fitted, TrainTask, find};
 use medfsad::network::autoencoder::{AutoEncoder, Shape};
 use medfsad::network::unet::{self, UNet};
@@ -18,7 +19,7 @@ mod dpa;
 mod ogae;
 
 fn normals(shown: Pictures) -> Vec<TrainTask> {
-    vec![TrainTask { name: "target".to_owned(), pictures: shown, pairs: Vec::new() }]
+    vec![TrainTask { name: TaskName::new("target"), pictures: shown, pairs: Vec::new() }]
 }
 
 fn fit(name: &str, settings: &str, shown: Pictures, context: &Context) -> Box<dyn Fitted> {

@@ -1,6 +1,7 @@
 //! Teacher and student, registration and pretext methods: their acceptance tests.
 
 use medfsad::episode::batch::Pictures;
+use medfsad::ids::TaskName;
 use medfsad::maps::MapStack;
 use medfsad::method::part::trainer::Order;
 use medfsad::method::{Context, Detector, EpochFigures, Fitted, Prediction, TrainTask, find};
@@ -28,7 +29,7 @@ mod stfpm;
 fn calibrated() -> Context {
     let teachers = Teachers { named: Default::default(), other: Origin::Random { seed: 4, cache: None } };
     let calibration = Some(Rc::new(pictures("calibration", 32).pixels));
-    let (task, label) = ("target".to_owned(), "test".to_owned());
+    let (task, label) = (TaskName::new("target"), "test".to_owned());
     let (device, precision) = (Device::Cpu, Precision::F32);
     Context { device, precision, seed: 5, shots: 2, teachers, calibration, task, label, state_file: None }
 }
@@ -43,7 +44,7 @@ fn train(
     let entry = find(name).expect("a known method");
     let settings = format!("train_on = 'normals'\n{settings}");
     let built = (entry.build)(toml::from_str(&settings).expect("TOML")).expect("good settings");
-    let tasks = [TrainTask { name: "target".to_owned(), pictures: normals, pairs: Vec::new() }];
+    let tasks = [TrainTask { name: TaskName::new("target"), pictures: normals, pairs: Vec::new() }];
     let mut looks = Vec::new();
     let mut observer = |_: u64, figures: &EpochFigures, _: &dyn Fitted| {
         looks.push(figures.clone());
@@ -123,7 +124,7 @@ fn a_pass_takes_all_pictures_in_batches_none_of_which_is_tiny() {
 
 #[test]
 fn batches_by_task_hold_items_of_one_task_and_whole_ones_are_of_one_size() {
-    let tasks = [("one", 9), ("two", 1), ("three", 3)].map(|(name, items)| (name.to_owned(), items));
+    let tasks = [("one", 9), ("two", 1), ("three", 3)].map(|(name, items)| (TaskName::new(name), items));
     let by_task = Order::ByTask { tasks: tasks.into(), batch: 4 };
     let batches = by_task.batches(5, 1);
     assert_eq!((by_task.n_batches(), batches.len()), (3, 3));

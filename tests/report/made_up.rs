@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use medfsad::episode::HeldOut;
+use medfsad::ids::{ImageId, TaskName};
 use medfsad::manifest::Label;
 use medfsad::metric::Metric::{self, ImageAp, ImageAuroc, ImageFpr95};
 use medfsad::pixels::Pixels;
@@ -29,7 +30,7 @@ pub fn identity(method: &str, task: &str, shots: usize, draw: usize) -> Identity
     Identity {
         method: text(method),
         settings: text("{}"),
-        task: text(task),
+        task: TaskName::new(task),
         shots,
         draw,
         seed: Seed(1),
@@ -80,7 +81,7 @@ fn scores(stream: &mut Stream, shift: f64) -> Vec<Score> {
             scores.extend([(Published2d, clean), (Published, clean * 1.1), (PublishedShuffled, clean * 0.9)]);
         }
         Score {
-            image_id: format!("picture-{index}"),
+            image_id: ImageId::new(format!("picture-{index}")),
             label,
             finding: "made up".to_owned(),
             source_path: format!("{index}.png"),
@@ -150,7 +151,7 @@ fn cases(stream: &mut Stream) -> Vec<Case> {
         });
         let mask = (0..height * width).map(|i| if nearness(i) > 0.5 { 255 } else { 0 }).collect();
         let caption = Caption {
-            image_id: format!("picture-{index}"),
+            image_id: ImageId::new(format!("picture-{index}")),
             label: if anomalous { Label::Anomalous } else { Label::Normal },
             finding: if index == 0 { "<script>alert(1)</script>".to_owned() } else { "none".to_owned() },
             score: 0.5 + 0.1 * index as f64,

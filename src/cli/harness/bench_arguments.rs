@@ -15,6 +15,7 @@ use crate::evaluate::definition::Definition;
 use crate::evaluate::device::Wanted;
 use crate::evaluate::lock::Lock;
 use crate::evaluate::planned::{Opened, Planned};
+use crate::ids::TaskName;
 use crate::manifest::Manifest;
 use crate::method::{self, METHODS};
 use crate::network::Network;
@@ -121,7 +122,7 @@ impl BenchArgs {
             }
         }
         if !self.task.is_empty() {
-            definition.tasks = self.task.clone();
+            definition.tasks = self.task.iter().map(TaskName::new).collect();
         }
         if !self.shots.is_empty() {
             definition.shots = self.shots.clone();

@@ -10,6 +10,7 @@ use super::compute::Compute;
 use super::settings::{self, MethodArgs};
 use super::teacher::TeacherArgs;
 use crate::evaluate::folder;
+use crate::ids::TaskName;
 use crate::method::d24fad::{self, checkpoint};
 use crate::method::{self, Built, Context, Entry, Fitted, Unobserved};
 use crate::network::Network;
@@ -68,7 +69,7 @@ impl ModelArgs {
             shots: supports.names.len(),
             teachers,
             calibration: Some(Rc::new(supports.pictures().pixels)),
-            task: "target".to_owned(),
+            task: TaskName::new("target"),
             label: "fitting".to_owned(),
             state_file: None,
         };

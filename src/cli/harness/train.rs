@@ -12,6 +12,7 @@ use super::settings::{self, MethodArgs};
 use super::teacher::TeacherArgs;
 use crate::evaluate::folder;
 use crate::files;
+use crate::ids::TaskName;
 use crate::method::d24fad::{self, Settings};
 use crate::method::{Context, EpochFigures, Fitted, Observer, StateFile, TrainTask};
 use crate::network::Network;
@@ -85,7 +86,7 @@ impl Args {
             shots: self.shots,
             teachers: Teachers { named: BTreeMap::new(), other: origin },
             calibration: None,
-            task: "target".to_owned(),
+            task: TaskName::new("target"),
             label: "training".to_owned(),
             state_file: Some(state_file.clone()),
         };
@@ -141,7 +142,11 @@ impl Args {
             let mut stream = Stream::new(self.seed, &format!("pair {}", read.names[query]), 0);
             (query, (0..self.shots).map(|_| stream.other_than(query, n)).collect())
         };
-        Ok(TrainTask { name, pictures: read.pictures(), pairs: (0..n).map(pair).collect() })
+        Ok(TrainTask {
+            name: TaskName::new(name),
+            pictures: read.pictures(),
+            pairs: (0..n).map(pair).collect(),
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::episode::batch::Pictures;
 use crate::files;
+use crate::ids::TaskName;
 use crate::maps::MapStack;
 
 /// Raised when a program written for an earlier one would no longer work.
@@ -25,7 +26,7 @@ pub const PROTOCOL: u32 = 1;
 pub struct Episode {
     pub protocol: u32,
     /// The task held out.
-    pub task: String,
+    pub task: TaskName,
     pub shots: usize,
     pub seed: u64,
     /// Side of the pictures in pixels.
@@ -79,11 +80,11 @@ pub fn write_list(path: &Path, pictures: &[Listed]) -> Result<()> {
 }
 
 /// Writes `train.csv` unless there is nothing to list.
-pub fn write_train(folder: &Path, train: &[(String, Listed)]) -> Result<()> {
+pub fn write_train(folder: &Path, train: &[(TaskName, Listed)]) -> Result<()> {
     if train.is_empty() {
         return Ok(());
     }
-    let rows = train.iter().map(|(task, picture)| [vec![task.clone()], row(picture)].concat());
+    let rows = train.iter().map(|(task, picture)| [vec![task.to_string()], row(picture)].concat());
     write_rows(&folder.join("train.csv"), &["task", "picture_id", "path"], rows)
 }
 

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use super::contract::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
 use crate::episode::batch::Pictures;
 use crate::files;
+use crate::ids::TaskName;
 use crate::regime::Regime;
 use exchange::Listed;
 
@@ -101,7 +102,7 @@ struct Prepared {
     context: Context,
     /// Train pictures, and a place where the program may keep what it learned from them.
     shared: TempDir,
-    train: Vec<(String, Listed)>,
+    train: Vec<(TaskName, Listed)>,
 }
 
 impl Fitted for Prepared {

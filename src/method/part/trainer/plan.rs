@@ -1,5 +1,6 @@
 //! How long a training lasts, when it is observed, and which items each of its batches holds.
 
+use crate::ids::TaskName;
 use crate::method::work::{self, Operations, Work};
 use crate::random::Stream;
 
@@ -21,7 +22,7 @@ pub enum Order {
     Whole { items: usize, batch: usize },
     /// Whole batches, each of one task, in random order; items are numbered through all tasks. A task that does not
     /// fill one batch makes a smaller one, if it has two items.
-    ByTask { tasks: Vec<(String, usize)>, batch: usize },
+    ByTask { tasks: Vec<(TaskName, usize)>, batch: usize },
 }
 
 /// Epochs of a training that is counted in steps.
@@ -127,7 +128,7 @@ fn task_batch(items: usize, batch: usize) -> Option<usize> {
     Some(batch.min(items)).filter(|&size| size >= 2)
 }
 
-fn by_task(tasks: &[(String, usize)], batch: usize, seed: u64, pass: u64) -> Vec<Vec<i64>> {
+fn by_task(tasks: &[(TaskName, usize)], batch: usize, seed: u64, pass: u64) -> Vec<Vec<i64>> {
     let (mut batches, mut first) = (Vec::new(), 0);
     for (name, items) in tasks {
         let range = first..first + *items as i64;

@@ -1,0 +1,112 @@
+//! Names and identities that must not be taken for one another.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Declares texts of one meaning each. They read as `&str`; making one of another text takes a word.
+macro_rules! id {
+    ($($(#[$about:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$about])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Says that `text` is one.
+            pub fn new(text: impl Into<String>) -> $name {
+                $name(text.into())
+            }
+
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// As the name of a file or folder.
+        impl AsRef<Path> for $name {
+            fn as_ref(&self) -> &Path {
+                self.0.as_ref()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                self.0 == other
+            }
+        }
+
+        impl PartialEq<$name> for str {
+            fn eq(&self, other: &$name) -> bool {
+                self == other.0
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                self.0 == *other
+            }
+        }
+    )*};
+}
+
+id! {
+    /// A task of the benchmark, as its spec calls it: `his`, `brain_tumor`.
+    TaskName,
+    /// A picture: a hash over its task, its path in the owner's layout and its frame. It stays when files move.
+    ImageId,
+    /// A cell of a run: a hash over everything that determines its scores.
+    CellId,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{CellId, TaskName};
+
+    #[test]
+    fn an_id_is_its_text_in_json_in_maps_and_in_words() {
+        let name = TaskName::new("lag");
+        assert_eq!(serde_json::to_string(&name).unwrap(), "\"lag\"");
+        assert_eq!(serde_json::from_str::<CellId>("\"c1\"").unwrap(), "c1");
+        assert_eq!(BTreeMap::from([(name.clone(), 3)]).get("lag"), Some(&3));
+        assert_eq!(format!("{name:>5}"), "  lag");
+    }
+}
