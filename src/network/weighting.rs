@@ -8,12 +8,14 @@ use super::{Backbone, Scales};
 
 /// What the inner products of query and projected supports are divided by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Scaling {
     /// The root of the channels, although the product runs over all positions too, as published: saturates.
     #[default]
+    #[serde(alias = "sqrt_c")]
     SqrtC,
     /// The root of channels times positions.
+    #[serde(alias = "sqrt_chw")]
     SqrtChw,
     /// Both norms, which gives the cosine.
     Cosine,

@@ -40,7 +40,7 @@ fn every_switch_changes_the_scores_and_the_published_settings_are_the_default() 
     let folder = TempDir::new().expect("a folder");
     let context = context(&folder, 2);
     let (published, figures) = trained(BASE, &context);
-    let spelt_out = "terms = 'both'\nweighted = 'learned'\nscaling = 'sqrt_c'\ncompared = 'flattened'\n\
+    let spelt_out = "terms = 'both'\nweighted = 'learned'\nscaling = 'sqrt-c'\ncompared = 'flattened'\n\
                      teacher_residual = 0.0\nredrawn = false\nimagenet = false\nlambda = 0.1";
     assert_eq!(trained(&format!("{BASE}{spelt_out}"), &context).0, published);
     let mut seen = vec![published];
