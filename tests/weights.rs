@@ -131,7 +131,7 @@ fn a_killed_fetch_goes_on_and_a_strange_beginning_is_dropped() {
         (&content[..1000], Manner::DeafToRanges),
         (&content, Manner::Plain),
         (&[7; 1000], Manner::Plain),
-        (&[7; 400_000], Manner::Plain),
+        (&vec![7; 400_000], Manner::Plain),
     ];
     for (beginning, manner) in beginnings {
         let home = TempDir::new().unwrap();

@@ -121,7 +121,7 @@ fn residual(backbone: Backbone, c_in: i64, c_out: i64, [before, side]: [i64; 2],
         }
         false => of_convolution(c_in, c_out, 3, side) + of_convolution(c_out, c_out, 3, side),
     };
-    let skip = if c_in != c_out { of_convolution(c_in, c_out, 1, side) } else { 0.0 };
+    let skip = if c_in == c_out { 0.0 } else { of_convolution(c_in, c_out, 1, side) };
     block(c_in, before) + skip + (count - 1) as f64 * block(c_out, side)
 }
 

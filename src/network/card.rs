@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 /// A card and its software.
+#[allow(clippy::unsafe_derive_deserialize, reason = "unsafe code asks the driver and rests on no field")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Card {
     /// As its maker calls it.
@@ -49,15 +50,15 @@ impl Card {
             let version =
                 driver.get::<unsafe extern "C" fn(*mut c_int) -> c_int>(b"cuDriverGetVersion").ok()?;
             let mut handle = 0;
-            (get(&mut handle, c_int::try_from(index).ok()?) == 0).then_some(())?;
+            (get(&raw mut handle, c_int::try_from(index).ok()?) == 0).then_some(())?;
             let mut name = [0 as c_char; 128];
             (name_of(name.as_mut_ptr(), name.len() as c_int, handle) == 0).then_some(())?;
             let number = |which: c_int| {
                 let mut value = 0;
-                (attribute(&mut value, which, handle) == 0).then_some(value)
+                (attribute(&raw mut value, which, handle) == 0).then_some(value)
             };
             let mut cuda = 0;
-            (version(&mut cuda) == 0).then_some(())?;
+            (version(&raw mut cuda) == 0).then_some(())?;
             Some(Card {
                 name: CStr::from_ptr(name.as_ptr()).to_string_lossy().into_owned(),
                 capability: format!("{}.{}", number(CAPABILITY[0])?, number(CAPABILITY[1])?),
@@ -82,7 +83,7 @@ pub fn memory(device: Device) -> Option<Memory> {
             this.get::<unsafe extern "C" fn(*mut usize, *mut usize) -> c_int>(b"cudaMemGetInfo").ok()?;
         let (mut free, mut total) = (0usize, 0usize);
         (choose(c_int::try_from(index).ok()?) == 0).then_some(())?;
-        (ask(&mut free, &mut total) == 0).then_some(Memory { free: free as u64, total: total as u64 })
+        (ask(&raw mut free, &raw mut total) == 0).then_some(Memory { free: free as u64, total: total as u64 })
     }
 }
 

@@ -79,9 +79,9 @@ mod tests {
     #[test]
     fn the_plain_decoder_is_counted_too() {
         // resnet18 at 32 pixels, by hand: stages end at 2, 4 and 8 pixels.
-        let first = 2.0 * (512 * 256 * 4 * 2 + 256 * 256 * 9 * 4 * 3) as f64;
-        let second = 2.0 * (256 * 128 * 4 * 4 * 2 + 128 * 128 * 9 * 16 * 3) as f64;
-        let third = 2.0 * (128 * 64 * 4 * 16 * 2 + 64 * 64 * 9 * 64 * 3) as f64;
+        let first = 2.0 * f64::from(512 * 256 * 4 * 2 + 256 * 256 * 9 * 4 * 3);
+        let second = 2.0 * f64::from(256 * 128 * 4 * 4 * 2 + 128 * 128 * 9 * 16 * 3);
+        let third = 2.0 * f64::from(128 * 64 * 4 * 16 * 2 + 64 * 64 * 9 * 64 * 3);
         assert_eq!(decoder(Backbone::Resnet18, 32), first + second + third);
     }
 

@@ -178,8 +178,62 @@ impl<'a> Machine<'a> {
             0x95 => drop(self.take(8)?),
             b'.' => return Ok(Some(self.pop()?.value)),
             b'(' => self.marks.push(self.stack.len()),
-            b'0' => drop(self.pop()?),
             b'N' | 0x88 | 0x89 => self.push(Value::Other)?,
+            b')' => self.push(Value::Tuple([].into()))?,
+            operation @ 0x85..=0x87 => {
+                let values = self.pop_n(usize::from(operation - 0x84))?;
+                self.push_tuple(values)?;
+            }
+            b't' => {
+                let values = self.pop_marked()?;
+                self.push_tuple(values)?;
+            }
+            b']' => self.push(Value::List(Filled::new()))?,
+            b'}' => self.push(Value::Dict(Filled::new()))?,
+            b'a' => {
+                let value = self.pop()?;
+                self.append(vec![value])?;
+            }
+            b'e' => {
+                let values = self.pop_marked()?;
+                self.append(values)?;
+            }
+            b's' => {
+                let pair = self.pop_n(2)?;
+                self.insert(pair)?;
+            }
+            b'u' => {
+                let pairs = self.pop_marked()?;
+                self.insert(pairs)?;
+            }
+            b'c' => {
+                let (module, name) = (self.line()?, self.line()?);
+                self.push(Value::Global(format!("{module}.{name}").into()))?;
+            }
+            0x93 => {
+                let names = self.pop_n(2)?;
+                self.push(Value::Global(
+                    format!("{}.{}", names[0].value.text()?, names[1].value.text()?).into(),
+                ))?;
+            }
+            b'R' | 0x81 => self.make()?,
+            // What is dropped, and the state of an object: of those that we keep, none has any that matters
+            // (`_metadata`).
+            b'0' | b'b' => drop(self.pop()?),
+            b'Q' => {
+                let identity = self.pop()?;
+                let extent = Extent::around([identity.extent()].into_iter())?;
+                let value = Value::Outside(Rc::new(identity.placed()));
+                self.stack.push(Held { value, extent });
+            }
+            operation => self.plain(operation)?,
+        }
+        Ok(None)
+    }
+
+    /// Numbers and texts.
+    fn plain(&mut self, operation: u8) -> Result<()> {
+        match operation {
             b'J' => {
                 let int = i32::from_le_bytes(self.number()?);
                 self.push(Value::Int(int.into()))?;
@@ -223,33 +277,14 @@ impl<'a> Machine<'a> {
                 self.take(length as usize)?;
                 self.push(Value::Other)?;
             }
-            b')' => self.push(Value::Tuple([].into()))?,
-            operation @ 0x85..=0x87 => {
-                let values = self.pop_n(usize::from(operation - 0x84))?;
-                self.push_tuple(values)?;
-            }
-            b't' => {
-                let values = self.pop_marked()?;
-                self.push_tuple(values)?;
-            }
-            b']' => self.push(Value::List(Filled::new()))?,
-            b'}' => self.push(Value::Dict(Filled::new()))?,
-            b'a' => {
-                let value = self.pop()?;
-                self.append(vec![value])?;
-            }
-            b'e' => {
-                let values = self.pop_marked()?;
-                self.append(values)?;
-            }
-            b's' => {
-                let pair = self.pop_n(2)?;
-                self.insert(pair)?;
-            }
-            b'u' => {
-                let pairs = self.pop_marked()?;
-                self.insert(pairs)?;
-            }
+            operation => self.memoised(operation)?,
+        }
+        Ok(())
+    }
+
+    /// Keeping values for later, and taking them up again.
+    fn memoised(&mut self, operation: u8) -> Result<()> {
+        match operation {
             b'q' => {
                 let [key] = self.number()?;
                 self.keep(key.into())?;
@@ -267,27 +302,8 @@ impl<'a> Machine<'a> {
                 let key = u32::from_le_bytes(self.number()?);
                 self.recall(key)?;
             }
-            b'c' => {
-                let (module, name) = (self.line()?, self.line()?);
-                self.push(Value::Global(format!("{module}.{name}").into()))?;
-            }
-            0x93 => {
-                let names = self.pop_n(2)?;
-                self.push(Value::Global(
-                    format!("{}.{}", names[0].value.text()?, names[1].value.text()?).into(),
-                ))?;
-            }
-            b'R' | 0x81 => self.make()?,
-            // The state of an object: of those that we keep, none has any that matters (`_metadata`).
-            b'b' => drop(self.pop()?),
-            b'Q' => {
-                let identity = self.pop()?;
-                let extent = Extent::around([identity.extent()].into_iter())?;
-                let value = Value::Outside(Rc::new(identity.placed()));
-                self.stack.push(Held { value, extent });
-            }
             other => bail!("operation {other:#04x} has no place in a state dictionary"),
         }
-        Ok(None)
+        Ok(())
     }
 }

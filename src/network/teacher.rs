@@ -47,7 +47,7 @@ impl Teacher {
                 stand_in.fill(*seed, cache.as_deref(), calibration, |calibration| {
                     initial::initialise(&teacher.store, *seed);
                     teacher.encoder.forward(&input.prepare(network, calibration), Norm::Calibrate);
-                })?
+                })?;
             }
         }
         if device != Device::Cpu {

@@ -78,7 +78,7 @@ impl Vgg {
                 stand_in.fill(*seed, cache.as_deref(), calibration, |pictures| {
                     initial::initialise(&vgg.store, *seed);
                     vgg.calibrate(pictures);
-                })?
+                })?;
             }
         }
         if device != Device::Cpu {

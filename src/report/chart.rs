@@ -173,7 +173,7 @@ pub fn ticks(range: (f64, f64), count: usize) -> Vec<(f64, String)> {
 }
 
 fn label(value: f64, step: f64, decimals: usize) -> String {
-    if !(1e-4..1e5).contains(&step) { format!("{value:.1e}") } else { format!("{value:.decimals$}") }
+    if (1e-4..1e5).contains(&step) { format!("{value:.decimals$}") } else { format!("{value:.1e}") }
 }
 
 /// The text, cut in the middle with an ellipsis if it is longer than `limit` characters.

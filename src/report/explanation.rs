@@ -98,6 +98,22 @@ pub fn page(
 }
 
 fn shown(one: &Explained, references: &[String], range: [f32; 2]) -> Result<Shown> {
+    let weights = one
+        .weights
+        .iter()
+        .map(|scale| scale.iter().map(|&weight| (format!("{weight:.3}"), 100.0 * weight)).collect());
+    Ok(Shown {
+        name: one.name.clone(),
+        score: format!("{:.4}", one.score),
+        views: views(one, range)?,
+        sentences: sentences(one),
+        references: references.to_vec(),
+        weights: weights.collect(),
+    })
+}
+
+/// Pictures with their captions and what they show, for each as a data URL.
+fn views(one: &Explained, range: [f32; 2]) -> Result<Vec<[String; 3]>> {
     let highest = one.scales.iter().flatten().copied().fold(0.0, f32::max);
     let scale_range = [0.0, highest];
     let (row, column) = one.peak;
@@ -110,10 +126,15 @@ fn shown(one: &Explained, references: &[String], range: [f32; 2]) -> Result<Show
         views.push((name, over(&one.picture, scale, scale_range)?));
     }
     views.push(("nearest region", framed(&nearest.picture, (nearest.row, nearest.column), nearest.side)?));
-    let views = views
+    views
         .into_iter()
         .map(|(name, pixels)| Ok([name.to_owned(), format!("{name}, {}", one.name), data_url(&pixels)?]))
-        .collect::<Result<_>>()?;
+        .collect()
+}
+
+/// What the figures say, in words.
+fn sentences(one: &Explained) -> Vec<String> {
+    let ((row, column), nearest) = (one.peak, &one.nearest);
     let total: f64 = one.shares.iter().sum();
     let share = |scale: usize| format!("{:.0} %", 100.0 * one.shares[scale] / total.max(f64::MIN_POSITIVE));
     let mut sentences = vec![
@@ -147,18 +168,7 @@ fn shown(one: &Explained, references: &[String], range: [f32; 2]) -> Result<Show
         let hit = if hit { "hits" } else { "misses" };
         sentences.push(format!("The peak {hit} the mask; energy inside it {}.", three(one.energy)));
     }
-    let weights = one
-        .weights
-        .iter()
-        .map(|scale| scale.iter().map(|&weight| (format!("{weight:.3}"), 100.0 * weight)).collect());
-    Ok(Shown {
-        name: one.name.clone(),
-        score: format!("{:.4}", one.score),
-        views,
-        sentences,
-        references: references.to_vec(),
-        weights: weights.collect(),
-    })
+    sentences
 }
 
 fn over(picture: &Pixels, map: &[f32], [low, high]: [f32; 2]) -> Result<Pixels> {

@@ -36,16 +36,27 @@ struct Plan {
     repeats: usize,
 }
 
+impl Plan {
+    fn of(options: &Options) -> Plan {
+        match (options.quick, options.device.is_cuda()) {
+            (true, _) => Plan { backbone: Backbone::Resnet18, size: 64, batch: 4, shots: &[2], repeats: 3 },
+            (false, false) => {
+                Plan { backbone: Backbone::WideResnet50x2, size: 128, batch: 4, shots: &[2], repeats: 3 }
+            }
+            (false, true) => Plan {
+                backbone: Backbone::WideResnet50x2,
+                size: 128,
+                batch: 16,
+                shots: &[2, 4, 8],
+                repeats: 12,
+            },
+        }
+    }
+}
+
 pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
-    let plan = match (options.quick, options.device.is_cuda()) {
-        (true, _) => Plan { backbone: Backbone::Resnet18, size: 64, batch: 4, shots: &[2], repeats: 3 },
-        (false, false) => {
-            Plan { backbone: Backbone::WideResnet50x2, size: 128, batch: 4, shots: &[2], repeats: 3 }
-        }
-        (false, true) => {
-            Plan { backbone: Backbone::WideResnet50x2, size: 128, batch: 16, shots: &[2, 4, 8], repeats: 12 }
-        }
-    };
+    let plan = Plan::of(options);
+
     let folder = tempfile::tempdir().context("a folder for weights")?;
     println!(
         "{:<22} {:<5} {:>5} {:>6} {:>10} {:>9} {:>8}",
@@ -85,25 +96,24 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
             let rate = rate::of(numbers.precision(), options.device);
             tell(Timing { operations_per_second: Some(rate), ..timing("multiplying at best") });
         }
-        let (batch, repeats) = (plan.batch, plan.repeats);
-        for count in [batch, 8 * batch] {
-            let encoded = work.encode(count, repeats);
+        for count in [plan.batch, 8 * plan.batch] {
+            let encoded = work.encode(count, plan.repeats);
             tell(timed("teacher features", None, count, &encoded, Some(count as f64 * teacher)));
         }
         for &shots in plan.shots {
-            let (trained, _) = work.train(shots, batch, repeats)?;
+            let (trained, _) = work.train(shots, plan.batch, plan.repeats)?;
             // The gradient by the input and the one by the kernel each take what the way forward takes.
-            let operations = 3.0 * (batch * (1 + shots)) as f64 * decoder;
-            tell(timed("training step", Some(shots), batch, &trained, Some(operations)));
+            let operations = 3.0 * (plan.batch * (1 + shots)) as f64 * decoder;
+            tell(timed("training step", Some(shots), plan.batch, &trained, Some(operations)));
         }
-        for count in [batch, 8 * batch] {
-            let scored = work.score(plan.shots[0], count, repeats)?;
+        for count in [plan.batch, 8 * plan.batch] {
+            let scored = work.score(plan.shots[0], count, plan.repeats)?;
             let operations = count as f64 * (teacher + decoder);
             tell(timed("scoring", Some(plan.shots[0]), count, &scored, Some(operations)));
         }
         if numbers == Numbers::F32 {
             let count = if options.quick { 16 } else { 512 };
-            let smoothed = work.smooth(count, repeats.min(4))?;
+            let smoothed = work.smooth(count, plan.repeats.min(4))?;
             tell(timed("smoothing, all ways", None, count, &smoothed, None));
         }
     }

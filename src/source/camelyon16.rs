@@ -43,9 +43,8 @@ fn list(root: &Path, _: &Task) -> Result<Listing> {
 }
 
 fn judge(parts: &[&str]) -> Result<Candidate, String> {
-    let (side, class, file) = match *parts {
-        [side, class, file] | [side, class, "img", file] => (side, class, file),
-        _ => return Err("outside train/good and {test,valid}/{good,Ungood}".to_owned()),
+    let ([side, class, file] | [side, class, "img", file]) = *parts else {
+        return Err("outside train/good and {test,valid}/{good,Ungood}".to_owned());
     };
     let side = match side {
         "train" => Side::Train,

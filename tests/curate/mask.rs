@@ -126,8 +126,10 @@ fn masks_under_other_names_are_used_and_missing_and_empty_ones_are_named() {
 #[test]
 fn a_lesion_of_nine_pixels_survives_reduction() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/23_mask_tiny_3x3_in_512.png");
-    let mask =
-        medfsad::decode::mask_frames(path.as_ref(), &[0], &Default::default()).unwrap().remove(0).unwrap();
+    let mask = medfsad::decode::mask_frames(path.as_ref(), &[0], &medfsad::spec::Reading::default())
+        .unwrap()
+        .remove(0)
+        .unwrap();
     let set = |mask: &medfsad::pixels::Pixels| mask.samples().iter().filter(|&&sample| sample == 255).count();
     assert_eq!((mask.height(), mask.width(), set(&mask)), (512, 512, 9));
     for size in [256, 128, 64, 31, 7] {

@@ -39,7 +39,7 @@ fn intensity_policies_say_what_was_stated_and_what_assumed() {
                 );
             }
             "MR_small.dcm" => {
-                assert!(policy.contains("assumed; first stated window LINEAR centre 600"), "{policy}")
+                assert!(policy.contains("assumed; first stated window LINEAR centre 600"), "{policy}");
             }
             "explicit_VR-UN.dcm" => assert!(policy.contains("slope 1 intercept 0 stated"), "{policy}"),
             // The darkest stored value is shown bright.

@@ -27,7 +27,10 @@ mod stfpm;
 
 /// A context with a random teacher whose batch norms are calibrated, as in a bench without weights.
 fn calibrated() -> Context {
-    let teachers = Teachers { named: Default::default(), other: Origin::Random { seed: 4, cache: None } };
+    let teachers = Teachers {
+        named: std::collections::BTreeMap::default(),
+        other: Origin::Random { seed: 4, cache: None },
+    };
     let calibration = Some(Rc::new(pictures("calibration", 32).pixels));
     let (task, label) = (TaskName::new("target"), "test".to_owned());
     let (device, precision) = (Device::Cpu, Precision::F32);

@@ -40,15 +40,15 @@ fn counts_are_those_of_the_real_networks() {
 #[test]
 fn stages_are_what_an_encoder_is_made_of() {
     // Stage 4 of resnet18 at 32 pixels, by hand: four positions become one.
-    let last = 2.0 * (256 * 512 * 9 + 256 * 512 + 512 * 512 * 9 * 3) as f64;
+    let last = 2.0 * f64::from(256 * 512 * 9 + 256 * 512 + 512 * 512 * 9 * 3);
     let all = encoder(Backbone::Resnet18, 32);
     assert_eq!(all - to_stage_three(Backbone::Resnet18, 32), last);
 }
 
 #[test]
 fn kept_features_are_two_megabytes_a_picture() {
-    let kept = kept(Backbone::WideResnet50x2, 128) - (3 * 128 * 128) as f64;
-    assert_eq!(kept, 4.0 * (256 * 1024 + 512 * 256 + 1024 * 64 + 2048 * 16) as f64);
+    let kept = kept(Backbone::WideResnet50x2, 128) - f64::from(3 * 128 * 128);
+    assert_eq!(kept, 4.0 * f64::from(256 * 1024 + 512 * 256 + 1024 * 64 + 2048 * 16));
 }
 
 #[test]

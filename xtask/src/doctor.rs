@@ -152,10 +152,10 @@ fn cuda(report: &mut Report, root: &Path) {
             format!("{driver}, but libtorch_cuda is not linked: cargo xtask libtorch --flavour cuda"),
         ),
         (None, true) => {
-            report.note("cuda", "libtorch_cuda is there, but no NVIDIA driver (/proc/driver/nvidia/version)")
+            report.note("cuda", "libtorch_cuda is there, but no NVIDIA driver (/proc/driver/nvidia/version)");
         }
         (None, false) => {
-            report.note("cuda", "not usable: no NVIDIA driver is seen; everything also runs on the CPU")
+            report.note("cuda", "not usable: no NVIDIA driver is seen; everything also runs on the CPU");
         }
     }
 }

@@ -125,10 +125,10 @@ impl BenchArgs {
             definition.tasks = self.task.iter().map(TaskName::new).collect();
         }
         if !self.shots.is_empty() {
-            definition.shots = self.shots.clone();
+            definition.shots.clone_from(&self.shots);
         }
         if !self.seed.is_empty() {
-            definition.seeds = self.seed.clone();
+            definition.seeds.clone_from(&self.seed);
         }
         definition.draws = self.draws.unwrap_or(definition.draws);
         definition.held_out = self.held_out.unwrap_or(definition.held_out);

@@ -191,6 +191,12 @@ impl Args {
         Ok(())
     }
 
+    fn jobs(&self, batch: usize) -> Vec<Job> {
+        let of = |work| if work == Work::Score { self.scored } else { batch };
+        let works = |&shots| self.work.iter().map(move |&work| Job { work, shots, batch: of(work) });
+        self.shots.iter().flat_map(works).collect()
+    }
+
     /// Everything in one precision.
     fn time(
         &self,
@@ -206,13 +212,7 @@ impl Args {
         let ours = Workload::new(backbone, record.size, device, precision, folder)?;
         let rate = rate::of(precision, device);
         let repeats = usize::from(self.repeats) + 1;
-        let mut jobs = Vec::new();
-        for &shots in &self.shots {
-            for &work in &self.work {
-                let batch = if work == Work::Score { self.scored } else { batch };
-                jobs.push(Job { work, shots, batch });
-            }
-        }
+        let jobs = self.jobs(batch);
         let bar = progress::bar(2 * jobs.len(), "timing");
         print_head(record, precision);
         for job in jobs {

@@ -101,7 +101,7 @@ fn show() -> Result<()> {
     for (name, path) in installed {
         let (sha256, fitting) = install::describe(&path)?;
         let bytes = std::fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?.len();
-        let fitting: Vec<&str> = fitting.into_iter().map(|network| network.name()).collect();
+        let fitting: Vec<&str> = fitting.into_iter().map(Network::name).collect();
         let fits =
             if fitting.is_empty() { "no network that methods use".to_owned() } else { fitting.join(", ") };
         println!(

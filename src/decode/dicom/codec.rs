@@ -6,7 +6,7 @@ use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
-use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
+use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, TransferSyntaxRegistry};
 use jpeg_decoder::ColorTransform;
 
 use super::super::jpeg::{self, Sealed, Stated};
@@ -32,7 +32,7 @@ pub(super) fn decode(header: &Header, stream: &[u8], repaired: &mut Vec<String>)
     let syntax = TransferSyntaxRegistry.get(&header.syntax);
     let name = syntax.map_or("unknown", |syntax| syntax.name());
     ensure!(
-        syntax.is_some_and(|syntax| syntax.can_decode_all()),
+        syntax.is_some_and(TransferSyntax::can_decode_all),
         "transfer syntax {} ({name}) cannot be decoded here; convert the file to a lossless one",
         header.syntax
     );

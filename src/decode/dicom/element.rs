@@ -223,7 +223,7 @@ impl<'a> Walk<'a> {
 
 /// VRs whose length has 16 bits, PS3.5 7.1.2; unknown ones count as UN, which has 32.
 fn is_short(vr: VR) -> bool {
-    use VR::*;
+    use VR::{AE, AS, AT, CS, DA, DS, DT, FD, FL, IS, LO, LT, PN, SH, SL, SS, ST, TM, UI, UL, US};
     matches!(
         vr,
         AE | AS

@@ -194,12 +194,15 @@ impl Fields {
         ensure!(dims.iter().all(|&n| n > 0), "damaged NIfTI header: dimensions {dims:?}");
         let along = |axis: usize| dims.get(axis).map_or(1, |&n| n as usize);
         let times = dims.iter().skip(3).try_fold(1usize, |product, &n| product.checked_mul(n as usize));
-        let times = times.filter(|&times| times <= u32::MAX as usize);
+        let times = times.filter(|&times| u32::try_from(times).is_ok());
         Ok(([along(0), along(1), along(2)], times.context("damaged NIfTI header: too many time points")?))
     }
 
     fn kind(&self) -> Result<NiftiType> {
-        use NiftiType::*;
+        use NiftiType::{
+            Complex64, Complex128, Complex256, Float32, Float64, Float128, Int8, Int16, Int32, Int64, Rgb24,
+            Rgba32, Uint8, Uint16, Uint32, Uint64,
+        };
         let known = [
             Uint8, Int8, Uint16, Int16, Uint32, Int32, Uint64, Int64, Float32, Float64, Float128, Complex64,
             Complex128, Complex256, Rgb24, Rgba32,

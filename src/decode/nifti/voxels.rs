@@ -13,6 +13,7 @@ macro_rules! with_stored {
             ($kind:ty) => {{
                 const SIZE: usize = size_of::<$kind>();
                 let bytes: &[[u8; SIZE]] = $bytes.as_chunks().0;
+                #[allow(clippy::cast_lossless, reason = "64 bits among them, which f64 rounds")]
                 if $header.big_endian {
                     let $stored = |place: usize| <$kind>::from_be_bytes(bytes[place]) as f64;
                     $run
@@ -56,7 +57,7 @@ pub(super) fn distribution(header: &Header, bytes: &[u8], time: usize) -> Distri
     if header.kind.size_of() <= 2 {
         // Signed and unsigned 16-bit numbers alike lie within these places.
         const LEAST: i32 = i16::MIN as i32;
-        let mut counts = vec![0u64; (u16::MAX as i32 - LEAST + 1) as usize];
+        let mut counts = vec![0u64; (i32::from(u16::MAX) - LEAST + 1) as usize];
         with_stored!(header, bytes, stored => for place in places {
             counts[(stored(place) as i32 - LEAST) as usize] += 1;
         });

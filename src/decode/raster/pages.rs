@@ -49,9 +49,9 @@ pub(super) fn starts(bytes: &[u8]) -> Result<Vec<u64>> {
         ensure!(seen.len() <= MAX_PAGES, "the TIFF file has over {MAX_PAGES} pages");
         let directory = Directory::at(bytes, next).context(cut)?;
         if directory.is_picture()? {
-            pictures.push(next)
+            pictures.push(next);
         } else {
-            others.push(next)
+            others.push(next);
         }
         next = layout.number(bytes, directory.end(), width).context(cut)?;
     }

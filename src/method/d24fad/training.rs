@@ -85,7 +85,6 @@ impl<'a> Distillation<'a> {
         let indices: Vec<i64> = queries.chain(supports).collect();
         let indices = Tensor::from_slice(&indices).view([1 + n_supports as i64, -1]);
         match std::mem::replace(&mut self.recording, Recording::Never) {
-            Recording::Never => self.eager(&indices, optimiser),
             Recording::Soon(stream, n_steps) if n_steps < WARM_UP => {
                 let done = stream.run(|| self.eager(&indices, optimiser));
                 match done {
@@ -110,7 +109,7 @@ impl<'a> Distillation<'a> {
                 self.replay(recorded, &indices, optimiser)
             }
             // Batches of another size write elsewhere than the recording does.
-            Recording::Done(_) => self.eager(&indices, optimiser),
+            Recording::Done(_) | Recording::Never => self.eager(&indices, optimiser),
         }
     }
 

@@ -177,9 +177,9 @@ fn chunks(room: usize, c: usize, k: usize) -> (usize, usize) {
     let (mut n_queries, mut n_rows) = LARGEST;
     while bytes(n_queries, n_rows, c, k) > room / 2 && (n_queries, n_rows) != (16, 64) {
         if n_rows > 4 * n_queries {
-            n_rows /= 2
+            n_rows /= 2;
         } else {
-            n_queries /= 2
+            n_queries /= 2;
         }
         (n_queries, n_rows) = (n_queries.max(16), n_rows.max(64));
     }

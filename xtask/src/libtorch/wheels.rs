@@ -42,7 +42,7 @@ impl Wheel {
     /// Whether a file of that path is this wheel, whole and unharmed.
     pub fn is_intact(&self, path: &Path) -> bool {
         let told = |program, args: &[&str]| {
-            let args = args.iter().map(|arg| arg.as_ref()).chain([path.as_os_str()]);
+            let args = args.iter().map(std::convert::AsRef::as_ref).chain([path.as_os_str()]);
             programs::answer(program, &args.collect::<Vec<_>>())
         };
         let line = told("sha256sum", &[]).or_else(|| told("shasum", &["-a", "256"]));
