@@ -99,7 +99,7 @@ id! {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{CellId, TaskName};
+    use crate::ids::{CellId, TaskName};
 
     #[test]
     fn an_id_is_its_text_in_json_in_maps_and_in_words() {

@@ -11,9 +11,9 @@ use tch::{Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
 use super::part::learner::{self, Fixed, Learner};
-use super::part::train_on::TrainOn;
 use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
 use super::part::{grid, picture};
+use super::train_on::TrainOn;
 use super::work::{CellSize, Work};
 use crate::episode::batch::Pictures;
 use crate::network::autoencoder::{AutoEncoder, Shape};

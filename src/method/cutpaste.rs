@@ -15,10 +15,11 @@ use tch::{Device, Kind, Tensor};
 use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
 use super::part::cut_paste::{Cut, jitter_colours, paste};
 use super::part::gaussian::{Gaussian, Moments, Regular};
+use super::part::grid;
 use super::part::learner::{self, Fixed, Learner};
-use super::part::train_on::TrainOn;
 use super::part::trainer::{self, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
-use super::part::{grid, views};
+use super::train_on::TrainOn;
+use super::views;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::encoder::Encoder;
@@ -86,7 +87,7 @@ pub struct Settings {
     pub batch: usize,
     /// Largest change of brightness, contrast and saturation, as a share.
     pub jitter: f64,
-    /// Learns from the 22 views of `part::views` of each picture rather than from the pictures: true for supports,
+    /// Learns from the 22 views of `views` of each picture rather than from the pictures: true for supports,
     /// false for normals.
     pub views: bool,
 }

@@ -10,7 +10,7 @@ use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::{Bank, ROOM};
 use super::part::normals::pooled;
-use super::part::train_on::TrainOn;
+use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;

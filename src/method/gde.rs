@@ -7,10 +7,11 @@ use tch::Kind;
 
 use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::gaussian::{Gaussian, Moments, Regular};
+use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::normals::{Views, pooled};
-use super::part::train_on::TrainOn;
-use super::part::{grid, views};
+use super::train_on::TrainOn;
+use super::views;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;

@@ -47,6 +47,10 @@ pub mod spade;
 pub mod stfpm;
 /// Residuals of a principal subspace.
 pub mod subspacead;
+/// Which normals of the target are learnt from.
+pub mod train_on;
+/// Rotated, shifted and mirrored views of a few supports.
+pub mod views;
 /// What methods compute, counted.
 pub mod work;
 

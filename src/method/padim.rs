@@ -6,11 +6,12 @@ use tch::Tensor;
 
 use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::gaussian::Regular;
+use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::normals::{Views, chunks};
 use super::part::positionwise::{Fitting, Positionwise};
-use super::part::train_on::TrainOn;
-use super::part::{grid, views};
+use super::train_on::TrainOn;
+use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;

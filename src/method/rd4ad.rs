@@ -10,10 +10,11 @@ use tch::{Device, Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
 use super::part::feature_store::{FeatureLimits, FeatureStore};
+use super::part::grid;
 use super::part::learner::{self, Fixed, Learner};
-use super::part::train_on::TrainOn;
 use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
-use super::part::{grid, views};
+use super::train_on::TrainOn;
+use super::views;
 use super::work::{self, CellSize, Work};
 use crate::episode::batch::Pictures;
 use crate::network::bottleneck::Bottleneck;
@@ -54,7 +55,7 @@ pub struct Settings {
     pub steps: u64,
     /// Pictures per step, fewer if there are fewer.
     pub batch: usize,
-    /// Learns from the 22 views of `part::views` of each picture rather than from the pictures: true for
+    /// Learns from the 22 views of `views` of each picture rather than from the pictures: true for
     /// supports, false for normals.
     pub views: bool,
     /// Teacher features are kept in memory up to this many GiB.

@@ -6,10 +6,11 @@ use tch::{Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::gaussian::Moments;
+use super::part::grid;
 use super::part::learner::{Fixed, Learner, build as build_learner};
 use super::part::normals::{Views, chunks};
-use super::part::train_on::TrainOn;
-use super::part::{grid, views};
+use super::train_on::TrainOn;
+use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;

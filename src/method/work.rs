@@ -3,8 +3,8 @@
 //! Convolutions count, and products of matrices where they are large; norms, sums and what a processor does beside a
 //! card (drawing noise, pasting patches, solving for a support vector machine) do not.
 
-use super::part::train_on::TrainOn;
-use super::part::views;
+use super::train_on::TrainOn;
+use super::views;
 use crate::network::layer::of_convolution;
 use crate::network::{Backbone, efficientnet};
 

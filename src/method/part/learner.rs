@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::train_on::TrainOn;
 use crate::episode::batch::Pictures;
 use crate::files;
 use crate::method::contract::{Built, Context, Detector, Fitted, Method, Observer, TrainTask, Unobserved};
+use crate::method::train_on::TrainOn;
 use crate::network::Network;
 use crate::regime::Regime;
 

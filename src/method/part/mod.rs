@@ -20,9 +20,5 @@ pub mod ocsvm;
 pub mod picture;
 /// One Gaussian per position of a feature grid.
 pub mod positionwise;
-/// Which normals of the target are learnt from.
-pub mod train_on;
 /// The one loop in which every method trains.
 pub mod trainer;
-/// Rotated, shifted and mirrored views of a few supports.
-pub mod views;

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::train_on::TrainOn;
-use super::views;
 use crate::episode::batch::Pictures;
+use crate::method::train_on::TrainOn;
+use crate::method::views;
 
 /// Channels that a network of its own sees; networks trained on ImageNet take three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

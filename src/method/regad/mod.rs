@@ -12,9 +12,10 @@ use super::contract::{Built, Context, Detector, Entry, Fitted, Method, Observer,
 use super::part::gaussian::Regular;
 use super::part::positionwise::{Fitting, Positionwise};
 use super::part::trainer::{self, Plan, Recipe, Schedule, Subject};
-use super::part::{grid, views};
 use super::work::{self, CellSize, Covariances, Operations, Work};
 use crate::episode::batch::Pictures;
+use crate::method::part::grid;
+use crate::method::views;
 use crate::network::optimiser::{Rule, Sgd};
 use crate::network::spatial_transformer::operations as transformer;
 use crate::network::{Backbone, Input, Network};

@@ -1,6 +1,6 @@
 //! The 22 views of few supports.
 
-use medfsad::method::part::views;
+use medfsad::method::views;
 
 use super::*;
 
