@@ -29,9 +29,18 @@ const MAX_DEPTH: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
     /// At the header of the outermost pixel data.
-    PixelData,
+    PixelData(Ahead),
     /// At the end of the bytes, or at what the parser will refuse.
     End,
+}
+
+/// The pixel data that begins where a walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ahead {
+    /// Bytes of the value; `None` where a delimiter ends it.
+    pub length: Option<u32>,
+    /// The value's place in the file; in the inflated data set where that is deflated.
+    pub at: usize,
 }
 
 /// A file that was walked through.
@@ -60,20 +69,22 @@ pub(super) fn walk(bytes: &[u8], total: usize, until_pixels: bool) -> Result<Wal
     };
     let order = Order::of(&syntax);
     let rest = bytes.get(end..).unwrap_or_default();
-    let (data, total, syntax) = if syntax != uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
-        (Cow::Borrowed(rest), total.saturating_sub(end), syntax)
+    let (data, total, syntax, offset) = if syntax != uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
+        (Cow::Borrowed(rest), total.saturating_sub(end), syntax, end)
     } else if bytes.len() < total {
         return Ok(Walked { reached: Reached::End, syntax, data: Cow::default(), repaired });
     } else {
         let data = inflated(rest)?;
         let total = data.len();
-        (Cow::Owned(data), total, uids::EXPLICIT_VR_LITTLE_ENDIAN.to_owned())
+        (Cow::Owned(data), total, uids::EXPLICIT_VR_LITTLE_ENDIAN.to_owned(), 0)
     };
     let mut walk = Walk { until_pixels, ..Walk::new(&data, total, order) };
-    let reached = walk.walk()?;
+    let reached = match walk.walk()? {
+        Reached::PixelData(ahead) => Reached::PixelData(Ahead { at: ahead.at + offset, ..ahead }),
+        Reached::End => Reached::End,
+    };
     let (end, unknown) = (walk.at.min(data.len()), walk.unknown);
-    let is_cut =
-        data.len() > end && (reached == Reached::PixelData || data[end..].iter().all(|&byte| byte == 0));
+    let is_cut = data.len() > end && (reached != Reached::End || data[end..].iter().all(|&byte| byte == 0));
     if is_cut && reached == Reached::End {
         repaired.push(format!("{} zero bytes after the data set passed over", data.len() - end));
     }
@@ -188,11 +199,12 @@ impl<'a> Walk<'a> {
                 }
                 Tag(0xfffe, _) => {}
                 tags::PIXEL_DATA if self.open.is_empty() && self.until_pixels => {
-                    if element.length != UNDEFINED {
+                    let length = (element.length != UNDEFINED).then_some(element.length);
+                    if length.is_some() {
                         self.fits(&element)?;
                     }
-                    self.at = start;
-                    return Ok(Reached::PixelData);
+                    let at = std::mem::replace(&mut self.at, start);
+                    return Ok(Reached::PixelData(Ahead { length, at }));
                 }
                 tag if element.length == UNDEFINED => {
                     in_pixels = tag == tags::PIXEL_DATA;
