@@ -25,6 +25,7 @@ mod colour;
 mod encapsulated;
 mod header;
 mod intensity;
+mod jpeg_xl;
 mod lengths;
 mod meta;
 mod padding;

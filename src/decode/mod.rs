@@ -16,6 +16,8 @@ pub mod dicom;
 pub mod difference_hash;
 /// Segments, frame headers and end markers of JPEG streams.
 pub(crate) mod jpeg;
+/// Streams of JPEG-LS.
+mod jpeg_ls;
 /// NIfTI-1 and NIfTI-2 volumes, cut into slices.
 pub mod nifti;
 /// Masks in another size, which lose no lesion.
