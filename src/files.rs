@@ -149,6 +149,13 @@ pub fn fingerprint(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..32].to_owned()
 }
 
+/// As [`fingerprint`] of all parts, one after the other, which need not be in memory together.
+pub fn fingerprint_of(parts: impl Iterator<Item = String>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    parts.for_each(|part| _ = hasher.update(part.as_bytes()));
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
 /// Where weights and other things shared by all checkouts of a user are kept:
 /// `MEDFSAD_CACHE`, else `XDG_CACHE_HOME/medfsad`, else `~/.cache/medfsad`.
 pub fn cache_folder() -> Result<PathBuf> {

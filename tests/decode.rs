@@ -6,6 +6,7 @@ mod fragments;
 mod mutations;
 mod rasters;
 mod reading;
+mod streams;
 mod tables;
 mod zoo;
 

@@ -83,9 +83,9 @@ fn a_null_where_a_value_is_needed_names_file_column_and_row() {
     let folder = tempfile::tempdir().unwrap();
     let table = stored(folder.path());
     let error = format!("{:#}", table.text_given("name").unwrap_err());
-    assert!(error.contains("`name`") && error.contains("table.parquet is null in row 1"), "{error}");
+    assert!(error.contains("`name`") && error.contains("table.parquet, row 1 is null"), "{error}");
     let error = format!("{:#}", table.integer_given("count").unwrap_err());
-    assert!(error.contains("null in row 0"), "{error}");
+    assert!(error.contains("row 0 is null"), "{error}");
 }
 
 #[test]
@@ -189,4 +189,31 @@ fn threads_that_write_one_file_at_once_leave_one_of_their_versions() {
     let bytes = std::fs::read(&path).unwrap();
     assert!(bytes.len() == 4096 && bytes.iter().all(|byte| *byte == bytes[0]));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a draft was left behind");
+}
+
+#[test]
+fn a_table_is_read_piece_by_piece_in_its_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.parquet");
+    let n = (1 << 18) + 5;
+    Columns::default().integer("number", (0..n).map(Some)).write(&path).unwrap();
+    let (mut heights, mut numbers) = (Vec::new(), Vec::new());
+    Table::visit(&path, |piece| {
+        heights.push(piece.height());
+        numbers.extend(piece.integer_given("number")?);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(heights, [1 << 18, 5]);
+    assert!(numbers.into_iter().eq(0..n));
+    let empty = folder.path().join("empty.parquet");
+    Columns::default().integer("number", std::iter::empty()).write(&empty).unwrap();
+    let mut pieces = 0;
+    Table::visit(&empty, |piece| {
+        pieces += 1;
+        assert_eq!((piece.height(), piece.has("number")), (0, true));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(pieces, 1);
 }

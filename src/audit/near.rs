@@ -183,6 +183,40 @@ pub struct Pair {
     pub way: usize,
 }
 
+/// What is looked at of every pair of rows, in as little memory as may be: it is the one step that takes the square
+/// of their number.
+struct Compact {
+    /// As [`Print`] has them.
+    hashes: [u64; 8],
+    /// One number for each task, side and label.
+    place: u32,
+    /// One number for each picture.
+    pixels: u32,
+}
+
+impl Compact {
+    fn of_all(rows: &[Row], prints: &[&Print]) -> Vec<Compact> {
+        let (mut places, mut pixels) = (HashMap::new(), HashMap::new());
+        let compact = |(row, print): (&'_ _, &&Print)| {
+            let row: &Row = row;
+            let n = places.len() as u32;
+            let place = *places.entry((row.task.clone(), row.split, row.label)).or_insert(n);
+            let n = pixels.len() as u32;
+            let pixels = *pixels.entry(row.pixel_hash.clone()).or_insert(n);
+            Compact { hashes: print.hashes, place, pixels }
+        };
+        rows.iter().zip(prints).map(compact).collect()
+    }
+
+    /// Whether two rows may be a pair: they stand apart or their labels differ, their pixels are not equal, and their
+    /// hashes differ in `at_most` bits in one of [`WAYS`].
+    fn may_pair(&self, other: &Compact, at_most: u32) -> bool {
+        self.place != other.place
+            && self.pixels != other.pixels
+            && other.hashes.iter().any(|hash| (self.hashes[0] ^ hash).count_ones() <= at_most)
+    }
+}
+
 /// Near copies that stand apart or whose labels differ; equal pixels are not among them.
 pub(super) fn pairs(
     rows: &[Row],
@@ -192,17 +226,16 @@ pub(super) fn pairs(
 ) -> Vec<Pair> {
     let limits: Vec<f64> = rows.iter().map(|row| limits[&row.task].correlation).collect();
     let prints: Vec<&Print> = rows.iter().map(|row| prints.of(row)).collect();
+    let compact = Compact::of_all(rows, &prints);
+    let bits = thresholds.near_bits;
     let bar = progress::bar(rows.len(), "comparing pictures");
     let partners = |a: usize| -> Vec<Pair> {
-        let matters = |b: &usize| {
-            let (a, b) = (&rows[a], &rows[*b]);
-            (across(a, b) || a.label != b.label) && a.pixel_hash != b.pixel_hash
-        };
         let compare = |b: usize| {
-            let (bits, correlation, way) = prints[a].compare(prints[b], thresholds.near_bits)?;
+            let (bits, correlation, way) = prints[a].compare(prints[b], bits)?;
             (correlation >= limits[a].max(limits[b])).then_some(Pair { a, b, bits, correlation, way })
         };
-        let found = (a + 1..rows.len()).filter(matters).filter_map(compare).collect();
+        let candidates = (a + 1..rows.len()).filter(|&b| compact[a].may_pair(&compact[b], bits));
+        let found = candidates.filter_map(compare).collect();
         bar.inc(1);
         found
     };

@@ -7,6 +7,7 @@
 //! takes no part in minimum and maximum, is made 0 last. A window that is stated and not readable counts as none, and
 //! the policy says so. Overlays are not drawn.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -25,6 +26,7 @@ mod element;
 mod encapsulated;
 mod header;
 mod intensity;
+mod jpeg_xl;
 mod lengths;
 mod meta;
 mod padding;
@@ -37,7 +39,7 @@ mod table;
 use element::Reached;
 use header::Header;
 use lengths::Walked;
-use stored::Stored;
+use stored::{Held, Stored};
 
 /// Start of a file that lacks the preamble but has its meta group: (0002,0000), UL, 4 bytes.
 const BARE_META: &[u8] = &[2, 0, 0, 0, b'U', b'L', 4, 0];
@@ -154,13 +156,19 @@ pub fn stored_values(bytes: &[u8], frame: u32) -> Result<StoredValues> {
     Ok(StoredValues { rows, columns, samples, bits_allocated, values })
 }
 
-/// How many frames a file states, from its header alone. Where that is more than one, the file is asked whether
-/// it can hold them.
+/// How many frames a file states, from its header alone. Where that is more than one, its pixel data are counted,
+/// not read.
 pub(super) fn n_frames(path: &Path) -> Result<u32> {
     let read = || -> Result<u32> {
-        let frames = header::frames(&open_head(path)?)?;
+        let (object, reached) = read_head(path)?;
+        let frames = header::frames(&object)?;
         if frames > 1 {
-            File::open(&files::read(path)?, &Reading::default())?;
+            let Reached::PixelData(ahead) = reached else { bail!("{}", header::without_pixels(&object)) };
+            let held = match ahead.length {
+                Some(length) => Held::Bytes(length.into()),
+                None => Held::Pieces(encapsulated::count(&mut fs::File::open(path)?, ahead.at as u64)?),
+            };
+            stored::check_held(&Header::before_pixels(&object)?, held)?;
         }
         Ok(frames)
     };
@@ -226,16 +234,22 @@ fn refused_when_panicking<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// A header from a file's first bytes, or from all of it where they are not enough.
 fn open_head(path: &Path) -> Result<DefaultDicomObject> {
+    Ok(read_head(path)?.0)
+}
+
+/// As [`open_head`], and where it ended.
+fn read_head(path: &Path) -> Result<(DefaultDicomObject, Reached)> {
     let mut bytes = files::read_head(path, HEADER_BYTES)?;
-    let total = std::fs::metadata(path).map_or(bytes.len(), |meta| meta.len() as usize);
+    let total = fs::metadata(path).map_or(bytes.len(), |meta| meta.len() as usize);
     if total > bytes.len() {
         let head = lengths::walk(&bytes, total, true)?;
-        if head.reached == Reached::PixelData {
-            return parsed(&head);
+        if head.reached != Reached::End {
+            return Ok((parsed(&head)?, head.reached));
         }
         bytes = files::read(path)?;
     }
-    parsed(&lengths::walk(&bytes, bytes.len(), true)?)
+    let head = lengths::walk(&bytes, bytes.len(), true)?;
+    Ok((parsed(&head)?, head.reached))
 }
 
 /// The elements of a data set. Of its meta group only the transfer syntax counts, so nothing else there can lose

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use rayon::prelude::*;
 
 use crate::files;
 use crate::pixels::Pixels;
@@ -15,6 +16,8 @@ pub mod dicom;
 pub mod difference_hash;
 /// Segments, frame headers and end markers of JPEG streams.
 pub(crate) mod jpeg;
+/// Streams of JPEG-LS.
+mod jpeg_ls;
 /// NIfTI-1 and NIfTI-2 volumes, cut into slices.
 pub mod nifti;
 /// Masks in another size, which lose no lesion.
@@ -89,6 +92,21 @@ pub fn visit_frames(
     let opened = Opened::of(&bytes, Some(path), reading)?;
     frames.iter().for_each(|&frame| visit(opened.decode(frame)));
     Ok(())
+}
+
+/// As [`frames`], each made into something else on all cores as soon as it is decoded, in their order.
+///
+/// # Errors
+/// As [`frames`].
+pub fn map_frames<T: Send>(
+    path: &Path,
+    frames: &[u32],
+    reading: &Reading,
+    map: impl Fn(Result<Decoded>) -> T + Sync,
+) -> Result<Vec<T>> {
+    let bytes = files::read(path)?;
+    let opened = Opened::of(&bytes, Some(path), reading)?;
+    Ok(frames.par_iter().map(|&frame| map(opened.decode(frame))).collect())
 }
 
 /// Frames of one file as masks: one channel, 255 where the mask is and 0 elsewhere, cut as [`frames`] cuts

@@ -169,34 +169,33 @@ struct Line<'a> {
 }
 
 impl Episodes {
-    fn lines(&self) -> Vec<Line<'_>> {
-        let mut lines = Vec::new();
-        for (task, draws) in &self.supports {
-            for (draw, ids) in draws.iter().enumerate() {
-                for (position, image_id) in ids.iter().enumerate() {
+    fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        let supports = self.supports.iter().flat_map(|(task, draws)| {
+            draws.iter().enumerate().flat_map(move |(draw, ids)| {
+                ids.iter().enumerate().map(move |(position, image_id)| {
                     let (draw, position) = (Some(draw as i64), position as i64);
-                    lines.push(Line { kind: "support", task, draw, query: None, position, image_id });
-                }
-            }
-        }
-        for (task, pairs) in &self.pairs {
-            for Pair { query, supports } in pairs {
-                for (position, image_id) in supports.iter().enumerate() {
+                    Line { kind: "support", task, draw, query: None, position, image_id }
+                })
+            })
+        });
+        let pairs = self.pairs.iter().flat_map(|(task, pairs)| {
+            pairs.iter().flat_map(move |Pair { query, supports }| {
+                supports.iter().enumerate().map(move |(position, image_id)| {
                     let (query, position) = (Some(query.as_str()), position as i64);
-                    lines.push(Line { kind: "pair", task, draw: None, query, position, image_id });
-                }
-            }
-        }
-        lines
+                    Line { kind: "pair", task, draw: None, query, position, image_id }
+                })
+            })
+        });
+        supports.chain(pairs)
     }
 
     /// Over settings, manifest and every line.
     pub fn hash(&self) -> String {
-        let mut text = format!("{:?} {}\n", self.settings, self.manifest_hash);
-        for Line { kind, task, draw, query, position, image_id } in self.lines() {
-            text += &format!("{kind} {task} {draw:?} {query:?} {position} {image_id}\n");
-        }
-        files::fingerprint(text.as_bytes())
+        let header = format!("{:?} {}\n", self.settings, self.manifest_hash);
+        let line = |Line { kind, task, draw, query, position, image_id }: Line| {
+            format!("{kind} {task} {draw:?} {query:?} {position} {image_id}\n")
+        };
+        files::fingerprint_of(std::iter::once(header).chain(self.lines().map(line)))
     }
 
     /// Over what one cell uses: its supports and the pairs of its training tasks, up to `shots` of each.
@@ -220,14 +219,13 @@ impl Episodes {
 
     /// Writes `episodes.parquet` and, beside it, `episodes.json` with settings and hash.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let lines = self.lines();
         Columns::default()
-            .text("kind", lines.iter().map(|l| Some(l.kind)))
-            .text("task", lines.iter().map(|l| Some(l.task)))
-            .integer("draw", lines.iter().map(|l| l.draw))
-            .text("query_id", lines.iter().map(|l| l.query))
-            .integer("position", lines.iter().map(|l| Some(l.position)))
-            .text("image_id", lines.iter().map(|l| Some(l.image_id)))
+            .text("kind", self.lines().map(|l| Some(l.kind)))
+            .text("task", self.lines().map(|l| Some(l.task)))
+            .integer("draw", self.lines().map(|l| l.draw))
+            .text("query_id", self.lines().map(|l| l.query))
+            .integer("position", self.lines().map(|l| Some(l.position)))
+            .text("image_id", self.lines().map(|l| Some(l.image_id)))
             .write(&folder.join("episodes.parquet"))?;
         let header =
             Header { settings: self.settings, manifest_hash: self.manifest_hash.clone(), hash: self.hash() };

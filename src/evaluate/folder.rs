@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use rayon::prelude::*;
 use tch::{Kind, Tensor};
 
-use crate::decode::{self, resize};
+use crate::decode::{self, Decoded, resize};
 use crate::episode::batch::{Acquisition, Pictures};
 use crate::files;
 use crate::pixels::Pixels;
@@ -84,16 +84,11 @@ fn alone(path: &Path) -> Result<files::Found> {
     Ok(files::Found { files: vec![name.to_owned()], rejected: Vec::new() })
 }
 
-/// Decodes `entries` and resizes them to `size x size`.
+/// Decodes `entries` and resizes them to `size x size`. A file is opened once for those of its frames that stand
+/// beside each other.
 pub fn read(entries: &[Entry], size: usize) -> Read {
-    let one = |entry: &Entry| -> Result<(Pixels, Acquisition)> {
-        let decoded = decode::frames(&entry.path, &[entry.frame], &Reading::default())?.remove(0)?;
-        let (width, height) = (decoded.pixels.width() as u32, decoded.pixels.height() as u32);
-        let file_bytes = std::fs::metadata(&entry.path).map_or(0, |meta| meta.len());
-        let square = resize::lanczos(&decoded.pixels, size, size).to_rgb();
-        Ok((square, Acquisition { width, height, file_bytes }))
-    };
-    let results: Vec<Result<(Pixels, Acquisition)>> = entries.par_iter().map(one).collect();
+    let files: Vec<&[Entry]> = entries.chunk_by(|a, b| a.path == b.path).collect();
+    let results: Vec<_> = files.par_iter().flat_map_iter(|file| read_file(file, size)).collect();
     let mut read =
         Read { names: Vec::new(), squares: Vec::new(), acquisition: Vec::new(), refused: Vec::new() };
     for (entry, result) in entries.iter().zip(results) {
@@ -107,6 +102,21 @@ pub fn read(entries: &[Entry], size: usize) -> Read {
         }
     }
     read
+}
+
+/// A result for each of the frames of one file.
+fn read_file(file: &[Entry], size: usize) -> Vec<Result<(Pixels, Acquisition)>> {
+    let path = &file[0].path;
+    let file_bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
+    let square = |decoded: Result<Decoded>| {
+        let Decoded { pixels, .. } = decoded?;
+        let (width, height) = (pixels.width() as u32, pixels.height() as u32);
+        let square = resize::lanczos(&pixels, size, size).to_rgb();
+        Ok((square, Acquisition { width, height, file_bytes }))
+    };
+    let frames: Vec<u32> = file.iter().map(|entry| entry.frame).collect();
+    decode::map_frames(path, &frames, &Reading::default(), square)
+        .unwrap_or_else(|error| file.iter().map(|_| Err(anyhow!("{error:#}"))).collect())
 }
 
 impl Read {

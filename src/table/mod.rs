@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use csv::QuoteStyle;
-use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series};
+use polars::prelude::{
+    Column, DataFrame, DataType, Float64Chunked, Int64Chunked, IntoColumn, NewChunkedArray, StringChunked,
+};
 use polars_io::SerReader;
 use polars_io::parquet::read::ParquetReader;
 use polars_io::parquet::write::{ParquetCompression, ParquetWriter};
@@ -24,21 +26,19 @@ pub struct Columns(Vec<Column>);
 impl Columns {
     /// A text column; `None` is null.
     pub fn text<T: AsRef<str>>(mut self, name: &str, values: impl Iterator<Item = Option<T>>) -> Columns {
-        let values: Vec<Option<T>> = values.collect();
-        let views: Vec<Option<&str>> = values.iter().map(|v| v.as_ref().map(AsRef::as_ref)).collect();
-        self.0.push(Series::new(name.into(), views).into());
+        self.0.push(StringChunked::from_iter_options(name.into(), values).into_column());
         self
     }
 
     /// A 64-bit integer column; `None` is null.
     pub fn integer(mut self, name: &str, values: impl Iterator<Item = Option<i64>>) -> Columns {
-        self.0.push(Series::new(name.into(), values.collect::<Vec<_>>()).into());
+        self.0.push(Int64Chunked::from_iter_options(name.into(), values).into_column());
         self
     }
 
     /// A 64-bit float column; `None` is null.
     pub fn real(mut self, name: &str, values: impl Iterator<Item = Option<f64>>) -> Columns {
-        self.0.push(Series::new(name.into(), values.collect::<Vec<_>>()).into());
+        self.0.push(Float64Chunked::from_iter_options(name.into(), values).into_column());
         self
     }
 
@@ -69,7 +69,7 @@ impl Columns {
     /// # Errors
     /// Columns of unequal length.
     pub fn to_csv(self) -> Result<Vec<u8>> {
-        Table { frame: self.frame()?, file: "a table in memory".to_owned() }.to_csv()
+        Table { frame: self.frame()?, file: "a table in memory".to_owned(), start: 0 }.to_csv()
     }
 
     /// Writes the table to `path`, whole.
@@ -85,20 +85,49 @@ impl Columns {
     }
 }
 
+/// Rows of a piece, as many as the writer puts into a group.
+const PIECE: usize = 1 << 18;
+
 /// A table read from a file, whose columns are asked for by name.
 pub struct Table {
     frame: DataFrame,
     file: String,
+    /// The file's row that is the first one here.
+    start: usize,
 }
 
 impl Table {
     /// Reads a parquet file.
     pub fn read(path: &Path) -> Result<Table> {
+        Table::open(path, None)
+    }
+
+    /// Reads a parquet file piece by piece, each of at most [`PIECE`] rows, so that columns and what is made of them
+    /// need not be in memory together. There is at least one piece.
+    ///
+    /// # Errors
+    /// As [`Table::read`], or what `visit` returns.
+    pub fn visit(path: &Path, mut visit: impl FnMut(&Table) -> Result<()>) -> Result<()> {
+        for piece in 0.. {
+            let table = Table::open(path, Some(piece * PIECE))?;
+            if piece == 0 || table.height() > 0 {
+                visit(&table)?;
+            }
+            if table.height() < PIECE {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole file, or a piece of it.
+    fn open(path: &Path, start: Option<usize>) -> Result<Table> {
         let open = std::fs::File::open(path).with_context(|| format!("opening {}", path.display()))?;
         let frame = ParquetReader::new(open)
+            .with_slice(start.map(|start| (start, PIECE)))
             .finish()
             .with_context(|| format!("{} is not a readable parquet file; build it again", path.display()))?;
-        Ok(Table { frame, file: path.display().to_string() })
+        Ok(Table { frame, file: path.display().to_string(), start: start.unwrap_or(0) })
     }
 
     /// Rows.
@@ -127,20 +156,16 @@ impl Table {
 
     /// The table as CSV with a header line; null is empty.
     pub fn to_csv(&self) -> Result<Vec<u8>> {
-        let columns = self.columns()?;
-        let mut entries: Vec<Vec<Option<Datum>>> = Vec::new();
-        for (name, kind) in &columns {
-            entries.push(self.data(name, *kind)?);
-        }
+        let named = self.columns()?;
+        let of = |(name, kind): &(String, Kind)| Ok((self.column(name, &kind.data_type())?, *kind));
+        let columns: Vec<(Column, Kind)> = named.iter().map(of).collect::<Result<_>>()?;
+        let mut entries: Vec<_> =
+            columns.iter().map(|(column, kind)| words(column, *kind)).collect::<Result<_>>()?;
         let mut writer = csv::WriterBuilder::new().quote_style(QuoteStyle::Never).from_writer(Vec::new());
-        writer.write_record(columns.iter().map(|(name, _)| quoted(name)))?;
-        for row in 0..self.height() {
-            writer.write_record(entries.iter().map(|column| match &column[row] {
-                None => String::new(),
-                Some(Datum::Text(text)) => quoted(text),
-                Some(Datum::Integer(number)) => number.to_string(),
-                Some(Datum::Real(number)) => number.to_string(),
-            }))?;
+        writer.write_record(named.iter().map(|(name, _)| quoted(name)))?;
+        for _ in 0..self.height() {
+            writer
+                .write_record(entries.iter_mut().map(|column| column.next().flatten().unwrap_or_default()))?;
         }
         writer.into_inner().context("finishing the CSV")
     }
@@ -169,7 +194,7 @@ impl Table {
 
     /// An entry, for errors.
     fn place(&self, column: &str, row: usize) -> String {
-        format!("column `{column}` of {}, row {row}", self.file)
+        format!("column `{column}` of {}, row {}", self.file, self.start + row)
     }
 
     /// A text column.
@@ -197,6 +222,15 @@ impl Table {
     pub fn integer_given(&self, name: &str) -> Result<Vec<i64>> {
         Field::of(self, name)
     }
+}
+
+/// The entries of a column as CSV has them, one after the other.
+fn words(column: &Column, kind: Kind) -> Result<Box<dyn Iterator<Item = Option<String>> + '_>> {
+    Ok(match kind {
+        Kind::Text => Box::new(column.str()?.iter().map(|text| text.map(quoted))),
+        Kind::Integer => Box::new(column.i64()?.iter().map(|number| number.map(|number| number.to_string()))),
+        Kind::Real => Box::new(column.f64()?.iter().map(|number| number.map(|number| number.to_string()))),
+    })
 }
 
 /// A text as an entry of CSV: in quotes where it is empty, which would be null, or would break the line.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use polars::prelude::DataType;
 
 use super::{Columns, Table};
 use crate::ids::{CellId, ImageId, TaskName};
@@ -19,6 +20,17 @@ pub enum Kind {
     Integer,
     /// 64 bits.
     Real,
+}
+
+impl Kind {
+    /// As polars names it.
+    pub(super) fn data_type(self) -> DataType {
+        match self {
+            Kind::Text => DataType::String,
+            Kind::Integer => DataType::Int64,
+            Kind::Real => DataType::Float64,
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -77,7 +89,12 @@ pub trait Record: Sized {
     /// # Errors
     /// As [`Table::read`] and [`Record::of`].
     fn read(path: &Path) -> Result<Vec<Self>> {
-        Self::of(&Table::read(path)?)
+        let mut rows = Vec::new();
+        Table::visit(path, |piece| {
+            rows.extend(Self::of(piece)?);
+            Ok(())
+        })?;
+        Ok(rows)
     }
 }
 
@@ -125,7 +142,7 @@ impl<T: Scalar> Field for T {
     fn of(table: &Table, name: &str) -> Result<Vec<T>> {
         let value = |(row, datum): (usize, Option<Datum>)| {
             let datum =
-                datum.with_context(|| format!("column `{name}` of {} is null in row {row}", table.file))?;
+                datum.with_context(|| format!("{} is null and may not be", table.place(name, row)))?;
             T::take(datum).with_context(|| table.place(name, row))
         };
         table.data(name, T::KIND)?.into_iter().enumerate().map(value).collect()

@@ -5,7 +5,8 @@ use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::FileMetaTableBuilder;
 use image::{GrayImage, ImageFormat, Luma};
-use medfsad::decode::decode;
+use medfsad::decode::{decode, n_frames};
+use medfsad::spec::Reading;
 
 use super::tables::picture;
 use super::{encoded, refusal};
@@ -89,4 +90,26 @@ fn what_a_frame_s_stream_is_forgiven_is_said() {
     assert_eq!(decoded.repaired, ["the JPEG end marker is missing, the scans are whole"]);
     let whole = decode(&film(vec![], frames().to_vec()), 1).unwrap();
     assert!(whole.repaired.is_empty(), "{:?}", whole.repaired);
+}
+
+#[test]
+fn frames_are_listed_from_the_header_if_the_pixel_data_can_hold_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let listed = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        n_frames(&path, &Reading::default()).map_err(|error| format!("{error:#}"))
+    };
+    assert_eq!(listed("whole.dcm", &film(vec![], frames().to_vec())), Ok(3));
+    assert_eq!(listed("halves.dcm", &film(vec![], halves())), Ok(3));
+    let short = listed("short.dcm", &film(vec![], frames()[..2].to_vec())).unwrap_err();
+    assert!(
+        short.contains("states 3 frames, which take 3 compressed pieces at least, and holds 2"),
+        "{short}"
+    );
+    // Two frames of 2 x 3 x 16 bits are stated, one is there.
+    let mut native = picture("MONOCHROME2", &[0, 1, 2, 3, 4, 5]);
+    native.put(DataElement::new(tags::NUMBER_OF_FRAMES, VR::IS, "2"));
+    let short = listed("native.dcm", &super::tables::bytes(native)).unwrap_err();
+    assert!(short.contains("states 2 frames, which take 24 bytes at least, and holds 12"), "{short}");
 }

@@ -10,8 +10,9 @@ use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, Transf
 use jpeg_decoder::ColorTransform;
 
 use super::super::jpeg::{self, Sealed, Stated};
+use super::super::jpeg_ls;
 use super::header::{Header, cut_off};
-use super::rle;
+use super::{jpeg_xl, rle};
 
 /// What no frame is refused for, and beyond it no more bytes than this for one of its stream.
 const SMALL_BYTES: usize = 64 << 20;
@@ -29,6 +30,13 @@ pub(super) fn decode(header: &Header, stream: &[u8], repaired: &mut Vec<String>)
     if header.syntax == uids::RLE_LOSSLESS {
         return rle::decode(stream, header.pixels(), header.samples, size);
     }
+    if matches!(header.syntax.as_str(), uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS) {
+        return decode_ls(header, stream, repaired).context("decoding JPEG-LS");
+    }
+    if matches!(header.syntax.as_str(), uids::JPEGXL_LOSSLESS | uids::JPEGXLJPEG_RECOMPRESSION | uids::JPEGXL)
+    {
+        return jpeg_xl::decode(header, stream).context("decoding JPEG XL");
+    }
     let syntax = TransferSyntaxRegistry.get(&header.syntax);
     let name = syntax.map_or("unknown", |syntax| syntax.name());
     ensure!(
@@ -39,6 +47,9 @@ pub(super) fn decode(header: &Header, stream: &[u8], repaired: &mut Vec<String>)
     check_stream(header, stream)?;
     let decoded = match header.syntax.as_str() {
         uids::JPEG_BASELINE8_BIT if header.samples == 1 => decode_grey(header, stream, repaired),
+        uids::JPEG_EXTENDED12_BIT if jpeg::stated(stream).is_some_and(|stated| stated.precision == 12) => {
+            decode_12(header, stream, length, repaired)
+        }
         uids::JPEG_BASELINE8_BIT
         | uids::JPEG_EXTENDED12_BIT
         | uids::JPEG_LOSSLESS
@@ -56,6 +67,34 @@ fn decode_grey(header: &Header, stream: &[u8], repaired: &mut Vec<String>) -> Re
     ensure!(plain.channels == 1, "the stream holds {} samples a pixel", plain.channels);
     repaired.extend(plain.repaired);
     Ok(plain.samples)
+}
+
+/// Grey of 12 bits; `length` is what it must take in bytes.
+fn decode_12(header: &Header, stream: &[u8], length: usize, repaired: &mut Vec<String>) -> Result<Vec<u8>> {
+    ensure!(
+        header.samples == 1,
+        "JPEG Extended of 12 bits in colour is not read; convert the file to a lossless one"
+    );
+    let sealed = Sealed::of(stream, false)?;
+    let raster = openreadout_codecs::jpeg_decode_limited(&sealed.bytes, length)
+        .context("the JPEG scan is cut off or damaged; fetch the file again")?;
+    repaired.extend(sealed.repaired);
+    Ok(raster.data)
+}
+
+fn decode_ls(header: &Header, stream: &[u8], repaired: &mut Vec<String>) -> Result<Vec<u8>> {
+    let picture = jpeg_ls::decode(stream, header.pixels() * header.samples)?;
+    let jpeg_ls::Picture { rows, columns, components, precision, samples, repaired: forgiven } = picture;
+    check_sides(header, rows, columns, components)?;
+    ensure!(
+        u16::from(precision) <= header.bits_allocated,
+        "the JPEG-LS stream has {precision} bits a sample, the file allocates {}",
+        header.bits_allocated
+    );
+    repaired.extend(forgiven);
+    let wide = |&sample: &u16| u32::from(sample).to_le_bytes();
+    let size = usize::from(header.bits_allocated.div_ceil(8));
+    Ok(samples.iter().flat_map(|sample| wide(sample).into_iter().take(size)).collect())
 }
 
 /// Where the stream does not say whether it is RGB or YBR, the file's photometric interpretation does.
@@ -114,18 +153,7 @@ fn check_stream(header: &Header, stream: &[u8]) -> Result<()> {
         (None, None) => return Ok(()),
     };
     let Stated { precision, rows, columns, components } = stated;
-    ensure!(
-        (rows as usize, columns as usize, usize::from(components))
-            == (header.rows, header.columns, header.samples),
-        "the compressed stream is {rows} x {columns} x {components}, the file says {} x {} x {}",
-        header.rows,
-        header.columns,
-        header.samples
-    );
-    ensure!(
-        !is_jpeg || precision <= 8 || header.syntax != uids::JPEG_EXTENDED12_BIT,
-        "JPEG Extended with {precision} bits a sample cannot be decoded here; convert the file to a lossless one"
-    );
+    check_sides(header, rows as usize, columns as usize, components.into())?;
     ensure!(
         !is_jpeg || u16::from(precision.div_ceil(8)) * 8 == header.bits_allocated,
         "the JPEG stream has {precision} bits a sample, the file allocates {}",
@@ -134,6 +162,17 @@ fn check_stream(header: &Header, stream: &[u8]) -> Result<()> {
     ensure!(
         is_jpeg || jpeg::ends_2000(stream),
         "the compressed stream is cut off: its end marker is missing; fetch the file again"
+    );
+    Ok(())
+}
+
+fn check_sides(header: &Header, rows: usize, columns: usize, components: usize) -> Result<()> {
+    ensure!(
+        (rows, columns, components) == (header.rows, header.columns, header.samples),
+        "the compressed stream is {rows} x {columns} x {components}, the file says {} x {} x {}",
+        header.rows,
+        header.columns,
+        header.samples
     );
     Ok(())
 }

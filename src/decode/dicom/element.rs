@@ -20,9 +20,18 @@ const MAX_DEPTH: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
     /// At the header of the outermost pixel data.
-    PixelData,
+    PixelData(Ahead),
     /// At the end of the bytes, or at what the parser will refuse.
     End,
+}
+
+/// The pixel data that begins where a walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ahead {
+    /// Bytes of the value; `None` where a delimiter ends it.
+    pub length: Option<u32>,
+    /// The value's place in the file; in the inflated data set where that is deflated.
+    pub at: usize,
 }
 
 /// How element headers are written.
@@ -99,11 +108,12 @@ impl<'a> Walk<'a> {
                 }
                 Tag(0xfffe, _) => {}
                 tags::PIXEL_DATA if self.open.is_empty() && self.until_pixels => {
-                    if element.length != UNDEFINED {
+                    let length = (element.length != UNDEFINED).then_some(element.length);
+                    if length.is_some() {
                         self.fits(&element)?;
                     }
-                    self.at = start;
-                    return Ok(Reached::PixelData);
+                    let at = std::mem::replace(&mut self.at, start);
+                    return Ok(Reached::PixelData(Ahead { length, at }));
                 }
                 tag if element.length == UNDEFINED => {
                     in_pixels = tag == tags::PIXEL_DATA;

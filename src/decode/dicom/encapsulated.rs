@@ -1,12 +1,15 @@
 //! Which fragments of encapsulated pixel data make up a frame, PS3.5 A.4.
 
 use std::borrow::Cow;
+use std::io::{Read, Seek, SeekFrom};
 
 use anyhow::{Context, Result, bail, ensure};
 use dicom_core::value::PixelFragmentSequence;
 
 /// Bytes of an item's tag and length, which stand before every fragment and count in offsets.
 const ITEM_HEADER: usize = 8;
+/// The tag of an item, (FFFE,E000); compressed data are little-endian.
+const ITEM: [u8; 4] = [0xfe, 0xff, 0x00, 0xe0];
 
 /// The compressed stream of one frame of `frames`.
 pub(super) fn frame(
@@ -40,6 +43,23 @@ pub(super) fn frame(
     }
     let end = starts.get(index + 1).copied().unwrap_or(fragments.len());
     Ok(joined(&fragments[starts[index]..end]))
+}
+
+/// How many fragments follow the offset table in the compressed pixel data whose value begins at `at`. Only their
+/// headers are read.
+pub(super) fn count(file: &mut (impl Read + Seek), at: u64) -> Result<u64> {
+    let mut items = 0u64;
+    let mut place = at;
+    loop {
+        file.seek(SeekFrom::Start(place))?;
+        let mut head = [0; ITEM_HEADER];
+        if file.read_exact(&mut head).is_err() || !head.starts_with(&ITEM) {
+            return Ok(items.saturating_sub(1));
+        }
+        let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+        items += 1;
+        place += ITEM_HEADER as u64 + u64::from(length);
+    }
 }
 
 fn joined(fragments: &[Vec<u8>]) -> Cow<'_, [u8]> {

@@ -32,6 +32,11 @@ pub(super) struct Header {
 impl Header {
     pub fn read(object: &DefaultDicomObject) -> Result<Header> {
         ensure!(object.get(tags::PIXEL_DATA).is_some(), "{}", without_pixels(object));
+        Header::before_pixels(object)
+    }
+
+    /// As [`Header::read`], of what stands before the pixel data.
+    pub fn before_pixels(object: &DefaultDicomObject) -> Result<Header> {
         let bits_allocated = required(object, tags::BITS_ALLOCATED, "BitsAllocated")?;
         let bits_stored = optional(object, tags::BITS_STORED)?.unwrap_or(bits_allocated);
         let header = Header {
@@ -90,7 +95,8 @@ impl Header {
     }
 }
 
-fn without_pixels(object: &DefaultDicomObject) -> String {
+/// What is said of a file without a picture.
+pub(super) fn without_pixels(object: &DefaultDicomObject) -> String {
     match text(object, tags::MODALITY) {
         Some(modality) => format!("the DICOM file has no pixel data (modality {modality})"),
         None => "the DICOM file has no pixel data".to_owned(),

@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use dicom_dictionary_std::uids;
 use flate2::read::DeflateDecoder;
 
-use super::element::{Order, Reached, Walk};
+use super::element::{Ahead, Order, Reached, Walk};
 use super::meta::Meta;
 
 /// A deflated data set may grow to this many bytes.
@@ -43,21 +43,23 @@ pub(super) fn walk(bytes: &[u8], total: usize, until_pixels: bool) -> Result<Wal
     };
     let order = Order::of(&syntax);
     let rest = bytes.get(end..).unwrap_or_default();
-    let (data, total, syntax) = if syntax != uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
-        (Cow::Borrowed(rest), total.saturating_sub(end), syntax)
+    let (data, total, syntax, offset) = if syntax != uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
+        (Cow::Borrowed(rest), total.saturating_sub(end), syntax, end)
     } else if bytes.len() < total {
         return Ok(Walked { reached: Reached::End, syntax, data: Cow::default(), repaired });
     } else {
         let data = inflated(rest)?;
         let total = data.len();
-        (Cow::Owned(data), total, uids::EXPLICIT_VR_LITTLE_ENDIAN.to_owned())
+        (Cow::Owned(data), total, uids::EXPLICIT_VR_LITTLE_ENDIAN.to_owned(), 0)
     };
     let mut walk = Walk::new(&data, total, order);
     walk.until_pixels = until_pixels;
-    let reached = walk.walk()?;
+    let reached = match walk.walk()? {
+        Reached::PixelData(ahead) => Reached::PixelData(Ahead { at: ahead.at + offset, ..ahead }),
+        Reached::End => Reached::End,
+    };
     let (end, unknown) = (walk.at.min(data.len()), walk.unknown);
-    let is_cut =
-        data.len() > end && (reached == Reached::PixelData || data[end..].iter().all(|&byte| byte == 0));
+    let is_cut = data.len() > end && (reached != Reached::End || data[end..].iter().all(|&byte| byte == 0));
     if is_cut && reached == Reached::End {
         repaired.push(format!("{} zero bytes after the data set passed over", data.len() - end));
     }

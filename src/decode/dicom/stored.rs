@@ -44,25 +44,38 @@ pub(super) fn frame(
     Ok(samples(bytes, header))
 }
 
-/// Whether the pixel data can hold the frames that the header states.
+/// How much pixel data there is.
+#[derive(Clone, Copy)]
+pub(super) enum Held {
+    /// Bytes without compression.
+    Bytes(u64),
+    /// Compressed pieces, of which a frame has one at least.
+    Pieces(u64),
+}
+
+/// Checks that the pixel data can hold the frames that the header states.
 pub(super) fn check_frames(object: &DefaultDicomObject, header: &Header) -> Result<()> {
-    let frames = u64::from(header.frames);
-    if frames == 1 {
+    if header.frames == 1 {
         return Ok(());
     }
-    let (held, least, what) = match object.element(tags::PIXEL_DATA)?.value() {
-        DicomValue::Primitive(value) => {
-            let pixels = frames * (header.pixels() * native_samples(header)) as u64;
-            (
-                value.calculate_byte_len() as u64,
-                (pixels * u64::from(header.bits_allocated)).div_ceil(8),
-                "bytes",
-            )
-        }
+    match object.element(tags::PIXEL_DATA)?.value() {
+        DicomValue::Primitive(value) => check_held(header, Held::Bytes(value.calculate_byte_len() as u64)),
         DicomValue::PixelSequence(sequence) => {
-            (sequence.fragments().len() as u64, frames, "compressed pieces")
+            check_held(header, Held::Pieces(sequence.fragments().len() as u64))
         }
-        DicomValue::Sequence(_) => return Ok(()),
+        DicomValue::Sequence(_) => Ok(()),
+    }
+}
+
+/// As [`check_frames`], for pixel data that was counted and not read.
+pub(super) fn check_held(header: &Header, held: Held) -> Result<()> {
+    let frames = u64::from(header.frames);
+    let (held, least, what) = match held {
+        Held::Bytes(held) => {
+            let pixels = frames * (header.pixels() * native_samples(header)) as u64;
+            (held, (pixels * u64::from(header.bits_allocated)).div_ceil(8), "bytes")
+        }
+        Held::Pieces(held) => (held, frames, "compressed pieces"),
     };
     ensure!(
         held >= least,
