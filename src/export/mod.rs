@@ -11,6 +11,8 @@ use crate::table::{Described, Record, Table};
 
 /// Owners, terms and counts, for people.
 pub mod card;
+/// Findings as names of folders.
+mod classes;
 /// Metadata for search engines and loaders.
 mod croissant;
 /// Folders of pictures that anomaly detection libraries read.
