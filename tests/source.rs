@@ -356,18 +356,20 @@ fn one_name_matches_itself_in_either_form_of_its_accents() {
     let file = format!("train_images/{apart}.png");
     let root = tree(&[&file], &[("train.csv", &format!("id_code,diagnosis\n{composed},2\n"))]);
     let listing = list("aptos", root.path());
-    assert_eq!((findings(&listing), listing.refused), (vec![format!("{file}: 2")], vec![]));
+    assert_eq!((findings(&listing), listing.refused.len()), (vec![format!("{file}: 2")], 1));
+    assert_eq!(listing.refused[0].path, "train.csv");
 
     let file = format!("images/{apart}.png");
     let division = format!(r#"{{"train": {{"0": ["{composed}.png"]}}, "test": {{}}}}"#);
     let root = tree(&[&file], &[("data.json", &division)]);
     let listing = list("ddad", root.path());
-    assert_eq!((findings(&listing), listing.refused), (vec![format!("{file}: 0")], vec![]));
+    assert_eq!((findings(&listing), listing.refused.len()), (vec![format!("{file}: 0")], 1));
+    assert_eq!(listing.refused[0].path, "data.json");
     // Both forms may lie side by side: then it is not told which is meant, and neither is lost.
     let root = tree(&[&file, &format!("images/{composed}.png")], &[("data.json", &division)]);
     let listing = list("ddad", root.path());
     assert!(reason(&listing, &format!("{composed}.png")).contains("several pictures could be meant"));
-    assert_eq!(listing.refused.len(), 3);
+    assert_eq!(listing.refused.len(), 4);
 
     let (picture, mask) = (format!("test/{apart}/1.png"), format!("ground_truth/{composed}/1_mask.png"));
     let root = tree(&["train/good/1.png", &picture, &mask], &[]);
@@ -387,6 +389,9 @@ fn doubtful_masks_are_one_remark_with_their_count_and_the_first_names() {
     let listing = list("mvtec", root.path());
     let said: Vec<&String> = listing.differences.iter().filter(|said| said.contains("several")).collect();
     let [one] = said[..] else { panic!("{said:?}") };
-    assert!(one.starts_with("7 pictures have several masks, of which none is used: test/bad/0.png ("), "{one}");
+    assert!(
+        one.starts_with("7 pictures have several masks, of which none is used: test/bad/0.png ("),
+        "{one}"
+    );
     assert!(one.contains("test/bad/4.png") && !one.contains("test/bad/5.png"), "{one}");
 }

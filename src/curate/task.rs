@@ -7,11 +7,13 @@ use anyhow::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::Request;
 use super::draw::{divided, without_mask};
 use super::ids::IdList;
 use crate::decode::resize::RESIZE_ID;
 use crate::manifest::spool::Spool;
 use crate::manifest::{Rejected, Row, Selection, store};
+use crate::pseudonym::Key;
 use crate::source::masks::MaskNames;
 use crate::source::{self, Candidate, Lesions, Side};
 use crate::spec::{Duplicates, Shuffle, Spec, Task};
@@ -42,6 +44,7 @@ pub(super) struct Work<'a> {
     pub spec: &'a Spec,
     pub task: &'a Task,
     pub raw: &'a Path,
+    pub pseudonyms: &'a Key,
     /// Replaces the draw.
     pub ids: Option<&'a IdList>,
     rejected: Vec<Rejected>,
@@ -50,7 +53,8 @@ pub(super) struct Work<'a> {
 }
 
 /// Curates `task`; a finished part in `out/parts` with the same key is taken as it is.
-pub fn curate(spec: &Spec, task: &Task, raw: &Path, out: &Path, ids: Option<&IdList>) -> Result<Part> {
+pub fn curate(request: &Request, task: &Task, ids: Option<&IdList>) -> Result<Part> {
+    let Request { spec, raw, out, key, .. } = *request;
     let mut listing = (source::find(&task.source)?.list)(&raw.join(&task.folder), task)?;
     if let Some(masks) = task.masks.as_ref().filter(|masks| !raw.join(masks).is_dir()) {
         listing
@@ -63,7 +67,7 @@ pub fn curate(spec: &Spec, task: &Task, raw: &Path, out: &Path, ids: Option<&IdL
         listing.differences.extend(rejected);
         MaskNames::new(found.files)
     });
-    let mut work = Work { spec, task, raw, ids, rejected: Vec::new(), masks };
+    let mut work = Work { spec, task, raw, pseudonyms: key, ids, rejected: Vec::new(), masks };
     for refusal in listing.refused {
         work.reject(&refusal.path, 0, None, "not-a-picture", refusal.reason);
     }
@@ -142,7 +146,8 @@ impl Work<'_> {
             frame,
             finding: finding.map(str::to_owned),
             kind: kind.to_owned(),
-            reason,
+            // Where the raw folder lies is this machine's business.
+            reason: reason.replace(&format!(" {}/", self.raw.display()), " "),
         });
     }
 
@@ -254,6 +259,7 @@ impl Work<'_> {
         );
         text += &format!("{} {} {:?}", self.spec.name, self.spec.version, self.rejected);
         text += self.ids.map_or("", IdList::fingerprint);
+        text += &self.pseudonyms.fingerprint();
         let masks: BTreeSet<String> =
             found.iter().filter_map(|item| self.mask_path(&item.candidate)).collect();
         let hash = |path: String| {

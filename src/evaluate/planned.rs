@@ -17,7 +17,7 @@ use crate::files;
 use crate::manifest::Manifest;
 use crate::metric::quantile::median;
 use crate::network::precision::Precision;
-use crate::network::teacher::Teachers;
+use crate::network::teacher::{Origin, Teachers};
 use crate::regime::Regime;
 use crate::results::{Cell, Identity, Provenance, Seed};
 use crate::table::{Record, record};
@@ -26,7 +26,7 @@ use crate::table::{Record, record};
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Planned {
     pub definition: Definition,
-    /// Folder of the curated benchmark, as an absolute path.
+    /// Folder of the curated benchmark. Plans write it as it is reached from the run's folder.
     pub manifest: PathBuf,
     pub teachers: Teachers,
     /// A statement: the machine that plans need not have it. Older plans say `auto`, which each machine decides.
@@ -85,8 +85,35 @@ impl Planned {
         let path = folder.join("plan.json");
         ensure!(path.exists(), "{} holds no plan; make one with `plan`", folder.display());
         let text = files::read_text(&path)?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} is of another version; plan again", path.display()))
+        let planned: Planned = serde_json::from_str(&text)
+            .with_context(|| format!("{} is of another version; plan again", path.display()))?;
+        Ok(planned.with_paths(|path| folder.join(path)))
+    }
+
+    /// With every path changed: that of the benchmark, and those of weights.
+    fn with_paths(self, change: impl Fn(&Path) -> PathBuf) -> Planned {
+        let origin = |origin: Origin| match origin {
+            Origin::File { path, sha256 } => Origin::File { path: change(&path), sha256 },
+            Origin::Random { seed, cache } => Origin::Random { seed, cache: cache.map(|path| change(&path)) },
+        };
+        let Teachers { named, other } = self.teachers;
+        let named = named.into_iter().map(|(network, from)| (network, origin(from))).collect();
+        Planned {
+            manifest: change(&self.manifest),
+            teachers: Teachers { named, other: origin(other) },
+            ..self
+        }
+    }
+
+    /// As a plan in `folder` writes it.
+    fn seen_from(&self, folder: &Path) -> Result<Planned> {
+        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+        let folder = folder.canonicalize().with_context(|| format!("finding {}", folder.display()))?;
+        // What is not there yet, such as a cache, has no links in it.
+        let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+        Ok(self.clone().with_paths(|path| {
+            real(path).map_or_else(|_| path.to_owned(), |to| files::from_to(&folder, &to))
+        }))
     }
 }
 
@@ -135,7 +162,7 @@ impl Opened {
         store_episodes(&self.episodes, &self.manifest, folder)?;
         files::write_whole(
             &folder.join("plan.json"),
-            serde_json::to_string_pretty(&self.planned)?.as_bytes(),
+            serde_json::to_string_pretty(&self.planned.seen_from(folder)?)?.as_bytes(),
         )?;
         self.write_table(folder)?;
         Ok(n_aside)

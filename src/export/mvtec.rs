@@ -65,8 +65,7 @@ pub fn write(
     for task in manifest.tasks() {
         let of_task = manifest.task(&task)?;
         let rows = &of_task.rows;
-        let folder =
-            Folder { root: draft.path().join(&task), pictures, boxes, classes: Classes::of(rows) };
+        let folder = Folder { root: draft.path().join(&task), pictures, boxes, classes: Classes::of(rows) };
         let store = match pictures {
             Pictures::Standardised(size) => Some(of_task.store(*size)?),
             Pictures::Links(_) => None,

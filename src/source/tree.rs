@@ -100,6 +100,7 @@ pub(super) fn found(finding: &str, owner_split: Option<Side>) -> Candidate {
         patient: None,
         group: None,
         study: None,
+        series: None,
         slice_index: None,
         owner_order: None,
         mask: None,

@@ -101,6 +101,35 @@ impl Table {
         Ok(Table { frame, file: path.display().to_string() })
     }
 
+    /// The table without these columns; one that it does not have is no matter.
+    pub fn without(self, names: &[&str]) -> Table {
+        Table { frame: self.frame.drop_many(names.iter().copied()), file: self.file }
+    }
+
+    /// The table with a text column of nulls in place of one that it does not have.
+    pub fn with_null(mut self, name: &str) -> Table {
+        if !self.has(name) {
+            let nulls = Series::full_null(name.into(), self.height(), &DataType::String);
+            // Only a column of another height could be refused.
+            self.frame.with_column(nulls.into()).expect("a column of the table's height");
+        }
+        self
+    }
+
+    /// The bytes of a parquet file.
+    ///
+    /// # Errors
+    /// Columns that parquet cannot hold.
+    pub fn to_parquet(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        ParquetWriter::new(&mut bytes)
+            .with_compression(ParquetCompression::Snappy)
+            .set_parallel(false)
+            .finish(&mut self.frame.clone())
+            .with_context(|| format!("writing columns of {}", self.file))?;
+        Ok(bytes)
+    }
+
     /// Rows.
     pub fn height(&self) -> usize {
         self.frame.height()
