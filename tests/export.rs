@@ -53,6 +53,8 @@ fn croissant_describes_every_column_of_the_very_file() {
     let expected: Vec<(&str, &str)> = columns.iter().map(|(name, of)| (name.as_str(), kind(*of))).collect();
     assert_eq!(fields, expected);
     assert!(Row::columns().iter().all(|column| column.about.ends_with('.')));
+    let sensitive = document["rai:personalSensitiveInformation"].to_string();
+    assert!(sensitive.contains("No audit was at hand"), "{sensitive}");
     for task in &spec.tasks {
         assert!(text.contains(&task.card.licence), "the licence of {} is missing", task.name);
     }

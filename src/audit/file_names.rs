@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Finding, Gate, Picture, personal};
 use crate::manifest::Row;
+use crate::names;
 use crate::spec::Level;
 
 /// Pictures of a finding that are named; it counts the rest.
@@ -18,23 +19,16 @@ pub(super) fn gate(rows: &[Row], level: Level) -> Gate {
     let known = known(rows);
     let mut files: Vec<&Row> = rows.iter().collect();
     files.dedup_by(|a, b| a.source_path == b.source_path);
-    let is_found = |row: &Row, holds: &dyn Fn(&str) -> bool| {
-        // The first folder is the spec's.
-        let parts = row.source_path.split('/').skip(1).filter(|part| **part != *row.finding);
-        parts.map(without_ending).any(holds)
+    let finding = |what: &str, holds: &dyn Fn(&str) -> bool| {
+        let found: Vec<&&Row> = files.iter().filter(|row| parts(row).any(|part| holds(&part))).collect();
+        (!found.is_empty()).then(|| Finding {
+            what: format!("{} of {} paths hold {what}", found.len(), files.len()),
+            pictures: found.iter().take(N_NAMED).map(|row| Picture::of(row)).collect(),
+        })
     };
-    let name = |text: &str| personal::has_name(text, &known);
-    let kinds: [(&str, &dyn Fn(&str) -> bool); 2] =
-        [("what looks like a person's name", &name), ("what looks like a date", &personal::has_date)];
-    for (what, holds) in kinds {
-        let found: Vec<&&Row> = files.iter().filter(|row| is_found(row, holds)).collect();
-        if !found.is_empty() {
-            gate.findings.push(Finding {
-                what: format!("{} of {} paths hold {what}", found.len(), files.len()),
-                pictures: found.iter().take(N_NAMED).map(|row| Picture::of(row)).collect(),
-            });
-        }
-    }
+    gate.findings
+        .extend(finding("what looks like a person's name", &|text| personal::has_name(text, &known)));
+    gate.findings.extend(finding("what looks like a date", &personal::has_date));
     gate.notes.push(format!(
         "published by default are image ids and SHA-256 hashes; --freeze-paths and --paths publish {} paths, and \
          manifest.parquet and rejected.parquet hold them",
@@ -48,6 +42,12 @@ pub(super) fn gate(rows: &[Row], level: Level) -> Gate {
         );
     }
     gate
+}
+
+/// Names of the file and of its folders, without the first, which is the spec's, and the finding's.
+fn parts(row: &Row) -> impl Iterator<Item = String> {
+    let parts = row.source_path.split('/').skip(1).map(names::composed);
+    parts.filter(|part| *part != row.finding).map(|part| without_ending(&part).to_owned())
 }
 
 /// Words that the benchmark itself uses, in small letters.

@@ -113,7 +113,8 @@ fn is_personal(field: &Field, id: Option<&str>) -> bool {
     let value = field.value.as_str();
     match (field.name, field.kind) {
         ("PatientID", _) => !personal::is_code(value) && value.contains(char::is_alphabetic),
-        (_, "person") => !personal::is_placeholder(value) && !(id == Some(value) && personal::is_code(value)),
+        (_, "person") if personal::is_placeholder(value) => false,
+        (_, "person") if id == Some(value) => !personal::is_code(value),
         _ => true,
     }
 }

@@ -22,6 +22,9 @@ use crate::regime::Regime;
 use crate::results::{Cell, Identity, Provenance, Seed};
 use crate::table::{Record, record};
 
+/// Stands in plans for the cache, which every machine has in a place of its own.
+const CACHE: &str = "@cache";
+
 /// A bench and its circumstances, as resolved from definition and command line.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Planned {
@@ -87,7 +90,11 @@ impl Planned {
         let text = files::read_text(&path)?;
         let planned: Planned = serde_json::from_str(&text)
             .with_context(|| format!("{} is of another version; plan again", path.display()))?;
-        Ok(planned.with_paths(|path| folder.join(path)))
+        let cache = files::cache_folder()?;
+        Ok(planned.with_paths(|path| match path.strip_prefix(CACHE) {
+            Ok(below) => cache.join(below),
+            Err(_) => folder.join(path),
+        }))
     }
 
     /// With every path changed: that of the benchmark, and those of weights.
@@ -111,9 +118,15 @@ impl Planned {
         let folder = folder.canonicalize().with_context(|| format!("finding {}", folder.display()))?;
         // What is not there yet, such as a cache, has no links in it.
         let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
-        Ok(self.clone().with_paths(|path| {
-            real(path).map_or_else(|_| path.to_owned(), |to| files::from_to(&folder, &to))
-        }))
+        let cache = real(&files::cache_folder()?)?;
+        let written = |path: &Path| match real(path) {
+            Ok(path) => match path.strip_prefix(&cache) {
+                Ok(below) => Path::new(CACHE).join(below),
+                Err(_) => files::from_to(&folder, &path),
+            },
+            Err(_) => path.to_owned(),
+        };
+        Ok(self.clone().with_paths(written))
     }
 }
 

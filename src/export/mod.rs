@@ -46,7 +46,7 @@ impl Naming {
 /// # Errors
 /// A manifest that cannot be read.
 pub fn csv(manifest: &Manifest, naming: Naming) -> Result<Vec<u8>> {
-    Ok(table(manifest)?.without(naming.left_out()).to_csv()?)
+    table(manifest)?.without(naming.left_out()).to_csv()
 }
 
 /// Metadata, and the table that they describe.

@@ -38,7 +38,7 @@ pub(super) fn properties(
     let rows = &manifest.rows;
     let texts = [
         ("rai:dataCollection", json!(collection(&tasks))),
-        ("rai:dataCollectionType", json!(["Secondary Data analysis"])),
+        ("rai:dataCollectionType", json!([collection_type(spec)])),
         ("rai:dataCollectionMissingData", json!(missing(rejected))),
         ("rai:dataCollectionRawData", json!(raw_data(&tasks))),
         ("rai:dataPreprocessingProtocol", json!(preprocessing(manifest, rows))),
@@ -55,12 +55,18 @@ fn collection(tasks: &[&Task]) -> String {
     let one = |task: &&Task| {
         let owner = stated(&task.card.owner);
         format!(
-            "{} ({}, {}): collected by {owner}, read as source `{}`",
+            "{} ({}, {}): owned by {owner}, read as source `{}`",
             task.name, task.organ, task.modality, task.source
         )
     };
     let sources: Vec<String> = tasks.iter().map(one).collect();
-    format!("Selected from pictures that others collected. {}.", sources.join("; "))
+    format!("Selected from these sources. {}.", sources.join("; "))
+}
+
+/// In the words of the vocabulary.
+fn collection_type(spec: &Spec) -> &'static str {
+    // The phantom is drawn and not collected.
+    if spec.name == "phantom" { "Others" } else { "Secondary Data analysis" }
 }
 
 fn missing(rejected: &[Rejected]) -> String {
@@ -76,9 +82,11 @@ fn missing(rejected: &[Rejected]) -> String {
 }
 
 fn raw_data(tasks: &[&Task]) -> String {
-    let one = |task: &&Task| format!("{}: {}", task.name, stated(&task.card.how_to_get));
-    let sources: BTreeSet<String> = tasks.iter().map(one).collect();
-    format!("The raw pictures stay with their owners. {}", sources.into_iter().collect::<Vec<_>>().join("; "))
+    let mut ways: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    tasks.iter().for_each(|task| ways.entry(stated(&task.card.how_to_get)).or_default().push(&task.name));
+    let ways: Vec<String> =
+        ways.into_iter().map(|(way, names)| format!("{}: {way}", names.join(", "))).collect();
+    format!("The raw pictures stay with their owners. How to get them: {}.", ways.join("; "))
 }
 
 fn preprocessing(manifest: &Manifest, rows: &[Row]) -> Vec<String> {
@@ -103,10 +111,10 @@ fn annotation(tasks: &[&Task], rows: &[Row]) -> String {
             let anomalous: Vec<&str> =
                 task.anomalous.iter().flat_map(|quota| &quota.findings).map(String::as_str).collect();
             format!(
-                "{}: {} is normal, {} is anomalous ({})",
+                "{}: normal are {}; anomalous are {} ({})",
                 task.name,
-                task.normal.join(" and "),
-                anomalous.join(" and "),
+                task.normal.join(", "),
+                anomalous.join(", "),
                 task.anomaly
             )
         })
@@ -169,9 +177,10 @@ fn people(rows: &[Row]) -> Vec<String> {
     let count = |id: fn(&Row) -> &Option<String>| rows.iter().filter_map(|row| id(row).as_ref()).count();
     let (patients, studies) = (count(|row| &row.patient_id), count(|row| &row.study_id));
     vec![
-        "The pictures show the health of people; the metadata hold findings and no picture.".to_owned(),
+        "Findings are medical, and sensitive where pictures are of people; the metadata hold no picture."
+            .to_owned(),
         format!(
-            "{patients} rows name a patient and {studies} a study, by pseudonyms made with a key that is not published."
+            "{patients} rows name a patient and {studies} a study, by pseudonyms that are made with a key."
         ),
     ]
 }

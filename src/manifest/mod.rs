@@ -1,6 +1,5 @@
 //! CONTRACT: one row per curated image, one per rejected file, in parquet, with a canonical hash.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -12,11 +11,15 @@ use crate::files;
 use crate::table::{Datum, Kind, Record, Scalar, Table, record};
 use crate::words::word;
 
+/// What two machines must agree on.
+mod hash;
 /// Standardised pixels on their way into a store.
 pub mod spool;
 /// Standardised pixels in one memory-mapped file per task and size.
 pub mod store;
 
+pub use hash::canonical_hash;
+use hash::unkeyed_hash;
 use store::PixelStore;
 
 /// Version of the columns below and of the hash over them; a reader refuses others, but for [`UNKEYED`].
@@ -243,7 +246,7 @@ impl Manifest {
             .with_context(|| format!("{} is not a manifest header; build it again", header_path.display()))?;
         let hash = match header.format {
             FORMAT => canonical_hash,
-            UNKEYED => hash_of_unkeyed,
+            UNKEYED => unkeyed_hash,
             other => bail!(
                 "{} has format {other}, this program reads {UNKEYED} and {FORMAT}; build it again",
                 folder.display()
@@ -334,60 +337,6 @@ impl<'a> Task<'a> {
     /// A store that is missing, unreadable, made with another resize, or stale.
     pub fn store(&self, size: usize) -> Result<PixelStore> {
         PixelStore::open(self.folder, self.name, size, RESIZE_ID, &self.rows)
-    }
-}
-
-/// Hash over rows as JSON lines, in their canonical order; independent of parquet's bytes and of the key that
-/// pseudonyms are made with: these are replaced by numbers in order of their first appearance.
-pub fn canonical_hash(rows: &[Row]) -> String {
-    let mut names: [HashMap<&str, usize>; 4] = Default::default();
-    let mut lines = Lines::default();
-    for row in sorted(rows) {
-        let mut numbered = row.clone();
-        let of_row = [&row.patient_id, &row.group_id, &row.study_id, &row.series_id];
-        let Row { patient_id, group_id, study_id, series_id, .. } = &mut numbered;
-        let to = [patient_id, group_id, study_id, series_id];
-        for ((names, name), to) in names.iter_mut().zip(of_row).zip(to) {
-            let Some(name) = name else { continue };
-            let next = names.len();
-            *to = Some(names.entry(name).or_insert(next).to_string());
-        }
-        lines.add(&json(&numbered));
-    }
-    lines.hash()
-}
-
-/// As [`canonical_hash`] was in format 3: over rows as they are, which had no series.
-fn hash_of_unkeyed(rows: &[Row]) -> String {
-    let mut lines = Lines::default();
-    for row in sorted(rows) {
-        lines.add(&json(row).replacen("\"series_id\":null,", "", 1));
-    }
-    lines.hash()
-}
-
-fn json(row: &Row) -> String {
-    serde_json::to_string(row).expect("rows are plain data")
-}
-
-fn sorted(rows: &[Row]) -> Vec<&Row> {
-    let mut sorted: Vec<&Row> = rows.iter().collect();
-    sorted.sort_by(|a, b| order(a).cmp(&order(b)));
-    sorted
-}
-
-/// Rows as lines of JSON, hashed.
-#[derive(Default)]
-struct Lines(blake3::Hasher);
-
-impl Lines {
-    fn add(&mut self, line: &str) {
-        self.0.update(line.as_bytes());
-        self.0.update(b"\n");
-    }
-
-    fn hash(&self) -> String {
-        self.0.finalize().to_hex()[..32].to_owned()
     }
 }
 

@@ -143,3 +143,21 @@ pub fn interval(replicates: &[f64]) -> Option<(f64, f64)> {
     sorted.sort_unstable_by(f64::total_cmp);
     quantile(&sorted, 0.025).zip(quantile(&sorted, 0.975))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_do_not_depend_on_the_names_of_groups() {
+        let sample = |names: [Option<&str>; 6]| {
+            let groups: Vec<Option<String>> = names.iter().map(|name| name.map(str::to_owned)).collect();
+            Sample::new(vec![false, false, true, false, true, true], &groups)
+        };
+        let first = sample([Some("z"), None, Some("b"), Some("z"), None, Some("b")]);
+        assert_eq!(first, sample([Some("a"), None, Some("y"), Some("a"), None, Some("y")]));
+        // Anomalous ones first.
+        let units: Vec<&[usize]> = first.units().collect();
+        assert_eq!(units, [&[2, 5][..], &[4], &[0, 3], &[1]]);
+    }
+}

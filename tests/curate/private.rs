@@ -5,10 +5,11 @@ use std::path::Path;
 use medfsad::curate::ids::{IdList, freeze};
 use medfsad::curate::{Request, build, replay};
 use medfsad::files;
-use medfsad::manifest::{Manifest, RAW, Row, order};
+use medfsad::manifest::{Label, Manifest, RAW, Row, Split, order};
 use medfsad::pseudonym::Key;
 use medfsad::spec::Spec;
 use medfsad::table::Table;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::tree::{self, noise, plant};
@@ -101,7 +102,7 @@ fn manifests_of_format_3_are_read_with_their_raw_folder() {
     let (out, manifest) = curated(&spec, raw.path(), &Key::PUBLIC);
     assert_eq!(manifest.raw().unwrap().as_deref(), Some(raw.path()));
     let path = out.path().join("manifest.json");
-    let mut header: serde_json::Value = serde_json::from_str(&files::read_text(&path).unwrap()).unwrap();
+    let mut header: Value = serde_json::from_str(&files::read_text(&path).unwrap()).unwrap();
     assert!(header.get("raw").is_none(), "{header}");
     header["format"] = 3.into();
     header["raw"] = "/elsewhere/raw".into();
@@ -217,6 +218,7 @@ fn what_is_handed_on_names_no_person_and_no_folder_of_this_machine() {
             assert!(!is_there, "{file} holds {secret}");
         }
     }
+    responsible_values_are_those_of_the_audit_and_the_counts(&folder);
     let ids = files::read_text(&home.path().join("ids.txt")).unwrap();
     assert!(!ids.contains("Kowalska") && !ids.contains("good/"), "{ids}");
     // Nor do tables that stay say where the raw folder lies.
@@ -225,4 +227,32 @@ fn what_is_handed_on_names_no_person_and_no_folder_of_this_machine() {
     // Who asks for paths gets them.
     succeeds(home.path(), &["export", "manifests/mine", "--format", "csv", "--paths", "--out", "paths.csv"]);
     assert!(files::read_text(&home.path().join("paths.csv")).unwrap().contains(name));
+}
+
+fn responsible_values_are_those_of_the_audit_and_the_counts(folder: &Path) {
+    let document: Value =
+        serde_json::from_str(&files::read_text(&folder.join("croissant.json")).unwrap()).unwrap();
+    let texts = |name: &str| -> Vec<String> {
+        let values = document[format!("rai:{name}")].as_array().unwrap_or_else(|| panic!("{name}"));
+        values.iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+    let rows = Manifest::read(folder).unwrap().rows;
+    let count = |split, label| rows.iter().filter(|row| (row.split, row.label) == (split, label)).count();
+    let balance = format!(
+        "skin: {} normal pictures to train on; {} normal and {} anomalous ones to test with, which is no prevalence.",
+        count(Split::Train, Label::Normal),
+        count(Split::Test, Label::Normal),
+        count(Split::Test, Label::Anomalous)
+    );
+    assert_eq!(texts("dataBiases")[0], balance);
+    let missing = "1 files or frames were found and not used: 1 unreadable.";
+    assert_eq!(document["rai:dataCollectionMissingData"], missing);
+    let unknown = format!("skin: the patients of {0} of {0} pictures are not known", rows.len());
+    assert!(texts("dataLimitations").iter().any(|text| text.starts_with(&unknown)));
+    let report: Value = serde_json::from_str(&files::read_text(&folder.join("audit.json")).unwrap()).unwrap();
+    let gates = report["gates"].as_array().unwrap();
+    let gate = gates.iter().find(|gate| gate["name"] == "file-names").unwrap();
+    assert_eq!(gate["findings"].as_array().unwrap().len(), 2);
+    let said = format!("Audit `file-names` ({}): 2 findings.", gate["asks"].as_str().unwrap());
+    assert!(texts("personalSensitiveInformation").contains(&said));
 }

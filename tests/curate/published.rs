@@ -131,7 +131,7 @@ fn an_id_list_that_cannot_be_met_says_why() {
         format!("{:#}", result.err().expect("this list should be refused"))
     };
     assert!(refusal("id\n").contains("first line"));
-    assert!(refusal(&text.replace("skin\t", "wrist\t")).contains("line 4: unknown task `wrist`"));
+    assert!(refusal(&text.replace("skin\t", "wrist\t")).contains("line 5: unknown task `wrist`"));
     assert!(refusal(&text.replacen("\ttest\t", "\tboth\t", 1)).contains("unknown split `both`"));
     let last = text.lines().last().unwrap();
     assert!(refusal(&format!("{text}{last}\n")).contains("is named twice"));
