@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use medfsad::curate::{Request, build};
 use medfsad::manifest::{Label, Manifest, Split};
 use medfsad::phantom;
+use medfsad::pseudonym::Key;
 use medfsad::spec::Spec;
 
 /// A specification of one task: every class but the normal one is anomalous, half of the normal pictures train.
@@ -63,7 +64,7 @@ fn main() -> Result<()> {
     let spec = specification(&folder, &normal, n_train)?;
     let raw = folder.parent().context("the folder has no parent")?;
     let out = scratch.path().join("curated");
-    let outcome = build(&Request { spec: &spec, raw, out: &out, partial: false })?;
+    let outcome = build(&Request { spec: &spec, raw, out: &out, partial: false, key: &Key::PUBLIC })?;
     for remark in &outcome.remarks {
         println!("note: {remark}");
     }

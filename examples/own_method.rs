@@ -19,6 +19,7 @@ use medfsad::method::{Context, Detector, Fitted, Method, Observer, Prediction, T
 use medfsad::metric::auroc::auroc;
 use medfsad::network::origin::{Origin, Teachers};
 use medfsad::network::precision::Precision;
+use medfsad::pseudonym::Key;
 use medfsad::spec::Spec;
 use medfsad::{phantom, protocol};
 use tch::{Device, Kind, Tensor};
@@ -64,7 +65,13 @@ fn benchmark(scratch: &Path) -> Result<Manifest> {
     }
     let (raw, out) = (scratch.join("raw"), scratch.join("curated"));
     phantom::write(&raw, 1)?;
-    build(&Request { spec: &Spec::load("phantom")?, raw: &raw, out: &out, partial: false })?;
+    build(&Request {
+        spec: &Spec::load("phantom")?,
+        raw: &raw,
+        out: &out,
+        partial: false,
+        key: &Key::PUBLIC,
+    })?;
     Manifest::read(&out)
 }
 

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result};
 use sha2::Digest;
 
+mod folders;
 mod walk;
 
+pub use folders::{from_to, last_name, without_folders};
 pub use walk::{Found, Rejected, scan, walk};
 
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.

@@ -16,7 +16,7 @@ pub const GIT_REVISION: &str = env!("MEDFSAD_GIT_REVISION");
 /// One picture in memory.
 pub mod pixels;
 
-/// Names that are not known, and what was probably meant.
+/// Names: one spelling of each, and what was probably meant.
 pub mod names;
 
 /// Closed sets of words, each stated once.
@@ -27,6 +27,9 @@ pub mod ids;
 
 /// Files written whole, hashes, the folder walk.
 pub mod files;
+
+/// Keyed names of patients, studies and files.
+pub mod pseudonym;
 
 /// Named random streams and value-stable sampling.
 pub mod random;

@@ -1,6 +1,13 @@
-//! Names that are not known, and what was probably meant.
+//! Names: one spelling of each, and what was probably meant by one that is not known.
 
 use anyhow::{Error, anyhow};
+use unicode_normalization::UnicodeNormalization as _;
+
+/// The name with its accents composed (NFC). macOS decomposes them in file names, so that `Ödem` of a folder and
+/// `Ödem` of a table may differ in bytes; names from two places are compared in this form.
+pub fn composed(name: &str) -> String {
+    name.nfc().collect()
+}
 
 /// The known name that is most like `given`, if one is like it: at most one letter in three differs.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -13,6 +13,7 @@ use medfsad::decode::{decode, dicom, resize};
 use medfsad::files;
 use medfsad::manifest::{Manifest, Rejected, Row, Split};
 use medfsad::pixels::Pixels;
+use medfsad::pseudonym::Key;
 use medfsad::spec::{Audit, Duplicates, Level, OwnerSplit, Spec};
 use medfsad::table::Record;
 use tempfile::TempDir;
@@ -32,7 +33,7 @@ fn names(gate: &Gate, a: &str, b: &str) -> bool {
 }
 
 fn audit(spec: &Spec, raw: &Path, out: &Path) -> Report {
-    build(&Request { spec, raw, out, partial: false }).unwrap();
+    build(&Request { spec, raw, out, partial: false, key: &Key::PUBLIC }).unwrap();
     run(&Manifest::read(out).unwrap(), &spec.audit, Some(raw), None).unwrap()
 }
 
@@ -183,7 +184,8 @@ fn the_reference_data_report_their_copies_and_shortcuts() {
 fn labels_that_contradict_fail_and_a_gate_that_is_off_says_so() {
     let Some((spec, raw)) = tiles() else { return };
     let out = tempfile::tempdir().unwrap();
-    build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false }).unwrap();
+    build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false, key: &Key::PUBLIC })
+        .unwrap();
     let mut manifest = Manifest::read(out.path()).unwrap();
     let is = |split| move |row: &&mut Row| row.split == split && row.finding == "good";
     let pixels = manifest.rows.iter_mut().find(is(Split::Test)).unwrap().pixel_hash.clone();
@@ -223,14 +225,14 @@ fn personal_fields_and_comments_are_named_without_their_values() {
 #[test]
 fn films_that_name_a_person_and_files_that_cannot_be_looked_at_are_findings() {
     let Some(zoo) = shared("realmini/formats/dicom") else { return };
-    let fields = dicom::personal_fields(&zoo.join("images/CT_small.dcm")).unwrap();
-    assert!(fields.contains(&"PatientName"), "{fields:?}");
-    assert!(dicom::personal_fields(&zoo.join("no_such_file.dcm")).is_err());
+    let personal = dicom::personal(&zoo.join("images/CT_small.dcm")).unwrap();
+    assert!(personal.fields.iter().any(|field| field.name == "PatientName"), "{personal:?}");
+    assert!(dicom::personal(&zoo.join("no_such_file.dcm")).is_err());
     let raw = shared("realmini/raw").unwrap();
     let out = tempfile::tempdir().unwrap();
     let mut spec = Spec::load("mini").unwrap();
     spec.tasks.truncate(1);
-    build(&Request { spec: &spec, raw: &raw, out: out.path(), partial: false }).unwrap();
+    build(&Request { spec: &spec, raw: &raw, out: out.path(), partial: false, key: &Key::PUBLIC }).unwrap();
     let manifest = Manifest::read(out.path()).unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let report = run(&manifest, &spec.audit, Some(elsewhere.path()), None).unwrap();
@@ -277,7 +279,8 @@ fn neighbours_are_found_where_the_hash_may_not_look() {
     let copy = encoded(&image::load_from_memory(&bytes).unwrap(), ImageFormat::Jpeg);
     files::write_unsynced(&raw.path().join("Camelyon16/train/good/copy.jpg"), &copy).unwrap();
     let out = tempfile::tempdir().unwrap();
-    build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false }).unwrap();
+    build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false, key: &Key::PUBLIC })
+        .unwrap();
     let manifest = Manifest::read(out.path()).unwrap();
     let embedder = Embedder { teacher: "grey values".to_owned(), embed: &grey };
     // No bit may differ, so the hash finds no JPEG.
@@ -304,7 +307,8 @@ fn features_of_a_picture_do_not_depend_on_its_batch() {
 
     let Some((spec, raw)) = tiles() else { return };
     let out = tempfile::tempdir().unwrap();
-    build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false }).unwrap();
+    build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false, key: &Key::PUBLIC })
+        .unwrap();
     let manifest = Manifest::read(out.path()).unwrap();
     let origin = Origin::Random { seed: 3, cache: None };
     let teacher = embed::teacher(&manifest, Backbone::Resnet18, &origin, tch::Device::Cpu).unwrap();

@@ -4,6 +4,7 @@ mod brats;
 mod full;
 mod mask;
 mod mini;
+mod private;
 mod published;
 mod selection;
 mod stored;
@@ -15,6 +16,7 @@ use medfsad::curate::{Request, build};
 use medfsad::files;
 use medfsad::ids::TaskName;
 use medfsad::manifest::{Manifest, Rejected, Selection, Split};
+use medfsad::pseudonym::Key;
 use medfsad::spec::Duplicates;
 use medfsad::table::Record;
 
@@ -155,12 +157,15 @@ fn a_missing_source_is_named_with_its_folder_and_how_to_get_it() {
 fn a_partial_build_goes_on_without_a_missing_source_and_says_so() {
     let (raw, out) = (raw(), tempfile::tempdir().unwrap());
     let spec = with_missing_task();
-    let outcome = build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: true }).unwrap();
+    let outcome =
+        build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: true, key: &Key::PUBLIC })
+            .unwrap();
     assert_eq!(Manifest::read(out.path()).unwrap().tasks(), ["skin"]);
     assert_eq!(outcome.remarks.len(), 2, "{:?}", outcome.remarks);
     assert!(outcome.remarks[0].contains("bone") && outcome.remarks[0].contains(tree::HOW_TO_GET));
     let empty = tempfile::tempdir().unwrap();
-    let nothing = build(&Request { spec: &spec, raw: empty.path(), out: out.path(), partial: true });
+    let nothing =
+        build(&Request { spec: &spec, raw: empty.path(), out: out.path(), partial: true, key: &Key::PUBLIC });
     assert!(nothing.is_err(), "there is nothing to build from");
 }
 
@@ -174,7 +179,9 @@ fn too_few_pictures_are_listed_by_task_and_part() {
     assert!(error.contains("skin test bad+worse: 12 of 13 (12 available)"), "{error}");
     assert!(!error.contains("train normal"), "{error}");
     let out = tempfile::tempdir().unwrap();
-    let outcome = build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: true }).unwrap();
+    let outcome =
+        build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: true, key: &Key::PUBLIC })
+            .unwrap();
     assert_eq!((outcome.header.n_rows, outcome.remarks.len()), (32, 3));
 }
 

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use medfsad::curate::{Request, build};
-use medfsad::export::{self, card, mvtec};
+use medfsad::export::{self, Naming, card, mvtec};
 use medfsad::files;
 use medfsad::manifest::{Label, Manifest, MaskKind, Row, Split};
 use medfsad::phantom;
+use medfsad::pseudonym::Key;
 use medfsad::spec::Spec;
 use medfsad::table::{Kind, Record, Table};
 use serde_json::Value;
@@ -17,7 +18,8 @@ fn curated() -> (Spec, TempDir, TempDir, Manifest) {
     let spec = Spec::load("phantom").unwrap();
     let (raw, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     phantom::write(raw.path(), spec.seed).unwrap();
-    build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false }).unwrap();
+    build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false, key: &Key::PUBLIC })
+        .unwrap();
     let manifest = Manifest::read(out.path()).unwrap();
     (spec, raw, out, manifest)
 }
@@ -25,12 +27,15 @@ fn curated() -> (Spec, TempDir, TempDir, Manifest) {
 #[test]
 fn croissant_describes_every_column_of_the_very_file() {
     let (spec, _raw, out, manifest) = curated();
-    let text = export::croissant(&manifest, &spec).unwrap();
+    let export::Croissant { json: text, table } =
+        export::croissant(&manifest, &spec, Naming::Ids, None).unwrap();
     let document: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(document["conformsTo"], "http://mlcommons.org/croissant/1.1");
-    let parquet = std::fs::read(out.path().join("manifest.parquet")).unwrap();
-    assert_eq!(document["distribution"][0]["sha256"], files::sha256(&parquet).as_str());
-    assert_eq!(document["distribution"][0]["contentSize"], format!("{} B", parquet.len()));
+    assert_eq!(document["conformsTo"][0], "http://mlcommons.org/croissant/1.1");
+    assert_eq!(document["conformsTo"][1], "http://mlcommons.org/croissant/RAI/1.0");
+    let file = out.path().join(export::TABLE);
+    std::fs::write(&file, &table).unwrap();
+    assert_eq!(document["distribution"][0]["sha256"], files::sha256(&table).as_str());
+    assert_eq!(document["distribution"][0]["contentSize"], format!("{} B", table.len()));
     let sets = document["recordSet"].as_array().unwrap();
     let pictures = sets.iter().find(|set| set["@id"] == "pictures").unwrap();
     let fields: Vec<(&str, &str)> = pictures["field"]
@@ -41,21 +46,26 @@ fn croissant_describes_every_column_of_the_very_file() {
             (field["source"]["extract"]["column"].as_str().unwrap(), field["dataType"].as_str().unwrap())
         })
         .collect();
-    let columns = Table::read(&out.path().join("manifest.parquet")).unwrap().columns().unwrap();
+    let columns = Table::read(&file).unwrap().columns().unwrap();
+    assert!(columns.iter().all(|(name, _)| !name.contains("path")), "{columns:?}");
+    assert_eq!(columns.len() + 2, Row::columns().len());
     let kind = |kind: Kind| if kind == Kind::Integer { "sc:Integer" } else { "sc:Text" };
     let expected: Vec<(&str, &str)> = columns.iter().map(|(name, of)| (name.as_str(), kind(*of))).collect();
     assert_eq!(fields, expected);
     assert!(Row::columns().iter().all(|column| column.about.ends_with('.')));
+    let sensitive = document["rai:personalSensitiveInformation"].to_string();
+    assert!(sensitive.contains("No audit was at hand"), "{sensitive}");
     for task in &spec.tasks {
         assert!(text.contains(&task.card.licence), "the licence of {} is missing", task.name);
     }
-    assert_eq!(text, export::croissant(&manifest, &spec).unwrap(), "the same manifest, another text");
+    let again = export::croissant(&manifest, &spec, Naming::Ids, None).unwrap();
+    assert!((again.json, again.table) == (text, table), "the same manifest, another text");
 }
 
 #[test]
 fn csv_has_the_rows_and_columns_of_the_manifest() {
     let (_, _raw, _out, manifest) = curated();
-    let text = export::csv(&manifest).unwrap();
+    let text = export::csv(&manifest, Naming::Paths).unwrap();
     let mut reader = csv::Reader::from_reader(text.as_slice());
     let names: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
     assert_eq!(names, Row::columns().into_iter().map(|column| column.name).collect::<Vec<_>>());
@@ -116,7 +126,8 @@ fn links_lead_to_the_owners_files() {
     spec.tasks.retain(|task| task.name != "rsna");
     let (raw, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     phantom::write(raw.path(), spec.seed).unwrap();
-    build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false }).unwrap();
+    build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false, key: &Key::PUBLIC })
+        .unwrap();
     let manifest = Manifest::read(out.path()).unwrap();
     let linked = out.path().join("linked");
     mvtec::write(&manifest, &spec, &mvtec::Pictures::Links(raw.path()), false, &linked).unwrap();

@@ -151,4 +151,11 @@ fn dicom_files_are_found_without_an_ending_and_one_patient_on_all_is_a_placehold
     let said = succeeds(home.path(), &BUILD);
     assert!(said.contains("9 pictures curated, 1 files rejected"), "{said}");
     assert!(said.contains("one PatientID stands on all 3 DICOM files"), "{said}");
+    // Study and series are known of them alone, by pseudonyms.
+    let rows =
+        medfsad::manifest::Manifest::read(&home.path().join("manifests/mine")).expect("a manifest").rows;
+    let known = rows.iter().filter_map(|row| Some([row.study_id.as_ref()?, row.series_id.as_ref()?]));
+    let known: Vec<_> = known.flatten().collect();
+    assert_eq!(known.len(), 6);
+    assert!(known.iter().all(|id| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit())));
 }

@@ -98,6 +98,7 @@ fn raw(home: &Path) {
 fn medfsad(home: &Path, arguments: &[&str]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
     command.current_dir(home).args(arguments).env("MEDFSAD_CACHE", home.join("cache"));
+    command.env("XDG_CONFIG_HOME", home.join("config")).env_remove("MEDFSAD_KEY");
     let output = command.output().expect("the binary runs");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {error}");

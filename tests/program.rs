@@ -1,4 +1,4 @@
-//! The binary as tests run it: in a folder of their own, which is home and cache too.
+//! The binary as tests run it: in a folder of their own, which is home, cache and configuration too.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -7,6 +7,7 @@ pub fn command(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
     command.current_dir(home).args(arguments);
     command.env("MEDFSAD_HOME", home).env("MEDFSAD_CACHE", home.join("cache"));
+    command.env("XDG_CONFIG_HOME", home.join("config")).env_remove("MEDFSAD_KEY");
     command
 }
 

@@ -349,3 +349,49 @@ fn ddad_finds_its_pictures_in_copies_and_in_the_owners_folders() {
     let root = tree(&["images/a.png"], &[("data.json", "{\"train\": 3}")]);
     assert!(failure("ddad", root.path()).contains("data.json is not the data.json of DDAD"));
 }
+
+#[test]
+fn one_name_matches_itself_in_either_form_of_its_accents() {
+    let (composed, apart) = ("\u{d6}dem", "O\u{308}dem");
+    let file = format!("train_images/{apart}.png");
+    let root = tree(&[&file], &[("train.csv", &format!("id_code,diagnosis\n{composed},2\n"))]);
+    let listing = list("aptos", root.path());
+    assert_eq!((findings(&listing), listing.refused.len()), (vec![format!("{file}: 2")], 1));
+    assert_eq!(listing.refused[0].path, "train.csv");
+
+    let file = format!("images/{apart}.png");
+    let division = format!(r#"{{"train": {{"0": ["{composed}.png"]}}, "test": {{}}}}"#);
+    let root = tree(&[&file], &[("data.json", &division)]);
+    let listing = list("ddad", root.path());
+    assert_eq!((findings(&listing), listing.refused.len()), (vec![format!("{file}: 0")], 1));
+    assert_eq!(listing.refused[0].path, "data.json");
+    // Both forms may lie side by side: then it is not told which is meant, and neither is lost.
+    let root = tree(&[&file, &format!("images/{composed}.png")], &[("data.json", &division)]);
+    let listing = list("ddad", root.path());
+    assert!(reason(&listing, &format!("{composed}.png")).contains("several pictures could be meant"));
+    assert_eq!(listing.refused.len(), 4);
+
+    let (picture, mask) = (format!("test/{apart}/1.png"), format!("ground_truth/{composed}/1_mask.png"));
+    let root = tree(&["train/good/1.png", &picture, &mask], &[]);
+    let listing = list("mvtec", root.path());
+    assert_eq!(findings(&listing)[0], format!("{picture}: {composed}"));
+    assert_eq!(listing.candidates[0].mask, Some(Lesions::Masks(mask)));
+}
+
+#[test]
+fn doubtful_masks_are_one_remark_with_their_count_and_the_first_names() {
+    let mut files = vec!["train/good/1.png".to_owned()];
+    for number in 0..7 {
+        files.push(format!("test/bad/{number}.png"));
+        files.extend(["seg", "mask"].map(|word| format!("ground_truth/bad/{number}_{word}.png")));
+    }
+    let root = tree(&files.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+    let listing = list("mvtec", root.path());
+    let said: Vec<&String> = listing.differences.iter().filter(|said| said.contains("several")).collect();
+    let [one] = said[..] else { panic!("{said:?}") };
+    assert!(
+        one.starts_with("7 pictures have several masks, of which none is used: test/bad/0.png ("),
+        "{one}"
+    );
+    assert!(one.contains("test/bad/4.png") && !one.contains("test/bad/5.png"), "{one}");
+}

@@ -190,3 +190,10 @@ fn a_fault_in_a_file_names_the_file() {
     let error = format!("{:#}", Spec::load(path.to_str().unwrap()).unwrap_err());
     assert!(error.contains("mine.toml"), "{error}");
 }
+
+#[test]
+fn findings_are_spelt_with_composed_accents() {
+    let text = include_str!("../manifests/mini.toml").replacen("\"good\"", "\"O\u{308}dem\"", 1);
+    assert!(text.contains("O\u{308}dem"));
+    assert_eq!(Spec::parse(&text).unwrap().tasks[0].normal, ["\u{d6}dem"]);
+}

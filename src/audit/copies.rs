@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::near::Pair;
 use super::{Finding, Gate, Picture, across};
-use crate::manifest::{Rejected, Row};
+use crate::manifest::{Rejected, Row, image_id};
 use crate::spec::Level;
 
 pub(super) fn gate(rows: &[Row], rejected: &[Rejected], level: Level) -> Gate {
@@ -21,7 +21,7 @@ pub(super) fn gate(rows: &[Row], rejected: &[Rejected], level: Level) -> Gate {
                 .push(Finding { what: what.to_owned(), pictures: vec![Picture::of(a), Picture::of(b)] });
         } else {
             within += 1;
-            gate.notes.push(format!("{what} within one side: {} and {}", Picture::of(a), Picture::of(b)));
+            gate.notes.push(format!("{what} within one side: {} and {}", by_id(a), by_id(b)));
         }
     }
     if within > 0 {
@@ -37,7 +37,7 @@ pub(super) fn gate(rows: &[Row], rejected: &[Rejected], level: Level) -> Gate {
             "{count} byte-identical extra copies of {task} {finding} were left out while curating"
         ));
     }
-    gate.notes.extend(left_out.iter().map(|copy| format!("left out: {}: {}", copy.source_path, copy.reason)));
+    gate.notes.extend(left_out.iter().map(|copy| said(copy)));
     gate
 }
 
@@ -76,18 +76,25 @@ pub(super) fn conflicts(rows: &[Row], rejected: &[Rejected], near: &[Pair], leve
             gate.findings
                 .push(Finding { what: format!("{kind} with different labels"), pictures: pictures() });
         } else if a.finding != b.finding {
-            gate.notes.push(format!(
-                "{kind} with different findings: {} and {}",
-                Picture::of(a),
-                Picture::of(b)
-            ));
+            gate.notes.push(format!("{kind} with different findings: {} and {}", by_id(a), by_id(b)));
         }
     }
     let refused = rejected.iter().filter(|rejected| rejected.kind == "label-conflict");
-    gate.notes.extend(
-        refused.map(|rejected| {
-            format!("left out while curating: {}: {}", rejected.source_path, rejected.reason)
-        }),
-    );
+    gate.notes.extend(refused.map(said));
     gate
+}
+
+/// A picture in a note, which names no file.
+fn by_id(row: &Row) -> Picture {
+    Picture::of(row).by_id()
+}
+
+/// A file that was left out, by the id that it would have.
+fn said(rejected: &Rejected) -> String {
+    let Rejected { task, source_path, frame, finding, kind, .. } = rejected;
+    format!(
+        "left out while curating ({kind}; rejected.parquet names file and reason): {} ({task}, {})",
+        image_id(task, source_path, *frame),
+        finding.as_deref().unwrap_or("?")
+    )
 }

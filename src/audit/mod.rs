@@ -6,23 +6,31 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::TaskName;
+use crate::ids::{ImageId, TaskName};
 use crate::manifest::{Manifest, Rejected, Row};
 use crate::spec::{Audit, Level};
 use crate::table::Record;
 
 /// Equal pictures and what their labels say.
 mod copies;
+/// What raster files carry beside their picture.
+mod embedded;
 /// Neighbours in a pretrained network's features.
 pub mod embedding;
+/// Whether names of files name people.
+mod file_names;
 /// Nearly equal pictures.
 pub mod near;
 /// Patients and groups.
 mod patients;
+/// Words that stand for people, and dates.
+mod personal;
 /// Personal data in raw files.
 mod privacy;
 /// Acquisition that tells the label.
 mod shortcuts;
+/// An audit as sentences.
+mod statement;
 /// Copies made to learn thresholds from.
 pub mod transformed;
 
@@ -61,7 +69,7 @@ pub struct Gate {
     pub left_out: Option<String>,
     /// Each a fault, or the suspicion of one.
     pub findings: Vec<Finding>,
-    /// Things worth knowing that are no fault, such as copies that were left out.
+    /// Things worth knowing that are no fault, such as copies that were left out. They name no file.
     pub notes: Vec<String>,
 }
 
@@ -77,13 +85,16 @@ pub struct Finding {
 /// A picture of a finding.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Picture {
+    /// As the manifest calls it.
+    pub image_id: ImageId,
     /// The task it belongs to.
     pub task: TaskName,
     /// `train`, `val` or `test`.
     pub split: String,
     /// The owner's label.
     pub finding: String,
-    /// Path below the raw data.
+    /// Path below the raw data; empty where a picture goes by its id alone, as in what may be handed on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_path: String,
     /// Frame within the file, from 0.
     pub frame: u32,
@@ -94,6 +105,7 @@ pub struct Picture {
 impl Picture {
     fn of(row: &Row) -> Picture {
         Picture {
+            image_id: row.image_id.clone(),
             task: row.task.clone(),
             split: row.split.name().to_owned(),
             finding: row.finding.clone(),
@@ -102,13 +114,19 @@ impl Picture {
             pixel_hash: row.pixel_hash.clone(),
         }
     }
+
+    /// Without its path.
+    fn by_id(self) -> Picture {
+        Picture { source_path: String::new(), ..self }
+    }
 }
 
 impl std::fmt::Display for Picture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Picture { task, split, finding, source_path, frame, .. } = self;
+        let Picture { image_id, task, split, finding, source_path, frame, .. } = self;
+        let name = if source_path.is_empty() { image_id.as_str() } else { source_path };
         let frame = if *frame > 0 { format!(" frame {frame}") } else { String::new() };
-        write!(f, "{source_path}{frame} ({task} {split}, {finding})")
+        write!(f, "{name}{frame} ({task} {split}, {finding})")
     }
 }
 
@@ -161,6 +179,18 @@ impl Outcome {
 }
 
 impl Report {
+    /// The same, with pictures named by their ids alone: names of files may be those of people.
+    #[must_use]
+    pub fn by_ids(mut self) -> Report {
+        let by_ids = |pictures: &mut Vec<Picture>| {
+            *pictures = std::mem::take(pictures).into_iter().map(Picture::by_id).collect();
+        };
+        let findings = self.gates.iter_mut().flat_map(|gate| &mut gate.findings);
+        findings.for_each(|finding| by_ids(&mut finding.pictures));
+        self.shortcuts.iter_mut().for_each(|shortcut| by_ids(&mut shortcut.extremes));
+        self
+    }
+
     /// Whether any gate failed.
     pub fn fails(&self) -> bool {
         self.gates.iter().any(|gate| gate.outcome() == Outcome::Fail)
@@ -205,6 +235,7 @@ pub fn run(
         copies::conflicts(&manifest.rows, &rejected, &pairs, thresholds.label_conflicts),
         shortcut_gate,
         privacy::gate(&manifest.rows, raw, thresholds.privacy),
+        file_names::gate(&manifest.rows, thresholds.file_names),
     ];
     Ok(Report {
         title: manifest.header.title.clone(),

@@ -6,16 +6,26 @@ use std::path::Path;
 use anyhow::Result;
 use rayon::prelude::*;
 
-use super::{Finding, Gate, Picture};
-use crate::decode::{dicom, jpeg};
+use super::{Finding, Gate, Picture, embedded, personal};
+use crate::decode::dicom::{self, Field, Personal};
 use crate::files;
 use crate::manifest::Row;
 use crate::spec::Level;
 
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+/// Files of a note that are named; it counts the rest.
+const N_NAMED: usize = 5;
+
+/// What one file carries.
+#[derive(Default)]
+struct Carried {
+    /// Names of fields and kinds of comments, each a finding.
+    fields: Vec<String>,
+    /// What is worth a look, and no fault by itself.
+    notes: Vec<&'static str>,
+}
 
 pub(super) fn gate(rows: &[Row], raw: Option<&Path>, level: Level) -> Gate {
-    let asks = "do raw files carry names, birth dates, comments or camera data?";
+    let asks = "do raw files carry names, birth dates, institutions, comments or camera data?";
     let mut gate = Gate::new("privacy", asks, level);
     let Some(raw) = raw else {
         gate.left_out.get_or_insert_with(|| "no raw folder is at hand; give --raw".to_owned());
@@ -27,24 +37,36 @@ pub(super) fn gate(rows: &[Row], raw: Option<&Path>, level: Level) -> Gate {
     let mut first_frames: Vec<&Row> = rows.iter().collect();
     first_frames.dedup_by(|a, b| a.source_path == b.source_path);
     let found: Vec<_> =
-        first_frames.par_iter().map(|row| (*row, fields(&raw.join(&row.source_path)))).collect();
-    let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
-    for (row, fields) in found {
-        let what = match fields {
+        first_frames.par_iter().map(|row| (*row, carried(&raw.join(&row.source_path)))).collect();
+    let mut notes: BTreeMap<String, Vec<&Row>> = BTreeMap::new();
+    for (row, carried) in found {
+        let what = match carried {
             Ok(None) => {
-                *unknown.entry(ending(&row.source_path)).or_default() += 1;
+                let note = format!("of kind {} were not looked into", ending(&row.source_path));
+                notes.entry(note).or_default().push(row);
                 continue;
             }
-            Ok(Some(fields)) if fields.is_empty() => continue,
-            Ok(Some(fields)) => format!("carries {}", fields.join(", ")),
-            Err(error) => format!("could not be looked at: {error:#}"),
+            Ok(Some(Carried { fields, notes: of_file })) => {
+                of_file.into_iter().for_each(|note| notes.entry(note.to_owned()).or_default().push(row));
+                if fields.is_empty() {
+                    continue;
+                }
+                format!("carries {}", fields.join(", "))
+            }
+            // The outer layers of the error name the file.
+            Err(error) => format!("could not be looked at: {}", error.root_cause()),
         };
         gate.findings.push(Finding { what, pictures: vec![Picture::of(row)] });
     }
-    for (ending, count) in unknown {
-        gate.notes.push(format!("{count} files of kind {ending} were not looked into"));
-    }
+    gate.notes.extend(notes.into_iter().map(|(what, rows)| said(&what, &rows)));
     gate
+}
+
+/// A note on several files, by ids of their first pictures.
+fn said(what: &str, rows: &[&Row]) -> String {
+    let ids: Vec<&str> = rows.iter().take(N_NAMED).map(|row| row.image_id.as_str()).collect();
+    let more = if rows.len() > N_NAMED { ", ..." } else { "" };
+    format!("{} files {what}: {}{more}", rows.len(), ids.join(", "))
 }
 
 fn ending(path: &str) -> String {
@@ -52,39 +74,85 @@ fn ending(path: &str) -> String {
 }
 
 /// What a file carries; `None` for kinds of files that are not looked into.
-fn fields(path: &Path) -> Result<Option<Vec<String>>> {
+fn carried(path: &Path) -> Result<Option<Carried>> {
     let bytes = files::read(path)?;
-    Ok(if dicom::is_dicom(&bytes) {
-        Some(dicom::personal_fields(path)?.into_iter().map(str::to_owned).collect())
-    } else if bytes.starts_with(&[0xff, 0xd8]) {
-        Some(of_jpeg(&bytes))
-    } else if bytes.starts_with(PNG) {
-        Some(of_png(&bytes))
-    } else {
-        None
-    })
-}
-
-/// Comments and EXIF segments before the first scan.
-fn of_jpeg(bytes: &[u8]) -> Vec<String> {
-    let named = |(marker, body): (u8, &[u8])| match marker {
-        0xfe => Some("a JPEG comment"),
-        0xe1 if body.starts_with(b"Exif") => Some("EXIF"),
-        _ => None,
-    };
-    let found: BTreeSet<&str> = jpeg::segments(bytes).filter_map(named).collect();
-    found.into_iter().map(str::to_owned).collect()
-}
-
-/// Text and EXIF chunks.
-fn of_png(bytes: &[u8]) -> Vec<String> {
-    let (mut found, mut at) = (BTreeSet::new(), PNG.len());
-    while let (Some(length), Some(kind)) = (bytes.get(at..at + 4), bytes.get(at + 4..at + 8)) {
-        if [b"tEXt", b"zTXt", b"iTXt", b"eXIf"].iter().any(|known| known.as_slice() == kind) {
-            found.insert(format!("PNG chunk {}", String::from_utf8_lossy(kind)));
-        }
-        let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize;
-        at = at.saturating_add(length).saturating_add(12);
+    if dicom::is_dicom(&bytes) {
+        return Ok(Some(of_dicom(&dicom::personal(path)?)));
     }
-    found.into_iter().collect()
+    Ok(embedded::carried(&bytes).map(|fields| Carried { fields, notes: Vec::new() }))
+}
+
+fn of_dicom(personal: &Personal) -> Carried {
+    let id = personal.fields.iter().find(|field| field.name == "PatientID").map(|field| field.value.as_str());
+    let names: BTreeSet<&str> =
+        personal.fields.iter().filter(|field| is_personal(field, id)).map(|field| field.name).collect();
+    let mut fields: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    let mut notes = Vec::new();
+    match personal.burned_in {
+        Some(true) => fields.push("BurnedInAnnotation".to_owned()),
+        None if personal.is_often_burned_in => {
+            notes.push("are of a kind that often has text in the picture and do not say that they have none");
+        }
+        _ => {}
+    }
+    if personal.has_overlays {
+        notes.push("have overlay planes, which may hold text; curated pictures do not have them");
+    }
+    if personal.is_recognisable {
+        notes.push("say that features such as a face are recognisable (RecognizableVisualFeatures)");
+    }
+    if personal.private > 0 {
+        notes.push("have private DICOM elements, which were not looked into");
+    }
+    Carried { fields, notes }
+}
+
+/// Whether an attribute tells of a person. A patient's id does where it is no code; a name does unless it says that
+/// there is none, or repeats an id that is a code.
+fn is_personal(field: &Field, id: Option<&str>) -> bool {
+    let value = field.value.as_str();
+    match (field.name, field.kind) {
+        ("PatientID", _) => !personal::is_code(value) && value.contains(char::is_alphabetic),
+        (_, "person") if personal::is_placeholder(value) => false,
+        (_, "person") if id == Some(value) => !personal::is_code(value),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dicom_dictionary_std::tags;
+
+    use super::*;
+
+    fn field(name: &'static str, kind: &'static str, value: &str) -> Field {
+        Field { tag: tags::PATIENT_NAME, name, kind, value: value.to_owned() }
+    }
+
+    fn fields(personal: Vec<Field>) -> Vec<String> {
+        of_dicom(&Personal { fields: personal, ..Personal::default() }).fields
+    }
+
+    #[test]
+    fn a_name_that_repeats_the_id_is_passed_over_only_where_both_are_a_code() {
+        let both =
+            |value| vec![field("PatientName", "person", value), field("PatientID", "identifier", value)];
+        assert!(fields(both("0004cfab-14fd-4e49-80ba-63a80b6bddd6")).is_empty());
+        assert_eq!(fields(both("Miller^Ann")), ["PatientID", "PatientName"]);
+        assert_eq!(fields(both("HMiller12")), ["PatientID", "PatientName"]);
+        assert!(fields(vec![field("PatientName", "person", "Anonymous")]).is_empty());
+        assert_eq!(fields(vec![field("OperatorsName", "person", "X12")]), ["OperatorsName"]);
+        assert_eq!(fields(vec![field("InstitutionName", "institution", "Mercy")]), ["InstitutionName"]);
+    }
+
+    #[test]
+    fn burned_in_text_is_a_finding_where_it_is_stated_and_a_note_where_it_is_suspected() {
+        let of =
+            |burned_in| of_dicom(&Personal { burned_in, is_often_burned_in: true, ..Personal::default() });
+        assert_eq!(of(Some(true)).fields, ["BurnedInAnnotation"]);
+        assert!(of(Some(false)).fields.is_empty() && of(Some(false)).notes.is_empty());
+        assert!(of(None).fields.is_empty() && of(None).notes[0].contains("text in the picture"));
+        let overlays = of_dicom(&Personal { has_overlays: true, ..Personal::default() });
+        assert!(overlays.fields.is_empty() && overlays.notes[0].contains("overlay planes"));
+    }
 }

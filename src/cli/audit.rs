@@ -28,6 +28,10 @@ pub struct Args {
     /// Folder for audit.json and audit.html [default: the curated folder]
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Name files by their paths in audit.json and audit.html, not by their ids alone; the terminal shows paths in
+    /// any case
+    #[arg(long)]
+    paths: bool,
     #[command(flatten)]
     embedding: EmbeddingArgs,
 }
@@ -38,12 +42,13 @@ impl Args {
         if let Some(raw) = self.raw.as_ref().filter(|raw| !raw.is_dir()) {
             bail!("--raw {} is not a folder", raw.display());
         }
-        let raw = self.raw.clone().unwrap_or_else(|| PathBuf::from(&manifest.header.raw));
-        let report =
-            self.embedding.audit(&manifest, &spec.audit, Some(raw.as_path()).filter(|raw| raw.is_dir()))?;
+        let raw = self.raw.clone().map_or_else(|| manifest.raw(), |raw| Ok(Some(raw)))?;
+        let raw = raw.filter(|raw| raw.is_dir());
+        let report = self.embedding.audit(&manifest, &spec.audit, raw.as_deref())?;
         let out = self.out.unwrap_or_else(|| folder.clone());
-        files::write_whole(&out.join("audit.json"), serde_json::to_string_pretty(&report)?.as_bytes())?;
-        files::write_whole(&out.join("audit.html"), report::audit::page(&report, &manifest)?.as_bytes())?;
+        let written = if self.paths { report.clone() } else { report.clone().by_ids() };
+        files::write_whole(&out.join("audit.json"), serde_json::to_string_pretty(&written)?.as_bytes())?;
+        files::write_whole(&out.join("audit.html"), report::audit::page(&written, &manifest)?.as_bytes())?;
         print(&report, &out);
         let failed: Vec<&str> = report
             .gates

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::common::{home, use_threads};
 use crate::curate::ids::{self, IdList};
@@ -10,6 +10,7 @@ use crate::curate::{self, Outcome, Request};
 use crate::files;
 use crate::manifest::Manifest;
 use crate::phantom;
+use crate::pseudonym::Key;
 use crate::spec::Spec;
 
 /// Curate raw folders into a benchmark; without --raw, generate and curate the synthetic phantom
@@ -35,9 +36,17 @@ pub struct Args {
     /// Use the pictures and splits of this id list instead of drawing new ones; it must belong to the spec
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
-    /// Also write the selection as an id list: text without pictures that can be published and replayed
+    /// Also write the selection as an id list: text without pictures that can be published and replayed. It names
+    /// files by hashes
     #[arg(long, value_name = "FILE")]
     freeze: Option<PathBuf>,
+    /// Write the files' paths into the id list, too: only if no name in them may not be published
+    #[arg(long, requires = "freeze")]
+    freeze_paths: bool,
+    /// Key of patients' pseudonyms: the same key gives the same ones [default: MEDFSAD_KEY, else
+    /// ~/.config/medfsad/pseudonyms.key, made at its first use; the phantom's is public]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// Worker threads [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
@@ -50,10 +59,17 @@ impl Args {
         let name = self.spec.as_deref().unwrap_or(default);
         let spec = Spec::load(name)?;
         let out = self.out.unwrap_or_else(|| home("manifests").join(&spec.name));
+        if let Some(raw) = &self.raw {
+            anyhow::ensure!(raw.is_dir(), "--raw {} is not a folder", raw.display());
+        }
+        let key = match (&self.key, &self.raw) {
+            (Some(path), _) => Key::read(path).context("--key")?,
+            (None, Some(_)) => Key::own()?,
+            (None, None) => Key::PUBLIC,
+        };
         let outcome = match &self.raw {
             Some(raw) => {
-                anyhow::ensure!(raw.is_dir(), "--raw {} is not a folder", raw.display());
-                let request = Request { spec: &spec, raw, out: &out, partial: self.partial };
+                let request = Request { spec: &spec, raw, out: &out, partial: self.partial, key: &key };
                 match &self.replay {
                     Some(ids) => curate::replay(&request, &IdList::read(ids, &spec)?)?,
                     None => curate::build(&request)?,
@@ -65,12 +81,14 @@ impl Args {
                     "spec `{name}` needs data: give --raw DIR (only the phantom is drawn on the spot)"
                 );
                 anyhow::ensure!(self.replay.is_none(), "--replay needs --raw DIR");
+                anyhow::ensure!(self.key.is_none(), "--key needs --raw DIR: the phantom's key is public");
                 build_phantom(&spec, &out)?
             }
         };
         print_outcome(&outcome, &out);
         if let Some(file) = &self.freeze {
-            files::write_whole(file, ids::freeze(&Manifest::read(&out)?).as_bytes())?;
+            let list = ids::freeze(&Manifest::read(&out)?, &key, self.freeze_paths);
+            files::write_whole(file, list.as_bytes())?;
             println!("id list written to {}", file.display());
         }
         Ok(())
@@ -87,7 +105,7 @@ pub fn draw_phantom(spec: &Spec, out: &Path) -> Result<PathBuf> {
 /// Draws the phantom below `out` and curates it like real data.
 pub fn build_phantom(spec: &Spec, out: &Path) -> Result<Outcome> {
     let raw = draw_phantom(spec, out)?;
-    curate::build(&Request { spec, raw: &raw, out, partial: false })
+    curate::build(&Request { spec, raw: &raw, out, partial: false, key: &Key::PUBLIC })
 }
 
 fn print_outcome(outcome: &Outcome, out: &Path) {

@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::common::{curated, use_threads};
+use crate::audit::Report;
 use crate::export::mvtec::{self, Pictures};
+use crate::export::{Audited, Croissant, Naming};
 use crate::manifest::Manifest;
 use crate::spec::Spec;
 use crate::{export, files};
 
 /// Export a curated benchmark as Croissant metadata, MVTec-style folders or CSV
 ///
-/// Exports a curated benchmark. `croissant`: metadata for search engines and loaders; `mvtec`: folders of
-/// pictures and masks for anomaly detection libraries such as anomalib; `csv`: the rows of the manifest.
-/// `build-dataset --freeze` writes id lists without pictures.
+/// Exports a curated benchmark. `croissant`: metadata for search engines and loaders, with pictures.parquet beside
+/// them; `mvtec`: folders of pictures and masks for anomaly detection libraries such as anomalib; `csv`: the rows of
+/// the manifest. Pictures are named by ids and hashes, unless --paths is given. `build-dataset --freeze` writes id
+/// lists without pictures.
 #[derive(clap::Args)]
 pub struct Args {
     /// Curated folder [default: manifests/phantom]
@@ -34,6 +37,9 @@ pub struct Args {
     /// mvtec: also write masks made from bounding boxes, which include healthy pixels
     #[arg(long)]
     boxes: bool,
+    /// croissant, csv: also write the paths of the owners' files, which may name people
+    #[arg(long)]
+    paths: bool,
     /// Raw folder, for --link [default: the one it was curated from]
     #[arg(long)]
     raw: Option<PathBuf>,
@@ -57,6 +63,7 @@ impl Args {
             self.format == Format::Mvtec || !(self.link || self.boxes || self.size.is_some()),
             "--size, --link and --boxes need --format mvtec"
         );
+        ensure!(self.format != Format::Mvtec || !self.paths, "--paths is for --format croissant and csv");
         let name = match self.format {
             Format::Croissant => "croissant.json",
             Format::Mvtec => "mvtec",
@@ -64,16 +71,35 @@ impl Args {
         };
         let out = self.out.clone().unwrap_or_else(|| folder.join(name));
         match self.format {
-            Format::Croissant => files::write_whole(&out, export::croissant(&manifest, &spec)?.as_bytes())?,
-            Format::Csv => files::write_whole(&out, &export::csv(&manifest)?)?,
+            Format::Croissant => self.croissant(&manifest, &spec, &out)?,
+            Format::Csv => files::write_whole(&out, &export::csv(&manifest, self.naming())?)?,
             Format::Mvtec => self.mvtec(&manifest, &spec, &out)?,
         }
         println!("written to {}", out.display());
         Ok(())
     }
 
+    fn naming(&self) -> Naming {
+        if self.paths { Naming::Paths } else { Naming::Ids }
+    }
+
+    fn croissant(&self, manifest: &Manifest, spec: &Spec, out: &Path) -> Result<()> {
+        let audited = audited(manifest)?;
+        if audited.is_none() {
+            println!(
+                "note: no audit of this manifest is at hand, and the metadata say so; run `audit` first"
+            );
+        }
+        let Croissant { json, table } = export::croissant(manifest, spec, self.naming(), audited.as_ref())?;
+        files::write_whole(&out.with_file_name(export::TABLE), &table)?;
+        files::write_whole(out, json.as_bytes())
+    }
+
     fn mvtec(&self, manifest: &Manifest, spec: &Spec, out: &Path) -> Result<()> {
-        let raw = self.raw.clone().unwrap_or_else(|| PathBuf::from(&manifest.header.raw));
+        let raw = match &self.raw {
+            Some(raw) => raw.clone(),
+            None => manifest.raw()?.unwrap_or_default(),
+        };
         let sizes = &manifest.header.sizes;
         let largest = sizes.iter().copied().max().context("the manifest names no size")?;
         let size = self.size.unwrap_or(largest);
@@ -91,4 +117,19 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// What `audit` found in this manifest and stored beside it; `None` if there is no audit of it.
+///
+/// # Errors
+/// A stored audit that cannot be read.
+fn audited(manifest: &Manifest) -> Result<Option<Audited>> {
+    let path = manifest.folder.join("audit.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let report: Report = serde_json::from_str(&files::read_text(&path)?)
+        .with_context(|| format!("{} is of another version; run `audit` again", path.display()))?;
+    let is_same = report.canonical_hash == manifest.header.canonical_hash;
+    Ok(is_same.then(|| report.sentences()))
 }

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::ids::IdList;
 use crate::decode::resize::RESIZE_ID;
 use crate::manifest::Rejected;
+use crate::pseudonym::Key;
 use crate::source::masks::MaskNames;
 use crate::source::{Candidate, Lesions};
 use crate::spec::{Duplicates, Spec, Task};
@@ -28,6 +29,7 @@ pub(super) struct Curation<'a> {
     pub spec: &'a Spec,
     pub task: &'a Task,
     pub raw: &'a Path,
+    pub pseudonyms: &'a Key,
     /// Replaces the draw.
     pub ids: Option<&'a IdList>,
     pub rejected: Vec<Rejected>,
@@ -43,7 +45,8 @@ impl Curation<'_> {
             frame,
             finding: finding.map(str::to_owned),
             kind: kind.to_owned(),
-            reason,
+            // Where the raw folder lies is this machine's business.
+            reason: reason.replace(&format!(" {}/", self.raw.display()), " "),
         });
     }
 
@@ -155,6 +158,7 @@ impl Curation<'_> {
         );
         text += &format!("{} {} {:?}", self.spec.name, self.spec.version, self.rejected);
         text += self.ids.map_or("", IdList::fingerprint);
+        text += &self.pseudonyms.fingerprint();
         let masks: BTreeSet<String> =
             found.iter().filter_map(|item| self.mask_path(&item.candidate)).collect();
         let hash = |path: String| {

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use rayon::prelude::*;
 
 use super::curation::{Curation, KnownContent};
+use super::ids::Present;
 use super::select::{Item, Outcome, select};
 use super::standardise::{self, Standard};
 use crate::decode::{self, Decoded, Masks};
@@ -87,11 +88,12 @@ impl Curation<'_> {
                 .collect();
             return Ok(select(self.task, self.spec.seed, &items));
         };
-        let listed = usable.iter().map(|&index| {
-            let path = format!("{}/{}", self.task.folder, found[index].candidate.path);
-            (path, found[index].candidate.frame, found[index].sha256.as_str())
+        let present = usable.iter().map(|&index| Present {
+            path: format!("{}/{}", self.task.folder, found[index].candidate.path),
+            frame: found[index].candidate.frame,
+            sha256: found[index].sha256.as_str(),
         });
-        ids.outcomes(&self.task.name, listed)
+        ids.outcomes(&self.task.name, self.pseudonyms, &present.collect::<Vec<_>>())
     }
 
     /// Decodes pictures file by file, each read once.
@@ -198,7 +200,8 @@ fn finish(
         Some((_, Some(path), pixels)) if found.quota.is_some() && is_empty(&pixels) => (None, Some(path)),
         lesions => (lesions, None),
     };
-    standard.repaired.extend(empty.iter().map(|path| format!("the mask {path} is empty and not used")));
+    // Rows are handed on, so what they say names no file.
+    standard.repaired.extend(empty.iter().map(|_| "its mask is empty and not used".to_owned()));
     Ok(Ok(DecodedPicture {
         mask: lesions.map(store).transpose()?,
         has_empty_mask: empty.is_some(),

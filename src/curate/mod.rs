@@ -10,6 +10,7 @@ use crate::decode::resize::RESIZE_ID;
 use crate::export::card;
 use crate::files;
 use crate::manifest::{self, Header, Rejected, Row, Selection};
+use crate::pseudonym::Key;
 use crate::spec::Spec;
 use crate::table::Record;
 
@@ -35,10 +36,12 @@ pub mod task;
 /// use std::path::Path;
 ///
 /// use medfsad::curate::{Request, build};
+/// use medfsad::pseudonym::Key;
 /// use medfsad::spec::Spec;
 ///
 /// let spec = Spec::load("medfsad")?;
-/// let request = Request { spec: &spec, raw: Path::new("raw"), out: Path::new("curated"), partial: false };
+/// let (raw, out, key) = (Path::new("raw"), Path::new("curated"), &Key::own()?);
+/// let request = Request { spec: &spec, raw, out, partial: false, key };
 /// let outcome = build(&request)?;
 /// println!("{} pictures, {} rejected", outcome.header.n_rows, outcome.header.n_rejected);
 /// # Ok::<(), anyhow::Error>(())
@@ -51,6 +54,8 @@ pub struct Request<'a> {
     pub out: &'a Path,
     /// Go on without what is missing, and say so, instead of stopping.
     pub partial: bool,
+    /// Of the pseudonyms of patients, groups and studies.
+    pub key: &'a Key,
 }
 
 /// What came of it.
@@ -82,7 +87,7 @@ pub fn replay(request: &Request, ids: &IdList) -> Result<Outcome> {
 }
 
 fn build_from(request: &Request, ids: Option<&IdList>) -> Result<Outcome> {
-    let Request { spec, raw, out, partial } = *request;
+    let Request { spec, raw, partial, .. } = *request;
     let (present, absent): (Vec<_>, Vec<_>) =
         spec.tasks.iter().partition(|task| raw.join(&task.folder).is_dir());
     let mut remarks: Vec<String> = absent
@@ -103,8 +108,7 @@ fn build_from(request: &Request, ids: Option<&IdList>) -> Result<Outcome> {
     }
     let (mut rows, mut rejected, mut selection) = (Vec::new(), Vec::new(), Vec::new());
     for task in present {
-        let part =
-            task::curate(spec, task, raw, out, ids).with_context(|| format!("task `{}`", task.name))?;
+        let part = task::curate(request, task, ids).with_context(|| format!("task `{}`", task.name))?;
         rows.extend(part.rows);
         rejected.extend(part.rejected);
         selection.extend(part.selection);
@@ -121,6 +125,7 @@ fn build_from(request: &Request, ids: Option<&IdList>) -> Result<Outcome> {
     }
     remarks.extend(short);
     let header = write(request, &mut rows, &rejected, &selection)?;
+    remarks.extend(ids.and_then(|ids| ids.differs_from(&header)));
     Ok(Outcome { header, selection, rejected, remarks })
 }
 
@@ -153,7 +158,7 @@ fn write(
         canonical_hash: manifest::canonical_hash(rows),
         n_rows: rows.len() as u64,
         n_rejected: rejected.len() as u64,
-        raw: std::path::absolute(raw).unwrap_or_else(|_| raw.to_owned()).display().to_string(),
+        raw: None,
         resize: RESIZE_ID.to_owned(),
         sizes: spec.sizes.clone(),
         medfsad: crate::VERSION.to_owned(),
@@ -163,6 +168,8 @@ fn write(
     Selection::write(&out.join("selection.parquet"), selection)?;
     files::write_whole(&out.join("spec.toml"), toml::to_string(spec)?.as_bytes())?;
     files::write_whole(&out.join("card.md"), card::markdown(spec, &header, selection).as_bytes())?;
+    let raw = std::path::absolute(raw).context("the raw folder")?;
+    files::write_whole(&out.join(manifest::RAW), &serde_json::to_vec(&raw)?)?;
     // Last, because its presence says that the rest is there.
     files::write_whole(&out.join("manifest.json"), serde_json::to_string_pretty(&header)?.as_bytes())?;
     Ok(header)

@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 use super::curation::{Curation, KnownContent};
 use super::draw::DecodedPicture;
 use super::select::Outcome;
-use crate::files;
 use crate::manifest::{Label, Row, Selection, Split, image_id};
 
 impl Curation<'_> {
@@ -45,6 +44,7 @@ impl Curation<'_> {
             patient_id: candidate.patient.as_deref().map(|patient| self.pseudonym("patient", patient)),
             group_id: candidate.group.as_deref().map(|group| self.pseudonym("group", group)),
             study_id: candidate.study.as_deref().map(|study| self.pseudonym("study", study)),
+            series_id: candidate.series.as_deref().map(|series| self.pseudonym("series", series)),
             slice_index: candidate.slice_index,
             source: task.source.clone(),
             source_path,
@@ -67,9 +67,9 @@ impl Curation<'_> {
         }
     }
 
-    /// Equal names stay equal within a task; the name itself does not leave.
+    /// Equal names stay equal within a task; the name itself does not leave, nor can it be guessed without the key.
     fn pseudonym(&self, kind: &str, name: &str) -> String {
-        files::fingerprint(format!("{kind}\0{}\0{name}", self.task.name).as_bytes())[..16].to_owned()
+        self.pseudonyms.name(kind, &[&self.task.name, name])
     }
 
     fn selection(&self, found: &[KnownContent], outcomes: &[Outcome]) -> Vec<Selection> {

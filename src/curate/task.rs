@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::Request;
 use super::curation::{Curation, KnownContent};
 use super::draw::{divided, without_mask};
 use super::ids::IdList;
@@ -14,7 +15,7 @@ use crate::manifest::spool::Spool;
 use crate::manifest::{Rejected, Row, Selection, store};
 use crate::source::masks::MaskNames;
 use crate::source::{self, Candidate, Side};
-use crate::spec::{Shuffle, Spec, Task};
+use crate::spec::{Shuffle, Task};
 use crate::{files, names};
 
 /// A curated task, as kept between runs.
@@ -29,7 +30,8 @@ pub struct Part {
 }
 
 /// Curates `task`; a finished part in `out/parts` with the same key is taken as it is.
-pub fn curate(spec: &Spec, task: &Task, raw: &Path, out: &Path, ids: Option<&IdList>) -> Result<Part> {
+pub fn curate(request: &Request, task: &Task, ids: Option<&IdList>) -> Result<Part> {
+    let Request { spec, raw, out, key, .. } = *request;
     let mut listing = (source::find(&task.source)?.list)(&raw.join(&task.folder), task)?;
     if let Some(masks) = task.masks.as_ref().filter(|masks| !raw.join(masks).is_dir()) {
         listing
@@ -42,7 +44,7 @@ pub fn curate(spec: &Spec, task: &Task, raw: &Path, out: &Path, ids: Option<&IdL
         listing.differences.extend(rejected);
         MaskNames::new(found.files)
     });
-    let mut work = Curation { spec, task, raw, ids, rejected: Vec::new(), masks };
+    let mut work = Curation { spec, task, raw, pseudonyms: key, ids, rejected: Vec::new(), masks };
     for refusal in listing.refused {
         work.reject(&refusal.path, 0, None, "not-a-picture", refusal.reason);
     }

@@ -30,6 +30,7 @@ mod jpeg_xl;
 mod lengths;
 mod meta;
 mod padding;
+mod personal;
 mod rle;
 mod segmented;
 mod sequences;
@@ -39,6 +40,7 @@ mod table;
 use element::Reached;
 use header::Header;
 use lengths::Walked;
+pub use personal::{Field, Personal};
 use stored::{Held, Stored};
 
 /// Start of a file that lacks the preamble but has its meta group: (0002,0000), UL, 4 bytes.
@@ -175,35 +177,15 @@ pub(super) fn n_frames(path: &Path) -> Result<u32> {
     refused_when_panicking(read).with_context(|| format!("header of {}", path.display()))
 }
 
-/// Attributes that name or date a person, or say that text is burned into the picture (a subset of PS3.15 E).
-const PERSONAL: [(&str, dicom_object::Tag); 9] = [
-    ("PatientName", tags::PATIENT_NAME),
-    ("PatientBirthDate", tags::PATIENT_BIRTH_DATE),
-    ("PatientAddress", tags::PATIENT_ADDRESS),
-    ("PatientTelephoneNumbers", tags::PATIENT_TELEPHONE_NUMBERS),
-    ("ReferringPhysicianName", tags::REFERRING_PHYSICIAN_NAME),
-    ("PerformingPhysicianName", tags::PERFORMING_PHYSICIAN_NAME),
-    ("OperatorsName", tags::OPERATORS_NAME),
-    ("InstitutionName", tags::INSTITUTION_NAME),
-    ("AccessionNumber", tags::ACCESSION_NUMBER),
-];
-
-/// Names of the attributes in a file's header that name or date a person and are not empty, and
-/// `BurnedInAnnotation` where the file says so. A name that only repeats the patient's id counts for nothing.
+/// What a file's header says of people and institutions, after PS3.15 table E.1-1.
 ///
 /// # Errors
 /// If this is no DICOM file or its header is damaged.
-pub fn personal_fields(path: &Path) -> Result<Vec<&'static str>> {
-    let read = || -> Result<Vec<&'static str>> {
+pub fn personal(path: &Path) -> Result<Personal> {
+    let read = || -> Result<Personal> {
         let object = open_head(path)?;
-        let id = header::text(&object, tags::PATIENT_ID);
-        let holds = |tag| header::text(&object, tag).is_some_and(|text| Some(&text) != id.as_ref());
-        let mut found: Vec<_> =
-            PERSONAL.iter().filter(|(_, tag)| holds(*tag)).map(|(name, _)| *name).collect();
-        if header::text(&object, tags::BURNED_IN_ANNOTATION).as_deref() == Some("YES") {
-            found.push("BurnedInAnnotation");
-        }
-        Ok(found)
+        let class = header::text(&object, tags::SOP_CLASS_UID);
+        Ok(personal::of(&object, class.as_deref()))
     };
     refused_when_panicking(read).with_context(|| format!("header of {}", path.display()))
 }
@@ -217,13 +199,32 @@ pub fn view_position(path: &Path) -> Result<Option<String>> {
         .with_context(|| format!("header of {}", path.display()))
 }
 
-/// The patient ID in a DICOM file's header, read up to the pixel data; `None` if it is empty or missing.
+/// What a file's header says it belongs to; `None` for what is empty or missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Belongs {
+    /// PatientID.
+    pub patient: Option<String>,
+    /// StudyInstanceUID.
+    pub study: Option<String>,
+    /// SeriesInstanceUID.
+    pub series: Option<String>,
+}
+
+/// Patient, study and series of a DICOM file, from its header up to the pixel data.
 ///
 /// # Errors
 /// If this is no DICOM file or its header is damaged.
-pub fn patient_id(path: &Path) -> Result<Option<String>> {
-    refused_when_panicking(|| open_head(path).map(|object| header::text(&object, tags::PATIENT_ID)))
-        .with_context(|| format!("header of {}", path.display()))
+pub fn belongs(path: &Path) -> Result<Belongs> {
+    let read = || -> Result<Belongs> {
+        let object = open_head(path)?;
+        let of = |tag| header::text(&object, tag);
+        Ok(Belongs {
+            patient: of(tags::PATIENT_ID),
+            study: of(tags::STUDY_INSTANCE_UID),
+            series: of(tags::SERIES_INSTANCE_UID),
+        })
+    };
+    refused_when_panicking(read).with_context(|| format!("header of {}", path.display()))
 }
 
 fn refused_when_panicking<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {

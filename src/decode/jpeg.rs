@@ -65,6 +65,26 @@ pub(crate) fn segments(stream: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     })
 }
 
+/// Marker and content of every segment, also behind scans, and where the picture ends, if it does.
+pub(crate) fn all_segments(stream: &[u8]) -> (Vec<(u8, &[u8])>, Option<usize>) {
+    // Within a scan 0xff is followed by 0 or a restart marker; fill bytes may stand before any marker.
+    let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0xd0..=0xd7 | 0xff);
+    let (mut found, mut at) = (Vec::new(), 2);
+    while let Some(next) = stream.get(at..).and_then(|rest| rest.windows(2).position(is_marker)) {
+        at += next;
+        let marker = stream[at + 1];
+        if marker == 0xd9 {
+            return (found, Some(at + 2));
+        }
+        let Some(&[high, low]) = stream.get(at + 2..at + 4) else { break };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let Some(body) = stream.get(at + 4..at + 2 + length) else { break };
+        found.push((marker, body));
+        at += 2 + length;
+    }
+    (found, None)
+}
+
 /// Reads the size segment of a JPEG 2000 codestream (SOC, then SIZ); `None` if this is none.
 pub(super) fn stated_2000(stream: &[u8]) -> Option<Stated> {
     let body = stream.strip_prefix(&[0xff, 0x4f, 0xff, 0x51])?;

@@ -152,7 +152,6 @@ impl<'a> Draw<'a> {
             image_id: row.image_id.clone(),
             label: row.label,
             finding: row.finding.clone(),
-            source_path: row.source_path.clone(),
             group: row.patient_id.clone().or_else(|| row.group_id.clone()),
             p_value: self.preset.as_ref().map(|preset| preset.p_value(ranked[index])),
             scores: chosen

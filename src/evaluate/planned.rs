@@ -17,17 +17,20 @@ use crate::files;
 use crate::ids::{CellId, TaskName};
 use crate::manifest::Manifest;
 use crate::metric::quantile::median;
-use crate::network::origin::Teachers;
+use crate::network::origin::{Origin, Teachers};
 use crate::network::precision::Precision;
 use crate::regime::Regime;
 use crate::results::{Cell, Identity, Provenance, Seed};
 use crate::table::{Record, record};
 
+/// Stands in plans for the cache, which every machine has in a place of its own.
+const CACHE: &str = "@cache";
+
 /// A bench and its circumstances, as resolved from definition and command line.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Planned {
     pub definition: Definition,
-    /// Folder of the curated benchmark, as an absolute path.
+    /// Folder of the curated benchmark. Plans write it as it is reached from the run's folder.
     pub manifest: PathBuf,
     pub teachers: Teachers,
     /// A statement: the machine that plans need not have it. Older plans say `auto`, which each machine decides.
@@ -86,8 +89,45 @@ impl Planned {
         let path = folder.join("plan.json");
         ensure!(path.exists(), "{} holds no plan; make one with `plan`", folder.display());
         let text = files::read_text(&path)?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} is of another version; plan again", path.display()))
+        let planned: Planned = serde_json::from_str(&text)
+            .with_context(|| format!("{} is of another version; plan again", path.display()))?;
+        let cache = files::cache_folder()?;
+        Ok(planned.with_paths(|path| match path.strip_prefix(CACHE) {
+            Ok(below) => cache.join(below),
+            Err(_) => folder.join(path),
+        }))
+    }
+
+    /// With every path changed: that of the benchmark, and those of weights.
+    fn with_paths(self, change: impl Fn(&Path) -> PathBuf) -> Planned {
+        let origin = |origin: Origin| match origin {
+            Origin::File { path, sha256 } => Origin::File { path: change(&path), sha256 },
+            Origin::Random { seed, cache } => Origin::Random { seed, cache: cache.map(|path| change(&path)) },
+        };
+        let Teachers { named, other } = self.teachers;
+        let named = named.into_iter().map(|(network, from)| (network, origin(from))).collect();
+        Planned {
+            manifest: change(&self.manifest),
+            teachers: Teachers { named, other: origin(other) },
+            ..self
+        }
+    }
+
+    /// As a plan in `folder` writes it.
+    fn seen_from(&self, folder: &Path) -> Result<Planned> {
+        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+        let folder = folder.canonicalize().with_context(|| format!("finding {}", folder.display()))?;
+        // What is not there yet, such as a cache, has no links in it.
+        let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+        let cache = real(&files::cache_folder()?)?;
+        let written = |path: &Path| match real(path) {
+            Ok(path) => match path.strip_prefix(&cache) {
+                Ok(below) => Path::new(CACHE).join(below),
+                Err(_) => files::from_to(&folder, &path),
+            },
+            Err(_) => path.to_owned(),
+        };
+        Ok(self.clone().with_paths(written))
     }
 }
 
@@ -136,7 +176,7 @@ impl Opened {
         store_episodes(&self.episodes, &self.manifest, folder)?;
         files::write_whole(
             &folder.join("plan.json"),
-            serde_json::to_string_pretty(&self.planned)?.as_bytes(),
+            serde_json::to_string_pretty(&self.planned.seen_from(folder)?)?.as_bytes(),
         )?;
         self.write_table(folder)?;
         Ok(n_aside)

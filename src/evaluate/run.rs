@@ -110,7 +110,13 @@ impl Run<'_> {
         let mut failed = 0;
         for identity in todo {
             if plan::state(&self.folder, identity) != State::Done {
-                let cell = self.cell(group, identity, started, None, Some(format!("{error:#}")));
+                let cell = self.cell(
+                    group,
+                    identity,
+                    started,
+                    None,
+                    Some(files::without_folders(&format!("{error:#}"))),
+                );
                 let _writing = stop::writing();
                 self.empty_result(cell).write()?;
                 failed += 1;

@@ -23,8 +23,8 @@ pub fn markdown(spec: &Spec, header: &Header, selection: &[Selection]) -> String
     let _ = writeln!(
         text,
         "{} pictures, {} files left out (`rejected.parquet` says why). Manifest `{}`, spec `{}` version {}, \
-         medfsad {}.\n\nThis folder names pictures by path and hash. Pixels in `pixels/` belong to the owners below; \
-         share the manifest or an id list, never pictures, unless their terms allow it.\n",
+         medfsad {}.\n\nPixels in `pixels/` belong to the owners below: share an id list or an export, never pictures, unless \
+         their terms allow it. The parquet files and `parts/` hold paths of the owners' files, which may name people.\n",
         header.n_rows,
         header.n_rejected,
         header.canonical_hash,

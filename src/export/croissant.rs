@@ -1,7 +1,7 @@
-//! Croissant 1.1 (MLCommons): what the manifest's columns are, where they came from, on which terms.
+//! Croissant 1.1 with RAI 1.0 (MLCommons): what the manifest's columns are, where they came from, on which terms.
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::files;
 use crate::manifest::Manifest;
@@ -10,14 +10,19 @@ use crate::table::{Described, Kind};
 
 /// The standard's own context.
 const CONTEXT: &str = include_str!("croissant-context.json");
-const FILE: &str = "manifest.parquet";
+/// The file of the table that the metadata describe.
+pub const TABLE: &str = "pictures.parquet";
 
-/// The metadata of a curated benchmark whose manifest has these bytes and columns, as JSON-LD.
+const CONFORMS_TO: [&str; 2] =
+    ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"];
+
+/// The metadata of a curated benchmark whose table has these bytes and columns, as JSON-LD.
 pub(super) fn describe(
     manifest: &Manifest,
     spec: &Spec,
     columns: &[Described],
     parquet: &[u8],
+    responsible: Map<String, Value>,
 ) -> Result<String> {
     let context: Value = serde_json::from_str(CONTEXT).context("the context that is built in")?;
     let header = &manifest.header;
@@ -45,10 +50,10 @@ pub(super) fn describe(
          they are to be had from their owners, on their terms.",
         header.title, header.n_rows, header.canonical_hash, header.spec, header.spec_version, header.medfsad
     );
-    let document = json!({
+    let mut document = json!({
         "@context": context,
         "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.1",
+        "conformsTo": CONFORMS_TO,
         "name": format!("medfsad-{}", header.spec),
         "description": description,
         "version": format!("{}.0.0", header.spec_version),
@@ -60,6 +65,7 @@ pub(super) fn describe(
         "distribution": [distribution(parquet)],
         "recordSet": [splits(), labels(), pictures(columns)],
     });
+    document.as_object_mut().expect("an object was just made").extend(responsible);
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
@@ -67,10 +73,10 @@ pub(super) fn describe(
 fn distribution(parquet: &[u8]) -> Value {
     json!({
         "@type": "cr:FileObject",
-        "@id": FILE,
-        "name": FILE,
+        "@id": TABLE,
+        "name": TABLE,
         "description": "One row for each picture.",
-        "contentUrl": FILE,
+        "contentUrl": TABLE,
         "contentSize": format!("{} B", parquet.len()),
         "encodingFormat": "application/x-parquet",
         "sha256": files::sha256(parquet),
@@ -115,7 +121,7 @@ fn field(column: &Described) -> Value {
         "name": id,
         "description": column.about,
         "dataType": kind,
-        "source": { "fileObject": { "@id": FILE }, "extract": { "column": column.name } },
+        "source": { "fileObject": { "@id": TABLE }, "extract": { "column": column.name } },
     });
     if let Some(target) = match column.name.as_str() {
         "split" => Some("splits/value"),

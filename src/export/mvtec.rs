@@ -8,6 +8,7 @@ use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use rayon::prelude::*;
 
 use super::card;
+use super::classes::Classes;
 use crate::ids::TaskName;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Label, Manifest, MaskKind, Row};
@@ -65,7 +66,7 @@ pub fn write(
     for task in manifest.tasks() {
         let of_task = manifest.task(&task)?;
         let rows = &of_task.rows;
-        let folder = Folder { root: draft.path().join(&task), pictures, boxes };
+        let folder = Folder { root: draft.path().join(&task), pictures, boxes, classes: Classes::of(rows) };
         let store = match pictures {
             Pictures::Standardised(size) => Some(of_task.store(*size)?),
             Pictures::Links(_) => None,
@@ -106,15 +107,16 @@ struct Folder<'a> {
     root: PathBuf,
     pictures: &'a Pictures<'a>,
     boxes: bool,
+    classes: Classes<'a>,
 }
 
 impl Folder<'_> {
     /// Writes picture and mask; tells whether there was a mask, and whether it is one of the test side.
     fn write(&self, row: &Row, store: Option<&PixelStore>) -> Result<(bool, bool)> {
-        let class = class(row);
+        let class = self.classes.name(row);
         let (split, id) = (row.split.name(), &row.image_id);
-        let picture = |ending: &str| self.root.join(split).join(&class).join(format!("{id}.{ending}"));
-        let mask = self.root.join("ground_truth").join(&class).join(format!("{id}_mask.png"));
+        let picture = |ending: &str| self.root.join(split).join(class).join(format!("{id}.{ending}"));
+        let mask = self.root.join("ground_truth").join(class).join(format!("{id}_mask.png"));
         let is_wanted = match row.mask_kind {
             Some(MaskKind::Pixels) => true,
             Some(MaskKind::Boxes) => self.boxes,
@@ -145,17 +147,6 @@ impl Folder<'_> {
             (Pictures::Standardised(_), None) => unreachable!("standardised pictures come from a store"),
         }
     }
-}
-
-/// `good` for normal pictures, else the owner's finding as a folder's name.
-fn class(row: &Row) -> String {
-    if row.label == Label::Normal {
-        return "good".to_owned();
-    }
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    let name: String = row.finding.chars().map(plain).collect();
-    // What `good` says must stay true, also for tools that look for it anywhere in a path.
-    if name.to_lowercase().contains("good") || name.is_empty() { "anomalous".to_owned() } else { name }
 }
 
 fn plain_ending(path: &str) -> Option<String> {

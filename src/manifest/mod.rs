@@ -1,6 +1,6 @@
 //! CONTRACT: one row per curated image, one per rejected file, in parquet, with a canonical hash.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -9,18 +9,28 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use crate::decode::resize::RESIZE_ID;
 use crate::files;
 use crate::ids::{ImageId, TaskName};
-use crate::table::{Datum, Kind, Record, Scalar, record};
+use crate::table::{Datum, Kind, Record, Scalar, Table, record};
 use crate::words::word;
 
+/// What two machines must agree on.
+mod hash;
 /// Standardised pixels on their way into a store.
 pub mod spool;
 /// Standardised pixels in one memory-mapped file per task and size.
 pub mod store;
 
+pub use hash::canonical_hash;
+use hash::unkeyed_hash;
 use store::PixelStore;
 
-/// Version of the columns below; a reader refuses another.
-pub const FORMAT: u32 = 3;
+/// Version of the columns below and of the hash over them; a reader refuses others, but for [`UNKEYED`].
+pub const FORMAT: u32 = 4;
+
+/// The version whose pseudonyms have no key, so that its hash is over the rows as they are.
+const UNKEYED: u32 = 3;
+
+/// Where the raw data stood, in a curated folder; for this machine, not to be handed on.
+pub const RAW: &str = "parts/raw.folder.json";
 
 /// Side of the benchmark a picture stands on.
 #[derive(
@@ -99,12 +109,14 @@ pub struct Row {
     pub label: Label,
     /// The owner's own label: grade, tumour type, class folder.
     pub finding: String,
-    /// Pseudonymous patient; null where the source does not tell.
+    /// Patient, as a pseudonym made with a key; null where the source does not tell.
     pub patient_id: Option<String>,
-    /// What else must stay on one side, such as a volume; null if nothing.
+    /// What else must stay on one side, such as a volume, as a pseudonym; null if nothing.
     pub group_id: Option<String>,
-    /// Study or examination; null where the source does not tell.
+    /// Study or examination, as a pseudonym; null where the source does not tell.
     pub study_id: Option<String>,
+    /// Series of a study, as a pseudonym; null where the source does not tell.
+    pub series_id: Option<String>,
     /// Slice within a volume; null for single pictures.
     pub slice_index: Option<u32>,
     /// Data set.
@@ -189,12 +201,13 @@ pub struct Header {
     pub spec: String,
     pub spec_version: u32,
     pub title: String,
-    /// Over sorted rows; two machines must agree on it.
+    /// Over sorted rows; two machines must agree on it, whatever their keys of pseudonyms.
     pub canonical_hash: String,
     pub n_rows: u64,
     pub n_rejected: u64,
-    /// Where the raw data stood when it was read; informative, not hashed.
-    pub raw: String,
+    /// Where the raw data stood, in manifests of format 3; newer ones keep it in [`RAW`], which stays at home.
+    #[serde(default, skip_serializing)]
+    pub raw: Option<PathBuf>,
     pub resize: String,
     pub sizes: Vec<usize>,
     pub medfsad: String,
@@ -217,7 +230,7 @@ pub struct Manifest {
     pub header: Header,
     /// Sorted by task, split, label and source path.
     pub rows: Vec<Row>,
-    pub folder: std::path::PathBuf,
+    pub folder: PathBuf,
 }
 
 impl Manifest {
@@ -232,15 +245,18 @@ impl Manifest {
         }
         let header: Header = serde_json::from_str(&files::read_text(&header_path)?)
             .with_context(|| format!("{} is not a manifest header; build it again", header_path.display()))?;
-        if header.format != FORMAT {
-            bail!(
-                "{} has format {}, this program reads {FORMAT}; build it again",
-                folder.display(),
-                header.format
-            );
-        }
-        let rows = Row::read(&folder.join("manifest.parquet"))?;
-        let found = canonical_hash(&rows);
+        let hash = match header.format {
+            FORMAT => canonical_hash,
+            UNKEYED => unkeyed_hash,
+            other => bail!(
+                "{} has format {other}, this program reads {UNKEYED} and {FORMAT}; build it again",
+                folder.display()
+            ),
+        };
+        // Format 3 knows no series.
+        let table = Table::read(&folder.join("manifest.parquet"))?;
+        let rows = Row::of(&if header.format == UNKEYED { table.with_null("series_id") } else { table })?;
+        let found = hash(&rows);
         if found != header.canonical_hash {
             bail!(
                 "{}: rows hash to {found}, the header says {}; build the dataset again",
@@ -249,6 +265,19 @@ impl Manifest {
             );
         }
         Ok(Manifest { header, rows, folder: folder.to_owned() })
+    }
+
+    /// The raw folder it was curated from, as far as this machine knows.
+    ///
+    /// # Errors
+    /// A record of it that cannot be read.
+    pub fn raw(&self) -> Result<Option<PathBuf>> {
+        let path = self.folder.join(RAW);
+        if !path.exists() {
+            return Ok(self.header.raw.clone());
+        }
+        let raw = serde_json::from_str(&files::read_text(&path)?);
+        raw.map(Some).with_context(|| format!("{} names no folder; give --raw", path.display()))
     }
 
     /// Task names in order of first appearance.
@@ -310,18 +339,6 @@ impl<'a> Task<'a> {
     pub fn store(&self, size: usize) -> Result<PixelStore> {
         PixelStore::open(self.folder, self.name, size, RESIZE_ID, &self.rows)
     }
-}
-
-/// Hash over rows as JSON lines, in their canonical order; independent of parquet's bytes.
-pub fn canonical_hash(rows: &[Row]) -> String {
-    let mut sorted: Vec<&Row> = rows.iter().collect();
-    sorted.sort_by(|a, b| order(a).cmp(&order(b)));
-    let mut hasher = blake3::Hasher::new();
-    for row in sorted {
-        hasher.update(&serde_json::to_vec(row).expect("rows are plain data"));
-        hasher.update(b"\n");
-    }
-    hasher.finalize().to_hex()[..32].to_owned()
 }
 
 /// The canonical order of rows.

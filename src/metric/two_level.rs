@@ -1,7 +1,7 @@
 //! Intervals over support draws and pictures together: both are resampled, and where patients are known, patients
 //! instead of pictures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
 
@@ -22,16 +22,19 @@ pub struct Sample {
 impl Sample {
     /// From each picture's class and its patient or group; a picture without one is a unit of its own.
     pub fn new(is_anomalous: Vec<bool>, groups: &[Option<String>]) -> Sample {
-        let mut units: BTreeMap<(Option<&str>, usize), Vec<usize>> = BTreeMap::new();
+        // In order of their first pictures: names of groups are pseudonyms, and no key may move an interval.
+        let mut units: Vec<Vec<usize>> = Vec::new();
+        let mut of_group: HashMap<&str, usize> = HashMap::new();
         for (picture, group) in groups.iter().enumerate() {
-            let key = match group {
-                Some(group) => (Some(group.as_str()), 0),
-                None => (None, picture),
-            };
-            units.entry(key).or_default().push(picture);
+            let next = units.len();
+            let unit = group.as_deref().map_or(next, |group| *of_group.entry(group).or_insert(next));
+            if unit == next {
+                units.push(Vec::new());
+            }
+            units[unit].push(picture);
         }
         let mut strata: BTreeMap<[bool; 2], Vec<Vec<usize>>> = BTreeMap::new();
-        for unit in units.into_values() {
+        for unit in units {
             let has = |class: bool| unit.iter().any(|&picture| is_anomalous[picture] == class);
             strata.entry([has(false), has(true)]).or_default().push(unit);
         }
@@ -139,4 +142,22 @@ pub fn interval(replicates: &[f64]) -> Option<(f64, f64)> {
     let mut sorted = replicates.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     quantile(&sorted, 0.025).zip(quantile(&sorted, 0.975))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_do_not_depend_on_the_names_of_groups() {
+        let sample = |names: [Option<&str>; 6]| {
+            let groups: Vec<Option<String>> = names.iter().map(|name| name.map(str::to_owned)).collect();
+            Sample::new(vec![false, false, true, false, true, true], &groups)
+        };
+        let first = sample([Some("z"), None, Some("b"), Some("z"), None, Some("b")]);
+        assert_eq!(first, sample([Some("a"), None, Some("y"), Some("a"), None, Some("y")]));
+        // Anomalous ones first.
+        let units: Vec<&[usize]> = first.units().collect();
+        assert_eq!(units, [&[2, 5][..], &[4], &[0, 3], &[1]]);
+    }
 }

@@ -171,8 +171,6 @@ pub struct Score {
     pub label: Label,
     /// The owner's own label.
     pub finding: String,
-    /// The owner's file, relative to the raw folder.
-    pub source_path: String,
     /// The patient, or what else holds pictures that belong together; null where that is not known.
     pub group: Option<String>,
     /// Conformal, from the supports' scores by each other: small is anomalous, and no smaller than one in as many

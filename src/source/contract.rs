@@ -23,6 +23,8 @@ pub struct Candidate {
     pub group: Option<String>,
     /// Study or examination.
     pub study: Option<String>,
+    /// Series of a study.
+    pub series: Option<String>,
     /// Slice within a volume.
     pub slice_index: Option<u32>,
     /// Place in the owner's own order, such as the row of a label table, where there is one.

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::contract::{Candidate, Listing, Refusal, Side, Source};
 use super::tree;
-use crate::files;
 use crate::spec::Task;
+use crate::{files, names};
 
 /// `data.json` with `train.0`, `train.unlabeled.{0,1}` and `test.{0,1}`, beside the pictures it names.
 ///
@@ -85,44 +85,50 @@ fn list(root: &Path, _: &Task) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Pictures by path and by name without ending, each given away once.
+/// Pictures by path and by name without ending, accents composed, each given away once.
 struct Places {
-    /// Whether a picture was given away.
-    used: BTreeMap<String, bool>,
-    by_stem: BTreeMap<String, Vec<String>>,
+    /// Each picture's own path, and whether it was given away.
+    pictures: Vec<(String, bool)>,
+    by_path: BTreeMap<String, Vec<usize>>,
+    by_stem: BTreeMap<String, Vec<usize>>,
 }
 
 impl Places {
     fn new(candidates: Vec<Candidate>) -> Places {
-        let mut by_stem: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for Candidate { path, .. } in &candidates {
-            by_stem.entry(stem(path).to_owned()).or_default().push(path.clone());
+        let (mut by_path, mut by_stem) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
+        for (place, Candidate { path, .. }) in candidates.iter().enumerate() {
+            let path = names::composed(path);
+            by_stem.entry(stem(&path).to_owned()).or_default().push(place);
+            by_path.entry(path).or_default().push(place);
         }
-        Places { used: candidates.into_iter().map(|candidate| (candidate.path, false)).collect(), by_stem }
+        let pictures = candidates.into_iter().map(|candidate| (candidate.path, false)).collect();
+        Places { pictures, by_path, by_stem }
     }
 
     fn take(&mut self, name: &str) -> Result<String, String> {
-        let exact = [name.to_owned(), format!("images/{name}")];
-        let exact = exact.into_iter().find(|path| self.used.contains_key(path));
-        let path = match (exact, self.by_stem.get(stem(name)).map(Vec::as_slice)) {
-            (Some(path), _) => path,
-            (None, Some([path])) => path.clone(),
-            (None, Some(several)) => {
+        let name = names::composed(name);
+        let exact = [name.clone(), format!("images/{name}")];
+        let exact = exact.iter().find_map(|path| self.by_path.get(path));
+        let place = match exact.or_else(|| self.by_stem.get(stem(&name))).map(Vec::as_slice) {
+            Some(&[place]) => place,
+            Some(several) => {
+                let paths: Vec<&str> = several.iter().map(|&place| self.pictures[place].0.as_str()).collect();
                 return Err(format!(
                     "{TABLE} names it, and several pictures could be meant: {}",
-                    several.join(", ")
+                    paths.join(", ")
                 ));
             }
-            (None, None) => return Err(format!("{TABLE} names it, but the file is missing")),
+            None => return Err(format!("{TABLE} names it, but the file is missing")),
         };
-        match self.used.insert(path.clone(), true) {
-            Some(true) => Err(format!("{TABLE} names {path} twice")),
-            _ => Ok(path),
+        let (path, is_used) = &mut self.pictures[place];
+        if std::mem::replace(is_used, true) {
+            return Err(format!("{TABLE} names {path} twice"));
         }
+        Ok(path.clone())
     }
 
     fn unused(self) -> Vec<String> {
-        self.used.into_iter().filter(|(_, used)| !used).map(|(path, _)| path).collect()
+        self.pictures.into_iter().filter(|(_, is_used)| !is_used).map(|(path, _)| path).collect()
     }
 }
 

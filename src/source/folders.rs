@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::contract::{Candidate, Listing, Side, Source};
 use super::{frames, tree};
-use crate::decode::dicom;
+use crate::decode::dicom::{self, Belongs};
 use crate::spec::Task;
 
 /// Pictures below class folders, such as `good/x.png` or `train/good/x.png`.
@@ -28,7 +28,9 @@ fn list(root: &Path, task: &Task) -> Result<Listing> {
     let mut listing = tree::list(root, REMEDY, judge)?;
     listing.candidates.par_iter_mut().for_each(|candidate| {
         // Whatever cannot be read here is refused with its reason when it is decoded.
-        candidate.patient = dicom_patient(&root.join(&candidate.path)).unwrap_or_default();
+        let Belongs { patient, study, series } =
+            dicom_belongs(&root.join(&candidate.path)).unwrap_or_default();
+        *candidate = Candidate { patient, study, series, ..candidate.clone() };
     });
     forget_placeholder(&mut listing);
     if listing.candidates.iter().all(|candidate| candidate.patient.is_none()) {
@@ -57,11 +59,11 @@ fn forget_placeholder(listing: &mut Listing) {
     listing.candidates.iter_mut().for_each(|candidate| candidate.patient = None);
 }
 
-/// The patient that a DICOM file names; `None` for any other file.
-fn dicom_patient(path: &Path) -> Result<Option<String>> {
+/// What a DICOM file belongs to; nothing for any other file.
+fn dicom_belongs(path: &Path) -> Result<Belongs> {
     let mut head = Vec::new();
     std::fs::File::open(path)?.take(256).read_to_end(&mut head)?;
-    if dicom::is_dicom(&head) { dicom::patient_id(path) } else { Ok(None) }
+    if dicom::is_dicom(&head) { dicom::belongs(path) } else { Ok(Belongs::default()) }
 }
 
 fn judge(parts: &[&str]) -> Result<Candidate, String> {

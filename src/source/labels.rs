@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::files;
+use crate::{files, names};
 
-/// The named columns of a CSV file, one array per row, trimmed.
+/// The named columns of a CSV file, one array per row, trimmed, accents composed.
 ///
 /// # Errors
 /// If the file is missing or damaged, or a column is missing: then those it has are named.
@@ -29,7 +29,7 @@ pub(super) fn read<const N: usize>(path: &Path, columns: [&str; N]) -> Result<Ve
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.with_context(|| format!("reading {}", path.display()))?;
-        rows.push(places.map(|place| record[place].trim().to_owned()));
+        rows.push(places.map(|place| names::composed(record[place].trim())));
     }
     ensure!(!rows.is_empty(), "{} has no rows below its header", path.display());
     Ok(rows)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::tree;
+use crate::names;
 
 /// Words that owners put behind a picture's name, with `_`, `-`, `.` or a space before them.
 const WORDS: [&str; 9] =
@@ -28,8 +29,8 @@ impl MaskNames {
         MaskNames { files }
     }
 
-    /// The mask of a picture, given by its path below the folder of pictures; `None` if there is none. The very
-    /// same path goes first, then the same name with another ending, then a name with a word behind it.
+    /// The mask of a picture, given by its path below the folder of pictures; `None` if there is none. Capital
+    /// letters and the form of accents (NFC or NFD) make no difference. The very same path goes first, then the same name with another ending, then a name with a word behind it.
     ///
     /// # Errors
     /// Several files with as good a name; names them.
@@ -49,7 +50,7 @@ impl MaskNames {
 }
 
 fn key(path: &str) -> String {
-    tree::stem(path).to_lowercase()
+    names::composed(tree::stem(path)).to_lowercase()
 }
 
 /// A name without the word behind it.
@@ -84,6 +85,8 @@ mod tests {
         assert_eq!(of("e/f.x.nii.gz"), Some("e/f.x_Seg.nii.gz"));
         assert_eq!(of("good/a.jpg"), None);
         assert_eq!(of("bad/h.tif"), Some("bad/h.tif"));
+        let accents = MaskNames::new(["bad/O\u{308}dem_mask.png".to_owned()]);
+        assert_eq!(accents.of("bad/\u{d6}dem.png"), Ok(Some("bad/O\u{308}dem_mask.png")));
         assert!(names.of("bad/g.png").unwrap_err().contains("bad/g_mask.png, bad/g_seg.png"));
         assert!(names.of("bad/h.jpg").unwrap_err().contains("several"));
     }

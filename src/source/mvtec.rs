@@ -45,20 +45,32 @@ fn judge(parts: &[&str]) -> Result<Candidate, String> {
     Ok(tree::found(finding, Some(side)))
 }
 
-/// Names every picture's mask, and says how many pictures that the spec counts as anomalous have none.
+/// Doubtful pictures that a remark names; it counts the rest.
+const N_NAMED: usize = 5;
+
+/// Names every picture's mask, and says how many pictures have several, and how many that the spec counts as
+/// anomalous have none.
 fn add_masks(listing: &mut Listing, task: &Task) {
     let below = |path: &str| path.strip_prefix(MASKS)?.strip_prefix('/').map(str::to_owned);
     let masks = MaskNames::new(listing.refused.iter().filter_map(|refusal| below(&refusal.path)));
-    let mut without = 0;
+    let (mut without, mut doubtful) = (0, Vec::new());
     for candidate in &mut listing.candidates {
         let Some((_, name)) = candidate.path.split_once('/') else { continue };
         match masks.of(name) {
             Ok(mask) => candidate.mask = mask.map(|path| Lesions::Masks(format!("{MASKS}/{path}"))),
-            Err(reason) => listing.differences.push(format!("{}: {reason}; none is used", candidate.path)),
+            Err(reason) => doubtful.push(format!("{} ({reason})", candidate.path)),
         }
         let is_anomalous =
             candidate.owner_split != Some(Side::Train) && !task.normal.contains(&candidate.finding);
         without += usize::from(is_anomalous && candidate.mask.is_none());
+    }
+    if !doubtful.is_empty() {
+        let shown = doubtful[..doubtful.len().min(N_NAMED)].join(", ");
+        let more = if doubtful.len() > N_NAMED { ", ..." } else { "" };
+        listing.differences.push(format!(
+            "{} pictures have several masks, of which none is used: {shown}{more}",
+            doubtful.len()
+        ));
     }
     if without > 0 {
         listing.differences.push(format!("{without} anomalous pictures have no mask below {MASKS}"));

@@ -130,7 +130,7 @@ fn report_conflicts(listing: &mut Listing, films: &Films) {
 
 /// Takes the films' own patient ids where they show that a patient recurs; one id on all films is a placeholder.
 fn name_patients(root: &Path, listing: &mut Listing) {
-    let read = |candidate: &Candidate| decode::dicom::patient_id(&root.join(&candidate.path)).ok().flatten();
+    let read = |candidate: &Candidate| decode::dicom::belongs(&root.join(&candidate.path)).ok()?.patient;
     let stated: Vec<Option<String>> = listing.candidates.par_iter().map(read).collect();
     let named = stated.iter().flatten().count();
     let patients = stated.iter().flatten().collect::<BTreeSet<&String>>().len();

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::contract::{Candidate, Listing, Refusal, Side};
-use crate::{decode, files};
+use crate::{decode, files, names};
 
 /// Endings of files that hold one picture, in small letters.
 const SINGLE: &[&str] = &[".png", ".jpg", ".jpeg", ".jpe", ".bmp"];
@@ -16,8 +16,8 @@ const SEVERAL: &[&str] = &[".tif", ".tiff", ".dcm", ".dicom", ".ima", ".nii", ".
 const NOT_A_PICTURE: &str = "not a picture by its ending (known: png, jpg, jpeg, jpe, bmp, tif, tiff, dcm, dicom, ima, \
                              nii, nii.gz, hdr with its img, and DICOM without an ending)";
 
-/// Sorts every file below `root` with `judge`, which is given the path's parts and answers with a
-/// candidate or with the reason against it. Files that are no pictures are refused before it.
+/// Sorts every file below `root` with `judge`, which is given the path's parts, accents composed, and answers with
+/// a candidate or with the reason against it. Files that are no pictures are refused before it.
 ///
 /// # Errors
 /// If `root` is missing; `remedy` says what to do.
@@ -33,7 +33,8 @@ pub(super) fn list(
         .refused
         .extend(found.rejected.into_iter().map(|files::Rejected { path, reason }| Refusal { path, reason }));
     for path in found.files {
-        let parts: Vec<&str> = path.split('/').collect();
+        let composed = names::composed(&path);
+        let parts: Vec<&str> = composed.split('/').collect();
         let verdict = match header_of(root, &path) {
             _ if is_picture(&path) || is_unnamed_dicom(root, &path) => judge(&parts),
             Some(header) => Err(format!("the voxels of {header}, which are read with it")),
@@ -99,6 +100,7 @@ pub(super) fn found(finding: &str, owner_split: Option<Side>) -> Candidate {
         patient: None,
         group: None,
         study: None,
+        series: None,
         slice_index: None,
         owner_order: None,
         mask: None,
@@ -162,12 +164,12 @@ pub(super) fn refuse_missing<'a>(
 ) {
     let found = listing.candidates.iter().map(|candidate| candidate.path.as_str());
     let found = found.chain(listing.refused.iter().map(|refusal| refusal.path.as_str()));
-    let held: BTreeSet<&str> =
-        found.filter_map(|path| path.strip_prefix(folder)?.strip_prefix('/')).map(stem).collect();
+    let found = found.filter_map(|path| path.strip_prefix(folder)?.strip_prefix('/'));
+    let held: BTreeSet<String> = found.map(|path| names::composed(stem(path))).collect();
     let refuse = |id: &String| Refusal {
         path: format!("{folder}/{id}.{ending}"),
         reason: format!("{table} has a row for it, but the file is missing"),
     };
-    let refusals: Vec<Refusal> = ids.filter(|id| !held.contains(id.as_str())).map(refuse).collect();
+    let refusals: Vec<Refusal> = ids.filter(|id| !held.contains(*id)).map(refuse).collect();
     listing.refused.extend(refusals);
 }

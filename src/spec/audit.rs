@@ -32,6 +32,8 @@ pub struct Audit {
     pub shortcuts: Level,
     /// Files that name people or carry comments.
     pub privacy: Level,
+    /// Names of files that hold what looks like a person's name or a date.
+    pub file_names: Level,
     /// Near copies differ in at most this many of the 64 bits of the difference hash ...
     pub near_bits: u32,
     /// ... and correlate at least this much (normalised cross-correlation of the details of 32 x 32 grey
@@ -51,6 +53,7 @@ impl Default for Audit {
             label_conflicts: Level::Fail,
             shortcuts: Level::Warn,
             privacy: Level::Warn,
+            file_names: Level::Warn,
             near_bits: 12,
             near_correlation: 0.75,
             shortcut_margin: 0.1,

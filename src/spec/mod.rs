@@ -183,7 +183,8 @@ impl Spec {
 
     /// Parses and checks the text of a spec.
     pub fn parse(text: &str) -> Result<Spec> {
-        let spec: Spec = toml::from_str(text)?;
+        let mut spec: Spec = toml::from_str(text)?;
+        spec.tasks.iter_mut().for_each(Task::compose);
         spec.check()?;
         Ok(spec)
     }
@@ -215,6 +216,12 @@ impl Spec {
 }
 
 impl Task {
+    /// Spells findings as sources do.
+    fn compose(&mut self) {
+        let anomalous = self.anomalous.iter_mut().flat_map(|quota| &mut quota.findings);
+        self.normal.iter_mut().chain(anomalous).for_each(|finding| *finding = names::composed(finding));
+    }
+
     fn check(&self) -> Result<()> {
         ensure!(!self.normal.is_empty(), "no finding is named normal");
         ensure!(

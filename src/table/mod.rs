@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use csv::QuoteStyle;
 use polars::prelude::{
-    Column, DataFrame, DataType, Float64Chunked, Int64Chunked, IntoColumn, NewChunkedArray, StringChunked,
+    Column, DataFrame, DataType, Float64Chunked, Int64Chunked, IntoColumn, NewChunkedArray, Series,
+    StringChunked,
 };
 use polars_io::SerReader;
 use polars_io::parquet::read::ParquetReader;
@@ -128,6 +129,35 @@ impl Table {
             .finish()
             .with_context(|| format!("{} is not a readable parquet file; build it again", path.display()))?;
         Ok(Table { frame, file: path.display().to_string(), start: start.unwrap_or(0) })
+    }
+
+    /// The table without these columns; one that it does not have is no matter.
+    pub fn without(self, names: &[&str]) -> Table {
+        Table { frame: self.frame.drop_many(names.iter().copied()), ..self }
+    }
+
+    /// The table with a text column of nulls in place of one that it does not have.
+    pub fn with_null(mut self, name: &str) -> Table {
+        if !self.has(name) {
+            let nulls = Series::full_null(name.into(), self.height(), &DataType::String);
+            // Only a column of another height could be refused.
+            self.frame.with_column(nulls.into()).expect("a column of the table's height");
+        }
+        self
+    }
+
+    /// The bytes of a parquet file.
+    ///
+    /// # Errors
+    /// Columns that parquet cannot hold.
+    pub fn to_parquet(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        ParquetWriter::new(&mut bytes)
+            .with_compression(ParquetCompression::Snappy)
+            .set_parallel(false)
+            .finish(&mut self.frame.clone())
+            .with_context(|| format!("writing columns of {}", self.file))?;
+        Ok(bytes)
     }
 
     /// Rows.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use medfsad::curate::{Request, build};
 use medfsad::manifest::{Label, Manifest, Split};
 use medfsad::phantom::{Scale, Settings, write_with};
+use medfsad::pseudonym::Key;
 use medfsad::spec::Spec;
 
 #[test]
@@ -14,7 +15,9 @@ fn the_owners_releases_give_the_13_084_pictures() {
     assert_eq!(drawn.pictures, 7321 + 4854 + 5590 + 29_684 + 7023);
     let spec = Spec::load("medfsad").unwrap();
     let out = tempfile::tempdir().unwrap();
-    let built = build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false }).unwrap();
+    let built =
+        build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false, key: &Key::PUBLIC })
+            .unwrap();
     assert!(!built.remarks.iter().any(|remark| remark.contains("published")), "{:#?}", built.remarks);
     let manifest = Manifest::read(out.path()).unwrap();
     let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();

@@ -5,6 +5,7 @@ use medfsad::curate::{Request, build};
 use medfsad::decode::resize::RESIZE_ID;
 use medfsad::manifest::store::PixelStore;
 use medfsad::manifest::{Label, Manifest, Row};
+use medfsad::pseudonym::Key;
 use medfsad::spec::Spec;
 use tempfile::TempDir;
 
@@ -70,7 +71,8 @@ fn a_mask_that_changed_since_the_last_build_is_read_again() {
     let (spec, raw) = masked();
     let out = tempfile::tempdir().unwrap();
     let hashes = || {
-        build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false }).unwrap();
+        build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false, key: &Key::PUBLIC })
+            .unwrap();
         let rows = Manifest::read(out.path()).unwrap().rows;
         rows.into_iter().map(|row| row.mask_hash).collect::<Vec<_>>()
     };
@@ -110,7 +112,7 @@ fn masks_under_other_names_are_used_and_missing_and_empty_ones_are_named() {
     assert_eq!(row("Skin/bad/03.png").mask_path.as_deref(), Some("Masks/bad/03_Mask.PNG"));
     let empty = row("Skin/bad/04.png");
     assert_eq!((empty.mask_kind, empty.mask_hash.as_ref()), (None, None));
-    assert_eq!(empty.repaired.as_deref(), Some("the mask Masks/bad/04.png is empty and not used"));
+    assert_eq!(empty.repaired.as_deref(), Some("its mask is empty and not used"));
     assert!(row("Skin/bad/05.png").mask_path.is_none());
     let said = |words: &str| built.outcome.remarks.iter().any(|remark| remark.contains(words));
     // 06 of `bad` and all five of `worse`.

@@ -5,6 +5,7 @@ use medfsad::curate::select::{Item, Outcome, select};
 use medfsad::curate::shuffle::divide;
 use medfsad::curate::{Request, build, replay};
 use medfsad::manifest::{Manifest, Split};
+use medfsad::pseudonym::Key;
 use medfsad::source::Side;
 use medfsad::spec::{AnomalousPatients, OwnerSplit, OwnerValidation, Shuffle, Task};
 
@@ -96,8 +97,8 @@ fn validation_takes_whole_patients_and_what_they_have_left_tests_nothing() {
 fn a_frozen_selection_comes_again_from_its_text() {
     let raw = raw();
     let first = built(&tree::spec(), raw.path());
-    let text = freeze(&first.manifest);
-    assert!(text.starts_with("# medfsad id list 1\n# spec small version 1, 19 pictures"), "{text}");
+    let text = freeze(&first.manifest, &Key::PUBLIC, false);
+    assert!(text.starts_with("# medfsad id list 2\n# spec small version 1, 19 pictures"), "{text}");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("small.ids");
     std::fs::write(&file, &text).unwrap();
@@ -106,29 +107,31 @@ fn a_frozen_selection_comes_again_from_its_text() {
     spec.seed = 99;
     plant(raw.path(), "Skin/good/new.png", &noise(77));
     let out = tempfile::tempdir().unwrap();
-    let request = Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false };
+    let request =
+        Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false, key: &Key::PUBLIC };
     let drawn = build(&request).unwrap().header.canonical_hash;
     let replayed = replay(&request, &IdList::read(&file, &spec).unwrap()).unwrap().header.canonical_hash;
     assert_eq!(replayed, first.outcome.header.canonical_hash);
     assert_ne!(replayed, drawn);
-    assert_eq!(freeze(&Manifest::read(out.path()).unwrap()), text);
+    assert_eq!(freeze(&Manifest::read(out.path()).unwrap(), &Key::PUBLIC, false), text);
 }
 
 #[test]
 fn an_id_list_that_cannot_be_met_says_why() {
     let raw = raw();
     let spec = tree::spec();
-    let text = freeze(&built(&spec, raw.path()).manifest);
+    let text = freeze(&built(&spec, raw.path()).manifest, &Key::PUBLIC, true);
     let folder = tempfile::tempdir().unwrap();
     let refusal = |text: &str| {
         let (file, out) = (folder.path().join("ids.txt"), tempfile::tempdir().unwrap());
         std::fs::write(&file, text).unwrap();
-        let request = Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false };
+        let request =
+            Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false, key: &Key::PUBLIC };
         let result = IdList::read(&file, &spec).and_then(|ids| replay(&request, &ids));
         format!("{:#}", result.err().expect("this list should be refused"))
     };
     assert!(refusal("id\n").contains("first line"));
-    assert!(refusal(&text.replace("skin\t", "wrist\t")).contains("line 4: unknown task `wrist`"));
+    assert!(refusal(&text.replace("skin\t", "wrist\t")).contains("line 5: unknown task `wrist`"));
     assert!(refusal(&text.replacen("\ttest\t", "\tboth\t", 1)).contains("unknown split `both`"));
     let last = text.lines().last().unwrap();
     assert!(refusal(&format!("{text}{last}\n")).contains("is named twice"));

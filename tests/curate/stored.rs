@@ -7,6 +7,7 @@ use medfsad::curate::{Request, build};
 use medfsad::decode::{decode, resize};
 use medfsad::manifest::store::PixelStore;
 use medfsad::manifest::{FORMAT, Manifest, Row, image_id};
+use medfsad::pseudonym::Key;
 use medfsad::table::Record;
 
 use super::tree::{SIZE, built, noise, plant, raw, spec};
@@ -124,7 +125,9 @@ fn a_finished_part_is_taken_up_until_something_it_rests_on_changes() {
     let (raw, out) = (raw(), tempfile::tempdir().unwrap());
     let mut spec = spec();
     let again = |spec: &medfsad::spec::Spec| {
-        let outcome = build(&Request { spec, raw: raw.path(), out: out.path(), partial: false }).unwrap();
+        let outcome =
+            build(&Request { spec, raw: raw.path(), out: out.path(), partial: false, key: &Key::PUBLIC })
+                .unwrap();
         (outcome.header.canonical_hash, written(out.path()))
     };
     let first = again(&spec);

@@ -5,6 +5,7 @@ use std::path::Path;
 use medfsad::curate::{Outcome, Request, build};
 use medfsad::files;
 use medfsad::manifest::{Manifest, Row, Split};
+use medfsad::pseudonym::Key;
 use medfsad::random::Stream;
 use medfsad::spec::Spec;
 use tempfile::TempDir;
@@ -114,13 +115,13 @@ impl Built {
 
 pub fn built(spec: &Spec, raw: &Path) -> Built {
     let out = tempfile::tempdir().unwrap();
-    let outcome = build(&Request { spec, raw, out: out.path(), partial: false }).unwrap();
+    let outcome = build(&Request { spec, raw, out: out.path(), partial: false, key: &Key::PUBLIC }).unwrap();
     Built { manifest: Manifest::read(out.path()).unwrap(), out, outcome }
 }
 
 pub fn refused(spec: &Spec, raw: &Path) -> String {
     let out = tempfile::tempdir().unwrap();
-    let result = build(&Request { spec, raw, out: out.path(), partial: false });
+    let result = build(&Request { spec, raw, out: out.path(), partial: false, key: &Key::PUBLIC });
     assert!(!out.path().join("manifest.json").exists(), "a refused build left a manifest");
     format!("{:#}", result.err().expect("the build should be refused"))
 }

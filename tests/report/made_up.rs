@@ -84,7 +84,6 @@ fn scores(stream: &mut Stream, shift: f64) -> Vec<Score> {
             image_id: ImageId::new(format!("picture-{index}")),
             label,
             finding: "made up".to_owned(),
-            source_path: format!("{index}.png"),
             group: None,
             p_value: None,
             scores: scores.into_iter().collect(),
