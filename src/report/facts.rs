@@ -85,10 +85,8 @@ pub fn cautions(summary: &Summary) -> Vec<String> {
         cautions.push("The cells come from different versions of the code.".to_owned());
     }
     for (methods, how) in EXTENSIONS {
-        let extended: BTreeSet<&str> = cells()
-            .filter(|r| is_extension(r, methods))
-            .map(|r| r.cell.identity.method.as_str())
-            .collect();
+        let extended: BTreeSet<&str> =
+            cells().filter(|r| is_extension(r, methods)).map(|r| r.cell.identity.method.as_str()).collect();
         if !extended.is_empty() {
             cautions.push(format!(
                 "An extension of ours, not the published method: {} on efficientnet_lite0, {how}.",

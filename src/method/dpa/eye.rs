@@ -34,9 +34,7 @@ impl Sight {
     pub(super) fn operations(self, layer: Layer, side: i64) -> f64 {
         match self {
             Sight::Vgg19 => layer.operations(side),
-            Sight::EfficientNetLite0 => {
-                work::stages(Backbone::EfficientNetLite0, side, stage(layer) + 1)
-            }
+            Sight::EfficientNetLite0 => work::stages(Backbone::EfficientNetLite0, side, stage(layer) + 1),
         }
     }
 

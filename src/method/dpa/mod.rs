@@ -17,8 +17,8 @@ use super::part::work::{self, CellSize, Operations, Work};
 use super::part::{grid, picture};
 use crate::episode::batch::Pictures;
 use crate::network::growing::{CODE_SIDE, GrowingAutoEncoder, Shape, doubled, halved};
-use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::network::initial;
+use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::random::Stream;
 
 /// Whose features are compared.
