@@ -26,6 +26,7 @@ pub fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
         ("Held out", of(&|i, _| i.held_out.to_string())),
         ("Backbone", of(&|_, p| p.backbone.clone())),
         ("Teacher weights", of(&|_, p| p.weights.clone())),
+        ("Trained on", of(&trained_on)),
         (
             "Protocol",
             format!(
@@ -48,6 +49,13 @@ pub fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
         ("Command", of(&|_, p| p.command.clone())),
         ("Cells", results.len().to_string()),
     ]
+}
+
+/// What a cell's network was trained on, and whether the task's pictures may be in it.
+fn trained_on(_: &Identity, provenance: &Provenance) -> String {
+    let Some(seen) = provenance.seen_before else { return String::new() };
+    let data = provenance.weights_trained_on.as_deref().unwrap_or("nobody says");
+    format!("{data} (the task's pictures: {seen})")
 }
 
 fn or_none(text: &str) -> &str {
