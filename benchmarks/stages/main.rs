@@ -1,6 +1,6 @@
 //! Which stages of a pretrained network, and which normalisation of its input, tell anomalies of the *training* tasks best?
 //!
-//!     cargo run --release --example stages WEIGHTS [CURATED_FOLDER] [--size PIXELS]
+//!     cargo run --release --example stages WEIGHTS [CURATED_FOLDER] [--size PIXELS] [--draws N]
 //!
 //! WEIGHTS are of EfficientNet-Lite0. For each task held out, the choice that is best on the other tasks is taken and
 //! measured on the one held out, so that no choice rests on the pictures that judge it. Without a folder, the phantom is
@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use medfsad::curate::{Request, build};
-use medfsad::episode;
 use medfsad::episode::batch::Pictures;
+use medfsad::episode::{self, Episodes};
 use medfsad::manifest::{Label, Manifest, Row, Split};
 use medfsad::method::part::grid;
 use medfsad::metric::auroc::auroc;
@@ -24,7 +24,6 @@ use medfsad::spec::Spec;
 use tch::{Device, Tensor};
 
 const SHOTS: usize = 4;
-const DRAWS: usize = 3;
 /// Stages that are joined, counted from 1.
 const STAGES: [&[usize]; 7] = [&[1], &[2], &[3], &[4], &[1, 2], &[2, 3], &[1, 2, 3]];
 
@@ -43,21 +42,24 @@ struct Arguments {
     weights: PathBuf,
     curated: Option<PathBuf>,
     size: usize,
+    draws: usize,
 }
 
 fn arguments() -> Result<Arguments> {
-    let (mut places, mut size, mut given) = (Vec::new(), 64, std::env::args().skip(1));
+    let (mut places, mut size, mut draws) = (Vec::new(), 64, 3);
+    let mut given = std::env::args().skip(1);
     while let Some(argument) = given.next() {
         match argument.as_str() {
             "--size" => size = given.next().context("--size needs a number")?.parse()?,
+            "--draws" => draws = given.next().context("--draws needs a number")?.parse()?,
             _ => places.push(PathBuf::from(argument)),
         }
     }
     let mut places = places.into_iter();
     let (Some(weights), curated, None) = (places.next(), places.next(), places.next()) else {
-        bail!("usage: stages WEIGHTS [CURATED_FOLDER] [--size PIXELS]");
+        bail!("usage: stages WEIGHTS [CURATED_FOLDER] [--size PIXELS] [--draws N]");
     };
-    Ok(Arguments { weights, curated, size })
+    Ok(Arguments { weights, curated, size, draws })
 }
 
 fn benchmark(curated: Option<&Path>, scratch: &Path) -> Result<Manifest> {
@@ -101,11 +103,11 @@ fn scores(queries: &Tensor, supports: &Tensor, distance: &str) -> Result<Vec<f64
 /// Every choice on one task, mean over support draws.
 fn measure(
     manifest: &Manifest,
+    episodes: &Episodes,
     task: &str,
     size: usize,
     teachers: &[(&'static str, Teacher)],
 ) -> Result<BTreeMap<Choice, f64>> {
-    let episodes = episode::draw(manifest, episode::Settings { seed: 1, draws: DRAWS, max_shots: SHOTS })?;
     let rows = manifest.task(task)?;
     let store = rows.store(size)?;
     let tested: Vec<&Row> = rows.of(Split::Test);
@@ -131,7 +133,8 @@ fn measure(
                     };
                     let auroc =
                         auroc(&of(Label::Normal), &of(Label::Anomalous)).context("a class is absent")?;
-                    *sums.entry(Choice { input, distance, stages }).or_default() += auroc / DRAWS as f64;
+                    *sums.entry(Choice { input, distance, stages }).or_default() +=
+                        auroc / episodes.supports[task].len() as f64;
                 }
             }
         }
@@ -140,15 +143,16 @@ fn measure(
 }
 
 fn main() -> Result<()> {
-    let Arguments { weights, curated, size } = arguments()?;
+    let Arguments { weights, curated, size, draws } = arguments()?;
     let scratch = tempfile::tempdir()?;
     let manifest = benchmark(curated.as_deref(), scratch.path())?;
     let origin = Origin::file(weights)?;
     let open = |input| Teacher::new(Backbone::EfficientNetLite0, input, &origin, None, Device::Cpu);
     let teachers = [("0 to 1", open(Input::Unit)?), ("as trained", open(Input::ImageNet)?)];
+    let episodes = episode::draw(&manifest, episode::Settings { seed: 1, draws, max_shots: SHOTS })?;
     let mut measured: BTreeMap<Choice, Measured> = BTreeMap::new();
     for task in manifest.tasks() {
-        for (choice, auroc) in measure(&manifest, &task, size, &teachers)? {
+        for (choice, auroc) in measure(&manifest, &episodes, &task, size, &teachers)? {
             measured.entry(choice).or_default().insert(task.clone(), auroc);
         }
     }
@@ -156,29 +160,41 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// Two means nearer than this are not told apart.
+const NEAR: f64 = 0.001;
+
 fn report(measured: &BTreeMap<Choice, Measured>, tasks: &[String]) {
     println!("| distance | input | stages | {} | mean |", tasks.join(" | "));
     println!("| --- | --- | --- |{}", " --: |".repeat(tasks.len() + 1));
-    let mean = |aurocs: &Measured, without: &str| {
-        let kept: Vec<f64> =
-            aurocs.iter().filter(|(task, _)| *task != without).map(|(_, auroc)| *auroc).collect();
-        kept.iter().sum::<f64>() / kept.len() as f64
-    };
     for (Choice { input, distance, stages }, aurocs) in measured {
         let cells: Vec<String> = tasks.iter().map(|task| format!("{:.3}", aurocs[task])).collect();
-        println!("| {distance} | {input} | {stages:?} | {} | {:.3} |", cells.join(" | "), mean(aurocs, ""));
+        println!(
+            "| {distance} | {input} | {stages:?} | {} | {:.3} |",
+            cells.join(" | "),
+            mean_without("", aurocs)
+        );
     }
     println!();
     for task in tasks {
-        for wanted in ["position", "picture"] {
-            let of_kind = measured.iter().filter(|(choice, _)| choice.distance == wanted);
-            let best = of_kind.max_by(|(_, a), (_, b)| mean(a, task).total_cmp(&mean(b, task)));
-            if let Some((Choice { input, stages, .. }, aurocs)) = best {
-                println!(
-                    "{task} held out, {wanted}: the others choose {input}, stages {stages:?}: {:.3}",
-                    aurocs[task]
-                );
-            }
+        for distance in ["position", "picture"] {
+            println!("{}", chosen(measured, task, distance));
         }
     }
+}
+
+fn mean_without(task: &str, aurocs: &Measured) -> f64 {
+    let kept: Vec<f64> = aurocs.iter().filter(|(other, _)| *other != task).map(|(_, auroc)| *auroc).collect();
+    kept.iter().sum::<f64>() / kept.len() as f64
+}
+
+/// What the other tasks choose for one that is held out, and what came of it.
+fn chosen(measured: &BTreeMap<Choice, Measured>, task: &str, distance: &str) -> String {
+    let of_kind: Vec<(&Choice, &Measured)> =
+        measured.iter().filter(|(choice, _)| choice.distance == distance).collect();
+    let best = of_kind.iter().map(|(_, aurocs)| mean_without(task, aurocs)).fold(0.0, f64::max);
+    let good = of_kind.iter().filter(|(_, aurocs)| mean_without(task, aurocs) > best - NEAR);
+    let good: Vec<String> = good
+        .map(|(Choice { input, stages, .. }, aurocs)| format!("{input} {stages:?} ({:.3})", aurocs[task]))
+        .collect();
+    format!("{task} held out, {distance}: the others choose {}", good.join(", or "))
 }
