@@ -40,7 +40,7 @@ fn home() -> TempDir {
 }
 
 fn bench<'a>(words: &[&'a str], out: &'a str) -> Vec<&'a str> {
-    [words, &["--bench", "short.toml", "--device", "cpu", "--out", out]].concat()
+    [words, &["--bench", "short.toml", "--teacher", "random", "--device", "cpu", "--out", out]].concat()
 }
 
 fn metrics(home: &Path, run: &str) -> String {
@@ -278,7 +278,9 @@ fn a_lock_is_one_owners_and_a_dead_owners_is_taken_over() {
 fn a_plan_for_a_card_is_made_without_one_and_refuses_the_cpu() {
     let home = home();
     let home = home.path();
-    let plan = ["plan", "--bench", "short.toml", "--device", "cuda", "--precision", "tf32", "--out", "card"];
+    let short = ["--bench", "short.toml", "--teacher", "random"];
+    let plan = ["--device", "cuda", "--precision", "tf32", "--out", "card"];
+    let plan = [&["plan"][..], &short, &plan].concat();
     assert!(succeeds(home, &plan).contains("on cuda (tf32)"));
     let ids = |run: &str| {
         let plan = Table::read(&home.join(run).join("plan.parquet")).expect("a plan");
@@ -300,21 +302,11 @@ fn a_plan_for_a_card_is_made_without_one_and_refuses_the_cpu() {
     if !Path::new("/proc/driver/nvidia/version").exists() {
         refused(&["run-cell", "card", id], &["for cuda-tf32", "no NVIDIA driver"]);
         refused(&["run-cell", "card", id, "--device", "cuda:1"], &["for cuda-tf32", "no NVIDIA driver"]);
-        let submit = [
-            "bench",
-            "submit",
-            "--engine",
-            "slurm",
-            "--dry-run",
-            "--bench",
-            "short.toml",
-            "--device",
-            "cuda",
-        ];
-        assert!(succeeds(home, &[&submit[..], &["--out", "slurm"]].concat()).contains("sbatch"));
+        let submit = ["bench", "submit", "--engine", "slurm", "--dry-run", "--device", "cuda"];
+        assert!(succeeds(home, &[&submit[..], &short, &["--out", "slurm"]].concat()).contains("sbatch"));
     }
     // What a plan is for stands in it, whatever `auto` was decided to be.
-    succeeds(home, &["plan", "--bench", "short.toml", "--out", "auto"]);
+    succeeds(home, &[&["plan"][..], &short, &["--out", "auto"]].concat());
     let planned = std::fs::read_to_string(home.join("auto/plan.json")).expect("a plan");
     assert!(!planned.contains("\"auto\""), "{planned}");
 }

@@ -78,7 +78,8 @@ fn bench_names_what_it_does_not_know() {
     assert_fails_with(home.path(), &["bench", "--held-out", "patient"], &["patient", "organ"]);
     assert_fails_with(home.path(), &["bench", "--bench", "mini"], &["build-dataset"]);
     assert_fails_with(home.path(), &["bench", "--teacher", "absent.safetensors"], &["absent.safetensors"]);
-    assert_fails_with(home.path(), &["bench", "--shots", "99"], &["99 shots", "train normals"]);
+    let many = ["bench", "--shots", "99", "--teacher", "random"];
+    assert_fails_with(home.path(), &many, &["99 shots", "train normals"]);
 }
 
 #[cfg(feature = "torch")]
@@ -108,7 +109,7 @@ fn short_bench(home: &Path, out: &str, threads: &str) -> String {
                    [settings.d24fad]\nbackbone = 'resnet18'\nepochs = 2\nbatch = 16\nlearning_rate = 1e-3\n";
     std::fs::write(&definition, content).expect("a definition");
     let arguments = ["bench", "--bench", "short.toml", "--out", out, "--device", "cpu", "--threads", threads];
-    let output = medfsad(home, &arguments);
+    let output = medfsad(home, &[&arguments[..], &["--teacher", "random"]].concat());
     let text = text(&output);
     assert!(output.status.success(), "{text}");
     text
@@ -190,7 +191,8 @@ fn a_failing_method_is_a_row_with_its_error() {
                    shots = [2]\ndraws = 1\nseeds = [1]\nepisode_seed = 1\nteacher_seed = 1\n\
                    [settings.d24fad]\nbackbone = 'resnet18'\nbatch = 4000\n";
     std::fs::write(&definition, content).expect("a definition");
-    let output = medfsad(home.path(), &["bench", "--bench", "wide.toml", "--device", "cpu"]);
+    let arguments = ["bench", "--bench", "wide.toml", "--device", "cpu", "--teacher", "random"];
+    let output = medfsad(home.path(), &arguments);
     let text = text(&output);
     assert!(!output.status.success(), "a failed cell must show in the exit code: {text}");
     assert!(text.contains("1 of 10 cells failed") && text.contains("index.html"), "{text}");

@@ -69,7 +69,7 @@ fn formula_weights_give_what_the_plain_definition_gives() {
 }
 
 /// The installed ImageNet weights, or `None`, said aloud.
-fn installed() -> Option<PathBuf> {
+pub fn installed() -> Option<PathBuf> {
     let found = published::installed()
         .expect("a cache folder")
         .into_iter()

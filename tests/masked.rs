@@ -111,7 +111,7 @@ fn a_bench_with_masks_measures_pixels_and_a_threshold_from_supports() {
     std::fs::write(home.path().join("plates.toml"), SPEC).unwrap();
     std::fs::write(home.path().join("bench.toml"), BENCH).unwrap();
     medfsad(home.path(), &["build-dataset", "--spec", "plates.toml", "--raw", "raw"]);
-    medfsad(home.path(), &["bench", "--bench", "bench.toml", "--device", "cpu"]);
+    medfsad(home.path(), &["bench", "--bench", "bench.toml", "--device", "cpu", "--teacher", "random"]);
     let cells = read_run(&home.path().join("reports/plates")).unwrap();
     let find = |method: &str, task: &str, shots: usize| -> &CellResult {
         let is_it = |cell: &&CellResult| {

@@ -131,7 +131,8 @@ fn numbers_are_means_over_draws_and_tasks() {
         assert!(markdown.contains(&format!("| B | {control} control | 8 |")), "{control} in {markdown}");
     }
     let csv = text(&out.join("leaderboard.csv"));
-    assert!(csv.contains("2,A,d24fad,R2,false,true,0.810000,"), "{csv}");
+    assert!(csv.contains("2,A,d24fad,R2,false,true,not seen,0.810000,"), "{csv}");
+    assert!(csv.contains(",control-random,R0,true,false,,"), "{csv}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ bench() {
     what=$1
     most=$2
     shift 2
-    step "$what" "$most" "$program" bench --device "$device" --out "$scratch/$what" "$@"
+    step "$what" "$most" "$program" bench --device "$device" --teacher random --out "$scratch/$what" "$@"
 }
 
 if [ "$device" = cpu ]; then
@@ -69,7 +69,7 @@ prepare >"$scratch/prepare.log" 2>&1 || { failed=1; cat "$scratch/prepare.log"; 
 bench slice 120 --bench slice --manifest "$scratch/medfsad"
 bench slice-bf16 70 --bench slice --manifest "$scratch/medfsad" --precision bf16
 # Two processes that share a run and a card.
-timeout -k 5 90 "$program" bench --device "$device" --out "$scratch/two" --bench quick --method d24fad \
+timeout -k 5 90 "$program" bench --device "$device" --teacher random --out "$scratch/two" --bench quick --method d24fad \
     >"$scratch/second.log" 2>&1 &
 second=$!
 bench two 90 --bench quick --method d24fad

@@ -212,7 +212,9 @@ pub(super) fn gate(rows: &[Row], neighbours: Option<&Neighbours>, level: Level) 
     let asks = "are pictures on two sides or in two tasks neighbours in a pretrained network's features?";
     let mut gate = Gate::new("embedding-neighbours", asks, level);
     let Some(neighbours) = neighbours else {
-        gate.left_out.get_or_insert_with(|| "no pretrained network is given; give --teacher".to_owned());
+        gate.left_out.get_or_insert_with(|| {
+            "no pretrained network is at hand, which needs a build with libtorch".to_owned()
+        });
         return gate;
     };
     gate.notes.clone_from(&neighbours.notes);

@@ -15,8 +15,8 @@ const N_SHOWN: usize = 20;
 /// Check a curated benchmark for leaks, duplicates, shortcuts and personal data; exit 1 if a gate fails
 ///
 /// Checks a curated benchmark: patients and duplicates in more than one split, near duplicates (also mirrored
-/// or rotated, and by features of a pretrained network if --teacher is given), label conflicts, acquisition
-/// shortcuts, personal data. The spec's [audit] table sets the thresholds. Writes audit.json and audit.html;
+/// or rotated, and by features of a pretrained network), label conflicts, acquisition
+/// shortcuts, personal data. The spec's [audit] table sets the thresholds and switches gates off. Writes audit.json and audit.html;
 /// exits with 1 if a gate fails.
 #[derive(clap::Args)]
 pub struct Args {

@@ -12,6 +12,7 @@ use super::calibration::calibration;
 use super::draw::Draw;
 use super::plan::Group;
 use super::run::Run;
+use super::seen;
 use super::test_set::TestSet;
 use super::watch::{SourceTask, Watch};
 use crate::episode::batch::Pictures;
@@ -135,6 +136,10 @@ impl Run<'_> {
     ) -> Cell {
         let header = &self.manifest.header;
         let network = group.built.network;
+        let sources = self.manifest.rows.iter().filter(|row| row.task == identity.task);
+        let sources = sources.map(|row| row.source.as_str()).collect();
+        let (trained_on, seen_before) =
+            network.map(|network| seen::seen(self.teachers.of(network), &sources)).unzip();
         let provenance = Provenance {
             bench: self.bench.clone(),
             regime: group.built.regime,
@@ -145,6 +150,8 @@ impl Run<'_> {
             weights: network
                 .map_or_else(|| "none".to_owned(), |network| self.teachers.of(network).label(network)),
             random_weights: network.is_some_and(|network| self.teachers.of(network).is_random()),
+            weights_trained_on: trained_on.flatten(),
+            seen_before,
             version: crate::VERSION.to_owned(),
             git_revision: crate::GIT_REVISION.to_owned(),
             libtorch: LIBTORCH_VERSION.to_owned(),

@@ -31,6 +31,8 @@ pub mod planned;
 pub mod rates;
 /// Groups of cells, several at once.
 pub mod run;
+/// What the network may have seen before.
+mod seen;
 /// Smoothing where the maps are.
 pub mod smoothing;
 /// What a signal waits for.

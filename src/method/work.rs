@@ -95,7 +95,8 @@ pub fn to_stage_three(backbone: Backbone, size: i64) -> f64 {
     stages(backbone, size, 3)
 }
 
-fn stages(backbone: Backbone, size: i64, count: usize) -> f64 {
+/// The same up to the end of stage `count`, counted from 1.
+pub fn stages(backbone: Backbone, size: i64, count: usize) -> f64 {
     if backbone == Backbone::EfficientNetLite0 {
         return efficientnet::operations(size, count);
     }

@@ -69,6 +69,14 @@ impl Teacher {
         Features { scales, deep: self.precision.leave(&deep) }
     }
 
+    /// Features of one stage, counted from 0, of pictures `[n, 3, h, w]` of 0 to 255 on its own device, in single
+    /// precision. Gradients pass through to the pictures.
+    pub fn stage_with_gradient(&self, pictures: &Tensor, stage: usize) -> Tensor {
+        let prepared = self.input.prepare(self.network, pictures);
+        let stem = self.encoder.stem(&prepared, Norm::Stored);
+        (0..=stage).fold(stem, |x, stage| self.encoder.stage(stage, &x, Norm::Stored))
+    }
+
     /// The same teacher, computing in another precision. The tensor cores of a card, which multiply all but single
     /// precision, want channels beside one another.
     pub fn computing_in(self, precision: Precision) -> Teacher {

@@ -26,6 +26,7 @@ pub fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
         ("Held out", of(&|i, _| i.held_out.to_string())),
         ("Backbone", of(&|_, p| p.backbone.clone())),
         ("Teacher weights", of(&|_, p| p.weights.clone())),
+        ("Trained on", of(&trained_on)),
         (
             "Protocol",
             format!(
@@ -50,6 +51,13 @@ pub fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// What a cell's network was trained on, and whether the task's pictures may be in it.
+fn trained_on(_: &Identity, provenance: &Provenance) -> String {
+    let Some(seen) = provenance.seen_before else { return String::new() };
+    let data = provenance.weights_trained_on.as_deref().unwrap_or("nobody says");
+    format!("{data} (the task's pictures: {seen})")
+}
+
 fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
 }
@@ -60,11 +68,16 @@ pub fn title(results: &[CellResult]) -> String {
     titles.into_iter().collect::<Vec<_>>().join(" + ")
 }
 
-/// Whether a method has a part of its own that was published for residual networks alone, on another network.
-fn is_extension(result: &CellResult) -> bool {
+/// What is no longer the published method where it runs on EfficientNet-Lite0, and why.
+const EXTENSIONS: [(&[&str], &str); 2] = [
+    (&["d24fad", "rd4ad", "regad"], "with blocks of the published form that have this network's channels"),
+    (&["dpa"], "whose features it compares instead of VGG19's"),
+];
+
+/// Whether a cell is of one of these methods on EfficientNet-Lite0.
+fn is_extension(result: &CellResult, methods: &[&str]) -> bool {
     let base = result.cell.identity.method.split(':').next().unwrap_or_default();
-    let builds_on_residual_networks = ["d24fad", "rd4ad", "regad"].contains(&base);
-    builds_on_residual_networks && result.cell.provenance.backbone == "efficientnet_lite0"
+    methods.contains(&base) && result.cell.provenance.backbone == "efficientnet_lite0"
 }
 
 /// What a reader must know before comparing: methods that appear with several set-ups, data or code.
@@ -79,14 +92,15 @@ pub fn cautions(summary: &Summary) -> Vec<String> {
     if count(|i| &i.code_hash) > 1 {
         cautions.push("The cells come from different versions of the code.".to_owned());
     }
-    let extended: BTreeSet<&str> =
-        cells().filter(|r| is_extension(r)).map(|r| r.cell.identity.method.as_str()).collect();
-    if !extended.is_empty() {
-        cautions.push(format!(
-            "An extension of ours, not the published method: {} on efficientnet_lite0, with blocks of the published form \
-             that have this network's channels.",
-            extended.into_iter().collect::<Vec<_>>().join(", ")
-        ));
+    for (methods, how) in EXTENSIONS {
+        let extended: BTreeSet<&str> =
+            cells().filter(|r| is_extension(r, methods)).map(|r| r.cell.identity.method.as_str()).collect();
+        if !extended.is_empty() {
+            cautions.push(format!(
+                "An extension of ours, not the published method: {} on efficientnet_lite0, {how}.",
+                extended.into_iter().collect::<Vec<_>>().join(", ")
+            ));
+        }
     }
     for entrant in summary.entrants.iter().filter(|entrant| entrant.label.contains(" #")) {
         let cell = &entrant.cells[0].cell;

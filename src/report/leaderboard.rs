@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::board::Estimate;
-use super::sheet::{Entry, Line, Sheet, mebibytes, seconds, signed, three};
-use super::summary::{Row, Summary};
+use super::sheet::{Entry, Line, Sheet, UNDEFINED, mebibytes, seconds, signed, three};
+use super::summary::{Entrant, Row, Summary};
 use crate::protocol::Protocol;
 
 /// Protocols whose gap stands on the leaderboard: with the leak along the stack and without it.
@@ -12,7 +12,9 @@ const GAPS: [Protocol; 2] = [Protocol::Published2d, Protocol::Published];
 
 /// The leaderboard as a table.
 pub fn sheet(summary: &Summary) -> Sheet {
-    let mut head = ["group", "method", "shots", "regime", "mean", "worst draw"].map(str::to_owned).to_vec();
+    let mut head = ["group", "method", "shots", "regime", "seen before", "mean", "worst draw"]
+        .map(str::to_owned)
+        .to_vec();
     head.extend(summary.tasks.iter().map(|task| (*task).to_owned()));
     head.extend(GAPS.map(|protocol| format!("{protocol} gap")));
     let rest = ["seconds", "ms a picture", "peak MiB", "undefined", "failed"];
@@ -32,7 +34,8 @@ fn caption(summary: &Summary) -> String {
          Rank groups are formed within the same number of shots: the best row not yet grouped opens a group, and \
          every row joins it down to the first whose difference to it has an interval above zero; rows of one group are not \
          told apart. Regimes R0 to R6 say what a method was allowed to see; rows of different regimes do not \
-         compete on equal terms. Rows named control-… are trivial controls that a useful method must beat. Gaps \
+         compete on equal terms. Seen before says whether pictures of the tasks may be among those that the pretrained network \
+         was trained on. Rows named control-… are trivial controls that a useful method must beat. Gaps \
          are the mean under that protocol less the mean under clean. Seconds are fit and score per cell; ms a picture is the median time for one picture once the supports are \
          taken in, with whatever cells ran beside; \
          peak MiB is the most that the whole process had held by then, cells beside it included. \
@@ -57,6 +60,7 @@ fn line(summary: &Summary, row: &Row) -> Line {
         Entry::text(&entrant.label).detail(note),
         Entry::number(row.shots.to_string()),
         Entry::text(entrant.regime.name()),
+        Entry::text(seen_before(entrant).unwrap_or(UNDEFINED.to_owned())),
     ];
     let mean = row.ranked().mean;
     entries.push(Entry::number(three(mean.map(|mean| mean.value))).detail(interval(mean)));
@@ -69,6 +73,12 @@ fn line(summary: &Summary, row: &Row) -> Line {
     entries.push(Entry::number(mebibytes(row.peak_memory_bytes)));
     entries.extend([row.undefined, row.failed].map(|n| Entry::number(n.to_string())));
     Line { class: summary.class(row), entries }
+}
+
+/// What is known of every task: `not seen` of some and `unknown` of others is `unknown`. `None` without a network.
+fn seen_before(entrant: &Entrant) -> Option<String> {
+    let answers = entrant.cells.iter().filter_map(|result| result.cell.provenance.seen_before);
+    answers.max().map(|seen| seen.to_string())
 }
 
 /// A, B ... Z, then AA and on.
@@ -103,7 +113,9 @@ fn interval(estimate: Option<Estimate>) -> String {
 pub fn csv(summary: &Summary) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut head: Vec<String> =
-        ["shots", "group", "method", "regime", "control", "random_teacher"].map(str::to_owned).to_vec();
+        ["shots", "group", "method", "regime", "control", "random_teacher", "seen_before"]
+            .map(str::to_owned)
+            .to_vec();
     for column in summary.tasks.iter().copied().chain(["mean"]) {
         head.extend(["", "_low", "_high", "_worst_draw"].map(|end| format!("{column}{end}")));
     }
@@ -127,6 +139,7 @@ fn record(summary: &Summary, row: &Row) -> Vec<String> {
         entrant.regime.to_string(),
         entrant.control.to_string(),
         entrant.random.to_string(),
+        seen_before(entrant).unwrap_or_default(),
     ];
     for estimate in row.ranked().tasks.iter().chain([&row.ranked().mean]) {
         let e = *estimate;

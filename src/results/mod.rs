@@ -22,6 +22,10 @@ use crate::table::{self, Columns, Datum, Described, Field, Kind, Record, Scalar,
 
 /// Pictures, maps and masks of a few telling cases.
 pub mod gallery;
+/// What a pretrained network may have seen before.
+pub mod seen;
+
+pub use seen::Seen;
 
 /// Version of the files below; a reader refuses another.
 pub const FORMAT: u32 = 3;
@@ -116,6 +120,11 @@ pub struct Provenance {
     pub weights: String,
     /// True if no trained weights were given: such numbers say nothing about the published method.
     pub random_weights: bool,
+    /// What the weights were trained on; null where nobody says, and for methods without a network.
+    pub weights_trained_on: Option<String>,
+    /// Whether the task's pictures may be among those: `not seen` or `unknown`; null for methods without a network, and in
+    /// cells of programs that did not record it.
+    pub seen_before: Option<Seen>,
     /// This program's.
     pub version: String,
     /// `unknown` outside a git checkout.

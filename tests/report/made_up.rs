@@ -13,7 +13,7 @@ use medfsad::protocol::Protocol::{
 use medfsad::random::Stream;
 use medfsad::regime::Regime;
 use medfsad::results::gallery::{self, Caption, Case};
-use medfsad::results::{Cell, CellResult, Epoch, FORMAT, Identity, Measured, Provenance, Score, Seed};
+use medfsad::results::{Cell, CellResult, Epoch, FORMAT, Identity, Measured, Provenance, Score, Seed, Seen};
 
 pub const TASKS: [&str; 5] = ["his", "lag", "aptos", "rsna", "brain_tumor"];
 pub const SHOTS: [usize; 3] = [2, 4, 8];
@@ -57,6 +57,8 @@ pub fn provenance(method: &str, regime: &str) -> Provenance {
         backbone: if control { String::new() } else { text("resnet18") },
         weights: if control { String::new() } else { text("random teacher, seed 1") },
         random_weights: !control,
+        weights_trained_on: (!control).then(|| text("nothing: random")),
+        seen_before: (!control).then_some(Seen::NotSeen),
         version: text("0.1.0"),
         git_revision: text("unknown"),
         libtorch: text("2.11.0"),

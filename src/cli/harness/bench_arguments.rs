@@ -78,10 +78,15 @@ impl BenchArgs {
         let cache = Some(files::cache_folder()?.join("weights"));
         let random = Origin::Random { seed: definition.teacher_seed, cache };
         let chosen = self.teacher.choose(&random)?;
-        chosen.check_used_by(&networks(&definition)?)?;
-        let teachers = chosen.or(random);
+        let networks = networks(&definition)?;
+        chosen.check_used_by(&networks)?;
         let threads = self.compute.set_up()?;
-        let manifest = self.manifest(&definition)?;
+        let curated = self.curated(&definition)?;
+        let teachers = chosen.complete(&networks)?;
+        let manifest = match curated {
+            Some(manifest) => manifest,
+            None => self.phantom(&definition)?,
+        };
         let folder = self.out.clone().unwrap_or_else(|| home("reports").join(&definition.name));
         let planned = Planned {
             definition,
@@ -172,15 +177,18 @@ impl BenchArgs {
         names.iter().try_for_each(|name| built(definition, name).map(drop))
     }
 
-    fn manifest(&self, definition: &Definition) -> Result<Manifest> {
-        let folder = self.manifest.clone().unwrap_or_else(|| home("manifests").join(&definition.spec));
+    fn folder(&self, definition: &Definition) -> PathBuf {
+        self.manifest.clone().unwrap_or_else(|| home("manifests").join(&definition.spec))
+    }
+
+    /// The curated benchmark; none where it is the phantom, which is drawn when it is needed.
+    fn curated(&self, definition: &Definition) -> Result<Option<Manifest>> {
+        let folder = self.folder(definition);
         if self.manifest.is_none() && definition.spec == "phantom" {
             let spec = Spec::load("phantom")?;
             definition.tasks.iter().try_for_each(|task| spec.task(task).map(drop))?;
             check_size(definition, &spec.sizes, &folder)?;
-            // Cheap, and taken up where it is already there: so the phantom is never stale.
-            let _lock = Lock::wait(&folder.with_extension("lock"))?;
-            build_dataset::build_phantom(&spec, &folder)?;
+            return Ok(None);
         }
         let manifest = Manifest::read(&folder).with_context(|| format!("bench `{}`", definition.name))?;
         check_size(definition, &manifest.header.sizes, &folder)?;
@@ -192,7 +200,15 @@ impl BenchArgs {
             definition.name,
             definition.spec
         );
-        Ok(manifest)
+        Ok(Some(manifest))
+    }
+
+    /// The phantom, drawn and curated. It is cheap, and taken up where it is already there: so it is never stale.
+    fn phantom(&self, definition: &Definition) -> Result<Manifest> {
+        let folder = self.folder(definition);
+        let _lock = Lock::wait(&folder.with_extension("lock"))?;
+        build_dataset::build_phantom(&Spec::load("phantom")?, &folder)?;
+        Manifest::read(&folder).with_context(|| format!("bench `{}`", definition.name))
     }
 }
 

@@ -26,8 +26,8 @@ impl Args {
         }
         println!(
             "\nR0 sees the query only; R1 the supports; R2 supports and other tasks' normals; R5 every train normal of\n\
-             the target. Methods that need weights run with a seeded random teacher when --teacher is not given, and\n\
-             every table says so."
+             the target. Weights are given with --teacher; those of efficientnet_lite0 are fetched when none are given.\n\
+             --teacher random takes a seeded random network, and every table says so."
         );
         Ok(())
     }

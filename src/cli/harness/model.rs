@@ -8,7 +8,7 @@ use tch::Device;
 
 use super::compute::Compute;
 use super::settings::{self, MethodArgs};
-use super::teacher::TeacherArgs;
+use super::teacher::{self, TeacherArgs};
 use crate::evaluate::folder;
 use crate::ids::TaskName;
 use crate::method::d24fad::{self, checkpoint};
@@ -89,6 +89,7 @@ impl ModelArgs {
                 !is_d24fad,
                 "d24fad learns from normal pictures of other kinds: give a --checkpoint written by `train`"
             );
+            let given = if self.teacher.is_empty() { on_default_network(entry, given)? } else { given };
             return Ok((given, size.unwrap_or(SIZE).into()));
         };
         match checkpoint::header(path).context("--checkpoint")? {
@@ -101,21 +102,28 @@ impl ModelArgs {
     }
 
     fn teachers(&self, entry: &Entry, network: Option<Network>) -> Result<Teachers> {
-        let random = Origin::Random { seed: 1, cache: None };
-        let chosen = self.teacher.choose(&random)?;
-        chosen.check_used_by(&network.into_iter().collect::<Vec<_>>())?;
-        if let Some(network) = network {
-            let given = chosen.of(network);
-            let given = given.with_context(|| {
-                format!("{} needs the weights of {}; give --teacher", entry.name, network.name())
-            })?;
-            ensure!(
-                entry.name != d24fad::ENTRY.name || !given.is_random(),
-                "--teacher random would not be the network that d24fad was trained with: give the file that `train` wrote beside the checkpoint"
-            );
-        }
-        Ok(chosen.or(random))
+        let chosen = self.teacher.choose(&Origin::Random { seed: 1, cache: None })?;
+        let used: Vec<Network> = network.into_iter().collect();
+        chosen.check_used_by(&used)?;
+        let teachers = chosen.complete(&used)?;
+        let is_random = used.iter().any(|&network| teachers.of(network).is_random());
+        ensure!(
+            entry.name != d24fad::ENTRY.name || !is_random,
+            "--teacher random would not be the network that d24fad was trained with: give the file that `train` wrote beside the checkpoint"
+        );
+        Ok(teachers)
     }
+}
+
+/// The settings, with the network of [`teacher::DEFAULT`] where they name none and the method takes one.
+fn on_default_network(entry: &Entry, mut given: toml::Table) -> Result<toml::Table> {
+    let known = settings::keys(&settings::build(entry, &given)?)?;
+    // `dpa` calls it `network`.
+    let key = ["backbone", "network"].into_iter().find(|key| known.iter().any(|known| known == key));
+    if let Some(key) = key.filter(|key| !given.contains_key(*key)) {
+        given.insert(key.to_owned(), teacher::DEFAULT.name().into());
+    }
+    Ok(given)
 }
 
 fn ensure_size_of(trained: u16, size: Option<u16>, path: &Path) -> Result<()> {

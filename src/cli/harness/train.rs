@@ -9,7 +9,7 @@ use tch::Tensor;
 
 use super::compute::Compute;
 use super::settings::{self, MethodArgs};
-use super::teacher::TeacherArgs;
+use super::teacher::{self, TeacherArgs};
 use crate::evaluate::folder;
 use crate::files;
 use crate::ids::TaskName;
@@ -67,9 +67,8 @@ impl Args {
         let network = Network::Backbone(settings.backbone);
         let chosen = self.teacher.choose(&Origin::Random { seed: self.seed, cache: None })?;
         chosen.check_used_by(&[network])?;
-        let origin = chosen.of(network).with_context(|| {
-            format!("d24fad learns from a teacher: give the weights of {} with --teacher", network.name())
-        })?;
+        let teachers = chosen.complete(&[network])?;
+        let origin = teachers.of(network);
         let device = self.compute.start()?;
         let tasks: Vec<TrainTask> =
             self.normal.iter().map(|folder| self.task(folder)).collect::<Result<_>>()?;
@@ -118,6 +117,9 @@ impl Args {
 
     fn settings(&self) -> Result<Settings> {
         let mut table = self.method.table()?;
+        if self.teacher.is_empty() && !table.contains_key("backbone") {
+            table.insert("backbone".to_owned(), teacher::DEFAULT.name().into());
+        }
         if let Some(epochs) = self.epochs {
             table.insert("epochs".to_owned(), (epochs as i64).into());
         }

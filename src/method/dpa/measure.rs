@@ -1,10 +1,11 @@
-//! The relative perceptual loss: what a picture and its reconstruction differ by, as VGG19 sees them.
+//! The relative perceptual loss: what a picture and its reconstruction differ by, as a pretrained
+//! network sees them.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::network::vgg::{Layer, Vgg};
-use crate::network::{Input, Network};
+use super::eye::Eye;
+use crate::network::vgg::Layer;
 
 /// Variances of features are at least this share of their mean: a channel that is silent on normals would drown
 /// all others.
@@ -34,25 +35,25 @@ impl Measure {
     }
 
     /// For pictures of the size of `normals`, `[n, 3, s, s]` of -1 to 1.
-    pub fn new(vgg: &Vgg, normals: &Tensor, statistics: Statistics) -> Measure {
+    pub fn new(eye: &dyn Eye, normals: &Tensor, statistics: Statistics) -> Measure {
         let layer = Measure::layer(normals.size()[3]);
-        let statistics = (statistics == Statistics::Normals).then(|| statistics_of(vgg, normals, layer));
+        let statistics = (statistics == Statistics::Normals).then(|| statistics_of(eye, normals, layer));
         Measure { layer, statistics }
     }
 
     /// Per position, mean over channels of what features of `x` and `y` differ by, over the mean size of all of
     /// `x`'s: `[n, h, w]`. The size is taken as given: no gradient passes through it.
-    pub fn relative(&self, vgg: &Vgg, x: &Tensor, y: &Tensor) -> Tensor {
-        relative(&tch::no_grad(|| self.features(vgg, x)), &self.features(vgg, y))
+    pub fn relative(&self, eye: &dyn Eye, x: &Tensor, y: &Tensor) -> Tensor {
+        relative(&tch::no_grad(|| self.features(eye, x)), &self.features(eye, y))
     }
 
     /// The relative perceptual loss of each picture, `[n]`.
-    pub fn distance(&self, vgg: &Vgg, x: &Tensor, y: &Tensor) -> Tensor {
-        self.relative(vgg, x, y).mean_dim([1i64, 2].as_slice(), false, None::<Kind>)
+    pub fn distance(&self, eye: &dyn Eye, x: &Tensor, y: &Tensor) -> Tensor {
+        self.relative(eye, x, y).mean_dim([1i64, 2].as_slice(), false, None::<Kind>)
     }
 
-    fn features(&self, vgg: &Vgg, pictures: &Tensor) -> Tensor {
-        let features = vgg.features(&as_imagenet(pictures), self.layer);
+    fn features(&self, eye: &dyn Eye, pictures: &Tensor) -> Tensor {
+        let features = eye.features(pictures, self.layer);
         match &self.statistics {
             // Over the variance, not its root: what the authors' code does.
             Some([mean, variance]) => (features - mean) / variance,
@@ -67,16 +68,12 @@ pub fn relative(x: &Tensor, y: &Tensor) -> Tensor {
     (x - y).abs().mean_dim(1i64, false, None::<Kind>) / size
 }
 
-fn as_imagenet(pictures: &Tensor) -> Tensor {
-    Input::ImageNet.prepare(Network::Vgg19, &((pictures + 1.0) * 127.5))
-}
-
 /// Mean and variance of each channel over pictures and positions.
-fn statistics_of(vgg: &Vgg, pictures: &Tensor, layer: Layer) -> [Tensor; 2] {
+fn statistics_of(eye: &dyn Eye, pictures: &Tensor, layer: Layer) -> [Tensor; 2] {
     let dims = [0i64, 2, 3];
     let (mut sum, mut squares, mut count) = (Tensor::from(0.0), Tensor::from(0.0), 0);
     for part in pictures.split(32, 0) {
-        let features = tch::no_grad(|| vgg.features(&as_imagenet(&part), layer)).to_kind(Kind::Double);
+        let features = tch::no_grad(|| eye.features(&part, layer)).to_kind(Kind::Double);
         count += features.numel() as i64 / features.size()[1];
         sum =
             sum.to_device(features.device()) + features.sum_dim_intlist(dims.as_slice(), true, None::<Kind>);

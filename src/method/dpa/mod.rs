@@ -1,5 +1,5 @@
 //! Deep perceptual auto-encoder (Shvetsova et al., arXiv 2006.13265, IEEE Access 2021): an auto-encoder that
-//! reconstructs what VGG19 sees in a picture rather than its pixels.
+//! reconstructs what a pretrained network, VGG19 as published, sees in a picture rather than its pixels.
 //!
 //! The relative perceptual loss is both what is minimised and the score. Whole pictures are resized to `input`; the
 //! authors cut 64-pixel crops of slides and resize X-rays. They tune sizes with a few anomalies; nothing is tuned here.
@@ -17,14 +17,16 @@ use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::growing::{CODE_SIDE, GrowingAutoEncoder, Shape, doubled, halved};
+use crate::network::initial;
 use crate::network::optimiser::{Adam, Optimiser, Rule};
-use crate::network::vgg::Vgg;
-use crate::network::{Network, initial};
 use crate::random::Stream;
 
+/// Whose features are compared.
+mod eye;
 /// What is minimised, and the score.
 mod measure;
 
+pub use eye::{Eye, Sight};
 pub use measure::{Measure, Statistics, relative};
 
 /// Epochs after which training is observed, at least.
@@ -38,7 +40,7 @@ pub const ENTRY: Entry = Entry {
     about: "auto-encoder that reconstructs VGG19 features; relative perceptual loss",
     paper: "arXiv 2006.13265 (IEEE Access 2021)",
     regime: "R5 (or R1)",
-    needs: "ImageNet vgg19",
+    needs: "ImageNet vgg19 (as an extension, efficientnet_lite0)",
     cost: "one training per task: 34,666 steps of 128 pictures, 7 GFLOP each; 5 GFLOP a query",
     trial: "input = 16\nsteps = 2\nbatch = 4",
     build,
@@ -53,8 +55,10 @@ pub struct Settings {
     pub train_on: TrainOn,
     /// Under `train_on = "supports"`: learn from 22 views of each support.
     pub views: bool,
+    /// Whose features are compared: `vgg19` as published, or as an extension `efficientnet_lite0`.
+    pub network: Sight,
     /// Side that pictures are resized to: 16, 32, 64 or 128; maps are upsampled back. From 64 on, the loss looks at
-    /// block 4 of VGG19, below it at block 3.
+    /// block 4 of VGG19 (stage 2 of EfficientNet-Lite0), below it at block 3 (stage 1).
     pub input: i64,
     /// Filters of every level; 4 for histopathology, 32 and more for others.
     pub width: i64,
@@ -81,6 +85,7 @@ impl Default for Settings {
         Settings {
             train_on: TrainOn::Normals,
             views: true,
+            network: Sight::Vgg19,
             input: 64,
             width: 4,
             latent: 4,
@@ -107,7 +112,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     );
     ensure!(settings.batch >= 1, "dpa: batch must be at least 1");
     let perceptual = Perceptual { settings: settings.clone() };
-    learner::build(perceptual, settings.train_on, &settings, Some(Network::Vgg19))
+    learner::build(perceptual, settings.train_on, &settings, Some(settings.network.network()))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {
@@ -117,17 +122,17 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let plans = settings.plans(n);
     let forward = |level: usize| {
         let side = CODE_SIDE << level;
-        (settings.shape().operations(level), Measure::layer(side).operations(side))
+        (settings.shape().operations(level), settings.network.operations(Measure::layer(side), side))
     };
-    // VGG19 sees the picture, forward, and what is made of it, forward and back to the pixels.
+    // The network sees the picture, forward, and what is made of it, forward and back to the pixels.
     let training = |(stage, plan): (&Stage, &Plan)| {
-        let (coder, vgg) = forward(stage.level);
-        plan.n_entering() * work::TRAINING * (coder + vgg)
+        let (coder, eye) = forward(stage.level);
+        plan.n_entering() * work::TRAINING * (coder + eye)
     };
-    let (coder, vgg) = forward(settings.levels());
+    let (coder, eye) = forward(settings.levels());
     Ok(Work {
         fit: Operations { forward: 0.0, training: stages.iter().zip(&plans).map(training).sum() },
-        query: coder + 2.0 * vgg,
+        query: coder + 2.0 * eye,
         evaluations: plans.iter().map(|plan| plan.epochs).sum(),
         maps: true,
         ..Work::default()
@@ -214,7 +219,7 @@ impl Learner for Perceptual {
         let adam = Adam { learning_rate: settings.learning_rate, ..Adam::default() };
         let plans = settings.plans(inputs.size()[0] as usize);
         let recipe = Recipe { plans, rule: Rule::Adam(adam), schedule: Schedule::Constant, clip: None };
-        let network = Some(Network::Vgg19);
+        let network = Some(settings.network.network());
         let subject = Subject::of_pictures("dpa", settings, network, &normals.pixels)?;
         let mut training =
             DpaTraining { model: &model, settings, seed: context.seed, finest: inputs, at_size: None };
@@ -223,7 +228,7 @@ impl Learner for Perceptual {
     }
 }
 
-/// The auto-encoder learns to give back `finest`, `[n, 3, side, side]` of -1 to 1, as VGG19 sees it.
+/// The auto-encoder learns to give back `finest`, `[n, 3, side, side]` of -1 to 1, as the network sees it.
 struct DpaTraining<'a> {
     model: &'a DpaModel,
     settings: &'a Settings,
@@ -246,14 +251,14 @@ impl DpaTraining<'_> {
     fn at_size(&self, stage: Stage) -> StageInputs {
         let DpaTraining { model, settings, .. } = self;
         let inputs = (stage.level..settings.levels()).fold(self.finest.shallow_clone(), |x, _| halved(&x));
-        let measure = Measure::new(&model.vgg, &inputs, settings.statistics);
-        let coarser = stage.fades.then(|| Measure::new(&model.vgg, &halved(&inputs), settings.statistics));
+        let measure = Measure::new(&*model.eye, &inputs, settings.statistics);
+        let coarser = stage.fades.then(|| Measure::new(&*model.eye, &halved(&inputs), settings.statistics));
         StageInputs { stage, inputs, measure, coarser }
     }
 
     fn loss(&self, step: &Step, at_size: &StageInputs) -> Tensor {
         let StageInputs { stage, inputs, measure, coarser } = at_size;
-        let vgg = &self.model.vgg;
+        let eye = &*self.model.eye;
         let fade = if stage.fades { (step.in_stage + 1) as f64 / stage.steps as f64 } else { 1.0 };
         let mut x = inputs.index_select(0, &step.indices(inputs.device()));
         if self.settings.flip {
@@ -263,10 +268,10 @@ impl DpaTraining<'_> {
             x = &x * fade + doubled(&halved(&x)) * (1.0 - fade);
         }
         let y = self.model.network.forward(&x, stage.level, fade);
-        let loss = measure.distance(vgg, &x, &y).mean(None::<Kind>);
+        let loss = measure.distance(eye, &x, &y).mean(None::<Kind>);
         match coarser.as_ref().filter(|_| fade < 1.0) {
             Some(coarser) => {
-                let coarse = coarser.distance(vgg, &halved(&x), &halved(&y)).mean(None::<Kind>);
+                let coarse = coarser.distance(eye, &halved(&x), &halved(&y)).mean(None::<Kind>);
                 loss * fade + coarse * (1.0 - fade)
             }
             None => loss,
@@ -308,7 +313,7 @@ impl Training for DpaTraining<'_> {
 struct DpaModel {
     store: VarStore,
     network: GrowingAutoEncoder,
-    vgg: Vgg,
+    eye: Box<dyn Eye>,
     measure: Measure,
     input: i64,
     level: usize,
@@ -316,14 +321,13 @@ struct DpaModel {
 
 impl DpaModel {
     fn new(settings: &Settings, context: &Context, inputs: &Tensor) -> Result<DpaModel> {
-        let origin = context.teachers.of(Network::Vgg19);
-        let vgg = Vgg::new(origin, context.calibration.as_deref(), context.device)?;
+        let eye = settings.network.open(context)?;
         let store = VarStore::new(context.device);
         let level = settings.levels();
         let network = GrowingAutoEncoder::new(&store.root(), settings.shape());
         initial::initialise_leaky(&store, context.seed);
-        let measure = Measure::new(&vgg, inputs, settings.statistics);
-        Ok(DpaModel { store, network, vgg, measure, input: settings.input, level })
+        let measure = Measure::new(&*eye, inputs, settings.statistics);
+        Ok(DpaModel { store, network, eye, measure, input: settings.input, level })
     }
 }
 
@@ -331,7 +335,7 @@ impl Detector for DpaModel {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         tch::no_grad(|| {
             let x = picture::resized(&queries.on(self.store.device()), 3, self.input) * 2.0 - 1.0;
-            let map = self.measure.relative(&self.vgg, &x, &self.network.forward(&x, self.level, 1.0));
+            let map = self.measure.relative(&*self.eye, &x, &self.network.forward(&x, self.level, 1.0));
             let scores = grid::to_scores(&map.mean_dim([1i64, 2].as_slice(), false, None::<Kind>))?;
             Ok(Prediction::Both(grid::to_maps(&grid::upsample(&map, queries.size(), false))?, scores))
         })

@@ -1,12 +1,16 @@
 //! The deep perceptual auto-encoder and VGG19.
 
-use medfsad::method::dpa::{Measure, Statistics, relative};
-use medfsad::network::Network;
+use medfsad::method;
+use medfsad::method::dpa::{Eye, Measure, Statistics, relative};
 use medfsad::network::growing::{self, GrowingAutoEncoder};
 use medfsad::network::origin::Origin;
+use medfsad::network::teacher::Teacher;
 use medfsad::network::vgg::{Layer, Vgg};
+use medfsad::network::{Backbone, Input, Network};
 
 use super::*;
+
+const LITE: Backbone = Backbone::EfficientNetLite0;
 
 fn vgg(folder: &TempDir, seed: u64) -> Vgg {
     let origin = Origin::Random { seed, cache: Some(folder.path().to_owned()) };
@@ -88,6 +92,31 @@ fn perceptual_loss_is_zero_for_equals_relative_and_orders_by_likeness() {
         let nearer = far(&blurred).lt_tensor(&far(&foreign));
         assert_eq!(nearer.all().int64_value(&[]), 1, "{statistics:?}");
     }
+}
+
+#[test]
+fn efficientnet_takes_the_place_of_vgg19_and_its_gradients_reach_the_pictures() {
+    let folder = TempDir::new().expect("a folder");
+    let origin = Origin::Random { seed: 4, cache: Some(folder.path().to_owned()) };
+    let calibration = pictures("calibration", 4).pixels;
+    let lite =
+        Teacher::new(LITE, Input::ImageNet, &origin, Some(&calibration), Device::Cpu).expect("a stand-in");
+    let x = large(&pictures("query", 2));
+    let of = |layer| Eye::features(&lite, &x, layer);
+    assert_eq!((of(Layer::R32).size(), of(Layer::R42).size()), (vec![2, 24, 16, 16], vec![2, 40, 8, 8]));
+    let expected = lite.features(&((&x + 1.0) * 127.5));
+    assert!(of(Layer::R42).allclose(&expected.scales[1], 1e-5, 1e-6, false));
+    let picture = x.copy().set_requires_grad(true);
+    Measure::new(&lite, &x, Statistics::None)
+        .distance(&lite, &(&x * 0.5), &picture)
+        .sum(None::<Kind>)
+        .backward();
+    assert!(picture.grad().abs().sum(None::<Kind>).double_value(&[]) > 0.0);
+    let settings = "network = 'efficientnet_lite0'\ninput = 32\nsteps = 2\nbatch = 4\ntrain_on = 'supports'";
+    let built = (method::find("dpa").unwrap().build)(settings.parse().unwrap()).unwrap();
+    assert_eq!(built.network, Some(Network::Backbone(LITE)));
+    let error = (method::find("dpa").unwrap().build)("network = 'resnet18'".parse().unwrap()).err().unwrap();
+    assert!(format!("{error:#}").contains("expected `vgg19` or `efficientnet_lite0`"), "{error:#}");
 }
 
 #[test]

@@ -1,0 +1,45 @@
+//! What a cell's pretrained network was trained on, and whether that may hold pictures of the task.
+
+use std::collections::BTreeSet;
+
+use crate::network::origin::Origin;
+use crate::network::published::TrainedOn;
+use crate::results::Seen;
+
+/// Sources that are no data set of their own: in their folders lies whatever a user puts there, photographs perhaps.
+const ANY_PICTURES: [&str; 2] = ["folders", "mvtec"];
+
+/// In words what the weights were trained on, where somebody says, and whether pictures of these sources may be in it.
+pub fn seen(origin: &Origin, sources: &BTreeSet<&str>) -> (Option<String>, Seen) {
+    let Origin::File { sha256, .. } = origin else {
+        return (Some("nothing: random".to_owned()), Seen::NotSeen);
+    };
+    match TrainedOn::of(sha256) {
+        TrainedOn::ImageNet1k => {
+            let is_any = sources.iter().any(|source| ANY_PICTURES.contains(source));
+            (Some("ImageNet-1k".to_owned()), if is_any { Seen::Unknown } else { Seen::NotSeen })
+        }
+        TrainedOn::Unknown => (None, Seen::Unknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seen;
+    use crate::network::origin::Origin;
+    use crate::network::published::{LITE0, published};
+    use crate::results::Seen;
+
+    #[test]
+    fn photographs_hold_no_owners_pictures_and_perhaps_a_users() {
+        let sha256 = published(LITE0).unwrap().source.sha256_prefix().to_owned();
+        let lite = Origin::File { path: "lite.pth".into(), sha256 };
+        let other = Origin::File { path: "other.pth".into(), sha256: "00".repeat(32) };
+        let random = Origin::Random { seed: 1, cache: None };
+        let imagenet = Some("ImageNet-1k".to_owned());
+        assert_eq!(seen(&lite, &["rsna"].into()), (imagenet.clone(), Seen::NotSeen));
+        assert_eq!(seen(&lite, &["rsna", "folders"].into()), (imagenet, Seen::Unknown));
+        assert_eq!(seen(&other, &["rsna"].into()), (None, Seen::Unknown));
+        assert_eq!(seen(&random, &["folders"].into()).1, Seen::NotSeen);
+    }
+}

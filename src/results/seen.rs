@@ -1,0 +1,19 @@
+//! Whether a pretrained network may have seen a task's pictures before.
+
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+use crate::words::word;
+
+/// Whether pictures of a task may be among those that a network's weights were trained on. No weights that are known here
+/// were trained on pictures of a task.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+pub enum Seen {
+    #[strum(serialize = "not seen")]
+    NotSeen,
+    #[strum(serialize = "unknown")]
+    Unknown,
+}
+
+word!(Seen, "answer to `seen before`");
