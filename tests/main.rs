@@ -1,5 +1,7 @@
 //! One integration binary; every file covers one area.
 
+#![allow(unreachable_pub, reason = "what modules of one test binary share is seen by nobody else")]
+
 mod architecture;
 #[cfg(feature = "torch")]
 mod arguments;

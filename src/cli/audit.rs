@@ -19,7 +19,7 @@ const N_SHOWN: usize = 20;
 /// shortcuts, personal data. The spec's [audit] table sets the thresholds and switches gates off. Writes audit.json and audit.html;
 /// exits with 1 if a gate fails.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Curated folder [default: manifests/phantom]
     folder: Option<PathBuf>,
     /// Raw folder, for personal data and view positions [default: the one it was curated from]
@@ -37,7 +37,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let (folder, manifest, spec) = curated(self.folder.as_ref())?;
         if let Some(raw) = self.raw.as_ref().filter(|raw| !raw.is_dir()) {
             bail!("--raw {} is not a folder", raw.display());

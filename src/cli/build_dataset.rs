@@ -19,7 +19,7 @@ use crate::spec::Spec;
 /// and writes manifest.parquet, rejected.parquet, selection.parquet and a pixel store. Every file ends up in
 /// the manifest or, with a reason, in the rejected table. Run the command again to resume.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// TOML file, or a shipped spec: phantom, mini, medfsad, ddad, edc-aptos, bmad-camelyon16, brats [default:
     /// medfsad with --raw, otherwise phantom]
     #[arg(long)]
@@ -43,7 +43,7 @@ pub struct Args {
     /// Write the files' paths into the id list, too: only if no name in them may not be published
     #[arg(long, requires = "freeze")]
     freeze_paths: bool,
-    /// Key of patients' pseudonyms: the same key gives the same ones [default: MEDFSAD_KEY, else
+    /// Key of patients' pseudonyms: the same key gives the same ones [default: `MEDFSAD_KEY`, else
     /// ~/.config/medfsad/pseudonyms.key, made at its first use; the phantom's is public]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -53,7 +53,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         use_threads(self.threads)?;
         let default = if self.raw.is_some() { "medfsad" } else { "phantom" };
         let name = self.spec.as_deref().unwrap_or(default);
@@ -96,14 +96,14 @@ impl Args {
 }
 
 /// Draws the phantom's raw tree below `out`, unless this very program has done so before, and tells where.
-pub fn draw_phantom(spec: &Spec, out: &Path) -> Result<PathBuf> {
+pub(super) fn draw_phantom(spec: &Spec, out: &Path) -> Result<PathBuf> {
     let raw = out.join("raw");
     phantom::draw_once(&raw, &phantom::Settings { seed: spec.seed, ..Default::default() })?;
     Ok(raw)
 }
 
 /// Draws the phantom below `out` and curates it like real data.
-pub fn build_phantom(spec: &Spec, out: &Path) -> Result<Outcome> {
+pub(super) fn build_phantom(spec: &Spec, out: &Path) -> Result<Outcome> {
     let raw = draw_phantom(spec, out)?;
     curate::build(&Request { spec, raw: &raw, out, partial: false, key: &Key::PUBLIC })
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::de::DeserializeOwned;
 
 /// A running program; dropped, it ends.
-pub struct ChildProcess {
+pub(super) struct ChildProcess {
     process: Child,
     /// Taken away to end the process, which takes its workers with it.
     requests: Option<ChildStdin>,
@@ -17,7 +17,10 @@ pub struct ChildProcess {
 impl ChildProcess {
     /// Starts `command` and reads its first answer, which says that it is ready. `remedy` says what to do where it
     /// cannot run.
-    pub fn start<T: DeserializeOwned>(command: &mut Command, remedy: &str) -> Result<(ChildProcess, T)> {
+    pub(super) fn start<T: DeserializeOwned>(
+        command: &mut Command,
+        remedy: &str,
+    ) -> Result<(ChildProcess, T)> {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut process = command
             .stdin(Stdio::piped())
@@ -35,7 +38,7 @@ impl ChildProcess {
     ///
     /// # Errors
     /// What the program says went wrong, or that it has ended.
-    pub fn ask<T: DeserializeOwned>(&mut self, request: &str) -> Result<T> {
+    pub(super) fn ask<T: DeserializeOwned>(&mut self, request: &str) -> Result<T> {
         let requests = self.requests.as_mut().context("the other program has ended")?;
         writeln!(requests, "{request}").context("the other program has ended")?;
         self.answer()

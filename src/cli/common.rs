@@ -8,12 +8,12 @@ use crate::manifest::Manifest;
 use crate::spec::Spec;
 
 /// A folder of the project: below `MEDFSAD_HOME` where that is set, else below the current folder.
-pub fn home(folder: &str) -> PathBuf {
+pub(super) fn home(folder: &str) -> PathBuf {
     std::env::var_os("MEDFSAD_HOME").map(PathBuf::from).unwrap_or_default().join(folder)
 }
 
 /// A curated folder, the phantom's when none is given, with its manifest and the spec it was made from.
-pub fn curated(folder: Option<&PathBuf>) -> Result<(PathBuf, Manifest, Spec)> {
+pub(super) fn curated(folder: Option<&PathBuf>) -> Result<(PathBuf, Manifest, Spec)> {
     let folder = folder.cloned().unwrap_or_else(|| home("manifests").join("phantom"));
     let manifest = Manifest::read(&folder)?;
     let spec = Spec::load(&folder.join("spec.toml").display().to_string());
@@ -21,7 +21,7 @@ pub fn curated(folder: Option<&PathBuf>) -> Result<(PathBuf, Manifest, Spec)> {
 }
 
 /// Limits rayon to `threads`, all cores when not given; returns the number in use.
-pub fn use_threads(threads: Option<usize>) -> Result<usize> {
+pub(super) fn use_threads(threads: Option<usize>) -> Result<usize> {
     let threads = match threads {
         Some(threads) => threads,
         None => std::thread::available_parallelism().context("counting cores")?.get(),

@@ -12,7 +12,7 @@ use crate::report;
 /// share. Exits with 1 if the first is worse than the second beyond the 95 % interval, so it can guard a
 /// change.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Run folder, such as reports/quick
     first: PathBuf,
     /// Second run folder; the same one to compare two methods of a run
@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         ensure!(self.method.len() <= 2, "--method takes one or two names");
         let methods = [self.method.first(), self.method.get(1)].map(|name| name.map(String::as_str));
         let comparison = report::compare_runs(&self.first, &self.second, methods)?;

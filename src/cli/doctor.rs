@@ -7,7 +7,7 @@ use super::harness;
 use crate::files;
 
 /// Prints versions, devices and folders.
-pub fn run() -> Result<()> {
+pub(super) fn run() -> Result<()> {
     println!("medfsad    {} (git {}, code {})", crate::VERSION, crate::GIT_REVISION, crate::CODE_HASH);
     println!("cores      {}", std::thread::available_parallelism().map_or(0, usize::from));
     println!("cache      {}", files::cache_folder()?.display());

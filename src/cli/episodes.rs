@@ -14,7 +14,7 @@ use crate::manifest::Manifest;
 /// An episode says which pictures are supports and which are for training. Episodes follow from the manifest
 /// and a seed alone, so they can be published as image ids and checked against a run.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     action: Action,
 }
@@ -58,7 +58,7 @@ enum Action {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         match self.action {
             Action::Draw { manifest, seed, draws, max_shots, out } => {
                 let manifest = Manifest::read(&manifest)?;

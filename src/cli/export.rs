@@ -19,7 +19,7 @@ use crate::{export, files};
 /// the manifest. Pictures are named by ids and hashes, unless --paths is given. `build-dataset --freeze` writes id
 /// lists without pictures.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Curated folder [default: manifests/phantom]
     folder: Option<PathBuf>,
     /// Output format
@@ -56,7 +56,7 @@ enum Format {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         use_threads(self.threads)?;
         let (folder, manifest, spec) = curated(self.folder.as_ref())?;
         ensure!(

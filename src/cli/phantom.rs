@@ -15,7 +15,7 @@ use crate::phantom::{self, Settings};
 /// `quick` generates a few hundred pictures with lesion masks; `full` as many as the owners' releases have
 /// (54,472, at a third of their height), to build the 13,084-image benchmark at full scale.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Output folder: new, empty, or made by this command before. What another version, scale or seed wrote
     /// there is replaced
     #[arg(long)]
@@ -38,7 +38,7 @@ enum Scale {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         use_threads(self.threads)?;
         let scale = match self.scale {
             Scale::Quick => phantom::Scale::Quick,

@@ -11,7 +11,7 @@ use crate::report;
 /// Reads finished cells and writes tables, figures and index.html again. Needs neither a model nor the
 /// pictures.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Run folders, such as reports/quick; several are joined into one report
     #[arg(required = true)]
     runs: Vec<PathBuf>,
@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let index = match (&self.runs[..], self.out) {
             ([run], None) => report::write(run, run)?,
             (_, None) => anyhow::bail!("give the folder of the joined report with --out DIR"),

@@ -11,14 +11,14 @@ use crate::spec::Spec;
 /// Lists every supported source, then what a spec needs from whom: owner, citation, licence, access, how to get
 /// it, restrictions. Nothing is downloaded.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// TOML file, or a shipped spec
     #[arg(long, default_value = "medfsad")]
     spec: String,
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         for source in SOURCES {
             println!("{:<18} {}", source.name, source.about);
         }

@@ -14,7 +14,7 @@ const NEEDS_LIBTORCH: &str = "needs libtorch, which this program was built witho
 
 /// Whatever else is called.
 #[derive(clap::Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     #[command(external_subcommand)]
     Other(Vec<String>),
 }
@@ -22,7 +22,7 @@ pub enum Command {
 impl Command {
     /// # Errors
     /// Always: this build has no such command.
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let Command::Other(given) = self;
         let name = given.first().map_or("", String::as_str);
         bail!("`{name}` is no command (see --help), or one that {NEEDS_LIBTORCH}")
@@ -31,7 +31,7 @@ impl Command {
 
 /// The network by whose features `audit` compares pictures.
 #[derive(clap::Args)]
-pub struct EmbeddingArgs {
+pub(super) struct EmbeddingArgs {
     /// Needs a build with libtorch
     #[arg(long, value_name = "NAME")]
     teacher: Vec<String>,
@@ -45,7 +45,7 @@ impl EmbeddingArgs {
     ///
     /// # Errors
     /// If a network is given; as [`audit::run`].
-    pub fn audit(&self, manifest: &Manifest, gates: &Audit, raw: Option<&Path>) -> Result<Report> {
+    pub(super) fn audit(&self, manifest: &Manifest, gates: &Audit, raw: Option<&Path>) -> Result<Report> {
         if let Some(teacher) = self.teacher.first() {
             bail!("--teacher {teacher} {NEEDS_LIBTORCH}");
         }
@@ -55,7 +55,7 @@ impl EmbeddingArgs {
 }
 
 /// Says for `doctor` that there is none.
-pub fn print_libtorch() {
+pub(super) fn print_libtorch() {
     println!(
         "libtorch   not in this build (feature `torch` is off): build-dataset, report and episodes work, bench does not"
     );

@@ -38,7 +38,14 @@ pub(super) struct Curation<'a> {
 }
 
 impl Curation<'_> {
-    pub fn reject(&mut self, path: &str, frame: u32, finding: Option<&str>, kind: &str, reason: String) {
+    pub(super) fn reject(
+        &mut self,
+        path: &str,
+        frame: u32,
+        finding: Option<&str>,
+        kind: &str,
+        reason: String,
+    ) {
         self.rejected.push(Rejected {
             task: self.task.name.clone(),
             source_path: format!("{}/{path}", self.task.folder),
@@ -50,18 +57,18 @@ impl Curation<'_> {
         });
     }
 
-    pub fn reject_found(&mut self, found: &KnownContent, kind: &str, reason: String) {
+    pub(super) fn reject_found(&mut self, found: &KnownContent, kind: &str, reason: String) {
         let Candidate { path, frame, finding, .. } = &found.candidate;
         self.reject(path, *frame, Some(finding), kind, reason);
     }
 
     /// The file of a picture, given by its path below the source's folder.
-    pub fn path(&self, path: &str) -> PathBuf {
+    pub(super) fn path(&self, path: &str) -> PathBuf {
         self.raw.join(&self.task.folder).join(path)
     }
 
     /// The file of the candidate's mask, relative to the raw folder: the spec's, if there, else the source's.
-    pub fn mask_path(&self, candidate: &Candidate) -> Option<String> {
+    pub(super) fn mask_path(&self, candidate: &Candidate) -> Option<String> {
         let by_source = match &candidate.mask {
             Some(Lesions::Masks(path)) => Some(format!("{}/{path}", self.task.folder)),
             _ => None,
@@ -74,18 +81,18 @@ impl Curation<'_> {
     ///
     /// # Errors
     /// Several that do.
-    pub fn named_mask(&self, candidate: &Candidate) -> Result<Option<String>, String> {
+    pub(super) fn named_mask(&self, candidate: &Candidate) -> Result<Option<String>, String> {
         let (Some(folder), Some(names)) = (&self.task.masks, &self.masks) else { return Ok(None) };
         Ok(names.of(&candidate.path)?.map(|name| format!("{folder}/{name}")))
     }
 
     /// Whether the spec has a folder of masks.
-    pub fn has_masks(&self) -> bool {
+    pub(super) fn has_masks(&self) -> bool {
         self.masks.is_some()
     }
 
     /// Sorts candidates into normal, a quota, or findings that the spec leaves out.
-    pub fn classify(&mut self, candidates: Vec<Candidate>) -> Vec<(Candidate, Option<usize>)> {
+    pub(super) fn classify(&mut self, candidates: Vec<Candidate>) -> Vec<(Candidate, Option<usize>)> {
         let mut classes: HashMap<&str, Option<usize>> = HashMap::new();
         let mut rest = None;
         for finding in &self.task.normal {
@@ -120,7 +127,7 @@ impl Curation<'_> {
     }
 
     /// Reads every file once for its hash; unreadable ones are rejected.
-    pub fn hash(&mut self, candidates: Vec<(Candidate, Option<usize>)>) -> Vec<KnownContent> {
+    pub(super) fn hash(&mut self, candidates: Vec<(Candidate, Option<usize>)>) -> Vec<KnownContent> {
         let paths: BTreeSet<&str> = candidates.iter().map(|(candidate, _)| candidate.path.as_str()).collect();
         let bar = progress::bar(paths.len(), &format!("{}: reading", self.task.name));
         let read = |path: &str| {
@@ -148,7 +155,7 @@ impl Curation<'_> {
         found
     }
 
-    pub fn key(&self, found: &[KnownContent], differences: &[String]) -> Result<String> {
+    pub(super) fn key(&self, found: &[KnownContent], differences: &[String]) -> Result<String> {
         let mut text = serde_json::to_string(self.task)?;
         text += &format!(
             "{} {:?} {RESIZE_ID} {} {differences:?}",
@@ -174,7 +181,7 @@ impl Curation<'_> {
     }
 
     /// Keeps the first of every set of copies, by path; copies that the owner labels differently all go.
-    pub fn drop_duplicates(&mut self, found: Vec<KnownContent>) -> Vec<KnownContent> {
+    pub(super) fn drop_duplicates(&mut self, found: Vec<KnownContent>) -> Vec<KnownContent> {
         if self.task.duplicates == Duplicates::Group {
             return found;
         }

@@ -39,7 +39,7 @@ impl Curation<'_> {
     ///
     /// # Errors
     /// A full disk, or an id list that cannot be met.
-    pub fn draw(
+    pub(super) fn draw(
         &mut self,
         found: &[KnownContent],
         spools: &[Spool],

@@ -11,7 +11,7 @@ use crate::manifest::{Label, Row, Selection, Split, image_id};
 
 impl Curation<'_> {
     /// Rejects what was not drawn, and returns rows and counts of the rest.
-    pub fn collect(
+    pub(super) fn collect(
         &mut self,
         found: &[KnownContent],
         outcomes: &[Outcome],

@@ -8,7 +8,7 @@ use crate::manifest::spool::Spool;
 use crate::pixels::Pixels;
 
 /// What a manifest says of a decoded picture; the pictures themselves went into spools.
-pub struct Standard {
+pub(super) struct Standard {
     /// Of the file's picture.
     pub height: usize,
     pub width: usize,
@@ -28,7 +28,7 @@ const HASHED_SIZE: usize = 128;
 ///
 /// # Errors
 /// Only if a spool cannot be written.
-pub fn picture(decoded: Decoded, spools: &[Spool]) -> Result<Standard> {
+pub(super) fn picture(decoded: Decoded, spools: &[Spool]) -> Result<Standard> {
     let pixels = decoded.pixels;
     let pixel_hash = pixels.hash();
     let mut hashed = None;
@@ -54,7 +54,7 @@ pub fn picture(decoded: Decoded, spools: &[Spool]) -> Result<Standard> {
 }
 
 /// Refuses a mask of another shape than its picture's.
-pub fn check_mask(mask: &Pixels, picture: &Standard) -> Result<()> {
+pub(super) fn check_mask(mask: &Pixels, picture: &Standard) -> Result<()> {
     ensure!(
         (mask.height(), mask.width()) == (picture.height, picture.width),
         "it is {} x {}, its picture {} x {}",
@@ -70,7 +70,7 @@ pub fn check_mask(mask: &Pixels, picture: &Standard) -> Result<()> {
 ///
 /// # Errors
 /// Only if a spool cannot be written.
-pub fn mask(mask: &Pixels, spools: &[Spool]) -> Result<String> {
+pub(super) fn mask(mask: &Pixels, spools: &[Spool]) -> Result<String> {
     let hash = mask.hash();
     for spool in spools {
         spool.add_mask(&hash, &overlap::resize(mask, spool.size(), spool.size()))?;
@@ -82,7 +82,7 @@ pub fn mask(mask: &Pixels, spools: &[Spool]) -> Result<String> {
 ///
 /// # Errors
 /// A box that lies outside the picture.
-pub fn boxes(boxes: &[[u32; 4]], height: usize, width: usize) -> Result<Pixels> {
+pub(super) fn boxes(boxes: &[[u32; 4]], height: usize, width: usize) -> Result<Pixels> {
     let mut samples = vec![0; height * width];
     for &[left, top, box_width, box_height] in boxes {
         let span = |start: u32, length: u32, limit: usize| {

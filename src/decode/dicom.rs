@@ -67,7 +67,7 @@ pub(super) struct File<'a> {
 
 impl<'a> File<'a> {
     /// Parses a whole file.
-    pub fn open(bytes: &[u8], reading: &'a Reading) -> Result<File<'a>> {
+    pub(super) fn open(bytes: &[u8], reading: &'a Reading) -> Result<File<'a>> {
         refused_when_panicking(|| {
             let walked = lengths::walk(bytes, bytes.len(), false)?;
             let object = parsed(&walked)?;
@@ -79,7 +79,7 @@ impl<'a> File<'a> {
     }
 
     /// One frame as a picture.
-    pub fn decode(&self, frame: u32) -> Result<Decoded> {
+    pub(super) fn decode(&self, frame: u32) -> Result<Decoded> {
         refused_when_panicking(|| {
             let File { object, header, reading, .. } = self;
             let mut repaired = self.repaired.clone();
@@ -101,7 +101,7 @@ impl<'a> File<'a> {
     }
 
     /// One frame as a mask: 255 where the stored value is not 0. What the frame was forgiven is added to `repaired`.
-    pub fn mask(&self, frame: u32, repaired: &mut Vec<String>) -> Result<Pixels> {
+    pub(super) fn mask(&self, frame: u32, repaired: &mut Vec<String>) -> Result<Pixels> {
         refused_when_panicking(|| {
             let header = &self.header;
             ensure!(header.samples == 1, "a mask has one sample a pixel, this file {}", header.samples);
@@ -202,11 +202,11 @@ pub fn view_position(path: &Path) -> Result<Option<String>> {
 /// What a file's header says it belongs to; `None` for what is empty or missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Belongs {
-    /// PatientID.
+    /// `PatientID`.
     pub patient: Option<String>,
-    /// StudyInstanceUID.
+    /// `StudyInstanceUID`.
     pub study: Option<String>,
-    /// SeriesInstanceUID.
+    /// `SeriesInstanceUID`.
     pub series: Option<String>,
 }
 

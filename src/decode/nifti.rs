@@ -101,12 +101,12 @@ pub(super) struct Volume<'a> {
 
 impl<'a> Volume<'a> {
     /// What the file was forgiven.
-    pub fn repaired(&self) -> &[String] {
+    pub(super) fn repaired(&self) -> &[String] {
         &self.header.repaired
     }
 
     /// Reads a whole volume; `path` is where its `.img` is looked for.
-    pub fn open(bytes: &'a [u8], path: Option<&Path>, reading: &'a Reading) -> Result<Volume<'a>> {
+    pub(super) fn open(bytes: &'a [u8], path: Option<&Path>, reading: &'a Reading) -> Result<Volume<'a>> {
         let mut header = Header::read(&container::head(bytes)?)?;
         let orientation = Orientation::of(&header.matrix)?;
         let (voxels, zeros) = if header.single_file {
@@ -128,7 +128,7 @@ impl<'a> Volume<'a> {
     ///
     /// # Errors
     /// Volumes of different shapes, of which one does not say how it lies.
-    pub fn lay_over(&mut self, picture: &Path) -> Result<Option<String>> {
+    pub(super) fn lay_over(&mut self, picture: &Path) -> Result<Option<String>> {
         let head = files::read_head(picture, super::HEAD_BYTES)?;
         if !is_nifti(&head) {
             return Ok(None);
@@ -150,7 +150,7 @@ impl<'a> Volume<'a> {
     }
 
     /// One slice as a grey picture.
-    pub fn decode(&self, frame: u32) -> Result<Decoded> {
+    pub(super) fn decode(&self, frame: u32) -> Result<Decoded> {
         let slice = self.slice(frame)?;
         let (range, name) = self.range(slice.time)?;
         let pixels = self.pixels(&slice, |value| Ok(range.grey(value)))?;
@@ -165,7 +165,7 @@ impl<'a> Volume<'a> {
     }
 
     /// One slice as a mask: 255 where the value is not 0.
-    pub fn mask(&self, frame: u32) -> Result<Pixels> {
+    pub(super) fn mask(&self, frame: u32) -> Result<Pixels> {
         self.pixels(&self.slice(frame)?, |value| {
             ensure!(!value.is_nan(), "the mask holds voxels that are no numbers");
             Ok(if value == 0.0 { 0 } else { 255 })
@@ -173,7 +173,7 @@ impl<'a> Volume<'a> {
     }
 
     /// Labels and their numbers of voxels, slice by slice in frame order, without 0.
-    pub fn label_counts(&self) -> Result<Vec<BTreeMap<i64, usize>>> {
+    pub(super) fn label_counts(&self) -> Result<Vec<BTreeMap<i64, usize>>> {
         (0..self.frames()?)
             .map(|frame| {
                 let mut counts = BTreeMap::new();

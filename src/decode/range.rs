@@ -13,13 +13,13 @@ pub(super) struct Range {
 
 impl Range {
     /// A window by its exact ends, as LINEAR_EXACT of PS3.3 C.11.2.1.3.2.
-    pub fn window(center: f64, width: f64) -> Range {
+    pub(super) fn window(center: f64, width: f64) -> Range {
         Range { low: center - width / 2.0, high: center + width / 2.0 }
     }
 
     /// `low` itself is 0, `high` 255. Where both are one, everything but 0 from there on is 255.
     /// What is no number is 0.
-    pub fn grey(&self, value: f64) -> u8 {
+    pub(super) fn grey(&self, value: f64) -> u8 {
         // Halved, so that the span of any two numbers is one.
         let span = self.high / 2.0 - self.low / 2.0;
         if span > 0.0 {
@@ -43,16 +43,16 @@ pub(super) struct Codes {
 }
 
 impl Codes {
-    pub fn unsigned(bits: u16) -> Codes {
+    pub(super) fn unsigned(bits: u16) -> Codes {
         Codes { least: 0, bits }
     }
 
-    pub fn greatest(&self) -> i64 {
+    pub(super) fn greatest(&self) -> i64 {
         self.least + ((1i64 << self.bits) - 1)
     }
 
     /// How samples are spread once each has become its value. Up to 16 bits are counted, others sorted.
-    pub fn distribution<T: Copy + Into<i64>>(
+    pub(super) fn distribution<T: Copy + Into<i64>>(
         &self,
         samples: &[T],
         value: impl Fn(i64) -> f64,
@@ -68,7 +68,7 @@ impl Codes {
     }
 
     /// Samples to grey values, through a table where that is shorter.
-    pub fn map<T: Copy + Into<i64>>(&self, samples: &[T], grey: impl Fn(i64) -> u8) -> Vec<u8> {
+    pub(super) fn map<T: Copy + Into<i64>>(&self, samples: &[T], grey: impl Fn(i64) -> u8) -> Vec<u8> {
         if self.bits > 16 || samples.len() >> self.bits == 0 {
             return samples.iter().map(|&sample| grey(sample.into())).collect();
         }
@@ -77,7 +77,7 @@ impl Codes {
     }
 
     /// Samples of any channels to 8 bits under one range, and how to call it; not for [`Intensity::Stated`].
-    pub fn spread<T: Copy + Into<i64>>(
+    pub(super) fn spread<T: Copy + Into<i64>>(
         &self,
         samples: &[T],
         intensity: &Intensity,
@@ -95,7 +95,7 @@ pub(super) struct Distribution(Vec<(f64, u64)>);
 
 impl Distribution {
     /// Of values and how often each occurs; those that are no numbers or infinite are left out.
-    pub fn new(counted: impl Iterator<Item = (f64, u64)>) -> Distribution {
+    pub(super) fn new(counted: impl Iterator<Item = (f64, u64)>) -> Distribution {
         let mut counted: Vec<(f64, u64)> =
             counted.filter(|(value, count)| value.is_finite() && *count > 0).collect();
         counted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
@@ -103,24 +103,24 @@ impl Distribution {
     }
 
     /// Of an index into 256 or 65,536 counts to its value.
-    pub fn of_counts(counts: &[u64], value: impl Fn(usize) -> f64) -> Distribution {
+    pub(super) fn of_counts(counts: &[u64], value: impl Fn(usize) -> f64) -> Distribution {
         Distribution::new(counts.iter().enumerate().map(|(index, &count)| (value(index), count)))
     }
 
     /// Without the value 0, which is background in most volumes.
-    pub fn without_zero(mut self) -> Distribution {
+    pub(super) fn without_zero(mut self) -> Distribution {
         self.0.retain(|(value, _)| *value != 0.0);
         self
     }
 
     /// From least to greatest; a range of one value shows it as 0. `None` of no values.
-    pub fn min_max(&self) -> Option<Range> {
+    pub(super) fn min_max(&self) -> Option<Range> {
         let (low, high) = (self.0.first()?.0, self.0.last()?.0);
         Some(Range { low, high: if low < high { high } else { f64::INFINITY } })
     }
 
     /// Between two percentiles of 0 to 100, linear between ranks as in NumPy. `None` of no values.
-    pub fn percentiles(&self, low: f64, high: f64) -> Option<Range> {
+    pub(super) fn percentiles(&self, low: f64, high: f64) -> Option<Range> {
         let n: u64 = self.0.iter().map(|(_, count)| count).sum();
         let at = |percent: f64| -> Option<f64> {
             let place = percent / 100.0 * n.checked_sub(1)? as f64;

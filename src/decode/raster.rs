@@ -45,7 +45,7 @@ pub(super) struct File<'a> {
 
 impl<'a> File<'a> {
     /// Tells the format and counts pages; nothing is decoded yet.
-    pub fn open(bytes: &'a [u8], reading: &'a Reading) -> Result<File<'a>> {
+    pub(super) fn open(bytes: &'a [u8], reading: &'a Reading) -> Result<File<'a>> {
         let Some(format) = format_of(bytes) else {
             bail!(
                 "neither DICOM (no `DICM` at byte 128) nor NIfTI, PNG, JPEG, TIFF or BMP: the file is no picture known here"
@@ -56,14 +56,14 @@ impl<'a> File<'a> {
     }
 
     /// One page as a picture; transparency is dropped, as Pillow's `convert("RGB")` does.
-    pub fn decode(&self, frame: u32) -> Result<Decoded> {
+    pub(super) fn decode(&self, frame: u32) -> Result<Decoded> {
         self.page(frame, &self.reading.intensity)
     }
 
     /// One page as a mask: 255 where a stored value other than alpha, or a palette's index, is not 0; in BMP, where the
     /// colour is not black; in a TIFF whose 0 is white, where it is not black. JPEG does not keep zeros, so there it is
     /// where the grey picture is 128 or brighter. What was forgiven is added to `repaired`.
-    pub fn mask(&self, frame: u32, repaired: &mut Vec<String>) -> Result<Pixels> {
+    pub(super) fn mask(&self, frame: u32, repaired: &mut Vec<String>) -> Result<Pixels> {
         let start = self.start(frame)?;
         let (bytes, limit) = (self.bytes, limit(self.bytes));
         self.caught(|| match self.format {

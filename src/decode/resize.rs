@@ -193,7 +193,7 @@ mod wide {
     use super::{Filter, GROUP, HALF, LANES, Pixels, Taps, resize_by};
 
     #[target_feature(enable = "avx2")]
-    pub fn resize(pixels: &Pixels, height: usize, width: usize, filter: &Filter) -> Pixels {
+    pub(super) fn resize(pixels: &Pixels, height: usize, width: usize, filter: &Filter) -> Pixels {
         resize_by(pixels, height, width, filter, |line, taps, sums| dots(line, taps, sums))
     }
 

@@ -11,7 +11,7 @@ use crate::manifest::{Manifest, Split};
 const CALIBRATION_PER_TASK: usize = 16;
 
 /// The first few train normals of each of `tasks`; `None` without tasks.
-pub fn calibration(manifest: &Manifest, tasks: &[TaskName], size: usize) -> Result<Option<Tensor>> {
+pub(super) fn calibration(manifest: &Manifest, tasks: &[TaskName], size: usize) -> Result<Option<Tensor>> {
     let part = |task: &TaskName| {
         let task = manifest.task(task)?;
         let mut rows = task.of(Split::Train);

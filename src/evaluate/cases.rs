@@ -11,7 +11,7 @@ use crate::protocol::SIGMA;
 use crate::results::gallery::{Caption, Case};
 
 /// Picks cases by the score that ranks; ties go to the earlier picture.
-pub fn pick(test: &TestSet, store: &PixelStore, scored: &Scored) -> Result<Vec<Case>> {
+pub(super) fn pick(test: &TestSet, store: &PixelStore, scored: &Scored) -> Result<Vec<Case>> {
     let scores = scored.scores.ranked();
     let mut cases = Vec::new();
     for label in [Label::Anomalous, Label::Normal] {

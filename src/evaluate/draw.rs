@@ -28,14 +28,14 @@ struct Best {
 
 /// What the epochs so far have left, beside the last one's scores.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Gathered {
+pub(super) struct Gathered {
     epochs: Vec<Epoch>,
     /// Under the protocols that choose an epoch.
     best: BTreeMap<Protocol, Best>,
 }
 
 /// One support draw over the epochs of a training.
-pub struct Draw<'a> {
+pub(super) struct Draw<'a> {
     pub identity: &'a Identity,
     supports: Pictures,
     pub gathered: Gathered,
@@ -50,12 +50,12 @@ pub struct Draw<'a> {
 const LATENCY: (Duration, usize) = (Duration::from_millis(300), 100);
 
 impl<'a> Draw<'a> {
-    pub fn new(identity: &'a Identity, supports: Pictures) -> Draw<'a> {
+    pub(super) fn new(identity: &'a Identity, supports: Pictures) -> Draw<'a> {
         Draw { identity, supports, gathered: Gathered::default(), last: None, seconds: 0.0, preset: None }
     }
 
     /// Adapts to the supports and scores the test set with the model as it stands.
-    pub fn score(&mut self, model: &dyn Fitted, test: &TestSet) -> Result<()> {
+    pub(super) fn score(&mut self, model: &dyn Fitted, test: &TestSet) -> Result<()> {
         let start = Instant::now();
         let detector = model.adapt(&self.supports)?;
         self.last = Some(test.score(&*detector)?);
@@ -65,7 +65,7 @@ impl<'a> Draw<'a> {
 
     /// Scores each support by the others, so that they set a threshold without any test picture. Undefined for one
     /// support, and where taking supports in is a training, which would have to be repeated for each.
-    pub fn preset(&mut self, model: &dyn Fitted) -> Result<()> {
+    pub(super) fn preset(&mut self, model: &dyn Fitted) -> Result<()> {
         let n = self.supports.len();
         if n < 2 || model.trains_on_supports() {
             return Ok(());
@@ -81,7 +81,7 @@ impl<'a> Draw<'a> {
     }
 
     /// Seconds for one picture, supports taken in: the median of some runs.
-    pub fn latency(&self, model: &dyn Fitted, test: &TestSet) -> Result<f64> {
+    pub(super) fn latency(&self, model: &dyn Fitted, test: &TestSet) -> Result<f64> {
         let detector = model.adapt(&self.supports)?;
         let (limit, most) = LATENCY;
         let start = Instant::now();
@@ -96,7 +96,7 @@ impl<'a> Draw<'a> {
 
     /// Logs an epoch and keeps the best one for the protocols that choose on the test set, and for those that choose
     /// by what the model reaches `on_sources`, if that was asked for.
-    pub fn observe(
+    pub(super) fn observe(
         &mut self,
         epoch: u64,
         figures: &EpochFigures,
@@ -139,7 +139,7 @@ impl<'a> Draw<'a> {
     }
 
     /// Measures and writes the cell.
-    pub fn finish(self, mut result: CellResult, test: &TestSet, store: &PixelStore) -> Result<()> {
+    pub(super) fn finish(self, mut result: CellResult, test: &TestSet, store: &PixelStore) -> Result<()> {
         let scored = self.last.as_ref().context("a cell without scores")?;
         let chosen: Vec<_> = Protocol::all()
             .filter_map(|protocol| self.chosen(protocol).map(|(scores, epoch)| (protocol, scores, epoch)))

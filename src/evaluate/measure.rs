@@ -18,7 +18,7 @@ use crate::random::Stream;
 use crate::results::Measured;
 
 /// The scores of one protocol by class, and where they come from.
-pub struct Scores {
+pub(super) struct Scores {
     protocol: Protocol,
     normal: Vec<f64>,
     anomalous: Vec<f64>,
@@ -29,14 +29,19 @@ pub struct Scores {
 
 impl Scores {
     /// `values` are `None` for pictures that the protocol leaves out.
-    pub fn new(test: &TestSet, protocol: Protocol, values: &[Option<f64>], epoch: Option<u64>) -> Scores {
+    pub(super) fn new(
+        test: &TestSet,
+        protocol: Protocol,
+        values: &[Option<f64>],
+        epoch: Option<u64>,
+    ) -> Scores {
         let (normal, anomalous) = test.by_class(values);
         let n_left_out = values.len() - normal.len() - anomalous.len();
         Scores { protocol, normal, anomalous, n_left_out, epoch }
     }
 
     /// AUROC, with its interval over pictures.
-    pub fn ranked(&self) -> Measured {
+    pub(super) fn ranked(&self) -> Measured {
         let stream = Stream::new(0, "bootstrap of image AUROC", 0);
         let interval = interval::bootstrap(&self.normal, &self.anomalous, stream, auroc);
         Measured {
@@ -47,7 +52,7 @@ impl Scores {
     }
 
     /// Everything else that they tell.
-    pub fn along_thresholds(&self) -> Vec<Measured> {
+    pub(super) fn along_thresholds(&self) -> Vec<Measured> {
         let ranking = Ranking::new(&self.normal, &self.anomalous);
         let ranking = ranking.as_ref();
         let best = ranking.map(Ranking::best_f1);
@@ -65,7 +70,7 @@ impl Scores {
     }
 
     /// What the threshold does that the supports set; undefined where they set none.
-    pub fn at_preset(&self, preset: Option<&Preset>) -> Vec<Measured> {
+    pub(super) fn at_preset(&self, preset: Option<&Preset>) -> Vec<Measured> {
         let division =
             preset.and_then(|preset| Division::new(&self.normal, &self.anomalous, preset.threshold()));
         [
@@ -130,7 +135,7 @@ impl Maps for Masked<'_> {
 ///
 /// # Errors
 /// A mask that cannot be read.
-pub fn pixels(
+pub(super) fn pixels(
     test: &TestSet,
     store: &PixelStore,
     maps: &MapStack,

@@ -296,7 +296,7 @@ pub(super) struct Experience(BTreeMap<String, Cost>);
 
 impl Experience {
     /// From all runs that lie beside this one, and itself; what cannot be read teaches nothing.
-    pub fn gather(run: &Path) -> Experience {
+    pub(super) fn gather(run: &Path) -> Experience {
         let mut seen: BTreeMap<String, Vec<Cost>> = BTreeMap::new();
         let reports = std::path::absolute(run).ok().and_then(|run| Some(run.parent()?.to_owned()));
         for run in std::fs::read_dir(reports.unwrap_or_default()).into_iter().flatten().flatten() {
@@ -332,7 +332,7 @@ impl Experience {
         format!("{method} {settings} {size} {shots} {device_class}")
     }
 
-    pub fn of(&self, identity: &Identity) -> Option<Cost> {
+    pub(super) fn of(&self, identity: &Identity) -> Option<Cost> {
         self.0.get(&Experience::key(identity)).copied()
     }
 }

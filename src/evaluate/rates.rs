@@ -169,7 +169,7 @@ pub(super) mod tests {
          "operations_per_second": null}]}"#;
 
     /// Of that card.
-    pub fn speed() -> Speed {
+    pub(in crate::evaluate) fn speed() -> Speed {
         let record: Record = serde_json::from_str(RECORD).unwrap();
         record.speed("selftest.json", "cuda", Precision::F32).unwrap()
     }

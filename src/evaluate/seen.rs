@@ -10,7 +10,7 @@ use crate::results::Seen;
 const ANY_PICTURES: [&str; 2] = ["folders", "mvtec"];
 
 /// In words what the weights were trained on, where somebody says, and whether pictures of these sources may be in it.
-pub fn seen(origin: &Origin, sources: &BTreeSet<&str>) -> (Option<String>, Seen) {
+pub(super) fn seen(origin: &Origin, sources: &BTreeSet<&str>) -> (Option<String>, Seen) {
     let Origin::File { sha256, .. } = origin else {
         return (Some("nothing: random".to_owned()), Seen::NotSeen);
     };

@@ -16,7 +16,7 @@ use crate::protocol::{self, Host, ImageScores, Protocol};
 use crate::random::Stream;
 
 /// Test pictures in the published, class-sorted order: anomalous before normal, by path within a class.
-pub struct TestSet {
+pub(super) struct TestSet {
     pub rows: Vec<Row>,
     /// What methods see.
     pictures: Pictures,
@@ -25,7 +25,7 @@ pub struct TestSet {
 }
 
 /// Raw maps and the scores of every protocol.
-pub struct Scored {
+pub(super) struct Scored {
     /// `None` for methods without maps.
     pub maps: Option<MapStack>,
     /// Whether the image scores are the maps' maxima, so that one threshold serves both.
@@ -35,7 +35,7 @@ pub struct Scored {
 
 impl TestSet {
     /// `shuffle` permutes the labels among the pictures, for the control that must then give 0.5.
-    pub fn load(
+    pub(super) fn load(
         store: &PixelStore,
         mut rows: Vec<Row>,
         shuffle: Option<Stream>,
@@ -53,7 +53,7 @@ impl TestSet {
     }
 
     /// Scores every picture, batch by batch.
-    pub fn score(&self, detector: &dyn Detector) -> Result<Scored> {
+    pub(super) fn score(&self, detector: &dyn Detector) -> Result<Scored> {
         let (mut maps, mut scores) = (Vec::new(), Vec::new());
         let mut side = (0, 0);
         batches::score(detector, &self.pictures, self.device, &mut |_, prediction| {
@@ -109,12 +109,12 @@ impl TestSet {
     }
 
     /// One picture, to time a detector on.
-    pub fn first(&self) -> Pictures {
+    pub(super) fn first(&self) -> Pictures {
         self.pictures.at(&[0])
     }
 
     /// Scores by class, normal first; pictures without a score are left out.
-    pub fn by_class(&self, scores: &[Option<f64>]) -> (Vec<f64>, Vec<f64>) {
+    pub(super) fn by_class(&self, scores: &[Option<f64>]) -> (Vec<f64>, Vec<f64>) {
         let of = |label: Label| {
             let rows = self.rows.iter().zip(scores);
             rows.filter(|(row, _)| row.label == label).filter_map(|(_, score)| *score).collect()
@@ -123,14 +123,14 @@ impl TestSet {
     }
 
     /// Image-level AUROC.
-    pub fn auroc(&self, scores: &[Option<f64>]) -> Option<f64> {
+    pub(super) fn auroc(&self, scores: &[Option<f64>]) -> Option<f64> {
         let (normal, anomalous) = self.by_class(scores);
         auroc(&normal, &anomalous)
     }
 }
 
 /// The score of one picture under the protocol that ranks.
-pub fn ranked_score(detector: &dyn Detector, picture: &Pictures) -> Result<f64> {
+pub(super) fn ranked_score(detector: &dyn Detector, picture: &Pictures) -> Result<f64> {
     let scores = match detector.score(picture)? {
         Prediction::Maps(maps) => protocol::of_each(Protocol::RANKED, &maps),
         Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,

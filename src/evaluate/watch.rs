@@ -13,7 +13,7 @@ use crate::method::{EpochFigures, Fitted, Observer};
 use crate::protocol::Protocol;
 
 /// Scores all draws after each epoch.
-pub struct Watch<'a> {
+pub(super) struct Watch<'a> {
     pub draws: Vec<Draw<'a>>,
     pub test: &'a TestSet,
     pub sources: &'a [SourceTask],
@@ -51,7 +51,7 @@ impl Observer for Watch<'_> {
 }
 
 /// The test set of a task that trains, and supports for it.
-pub struct SourceTask {
+pub(super) struct SourceTask {
     pub supports: Pictures,
     pub test: TestSet,
 }

@@ -9,7 +9,7 @@ use crate::manifest::{Label, Row};
 pub(super) struct Classes<'a>(BTreeMap<&'a str, String>);
 
 impl<'a> Classes<'a> {
-    pub fn of(rows: &[&'a Row]) -> Classes<'a> {
+    pub(super) fn of(rows: &[&'a Row]) -> Classes<'a> {
         let anomalous = rows.iter().filter(|row| row.label == Label::Anomalous);
         Classes::named(anomalous.map(|row| row.finding.as_str()).collect())
     }
@@ -30,7 +30,7 @@ impl<'a> Classes<'a> {
     }
 
     /// `good` for a normal picture, else its finding's folder.
-    pub fn name(&self, row: &Row) -> &str {
+    pub(super) fn name(&self, row: &Row) -> &str {
         match row.label {
             Label::Normal => "good",
             Label::Anomalous => &self.0[row.finding.as_str()],

@@ -13,13 +13,13 @@ use value::{Extent, Filled};
 
 mod value;
 
-pub use value::Value;
+pub(super) use value::Value;
 
 /// Reads one pickle of protocol 2 to 5 from the head of `bytes`; also says how many bytes it took.
 ///
 /// # Errors
 /// If it is cut, or needs more than state dictionaries do.
-pub fn read(bytes: &[u8]) -> Result<(Value, usize)> {
+pub(super) fn read(bytes: &[u8]) -> Result<(Value, usize)> {
     let mut machine = Machine { bytes, at: 0, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
     loop {
         let place = machine.at;

@@ -19,7 +19,7 @@ pub(super) struct StandIn<'a> {
 impl StandIn<'_> {
     /// Fills the store from the cache; else by `make`, which draws values and fits them to the pictures of
     /// `calibration`, and keeps them for the next time.
-    pub fn fill(
+    pub(super) fn fill(
         &self,
         seed: u64,
         cache: Option<&Path>,

@@ -23,7 +23,7 @@ const MAX_SHARED: u64 = 8;
 const MAX_NAME: usize = 4096;
 
 /// Whether a file with this beginning is one of PyTorch's.
-pub fn is_one(head: &[u8]) -> bool {
+pub(super) fn is_one(head: &[u8]) -> bool {
     head.starts_with(b"PK\x03\x04") || head.starts_with(MAGIC)
 }
 
@@ -31,7 +31,7 @@ pub fn is_one(head: &[u8]) -> bool {
 ///
 /// # Errors
 /// If it is cut, or holds a whole program or model instead of a state dictionary.
-pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let what = || format!("{} is not a state dictionary that can be read", path.display());
     let limit = files::size(path)?.saturating_mul(MAX_SHARED);
     let (root, storages) = match files::read_head(path, 4)?.starts_with(b"PK") {

@@ -32,7 +32,7 @@ const COURSES: [Course; 8] = [
 const LOAD: [(&str, usize, usize); 4] = [("1", 4, 1), ("2", 6, 2), ("3", 8, 3), ("4", 10, 4)];
 
 /// One photograph of grade `finding`, `0` to `4`.
-pub fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
+pub(super) fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
     let exposure = CAMERA.expose(order, scale, stream);
     let near = |middle: f64, stream: &mut Stream| middle + stream.between(-0.008, 0.008);
     let middle = [near(exposure.aspect() / 2.0, stream), near(0.5, stream)];

@@ -16,7 +16,7 @@ const CAMERA: Camera =
 const FOLDS: usize = 22;
 
 /// One slice; `glioma`, `meningioma` and `pituitary` hold that tumour, `notumor` none.
-pub fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
+pub(super) fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
     let exposure = CAMERA.expose(order, scale, stream);
     let near = |middle: f64, stream: &mut Stream| middle + stream.between(-0.007, 0.007);
     let centre = [near(exposure.aspect() / 2.0, stream), near(0.5, stream)];

@@ -11,7 +11,7 @@ use crate::phantom::shape::{Ellipse, Shape};
 use crate::random::Stream;
 
 /// What pictures of one task have in common.
-pub struct Camera {
+pub(super) struct Camera {
     /// Rows.
     pub heights: Range<usize>,
     /// Columns per row, lowest and highest; 1 is not between them, so no picture is square.
@@ -23,7 +23,7 @@ pub struct Camera {
 }
 
 /// How one picture is taken.
-pub struct Exposure {
+pub(super) struct Exposure {
     pub height: usize,
     pub width: usize,
     /// JPEG quality, 1 to 100.
@@ -38,7 +38,7 @@ pub struct Exposure {
 impl Camera {
     /// Size, quality, brightness, saturation, grain and falloff of light of picture `order`, spread
     /// evenly over their ranges, and the tilt of the light drawn from `stream`.
-    pub fn expose(&self, order: usize, scale: Scale, stream: &mut Stream) -> Exposure {
+    pub(super) fn expose(&self, order: usize, scale: Scale, stream: &mut Stream) -> Exposure {
         let [height, aspect, quality, mean, contrast, grain, falloff, saturation] = evenly(order);
         let (typical, level) = (luma(self.colour), luma(self.colour) * (0.88 + 0.24 * mean));
         let saturation = 0.82 + 0.36 * saturation;
@@ -68,13 +68,13 @@ fn evenly(order: usize) -> [f64; 8] {
 
 impl Exposure {
     /// Columns per row.
-    pub fn aspect(&self) -> f64 {
+    pub(super) fn aspect(&self) -> f64 {
         self.width as f64 / self.height as f64
     }
 
     /// Exposes what lies inside `field` (everything without one) and blackens the rest. Differences
     /// of colour within the picture stay, their mean is balanced.
-    pub fn take(&self, canvas: &mut Canvas, field: Option<&Ellipse>, stream: &mut Stream) {
+    pub(super) fn take(&self, canvas: &mut Canvas, field: Option<&Ellipse>, stream: &mut Stream) {
         let inside = |place| field.map_or(1.0, |field| field.cover(place));
         let (mean, contrast) = canvas.meter(inside);
         let gain = self.contrast / contrast.max(1e-3);

@@ -6,25 +6,25 @@ use crate::phantom::shape::{Point, Shape};
 use crate::pixels::Pixels;
 
 /// Red, green and blue; 0 is black, 1 is white. Grey pictures hold three equal values.
-pub type Colour = [f64; 3];
+pub(super) type Colour = [f64; 3];
 
 /// Equal parts of all three.
-pub const fn grey(level: f64) -> Colour {
+pub(super) const fn grey(level: f64) -> Colour {
     [level; 3]
 }
 
 /// How bright the eye takes it to be (ITU-R 601-2).
-pub fn luma(colour: Colour) -> f64 {
+pub(super) fn luma(colour: Colour) -> f64 {
     0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 }
 
 /// The mixture with `part` (0 to 1) of `to`.
-pub fn mix(from: Colour, to: Colour, part: f64) -> Colour {
+pub(super) fn mix(from: Colour, to: Colour, part: f64) -> Colour {
     [0, 1, 2].map(|k| from[k] + (to[k] - from[k]) * part)
 }
 
 /// `height x width` samples, row-major.
-pub struct Canvas {
+pub(super) struct Canvas {
     height: usize,
     width: usize,
     samples: Vec<Colour>,
@@ -32,24 +32,24 @@ pub struct Canvas {
 
 impl Canvas {
     /// A canvas whose ground is `ground` of each place.
-    pub fn new(height: usize, width: usize, ground: impl Fn(Point) -> Colour) -> Canvas {
+    pub(super) fn new(height: usize, width: usize, ground: impl Fn(Point) -> Colour) -> Canvas {
         let place = |index: usize| centre(height, index / width, index % width);
         let samples = (0..height * width).map(|index| ground(place(index))).collect();
         Canvas { height, width, samples }
     }
 
     /// Lays `colour` over the shape, `opacity` 0 to 1.
-    pub fn paint(&mut self, shape: &impl Shape, colour: Colour, opacity: f64) {
+    pub(super) fn paint(&mut self, shape: &impl Shape, colour: Colour, opacity: f64) {
         self.change(shape, |_, sample, cover| mix(sample, colour, cover * opacity));
     }
 
     /// Adds `amount` to all channels over the shape, as X-rays add up.
-    pub fn add(&mut self, shape: &impl Shape, amount: f64) {
+    pub(super) fn add(&mut self, shape: &impl Shape, amount: f64) {
         self.change(shape, |_, sample, cover| sample.map(|value| value + amount * cover));
     }
 
     /// Replaces every covered sample by `new(place, sample, cover)`.
-    pub fn change(&mut self, shape: &impl Shape, new: impl Fn(Point, Colour, f64) -> Colour) {
+    pub(super) fn change(&mut self, shape: &impl Shape, new: impl Fn(Point, Colour, f64) -> Colour) {
         let (rows, columns) = reach(shape, self.height, self.width);
         for row in rows {
             for column in columns.clone() {
@@ -64,14 +64,14 @@ impl Canvas {
     }
 
     /// Replaces every sample by `new(place, sample)`.
-    pub fn change_all(&mut self, mut new: impl FnMut(Point, Colour) -> Colour) {
+    pub(super) fn change_all(&mut self, mut new: impl FnMut(Point, Colour) -> Colour) {
         for (index, sample) in self.samples.iter_mut().enumerate() {
             *sample = new(centre(self.height, index / self.width, index % self.width), *sample);
         }
     }
 
     /// Mean colour and standard deviation of the luma where `weight` is above a half.
-    pub fn meter(&self, weight: impl Fn(Point) -> f64) -> (Colour, f64) {
+    pub(super) fn meter(&self, weight: impl Fn(Point) -> f64) -> (Colour, f64) {
         let inside = |index: usize| weight(centre(self.height, index / self.width, index % self.width)) > 0.5;
         let indexed = self.samples.iter().enumerate().filter(|(index, _)| inside(*index));
         let metered: Vec<Colour> = indexed.map(|(_, sample)| *sample).collect();
@@ -83,25 +83,25 @@ impl Canvas {
     }
 
     /// The finished picture in colour.
-    pub fn to_rgb(&self) -> Result<Pixels> {
+    pub(super) fn to_rgb(&self) -> Result<Pixels> {
         let samples = self.samples.iter().flatten().map(|&value| eight_bits(value)).collect();
         Pixels::new(self.height, self.width, 3, samples)
     }
 
     /// The finished picture in grey: its red channel.
-    pub fn to_grey(&self) -> Result<Pixels> {
+    pub(super) fn to_grey(&self) -> Result<Pixels> {
         let samples = self.samples.iter().map(|sample| eight_bits(sample[0])).collect();
         Pixels::new(self.height, self.width, 1, samples)
     }
 }
 
 /// Middle of the sample at `row`, `column`.
-pub fn centre(height: usize, row: usize, column: usize) -> Point {
+pub(super) fn centre(height: usize, row: usize, column: usize) -> Point {
     [(column as f64 + 0.5) / height as f64, (row as f64 + 0.5) / height as f64]
 }
 
 /// Rows and columns that the shape can touch.
-pub fn reach(
+pub(super) fn reach(
     shape: &impl Shape,
     height: usize,
     width: usize,

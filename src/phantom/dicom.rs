@@ -15,7 +15,7 @@ use crate::random::Stream;
 /// Film number `order`, of `patient`. The number decides how it is stored; view, sex and age are
 /// drawn without regard to the finding, and identifiers come from `stream` too, so that the same
 /// stream gives the same bytes.
-pub fn film(drawing: &Drawing, patient: &str, order: usize, stream: &mut Stream) -> Result<Vec<u8>> {
+pub(super) fn film(drawing: &Drawing, patient: &str, order: usize, stream: &mut Stream) -> Result<Vec<u8>> {
     let (inverted, compressed) = (order % 10 == 3, order % 4 != 1);
     let mut object = InMemDicomObject::from_element_iter(patient_elements(patient, stream));
     let pixels = if inverted { negative(&drawing.pixels)? } else { drawing.pixels.clone() };

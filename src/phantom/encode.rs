@@ -9,7 +9,7 @@ use image::{ExtendedColorType, ImageFormat};
 use crate::pixels::Pixels;
 
 /// PNG, 8 bits a sample.
-pub fn png(pixels: &Pixels) -> Result<Vec<u8>> {
+pub(super) fn png(pixels: &Pixels) -> Result<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
     let [width, height] = [pixels.width() as u32, pixels.height() as u32];
     let png = ImageFormat::Png;
@@ -18,7 +18,7 @@ pub fn png(pixels: &Pixels) -> Result<Vec<u8>> {
 }
 
 /// Baseline JPEG of `quality` 1 to 100.
-pub fn jpeg(pixels: &Pixels, quality: u8) -> Result<Vec<u8>> {
+pub(super) fn jpeg(pixels: &Pixels, quality: u8) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let [width, height] = [pixels.width() as u32, pixels.height() as u32];
     let mut encoder = JpegEncoder::new_with_quality(&mut bytes, quality);

@@ -7,7 +7,12 @@ use super::{Drawing, dicom, encode};
 use crate::random::Stream;
 
 /// The bytes of the file of picture `order`, in the format that its name asks for.
-pub fn picture(drawing: &Drawing, subject: &Subject, order: usize, stream: &mut Stream) -> Result<Vec<u8>> {
+pub(super) fn picture(
+    drawing: &Drawing,
+    subject: &Subject,
+    order: usize,
+    stream: &mut Stream,
+) -> Result<Vec<u8>> {
     match subject.path.rsplit_once('.').map(|(_, extension)| extension) {
         Some("dcm") => dicom::film(drawing, &subject.id, order, stream),
         Some("jpg") => encode::jpeg(&drawing.pixels, drawing.quality),

@@ -8,13 +8,13 @@ use crate::phantom::mask::Region;
 use crate::random::Stream;
 
 /// The layout of `MedIAnomaly`: 5,088, 1,120 and 1,113 patches.
-pub fn camelyon16(seed: u64) -> Vec<Subject> {
+pub(super) fn camelyon16(seed: u64) -> Vec<Subject> {
     let counts = Counts { train_normal: 5088, test_normal: 1120, anomalous: 1113, other: 0 };
     layout::camelyon16(&counts, seed)
 }
 
 /// The first release: 4,854 pictures numbered 1 to 5849 with gaps.
-pub fn lag(seed: u64) -> Vec<Subject> {
+pub(super) fn lag(seed: u64) -> Vec<Subject> {
     let findings = repeated(&[("non_glaucoma", 3143), ("suspicious_glaucoma", 1711)]);
     let mut numbers: Vec<usize> = (1..=5849).collect();
     Stream::new(seed, "phantom numbers of lag", 0).shuffle(&mut numbers);
@@ -25,7 +25,7 @@ pub fn lag(seed: u64) -> Vec<Subject> {
 }
 
 /// 3,662 graded pictures and 1,928 without grades.
-pub fn aptos(seed: u64) -> Vec<Subject> {
+pub(super) fn aptos(seed: u64) -> Vec<Subject> {
     let graded = repeated(&[("0", 1805), ("1", 370), ("2", 999), ("3", 193), ("4", 295)]);
     let n_graded = graded.len();
     let subject = |(order, finding): (usize, &'static str)| {
@@ -38,7 +38,7 @@ pub fn aptos(seed: u64) -> Vec<Subject> {
 }
 
 /// 26,684 films with 9,555 boxes on 6,012 of them, and 3,000 films without labels.
-pub fn rsna(seed: u64) -> Vec<Subject> {
+pub(super) fn rsna(seed: u64) -> Vec<Subject> {
     const OPACITY: &str = "Lung Opacity";
     const N_FILMS: usize = 26_684;
     const N_TWO_BOXES: usize = 9555 - 6012;
@@ -58,7 +58,7 @@ pub fn rsna(seed: u64) -> Vec<Subject> {
 }
 
 /// 7,023 slices; some names carry `Tr` before the underscore.
-pub fn brain_tumor_mri(_seed: u64) -> Vec<Subject> {
+pub(super) fn brain_tumor_mri(_seed: u64) -> Vec<Subject> {
     let parts = [
         (
             "Training",
@@ -95,7 +95,7 @@ pub fn brain_tumor_mri(_seed: u64) -> Vec<Subject> {
 }
 
 /// As many boxes as the owner's table has: the one round everything, or its upper and lower half.
-pub fn boxes(regions: &[Region], count: usize) -> Result<Vec<Region>> {
+pub(super) fn boxes(regions: &[Region], count: usize) -> Result<Vec<Region>> {
     let left = regions.iter().map(|region| region.x).min().context("an ill film without a lesion")?;
     let top = regions.iter().map(|region| region.y).min().unwrap_or(0);
     let right = regions.iter().map(|region| region.x + region.width).max().unwrap_or(left);

@@ -4,16 +4,22 @@ use crate::phantom::canvas::{Canvas, Colour};
 use crate::phantom::shape::{Point, Stroke};
 use crate::random::Stream;
 
-pub const RETINA: Colour = [0.78, 0.40, 0.17];
-pub const DISC: Colour = [0.95, 0.68, 0.40];
-pub const VESSEL: Colour = [0.50, 0.15, 0.08];
-pub const BLOOD: Colour = [0.30, 0.04, 0.03];
+pub(super) const RETINA: Colour = [0.78, 0.40, 0.17];
+pub(super) const DISC: Colour = [0.95, 0.68, 0.40];
+pub(super) const VESSEL: Colour = [0.50, 0.15, 0.08];
+pub(super) const BLOOD: Colour = [0.30, 0.04, 0.03];
 
 /// A vessel's course: from, bend, to, each `[x, y]`, then the width where it starts.
-pub type Course = ([Point; 3], f64);
+pub(super) type Course = ([Point; 3], f64);
 
 /// Paints `courses`, each moved a little, scaled by `reach` about `origin`.
-pub fn vessels(canvas: &mut Canvas, courses: &[Course], origin: Point, reach: f64, stream: &mut Stream) {
+pub(super) fn vessels(
+    canvas: &mut Canvas,
+    courses: &[Course],
+    origin: Point,
+    reach: f64,
+    stream: &mut Stream,
+) {
     for (course, width) in courses {
         let [from, bend, to] = course.map(|place| {
             let moved =

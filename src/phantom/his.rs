@@ -20,7 +20,7 @@ const LARGE_NUCLEUS: Colour = [0.37, 0.16, 0.43];
 const CLEFT: Colour = [0.97, 0.91, 0.96];
 
 /// One patch; `Ungood` holds a metastasis.
-pub fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
+pub(super) fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
     let exposure = CAMERA.expose(order, scale, stream);
     let aspect = exposure.aspect();
     let mut canvas = tissue(exposure.height, exposure.width, stream);

@@ -5,18 +5,18 @@ use anyhow::Result;
 use crate::phantom::{Region, Written};
 
 /// A CSV file below the source's folder.
-pub struct Table {
+pub(super) struct Table {
     pub name: &'static str,
     pub bytes: Vec<u8>,
 }
 
 /// Sources whose folders tell the label.
-pub fn none(_written: &[Written]) -> Result<Vec<Table>> {
+pub(super) fn none(_written: &[Written]) -> Result<Vec<Table>> {
     Ok(Vec::new())
 }
 
 /// `id_code,diagnosis`, sorted by id.
-pub fn aptos(written: &[Written]) -> Result<Vec<Table>> {
+pub(super) fn aptos(written: &[Written]) -> Result<Vec<Table>> {
     let rows = by_id(written).into_iter().map(|picture| {
         let subject = &picture.subject;
         vec![subject.id.clone(), subject.finding.to_owned()]
@@ -33,7 +33,7 @@ pub fn aptos(written: &[Written]) -> Result<Vec<Table>> {
 }
 
 /// One row per box and table, sorted by id; a film without boxes has one row with empty fields.
-pub fn rsna(written: &[Written]) -> Result<Vec<Table>> {
+pub(super) fn rsna(written: &[Written]) -> Result<Vec<Table>> {
     let pictures = by_id(written);
     let boxes = pictures.iter().flat_map(|picture| box_rows(picture));
     let header = ["patientId", "x", "y", "width", "height", "Target"];

@@ -31,7 +31,7 @@ const COURSES: [Course; 8] = [
 ];
 
 /// One crop; `suspicious_glaucoma` holds the damaged disc.
-pub fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
+pub(super) fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
     let exposure = CAMERA.expose(order, scale, stream);
     let mut canvas = retina(exposure.height, exposure.width, stream);
     let near = |middle: f64, stream: &mut Stream| middle + stream.between(-0.01, 0.01);

@@ -4,7 +4,7 @@ use crate::phantom::Counts;
 use crate::random::{Stream, rank};
 
 /// A picture to be drawn.
-pub struct Subject {
+pub(super) struct Subject {
     /// The owner's label.
     pub finding: &'static str,
     /// Path below the source's folder.
@@ -18,14 +18,14 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub fn new(finding: &'static str, folder: &str, id: String, extension: &str) -> Subject {
+    pub(super) fn new(finding: &'static str, folder: &str, id: String, extension: &str) -> Subject {
         let path = format!("{folder}/{id}.{extension}");
         Subject { finding, path, id, n_boxes: None, is_labelled: true }
     }
 }
 
 /// `train/good`, `test/good` and `test/Ungood`; numbers restart in every folder.
-pub fn camelyon16(counts: &Counts, _seed: u64) -> Vec<Subject> {
+pub(super) fn camelyon16(counts: &Counts, _seed: u64) -> Vec<Subject> {
     let parts = [
         ("good", "train/good", counts.train_normal),
         ("good", "test/good", counts.test_normal),
@@ -38,7 +38,7 @@ pub fn camelyon16(counts: &Counts, _seed: u64) -> Vec<Subject> {
 }
 
 /// One folder per class; numbers run through both.
-pub fn lag(counts: &Counts, seed: u64) -> Vec<Subject> {
+pub(super) fn lag(counts: &Counts, seed: u64) -> Vec<Subject> {
     let findings = repeated(&[("non_glaucoma", normals(counts)), ("suspicious_glaucoma", counts.anomalous)]);
     let mut numbers: Vec<usize> = (1..=findings.len()).collect();
     Stream::new(seed, "phantom numbers of lag", 0).shuffle(&mut numbers);
@@ -49,7 +49,7 @@ pub fn lag(counts: &Counts, seed: u64) -> Vec<Subject> {
 }
 
 /// One folder, names of 12 hexadecimal digits; the label table tells the grade.
-pub fn aptos(counts: &Counts, seed: u64) -> Vec<Subject> {
+pub(super) fn aptos(counts: &Counts, seed: u64) -> Vec<Subject> {
     let grades = ["1", "2", "3", "4"];
     let mut findings = repeated(&[("0", normals(counts))]);
     findings.extend((0..counts.anomalous).map(|order| grades[order % grades.len()]));
@@ -61,7 +61,7 @@ pub fn aptos(counts: &Counts, seed: u64) -> Vec<Subject> {
 }
 
 /// One folder, names like UUIDs; the label tables tell the class.
-pub fn rsna(counts: &Counts, seed: u64) -> Vec<Subject> {
+pub(super) fn rsna(counts: &Counts, seed: u64) -> Vec<Subject> {
     let findings = repeated(&[
         ("Normal", normals(counts)),
         ("Lung Opacity", counts.anomalous),
@@ -73,7 +73,7 @@ pub fn rsna(counts: &Counts, seed: u64) -> Vec<Subject> {
 }
 
 /// `Training` and `Testing`, a folder per class, names such as `Tr-gl_0010.jpg`.
-pub fn brain_tumor_mri(counts: &Counts, _seed: u64) -> Vec<Subject> {
+pub(super) fn brain_tumor_mri(counts: &Counts, _seed: u64) -> Vec<Subject> {
     let [glioma, meningioma] = [counts.anomalous.div_ceil(2), counts.anomalous / 2];
     let parts = [
         ("notumor", "no", counts.train_normal, counts.test_normal),
@@ -93,7 +93,7 @@ pub fn brain_tumor_mri(counts: &Counts, _seed: u64) -> Vec<Subject> {
 }
 
 /// An id like a UUID.
-pub fn patient(seed: u64, order: usize) -> String {
+pub(super) fn patient(seed: u64, order: usize) -> String {
     let hex = hexadecimal(seed, "phantom patients of rsna", order);
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
@@ -102,11 +102,11 @@ fn normals(counts: &Counts) -> usize {
     counts.train_normal + counts.test_normal
 }
 
-pub fn repeated(findings: &[(&'static str, usize)]) -> Vec<&'static str> {
+pub(super) fn repeated(findings: &[(&'static str, usize)]) -> Vec<&'static str> {
     findings.iter().flat_map(|&(finding, count)| std::iter::repeat_n(finding, count)).collect()
 }
 
 /// 32 hexadecimal digits that tell nothing about the picture.
-pub fn hexadecimal(seed: u64, purpose: &str, order: usize) -> String {
+pub(super) fn hexadecimal(seed: u64, purpose: &str, order: usize) -> String {
     rank(seed, purpose, &order.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,7 +8,7 @@ use crate::pixels::Pixels;
 
 /// A region in pixels of the picture, upper left corner first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Region {
+pub(super) struct Region {
     pub x: usize,
     pub y: usize,
     pub width: usize,
@@ -16,7 +16,7 @@ pub struct Region {
 }
 
 /// `height x width` marks, and a region for each lesion.
-pub struct Mask {
+pub(super) struct Mask {
     height: usize,
     width: usize,
     marks: Vec<bool>,
@@ -25,12 +25,12 @@ pub struct Mask {
 
 impl Mask {
     /// Nothing marked yet.
-    pub fn new(height: usize, width: usize) -> Mask {
+    pub(super) fn new(height: usize, width: usize) -> Mask {
         Mask { height, width, marks: vec![false; height * width], regions: Vec::new() }
     }
 
     /// Marks what the shape covers more than half, as one lesion.
-    pub fn mark(&mut self, shape: &impl Shape) {
+    pub(super) fn mark(&mut self, shape: &impl Shape) {
         let (rows, columns) = reach(shape, self.height, self.width);
         let mut seen: Option<[usize; 4]> = None;
         for row in rows {
@@ -51,12 +51,12 @@ impl Mask {
     }
 
     /// The box round every lesion, in the order they were marked.
-    pub fn regions(&self) -> &[Region] {
+    pub(super) fn regions(&self) -> &[Region] {
         &self.regions
     }
 
     /// 255 where a lesion is, else 0.
-    pub fn to_pixels(&self) -> Result<Pixels> {
+    pub(super) fn to_pixels(&self) -> Result<Pixels> {
         let samples = self.marks.iter().map(|&marked| if marked { 255 } else { 0 }).collect();
         Pixels::new(self.height, self.width, 1, samples)
     }

@@ -7,18 +7,18 @@ use crate::random::Stream;
 const KNOTS: usize = 32;
 
 /// A smooth random surface.
-pub struct Noise {
+pub(super) struct Noise {
     heights: Vec<f64>,
 }
 
 impl Noise {
     /// A surface of its own for `stream`.
-    pub fn new(stream: &mut Stream) -> Noise {
+    pub(super) fn new(stream: &mut Stream) -> Noise {
         Noise { heights: (0..KNOTS * KNOTS).map(|_| stream.between(-1.0, 1.0)).collect() }
     }
 
     /// Height in -1 to 1 at `place`, with `knots` grid knots to a picture height along x and y.
-    pub fn at(&self, place: Point, knots: Point) -> f64 {
+    pub(super) fn at(&self, place: Point, knots: Point) -> f64 {
         let [x, y] = [place[0] * knots[0], place[1] * knots[1]];
         let [column, row] = [x.floor(), y.floor()];
         let [u, v] = [ease(x - column), ease(y - row)];

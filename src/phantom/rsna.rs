@@ -15,7 +15,7 @@ const CAMERA: Camera =
     Camera { heights: 188..217, aspects: [0.78, 0.84], colour: grey(0.47), contrast: 0.15 };
 
 /// One film; `Lung Opacity` holds pneumonia.
-pub fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
+pub(super) fn draw(finding: &str, order: usize, scale: Scale, stream: &mut Stream) -> Result<Drawing> {
     let exposure = CAMERA.expose(order, scale, stream);
     let chest = Chest::draw(exposure.aspect(), stream);
     let mut canvas = chest.soft_tissue(exposure.height, exposure.width, stream);

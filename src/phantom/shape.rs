@@ -5,10 +5,10 @@
 use crate::random::Stream;
 
 /// `[x, y]` in picture heights.
-pub type Point = [f64; 2];
+pub(super) type Point = [f64; 2];
 
 /// Something that covers places.
-pub trait Shape {
+pub(super) trait Shape {
     /// Upper left and lower right corner of all that it covers.
     fn bounds(&self) -> [Point; 2];
     /// 0 outside, 1 inside, between the two on a soft edge.
@@ -17,7 +17,7 @@ pub trait Shape {
 
 /// An ellipse with a soft edge, if wanted with a wavy outline or as a rim only.
 #[derive(Clone, Debug)]
-pub struct Ellipse {
+pub(super) struct Ellipse {
     pub centre: Point,
     pub radii: Point,
     /// Turn in radians.
@@ -34,32 +34,32 @@ const TURNS: [f64; 3] = [2.0, 3.0, 5.0];
 
 impl Ellipse {
     /// An upright ellipse with a crisp edge.
-    pub fn new(centre: Point, radii: Point) -> Ellipse {
+    pub(super) fn new(centre: Point, radii: Point) -> Ellipse {
         Ellipse { centre, radii, angle: 0.0, softness: 0.004, rim: None, waves: None }
     }
 
     /// A disc with a crisp edge.
-    pub fn disc(centre: Point, radius: f64) -> Ellipse {
+    pub(super) fn disc(centre: Point, radius: f64) -> Ellipse {
         Ellipse::new(centre, [radius, radius])
     }
 
     /// The same turned by `angle` radians.
-    pub fn turned(self, angle: f64) -> Ellipse {
+    pub(super) fn turned(self, angle: f64) -> Ellipse {
         Ellipse { angle, ..self }
     }
 
     /// The same with an edge that fades over twice `softness`.
-    pub fn soft(self, softness: f64) -> Ellipse {
+    pub(super) fn soft(self, softness: f64) -> Ellipse {
         Ellipse { softness, ..self }
     }
 
     /// Its outline only.
-    pub fn rim(self, thickness: f64) -> Ellipse {
+    pub(super) fn rim(self, thickness: f64) -> Ellipse {
         Ellipse { rim: Some(thickness), ..self }
     }
 
     /// The same with a wavy outline; `strength` is the waves' part of the radius.
-    pub fn wavy(self, strength: f64, stream: &mut Stream) -> Ellipse {
+    pub(super) fn wavy(self, strength: f64, stream: &mut Stream) -> Ellipse {
         let waves = [(); 3].map(|()| {
             let height = strength * stream.between(0.3, 1.0);
             (height, stream.between(0.0, std::f64::consts::TAU))
@@ -68,19 +68,19 @@ impl Ellipse {
     }
 
     /// The same outline with radii multiplied by `factor`.
-    pub fn scaled(&self, factor: f64) -> Ellipse {
+    pub(super) fn scaled(&self, factor: f64) -> Ellipse {
         Ellipse { radii: self.radii.map(|radius| radius * factor), ..self.clone() }
     }
 
     /// The place at `share` of the radius in the direction `turn` (radians).
-    pub fn at(&self, share: f64, turn: f64) -> Point {
+    pub(super) fn at(&self, share: f64, turn: f64) -> Point {
         let [u, v] = [share * self.radii[0] * turn.cos(), share * self.radii[1] * turn.sin()];
         let (sin, cos) = self.angle.sin_cos();
         [self.centre[0] + u * cos - v * sin, self.centre[1] + u * sin + v * cos]
     }
 
     /// A place inside `share` of the radius, uniform over the area.
-    pub fn draw_inside(&self, share: f64, stream: &mut Stream) -> Point {
+    pub(super) fn draw_inside(&self, share: f64, stream: &mut Stream) -> Point {
         let radius = share * stream.unit().sqrt();
         self.at(radius, stream.between(0.0, std::f64::consts::TAU))
     }
@@ -111,7 +111,7 @@ impl Shape for Ellipse {
 
 /// A curved line that may taper: a vessel, a rib, a fibre.
 #[derive(Clone, Debug)]
-pub struct Stroke {
+pub(super) struct Stroke {
     points: Vec<Point>,
     widths: [f64; 2],
     softness: f64,
@@ -120,7 +120,7 @@ pub struct Stroke {
 impl Stroke {
     /// From `from` to `to`, drawn towards `bend` on the way (a quadratic Bézier curve);
     /// `widths` are those at the two ends.
-    pub fn curve(from: Point, bend: Point, to: Point, widths: [f64; 2]) -> Stroke {
+    pub(super) fn curve(from: Point, bend: Point, to: Point, widths: [f64; 2]) -> Stroke {
         let steps = 10;
         let point = |step: usize| {
             let t = step as f64 / steps as f64;
@@ -132,7 +132,7 @@ impl Stroke {
     }
 
     /// The same with an edge that fades over twice `softness`.
-    pub fn soft(self, softness: f64) -> Stroke {
+    pub(super) fn soft(self, softness: f64) -> Stroke {
         Stroke { softness, ..self }
     }
 }

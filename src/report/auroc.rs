@@ -11,7 +11,7 @@ use super::sketch::{Anchor, Sketch};
 use super::summary::{Row, Summary};
 
 /// Methods down, tasks across, one dot with interval for each number of shots.
-pub fn by_task(summary: &Summary) -> Result<Figure> {
+pub(super) fn by_task(summary: &Summary) -> Result<Figure> {
     let columns: Vec<&str> = summary.tasks.iter().copied().chain(["mean"]).collect();
     let grid = Grid::new(summary.entrants.len(), columns.len(), 13.0 * summary.shots.len() as f64 + 14.0);
     let heading = Heading {
@@ -62,7 +62,7 @@ fn offset(summary: &Summary, row: &Row) -> f64 {
 }
 
 /// A round lower end below every interval, at most 0.4 so that chance is in sight.
-pub fn floor(summary: &Summary) -> f64 {
+pub(super) fn floor(summary: &Summary) -> f64 {
     let boards = summary.rows.iter().flat_map(|row| &row.boards);
     let ends = boards.flat_map(|(_, board)| &board.tasks).flatten().map(|e| e.low.unwrap_or(e.value));
     (ends.fold(0.4, f64::min) * 10.0).floor().max(0.0) / 10.0
@@ -81,7 +81,7 @@ fn whisker(sketch: &mut Sketch, panel: &Panel, estimate: Option<Estimate>, y: f6
 }
 
 /// One panel for each task and one for the mean, one line for each method.
-pub fn over_shots(summary: &Summary) -> Result<Figure> {
+pub(super) fn over_shots(summary: &Summary) -> Result<Figure> {
     let panels: Vec<&str> = summary.tasks.iter().copied().chain(["mean"]).collect();
     let multiples = Multiples::new(panels.len());
     let heading = Heading {

@@ -11,7 +11,7 @@ use crate::results::{CellResult, Score, Seed};
 
 /// A mean over draws with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
+pub(super) struct Estimate {
     pub value: f64,
     /// 95 % over support draws, seeds and pictures (patients where known) together; `None` for metrics other
     /// than AUROC.
@@ -24,7 +24,7 @@ pub struct Estimate {
 
 /// A metric on every task.
 #[derive(Clone, Debug, Default)]
-pub struct Board {
+pub(super) struct Board {
     /// In the order in which the tasks were asked for.
     pub tasks: Vec<Option<Estimate>>,
     /// Over all tasks; `None` if one is missing, as a mean over fewer would not compare.
@@ -34,7 +34,7 @@ pub struct Board {
 }
 
 /// A metric under a protocol: per task over draws and seeds, and over tasks. Image AUROC has intervals.
-pub fn board(
+pub(super) fn board(
     cells: &[&CellResult],
     tasks: &[&str],
     shots: usize,

@@ -7,12 +7,12 @@ use super::colour::{ALARM, GRID, INK, MUTED};
 use super::sketch::{Anchor, Sketch, text_width};
 
 /// Width of every figure with at most six columns, in units.
-pub const WIDTH: f64 = 960.0;
+pub(super) const WIDTH: f64 = 960.0;
 /// Free space along the edges.
-pub const MARGIN: f64 = 18.0;
+pub(super) const MARGIN: f64 = 18.0;
 
 /// A finished figure.
-pub struct Figure {
+pub(super) struct Figure {
     /// Its file's name without ending.
     pub name: String,
     /// What the reader has to know to read it.
@@ -24,7 +24,7 @@ pub struct Figure {
 }
 
 /// What is said above a figure's panels.
-pub struct Heading<'a> {
+pub(super) struct Heading<'a> {
     pub name: &'a str,
     pub title: String,
     pub caption: String,
@@ -39,7 +39,7 @@ impl Heading<'_> {
     ///
     /// # Errors
     /// Only if the drawing or its encoding fails.
-    pub fn figure(self, size: (f64, f64), body: impl FnOnce(&mut Sketch, f64)) -> Result<Figure> {
+    pub(super) fn figure(self, size: (f64, f64), body: impl FnOnce(&mut Sketch, f64)) -> Result<Figure> {
         let width = size.0.max(WIDTH);
         let warning = self.warning.map_or(Ok(Vec::new()), |text| wrapped(text, 12, width - 2.0 * MARGIN))?;
         let legend = rows(&self.legend, width - 2.0 * MARGIN)?;
@@ -100,7 +100,7 @@ fn rows(legend: &[(String, RGBColor)], width: f64) -> Result<Vec<Vec<Entry<'_>>>
 }
 
 /// A rectangle of the sketch with linear axes; `y` grows upwards.
-pub struct Panel {
+pub(super) struct Panel {
     pub left: f64,
     pub top: f64,
     pub width: f64,
@@ -111,13 +111,13 @@ pub struct Panel {
 
 impl Panel {
     /// The place of a value pair on the sketch.
-    pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
+    pub(super) fn at(&self, x: f64, y: f64) -> (f64, f64) {
         let share = |value: f64, (low, high): (f64, f64)| ((value - low) / (high - low)).clamp(0.0, 1.0);
         (self.left + self.width * share(x, self.x), self.top + self.height * (1.0 - share(y, self.y)))
     }
 
     /// Grid lines and labels along the lower edge.
-    pub fn ticks_x(&self, sketch: &mut Sketch, ticks: &[(f64, String)]) {
+    pub(super) fn ticks_x(&self, sketch: &mut Sketch, ticks: &[(f64, String)]) {
         let foot = self.top + self.height;
         for (value, text) in ticks {
             let x = self.at(*value, self.y.0).0;
@@ -127,7 +127,7 @@ impl Panel {
     }
 
     /// Grid lines and labels along the left edge.
-    pub fn ticks_y(&self, sketch: &mut Sketch, ticks: &[(f64, String)]) {
+    pub(super) fn ticks_y(&self, sketch: &mut Sketch, ticks: &[(f64, String)]) {
         for (value, text) in ticks {
             let y = self.at(self.x.0, *value).1;
             sketch.line(vec![(self.left, y), (self.left + self.width, y)], GRID, 1);
@@ -136,7 +136,7 @@ impl Panel {
     }
 
     /// The panel's name above it and its outline.
-    pub fn frame(&self, sketch: &mut Sketch, name: &str) {
+    pub(super) fn frame(&self, sketch: &mut Sketch, name: &str) {
         let (right, foot) = (self.left + self.width, self.top + self.height);
         let outline = vec![
             (self.left, self.top),
@@ -150,7 +150,7 @@ impl Panel {
     }
 
     /// A connected line through value pairs.
-    pub fn curve(&self, sketch: &mut Sketch, points: &[(f64, f64)], colour: RGBColor, width: u32) {
+    pub(super) fn curve(&self, sketch: &mut Sketch, points: &[(f64, f64)], colour: RGBColor, width: u32) {
         if points.len() > 1 {
             sketch.line(points.iter().map(|&(x, y)| self.at(x, y)).collect(), colour, width);
         }
@@ -158,7 +158,7 @@ impl Panel {
 }
 
 /// About `count` round values within `range`, with just the decimals they need.
-pub fn ticks(range: (f64, f64), count: usize) -> Vec<(f64, String)> {
+pub(super) fn ticks(range: (f64, f64), count: usize) -> Vec<(f64, String)> {
     let rough = (range.1 - range.0) / count.max(1) as f64;
     if !(rough.is_finite() && rough > 0.0) {
         return Vec::new();
@@ -177,7 +177,7 @@ fn label(value: f64, step: f64, decimals: usize) -> String {
 }
 
 /// The text, cut in the middle with an ellipsis if it is longer than `limit` characters.
-pub fn shortened(text: &str, limit: usize) -> String {
+pub(super) fn shortened(text: &str, limit: usize) -> String {
     let letters: Vec<char> = text.chars().collect();
     if letters.len() <= limit {
         return text.to_owned();

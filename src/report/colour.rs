@@ -3,21 +3,21 @@
 use plotters::style::RGBColor;
 
 /// Text and axes. The page repaints this and the next four by their hexadecimal names when it is dark.
-pub const INK: RGBColor = RGBColor(0x24, 0x29, 0x2F);
+pub(super) const INK: RGBColor = RGBColor(0x24, 0x29, 0x2F);
 /// Tick labels and notes.
-pub const MUTED: RGBColor = RGBColor(0x57, 0x60, 0x6A);
+pub(super) const MUTED: RGBColor = RGBColor(0x57, 0x60, 0x6A);
 /// Grid lines.
-pub const GRID: RGBColor = RGBColor(0xD8, 0xDE, 0xE4);
+pub(super) const GRID: RGBColor = RGBColor(0xD8, 0xDE, 0xE4);
 /// Background.
-pub const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
+pub(super) const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 /// Warnings.
-pub const ALARM: RGBColor = RGBColor(0xB5, 0x47, 0x08);
+pub(super) const ALARM: RGBColor = RGBColor(0xB5, 0x47, 0x08);
 /// Trivial controls and whatever stays in the background.
-pub const FAINT: RGBColor = RGBColor(0x8C, 0x95, 0x9F);
+pub(super) const FAINT: RGBColor = RGBColor(0x8C, 0x95, 0x9F);
 
 /// Okabe and Ito's palette (Color Universal Design, 2008) without black and yellow, which one of
 /// the two backgrounds swallows.
-pub const SERIES: [RGBColor; 6] = [
+pub(super) const SERIES: [RGBColor; 6] = [
     RGBColor(0x00, 0x72, 0xB2),
     RGBColor(0xD5, 0x5E, 0x00),
     RGBColor(0x00, 0x9E, 0x73),
@@ -37,7 +37,7 @@ const HEAT: [[f64; 3]; 6] = [
 ];
 
 /// The heat colour of `share`, 0 (low) to 1 (high).
-pub fn heat(share: f64) -> [u8; 3] {
+pub(super) fn heat(share: f64) -> [u8; 3] {
     let place = share.clamp(0.0, 1.0) * (HEAT.len() - 1) as f64;
     let below = (place as usize).min(HEAT.len() - 2);
     let part = place - below as f64;

@@ -25,7 +25,7 @@ pub struct Comparison {
 ///
 /// # Errors
 /// If a method is ambiguous or absent, or nothing can be paired.
-pub fn compare(
+pub(super) fn compare(
     first: &[CellResult],
     second: &[CellResult],
     methods: [Option<&str>; 2],

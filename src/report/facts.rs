@@ -8,7 +8,7 @@ use crate::results::{CellResult, Identity, Provenance};
 use crate::words;
 
 /// Name and value of everything a reader needs to judge and repeat a run.
-pub fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
+pub(super) fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
     let of = |pick: &dyn Fn(&Identity, &Provenance) -> String| {
         let values = results.iter().map(|r| pick(&r.cell.identity, &r.cell.provenance));
         let values: BTreeSet<String> = values.filter(|value| !value.is_empty()).collect();
@@ -63,7 +63,7 @@ fn or_none(text: &str) -> &str {
 }
 
 /// Title of the report.
-pub fn title(results: &[CellResult]) -> String {
+pub(super) fn title(results: &[CellResult]) -> String {
     let titles: BTreeSet<&str> = results.iter().map(|r| r.cell.provenance.spec_title.as_str()).collect();
     titles.into_iter().collect::<Vec<_>>().join(" + ")
 }
@@ -81,7 +81,7 @@ fn is_extension(result: &CellResult, methods: &[&str]) -> bool {
 }
 
 /// What a reader must know before comparing: methods that appear with several set-ups, data or code.
-pub fn cautions(summary: &Summary) -> Vec<String> {
+pub(super) fn cautions(summary: &Summary) -> Vec<String> {
     let cells = || summary.entrants.iter().flat_map(|entrant| entrant.cells.iter().copied());
     let count =
         |pick: fn(&Identity) -> &str| cells().map(|r| pick(&r.cell.identity)).collect::<BTreeSet<_>>().len();

@@ -19,7 +19,7 @@ const OPACITY: f64 = 0.65;
 const OUTLINE: [u8; 3] = [0, 255, 200];
 
 /// The gallery of one cell.
-pub struct Gallery {
+pub(super) struct Gallery {
     pub entrant: usize,
     pub title: String,
     /// The lowest and highest map value of all its cases, which the colours span.
@@ -28,7 +28,7 @@ pub struct Gallery {
 }
 
 /// One case, ready to show.
-pub struct Card {
+pub(super) struct Card {
     pub title: String,
     pub detail: String,
     /// Name and picture.
@@ -37,7 +37,7 @@ pub struct Card {
 
 impl Card {
     /// Each view's name, its spoken description and its picture as an address.
-    pub fn addresses(&self) -> Result<Vec<[String; 3]>> {
+    pub(super) fn addresses(&self) -> Result<Vec<[String; 3]>> {
         let view = |(name, pixels): &(&str, Pixels)| {
             let alt = format!("{name} of {}, {}", self.title, self.detail);
             Ok([(*name).to_owned(), alt, data_url(pixels)?])
@@ -48,7 +48,7 @@ impl Card {
 
 impl Gallery {
     /// Says what the colours mean.
-    pub fn caption(&self) -> String {
+    pub(super) fn caption(&self) -> String {
         match self.range {
             Some((low, high)) => format!(
                 "Colours run from {low:.4} (dark) to {high:.4} (bright), the lowest and highest map value of all \
@@ -63,7 +63,7 @@ impl Gallery {
 ///
 /// # Errors
 /// A gallery file that cannot be read.
-pub fn collect(summary: &Summary) -> Result<Vec<(String, Gallery)>> {
+pub(super) fn collect(summary: &Summary) -> Result<Vec<(String, Gallery)>> {
     let mut galleries = Vec::new();
     for (entrant, described) in summary.entrants.iter().enumerate() {
         for task in &summary.tasks {
@@ -146,7 +146,7 @@ fn outlined(picture: &Pixels, mask: Option<&Pixels>) -> Result<Pixels> {
 }
 
 /// One gallery as a figure of its own.
-pub fn figure(summary: &Summary, name: &str, gallery: &Gallery) -> Result<Figure> {
+pub(super) fn figure(summary: &Summary, name: &str, gallery: &Gallery) -> Result<Figure> {
     let random = summary.entrants[gallery.entrant].random;
     let heading = Heading {
         name,

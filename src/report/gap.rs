@@ -16,7 +16,7 @@ use crate::protocol::Protocol;
 use crate::words;
 
 /// Why the three protocols differ, for the page and the Markdown.
-pub const WHY: &str = "All protocols read raw anomaly maps of one training, so their difference is the protocol alone. \
+pub(super) const WHY: &str = "All protocols read raw anomaly maps of one training, so their difference is the protocol alone. \
 The published code stacks sixteen test pictures and smooths along the stack as well as within each picture; as the \
 list is sorted by class, every map borrows from neighbours that nearly always share its label, and label \
 information leaks into the score. It also drops the last, incomplete batch and reports the epoch that is best on the \
@@ -33,7 +33,7 @@ const BAR: f64 = 9.0;
 const COLOURS: [RGBColor; 4] = [SERIES[0], SERIES[4], SERIES[2], SERIES[1]];
 
 /// Methods down, tasks across, one bar for each protocol, at the most shots.
-pub fn bars(summary: &Summary) -> Result<Option<Figure>> {
+pub(super) fn bars(summary: &Summary) -> Result<Option<Figure>> {
     let Some(&shots) = summary.shots.last() else { return Ok(None) };
     let columns: Vec<&str> = summary.tasks.iter().copied().chain(["mean"]).collect();
     let grid = Grid::new(summary.entrants.len(), columns.len(), 6.0 + BAR * shown().len() as f64);
@@ -94,7 +94,7 @@ fn paper_mark(sketch: &mut Sketch, panel: &Panel, entrant: usize, value: Option<
 }
 
 /// Mean over tasks under each protocol.
-pub fn sheet(summary: &Summary) -> Sheet {
+pub(super) fn sheet(summary: &Summary) -> Sheet {
     let gaps = Protocol::with_gap();
     let mut head = ["method", "shots", "regime"].map(str::to_owned).to_vec();
     head.extend(shown().iter().map(Protocol::to_string));
@@ -129,7 +129,7 @@ fn theirs(entrant: &Entrant, task: &str, shots: usize) -> Option<f64> {
 }
 
 /// Published values beside ours; `None` if the method or its tasks are not in the run, or its pictures not real.
-pub fn paper_sheet(summary: &Summary) -> Option<Sheet> {
+pub(super) fn paper_sheet(summary: &Summary) -> Option<Sheet> {
     let mut rows = Vec::new();
     for row in summary.rows.iter().filter(|row| summary.entrant(row).method == published::METHOD) {
         for (index, task) in summary.tasks.iter().enumerate() {

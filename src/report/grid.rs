@@ -13,7 +13,7 @@ const GAP: f64 = 28.0;
 const COLUMN: f64 = 118.0;
 
 /// Methods down, tasks across; all panels share one size.
-pub struct Grid {
+pub(super) struct Grid {
     columns: usize,
     rows: usize,
     pub row_height: f64,
@@ -25,18 +25,18 @@ pub struct Grid {
 }
 
 impl Grid {
-    pub fn new(rows: usize, columns: usize, row_height: f64) -> Grid {
+    pub(super) fn new(rows: usize, columns: usize, row_height: f64) -> Grid {
         let fit = (WIDTH - 2.0 * MARGIN - LABELS) / columns.max(1) as f64;
         Grid { columns, rows, row_height, column_width: fit.max(COLUMN), foot: 0.0, side: 0.0 }
     }
 
     /// Leaves room for tick labels under every row and left of every panel.
-    pub fn with_ticks(self, foot: f64, side: f64) -> Grid {
+    pub(super) fn with_ticks(self, foot: f64, side: f64) -> Grid {
         Grid { foot, side, ..self }
     }
 
     /// Units taken, with the names above and the ticks below.
-    pub fn size(&self) -> (f64, f64) {
+    pub(super) fn size(&self) -> (f64, f64) {
         let height = 30.0
             + self.rows as f64 * (self.row_height + self.foot)
             + if self.foot > 0.0 { 0.0 } else { 24.0 };
@@ -44,7 +44,7 @@ impl Grid {
     }
 
     /// The panel of a row and column of a figure whose body starts at `top`.
-    pub fn panel(&self, top: f64, row: usize, column: usize, x: (f64, f64), y: (f64, f64)) -> Panel {
+    pub(super) fn panel(&self, top: f64, row: usize, column: usize, x: (f64, f64), y: (f64, f64)) -> Panel {
         Panel {
             left: MARGIN + LABELS + column as f64 * self.column_width + GAP / 2.0 + self.side,
             top: top + 30.0 + row as f64 * (self.row_height + self.foot),
@@ -56,14 +56,14 @@ impl Grid {
     }
 
     /// One panel over all rows of a column.
-    pub fn column(&self, top: f64, column: usize, x: (f64, f64)) -> Panel {
+    pub(super) fn column(&self, top: f64, column: usize, x: (f64, f64)) -> Panel {
         let rows = self.rows as f64;
         let panel = self.panel(top, 0, column, x, (rows, 0.0));
         Panel { height: rows * (self.row_height + self.foot), ..panel }
     }
 
     /// Names the columns.
-    pub fn name_columns(&self, sketch: &mut Sketch, top: f64, names: &[&str]) {
+    pub(super) fn name_columns(&self, sketch: &mut Sketch, top: f64, names: &[&str]) {
         for (column, name) in names.iter().enumerate() {
             let panel = self.panel(top, 0, column, (0.0, 1.0), (0.0, 1.0));
             let at = (panel.left + panel.width / 2.0, top + 16.0);
@@ -72,28 +72,28 @@ impl Grid {
     }
 
     /// Names a row.
-    pub fn name_row(&self, sketch: &mut Sketch, top: f64, row: usize, name: &str) {
+    pub(super) fn name_row(&self, sketch: &mut Sketch, top: f64, row: usize, name: &str) {
         let y = top + 30.0 + row as f64 * (self.row_height + self.foot) + self.row_height / 2.0;
         sketch.text((MARGIN + LABELS - 6.0, y), 12, INK, Anchor::End, &shortened(name, 23));
     }
 }
 
 /// Panels of the tasks, three a row.
-pub struct Multiples {
+pub(super) struct Multiples {
     count: usize,
     height: f64,
 }
 
 impl Multiples {
-    pub fn new(count: usize) -> Multiples {
+    pub(super) fn new(count: usize) -> Multiples {
         Multiples { count, height: 230.0 }
     }
 
-    pub fn size(&self) -> (f64, f64) {
+    pub(super) fn size(&self) -> (f64, f64) {
         (WIDTH, self.count.div_ceil(3) as f64 * (self.height + 66.0))
     }
 
-    pub fn panel(&self, top: f64, index: usize, x: (f64, f64), y: (f64, f64)) -> Panel {
+    pub(super) fn panel(&self, top: f64, index: usize, x: (f64, f64), y: (f64, f64)) -> Panel {
         let third = (WIDTH - 2.0 * MARGIN) / 3.0;
         Panel {
             left: MARGIN + (index % 3) as f64 * third + 52.0,
@@ -107,14 +107,14 @@ impl Multiples {
 }
 
 /// The colour of every entrant: the best methods their own, controls and the rest grey.
-pub fn colours(summary: &Summary) -> Vec<RGBColor> {
+pub(super) fn colours(summary: &Summary) -> Vec<RGBColor> {
     let mut free = SERIES.iter();
     let colour = |control: bool| if control { FAINT } else { *free.next().unwrap_or(&FAINT) };
     summary.entrants.iter().map(|entrant| entrant.control).map(colour).collect()
 }
 
 /// The legend to [`colours`].
-pub fn legend(summary: &Summary) -> Vec<(String, RGBColor)> {
+pub(super) fn legend(summary: &Summary) -> Vec<(String, RGBColor)> {
     let methods = summary.entrants.iter().zip(colours(summary)).filter(|(_, colour)| *colour != FAINT);
     let mut legend: Vec<_> = methods.map(|(e, colour)| (shortened(&e.label, 28), colour)).collect();
     let grey = summary.entrants.len() - legend.len();
@@ -127,7 +127,7 @@ pub fn legend(summary: &Summary) -> Vec<(String, RGBColor)> {
 }
 
 /// Indices of entrants, grey ones first so that the others are drawn over them.
-pub fn back_to_front(summary: &Summary) -> Vec<usize> {
+pub(super) fn back_to_front(summary: &Summary) -> Vec<usize> {
     let colours = colours(summary);
     let mut order: Vec<usize> = (0..colours.len()).rev().collect();
     order.sort_by_key(|&index| colours[index] != FAINT);

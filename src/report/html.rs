@@ -14,7 +14,7 @@ const GALLERIES: usize = 3;
 /// Everything the page shows.
 #[derive(Template)]
 #[template(path = "index.html", config = "src/report/askama.toml")]
-pub struct Page<'a> {
+pub(super) struct Page<'a> {
     pub title: &'a str,
     pub warning: Option<&'a str>,
     pub cautions: &'a [String],
@@ -32,7 +32,7 @@ pub struct Page<'a> {
 }
 
 /// A gallery with its pictures as addresses.
-pub struct Shown {
+pub(super) struct Shown {
     pub title: String,
     pub caption: String,
     pub warning: Option<&'static str>,
@@ -40,14 +40,14 @@ pub struct Shown {
 }
 
 /// A card of a gallery: its views are name, description and address.
-pub struct ShownCard {
+pub(super) struct ShownCard {
     pub title: String,
     pub detail: String,
     pub views: Vec<[String; 3]>,
 }
 
 /// The galleries of the first entrants that have any.
-pub fn shown(galleries: &[(String, Gallery)], random: impl Fn(usize) -> bool) -> Result<Vec<Shown>> {
+pub(super) fn shown(galleries: &[(String, Gallery)], random: impl Fn(usize) -> bool) -> Result<Vec<Shown>> {
     let mut entrants: Vec<usize> = galleries.iter().map(|(_, gallery)| gallery.entrant).collect();
     entrants.dedup();
     entrants.truncate(GALLERIES);

@@ -12,7 +12,7 @@ use crate::table::{Columns, Described, Record, record};
 record! {
 /// Which cell a row belongs to.
 #[derive(Clone)]
-pub struct Place {
+pub(super) struct Place {
     /// The cell's id, which is the name of its folder.
     pub cell: CellId,
     /// The method's name.
@@ -30,7 +30,7 @@ pub struct Place {
 
 record! {
 /// What became of a cell.
-pub struct Outcome {
+pub(super) struct Outcome {
     /// Why there are no scores; null if the cell did not fail.
     pub error: Option<String>,
 }
@@ -38,7 +38,7 @@ pub struct Outcome {
 
 /// Writes `cells`, `scores`, `metrics` and `epochs` as parquet, `metrics.csv`, and what their columns hold as
 /// `columns.md`, into `folder`.
-pub fn write(results: &[CellResult], folder: &Path) -> Result<()> {
+pub(super) fn write(results: &[CellResult], folder: &Path) -> Result<()> {
     cells(results).write(&folder.join("cells.parquet"))?;
     joined(results, |result| &result.scores).write(&folder.join("scores.parquet"))?;
     joined(results, |result| &result.epochs).write(&folder.join("epochs.parquet"))?;

@@ -3,7 +3,7 @@
 use super::sheet::Sheet;
 
 /// The table, with title and caption, and the warning inside the caption so that it cannot be cut off by chance.
-pub fn table(sheet: &Sheet, warning: Option<&str>) -> String {
+pub(super) fn table(sheet: &Sheet, warning: Option<&str>) -> String {
     let numeric = |column: usize| sheet.rows.first().is_some_and(|row| row.entries[column].number);
     let columns: String = (0..sheet.head.len()).map(|c| if numeric(c) { 'r' } else { 'l' }).collect();
     let head: Vec<String> = sheet.head.iter().map(|name| escaped(name)).collect();

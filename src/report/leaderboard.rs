@@ -11,7 +11,7 @@ use crate::protocol::Protocol;
 const GAPS: [Protocol; 2] = [Protocol::Published2d, Protocol::Published];
 
 /// The leaderboard as a table.
-pub fn sheet(summary: &Summary) -> Sheet {
+pub(super) fn sheet(summary: &Summary) -> Sheet {
     let mut head = ["group", "method", "shots", "regime", "seen before", "mean", "worst draw"]
         .map(str::to_owned)
         .to_vec();
@@ -82,14 +82,14 @@ fn seen_before(entrant: &Entrant) -> Option<String> {
 }
 
 /// A, B ... Z, then AA and on.
-pub fn group_name(group: usize) -> String {
+pub(super) fn group_name(group: usize) -> String {
     let letter = char::from(b'A' + (group % 26) as u8);
     if group < 26 { letter.to_string() } else { format!("{}{letter}", group_name(group / 26 - 1)) }
 }
 
 /// An estimate with its interval and, over several draws, the lowest; it says so if it rests on
 /// fewer than `draws`.
-pub fn score(estimate: Option<Estimate>, draws: usize) -> Entry {
+pub(super) fn score(estimate: Option<Estimate>, draws: usize) -> Entry {
     let Some(known) = estimate else { return Entry::number(three(None)) };
     let mut details = vec![interval(estimate)];
     if known.draws > 1 {
@@ -110,7 +110,7 @@ fn interval(estimate: Option<Estimate>) -> String {
 }
 
 /// The leaderboard as CSV: one row per method and shots, empty where undefined.
-pub fn csv(summary: &Summary) -> Result<Vec<u8>> {
+pub(super) fn csv(summary: &Summary) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut head: Vec<String> =
         ["shots", "group", "method", "regime", "control", "random_teacher", "seen_before"]

@@ -11,7 +11,7 @@ use super::summary::Summary;
 use crate::results::CellResult;
 
 /// Losses and their parts over epochs; `None` if no method trains.
-pub fn losses(summary: &Summary) -> Result<Option<Figure>> {
+pub(super) fn losses(summary: &Summary) -> Result<Option<Figure>> {
     let caption = "One cell each: most shots, first draw (draws share the training). Every panel has its own scale, \
                    from zero or its lowest value to its highest. Methods that count in steps are looked at a few times, at \
                    even distances; each look is drawn as an epoch.";
@@ -29,7 +29,7 @@ pub fn losses(summary: &Summary) -> Result<Option<Figure>> {
 }
 
 /// Signs of collapse and saturation over epochs; `None` if none was recorded.
-pub fn signs(summary: &Summary) -> Result<Option<Figure>> {
+pub(super) fn signs(summary: &Summary) -> Result<Option<Figure>> {
     let caption = "One cell each: most shots, first draw, on the same few training episodes after every epoch. Variance: of \
                    student features across pictures, relative to their mean square; near 0 is collapse. Cosine: mean \
                    over pairs of pictures; near 1 is collapse. Entropy: of the support weights over its greatest; 0 is \
@@ -54,7 +54,7 @@ fn is_sign(quantity: &str) -> bool {
 }
 
 /// AUROCs over epochs; `None` if none was recorded.
-pub fn diagnostics(summary: &Summary) -> Result<Option<Figure>> {
+pub(super) fn diagnostics(summary: &Summary) -> Result<Option<Figure>> {
     let caption = "One cell each: most shots, first draw. These were watched on the test pictures while training; \
                    outside the published protocols they select nothing.";
     let heading = |legend| Heading {

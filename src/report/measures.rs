@@ -8,7 +8,7 @@ use crate::protocol::{Protocol, Role};
 
 /// Every measure but the one that ranks: of pictures, at a threshold that the supports set, and of pixels. Those
 /// without any are left out.
-pub fn sheets(summary: &Summary) -> Vec<Sheet> {
+pub(super) fn sheets(summary: &Summary) -> Vec<Sheet> {
     let kinds: [(&str, &str, &str, Group); 3] = [
         (
             "measures",
@@ -103,7 +103,7 @@ fn line(summary: &Summary, row: &Row, columns: &[(Protocol, Metric)]) -> Line {
 }
 
 /// The cells without scores and why; `None` if there are none.
-pub fn failures(summary: &Summary) -> Option<Sheet> {
+pub(super) fn failures(summary: &Summary) -> Option<Sheet> {
     let mut rows = Vec::new();
     for entrant in &summary.entrants {
         for result in &entrant.cells {

@@ -5,10 +5,10 @@
 //! Neither our data selection nor, without the authors' checkpoints, our weights are theirs.
 
 /// The method that the values belong to.
-pub const METHOD: &str = "d24fad";
+pub(super) const METHOD: &str = "d24fad";
 
 /// Another method's image AUROC in the same table, for tasks and shots that we know of.
-pub struct Rival {
+pub(super) struct Rival {
     pub method: &'static str,
     /// InCTRL trains on other data sets' anomalies too (R3), MVFA is given anomalies of the target (R4).
     pub regime: &'static str,
@@ -26,7 +26,7 @@ const fn mvfa(task: &'static str, shots: usize, auroc: f64) -> Rival {
 }
 
 /// Rivals in D2-4FAD's table.
-pub const RIVALS: [Rival; 10] = [
+pub(super) const RIVALS: [Rival; 10] = [
     inctrl("his", 2, 0.718),
     inctrl("lag", 4, 0.711),
     inctrl("aptos", 2, 0.895),
@@ -40,10 +40,10 @@ pub const RIVALS: [Rival; 10] = [
 ];
 
 /// Shots of the columns of [`VALUES`].
-pub const SHOTS: [usize; 3] = [2, 4, 8];
+pub(super) const SHOTS: [usize; 3] = [2, 4, 8];
 
 /// Tasks in the paper's order, each with its image AUROC for 2, 4 and 8 shots.
-pub const VALUES: [(&str, [f64; 3]); 5] = [
+pub(super) const VALUES: [(&str, [f64; 3]); 5] = [
     ("his", [0.942, 0.942, 0.943]),
     ("lag", [0.947, 0.962, 0.973]),
     ("aptos", [1.0, 1.0, 1.0]),
@@ -52,13 +52,13 @@ pub const VALUES: [(&str, [f64; 3]); 5] = [
 ];
 
 /// The paper's image AUROC, if it reports this task and number of shots.
-pub fn auroc(task: &str, shots: usize) -> Option<f64> {
+pub(super) fn auroc(task: &str, shots: usize) -> Option<f64> {
     let column = SHOTS.iter().position(|&known| known == shots)?;
     VALUES.iter().find(|(known, _)| *known == task).map(|(_, values)| values[column])
 }
 
 /// Sorts tasks in the paper's order, others after them by name.
-pub fn task_order(task: &str) -> (usize, String) {
+pub(super) fn task_order(task: &str) -> (usize, String) {
     let place = VALUES.iter().position(|(known, _)| *known == task).unwrap_or(VALUES.len());
     (place, task.to_owned())
 }

@@ -16,7 +16,7 @@ const BINS: usize = 18;
 const GRAIN: f64 = 0.004;
 
 /// One panel for each task, one curve for each method.
-pub fn curves(summary: &Summary) -> Result<Figure> {
+pub(super) fn curves(summary: &Summary) -> Result<Figure> {
     let multiples = Multiples::new(summary.tasks.len());
     let heading = Heading {
         name: "roc",
@@ -59,7 +59,7 @@ fn scores(result: &CellResult) -> Vec<(f64, Label)> {
 }
 
 /// False and true positive rates from the highest threshold down; empty if a class is absent.
-pub fn roc(result: &CellResult) -> Vec<(f64, f64)> {
+pub(super) fn roc(result: &CellResult) -> Vec<(f64, f64)> {
     let mut scores = scores(result);
     scores.sort_by(|a, b| b.0.total_cmp(&a.0));
     let anomalous = scores.iter().filter(|(_, label)| *label == Label::Anomalous).count();
@@ -81,7 +81,7 @@ pub fn roc(result: &CellResult) -> Vec<(f64, f64)> {
 }
 
 /// Methods down, tasks across: how the scores of the two classes lie.
-pub fn histograms(summary: &Summary) -> Result<Figure> {
+pub(super) fn histograms(summary: &Summary) -> Result<Figure> {
     let grid = Grid::new(summary.entrants.len(), summary.tasks.len(), 54.0).with_ticks(10.0, 0.0);
     let heading = Heading {
         name: "histograms",

@@ -1,7 +1,7 @@
 //! A table that can be shown as Markdown and as HTML.
 
 /// What stands for an undefined number.
-pub const UNDEFINED: &str = "–";
+pub(super) const UNDEFINED: &str = "–";
 
 /// One table.
 pub struct Sheet {
@@ -72,7 +72,7 @@ fn markdown(entry: &Entry) -> String {
 }
 
 /// Text with everything that Markdown or HTML would read as markup made harmless.
-pub fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
@@ -81,17 +81,17 @@ pub fn plain(text: &str) -> String {
 }
 
 /// Three decimals, or the sign for undefined.
-pub fn three(value: Option<f64>) -> String {
+pub(super) fn three(value: Option<f64>) -> String {
     value.map_or(UNDEFINED.to_owned(), |value| format!("{value:.3}"))
 }
 
 /// Three decimals with a sign.
-pub fn signed(value: Option<f64>) -> String {
+pub(super) fn signed(value: Option<f64>) -> String {
     value.map_or(UNDEFINED.to_owned(), |value| format!("{value:+.3}"))
 }
 
 /// Three significant digits' worth of seconds.
-pub fn seconds(value: Option<f64>) -> String {
+pub(super) fn seconds(value: Option<f64>) -> String {
     match value {
         None => UNDEFINED.to_owned(),
         Some(value) if value < 10.0 => format!("{value:.2}"),
@@ -101,6 +101,6 @@ pub fn seconds(value: Option<f64>) -> String {
 }
 
 /// Bytes in MiB.
-pub fn mebibytes(value: Option<u64>) -> String {
+pub(super) fn mebibytes(value: Option<u64>) -> String {
     value.map_or(UNDEFINED.to_owned(), |bytes| format!("{:.0}", bytes as f64 / f64::from(1 << 20)))
 }

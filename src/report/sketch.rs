@@ -21,7 +21,7 @@ const SHARPNESS: i32 = 2;
 
 /// Where a text is held.
 #[derive(Clone, Copy)]
-pub enum Anchor {
+pub(super) enum Anchor {
     Start,
     Middle,
     End,
@@ -36,47 +36,47 @@ enum Mark {
 }
 
 /// Marks on a sheet of `width x height` units; one unit is one CSS pixel.
-pub struct Sketch {
+pub(super) struct Sketch {
     pub width: f64,
     pub height: f64,
     marks: Vec<Mark>,
 }
 
 impl Sketch {
-    pub fn new(width: f64, height: f64) -> Sketch {
+    pub(super) fn new(width: f64, height: f64) -> Sketch {
         Sketch { width, height, marks: Vec::new() }
     }
 
-    pub fn line(&mut self, points: Vec<(f64, f64)>, colour: RGBColor, width: u32) {
+    pub(super) fn line(&mut self, points: Vec<(f64, f64)>, colour: RGBColor, width: u32) {
         self.marks.push(Mark::Line { points, colour, width });
     }
 
-    pub fn block(&mut self, from: (f64, f64), to: (f64, f64), colour: RGBColor) {
+    pub(super) fn block(&mut self, from: (f64, f64), to: (f64, f64), colour: RGBColor) {
         self.marks.push(Mark::Block { from, to, colour });
     }
 
-    pub fn dot(&mut self, at: (f64, f64), radius: i32, colour: RGBColor) {
+    pub(super) fn dot(&mut self, at: (f64, f64), radius: i32, colour: RGBColor) {
         self.marks.push(Mark::Dot { at, radius, colour });
     }
 
     /// One line of text whose middle height is at `at`.
-    pub fn text(&mut self, at: (f64, f64), size: i32, colour: RGBColor, anchor: Anchor, text: &str) {
+    pub(super) fn text(&mut self, at: (f64, f64), size: i32, colour: RGBColor, anchor: Anchor, text: &str) {
         let text = text.to_owned();
         self.marks.push(Mark::Text { at, size, colour, anchor, upright: true, text });
     }
 
     /// As [`Sketch::text`], read from bottom to top, for the name of an upright axis.
-    pub fn turned_text(&mut self, at: (f64, f64), size: i32, colour: RGBColor, text: &str) {
+    pub(super) fn turned_text(&mut self, at: (f64, f64), size: i32, colour: RGBColor, text: &str) {
         let (anchor, text) = (Anchor::Middle, text.to_owned());
         self.marks.push(Mark::Text { at, size, colour, anchor, upright: false, text });
     }
 
-    pub fn picture(&mut self, at: (f64, f64), size: (f64, f64), pixels: Pixels) {
+    pub(super) fn picture(&mut self, at: (f64, f64), size: (f64, f64), pixels: Pixels) {
         self.marks.push(Mark::Picture { at, size, pixels });
     }
 
     /// The sketch as SVG with `alt` as its spoken title.
-    pub fn svg(&self, alt: &str) -> Result<String> {
+    pub(super) fn svg(&self, alt: &str) -> Result<String> {
         load_font()?;
         let mut svg = String::new();
         {
@@ -94,7 +94,7 @@ impl Sketch {
     }
 
     /// The sketch as PNG.
-    pub fn png(&self) -> Result<Vec<u8>> {
+    pub(super) fn png(&self) -> Result<Vec<u8>> {
         load_font()?;
         let (width, height) = (self.width as u32 * SHARPNESS as u32, self.height as u32 * SHARPNESS as u32);
         let mut samples = vec![0; (width * height * 3) as usize];
@@ -131,12 +131,12 @@ pub fn encode(pixels: &Pixels) -> Result<Vec<u8>> {
 }
 
 /// `pixels` as a PNG inside an address, for a page that asks nobody for anything.
-pub fn data_url(pixels: &Pixels) -> Result<String> {
+pub(super) fn data_url(pixels: &Pixels) -> Result<String> {
     Ok(format!("data:image/png;base64,{}", STANDARD.encode(encode(pixels)?)))
 }
 
 /// The width of `text` in the embedded font, which is wider than most.
-pub fn text_width(text: &str, size: i32) -> Result<f64> {
+pub(super) fn text_width(text: &str, size: i32) -> Result<f64> {
     load_font()?;
     let extent =
         (FAMILY, size).into_font().box_size(text).map_err(|error| anyhow!("measuring text: {error}"))?;

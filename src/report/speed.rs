@@ -15,7 +15,7 @@ const SIZE: i32 = 10;
 const LINE: f64 = 12.0;
 
 /// One dot for each method at the most shots; `None` with fewer than two.
-pub fn figure(summary: &Summary) -> Result<Option<Figure>> {
+pub(super) fn figure(summary: &Summary) -> Result<Option<Figure>> {
     let Some(&shots) = summary.shots.last() else { return Ok(None) };
     let point = |entrant: usize| {
         let row = summary.row(entrant, shots)?;

@@ -13,7 +13,7 @@ use crate::results::Seed;
 const REFERENCE: &str = published::METHOD;
 
 /// Standings and tests as a table.
-pub fn sheet(summary: &Summary) -> Sheet {
+pub(super) fn sheet(summary: &Summary) -> Sheet {
     let head = [
         "method",
         "shots",
@@ -110,7 +110,7 @@ fn line(
 }
 
 /// Differences of AUROC under clean over the tasks, draws and seeds that both have.
-pub fn paired(first: &Entrant, second: &Entrant, shots: usize) -> Vec<f64> {
+pub(super) fn paired(first: &Entrant, second: &Entrant, shots: usize) -> Vec<f64> {
     let value = |entrant: &Entrant, task: &str, draw: usize, seed: Seed| {
         let cell = entrant.cells.iter().find(|cell| {
             let id = &cell.cell.identity;

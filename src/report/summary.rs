@@ -12,15 +12,16 @@ use crate::regime::Regime;
 use crate::results::{CellResult, Identity, Provenance};
 
 /// The protocols that are shown side by side, the ranked one first.
-pub fn shown() -> Vec<Protocol> {
+pub(super) fn shown() -> Vec<Protocol> {
     [vec![Protocol::RANKED], Protocol::with_gap()].concat()
 }
 
 /// What every table and figure of a run without trained weights says.
-pub const RANDOM_TEACHER: &str = "random teacher: these numbers test the software, not the published method";
+pub(super) const RANDOM_TEACHER: &str =
+    "random teacher: these numbers test the software, not the published method";
 
 /// A method as it was set up; the same method with other settings is another entrant.
-pub struct Entrant<'a> {
+pub(super) struct Entrant<'a> {
     pub label: String,
     pub method: &'a str,
     pub regime: Regime,
@@ -30,7 +31,7 @@ pub struct Entrant<'a> {
 }
 
 /// An entrant at one number of shots.
-pub struct Row {
+pub(super) struct Row {
     /// Index into [`Summary::entrants`].
     pub entrant: usize,
     pub shots: usize,
@@ -50,7 +51,7 @@ pub struct Row {
 }
 
 /// Everything that tables and figures draw on.
-pub struct Summary<'a> {
+pub(super) struct Summary<'a> {
     pub tasks: Vec<&'a str>,
     pub shots: Vec<usize>,
     /// Best first.
@@ -63,12 +64,12 @@ pub struct Summary<'a> {
 
 impl Row {
     /// The ranked protocol's board.
-    pub fn ranked(&self) -> &Board {
+    pub(super) fn ranked(&self) -> &Board {
         &self.boards[0].1
     }
 
     /// Mean under a protocol less mean under the ranked one.
-    pub fn gap(&self, protocol: Protocol) -> Option<f64> {
+    pub(super) fn gap(&self, protocol: Protocol) -> Option<f64> {
         let (_, board) = self.boards.iter().find(|(other, _)| *other == protocol)?;
         Some(board.mean?.value - self.ranked().mean?.value)
     }
@@ -76,7 +77,7 @@ impl Row {
 
 impl<'a> Summary<'a> {
     /// Sums up cells; their order does not matter.
-    pub fn new(results: &'a [CellResult]) -> Summary<'a> {
+    pub(super) fn new(results: &'a [CellResult]) -> Summary<'a> {
         let mut tasks: Vec<&str> = results.iter().map(|r| r.cell.identity.task.as_str()).collect();
         tasks.sort_by_key(|task| published::task_order(task));
         tasks.dedup();
@@ -97,12 +98,12 @@ impl<'a> Summary<'a> {
     }
 
     /// The entrant of a row.
-    pub fn entrant(&self, row: &Row) -> &Entrant<'a> {
+    pub(super) fn entrant(&self, row: &Row) -> &Entrant<'a> {
         &self.entrants[row.entrant]
     }
 
     /// How a row is set off: `first` of its shots, `control`, `random`.
-    pub fn class(&self, row: &Row) -> String {
+    pub(super) fn class(&self, row: &Row) -> String {
         let first = self.rows.iter().find(|other| other.shots == row.shots);
         let first = first.is_some_and(|first| first.entrant == row.entrant);
         let entrant = self.entrant(row);
@@ -112,12 +113,12 @@ impl<'a> Summary<'a> {
     }
 
     /// The row of an entrant at a number of shots.
-    pub fn row(&self, entrant: usize, shots: usize) -> Option<&Row> {
+    pub(super) fn row(&self, entrant: usize, shots: usize) -> Option<&Row> {
         self.rows.iter().find(|row| row.entrant == entrant && row.shots == shots)
     }
 
     /// The cell that stands for entrant and task in figures of single cells: most shots, first draw.
-    pub fn exemplar(&self, entrant: usize, task: &str) -> Option<&'a CellResult> {
+    pub(super) fn exemplar(&self, entrant: usize, task: &str) -> Option<&'a CellResult> {
         let cells = self.entrants[entrant].cells.iter().copied();
         let ran = cells.filter(|r| r.cell.error.is_none() && r.cell.identity.task == task);
         ran.min_by_key(|r| {
@@ -156,7 +157,7 @@ fn is_apart(better: &Row, worse: &Row) -> bool {
 
 /// The 95 % interval of the first row's mean less the second's, over draws and pictures that both share; `None` where
 /// either has no replicates.
-pub fn difference(first: &Row, second: &Row) -> Option<(f64, f64)> {
+pub(super) fn difference(first: &Row, second: &Row) -> Option<(f64, f64)> {
     let (first, second) = (&first.ranked().replicates, &second.ranked().replicates);
     let differences: Vec<f64> = first.iter().zip(second).map(|(a, b)| a - b).collect();
     (first.len() == second.len()).then(|| two_level::interval(&differences)).flatten()
@@ -217,7 +218,7 @@ fn entrants(results: &[CellResult]) -> Vec<Entrant<'_>> {
 }
 
 /// What must agree for two cells to share a row, in words.
-pub fn set_up(identity: &Identity, provenance: &Provenance) -> String {
+pub(super) fn set_up(identity: &Identity, provenance: &Provenance) -> String {
     format!(
         "settings {}; {} px; held out by {}; manifest {}; episode seed {}; weights {}; code {}; {}; regime {}; {}{}{}",
         identity.settings,

@@ -60,7 +60,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    pub fn new() -> Result<Given> {
+    pub(super) fn new() -> Result<Given> {
         let folder = tempfile::tempdir().context("a folder for weights")?;
         let store = VarStore::new(Device::Cpu);
         let _encoder = Encoder::new(&store.root(), Backbone::Resnet18);
@@ -88,7 +88,7 @@ impl Given {
         Ok(Given { tasks, supports, queries, _folder: folder, teachers, calibration })
     }
 
-    pub fn context(&self, device: Device, numbers: Numbers) -> Context {
+    pub(super) fn context(&self, device: Device, numbers: Numbers) -> Context {
         Context {
             device,
             precision: numbers.precision(),
@@ -102,7 +102,7 @@ impl Given {
         }
     }
 
-    pub fn tasks(&self) -> &[TrainTask] {
+    pub(super) fn tasks(&self) -> &[TrainTask] {
         &self.tasks
     }
 

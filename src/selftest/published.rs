@@ -138,7 +138,7 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    pub fn new(backbone: Backbone, numbers: Numbers, options: &Options) -> Result<Rig> {
+    pub(super) fn new(backbone: Backbone, numbers: Numbers, options: &Options) -> Result<Rig> {
         let device = options.device;
         prepare(device, numbers)?;
         let mut store = VarStore::new(device);
@@ -161,11 +161,11 @@ impl Rig {
     }
 
     /// Formula pictures on the device, in the numbers of the networks.
-    pub fn pictures(&self, name: &str, n: i64) -> Tensor {
+    pub(super) fn pictures(&self, name: &str, n: i64) -> Tensor {
         formula::pictures(name, n, SIDE).to_device(self.device).to_kind(self.numbers.kind())
     }
 
-    pub fn encode(&self, pictures: &Tensor) -> Features {
+    pub(super) fn encode(&self, pictures: &Tensor) -> Features {
         let precision = self.numbers.precision();
         tch::no_grad(|| {
             let Features { scales, deep } = self.encoder.forward(&precision.enter(pictures), Norm::Stored);
@@ -175,20 +175,20 @@ impl Rig {
     }
 
     /// First and second supports of both queries, as stage 4 features.
-    pub fn supports(&self) -> Vec<Tensor> {
+    pub(super) fn supports(&self) -> Vec<Tensor> {
         let pictures = self.pictures("image.support", 4).view([2, 2, 3, SIDE, SIDE]);
         (0..2).map(|k| self.encode(&pictures.get(k)).deep).collect()
     }
 
     /// Raw maps of four pictures against two supports.
-    pub fn maps(&self) -> Tensor {
+    pub(super) fn maps(&self) -> Tensor {
         let supports = self.student.encode_supports(&self.encode(&self.pictures("image.support2", 2)).deep);
         let query = self.encode(&self.pictures("image.query4", 4));
         self.student.maps(&query.scales, &query.deep, &supports, SIDE)
     }
 
     /// Losses before each of some steps, and the optimiser after the first.
-    pub fn train(&self, n_steps: usize, after_first: &mut dyn FnMut(&Optimiser)) -> Vec<[f64; 3]> {
+    pub(super) fn train(&self, n_steps: usize, after_first: &mut dyn FnMut(&Optimiser)) -> Vec<[f64; 3]> {
         let query = self.encode(&self.pictures("image.query", 2));
         let supports = self.supports();
         let rule = Rule::Adam(Adam { learning_rate: 1e-4, beta1: 0.5, ..Adam::default() });

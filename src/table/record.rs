@@ -292,12 +292,12 @@ count!(u16, u32, u64, usize);
 macro_rules! record {
     (
         $(#[$meta:meta])*
-        pub struct $name:ident {
+        $vis:vis struct $name:ident {
             $($(#[doc = $about:literal])* pub $field:ident: $type:ty,)*
         }
     ) => {
         $(#[$meta])*
-        pub struct $name {
+        $vis struct $name {
             $($(#[doc = $about])* pub $field: $type,)*
         }
 

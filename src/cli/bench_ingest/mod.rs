@@ -27,7 +27,7 @@ use python::{Python, Start, Work};
 ///
 /// Under `cargo xtask` a Python environment is created on the first call.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Folder of pictures; .dcm, .png and .jpg files below it are read [default: the phantom's]
     #[arg(long)]
     raw: Option<PathBuf>,
@@ -102,7 +102,7 @@ struct Timed {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let threads = use_threads(self.threads)?;
         let raw = match &self.raw {
             Some(raw) => raw.clone(),

@@ -14,7 +14,7 @@ use crate::spec::Reading;
 ///
 /// # Errors
 /// The first file that cannot be read, by name.
-pub fn run(paths: &[PathBuf], size: usize, block: &mut [u8]) -> Result<f64> {
+pub(super) fn run(paths: &[PathBuf], size: usize, block: &mut [u8]) -> Result<f64> {
     let clock = Instant::now();
     let places = block.par_chunks_exact_mut(size * size * 3);
     paths.par_iter().zip(places).try_for_each(|(path, place)| {
@@ -33,7 +33,7 @@ fn load(path: &Path, size: usize, place: &mut [u8]) -> Result<()> {
 
 /// How far two loaders' pictures are apart, in grey levels of 256.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Apart {
+pub(super) struct Apart {
     /// Mean over all pictures.
     pub mean: f64,
     /// Mean over the picture that is furthest apart.
@@ -49,7 +49,7 @@ impl Apart {
     ///
     /// # Errors
     /// The first picture that is too far apart, by name.
-    pub fn of<'a>(pictures: impl Iterator<Item = (&'a PathBuf, &'a [u8], &'a [u8])>) -> Result<Apart> {
+    pub(super) fn of<'a>(pictures: impl Iterator<Item = (&'a PathBuf, &'a [u8], &'a [u8])>) -> Result<Apart> {
         let (mut sum, mut worst, mut count) = (0.0, 0.0, 0u32);
         for (path, ours, theirs) in pictures {
             let levels: u64 = ours.iter().zip(theirs).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();

@@ -12,7 +12,7 @@ const FORMATS: [(&str, &[&str]); 3] = [("DICOM", &["dcm"]), ("PNG", &["png"]), (
 
 /// Files that are timed together.
 #[derive(Clone)]
-pub struct Group {
+pub(super) struct Group {
     pub name: &'static str,
     /// Their places in [`Pictures::paths`].
     pub places: Range<usize>,
@@ -20,7 +20,7 @@ pub struct Group {
     pub bytes: u64,
 }
 
-pub struct Pictures {
+pub(super) struct Pictures {
     pub paths: Vec<PathBuf>,
     /// One for each format that was found, then one for all of them.
     pub groups: Vec<Group>,
@@ -31,7 +31,7 @@ impl Pictures {
     ///
     /// # Errors
     /// If there are none, or `root` cannot be listed.
-    pub fn find(root: &Path, most: usize) -> Result<Pictures> {
+    pub(super) fn find(root: &Path, most: usize) -> Result<Pictures> {
         let files::Found { files: all, rejected } = files::scan(root)?;
         if let Some(first) = rejected.first() {
             println!("{} entries passed over, the first: {}: {}", rejected.len(), first.path, first.reason);

@@ -15,7 +15,7 @@ const PROGRAM: &str = include_str!("../../../benchmarks/ingest/loader.py");
 
 /// What runs.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Versions {
+pub(super) struct Versions {
     pub python: String,
     pub pillow: String,
     pub pydicom: String,
@@ -23,20 +23,20 @@ pub struct Versions {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Start {
+pub(super) struct Start {
     pub versions: Versions,
     /// Until the workers were ready: imports, for the most part.
     pub seconds: f64,
 }
 
 /// A running loader; dropped, it ends.
-pub struct Python {
+pub(super) struct Python {
     child: ChildProcess,
     dump: PathBuf,
 }
 
 /// What it shall do.
-pub struct Work<'a> {
+pub(super) struct Work<'a> {
     pub paths: &'a [PathBuf],
     /// Side of the resized pictures.
     pub size: usize,
@@ -62,7 +62,7 @@ impl Python {
     ///
     /// # Errors
     /// If it cannot be started or lacks a package.
-    pub fn start(program: &Path, folder: &Path, work: &Work) -> Result<(Python, Start)> {
+    pub(super) fn start(program: &Path, folder: &Path, work: &Work) -> Result<(Python, Start)> {
         let [script, list, dump] = ["loader.py", "list.json", "dump"].map(|name| folder.join(name));
         std::fs::write(&script, PROGRAM)?;
         std::fs::write(&list, serde_json::to_string(work.paths)?)?;
@@ -79,14 +79,14 @@ impl Python {
     }
 
     /// Loads the pictures of `places` once; returns the seconds that this took.
-    pub fn run(&mut self, places: &Range<usize>) -> Result<f64> {
+    pub(super) fn run(&mut self, places: &Range<usize>) -> Result<f64> {
         let Run { seconds } = self.child.ask(&format!("run {} {}", places.start, places.len()))?;
         ensure!(seconds > 0.0, "the Python loader says it took {seconds} seconds");
         Ok(seconds)
     }
 
     /// All pictures as they were loaded last, `length` bytes.
-    pub fn pictures(&mut self, length: usize) -> Result<Vec<u8>> {
+    pub(super) fn pictures(&mut self, length: usize) -> Result<Vec<u8>> {
         let Dump { dumped } = self.child.ask("dump")?;
         let bytes = files::read(&self.dump)?;
         ensure!(

@@ -19,7 +19,7 @@ use crate::evaluate::stop;
 /// The phantom is generated and curated if it is missing.
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     bench: BenchArgs,
     /// Retry failed cells (by default they stay listed with their error)
@@ -40,7 +40,7 @@ enum Submit {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         if let Some(Submit::Submit(args)) = self.submit {
             return args.run();
         }

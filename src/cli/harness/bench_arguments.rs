@@ -25,7 +25,7 @@ use crate::{files, names};
 
 /// The bench definition and what overrides it.
 #[derive(clap::Args)]
-pub struct BenchArgs {
+pub(super) struct BenchArgs {
     /// TOML file, or a shipped definition: quick, mini, full, slice, ablation, dae-noise, external
     #[arg(long, default_value = "quick")]
     bench: String,
@@ -72,7 +72,7 @@ impl BenchArgs {
     ///
     /// # Errors
     /// Names the argument that does not fit.
-    pub fn open(&self) -> Result<(Opened, PathBuf, usize)> {
+    pub(super) fn open(&self) -> Result<(Opened, PathBuf, usize)> {
         let definition = self.definition()?;
         self.compute.device.class(self.compute.precision)?;
         let cache = Some(files::cache_folder()?.join("weights"));
@@ -100,7 +100,7 @@ impl BenchArgs {
     }
 
     /// Says for which kind of machine a plan is, where that was decided by this machine, which may not compute it.
-    pub fn announce_device(&self) {
+    pub(super) fn announce_device(&self) {
         if self.compute.device == Wanted::Auto {
             let settled = self.compute.device.settled();
             eprintln!("planned for {settled}, this machine's own device; use --device to plan for another");

@@ -9,7 +9,7 @@ use crate::evaluate::stop;
 use crate::{files, report};
 
 /// Says how much there is to do.
-pub fn announce(opened: &Opened, folder: &Path) {
+pub(super) fn announce(opened: &Opened, folder: &Path) {
     let Tally { done, failed, .. } = opened.tally(folder);
     let failed = if failed > 0 { format!(", {failed} failed before") } else { String::new() };
     let Planned { definition, device, precision, .. } = &opened.planned;
@@ -22,7 +22,7 @@ pub fn announce(opened: &Opened, folder: &Path) {
 }
 
 /// Writes the plan; says what it set aside.
-pub fn write_plan(opened: &Opened, folder: &Path) -> Result<()> {
+pub(super) fn write_plan(opened: &Opened, folder: &Path) -> Result<()> {
     let n_aside = opened.write(folder)?;
     if n_aside > 0 {
         let aside = folder.join("cells-stale");
@@ -35,7 +35,7 @@ pub fn write_plan(opened: &Opened, folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// If cells failed or are missing, after the report is drawn.
-pub fn finish(opened: &Opened, folder: &Path) -> Result<()> {
+pub(super) fn finish(opened: &Opened, folder: &Path) -> Result<()> {
     let index: PathBuf = {
         let _writing = stop::writing();
         report::write(folder, folder)?

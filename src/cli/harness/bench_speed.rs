@@ -30,7 +30,7 @@ const PROGRAM: &str = include_str!("../../../benchmarks/speed/reference.py");
 ///
 /// Under `cargo xtask` a Python environment with PyTorch (5 GB) is created on the first call.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Python with torch, numpy and scipy
     #[arg(long, default_value = "python3")]
     python: PathBuf,
@@ -156,7 +156,7 @@ struct Job {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let threads = use_threads(self.threads)?;
         memory::keep_freed();
         let backbone = Backbone::parse(&self.backbone).context("--backbone")?;

@@ -12,13 +12,13 @@ use crate::evaluate::planned::Planned;
 /// Writes the report of a planned run from the cells that are finished. Exits with 1, after writing it, if
 /// cells failed or are missing.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Folder of the plan
     run: PathBuf,
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let planned = Planned::read(&self.run)?;
         let opened = planned.open()?;
         announce(&opened, &self.run);

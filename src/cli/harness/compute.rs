@@ -10,7 +10,7 @@ use crate::network::precision::Precision;
 
 /// Device, precision and threads, the same in every command.
 #[derive(clap::Args)]
-pub struct Compute {
+pub(super) struct Compute {
     /// Device: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub device: Wanted,
@@ -28,7 +28,7 @@ impl Compute {
     ///
     /// # Errors
     /// A device that is not there, or one without that precision.
-    pub fn start(&self) -> Result<Device> {
+    pub(super) fn start(&self) -> Result<Device> {
         let device = self.open()?;
         self.set_up()?;
         Ok(device)
@@ -38,7 +38,7 @@ impl Compute {
     ///
     /// # Errors
     /// A device that is not there, or one without that precision.
-    pub fn open(&self) -> Result<Device> {
+    pub(super) fn open(&self) -> Result<Device> {
         self.device.open(self.precision)
     }
 
@@ -46,7 +46,7 @@ impl Compute {
     ///
     /// # Errors
     /// No threads at all.
-    pub fn set_up(&self) -> Result<usize> {
+    pub(super) fn set_up(&self) -> Result<usize> {
         let threads = use_threads(self.threads)?;
         memory::keep_freed();
         tch::set_num_threads(threads as i32);

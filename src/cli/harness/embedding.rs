@@ -18,7 +18,7 @@ use crate::spec::{Audit, Level};
 
 /// The network by whose features pictures are compared, and where it runs.
 #[derive(clap::Args)]
-pub struct EmbeddingArgs {
+pub(crate) struct EmbeddingArgs {
     #[command(flatten)]
     teacher: TeacherArgs,
     #[command(flatten)]
@@ -32,7 +32,7 @@ impl EmbeddingArgs {
     ///
     /// # Errors
     /// Names the argument that does not fit; as [`audit::run`].
-    pub fn audit(&self, manifest: &Manifest, gates: &Audit, raw: Option<&Path>) -> Result<Report> {
+    pub(crate) fn audit(&self, manifest: &Manifest, gates: &Audit, raw: Option<&Path>) -> Result<Report> {
         let random = Origin::Random { seed: 0, cache: Some(files::cache_folder()?.join("weights")) };
         let usual = if self.teacher.is_empty() { teacher::DEFAULT } else { Backbone::Resnet18 };
         let backbone = self.backbone.backbone.unwrap_or(usual);

@@ -11,7 +11,7 @@ use crate::evaluate::rates::Speed;
 
 /// Where rates come from.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// What `selftest` measured on the target machine; estimates cells for which no comparable cell has run
     #[arg(long, value_name = "FILE")]
     pub speed: Option<PathBuf>,
@@ -22,7 +22,7 @@ impl Args {
     ///
     /// # Errors
     /// As [`Speed::read`].
-    pub fn read(&self, compute: &Compute) -> Result<Option<Speed>> {
+    pub(super) fn read(&self, compute: &Compute) -> Result<Option<Speed>> {
         let read = |path: &PathBuf| Speed::read(path, compute.device.settled(), compute.precision);
         self.speed.as_ref().map(read).transpose()
     }
@@ -32,7 +32,7 @@ impl Args {
 ///
 /// # Errors
 /// As [`Estimate::new`].
-pub fn tell(opened: &Opened, folder: &Path, speed: Option<&Speed>) -> Result<()> {
+pub(super) fn tell(opened: &Opened, folder: &Path, speed: Option<&Speed>) -> Result<()> {
     let estimate = Estimate::new(opened, folder, speed)?;
     let Known { measured, counted, unknown } = estimate.known;
     let source = speed.map_or("comparable cells".to_owned(), |speed| speed.source.clone());

@@ -27,7 +27,7 @@ use crate::{files, progress};
 /// hidden. Writes index.html, explanations.csv, weights.csv and maps.safetensors (raw maps, whole and by
 /// scale).
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Folder of pictures to explain, or one picture
     #[arg(long, value_name = "PATH")]
     query: PathBuf,
@@ -53,7 +53,7 @@ const BATCH: usize = 8;
 const FORGOTTEN: u64 = 1;
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         folder::require(&self.query).context("--query")?;
         let masks = self.masks.as_deref().map(Masks::list).transpose().context("--masks")?;
         let opened = self.model.open("d24fad")?;

@@ -3,7 +3,7 @@
 use crate::evaluate::{LIBTORCH_VERSION, device};
 
 /// Prints version, place and devices.
-pub fn print_libtorch() {
+pub(crate) fn print_libtorch() {
     let folder =
         device::libtorch_folder().map_or_else(|| "in the program".to_owned(), |f| f.display().to_string());
     println!("libtorch   {LIBTORCH_VERSION} from {folder}, {} threads", tch::get_num_threads());

@@ -8,14 +8,14 @@ use crate::method::METHODS;
 ///
 /// Lists the methods, what each may see and what it needs.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Print a Markdown table with costs, as in the README
     #[arg(long)]
     markdown: bool,
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         if self.markdown {
             println!("{}", table());
             return Ok(());

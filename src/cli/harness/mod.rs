@@ -26,11 +26,11 @@ mod teacher;
 mod train;
 mod weights;
 
-pub use embedding::EmbeddingArgs;
-pub use libtorch::print_libtorch;
+pub(super) use embedding::EmbeddingArgs;
+pub(super) use libtorch::print_libtorch;
 
 #[derive(clap::Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     Bench(Box<bench::Args>),
     Plan(Box<plan::Args>),
     RunCell(run_cell::Args),
@@ -45,7 +45,7 @@ pub enum Command {
 }
 
 impl Command {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         match self {
             Command::Bench(args) => args.run(),
             Command::Plan(args) => args.run(),

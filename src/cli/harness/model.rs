@@ -22,7 +22,7 @@ const SIZE: u16 = 128;
 
 /// What makes a model ready for one kind of picture.
 #[derive(clap::Args)]
-pub struct ModelArgs {
+pub(super) struct ModelArgs {
     /// Folder of normal references (the support set); all of them are used
     #[arg(long, value_name = "DIR")]
     pub support: PathBuf,
@@ -38,7 +38,7 @@ pub struct ModelArgs {
 }
 
 /// References that were read, at a size, and what it takes to make a model for them.
-pub struct Opened {
+pub(super) struct Opened {
     pub size: usize,
     pub supports: folder::Read,
     entry: &'static Entry,
@@ -52,7 +52,7 @@ impl ModelArgs {
     ///
     /// # Errors
     /// Names the argument that is missing or does not fit the others.
-    pub fn open(&self, method: &str) -> Result<Opened> {
+    pub(super) fn open(&self, method: &str) -> Result<Opened> {
         let entry = method::find(method)?;
         let (table, size) = self.settings(entry)?;
         let built = settings::build(entry, &table)?;
@@ -147,19 +147,19 @@ fn ensure_fits_here(entry: &Entry, built: &Built) -> Result<()> {
 
 impl Opened {
     /// Where it computes.
-    pub fn device(&self) -> Device {
+    pub(super) fn device(&self) -> Device {
         self.context.device
     }
 
     /// D2-4FAD as it was trained before.
-    pub fn d24fad(&self) -> Result<d24fad::Model> {
+    pub(super) fn d24fad(&self) -> Result<d24fad::Model> {
         let checkpoint = self.checkpoint.as_ref().context("d24fad needs --checkpoint")?;
         let settings: d24fad::Settings = self.table.clone().try_into().context("settings of d24fad")?;
         checkpoint::load(&settings, &self.context, checkpoint).context("--checkpoint")
     }
 
     /// The method, fitted.
-    pub fn fitted(&self) -> Result<Box<dyn Fitted>> {
+    pub(super) fn fitted(&self) -> Result<Box<dyn Fitted>> {
         if self.entry.name == d24fad::ENTRY.name {
             return Ok(Box::new(self.d24fad()?));
         }

@@ -11,7 +11,7 @@ use super::estimate;
 /// Writes a bench's plan into its folder: plan.parquet (a row per cell with its hash, its job and the time of
 /// comparable cells), plan.json (all that `run-cell` needs) and the episodes.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     bench: BenchArgs,
     #[command(flatten)]
@@ -19,7 +19,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let speed = self.estimate.read(&self.bench.compute)?;
         let (opened, folder, _) = self.bench.open()?;
         announce(&opened, &folder);

@@ -16,7 +16,7 @@ use crate::evaluate::{memory, stop};
 /// Finished cells are skipped, and so are those that another process is computing, so a job may be started
 /// twice.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Folder of the plan
     run: PathBuf,
     /// Cells or jobs, as named in plan.parquet; prefixes are accepted
@@ -34,7 +34,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         stop::on_signals()?;
         let threads = use_threads(self.threads)?;
         memory::keep_freed();

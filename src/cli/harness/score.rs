@@ -20,7 +20,7 @@ use crate::{files, progress};
 /// its own: its score depends only on the model, the references and the picture. Methods that learn from
 /// references alone need no checkpoint.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// d24fad, or a method that learns from references alone; see `methods`
     #[arg(long, default_value = "d24fad")]
     method: String,
@@ -54,7 +54,7 @@ struct Scored {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         ensure!(
             self.protocol.is_of_one_picture(),
             "--protocol {}: use one of {}; the others need labels or the order of a test set",

@@ -18,7 +18,7 @@ use crate::selftest::{self, Fault, Options, Part};
 /// supports, and times it. Needs no other files: weights and pictures follow a formula. Each line shows an
 /// error and its tolerance; exits with 1 if one is exceeded.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Device: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     device: Wanted,
@@ -44,7 +44,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let threads = use_threads(self.threads)?;
         memory::keep_freed();
         tch::set_num_threads(threads as i32);

@@ -10,7 +10,7 @@ use crate::network::Backbone;
 
 /// What replaces a method's own settings.
 #[derive(clap::Args)]
-pub struct MethodArgs {
+pub(super) struct MethodArgs {
     #[command(flatten)]
     pub backbone: BackboneArg,
     /// Side of the square that pictures are resized to, in pixels, a multiple of 32 [default: as stated by the
@@ -25,7 +25,7 @@ pub struct MethodArgs {
 
 /// The architecture of the pretrained network.
 #[derive(clap::Args)]
-pub struct BackboneArg {
+pub(super) struct BackboneArg {
     /// Architecture of the pretrained network, such as resnet18 or wide_resnet50_2 [default: the checkpoint's or the bench
     /// definition's; else efficientnet_lite0 where --teacher is not given, and the published one of the method where it is]
     #[arg(long, value_name = "NETWORK", value_parser = Backbone::parse)]
@@ -76,7 +76,7 @@ impl MethodArgs {
     ///
     /// # Errors
     /// A setting that is given twice.
-    pub fn table(&self) -> Result<toml::Table> {
+    pub(super) fn table(&self) -> Result<toml::Table> {
         let mut table = toml::Table::new();
         if let Some(backbone) = self.backbone.backbone {
             table.insert("backbone".to_owned(), backbone.name().into());
@@ -93,7 +93,7 @@ impl MethodArgs {
 ///
 /// # Errors
 /// A setting that the method does not have, with the one that was probably meant, or a value that does not fit.
-pub fn build(entry: &Entry, settings: &toml::Table) -> Result<Built> {
+pub(super) fn build(entry: &Entry, settings: &toml::Table) -> Result<Built> {
     (entry.build)(settings.clone()).map_err(|error| {
         let known = (entry.build)(toml::Table::new()).and_then(|built| keys(&built)).unwrap_or_default();
         let wrong = settings.keys().find(|key| !known.is_empty() && !known.contains(*key));
@@ -108,7 +108,7 @@ pub fn build(entry: &Entry, settings: &toml::Table) -> Result<Built> {
 ///
 /// # Errors
 /// Settings that are no JSON object.
-pub fn keys(built: &Built) -> Result<Vec<String>> {
+pub(super) fn keys(built: &Built) -> Result<Vec<String>> {
     let settings: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(&built.settings).context("the settings of a method")?;
     Ok(settings.keys().cloned().collect())

@@ -10,7 +10,7 @@ use crate::files;
 ///
 /// # Errors
 /// A path that is not UTF-8 or that no shell can be told.
-pub fn quoted(path: &Path) -> Result<String> {
+pub(super) fn quoted(path: &Path) -> Result<String> {
     let given = || format!("{} cannot stand in a script; choose another path", path.display());
     let text = path.to_str().with_context(given)?;
     Ok(shlex::try_quote(text).with_context(given)?.into_owned())
@@ -20,7 +20,7 @@ pub fn quoted(path: &Path) -> Result<String> {
 ///
 /// # Errors
 /// Arguments that no shell can be told.
-pub fn command_line() -> Result<String> {
+pub(super) fn command_line() -> Result<String> {
     let given = std::env::args_os().skip(1).map(|argument| recorded(&argument.to_string_lossy()));
     let arguments: Vec<String> = given.collect();
     let quoted = shlex::try_join(arguments.iter().map(String::as_str)).context("recording the command")?;

@@ -17,7 +17,7 @@ use crate::files;
 /// Plans a bench, submits its jobs, each as a process of its own, and collects the results. A job is all cells
 /// that share one training. Finished jobs are not submitted again.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     bench: BenchArgs,
     /// Where the jobs run
@@ -48,7 +48,7 @@ enum Engine {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         ensure!(self.jobs >= 1, "--jobs must be at least 1");
         ensure!(self.sbatch.is_empty() || self.engine == Engine::Slurm, "--sbatch is for --engine slurm");
         let (opened, folder, _) = self.bench.open()?;

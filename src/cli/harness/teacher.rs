@@ -15,11 +15,11 @@ use crate::network::{Backbone, Network};
 
 /// The network of a command on folders where neither a network nor weights are named: its weights can be had by anybody,
 /// without an account.
-pub const DEFAULT: Backbone = Backbone::EfficientNetLite0;
+pub(super) const DEFAULT: Backbone = Backbone::EfficientNetLite0;
 
 /// Weights of pretrained networks.
 #[derive(clap::Args)]
-pub struct TeacherArgs {
+pub(super) struct TeacherArgs {
     /// Weights of the pretrained network: a file with torchvision's parameter names (safetensors or .pth), a name from
     /// `weights list`, or `random` for a seeded random network, which every table then names as such. NETWORK= gives
     /// them to one network only, such as resnet18=FILE, and may be repeated [default: for efficientnet_lite0 its ImageNet
@@ -52,14 +52,14 @@ impl FromStr for Given {
 }
 
 /// The weights that were given.
-pub struct Chosen {
+pub(super) struct Chosen {
     named: BTreeMap<String, Origin>,
     other: Option<Origin>,
 }
 
 impl TeacherArgs {
     /// Whether none were given.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.given.is_empty()
     }
 
@@ -67,7 +67,7 @@ impl TeacherArgs {
     ///
     /// # Errors
     /// A file or name that is not there, or weights that are given twice.
-    pub fn choose(&self, random: &Origin) -> Result<Chosen> {
+    pub(super) fn choose(&self, random: &Origin) -> Result<Chosen> {
         let mut chosen = Chosen { named: BTreeMap::new(), other: None };
         for Given { network, weights } in &self.given {
             let origin = if weights == "random" { Ok(random.clone()) } else { find(weights) };
@@ -106,7 +106,7 @@ impl Chosen {
     ///
     /// # Errors
     /// Names it, and what is used.
-    pub fn check_used_by(&self, used: &[Network]) -> Result<()> {
+    pub(super) fn check_used_by(&self, used: &[Network]) -> Result<()> {
         let used: BTreeSet<&str> = used.iter().map(|network| network.name()).collect();
         let unused = self.named.keys().find(|name| !used.contains(name.as_str()));
         if let Some(name) = unused {
@@ -122,7 +122,7 @@ impl Chosen {
     ///
     /// # Errors
     /// A network without weights; says how to get or do without them.
-    pub fn complete(mut self, used: &[Network]) -> Result<Teachers> {
+    pub(super) fn complete(mut self, used: &[Network]) -> Result<Teachers> {
         for &network in used {
             if self.of(network).is_none() {
                 self.named.insert(network.name().to_owned(), fetched(network)?);

@@ -28,7 +28,7 @@ const SIZE: u16 = 128;
 /// Trains D2-4FAD on folders of normal pictures, one for each kind (organ, modality), none of them of the kind
 /// that will be scored. Writes the trained student as a safetensors file for `score`.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Folder of normal pictures; repeat for each kind
     #[arg(long, value_name = "DIR", required = true)]
     normal: Vec<PathBuf>,
@@ -59,7 +59,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         ensure!(self.shots >= 1, "--shots must be at least 1");
         ensure!(!self.out.is_dir(), "--out {} is a folder; name a file", self.out.display());
         let every = Duration::try_from_secs_f64(60.0 * self.keep_every).context("--keep-every")?;

@@ -14,7 +14,7 @@ use crate::network::published::{self, PUBLISHED, Published, Source, TrainedOn};
 /// Lists, fetches, imports and shows the pretrained networks that methods need. Installed ones are kept for all
 /// checkouts of a user, and every `--teacher` takes their names.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
 }
@@ -64,7 +64,7 @@ struct Import {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         match self.command {
             Command::List => list(),
             Command::Fetch(fetch) => fetch.run(),

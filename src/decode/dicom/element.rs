@@ -42,10 +42,10 @@ pub(super) struct Order {
 }
 
 impl Order {
-    pub const EXPLICIT_LITTLE: Order = Order { explicit: true, big_endian: false };
+    pub(super) const EXPLICIT_LITTLE: Order = Order { explicit: true, big_endian: false };
     const IMPLICIT: Order = Order { explicit: false, big_endian: false };
 
-    pub fn of(syntax: &str) -> Order {
+    pub(super) fn of(syntax: &str) -> Order {
         Order { explicit: syntax != uids::IMPLICIT_VR_LITTLE_ENDIAN, big_endian: syntax == BIG_ENDIAN }
     }
 }
@@ -80,12 +80,12 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub fn new(bytes: &'a [u8], total: usize, order: Order) -> Walk<'a> {
+    pub(super) fn new(bytes: &'a [u8], total: usize, order: Order) -> Walk<'a> {
         Walk { bytes, total, at: 0, order, until_pixels: false, open: Vec::new(), unknown: Vec::new() }
     }
 
     /// Goes to the end, to the pixel data, or to zeros that nothing follows.
-    pub fn walk(&mut self) -> Result<Reached> {
+    pub(super) fn walk(&mut self) -> Result<Reached> {
         let mut in_pixels = false;
         loop {
             while self.open.last().and_then(|open| open.end).is_some_and(|end| end <= self.at) {
@@ -170,7 +170,7 @@ impl<'a> Walk<'a> {
         Some(element)
     }
 
-    pub fn element(&self) -> Option<Element> {
+    pub(super) fn element(&self) -> Option<Element> {
         let head = self.bytes.get(self.at..self.at + 8)?;
         let tag = Tag(self.short(&head[..2]), self.short(&head[2..4]));
         if tag.group() == 0xfffe {
@@ -214,7 +214,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    pub fn pass(&mut self, element: &Element) -> Result<()> {
+    pub(super) fn pass(&mut self, element: &Element) -> Result<()> {
         self.fits(element)?;
         self.at = self.at.checked_add(element.length as usize).context("the file is too long")?;
         Ok(())

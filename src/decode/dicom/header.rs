@@ -30,13 +30,13 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub fn read(object: &DefaultDicomObject) -> Result<Header> {
+    pub(super) fn read(object: &DefaultDicomObject) -> Result<Header> {
         ensure!(object.get(tags::PIXEL_DATA).is_some(), "{}", without_pixels(object));
         Header::before_pixels(object)
     }
 
     /// As [`Header::read`], of what stands before the pixel data.
-    pub fn before_pixels(object: &DefaultDicomObject) -> Result<Header> {
+    pub(super) fn before_pixels(object: &DefaultDicomObject) -> Result<Header> {
         let bits_allocated = required(object, tags::BITS_ALLOCATED, "BitsAllocated")?;
         let bits_stored = optional(object, tags::BITS_STORED)?.unwrap_or(bits_allocated);
         let header = Header {
@@ -77,20 +77,20 @@ impl Header {
     }
 
     /// The numbers that samples can be.
-    pub fn codes(&self) -> Codes {
+    pub(super) fn codes(&self) -> Codes {
         let least = if self.signed { -(1i64 << (self.bits_stored - 1)) } else { 0 };
         Codes { least, bits: self.bits_stored }
     }
 
     /// The number in the bits stored of a word, whose lowest comes first; higher ones may hold anything.
-    pub fn sample(&self, word: u64) -> i64 {
+    pub(super) fn sample(&self, word: u64) -> i64 {
         let unused = 64 - u32::from(self.bits_stored);
         let top = word << unused;
         if self.signed { top as i64 >> unused } else { (top >> unused) as i64 }
     }
 
     /// Pixels in one frame.
-    pub fn pixels(&self) -> usize {
+    pub(super) fn pixels(&self) -> usize {
         self.rows * self.columns
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Meta {
 
 impl Meta {
     /// Reads the meta group, which ends where its length says or where another group begins.
-    pub fn read(bytes: &[u8], total: usize, start: usize) -> Result<Meta> {
+    pub(super) fn read(bytes: &[u8], total: usize, start: usize) -> Result<Meta> {
         let mut walk = Walk::new(bytes, total, Order::EXPLICIT_LITTLE);
         walk.at = start;
         let mut meta = Meta { syntax: None, end: start, repaired: Vec::new() };

@@ -14,7 +14,7 @@ pub(super) struct Padding {
 }
 
 impl Padding {
-    pub fn read(object: &InMemDicomObject, header: &Header) -> Option<Padding> {
+    pub(super) fn read(object: &InMemDicomObject, header: &Header) -> Option<Padding> {
         // Beyond the bits stored it is no stored number, and fills nothing up.
         let number = |tag| {
             let word = header::integer(object, tag)? as u64 & 0xffff;
@@ -27,11 +27,11 @@ impl Padding {
         Some(Padding { least: value.min(limit), greatest: value.max(limit) })
     }
 
-    pub fn holds(&self, code: i64) -> bool {
+    pub(super) fn holds(&self, code: i64) -> bool {
         self.least <= code && code <= self.greatest
     }
 
-    pub fn places(&self, stored: &Stored) -> Vec<usize> {
+    pub(super) fn places(&self, stored: &Stored) -> Vec<usize> {
         match stored {
             Stored::Bytes(bytes) => {
                 (0..bytes.len()).filter(|&place| self.holds(bytes[place].into())).collect()
@@ -40,7 +40,7 @@ impl Padding {
         }
     }
 
-    pub fn sentence(&self) -> String {
+    pub(super) fn sentence(&self) -> String {
         let Padding { least, greatest } = self;
         let to = if least == greatest { String::new() } else { format!(" to {greatest}") };
         format!("; padding {least}{to} left out and dark")

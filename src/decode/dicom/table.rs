@@ -17,7 +17,7 @@ pub(super) struct Table {
 
 impl Table {
     /// The table in an item of a modality or VOI LUT sequence; `signed` is the sign of what is looked up.
-    pub fn of_item(item: &InMemDicomObject, signed: bool) -> Result<Table> {
+    pub(super) fn of_item(item: &InMemDicomObject, signed: bool) -> Result<Table> {
         let table = Table::read(item, tags::LUT_DESCRIPTOR, tags::LUT_DATA, None)?;
         // The first number may be written as unsigned.
         let wraps = signed && table.first > i64::from(i16::MAX);
@@ -25,7 +25,12 @@ impl Table {
     }
 
     /// The table of one colour of a palette, plain or segmented.
-    pub fn of_palette(object: &InMemDicomObject, descriptor: Tag, data: Tag, segments: Tag) -> Result<Table> {
+    pub(super) fn of_palette(
+        object: &InMemDicomObject,
+        descriptor: Tag,
+        data: Tag,
+        segments: Tag,
+    ) -> Result<Table> {
         let table = Table::read(object, descriptor, data, Some(segments))?;
         ensure!(table.bits == 8 || table.bits == 16, "a palette of {} bits; 8 or 16 are allowed", table.bits);
         Ok(table)
@@ -61,13 +66,13 @@ impl Table {
     }
 
     /// Numbers outside the table take its nearest end.
-    pub fn at(&self, number: i64) -> u16 {
+    pub(super) fn at(&self, number: i64) -> u16 {
         let last = self.entries.len() as i64 - 1;
         self.entries[number.saturating_sub(self.first).clamp(0, last) as usize]
     }
 
     /// The greatest entry that its bits allow.
-    pub fn top(&self) -> f64 {
+    pub(super) fn top(&self) -> f64 {
         f64::from((1u32 << self.bits) - 1)
     }
 }

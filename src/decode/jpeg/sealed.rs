@@ -54,7 +54,7 @@ impl Sealed {
     ///
     /// # Errors
     /// A stream that ends in a header, lacks a scan, or has too few bytes for the picture that it states.
-    pub fn of(stream: &[u8], restarts: bool) -> Result<Sealed> {
+    pub(crate) fn of(stream: &[u8], restarts: bool) -> Result<Sealed> {
         ensure!(stream.starts_with(&[0xff, 0xd8]), "the JPEG stream lacks its first marker");
         let mut sealed = Sealed {
             bytes: Vec::with_capacity(stream.len() + 4 * ONES.len()),
@@ -219,7 +219,7 @@ impl Sealed {
     ///
     /// # Errors
     /// Restarts, after which that decoder predicts wrongly; transforms that differ or leave no bits.
-    pub fn take_point_transform(&mut self) -> Result<u8> {
+    pub(crate) fn take_point_transform(&mut self) -> Result<u8> {
         if self.coding != Some(Coding::Lossless) {
             return Ok(0);
         }
@@ -240,7 +240,7 @@ impl Sealed {
     }
 
     /// Whether components come one after the other in scans of their own.
-    pub fn is_divided(&self) -> bool {
+    pub(crate) fn is_divided(&self) -> bool {
         self.coding == Some(Coding::Sequential) && self.n_scans > 1
     }
 }

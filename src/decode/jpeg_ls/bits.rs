@@ -12,7 +12,7 @@ pub(super) struct Bits<'a> {
 }
 
 impl<'a> Bits<'a> {
-    pub fn new(bytes: &'a [u8]) -> Bits<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Bits<'a> {
         Bits { bytes, at: 0, held: 0, n_held: 0 }
     }
 
@@ -34,7 +34,7 @@ impl<'a> Bits<'a> {
     ///
     /// # Errors
     /// The end of the scan.
-    pub fn number(&mut self, n: u32) -> Result<u32> {
+    pub(super) fn number(&mut self, n: u32) -> Result<u32> {
         while self.n_held < n {
             if !self.fill() {
                 bail!("the scan ends early");
@@ -49,7 +49,7 @@ impl<'a> Bits<'a> {
         Ok(number)
     }
 
-    pub fn bit(&mut self) -> Result<bool> {
+    pub(super) fn bit(&mut self) -> Result<bool> {
         Ok(self.number(1)? == 1)
     }
 
@@ -57,7 +57,7 @@ impl<'a> Bits<'a> {
     ///
     /// # Errors
     /// The end of the scan, or more than `most`.
-    pub fn zeros(&mut self, most: u32) -> Result<u32> {
+    pub(super) fn zeros(&mut self, most: u32) -> Result<u32> {
         let mut zeros = 0;
         while !self.bit()? {
             zeros += 1;
@@ -70,7 +70,7 @@ impl<'a> Bits<'a> {
 
     /// The place after the scan: what is left of its last byte fills that up, and after a byte of ones a stuffed one
     /// follows.
-    pub fn end(&self) -> usize {
+    pub(super) fn end(&self) -> usize {
         let is_ones = self.at > 0 && self.bytes[self.at - 1] == 0xff;
         let is_stuffed = is_ones && self.bytes.get(self.at).is_some_and(|&byte| byte < 0x80);
         self.at + usize::from(is_stuffed)

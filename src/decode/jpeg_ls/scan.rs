@@ -32,7 +32,7 @@ pub(super) struct Coding {
 
 impl Coding {
     /// Stated parameters, and defaults for those that are not (T.87, C.2.4.1.1).
-    pub fn of(precision: u8, preset: Option<Preset>, near: i32) -> Result<Coding> {
+    pub(super) fn of(precision: u8, preset: Option<Preset>, near: i32) -> Result<Coding> {
         let most = (1 << precision) - 1;
         let stated = preset.unwrap_or(Preset { greatest: 0, thresholds: [0; 3], reset: 0 });
         let or = |stated: i32, default: i32| if stated == 0 { default } else { stated };
@@ -158,7 +158,7 @@ pub(super) struct Scan<'a> {
     contexts: [Context; N_CONTEXTS],
     /// Of interrupted runs: samples above differ, samples above are alike.
     runs: [Context; 2],
-    /// RUNindex, for each component where these come line by line.
+    /// `RUNindex`, for each component where these come line by line.
     run_indices: Vec<usize>,
     /// The line before and this one, for each component.
     before: Vec<Line>,
@@ -175,7 +175,7 @@ struct Around {
 }
 
 impl<'a> Scan<'a> {
-    pub fn new(coding: Coding, bits: Bits<'a>, columns: usize, components: usize) -> Scan<'a> {
+    pub(super) fn new(coding: Coding, bits: Bits<'a>, columns: usize, components: usize) -> Scan<'a> {
         let sizes = i64::from((coding.range + 32) / 64).max(2);
         let context = Context { sizes, errors: 0, correction: 0, count: 1 };
         let lines = vec![vec![0; columns + 2]; components];
@@ -195,7 +195,7 @@ impl<'a> Scan<'a> {
     ///
     /// # Errors
     /// A scan that ends early or holds a code that cannot be.
-    pub fn lines(&mut self, interleave: Interleave) -> Result<impl Iterator<Item = &[i32]>> {
+    pub(super) fn lines(&mut self, interleave: Interleave) -> Result<impl Iterator<Item = &[i32]>> {
         std::mem::swap(&mut self.before, &mut self.lines);
         for (line, before) in self.lines.iter_mut().zip(&mut self.before) {
             // Outside the picture stands what T.87, A.2.1 says.
@@ -213,7 +213,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The place after the scan.
-    pub fn end(&self) -> usize {
+    pub(super) fn end(&self) -> usize {
         self.bits.end()
     }
 
@@ -270,12 +270,7 @@ impl<'a> Scan<'a> {
         // Where most errors are below 0, they have the shorter codes (T.87, A.5.2).
         let is_turned = self.coding.near == 0 && order == 0 && 2 * errors <= -count;
         let half = (mapped >> 1) as i32;
-        let error = match (mapped & 1 == 1, is_turned) {
-            (false, false) => half,
-            (true, false) => -half - 1,
-            (true, true) => half,
-            (false, true) => -half - 1,
-        };
+        let error = if (mapped & 1 == 1) == is_turned { half } else { -half - 1 };
         self.contexts[place].learn(error, &self.coding);
         Ok(self.coding.restored(predicted, sign * error))
     }

@@ -59,7 +59,7 @@ pub(super) const NO_TRANSFORM: &str = "voxel sizes alone";
 
 impl Header {
     /// Reads a header from a file's start.
-    pub fn read(head: &[u8]) -> Result<Header> {
+    pub(super) fn read(head: &[u8]) -> Result<Header> {
         let fields = match stated_size(head) {
             Some(HEADER_1) => first(head)?,
             Some(HEADER_2) => second(head)?,
@@ -69,12 +69,12 @@ impl Header {
     }
 
     /// Voxels of one volume.
-    pub fn voxels(&self) -> usize {
+    pub(super) fn voxels(&self) -> usize {
         self.shape.iter().product()
     }
 
     /// Bytes of all voxels.
-    pub fn n_bytes(&self) -> usize {
+    pub(super) fn n_bytes(&self) -> usize {
         self.voxels() * self.times * self.kind.size_of()
     }
 }

@@ -23,7 +23,7 @@ type Matrix = [[f64; 3]; 3];
 impl Orientation {
     /// Axes nearest to the patient's, as `nibabel.io_orientation` chooses them: on the orthogonal matrix
     /// nearest to the directions, the stored axis with the clearest direction first.
-    pub fn of(matrix: &Matrix) -> Result<Orientation> {
+    pub(super) fn of(matrix: &Matrix) -> Result<Orientation> {
         let directions = unit_columns(matrix).context("the affine matrix gives an axis no direction")?;
         let mut left = orthogonal(directions).context("the affine matrix is singular")?;
         let mut axes = [Along { stored: 0, reversed: false }; 3];
@@ -44,7 +44,7 @@ impl Orientation {
     }
 
     /// Letters of the directions in which stored axes rise, such as `LPS`.
-    pub fn letters(&self) -> String {
+    pub(super) fn letters(&self) -> String {
         let letter = |stored: usize| {
             let patient = self.axes.iter().position(|along| along.stored == stored).unwrap_or(stored);
             [["R", "L"], ["A", "P"], ["S", "I"]][patient][usize::from(self.axes[patient].reversed)]

@@ -61,7 +61,7 @@ pub(super) fn starts(bytes: &[u8]) -> Result<Vec<u64>> {
 
 impl<'a> Directory<'a> {
     /// The directory at `start`; `None` if it lies beyond the file's end.
-    pub fn at(bytes: &'a [u8], start: u64) -> Option<Directory<'a>> {
+    pub(super) fn at(bytes: &'a [u8], start: u64) -> Option<Directory<'a>> {
         let layout = Layout::of(bytes)?;
         let entries = layout.number(bytes, start, layout.count_bytes())?;
         let directory = Directory { bytes, layout, start, entries };
@@ -81,16 +81,16 @@ impl<'a> Directory<'a> {
         Ok(!is_other)
     }
 
-    pub fn is_big_endian(&self) -> bool {
+    pub(super) fn is_big_endian(&self) -> bool {
         self.layout.big_endian
     }
 
-    pub fn has(&self, tag: u16) -> bool {
+    pub(super) fn has(&self, tag: u16) -> bool {
         self.entry(tag).is_some()
     }
 
     /// `length` bytes of the file from `offset` on.
-    pub fn bytes_at(&self, offset: u64, length: u64) -> Option<&'a [u8]> {
+    pub(super) fn bytes_at(&self, offset: u64, length: u64) -> Option<&'a [u8]> {
         let start = usize::try_from(offset).ok()?;
         self.bytes.get(start..start.checked_add(usize::try_from(length).ok()?)?)
     }
@@ -118,12 +118,12 @@ impl<'a> Directory<'a> {
     }
 
     /// The bytes of a tag's value; none if it is missing.
-    pub fn raw(&self, tag: u16) -> Result<&'a [u8]> {
+    pub(super) fn raw(&self, tag: u16) -> Result<&'a [u8]> {
         Ok(self.value(tag)?.map_or(&[], |(_, bytes)| bytes))
     }
 
     /// The whole numbers of a tag; none if it is missing.
-    pub fn numbers(&self, tag: u16) -> Result<Vec<u64>> {
+    pub(super) fn numbers(&self, tag: u16) -> Result<Vec<u64>> {
         let Some((kind, bytes)) = self.value(tag)? else { return Ok(Vec::new()) };
         // Byte, short, long, IFD, and those of BigTIFF.
         if !matches!(kind, 1 | 3 | 4 | 13 | 16 | 18) {
@@ -134,7 +134,7 @@ impl<'a> Directory<'a> {
     }
 
     /// The first number of a tag.
-    pub fn number(&self, tag: u16) -> Result<Option<u64>> {
+    pub(super) fn number(&self, tag: u16) -> Result<Option<u64>> {
         Ok(self.numbers(tag)?.first().copied())
     }
 }

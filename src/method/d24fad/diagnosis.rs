@@ -12,14 +12,14 @@ use crate::network::layer::Norm;
 const N_PROBED: usize = 16;
 
 /// The same few episodes, epoch after epoch.
-pub struct Probe {
+pub(super) struct Probe {
     queries: Vec<i64>,
     /// Per support, one for each query.
     supports: Vec<Vec<i64>>,
 }
 
 impl Probe {
-    pub fn of(episodes: &[Episode]) -> Probe {
+    pub(super) fn of(episodes: &[Episode]) -> Probe {
         let stride = episodes.len().div_ceil(N_PROBED).max(1);
         let chosen: Vec<&Episode> = episodes.iter().step_by(stride).collect();
         let n_supports = chosen.first().map_or(0, |episode| episode.supports.len());
@@ -33,7 +33,7 @@ impl Probe {
     /// Means over the three scales: variance of student features across pictures, relative to their mean square;
     /// mean cosine of pairs of pictures (1 is collapse); entropy of the support weights over its greatest (0 is one
     /// support alone).
-    pub fn figures(&self, model: &Model, features: &FeatureStore) -> Vec<(&'static str, f64)> {
+    pub(super) fn figures(&self, model: &Model, features: &FeatureStore) -> Vec<(&'static str, f64)> {
         let at = |indices: &[i64]| features.deep_at(&Tensor::from_slice(indices));
         tch::no_grad(|| {
             let query = model.student.decode(&at(&self.queries), Norm::Stored);

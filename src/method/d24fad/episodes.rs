@@ -7,7 +7,7 @@ use crate::random::Stream;
 
 /// A query and its supports, as indices into the features of all tasks.
 #[derive(Debug)]
-pub struct Episode {
+pub(crate) struct Episode {
     pub query: i64,
     pub supports: Vec<i64>,
 }
@@ -16,7 +16,7 @@ pub struct Episode {
 ///
 /// # Errors
 /// A pair with fewer supports.
-pub fn episodes(tasks: &[TrainTask], shots: usize) -> Result<Vec<Episode>> {
+pub(crate) fn episodes(tasks: &[TrainTask], shots: usize) -> Result<Vec<Episode>> {
     let mut episodes = Vec::new();
     let mut offset = 0;
     for task in tasks {
@@ -36,7 +36,7 @@ pub fn episodes(tasks: &[TrainTask], shots: usize) -> Result<Vec<Episode>> {
 }
 
 /// Supports of every query drawn anew: with replacement from its own task, never the query itself.
-pub fn redrawn(tasks: &[TrainTask], shots: usize, seed: u64, epoch: u64) -> Vec<Episode> {
+pub(crate) fn redrawn(tasks: &[TrainTask], shots: usize, seed: u64, epoch: u64) -> Vec<Episode> {
     let mut stream = Stream::new(seed, "redrawn supports", epoch);
     let (mut episodes, mut offset) = (Vec::new(), 0);
     for task in tasks {

@@ -18,7 +18,7 @@ use crate::network::optimiser::Optimiser;
 ///
 /// # Errors
 /// Tasks that do not fill one batch, or as [`trainer::train`].
-pub fn train(
+pub(super) fn train(
     settings: &Settings,
     tasks: &[TrainTask],
     context: &Context,

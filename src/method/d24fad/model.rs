@@ -57,7 +57,7 @@ pub(crate) struct Adapted<'a> {
 
 impl Adapted<'_> {
     /// Raw maps `[b, side, side]` of queries `[b, 3, side, side]` of 0 to 255.
-    pub fn maps(&self, queries: &Tensor) -> Tensor {
+    pub(crate) fn maps(&self, queries: &Tensor) -> Tensor {
         let Features { scales, deep } = self.model.teacher.features(&batch::to(queries, self.model.device));
         self.model.student.maps(&scales, &deep, &self.supports, queries.size()[3])
     }

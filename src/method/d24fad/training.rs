@@ -48,7 +48,7 @@ impl<'a> Distillation<'a> {
     ///
     /// # Errors
     /// If features are to be kept in a file and cannot.
-    pub fn new(model: &'a Model, settings: &Settings, pixels: &Tensor) -> Result<Distillation<'a>> {
+    pub(crate) fn new(model: &'a Model, settings: &Settings, pixels: &Tensor) -> Result<Distillation<'a>> {
         let pixels = pixels.to_device(model.device);
         // What an earlier training had recorded on this card.
         card::give_back_memory(model.device);
@@ -63,22 +63,22 @@ impl<'a> Distillation<'a> {
     }
 
     /// The same training, step for step as it is written, whatever the device.
-    pub fn unrecorded(self) -> Distillation<'a> {
+    pub(crate) fn unrecorded(self) -> Distillation<'a> {
         Distillation { recording: Recording::Never, ..self }
     }
 
     /// Whether steps are replayed by now.
-    pub fn is_recorded(&self) -> bool {
+    pub(crate) fn is_recorded(&self) -> bool {
         matches!(self.recording, Recording::Done(_))
     }
 
     /// Whether steps are still as written and will be replayed soon.
-    pub fn will_be_recorded(&self) -> bool {
+    pub(crate) fn will_be_recorded(&self) -> bool {
         matches!(self.recording, Recording::Soon(..))
     }
 
     /// One step on one batch; the losses are those before it, on the device.
-    pub fn step(&mut self, batch: &[&Episode], optimiser: &mut Optimiser) -> StepLosses {
+    pub(crate) fn step(&mut self, batch: &[&Episode], optimiser: &mut Optimiser) -> StepLosses {
         let n_supports = batch[0].supports.len();
         let queries = batch.iter().map(|episode| episode.query);
         let supports = (0..n_supports).flat_map(|k| batch.iter().map(move |episode| episode.supports[k]));

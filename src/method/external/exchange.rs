@@ -19,11 +19,11 @@ use crate::ids::TaskName;
 use crate::maps::MapStack;
 
 /// Raised when a program written for an earlier one would no longer work.
-pub const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 1;
 
 /// `episode.json`.
 #[derive(Serialize)]
-pub struct Episode {
+pub(super) struct Episode {
     pub protocol: u32,
     /// The task held out.
     pub task: TaskName,
@@ -38,13 +38,13 @@ pub struct Episode {
 }
 
 /// A picture that was written.
-pub struct Listed {
+pub(super) struct Listed {
     pub id: String,
     pub path: PathBuf,
 }
 
 /// Writes pictures below `folder`, in their order.
-pub fn write_pictures(folder: &Path, pictures: &Pictures) -> Result<Vec<Listed>> {
+pub(super) fn write_pictures(folder: &Path, pictures: &Pictures) -> Result<Vec<Listed>> {
     let side = pictures.size();
     let mut seen: HashMap<String, usize> = HashMap::new();
     (0..pictures.len())
@@ -66,7 +66,7 @@ pub fn write_pictures(folder: &Path, pictures: &Pictures) -> Result<Vec<Listed>>
 }
 
 /// Writes queries and their list; the answer is in the order of `queries`, the list in that of their ids.
-pub fn write_queries(folder: &Path, queries: &Pictures) -> Result<Vec<Listed>> {
+pub(super) fn write_queries(folder: &Path, queries: &Pictures) -> Result<Vec<Listed>> {
     let listed = write_pictures(folder, queries)?;
     let mut sorted: Vec<&Listed> = listed.iter().collect();
     sorted.sort_by(|a, b| a.id.cmp(&b.id));
@@ -75,12 +75,12 @@ pub fn write_queries(folder: &Path, queries: &Pictures) -> Result<Vec<Listed>> {
 }
 
 /// Writes `picture_id,path`.
-pub fn write_list(path: &Path, pictures: &[Listed]) -> Result<()> {
+pub(super) fn write_list(path: &Path, pictures: &[Listed]) -> Result<()> {
     write_rows(path, &["picture_id", "path"], pictures.iter().map(row))
 }
 
 /// Writes `train.csv` unless there is nothing to list.
-pub fn write_train(folder: &Path, train: &[(TaskName, Listed)]) -> Result<()> {
+pub(super) fn write_train(folder: &Path, train: &[(TaskName, Listed)]) -> Result<()> {
     if train.is_empty() {
         return Ok(());
     }
@@ -102,7 +102,7 @@ fn write_rows(path: &Path, head: &[&str], rows: impl Iterator<Item = Vec<String>
 }
 
 /// Reads the program's scores, in the order of `queries`.
-pub fn read_scores(path: &Path, queries: &[Listed]) -> Result<Vec<f64>> {
+pub(super) fn read_scores(path: &Path, queries: &[Listed]) -> Result<Vec<f64>> {
     ensure!(path.exists(), "external: the program wrote no scores.csv into the folder it was given");
     let known: HashSet<&str> = queries.iter().map(|query| query.id.as_str()).collect();
     let mut scores: BTreeMap<String, f64> = BTreeMap::new();
@@ -136,7 +136,7 @@ pub fn read_scores(path: &Path, queries: &[Listed]) -> Result<Vec<f64>> {
 }
 
 /// Reads the program's maps, in the order of `queries`.
-pub fn read_maps(path: &Path, queries: &[Listed], side: usize) -> Result<MapStack> {
+pub(super) fn read_maps(path: &Path, queries: &[Listed], side: usize) -> Result<MapStack> {
     let bytes = files::read(path)?;
     let tensors = SafeTensors::deserialize(&bytes).context("external: maps.safetensors is not readable")?;
     let mut values = Vec::with_capacity(queries.len() * side * side);

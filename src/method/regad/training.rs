@@ -11,14 +11,14 @@ use crate::network::optimiser::Optimiser;
 
 /// Backbone, transformers and head learn to register pictures of one task. Each query keeps the supports that the
 /// episodes give it, while the published code draws them anew each epoch.
-pub struct RegadTraining<'a> {
+pub(super) struct RegadTraining<'a> {
     pub model: &'a RegadModel,
     pub tasks: &'a [TrainTask],
     pub shots: usize,
 }
 
 /// Batches of the pairs of tasks, numbered through all of them.
-pub fn order(tasks: &[TrainTask], batch: usize) -> Order {
+pub(super) fn order(tasks: &[TrainTask], batch: usize) -> Order {
     let named = tasks.iter().map(|task| (task.name.clone(), task.pairs.len()));
     Order::ByTask { tasks: named.collect(), batch }
 }

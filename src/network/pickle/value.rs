@@ -20,15 +20,15 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    pub const ONE: Extent = Extent { depth: 1, values: 1 };
+    pub(super) const ONE: Extent = Extent { depth: 1, values: 1 };
 
     /// Of what holds values of these extents.
-    pub fn around(inner: impl Iterator<Item = Extent>) -> Result<Extent> {
+    pub(super) fn around(inner: impl Iterator<Item = Extent>) -> Result<Extent> {
         inner.into_iter().try_fold(Extent::ONE, Extent::with)
     }
 
     /// As one more value is put in.
-    pub fn with(self, inner: Extent) -> Result<Extent> {
+    pub(super) fn with(self, inner: Extent) -> Result<Extent> {
         let around = Extent {
             depth: self.depth.max(inner.depth + 1),
             values: self.values.saturating_add(inner.values),
@@ -40,7 +40,7 @@ impl Extent {
 }
 
 /// What a pickle fills after it has named it.
-pub struct Filled<T> {
+pub(crate) struct Filled<T> {
     items: RefCell<Vec<T>>,
     pub(super) extent: Cell<Extent>,
     /// Whether it lies in another value, and is thus complete.
@@ -56,7 +56,7 @@ impl<T> Filled<T> {
         })
     }
 
-    pub fn items(&self) -> Ref<'_, Vec<T>> {
+    pub(crate) fn items(&self) -> Ref<'_, Vec<T>> {
         self.items.borrow()
     }
 
@@ -72,7 +72,7 @@ impl<T> Filled<T> {
 
 /// A pickled value. Lists and dictionaries are shared, since a pickle fills them after it has named them.
 #[derive(Clone)]
-pub enum Value {
+pub(crate) enum Value {
     Int(i64),
     Text(Rc<str>),
     /// Nothing, truth, a fraction or bytes: what no tensor is made of.
@@ -108,17 +108,17 @@ impl fmt::Debug for Value {
 }
 
 impl Value {
-    pub fn int(&self) -> Result<i64> {
+    pub(crate) fn int(&self) -> Result<i64> {
         let Value::Int(int) = self else { bail!("a number was expected, not {self:?}") };
         Ok(*int)
     }
 
-    pub fn text(&self) -> Result<&str> {
+    pub(crate) fn text(&self) -> Result<&str> {
         let Value::Text(text) = self else { bail!("a text was expected, not {self:?}") };
         Ok(text)
     }
 
-    pub fn tuple(&self) -> Result<&[Value]> {
+    pub(crate) fn tuple(&self) -> Result<&[Value]> {
         let Value::Tuple(tuple) = self else { bail!("a tuple was expected, not {self:?}") };
         Ok(tuple)
     }

@@ -16,7 +16,7 @@ use crate::network::{Network, weights};
 
 /// How far a training is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Progress {
+pub(super) struct Progress {
     /// Steps taken.
     pub steps: u64,
     /// Epochs that are complete.
@@ -97,7 +97,7 @@ const KEY: &str = "medfsad-training";
 const PARAMETER: &str = "model.";
 
 /// Saves the state of one training at intervals, and restores it.
-pub struct Saver<'a> {
+pub(super) struct Saver<'a> {
     file: &'a StateFile,
     identity: String,
     saved: Instant,
@@ -105,7 +105,7 @@ pub struct Saver<'a> {
 
 impl<'a> Saver<'a> {
     /// `None` if the context asks for no state.
-    pub fn new(context: &'a Context, subject: &Subject) -> Result<Option<Saver<'a>>> {
+    pub(super) fn new(context: &'a Context, subject: &Subject) -> Result<Option<Saver<'a>>> {
         let Some(file) = &context.state_file else { return Ok(None) };
         Ok(Some(Saver { file, identity: subject.identity(context)?, saved: Instant::now() }))
     }
@@ -114,7 +114,7 @@ impl<'a> Saver<'a> {
     ///
     /// # Errors
     /// A file that cannot be read, or that belongs to another training.
-    pub fn restore(
+    pub(super) fn restore(
         &self,
         stores: &[&VarStore],
         optimiser: &mut Optimiser,
@@ -152,12 +152,12 @@ impl<'a> Saver<'a> {
         Ok(header.progress)
     }
 
-    pub fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         self.saved.elapsed() >= self.file.every
     }
 
     /// Writes the state, whole.
-    pub fn save(
+    pub(super) fn save(
         &mut self,
         stores: &[&VarStore],
         optimiser: &Optimiser,

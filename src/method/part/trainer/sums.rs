@@ -7,7 +7,7 @@ use super::training::StepFigures;
 use crate::method::contract::EpochFigures;
 
 /// Sums since the last epoch ended.
-pub struct Sums {
+pub(super) struct Sums {
     names: Vec<&'static str>,
     /// `[figures]`, in double precision; `None` before the first step.
     sums: Option<Tensor>,
@@ -18,13 +18,13 @@ pub struct Sums {
 
 impl Sums {
     /// Continues from sums over `n_steps`, all finite; none of either is the start of an epoch.
-    pub fn new(sums: &[f64], n_steps: u64, device: Device) -> Sums {
+    pub(super) fn new(sums: &[f64], n_steps: u64, device: Device) -> Sums {
         let sums = (!sums.is_empty()).then(|| Tensor::from_slice(sums).to_device(device));
         Sums { names: Vec::new(), sums, n_finite: Tensor::from(n_steps as i64).to_device(device), n_steps }
     }
 
     /// Adds the figures of one step.
-    pub fn add(&mut self, figures: StepFigures) {
+    pub(super) fn add(&mut self, figures: StepFigures) {
         let (names, values): (Vec<&'static str>, Vec<Tensor>) = figures.into_iter().unzip();
         let values: Vec<Tensor> = values.iter().map(|value| value.detach().to_kind(Kind::Double)).collect();
         let values = Tensor::stack(&values, 0);
@@ -40,7 +40,7 @@ impl Sums {
     ///
     /// # Errors
     /// A sum that is not finite: names the epoch (from 1) and the step, `before` being those of earlier epochs.
-    pub fn read(&self, epoch: u64, before: u64) -> Result<Vec<f64>> {
+    pub(super) fn read(&self, epoch: u64, before: u64) -> Result<Vec<f64>> {
         let Some(sums) = &self.sums else { return Ok(Vec::new()) };
         let sums: Vec<f64> = Vec::try_from(sums.to_device(Device::Cpu))?;
         if sums.iter().all(|sum| sum.is_finite()) {
@@ -59,7 +59,7 @@ impl Sums {
     ///
     /// # Errors
     /// As [`Sums::read`].
-    pub fn means(&self, epoch: u64, before: u64) -> Result<EpochFigures> {
+    pub(super) fn means(&self, epoch: u64, before: u64) -> Result<EpochFigures> {
         let means = self.read(epoch, before)?.into_iter().map(|sum| sum / self.n_steps as f64);
         Ok(self.names.iter().copied().zip(means).collect())
     }
