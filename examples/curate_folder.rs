@@ -64,6 +64,7 @@ fn main() -> Result<()> {
     let spec = specification(&folder, &normal, n_train)?;
     let raw = folder.parent().context("the folder has no parent")?;
     let out = scratch.path().join("curated");
+    // Nothing here is handed on; what is takes a key of one's own, `Key::own()`.
     let outcome = build(&Request { spec: &spec, raw, out: &out, partial: false, key: &Key::PUBLIC })?;
     for remark in &outcome.remarks {
         println!("note: {remark}");

@@ -121,12 +121,10 @@ fn is_personal(field: &Field, id: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use dicom_dictionary_std::tags;
-
     use super::*;
 
     fn field(name: &'static str, kind: &'static str, value: &str) -> Field {
-        Field { tag: tags::PATIENT_NAME, name, kind, value: value.to_owned() }
+        Field { name, kind, value: value.to_owned() }
     }
 
     fn fields(personal: Vec<Field>) -> Vec<String> {

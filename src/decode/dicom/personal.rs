@@ -43,7 +43,6 @@ pub struct Personal {
 /// An attribute that is not empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    pub tag: Tag,
     /// Its keyword.
     pub name: &'static str,
     /// `person`, `contact`, `institution`, `identifier`, `trait`, `comment` or `place`.
@@ -86,7 +85,7 @@ impl Personal {
 
     fn look_at(&mut self, tag: Tag, element: &InMemElement) {
         let Some(&(name, kind)) = ATTRIBUTES.get(&tag) else { return };
-        self.fields.extend(header::words(element).map(|value| Field { tag, name, kind, value }));
+        self.fields.extend(header::words(element).map(|value| Field { name, kind, value }));
     }
 }
 
