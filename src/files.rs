@@ -12,7 +12,7 @@ mod folders;
 mod walk;
 
 pub use folders::{from_to, last_name, without_folders};
-pub use walk::{Found, Rejected, scan, walk};
+pub use walk::{Rejected, Scan, scan, walk};
 
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.
 /// Folders on the way are made.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use image::{DynamicImage, ImageFormat};
 use medfsad::audit::embedding::{Embedder, Threshold};
-use medfsad::audit::near::{Limit, Print};
+use medfsad::audit::near::{Fingerprint, Limit};
 use medfsad::audit::transformed::{KINDS, transformed};
 use medfsad::audit::{Gate, Outcome, Report, run};
 use medfsad::curate::{Request, build};
@@ -125,44 +125,47 @@ fn pictures() -> Vec<(String, Vec<Pixels>)> {
     folders.iter().map(read).collect()
 }
 
-fn print(pixels: &Pixels) -> Print {
-    Print::of(&resize::lanczos(pixels, 128, 128))
+fn fingerprint(pixels: &Pixels) -> Fingerprint {
+    Fingerprint::of(&resize::lanczos(pixels, 128, 128))
 }
 
 #[test]
 fn copies_are_told_from_strangers_at_the_default_thresholds() {
     let thresholds = Audit::default();
-    let (mut n_copies, mut n_found, mut n_strangers, mut n_false) = (0, 0, 0, 0);
+    let (mut n_copies, mut n_found, mut n_unrelated, mut n_false) = (0, 0, 0, 0);
     for (folder, pictures) in pictures() {
-        let prints: Vec<Print> = pictures.iter().map(print).collect();
-        let limit = Limit::of(&prints.iter().collect::<Vec<_>>(), &thresholds).correlation;
-        let is_near = |a: &Print, b: &Print| {
+        let fingerprints: Vec<Fingerprint> = pictures.iter().map(fingerprint).collect();
+        let limit = Limit::of(&fingerprints.iter().collect::<Vec<_>>(), &thresholds).correlation;
+        let is_near = |a: &Fingerprint, b: &Fingerprint| {
             a.compare(b, thresholds.near_bits).is_some_and(|(_, value, _)| value >= limit)
         };
         let mut found = KINDS.map(|kind| (kind, 0));
-        for (picture, own) in pictures.iter().zip(&prints) {
+        for (picture, own) in pictures.iter().zip(&fingerprints) {
             for (place, copy) in transformed(picture).unwrap().iter().enumerate() {
-                let near = is_near(own, &print(copy));
+                let near = is_near(own, &fingerprint(copy));
                 found[place].1 += usize::from(near);
                 n_copies += 1;
                 n_found += usize::from(near);
             }
         }
-        let mut strangers = 0;
-        for (place, a) in prints.iter().enumerate() {
-            let near = prints[..place].iter().filter(|b| is_near(a, b)).count();
-            strangers += near;
-            n_strangers += place;
+        let mut unrelated = 0;
+        for (place, a) in fingerprints.iter().enumerate() {
+            let near = fingerprints[..place].iter().filter(|b| is_near(a, b)).count();
+            unrelated += near;
+            n_unrelated += place;
         }
-        n_false += strangers;
+        n_false += unrelated;
         println!(
-            "{folder}: from {limit:.3}, of {} found {found:?}; {strangers} pairs of strangers",
-            prints.len()
+            "{folder}: from {limit:.3}, of {} found {found:?}; {unrelated} pairs of unrelated pictures",
+            fingerprints.len()
         );
     }
-    println!("{n_found} of {n_copies} copies, {n_false} of {n_strangers} strangers");
+    println!("{n_found} of {n_copies} copies, {n_false} of {n_unrelated} unrelated pictures");
     assert!(n_found * 100 >= n_copies * 95, "{n_found} of {n_copies} copies found");
-    assert!(n_false * 100 <= n_strangers * 5, "{n_false} of {n_strangers} strangers taken for copies");
+    assert!(
+        n_false * 100 <= n_unrelated * 5,
+        "{n_false} of {n_unrelated} unrelated pictures taken for copies"
+    );
 }
 
 #[test]

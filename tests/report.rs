@@ -328,14 +328,14 @@ fn a_comparison_says_which_is_worse() {
     let same = compare([None, None]).expect("a comparison");
     assert_eq!(same.regressions, 0);
     assert!(
-        same.sheet
+        same.table
             .markdown(None)
             .contains("| d24fad | d24fad | 2 | 0.810 | 0.810 | +0.000 [+0.000, +0.000] |")
     );
     let worse = compare([Some("control-border"), Some("d24fad")]).expect("a comparison");
     assert_eq!(worse.regressions, 3, "at every number of shots");
     let better = compare([Some("d24fad"), Some("control-border")]).expect("a comparison");
-    assert!(better.regressions == 0 && better.sheet.markdown(None).contains("| better |"));
+    assert!(better.regressions == 0 && better.table.markdown(None).contains("| better |"));
     let error = compare([Some("d24"), None]).err().expect("no such method");
     assert!(format!("{error:#}").contains("known: d24fad"), "{error:#}");
 }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
-use super::near::{Limit, Pair, Prints, WAYS};
+use super::near::{Fingerprints, Limit, ORIENTATIONS, Pair};
 use super::transformed::transformed;
 use super::{Finding, Gate, Picture, across};
 use crate::decode::resize;
@@ -35,7 +35,7 @@ const BATCH: usize = 32;
 /// Every pair may be compared, however many bits of its hashes differ.
 const ANY_BITS: u32 = 64;
 
-/// Cosine from which pictures of one task are neighbours, and how well it tells made copies from strangers.
+/// Cosine from which pictures of one task are neighbours, and how well it tells made copies from unrelated pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Threshold {
     /// Pictures at least as similar are neighbours.
@@ -48,8 +48,8 @@ pub struct Threshold {
 
 impl Threshold {
     /// The cosine of the greatest Youden index (sensitivity + specificity - 1), and of several the least.
-    /// `None` without copies or without strangers.
-    pub fn between(strangers: &[f64], copies: &[f64]) -> Option<Threshold> {
+    /// `None` without copies or without unrelated pictures.
+    pub fn between(unrelated: &[f64], copies: &[f64]) -> Option<Threshold> {
         let at_least = |values: &[f64], cosine: f64| {
             values.iter().filter(|&&value| value >= cosine).count() as f64 / values.len() as f64
         };
@@ -59,10 +59,10 @@ impl Threshold {
         let thresholds = possible.into_iter().map(|cosine| Threshold {
             cosine,
             sensitivity: at_least(copies, cosine),
-            specificity: 1.0 - at_least(strangers, cosine),
+            specificity: 1.0 - at_least(unrelated, cosine),
         });
         let youden = |threshold: &Threshold| threshold.sensitivity + threshold.specificity;
-        (!strangers.is_empty()).then(|| {
+        (!unrelated.is_empty()).then(|| {
             thresholds.reduce(|best, next| if youden(&next) > youden(&best) { next } else { best })
         })?
     }
@@ -84,7 +84,7 @@ pub(super) struct Neighbours {
 /// Finds neighbours that stand apart or whose labels differ, but for the pairs in `known`.
 pub(super) fn neighbours(
     manifest: &Manifest,
-    prints: &Prints,
+    fingerprints: &Fingerprints,
     thresholds: &Audit,
     embedder: &Embedder,
     known: &[Pair],
@@ -106,12 +106,12 @@ pub(super) fn neighbours(
             bar.inc(batch.len() as u64);
         }
         let threshold = calibrate(&store, &of_task, embedder)?;
-        let of_task: Vec<_> = of_task.iter().map(|row| prints.of(row)).collect();
+        let of_task: Vec<_> = of_task.iter().map(|row| fingerprints.of(row)).collect();
         let limit = Limit::of(&of_task, &Audit { near_bits: ANY_BITS, ..thresholds.clone() });
         notes.push(match threshold {
             Some(Threshold { cosine, sensitivity, specificity }) => format!(
                 "{name}: neighbours from a cosine of {cosine:.4}, which {sensitivity:.3} of made copies reach and \
-                 {specificity:.3} of strangers do not; confirmed from a correlation of {:.3}",
+                 {specificity:.3} of unrelated pictures do not; confirmed from a correlation of {:.3}",
                 limit.correlation
             ),
             None => format!("{name}: too few pictures to learn a threshold from"),
@@ -120,7 +120,7 @@ pub(super) fn neighbours(
     }
     bar.finish_and_clear();
     let known: HashSet<(usize, usize)> = known.iter().map(|pair| (pair.a, pair.b)).collect();
-    let search = Search { rows, prints, vectors: &vectors, tasks: &tasks, known: &known };
+    let search = Search { rows, fingerprints, vectors: &vectors, tasks: &tasks, known: &known };
     let found = search.run();
     notes.push(format!("{} neighbours that the hash had not found", found.len()));
     let (pairs, cosines) = found.into_iter().unzip();
@@ -153,13 +153,13 @@ fn calibrate(store: &PixelStore, rows: &[&Row], embedder: &Embedder) -> Result<O
         originals.push(own);
     }
     let pairs = (0..originals.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
-    let strangers: Vec<f64> = pairs.map(|(a, b)| dot(&originals[a], &originals[b])).collect();
-    Ok(Threshold::between(&strangers, &copies))
+    let unrelated: Vec<f64> = pairs.map(|(a, b)| dot(&originals[a], &originals[b])).collect();
+    Ok(Threshold::between(&unrelated, &copies))
 }
 
 struct Search<'a> {
     rows: &'a [Row],
-    prints: &'a Prints,
+    fingerprints: &'a Fingerprints,
     vectors: &'a [Vec<f32>],
     tasks: &'a HashMap<TaskName, Task>,
     known: &'a HashSet<(usize, usize)>,
@@ -189,9 +189,10 @@ impl Search<'_> {
         if cosine < least || self.known.contains(&(a, b)) {
             return None;
         }
-        let (bits, correlation, way) = self.prints.of(first).compare(self.prints.of(second), ANY_BITS)?;
+        let (bits, correlation, orientation) =
+            self.fingerprints.of(first).compare(self.fingerprints.of(second), ANY_BITS)?;
         (correlation >= one.limit.correlation.max(other.limit.correlation))
-            .then_some((Pair { a, b, bits, correlation, way }, cosine))
+            .then_some((Pair { a, b, bits, correlation, orientation }, cosine))
     }
 }
 
@@ -219,13 +220,14 @@ pub(super) fn gate(rows: &[Row], neighbours: Option<&Neighbours>, level: Level) 
     };
     gate.notes.clone_from(&neighbours.notes);
     for (pair, cosine) in neighbours.pairs.iter().zip(&neighbours.cosines) {
-        let Pair { a, b, correlation, way, .. } = *pair;
+        let Pair { a, b, correlation, orientation, .. } = *pair;
         if across(&rows[a], &rows[b]) {
             let mut pictures = vec![Picture::of(&rows[a]), Picture::of(&rows[b])];
             if rows[b].split == Split::Train {
                 pictures.reverse();
             }
-            let what = format!("cosine {cosine:.4}, correlation {correlation:.3}, {}", WAYS[way]);
+            let what =
+                format!("cosine {cosine:.4}, correlation {correlation:.3}, {}", ORIENTATIONS[orientation]);
             gate.findings.push(Finding { what, pictures });
         }
     }

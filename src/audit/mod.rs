@@ -215,18 +215,18 @@ pub fn run(
     embedder: Option<&Embedder>,
 ) -> Result<Report> {
     let rejected = Rejected::read(&manifest.folder.join("rejected.parquet"))?;
-    let prints = near::Prints::read(manifest).context("reading the pixel stores")?;
-    let limits = near::limits(&manifest.rows, &prints, thresholds);
-    let mut pairs = near::pairs(&manifest.rows, &prints, &limits, thresholds);
+    let fingerprints = near::Fingerprints::read(manifest).context("reading the pixel stores")?;
+    let limits = near::limits(&manifest.rows, &fingerprints, thresholds);
+    let mut pairs = near::pairs(&manifest.rows, &fingerprints, &limits, thresholds);
     let near_gate = near::gate(&manifest.rows, &pairs, &limits, thresholds.near_copies);
     let neighbours = embedder
         .filter(|_| thresholds.embedding_neighbours != Level::Off)
-        .map(|embedder| embedding::neighbours(manifest, &prints, thresholds, embedder, &pairs))
+        .map(|embedder| embedding::neighbours(manifest, &fingerprints, thresholds, embedder, &pairs))
         .transpose()?;
     let embedding_gate =
         embedding::gate(&manifest.rows, neighbours.as_ref(), thresholds.embedding_neighbours);
     pairs.extend(neighbours.into_iter().flat_map(|neighbours| neighbours.pairs));
-    let (shortcuts, shortcut_gate) = shortcuts::gate(manifest, &prints, thresholds, raw)?;
+    let (shortcuts, shortcut_gate) = shortcuts::gate(manifest, &fingerprints, thresholds, raw)?;
     let gates = vec![
         patients::gate(&manifest.rows, thresholds.patients),
         copies::gate(&manifest.rows, &rejected, thresholds.copies),

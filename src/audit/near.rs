@@ -24,8 +24,8 @@ use crate::spec::{Audit, Level};
 const SIDE: usize = 32;
 const BLURRED: usize = 8;
 
-/// The eight ways to lay down a square: quarter turns, then the same of the mirrored picture.
-pub const WAYS: [&str; 8] = [
+/// The eight orientations to lay down a square: quarter turns, then the same of the mirrored picture.
+pub const ORIENTATIONS: [&str; 8] = [
     "upright",
     "turned by 90 degrees",
     "turned by 180 degrees",
@@ -37,8 +37,8 @@ pub const WAYS: [&str; 8] = [
 ];
 
 /// What is compared of one picture.
-pub struct Print {
-    /// Difference hash, laid down in each of [`WAYS`].
+pub struct Fingerprint {
+    /// Difference hash, laid down in each of [`ORIENTATIONS`].
     hashes: [u64; 8],
     /// `SIDE x SIDE` details, with mean 0 and norm 1; `None` for a picture without any.
     details: Option<Vec<f32>>,
@@ -50,12 +50,12 @@ pub struct Print {
     pub border: f64,
 }
 
-impl Print {
+impl Fingerprint {
     /// Of a standardised picture, `size x size`.
-    pub fn of(picture: &Pixels) -> Print {
+    pub fn of(picture: &Pixels) -> Fingerprint {
         let grey = picture.to_grey();
         let small = resize::lanczos(&grey, SIDE, SIDE);
-        let hashes = std::array::from_fn(|way| difference_hash(&laid(&small, way)));
+        let hashes = std::array::from_fn(|orientation| difference_hash(&oriented(&small, orientation)));
         let (size, samples) = (grey.width(), grey.samples());
         let moments = |values: &mut dyn Iterator<Item = u8>| {
             let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
@@ -71,102 +71,108 @@ impl Print {
         let inner = edge..size - edge;
         let outside = |index: &usize| !(inner.contains(&(index / size)) && inner.contains(&(index % size)));
         let (border, _) = moments(&mut (0..samples.len()).filter(outside).map(|index| samples[index]));
-        Print { hashes, details: details(&small), mean, contrast, border }
+        Fingerprint { hashes, details: details(&small), mean, contrast, border }
     }
 
-    /// The way in which `other` is most like this one: bits in which the hashes differ, correlation of the
-    /// details, index into [`WAYS`]. `None` if more than `at_most` bits differ in every way.
-    pub fn compare(&self, other: &Print, at_most: u32) -> Option<(u32, f64, usize)> {
+    /// The orientation in which `other` is most like this one: bits in which the hashes differ, correlation of the
+    /// details, index into [`ORIENTATIONS`]. `None` if more than `at_most` bits differ in every orientation.
+    pub fn compare(&self, other: &Fingerprint, at_most: u32) -> Option<(u32, f64, usize)> {
         let bits = other.hashes.map(|hash| (self.hashes[0] ^ hash).count_ones());
-        // Symmetric pictures have several ways of few bits, and the fewest need not be the right one.
-        let ways = (0..WAYS.len()).filter(|&way| bits[way] <= at_most);
-        let tried = ways.filter_map(|way| {
+        // Symmetric pictures have several orientations of few bits, and the fewest need not be the right one.
+        let orientations = (0..ORIENTATIONS.len()).filter(|&orientation| bits[orientation] <= at_most);
+        let tried = orientations.filter_map(|orientation| {
             let (a, b) = (self.details.as_ref()?, other.details.as_ref()?);
-            Some((bits[way], correlation(a, b, way), way))
+            Some((bits[orientation], correlation(a, b, orientation), orientation))
         });
         tried.max_by(|a, b| a.1.total_cmp(&b.1))
     }
 }
 
-/// The print of every picture, by task and pixel hash.
-pub struct Prints(HashMap<(TaskName, String), Print>);
+/// The fingerprint of every picture, by task and pixel hash.
+pub struct Fingerprints(HashMap<(TaskName, String), Fingerprint>);
 
-impl Prints {
+impl Fingerprints {
     /// Reads every picture of the smallest pixel store of each task.
     ///
     /// # Errors
     /// A pixel store that is missing, stale or damaged.
-    pub fn read(manifest: &Manifest) -> Result<Prints> {
+    pub fn read(manifest: &Manifest) -> Result<Fingerprints> {
         let size = manifest.smallest_size()?;
-        let mut prints = HashMap::new();
+        let mut fingerprints = HashMap::new();
         let bar = progress::bar(manifest.rows.len(), "looking at pictures");
         for task in manifest.tasks() {
             let rows = manifest.task(&task)?;
             let (store, rows) = (rows.store(size)?, rows.rows);
-            let print = |row: &&Row| -> Result<_> {
-                let print = Print::of(&store.pixels(&row.pixel_hash)?);
+            let fingerprint = |row: &&Row| -> Result<_> {
+                let fingerprint = Fingerprint::of(&store.pixels(&row.pixel_hash)?);
                 bar.inc(1);
-                Ok(((task.clone(), row.pixel_hash.clone()), print))
+                Ok(((task.clone(), row.pixel_hash.clone()), fingerprint))
             };
-            prints.extend(rows.par_iter().map(print).collect::<Result<Vec<_>>>()?);
+            fingerprints.extend(rows.par_iter().map(fingerprint).collect::<Result<Vec<_>>>()?);
         }
         bar.finish_and_clear();
-        Ok(Prints(prints))
+        Ok(Fingerprints(fingerprints))
     }
 
-    /// The print of a row of the manifest that was read.
-    pub fn of(&self, row: &Row) -> &Print {
+    /// The fingerprint of a row of the manifest that was read.
+    pub fn of(&self, row: &Row) -> &Fingerprint {
         &self.0[&(row.task.clone(), row.pixel_hash.clone())]
     }
 }
 
-/// Pictures of a task among which strangers are compared, at most.
-const N_STRANGERS: usize = 400;
-/// Near copies correlate by this much more than all but one of 1,000 pairs of strangers ...
+/// Pictures of a task of which unrelated ones are compared, at most.
+const N_UNRELATED: usize = 400;
+/// Near copies correlate by this much more than all but one of 1,000 pairs of unrelated pictures ...
 const MARGIN: f64 = 0.08;
 /// ... but no more than this is asked for, which copies reach even after JPEG at quality 50.
 const CEILING: f64 = 0.985;
 
-/// What strangers of one kind of picture have in common, and so what copies must exceed.
+/// What unrelated pictures of one kind have in common, and so what copies must exceed.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     /// Correlation from which two pictures are near copies.
     pub correlation: f64,
-    /// What 99.9 % of the pairs of strangers stay below; -1 where their hashes differ in too many bits.
-    pub strangers: f64,
+    /// What 99.9 % of the pairs of unrelated pictures stay below; -1 where their hashes differ in too many bits.
+    pub unrelated: f64,
     /// Pairs that it was learnt from.
     pub n_pairs: usize,
 }
 
 impl Limit {
-    /// From the pairs of `prints`, most of which are strangers even where some are copies.
-    pub fn of(prints: &[&Print], thresholds: &Audit) -> Limit {
-        let stride = prints.len().div_ceil(N_STRANGERS).max(1);
-        let chosen: Vec<&Print> = prints.iter().copied().step_by(stride).collect();
-        let value = |a: &Print, b: &Print| a.compare(b, thresholds.near_bits).map_or(-1.0, |found| found.1);
+    /// From the pairs of `fingerprints`, most of which are unrelated even where some are copies.
+    pub fn of(fingerprints: &[&Fingerprint], thresholds: &Audit) -> Limit {
+        let stride = fingerprints.len().div_ceil(N_UNRELATED).max(1);
+        let chosen: Vec<&Fingerprint> = fingerprints.iter().copied().step_by(stride).collect();
+        let value = |a: &Fingerprint, b: &Fingerprint| {
+            a.compare(b, thresholds.near_bits).map_or(-1.0, |found| found.1)
+        };
         let row = |place: usize| chosen[..place].iter().map(|b| value(chosen[place], b)).collect::<Vec<_>>();
         let mut values: Vec<f64> = (0..chosen.len()).into_par_iter().flat_map_iter(row).collect();
         values.sort_unstable_by(f64::total_cmp);
-        let strangers = values.len().checked_sub(1).map_or(-1.0, |last| {
+        let unrelated = values.len().checked_sub(1).map_or(-1.0, |last| {
             // In a small task the copies themselves would be its one pair of 1,000.
             values[last.saturating_sub((last / 1000).max(2))]
         });
         let floor = thresholds.near_correlation;
         Limit {
-            correlation: (strangers + MARGIN).max(floor).min(CEILING.max(floor)),
-            strangers,
+            correlation: (unrelated + MARGIN).max(floor).min(CEILING.max(floor)),
+            unrelated,
             n_pairs: values.len(),
         }
     }
 }
 
 /// The limit of every task.
-pub(super) fn limits(rows: &[Row], prints: &Prints, thresholds: &Audit) -> BTreeMap<TaskName, Limit> {
-    let mut tasks: BTreeMap<TaskName, Vec<&Print>> = BTreeMap::new();
+pub(super) fn limits(
+    rows: &[Row],
+    fingerprints: &Fingerprints,
+    thresholds: &Audit,
+) -> BTreeMap<TaskName, Limit> {
+    let mut tasks: BTreeMap<TaskName, Vec<&Fingerprint>> = BTreeMap::new();
     for row in rows {
-        tasks.entry(row.task.clone()).or_default().push(prints.of(row));
+        tasks.entry(row.task.clone()).or_default().push(fingerprints.of(row));
     }
-    tasks.into_iter().map(|(task, prints)| (task, Limit::of(&prints, thresholds))).collect()
+    tasks.into_iter().map(|(task, fingerprints)| (task, Limit::of(&fingerprints, thresholds))).collect()
 }
 
 /// Two rows that are nearly equal.
@@ -179,14 +185,14 @@ pub struct Pair {
     pub bits: u32,
     /// Correlation of their details.
     pub correlation: f64,
-    /// How the second lies, as an index into [`WAYS`].
-    pub way: usize,
+    /// How the second lies, as an index into [`ORIENTATIONS`].
+    pub orientation: usize,
 }
 
 /// What is looked at of every pair of rows, in as little memory as may be: it is the one step that takes the square
 /// of their number.
 struct Compact {
-    /// As [`Print`] has them.
+    /// As [`Fingerprint`] has them.
     hashes: [u64; 8],
     /// One number for each task, side and label.
     place: u32,
@@ -195,21 +201,21 @@ struct Compact {
 }
 
 impl Compact {
-    fn of_all(rows: &[Row], prints: &[&Print]) -> Vec<Compact> {
+    fn of_all(rows: &[Row], fingerprints: &[&Fingerprint]) -> Vec<Compact> {
         let (mut places, mut pixels) = (HashMap::new(), HashMap::new());
-        let compact = |(row, print): (&'_ _, &&Print)| {
+        let compact = |(row, fingerprint): (&'_ _, &&Fingerprint)| {
             let row: &Row = row;
             let n = places.len() as u32;
             let place = *places.entry((row.task.clone(), row.split, row.label)).or_insert(n);
             let n = pixels.len() as u32;
             let pixels = *pixels.entry(row.pixel_hash.clone()).or_insert(n);
-            Compact { hashes: print.hashes, place, pixels }
+            Compact { hashes: fingerprint.hashes, place, pixels }
         };
-        rows.iter().zip(prints).map(compact).collect()
+        rows.iter().zip(fingerprints).map(compact).collect()
     }
 
     /// Whether two rows may be a pair: they stand apart or their labels differ, their pixels are not equal, and their
-    /// hashes differ in `at_most` bits in one of [`WAYS`].
+    /// hashes differ in `at_most` bits in one of [`ORIENTATIONS`].
     fn may_pair(&self, other: &Compact, at_most: u32) -> bool {
         self.place != other.place
             && self.pixels != other.pixels
@@ -220,19 +226,19 @@ impl Compact {
 /// Near copies that stand apart or whose labels differ; equal pixels are not among them.
 pub(super) fn pairs(
     rows: &[Row],
-    prints: &Prints,
+    fingerprints: &Fingerprints,
     limits: &BTreeMap<TaskName, Limit>,
     thresholds: &Audit,
 ) -> Vec<Pair> {
     let limits: Vec<f64> = rows.iter().map(|row| limits[&row.task].correlation).collect();
-    let prints: Vec<&Print> = rows.iter().map(|row| prints.of(row)).collect();
-    let compact = Compact::of_all(rows, &prints);
+    let fingerprints: Vec<&Fingerprint> = rows.iter().map(|row| fingerprints.of(row)).collect();
+    let compact = Compact::of_all(rows, &fingerprints);
     let bits = thresholds.near_bits;
     let bar = progress::bar(rows.len(), "comparing pictures");
     let partners = |a: usize| -> Vec<Pair> {
         let compare = |b: usize| {
-            let (bits, correlation, way) = prints[a].compare(prints[b], bits)?;
-            (correlation >= limits[a].max(limits[b])).then_some(Pair { a, b, bits, correlation, way })
+            let (bits, correlation, orientation) = fingerprints[a].compare(fingerprints[b], bits)?;
+            (correlation >= limits[a].max(limits[b])).then_some(Pair { a, b, bits, correlation, orientation })
         };
         let candidates = (a + 1..rows.len()).filter(|&b| compact[a].may_pair(&compact[b], bits));
         let found = candidates.filter_map(compare).collect();
@@ -251,9 +257,9 @@ pub(super) fn gate(rows: &[Row], pairs: &[Pair], limits: &BTreeMap<TaskName, Lim
         return gate;
     }
     for (task, limit) in limits {
-        let Limit { correlation, strangers, n_pairs } = limit;
+        let Limit { correlation, unrelated, n_pairs } = limit;
         gate.notes.push(format!(
-            "{task}: near from a correlation of {correlation:.3}; 99.9 % of {n_pairs} pairs stay below {strangers:.3}"
+            "{task}: near from a correlation of {correlation:.3}; 99.9 % of {n_pairs} pairs stay below {unrelated:.3}"
         ));
     }
     for pair in pairs.iter().filter(|pair| across(&rows[pair.a], &rows[pair.b])) {
@@ -261,43 +267,46 @@ pub(super) fn gate(rows: &[Row], pairs: &[Pair], limits: &BTreeMap<TaskName, Lim
         if rows[pair.b].split == Split::Train {
             pictures.reverse();
         }
-        let Pair { bits, correlation, way, .. } = pair;
+        let Pair { bits, correlation, orientation, .. } = pair;
         gate.findings.push(Finding {
-            what: format!("{bits} of 64 bits apart, correlation {correlation:.3}, {}", WAYS[*way]),
+            what: format!(
+                "{bits} of 64 bits apart, correlation {correlation:.3}, {}",
+                ORIENTATIONS[*orientation]
+            ),
             pictures,
         });
     }
     gate
 }
 
-/// The small square picture, laid down in one of [`WAYS`].
-fn laid(small: &Pixels, way: usize) -> Pixels {
-    let samples = ORIGINS[way].iter().map(|&at| small.samples()[usize::from(at)]).collect();
+/// The small square picture, laid down in one of [`ORIENTATIONS`].
+fn oriented(small: &Pixels, orientation: usize) -> Pixels {
+    let samples = ORIGINS[orientation].iter().map(|&at| small.samples()[usize::from(at)]).collect();
     Pixels::new(SIDE, SIDE, 1, samples).expect("a square stays one")
 }
 
-/// For each of [`WAYS`]: where the sample that comes to lie at each place was before.
-static ORIGINS: [[u16; SIDE * SIDE]; WAYS.len()] = origins();
+/// For each of [`ORIENTATIONS`]: where the sample that comes to lie at each place was before.
+static ORIGINS: [[u16; SIDE * SIDE]; ORIENTATIONS.len()] = origins();
 
-const fn origins() -> [[u16; SIDE * SIDE]; WAYS.len()] {
-    let mut origins = [[0; SIDE * SIDE]; WAYS.len()];
-    let mut way = 0;
-    while way < WAYS.len() {
+const fn origins() -> [[u16; SIDE * SIDE]; ORIENTATIONS.len()] {
+    let mut origins = [[0; SIDE * SIDE]; ORIENTATIONS.len()];
+    let mut orientation = 0;
+    while orientation < ORIENTATIONS.len() {
         let mut at = 0;
         while at < SIDE * SIDE {
             let (mut row, mut column) = (at / SIDE, at % SIDE);
             let mut turn = 0;
-            while turn < way % 4 {
+            while turn < orientation % 4 {
                 (row, column) = (SIDE - 1 - column, row);
                 turn += 1;
             }
-            if way >= 4 {
+            if orientation >= 4 {
                 column = SIDE - 1 - column;
             }
-            origins[way][at] = (row * SIDE + column) as u16;
+            origins[orientation][at] = (row * SIDE + column) as u16;
             at += 1;
         }
-        way += 1;
+        orientation += 1;
     }
     origins
 }
@@ -311,10 +320,10 @@ fn details(grey: &Pixels) -> Option<Vec<f32>> {
     (norm > 0.0).then(|| values.iter().map(|value| ((value - mean) / norm) as f32).collect())
 }
 
-fn correlation(a: &[f32], b: &[f32], way: usize) -> f64 {
+fn correlation(a: &[f32], b: &[f32], orientation: usize) -> f64 {
     // Eight sums at once: one alone would wait for each addition before the next.
     let mut sums = [0.0f64; 8];
-    for (a, origins) in a.chunks_exact(8).zip(ORIGINS[way].chunks_exact(8)) {
+    for (a, origins) in a.chunks_exact(8).zip(ORIGINS[orientation].chunks_exact(8)) {
         for place in 0..8 {
             sums[place] += f64::from(a[place]) * f64::from(b[usize::from(origins[place])]);
         }

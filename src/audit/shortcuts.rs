@@ -6,7 +6,7 @@ use anyhow::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::near::Prints;
+use super::near::Fingerprints;
 use super::{Finding, Gate, Picture};
 use crate::decode::dicom;
 use crate::ids::TaskName;
@@ -38,7 +38,7 @@ impl Shortcut {
     }
 }
 
-type Number = (&'static str, fn(&Row, &Prints) -> f64);
+type Number = (&'static str, fn(&Row, &Fingerprints) -> f64);
 
 const NUMBERS: [Number; 8] = [
     ("size (width times height)", |row, _| f64::from(row.width) * f64::from(row.height)),
@@ -46,9 +46,9 @@ const NUMBERS: [Number; 8] = [
     ("file size", |row, _| row.file_bytes as f64),
     ("file bytes per pixel", |row, _| row.file_bytes as f64 / (f64::from(row.width) * f64::from(row.height))),
     ("bits a sample", |row, _| f64::from(row.bits)),
-    ("mean intensity", |row, prints| prints.of(row).mean),
-    ("contrast", |row, prints| prints.of(row).contrast),
-    ("border", |row, prints| prints.of(row).border),
+    ("mean intensity", |row, fingerprints| fingerprints.of(row).mean),
+    ("contrast", |row, fingerprints| fingerprints.of(row).contrast),
+    ("border", |row, fingerprints| fingerprints.of(row).border),
 ];
 
 /// Intervals are drawn from this seed, so that the same manifest has the same ones.
@@ -58,7 +58,7 @@ const VIEW: &str = "view position (AP)";
 
 pub(super) fn gate(
     manifest: &Manifest,
-    prints: &Prints,
+    fingerprints: &Fingerprints,
     thresholds: &Audit,
     raw: Option<&Path>,
 ) -> Result<(Vec<Shortcut>, Gate)> {
@@ -71,7 +71,7 @@ pub(super) fn gate(
     for task in manifest.tasks() {
         let rows: Vec<&Row> = manifest.select(&task, Split::Test).collect();
         for (what, number) in NUMBERS {
-            let values = rows.iter().map(|row| number(row, prints)).collect();
+            let values = rows.iter().map(|row| number(row, fingerprints)).collect();
             shortcuts.push(measure(&task, what, &rows, Some(values)));
         }
         if let Some(raw) = raw {

@@ -27,7 +27,7 @@ impl Args {
         ensure!(self.method.len() <= 2, "--method takes one or two names");
         let methods = [self.method.first(), self.method.get(1)].map(|name| name.map(String::as_str));
         let comparison = report::compare_runs(&self.first, &self.second, methods)?;
-        println!("{}", comparison.sheet.markdown(None));
+        println!("{}", comparison.table.markdown(None));
         let n = comparison.regressions;
         ensure!(n == 0, "the first is worse in {n} of these comparisons, beyond the 95 % interval");
         Ok(())

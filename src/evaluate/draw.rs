@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::measure::{self, Scores};
 use super::test_set::{self, Scored, TestSet};
-use super::{cases, stop};
+use super::{gallery_cases, stop};
 use crate::episode::batch::Pictures;
 use crate::manifest::Row;
 use crate::manifest::store::PixelStore;
@@ -160,7 +160,7 @@ impl<'a> Draw<'a> {
                 .collect(),
         };
         result.scores = test.rows.iter().enumerate().map(row).collect();
-        let cases = scored.maps.as_ref().map(|_| cases::pick(test, store, scored)).transpose()?;
+        let cases = scored.maps.as_ref().map(|_| gallery_cases::pick(test, store, scored)).transpose()?;
         result.epochs = self.gathered.epochs;
         // Measuring takes long and waits for nobody; writing is what a signal waits for.
         let _writing = stop::writing();

@@ -50,7 +50,7 @@ pub fn require(path: &Path) -> Result<()> {
 /// If the folder cannot be listed or holds no file.
 pub fn list(path: &Path) -> Result<(Vec<Entry>, Vec<Refused>)> {
     require(path)?;
-    let (folder, files::Found { files: names, rejected }) = match path.is_dir() {
+    let (folder, files::Scan { files: names, rejected }) = match path.is_dir() {
         true => (path, files::scan(path)?),
         false => (path.parent().unwrap_or(path), alone(path)?),
     };
@@ -78,10 +78,10 @@ pub fn list(path: &Path) -> Result<(Vec<Entry>, Vec<Refused>)> {
 }
 
 /// One file as a folder of it alone would be.
-fn alone(path: &Path) -> Result<files::Found> {
+fn alone(path: &Path) -> Result<files::Scan> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.with_context(|| format!("{} has a name that is not UTF-8; rename it", path.display()))?;
-    Ok(files::Found { files: vec![name.to_owned()], rejected: Vec::new() })
+    Ok(files::Scan { files: vec![name.to_owned()], rejected: Vec::new() })
 }
 
 /// Decodes `entries` and resizes them to `size x size`. A file is opened once for those of its frames that stand

@@ -2,7 +2,6 @@
 
 /// What a random teacher is calibrated on.
 mod calibration;
-mod cases;
 /// One group's cells.
 mod cell;
 /// What a bench runs.
@@ -17,6 +16,7 @@ pub mod embed;
 pub mod estimate;
 /// Pictures of a user's own.
 pub mod folder;
+mod gallery_cases;
 /// Who computes what.
 pub mod lock;
 /// Every number of a cell.
@@ -35,11 +35,11 @@ pub mod run;
 mod seen;
 /// Smoothing where the maps are.
 pub mod smoothing;
+/// Cells that no longer belong are set aside.
+mod stale_cells;
 /// What a signal waits for.
 pub mod stop;
 mod test_set;
-/// Stale cells are set aside.
-mod tidy;
 /// A training under observation.
 mod watch;
 /// Work to be timed.

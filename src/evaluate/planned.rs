@@ -11,7 +11,7 @@ use super::definition::Definition;
 use super::device::Wanted;
 use super::plan::{self, Group, Setting, State};
 use super::run::Run;
-use super::{lock, tidy};
+use super::{lock, stale_cells};
 use crate::episode::{self, Episodes};
 use crate::files;
 use crate::ids::{CellId, TaskName};
@@ -172,7 +172,7 @@ impl Opened {
     /// If the folder cannot be written.
     pub fn write(&self, folder: &Path) -> Result<usize> {
         let ids: Vec<CellId> = self.cells().map(Identity::id).collect();
-        let n_aside = tidy::tidy(folder, &ids, &self.manifest.header.canonical_hash)?;
+        let n_aside = stale_cells::set_aside(folder, &ids, &self.manifest.header.canonical_hash)?;
         store_episodes(&self.episodes, &self.manifest, folder)?;
         files::write_whole(
             &folder.join("plan.json"),

@@ -19,7 +19,7 @@ const LITTER: [&str; 7] = [
 
 /// What lies below a folder. Paths are relative to it, with `/` between folders, sorted by bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct Scan {
     /// Regular files, and links to such.
     pub files: Vec<String>,
     /// Entries that cannot be read as files.
@@ -41,27 +41,27 @@ pub struct Rejected {
 ///
 /// # Errors
 /// If `root` itself cannot be listed.
-pub fn scan(root: &Path) -> Result<Found> {
+pub fn scan(root: &Path) -> Result<Scan> {
     std::fs::read_dir(root).with_context(|| format!("listing {}", root.display()))?;
-    let mut found = Found::default();
+    let mut scanned = Scan::default();
     let mut entries = WalkDir::new(root).min_depth(1).follow_links(true).into_iter();
     while let Some(entry) = entries.next() {
         match entry {
             Ok(entry) if is_passed_over(&entry) => skip(&mut entries, &entry),
             Ok(entry) => match judge(&entry) {
                 Ok(()) if entry.file_type().is_dir() => {}
-                Ok(()) => found.files.push(relative(entry.path(), root)),
+                Ok(()) => scanned.files.push(relative(entry.path(), root)),
                 Err(reason) => {
-                    found.rejected.push(Rejected { path: relative(entry.path(), root), reason });
+                    scanned.rejected.push(Rejected { path: relative(entry.path(), root), reason });
                     skip(&mut entries, &entry);
                 }
             },
-            Err(error) => found.rejected.extend(rejected(&error, root)),
+            Err(error) => scanned.rejected.extend(rejected(&error, root)),
         }
     }
-    found.files.sort_unstable();
-    found.rejected.sort_unstable();
-    Ok(found)
+    scanned.files.sort_unstable();
+    scanned.rejected.sort_unstable();
+    Ok(scanned)
 }
 
 /// Every file below `root`, for folders in which each entry counts: as [`scan`], but nothing may be rejected.
@@ -69,7 +69,7 @@ pub fn scan(root: &Path) -> Result<Found> {
 /// # Errors
 /// If `root` cannot be listed, and for the first entry that [`scan`] rejects.
 pub fn walk(root: &Path) -> Result<Vec<String>> {
-    let Found { files, rejected } = scan(root)?;
+    let Scan { files, rejected } = scan(root)?;
     if let Some(Rejected { path, reason }) = rejected.first() {
         bail!("{}: {reason}", root.join(path).display());
     }
@@ -162,8 +162,8 @@ mod tests {
 
     use super::*;
 
-    fn reasons(found: &Found) -> Vec<(&str, &str)> {
-        found.rejected.iter().map(|one| (one.path.as_str(), one.reason.as_str())).collect()
+    fn reasons(scanned: &Scan) -> Vec<(&str, &str)> {
+        scanned.rejected.iter().map(|one| (one.path.as_str(), one.reason.as_str())).collect()
     }
 
     #[test]
@@ -181,9 +181,9 @@ mod tests {
         symlink("../elsewhere", root.join("c")).unwrap();
         symlink("gone", root.join("d")).unwrap();
         symlink("a/x", root.join("e")).unwrap();
-        let found = scan(&root).unwrap();
-        assert_eq!(found.files, ["a/b/y", "a/x", "c/z", "e"]);
-        let reasons = reasons(&found);
+        let scanned = scan(&root).unwrap();
+        assert_eq!(scanned.files, ["a/b/y", "a/x", "c/z", "e"]);
+        let reasons = reasons(&scanned);
         assert_eq!(reasons.iter().filter(|(_, reason)| *reason == LOOP).count(), 3, "{reasons:?}");
         assert!(reasons.iter().any(|(path, reason)| *path == "d" && reason.contains("leads nowhere")));
         assert_eq!(reasons.len(), 4);
@@ -198,8 +198,8 @@ mod tests {
         fs::create_dir(&root).unwrap();
         fs::write(root.join("x"), "").unwrap();
         symlink("..", root.join("up")).unwrap();
-        let found = scan(&root).unwrap();
-        assert_eq!((found.files, found.rejected.len()), (vec!["x".to_owned()], 1));
+        let scanned = scan(&root).unwrap();
+        assert_eq!((scanned.files, scanned.rejected.len()), (vec!["x".to_owned()], 1));
     }
 
     #[test]
@@ -215,11 +215,11 @@ mod tests {
         fs::create_dir(root.join(OsStr::from_bytes(b"f\xff"))).unwrap();
         fs::write(root.join(OsStr::from_bytes(b"f\xff/g.png")), "").unwrap();
         fs::write(root.join("h.png"), "").unwrap();
-        let found = scan(root).unwrap();
-        assert_eq!(found.files, ["h.png"]);
+        let scanned = scan(root).unwrap();
+        assert_eq!(scanned.files, ["h.png"]);
         let not_utf8 = "its name is not UTF-8; rename it";
         assert_eq!(
-            reasons(&found),
+            reasons(&scanned),
             [
                 ("a.png", "a named pipe, not a file"),
                 ("b.png", "a socket, not a file"),
@@ -239,7 +239,7 @@ mod tests {
         for name in ["Thumbs.db", "desktop.ini", ".DS_Store", "._x.png", "__MACOSX/a/x.png", "x.png"] {
             fs::write(root.join(name), "").unwrap();
         }
-        let found = scan(root).unwrap();
-        assert_eq!((found.files, found.rejected), (vec!["x.png".to_owned()], Vec::new()));
+        let scanned = scan(root).unwrap();
+        assert_eq!((scanned.files, scanned.rejected), (vec!["x.png".to_owned()], Vec::new()));
     }
 }

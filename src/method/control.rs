@@ -14,7 +14,7 @@ use crate::random::Stream;
 use crate::regime::Regime;
 
 /// What a rule may look at beside the picture.
-struct Beside<'a> {
+struct Known<'a> {
     file: &'a Acquisition,
     seed: u64,
     /// Mean of the supports, `[3, h, w]`; for rules that see supports.
@@ -22,7 +22,7 @@ struct Beside<'a> {
 }
 
 /// One score from one picture `[3, h, w]` of 0 to 255.
-type Rule = fn(&Tensor, &Beside) -> f64;
+type Rule = fn(&Tensor, &Known) -> f64;
 
 struct Control {
     rule: Rule,
@@ -65,17 +65,17 @@ control!(MEAN_INTENSITY, "control-mean-intensity", "mean of all pixels", Nothing
 control!(CONTRAST, "control-contrast", "standard deviation of all pixels", Nothing, |pixels, _| {
     pixels.to_kind(Kind::Double).std(false).double_value(&[])
 });
-control!(SIZE, "control-size", "width times height of the file's picture", Nothing, |_, beside| {
-    f64::from(beside.file.width) * f64::from(beside.file.height)
+control!(SIZE, "control-size", "width times height of the file's picture", Nothing, |_, known| {
+    f64::from(known.file.width) * f64::from(known.file.height)
 });
-control!(ASPECT, "control-aspect", "width over height of the file's picture", Nothing, |_, beside| {
-    f64::from(beside.file.width) / f64::from(beside.file.height)
+control!(ASPECT, "control-aspect", "width over height of the file's picture", Nothing, |_, known| {
+    f64::from(known.file.width) / f64::from(known.file.height)
 });
 control!(BORDER, "control-border", "mean of the outermost sixteenth on each side", Nothing, |pixels, _| {
     border(pixels)
 });
-control!(FILE_SIZE, "control-file-size", "bytes of the file", Nothing, |_, beside| {
-    beside.file.file_bytes as f64
+control!(FILE_SIZE, "control-file-size", "bytes of the file", Nothing, |_, known| {
+    known.file.file_bytes as f64
 });
 control!(
     PIXEL_MEAN,
@@ -106,8 +106,8 @@ fn build(rule: Rule, sees: Regime, settings: toml::Table) -> Result<Built> {
     Built::new(Control { rule, sees }, &settings, sees, None)
 }
 
-fn pixel_mean(pixels: &Tensor, beside: &Beside) -> f64 {
-    let normal = beside.normal.expect("rules of regime R1 are given supports");
+fn pixel_mean(pixels: &Tensor, known: &Known) -> f64 {
+    let normal = known.normal.expect("rules of regime R1 are given supports");
     (pixels.to_kind(Kind::Double) - normal).square().mean(None::<Kind>).sqrt().double_value(&[])
 }
 
@@ -124,9 +124,9 @@ fn border(pixels: &Tensor) -> f64 {
     (sum(pixels) - sum(&inner)) / n_border as f64
 }
 
-fn random(pixels: &Tensor, beside: &Beside) -> f64 {
+fn random(pixels: &Tensor, known: &Known) -> f64 {
     let bytes: Vec<u8> = Vec::try_from(pixels.contiguous().flatten(0, -1)).unwrap_or_default();
-    Stream::new(beside.seed, &format!("control {}", files::fingerprint(&bytes)), 0).unit()
+    Stream::new(known.seed, &format!("control {}", files::fingerprint(&bytes)), 0).unit()
 }
 
 impl Method for Control {
@@ -151,8 +151,8 @@ impl Fitted for Seeded {
 impl Detector for Seeded {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let score = |(index, file): (usize, &Acquisition)| {
-            let beside = Beside { file, seed: self.seed, normal: self.normal.as_ref() };
-            (self.rule)(&queries.pixels.get(index as i64), &beside)
+            let known = Known { file, seed: self.seed, normal: self.normal.as_ref() };
+            (self.rule)(&queries.pixels.get(index as i64), &known)
         };
         Ok(Prediction::Scores(queries.acquisition.iter().enumerate().map(score).collect()))
     }

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
-use super::part::nearest::{Bank, ROOM};
+use super::part::nearest::{Bank, MAX_BYTES};
 use super::part::normals::pooled;
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
@@ -125,7 +125,7 @@ impl Neighbours {
     /// Mean distance of `vectors` `[m, c]` to the nearest normals, `[m]`, double precision.
     pub fn scores(&self, vectors: &Tensor) -> Tensor {
         let vectors = scaled(vectors.shallow_clone(), self.distance);
-        let distances = self.bank.nearest(&vectors, self.count, ROOM).distances;
+        let distances = self.bank.nearest(&vectors, self.count, MAX_BYTES).distances;
         let distances = match self.distance {
             Distance::Euclidean => distances,
             // Of unit vectors, the squared distance is twice one less the cosine.

@@ -23,7 +23,7 @@ use crate::episode::batch::Pictures;
 use crate::network::initial;
 use crate::network::layer::Norm;
 use crate::network::optimiser::{Adam, Optimiser, Rule};
-use crate::network::small::{self, SmallAutoEncoder};
+use crate::network::small_autoencoder::{self, SmallAutoEncoder};
 
 /// Epochs after which training is observed.
 const EPOCHS: u64 = 5;
@@ -132,7 +132,7 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let settings: Settings = serde_json::from_str(settings)?;
     let n = cell.learnt_from(settings.train_on, settings.views && settings.train_on == TrainOn::Supports);
     let plan = Plan::of_passes(n, settings.batch, settings.epochs, EPOCHS);
-    let query = small::operations(settings.colour.at_most(), settings.input, settings.latent);
+    let query = small_autoencoder::operations(settings.colour.at_most(), settings.input, settings.latent);
     Ok(plan.work(0.0, query).on(settings.train_on))
 }
 

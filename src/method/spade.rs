@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
-use super::part::nearest::{Bank, ROOM};
+use super::part::nearest::{Bank, MAX_BYTES};
 use super::part::normals::{CHUNK, chunks, pooled};
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
@@ -116,7 +116,7 @@ impl Detector for SpadeDetector {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         let features = self.teacher.features(&queries.pixels);
         let vectors = features.deep.mean_dim([2i64, 3].as_slice(), false, None::<Kind>);
-        let found = self.pictures.nearest(&vectors, self.neighbours, ROOM);
+        let found = self.pictures.nearest(&vectors, self.neighbours, MAX_BYTES);
         let scores = found.distances.mean_dim(1, false, None::<Kind>);
         let grid = features.scales[0].size()[2];
         let map = |index: i64| {
@@ -132,7 +132,7 @@ impl Detector for SpadeDetector {
 impl SpadeDetector {
     /// Distances of positions `[m, c]` to the nearest of the `retrieved` normals' positions, `[m]`.
     fn distances(&self, positions_of_query: &Tensor, retrieved: &Tensor) -> Tensor {
-        let nearest = |bank: &Bank| bank.nearest(positions_of_query, 1, ROOM).distances.squeeze_dim(1);
+        let nearest = |bank: &Bank| bank.nearest(positions_of_query, 1, MAX_BYTES).distances.squeeze_dim(1);
         match &self.gallery {
             Gallery::Positions(bank) => nearest(bank),
             Gallery::Pixels(pixels) => pixels

@@ -94,9 +94,9 @@ impl AutoEncoder {
             let conv = Conv::halving(&(&path / "conv"), widths[index], widths[index + 1]);
             (conv, BatchNorm::new(&(&path / "bn"), widths[index + 1]))
         };
-        let unhalving = |index: usize| {
+        let upsampling = |index: usize| {
             let path = path / format!("decoder{index}");
-            let conv = Conv::unhalving(&(&path / "conv"), widths[index + 1], widths[index]);
+            let conv = Conv::upsampling(&(&path / "conv"), widths[index + 1], widths[index]);
             (conv, (index > 0).then(|| BatchNorm::new(&(&path / "bn"), widths[index])))
         };
         let hidden_norm = |name: &str| BatchNorm::new(&(path / name), hidden);
@@ -107,7 +107,7 @@ impl AutoEncoder {
             to_code: linear(&(path / "to_code"), hidden, if variational { 2 * latent } else { latent }),
             from_code: (linear(&(path / "from_code"), latent, hidden), hidden_norm("from_code_bn")),
             from_hidden: linear(&(path / "from_hidden"), hidden, flat),
-            decoder: (0..4).rev().map(unhalving).collect(),
+            decoder: (0..4).rev().map(upsampling).collect(),
         }
     }
 

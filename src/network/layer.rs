@@ -160,7 +160,7 @@ impl Conv {
     }
 
     /// The mirror of [`Conv::halving`]: 4 x 4 transposed, `[n, c_in, h, w] -> [n, c_out, 2 h, 2 w]`.
-    pub fn unhalving(path: &Path, c_in: i64, c_out: i64) -> Conv {
+    pub fn upsampling(path: &Path, c_in: i64, c_out: i64) -> Conv {
         let weight = path.zeros("weight", &[c_in, c_out, 4, 4]);
         Conv { weight, stride: 2, padding: 1, transposed: true }
     }

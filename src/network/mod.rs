@@ -26,7 +26,7 @@ pub mod formula;
 /// Work on a card that is recorded and replayed.
 pub mod graph;
 /// A residual auto-encoder that can grow from coarse to fine.
-pub mod growing;
+pub mod growing_autoencoder;
 /// Initial values from named streams.
 pub mod initial;
 /// Weights brought into the folder of installed ones.
@@ -52,7 +52,7 @@ pub mod rate;
 /// Residual encoders of torchvision.
 pub mod resnet;
 /// The smallest auto-encoder, for guided latents.
-pub mod small;
+pub mod small_autoencoder;
 /// Predicted rotation and scale of features.
 pub mod spatial_transformer;
 /// A random network in the place of a pretrained one.

@@ -121,13 +121,13 @@ impl<'a> Machine<'a> {
         Ok(self.stack.split_off(mark))
     }
 
-    fn keep(&mut self, key: u32) -> Result<()> {
+    fn memoise(&mut self, key: u32) -> Result<()> {
         let top = self.stack.last().context("nothing on the stack")?;
         self.memo.insert(key, top.clone());
         Ok(())
     }
 
-    fn recall(&mut self, key: u32) -> Result<()> {
+    fn push_memoised(&mut self, key: u32) -> Result<()> {
         let kept = self.memo.get(&key).cloned();
         self.stack.push(kept.with_context(|| format!("nothing was kept as {key}"))?);
         Ok(())
@@ -287,20 +287,20 @@ impl<'a> Machine<'a> {
         match operation {
             b'q' => {
                 let [key] = self.number()?;
-                self.keep(key.into())?;
+                self.memoise(key.into())?;
             }
             b'r' => {
                 let key = u32::from_le_bytes(self.number()?);
-                self.keep(key)?;
+                self.memoise(key)?;
             }
-            0x94 => self.keep(self.memo.len() as u32)?,
+            0x94 => self.memoise(self.memo.len() as u32)?,
             b'h' => {
                 let [key] = self.number()?;
-                self.recall(key.into())?;
+                self.push_memoised(key.into())?;
             }
             b'j' => {
                 let key = u32::from_le_bytes(self.number()?);
-                self.recall(key)?;
+                self.push_memoised(key)?;
             }
             other => bail!("operation {other:#04x} has no place in a state dictionary"),
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result};
 use askama::Template;
 
-use super::sketch::data_url;
+use super::drawing::data_url;
 use crate::audit::{BOOTSTRAP_SEED, Finding, Picture, Report, Shortcut};
 use crate::ids::TaskName;
 use crate::manifest::Manifest;

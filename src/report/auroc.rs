@@ -3,11 +3,11 @@
 use anyhow::Result;
 use plotters::style::RGBColor;
 
-use super::board::Estimate;
+use super::averages::Estimate;
 use super::chart::{Figure, Heading, Panel, ticks};
 use super::colour::{FAINT, MUTED, SERIES};
+use super::drawing::{Anchor, Drawing};
 use super::grid::{Grid, Multiples, back_to_front, colours, legend};
-use super::sketch::{Anchor, Sketch};
 use super::summary::{Row, Summary};
 
 /// Methods down, tasks across, one dot with interval for each number of shots.
@@ -37,8 +37,8 @@ pub(super) fn by_task(summary: &Summary) -> Result<Figure> {
             panel.ticks_x(sketch, &ticks(range, 3));
             chance(sketch, &panel);
             for row in &summary.rows {
-                let board = row.ranked();
-                let estimate = board.tasks.get(column).copied().unwrap_or(board.mean);
+                let average = row.ranked();
+                let estimate = average.tasks.get(column).copied().unwrap_or(average.mean);
                 whisker(sketch, &panel, estimate, offset(summary, row), shade(place(summary, row)));
             }
             panel.frame(sketch, "");
@@ -63,16 +63,16 @@ fn offset(summary: &Summary, row: &Row) -> f64 {
 
 /// A round lower end below every interval, at most 0.4 so that chance is in sight.
 pub(super) fn floor(summary: &Summary) -> f64 {
-    let boards = summary.rows.iter().flat_map(|row| &row.boards);
-    let ends = boards.flat_map(|(_, board)| &board.tasks).flatten().map(|e| e.low.unwrap_or(e.value));
+    let averages = summary.rows.iter().flat_map(|row| &row.averages);
+    let ends = averages.flat_map(|(_, average)| &average.tasks).flatten().map(|e| e.low.unwrap_or(e.value));
     (ends.fold(0.4, f64::min) * 10.0).floor().max(0.0) / 10.0
 }
 
-fn chance(sketch: &mut Sketch, panel: &Panel) {
+fn chance(sketch: &mut Drawing, panel: &Panel) {
     panel.curve(sketch, &[(0.5, panel.y.0), (0.5, panel.y.1)], FAINT, 1);
 }
 
-fn whisker(sketch: &mut Sketch, panel: &Panel, estimate: Option<Estimate>, y: f64, colour: RGBColor) {
+fn whisker(sketch: &mut Drawing, panel: &Panel, estimate: Option<Estimate>, y: f64, colour: RGBColor) {
     let Some(estimate) = estimate else { return };
     if let (Some(low), Some(high)) = (estimate.low, estimate.high) {
         panel.curve(sketch, &[(low, y), (high, y)], colour, 2);
@@ -114,15 +114,15 @@ pub(super) fn over_shots(summary: &Summary) -> Result<Figure> {
 }
 
 fn curve(
-    sketch: &mut Sketch,
+    sketch: &mut Drawing,
     panel: &Panel,
     summary: &Summary,
     (entrant, column): (usize, usize),
     colour: RGBColor,
 ) {
     let point = |(place, &shots): (usize, &usize)| {
-        let board = summary.row(entrant, shots)?.ranked();
-        let estimate = board.tasks.get(column).copied().unwrap_or(board.mean)?;
+        let average = summary.row(entrant, shots)?.ranked();
+        let estimate = average.tasks.get(column).copied().unwrap_or(average.mean)?;
         Some((place as f64, estimate.value))
     };
     let points: Vec<Option<(f64, f64)>> = summary.shots.iter().enumerate().map(point).collect();

@@ -4,7 +4,7 @@ use anyhow::Result;
 use plotters::style::RGBColor;
 
 use super::colour::{ALARM, GRID, INK, MUTED};
-use super::sketch::{Anchor, Sketch, text_width};
+use super::drawing::{Anchor, Drawing, text_width};
 
 /// Width of every figure with at most six columns, in units.
 pub(super) const WIDTH: f64 = 960.0;
@@ -39,12 +39,12 @@ impl Heading<'_> {
     ///
     /// # Errors
     /// Only if the drawing or its encoding fails.
-    pub(super) fn figure(self, size: (f64, f64), body: impl FnOnce(&mut Sketch, f64)) -> Result<Figure> {
+    pub(super) fn figure(self, size: (f64, f64), body: impl FnOnce(&mut Drawing, f64)) -> Result<Figure> {
         let width = size.0.max(WIDTH);
         let warning = self.warning.map_or(Ok(Vec::new()), |text| wrapped(text, 12, width - 2.0 * MARGIN))?;
         let legend = rows(&self.legend, width - 2.0 * MARGIN)?;
         let top = 40.0 + 17.0 * warning.len() as f64 + 20.0 * legend.len() as f64 + 8.0;
-        let mut sketch = Sketch::new(width, top + size.1 + 12.0);
+        let mut sketch = Drawing::new(width, top + size.1 + 12.0);
         sketch.text((MARGIN, 24.0), 19, INK, Anchor::Start, &self.title);
         let mut y = 46.0;
         for line in &warning {
@@ -117,7 +117,7 @@ impl Panel {
     }
 
     /// Grid lines and labels along the lower edge.
-    pub(super) fn ticks_x(&self, sketch: &mut Sketch, ticks: &[(f64, String)]) {
+    pub(super) fn ticks_x(&self, sketch: &mut Drawing, ticks: &[(f64, String)]) {
         let foot = self.top + self.height;
         for (value, text) in ticks {
             let x = self.at(*value, self.y.0).0;
@@ -127,7 +127,7 @@ impl Panel {
     }
 
     /// Grid lines and labels along the left edge.
-    pub(super) fn ticks_y(&self, sketch: &mut Sketch, ticks: &[(f64, String)]) {
+    pub(super) fn ticks_y(&self, sketch: &mut Drawing, ticks: &[(f64, String)]) {
         for (value, text) in ticks {
             let y = self.at(self.x.0, *value).1;
             sketch.line(vec![(self.left, y), (self.left + self.width, y)], GRID, 1);
@@ -136,7 +136,7 @@ impl Panel {
     }
 
     /// The panel's name above it and its outline.
-    pub(super) fn frame(&self, sketch: &mut Sketch, name: &str) {
+    pub(super) fn frame(&self, sketch: &mut Drawing, name: &str) {
         let (right, foot) = (self.left + self.width, self.top + self.height);
         let outline = vec![
             (self.left, self.top),
@@ -150,7 +150,7 @@ impl Panel {
     }
 
     /// A connected line through value pairs.
-    pub(super) fn curve(&self, sketch: &mut Sketch, points: &[(f64, f64)], colour: RGBColor, width: u32) {
+    pub(super) fn curve(&self, sketch: &mut Drawing, points: &[(f64, f64)], colour: RGBColor, width: u32) {
         if points.len() > 1 {
             sketch.line(points.iter().map(|&(x, y)| self.at(x, y)).collect(), colour, width);
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
 
-use super::sheet::{Entry, Line, Sheet, UNDEFINED, signed, three};
-use super::standing::paired;
+use super::display_table::{DisplayTable, Entry, Line, UNDEFINED, signed, three_decimals};
+use super::ranking::paired;
 use super::summary::{Entrant, Row, Summary, difference};
 use crate::ids::ImageId;
 use crate::manifest::Label;
@@ -16,7 +16,7 @@ use crate::results::CellResult;
 
 /// What a comparison found.
 pub struct Comparison {
-    pub sheet: Sheet,
+    pub table: DisplayTable,
     /// Lines on which the first is worse than the second beyond the interval.
     pub regressions: usize,
 }
@@ -66,7 +66,7 @@ pub(super) fn compare(
         "DeLong p, per cell",
         "verdict",
     ];
-    let sheet = Sheet {
+    let table = DisplayTable {
         name: "comparison",
         title: "Comparison".to_owned(),
         caption: "Image AUROC under clean. The difference has a 95 % interval over draws, seeds and pictures, resampled \
@@ -78,7 +78,7 @@ pub(super) fn compare(
         head: head.map(str::to_owned).to_vec(),
         rows,
     };
-    Ok(Comparison { sheet, regressions })
+    Ok(Comparison { table, regressions })
 }
 
 /// Whether both were scored on the same tasks of one manifest, so that resampled pictures are the same.
@@ -131,10 +131,10 @@ fn line(
             Entry::text(&pair[0].label),
             Entry::text(&pair[1].label),
             Entry::number(shots.to_string()),
-            Entry::number(three(means[0])),
-            Entry::number(three(means[1])),
+            Entry::number(three_decimals(means[0])),
+            Entry::number(three_decimals(means[1])),
             Entry::number(signed(less)).detail(detail),
-            Entry::number(three(draws)),
+            Entry::number(three_decimals(draws)),
             Entry::number(delong(pair, shots)),
             Entry::text(verdict),
         ],

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use askama::Template;
 
+use super::display_table::three_decimals;
+use super::drawing::data_url;
 use super::gallery::overlay;
-use super::sheet::three;
-use super::sketch::data_url;
 use crate::metric::explanation::{Curves, Occlusion};
 use crate::pixels::Pixels;
 
@@ -35,7 +35,7 @@ pub struct Explained {
     pub pointing: Option<bool>,
     pub energy: Option<f64>,
     /// Rank correlation with the map of a student that has learnt nothing.
-    pub forgotten: Option<f64>,
+    pub untrained_similarity: Option<f64>,
 }
 
 /// The region of a reference that the peak is most like, in pixels.
@@ -166,7 +166,7 @@ fn sentences(one: &Explained) -> Vec<String> {
     }
     if let Some(hit) = one.pointing {
         let hit = if hit { "hits" } else { "misses" };
-        sentences.push(format!("The peak {hit} the mask; energy inside it {}.", three(one.energy)));
+        sentences.push(format!("The peak {hit} the mask; energy inside it {}.", three_decimals(one.energy)));
     }
     sentences
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::chart::{Figure, Heading, MARGIN, WIDTH, shortened};
 use super::colour::{INK, MUTED, heat};
-use super::sketch::{Anchor, Sketch, data_url};
+use super::drawing::{Anchor, Drawing, data_url};
 use super::summary::{RANDOM_TEACHER, Summary};
 use crate::manifest::Label;
 use crate::pixels::Pixels;
@@ -169,7 +169,7 @@ pub(super) fn figure(summary: &Summary, name: &str, gallery: &Gallery) -> Result
     })
 }
 
-fn scale(sketch: &mut Sketch, range: Option<(f64, f64)>, top: f64) {
+fn scale(sketch: &mut Drawing, range: Option<(f64, f64)>, top: f64) {
     let Some((low, high)) = range else { return };
     sketch.text((MARGIN + 74.0, top + 8.0), 11, MUTED, Anchor::End, &format!("{low:.4}"));
     for step in 0..100 {
@@ -181,7 +181,7 @@ fn scale(sketch: &mut Sketch, range: Option<(f64, f64)>, top: f64) {
     sketch.text((MARGIN + 370.0, top + 8.0), 11, MUTED, Anchor::Start, "each case: input, map, overlay");
 }
 
-fn draw(sketch: &mut Sketch, card: &Card, (x, y): (f64, f64)) {
+fn draw(sketch: &mut Drawing, card: &Card, (x, y): (f64, f64)) {
     sketch.text((x, y + 10.0), 13, INK, Anchor::Start, &card.title);
     sketch.text((x, y + 26.0), 11, MUTED, Anchor::Start, &shortened(&card.detail, 62));
     for (place, (_, pixels)) in card.views.iter().enumerate() {

@@ -6,11 +6,11 @@ use plotters::style::RGBColor;
 use super::auroc::floor;
 use super::chart::{Figure, Heading, Panel, ticks};
 use super::colour::{INK, SERIES};
+use super::display_table::{DisplayTable, Entry, Line, signed, three_decimals};
+use super::drawing::Drawing;
 use super::grid::Grid;
 use super::leaderboard::score;
 use super::published;
-use super::sheet::{Entry, Line, Sheet, signed, three};
-use super::sketch::Sketch;
 use super::summary::{Entrant, Row, Summary, shown};
 use crate::protocol::Protocol;
 use crate::words;
@@ -20,7 +20,7 @@ pub(super) const WHY: &str = "All protocols read raw anomaly maps of one trainin
 The published code stacks sixteen test pictures and smooths along the stack as well as within each picture; as the \
 list is sorted by class, every map borrows from neighbours that nearly always share its label, and label \
 information leaks into the score. It also drops the last, incomplete batch and reports the epoch that is best on the \
-test set. Protocol published does all three; published-shuffled too, with the pictures in an order drawn at random, so \
+test set. Protocol published does all three_decimals; published-shuffled too, with the pictures in an order drawn at random, so \
 that neighbours tell nothing of the label; published-2d smooths each picture alone and keeps the other two; clean \
 does none of them: it smooths each picture alone, scores every picture and takes the last epoch. Only \
 clean ranks.";
@@ -62,7 +62,7 @@ pub(super) fn bars(summary: &Summary) -> Result<Option<Figure>> {
             panel.ticks_x(sketch, &ticks(range, 3));
             panel.frame(sketch, "");
             for row in summary.rows.iter().filter(|row| row.shots == shots) {
-                let values = row.boards.iter().map(|(_, b)| b.tasks.get(column).copied().unwrap_or(b.mean));
+                let values = row.averages.iter().map(|(_, b)| b.tasks.get(column).copied().unwrap_or(b.mean));
                 bars_of(sketch, &panel, row.entrant, values.map(|estimate| estimate.map(|e| e.value)));
                 paper_mark(sketch, &panel, row.entrant, theirs(summary.entrant(row), task, shots));
             }
@@ -74,7 +74,7 @@ pub(super) fn bars(summary: &Summary) -> Result<Option<Figure>> {
     Ok(Some(figure))
 }
 
-fn bars_of(sketch: &mut Sketch, panel: &Panel, entrant: usize, values: impl Iterator<Item = Option<f64>>) {
+fn bars_of(sketch: &mut Drawing, panel: &Panel, entrant: usize, values: impl Iterator<Item = Option<f64>>) {
     for (place, value) in values.enumerate() {
         let Some(value) = value else { continue };
         let (x, y) = panel.at(value, entrant as f64);
@@ -87,14 +87,14 @@ fn bars_of(sketch: &mut Sketch, panel: &Panel, entrant: usize, values: impl Iter
     }
 }
 
-fn paper_mark(sketch: &mut Sketch, panel: &Panel, entrant: usize, value: Option<f64>) {
+fn paper_mark(sketch: &mut Drawing, panel: &Panel, entrant: usize, value: Option<f64>) {
     let Some(value) = value else { return };
     let (x, y) = panel.at(value, entrant as f64);
     sketch.line(vec![(x, y + 3.0), (x, y + 3.0 + BAR * shown().len() as f64)], INK, 2);
 }
 
 /// Mean over tasks under each protocol.
-pub(super) fn sheet(summary: &Summary) -> Sheet {
+pub(super) fn table(summary: &Summary) -> DisplayTable {
     let gaps = Protocol::with_gap();
     let mut head = ["method", "shots", "regime"].map(str::to_owned).to_vec();
     head.extend(shown().iter().map(Protocol::to_string));
@@ -106,11 +106,11 @@ pub(super) fn sheet(summary: &Summary) -> Sheet {
             Entry::number(row.shots.to_string()),
             Entry::text(entrant.regime.name()),
         ];
-        entries.extend(row.boards.iter().map(|(_, board)| score(board.mean, 0)));
+        entries.extend(row.averages.iter().map(|(_, average)| score(average.mean, 0)));
         entries.extend(gaps.iter().map(|&protocol| Entry::number(signed(row.gap(protocol)))));
         Line { class: summary.class(row), entries }
     };
-    Sheet {
+    DisplayTable {
         name: "gap",
         title: "Protocol gap".to_owned(),
         caption: "Image AUROC, mean over tasks and draws, with the 95 % interval over draws and pictures and the lowest draw. \
@@ -129,12 +129,12 @@ fn theirs(entrant: &Entrant, task: &str, shots: usize) -> Option<f64> {
 }
 
 /// Published values beside ours; `None` if the method or its tasks are not in the run, or its pictures not real.
-pub(super) fn paper_sheet(summary: &Summary) -> Option<Sheet> {
+pub(super) fn paper_sheet(summary: &Summary) -> Option<DisplayTable> {
     let mut rows = Vec::new();
     for row in summary.rows.iter().filter(|row| summary.entrant(row).method == published::METHOD) {
         for (index, task) in summary.tasks.iter().enumerate() {
             let Some(theirs) = theirs(summary.entrant(row), task, row.shots) else { continue };
-            let ours = row.boards.iter().rev().map(|(_, board)| board.tasks[index].map(|e| e.value));
+            let ours = row.averages.iter().rev().map(|(_, average)| average.tasks[index].map(|e| e.value));
             rows.push(line(
                 [*task, &summary.entrant(row).label, summary.entrant(row).regime.name()],
                 row.shots,
@@ -144,13 +144,13 @@ pub(super) fn paper_sheet(summary: &Summary) -> Option<Sheet> {
             let is_here = |rival: &&published::Rival| rival.task == *task && rival.shots == row.shots;
             for rival in published::RIVALS.iter().filter(is_here) {
                 let names = [rival.task, rival.method, rival.regime];
-                rows.push(line(names, rival.shots, rival.auroc, vec![None; row.boards.len()]));
+                rows.push(line(names, rival.shots, rival.auroc, vec![None; row.averages.len()]));
             }
         }
     }
     let mut head = ["task", "shots", "method", "regime", "paper"].map(str::to_owned).to_vec();
     head.extend(shown().iter().rev().map(|protocol| format!("ours, {protocol}")));
-    let sheet = Sheet {
+    let table = DisplayTable {
         name: "paper",
         title: "Published values beside ours".to_owned(),
         caption: "Image AUROC of D2-4FAD and its rivals as the D2-4FAD paper reports them (arXiv 2603.01713, main table, \
@@ -161,7 +161,7 @@ pub(super) fn paper_sheet(summary: &Summary) -> Option<Sheet> {
         head,
         rows,
     };
-    (!sheet.rows.is_empty()).then_some(sheet)
+    (!table.rows.is_empty()).then_some(table)
 }
 
 fn line([task, method, regime]: [&str; 3], shots: usize, theirs: f64, ours: Vec<Option<f64>>) -> Line {
@@ -170,8 +170,8 @@ fn line([task, method, regime]: [&str; 3], shots: usize, theirs: f64, ours: Vec<
         Entry::number(shots.to_string()),
         Entry::text(method),
         Entry::text(regime),
-        Entry::number(three(Some(theirs))),
+        Entry::number(three_decimals(Some(theirs))),
     ];
-    entries.extend(ours.into_iter().map(|value| Entry::number(three(value))));
+    entries.extend(ours.into_iter().map(|value| Entry::number(three_decimals(value))));
     Line { class: String::new(), entries }
 }

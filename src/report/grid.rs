@@ -2,7 +2,7 @@
 
 use super::chart::{MARGIN, Panel, WIDTH, shortened};
 use super::colour::{FAINT, INK, SERIES};
-use super::sketch::{Anchor, Sketch};
+use super::drawing::{Anchor, Drawing};
 use super::summary::Summary;
 use plotters::style::RGBColor;
 
@@ -63,7 +63,7 @@ impl Grid {
     }
 
     /// Names the columns.
-    pub(super) fn name_columns(&self, sketch: &mut Sketch, top: f64, names: &[&str]) {
+    pub(super) fn name_columns(&self, sketch: &mut Drawing, top: f64, names: &[&str]) {
         for (column, name) in names.iter().enumerate() {
             let panel = self.panel(top, 0, column, (0.0, 1.0), (0.0, 1.0));
             let at = (panel.left + panel.width / 2.0, top + 16.0);
@@ -72,7 +72,7 @@ impl Grid {
     }
 
     /// Names a row.
-    pub(super) fn name_row(&self, sketch: &mut Sketch, top: f64, row: usize, name: &str) {
+    pub(super) fn name_row(&self, sketch: &mut Drawing, top: f64, row: usize, name: &str) {
         let y = top + 30.0 + row as f64 * (self.row_height + self.foot) + self.row_height / 2.0;
         sketch.text((MARGIN + LABELS - 6.0, y), 12, INK, Anchor::End, &shortened(name, 23));
     }

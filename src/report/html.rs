@@ -4,8 +4,8 @@ use anyhow::Result;
 use askama::Template;
 
 use super::chart::Figure;
+use super::display_table::DisplayTable;
 use super::gallery::{Card, Gallery};
-use super::sheet::Sheet;
 use super::summary::RANDOM_TEACHER;
 
 /// Entrants whose galleries are shown in the page; the others are files beside it.
@@ -19,15 +19,15 @@ pub(super) struct Page<'a> {
     pub warning: Option<&'a str>,
     pub cautions: &'a [String],
     pub facts: &'a [(&'static str, String)],
-    pub leaderboard: &'a Sheet,
+    pub leaderboard: &'a DisplayTable,
     pub scores: Vec<&'a Figure>,
-    pub gap: Vec<&'a Sheet>,
+    pub gap: Vec<&'a DisplayTable>,
     pub gap_figures: Vec<&'a Figure>,
-    pub standings: &'a Sheet,
-    pub measures: &'a [Sheet],
+    pub standings: &'a DisplayTable,
+    pub measures: &'a [DisplayTable],
     pub details: Vec<&'a Figure>,
     pub galleries: Vec<Shown>,
-    pub failures: Option<&'a Sheet>,
+    pub failures: Option<&'a DisplayTable>,
     pub why: &'static str,
 }
 

@@ -2,8 +2,10 @@
 
 use anyhow::Result;
 
-use super::board::Estimate;
-use super::sheet::{Entry, Line, Sheet, UNDEFINED, mebibytes, seconds, signed, three};
+use super::averages::Estimate;
+use super::display_table::{
+    DisplayTable, Entry, Line, UNDEFINED, mebibytes, seconds, signed, three_decimals,
+};
 use super::summary::{Entrant, Row, Summary};
 use crate::protocol::Protocol;
 
@@ -11,7 +13,7 @@ use crate::protocol::Protocol;
 const GAPS: [Protocol; 2] = [Protocol::Published2d, Protocol::Published];
 
 /// The leaderboard as a table.
-pub(super) fn sheet(summary: &Summary) -> Sheet {
+pub(super) fn table(summary: &Summary) -> DisplayTable {
     let mut head = ["group", "method", "shots", "regime", "seen before", "mean", "worst draw"]
         .map(str::to_owned)
         .to_vec();
@@ -20,7 +22,13 @@ pub(super) fn sheet(summary: &Summary) -> Sheet {
     let rest = ["seconds", "ms a picture", "peak MiB", "undefined", "failed"];
     head.extend(rest.map(str::to_owned));
     let rows = summary.rows.iter().map(|row| line(summary, row)).collect();
-    Sheet { name: "leaderboard", title: "Leaderboard".to_owned(), caption: caption(summary), head, rows }
+    DisplayTable {
+        name: "leaderboard",
+        title: "Leaderboard".to_owned(),
+        caption: caption(summary),
+        head,
+        rows,
+    }
 }
 
 fn caption(summary: &Summary) -> String {
@@ -63,8 +71,8 @@ fn line(summary: &Summary, row: &Row) -> Line {
         Entry::text(seen_before(entrant).unwrap_or(UNDEFINED.to_owned())),
     ];
     let mean = row.ranked().mean;
-    entries.push(Entry::number(three(mean.map(|mean| mean.value))).detail(interval(mean)));
-    entries.push(Entry::number(three(mean.map(|mean| mean.worst))));
+    entries.push(Entry::number(three_decimals(mean.map(|mean| mean.value))).detail(interval(mean)));
+    entries.push(Entry::number(three_decimals(mean.map(|mean| mean.worst))));
     let draws = row.ranked().tasks.iter().flatten().map(|task| task.draws).max().unwrap_or(0);
     entries.extend(row.ranked().tasks.iter().map(|task| score(*task, draws)));
     entries.extend(GAPS.map(|protocol| Entry::number(signed(row.gap(protocol)))));
@@ -90,7 +98,7 @@ pub(super) fn group_name(group: usize) -> String {
 /// An estimate with its interval and, over several draws, the lowest; it says so if it rests on
 /// fewer than `draws`.
 pub(super) fn score(estimate: Option<Estimate>, draws: usize) -> Entry {
-    let Some(known) = estimate else { return Entry::number(three(None)) };
+    let Some(known) = estimate else { return Entry::number(three_decimals(None)) };
     let mut details = vec![interval(estimate)];
     if known.draws > 1 {
         details.push(format!("min {:.3}", known.worst));
@@ -99,7 +107,7 @@ pub(super) fn score(estimate: Option<Estimate>, draws: usize) -> Entry {
         details.push(format!("{} of {draws} draws", known.draws));
     }
     details.retain(|detail| !detail.is_empty());
-    Entry::number(three(Some(known.value))).detail(details.join("\n"))
+    Entry::number(three_decimals(Some(known.value))).detail(details.join("\n"))
 }
 
 fn interval(estimate: Option<Estimate>) -> String {

@@ -5,8 +5,8 @@ use plotters::style::RGBColor;
 
 use super::chart::{Figure, Heading, Panel, ticks};
 use super::colour::SERIES;
+use super::drawing::Drawing;
 use super::grid::Grid;
-use super::sketch::Sketch;
 use super::summary::Summary;
 use crate::results::CellResult;
 
@@ -115,7 +115,7 @@ fn colour(place: usize) -> RGBColor {
     SERIES[place % SERIES.len()]
 }
 
-fn draw(sketch: &mut Sketch, panel: &Panel, lines: &[Vec<(f64, f64)>]) {
+fn draw(sketch: &mut Drawing, panel: &Panel, lines: &[Vec<(f64, f64)>]) {
     panel.ticks_x(sketch, &whole(ticks(panel.x, 4)));
     panel.ticks_y(sketch, &ticks(panel.y, 4));
     panel.frame(sketch, "");

@@ -1,14 +1,14 @@
 //! Every other measured number, and the cells that failed.
 
-use super::board::board;
-use super::sheet::{Entry, Line, Sheet, three};
+use super::averages::averages;
+use super::display_table::{DisplayTable, Entry, Line, three_decimals};
 use super::summary::{Row, Summary};
 use crate::metric::{Group, Metric};
 use crate::protocol::{Protocol, Role};
 
 /// Every measure but the one that ranks: of pictures, at a threshold that the supports set, and of pixels. Those
 /// without any are left out.
-pub(super) fn sheets(summary: &Summary) -> Vec<Sheet> {
+pub(super) fn sheets(summary: &Summary) -> Vec<DisplayTable> {
     let kinds: [(&str, &str, &str, Group); 3] = [
         (
             "measures",
@@ -50,7 +50,7 @@ pub(super) fn sheets(summary: &Summary) -> Vec<Sheet> {
                 let metric = metric.short_name();
                 if *protocol == Protocol::RANKED { metric.to_owned() } else { format!("{metric} ({protocol})") }
             }));
-            let sheet = Sheet {
+            let table = DisplayTable {
                 name,
                 title: title.to_owned(),
                 caption: format!(
@@ -60,7 +60,7 @@ pub(super) fn sheets(summary: &Summary) -> Vec<Sheet> {
                 head,
                 rows: summary.rows.iter().map(|row| line(summary, row, &columns)).collect(),
             };
-            (!columns.is_empty()).then_some(sheet)
+            (!columns.is_empty()).then_some(table)
         })
         .collect()
 }
@@ -89,9 +89,9 @@ fn line(summary: &Summary, row: &Row, columns: &[(Protocol, Metric)]) -> Line {
         Entry::text(entrant.regime.name()),
     ];
     for &(protocol, metric) in columns {
-        let board = board(&entrant.cells, &summary.tasks, row.shots, protocol, metric);
-        let defined = board.tasks.iter().flatten().count();
-        let entry = Entry::number(three(board.mean.map(|mean| mean.value)));
+        let average = averages(&entrant.cells, &summary.tasks, row.shots, protocol, metric);
+        let defined = average.tasks.iter().flatten().count();
+        let entry = Entry::number(three_decimals(average.mean.map(|mean| mean.value)));
         let all = defined == summary.tasks.len();
         entries.push(if all {
             entry
@@ -103,7 +103,7 @@ fn line(summary: &Summary, row: &Row, columns: &[(Protocol, Metric)]) -> Line {
 }
 
 /// The cells without scores and why; `None` if there are none.
-pub(super) fn failures(summary: &Summary) -> Option<Sheet> {
+pub(super) fn failures(summary: &Summary) -> Option<DisplayTable> {
     let mut rows = Vec::new();
     for entrant in &summary.entrants {
         for result in &entrant.cells {
@@ -117,7 +117,7 @@ pub(super) fn failures(summary: &Summary) -> Option<Sheet> {
         }
     }
     let head = ["method", "task", "shots", "draw", "seed", "cell", "error"];
-    let sheet = Sheet {
+    let table = DisplayTable {
         name: "failures",
         title: "Failed cells".to_owned(),
         caption: format!(
@@ -127,5 +127,5 @@ pub(super) fn failures(summary: &Summary) -> Option<Sheet> {
         head: head.map(str::to_owned).to_vec(),
         rows,
     };
-    (!sheet.rows.is_empty()).then_some(sheet)
+    (!table.rows.is_empty()).then_some(table)
 }

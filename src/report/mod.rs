@@ -11,41 +11,41 @@ use askama::Template;
 use crate::files;
 use crate::results::{CellResult, read_run};
 use chart::Figure;
+use display_table::DisplayTable;
 use gallery::Gallery;
 use html::Page;
-use sheet::Sheet;
 use summary::Summary;
 
 /// The page of an audit.
 pub mod audit;
 mod auroc;
-mod board;
+mod averages;
 mod chart;
 mod colour;
 mod compare;
+mod display_table;
+mod drawing;
 /// The page of explanations.
 pub mod explanation;
-mod facts;
 mod gallery;
 mod gap;
 mod grid;
 mod html;
-mod joined;
+mod joined_tables;
 mod latex;
 mod leaderboard;
 mod loss;
 mod measures;
+mod provenance;
 mod published;
+mod ranking;
 mod roc;
-mod sheet;
-mod sketch;
 mod speed;
-mod standing;
 mod summary;
 
 pub use compare::Comparison;
+pub use drawing::encode;
 pub use gallery::overlay;
-pub use sketch::encode;
 
 /// Writes the report of one run into `out` and returns the path of its page.
 ///
@@ -62,7 +62,7 @@ pub fn write(run: &Path, out: &Path) -> Result<PathBuf> {
 pub fn write_joined(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
     let results = read(runs)?;
     let summary = Summary::new(&results);
-    joined::write(&results, &out.join("results"))?;
+    joined_tables::write(&results, &out.join("results"))?;
     let sheets = Sheets::new(&summary);
     let markdown = sheets.markdown(&results, &summary);
     files::write_whole(&out.join("leaderboard.md"), markdown.as_bytes())?;
@@ -98,20 +98,20 @@ fn read(runs: &[PathBuf]) -> Result<Vec<CellResult>> {
 }
 
 struct Sheets {
-    leaderboard: Sheet,
-    standings: Sheet,
-    gap: Sheet,
-    paper: Option<Sheet>,
-    measures: Vec<Sheet>,
-    failures: Option<Sheet>,
+    leaderboard: DisplayTable,
+    standings: DisplayTable,
+    gap: DisplayTable,
+    paper: Option<DisplayTable>,
+    measures: Vec<DisplayTable>,
+    failures: Option<DisplayTable>,
 }
 
 impl Sheets {
     fn new(summary: &Summary) -> Sheets {
         Sheets {
-            leaderboard: leaderboard::sheet(summary),
-            standings: standing::sheet(summary),
-            gap: gap::sheet(summary),
+            leaderboard: leaderboard::table(summary),
+            standings: ranking::table(summary),
+            gap: gap::table(summary),
             paper: gap::paper_sheet(summary),
             measures: measures::sheets(summary),
             failures: measures::failures(summary),
@@ -120,16 +120,20 @@ impl Sheets {
 
     fn markdown(&self, results: &[CellResult], summary: &Summary) -> String {
         let warning = summary.warning.as_deref();
-        let mut parts = vec![format!("# {}", sheet::plain(&facts::title(results)))];
-        parts.extend(facts::cautions(summary).iter().map(|caution| format!("**{}**", sheet::plain(caution))));
+        let mut parts = vec![format!("# {}", display_table::plain(&provenance::title(results)))];
+        parts.extend(
+            provenance::cautions(summary)
+                .iter()
+                .map(|caution| format!("**{}**", display_table::plain(caution))),
+        );
         parts.push(self.leaderboard.markdown(warning));
         parts.push(format!("{}\n{}", self.gap.markdown(warning), gap::WHY));
         parts.push(self.standings.markdown(warning));
         let rest = self.paper.iter().chain(&self.measures).chain(&self.failures);
-        parts.extend(rest.map(|sheet| sheet.markdown(warning)));
-        let facts = facts::facts(results);
+        parts.extend(rest.map(|table| table.markdown(warning)));
+        let facts = provenance::rows(results);
         let facts: Vec<String> =
-            facts.iter().map(|(name, value)| format!("- {name}: {}", sheet::plain(value))).collect();
+            facts.iter().map(|(name, value)| format!("- {name}: {}", display_table::plain(value))).collect();
         parts.push(format!("## Where the numbers come from\n\n{}", facts.join("\n")));
         parts.iter().map(|part| part.trim_end().to_owned() + "\n").collect::<Vec<_>>().join("\n")
     }
@@ -178,10 +182,10 @@ fn page_of(
     galleries: &[(String, Gallery)],
 ) -> Result<String> {
     let page = Page {
-        title: &facts::title(results),
+        title: &provenance::title(results),
         warning: summary.warning.as_deref(),
-        cautions: &facts::cautions(summary),
-        facts: &facts::facts(results),
+        cautions: &provenance::cautions(summary),
+        facts: &provenance::rows(results),
         leaderboard: &sheets.leaderboard,
         scores: figures.scores.iter().collect(),
         gap: [Some(&sheets.gap), sheets.paper.as_ref()].into_iter().flatten().collect(),

@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::chart::{Figure, Heading, ticks};
 use super::colour::{FAINT, MUTED, SERIES};
+use super::drawing::Anchor;
 use super::grid::{Grid, Multiples, back_to_front, colours, legend};
-use super::sketch::Anchor;
 use super::summary::Summary;
 use crate::manifest::Label;
 use crate::protocol::Protocol;

@@ -5,8 +5,8 @@ use anyhow::Result;
 use super::auroc::floor;
 use super::chart::{Figure, Heading, MARGIN, Panel, WIDTH, shortened, ticks};
 use super::colour::MUTED;
+use super::drawing::{Anchor, text_width};
 use super::grid::{back_to_front, colours, legend};
-use super::sketch::{Anchor, text_width};
 use super::summary::Summary;
 
 const HEIGHT: f64 = 420.0;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::board::{Board, board};
+use super::averages::{Averages, averages};
 use super::published;
 use crate::metric::Metric;
 use crate::metric::quantile::median;
@@ -38,7 +38,7 @@ pub(super) struct Row {
     /// Rank group among the rows of the same shots, from 0; `None` without a mean.
     pub group: Option<usize>,
     /// The ranked protocol's first, then those of protocols with a gap to it.
-    pub boards: Vec<(Protocol, Board)>,
+    pub averages: Vec<(Protocol, Averages)>,
     /// Fit and score, mean over cells.
     pub seconds: Option<f64>,
     /// Of one picture, supports taken in: median over the cells where it was measured.
@@ -63,15 +63,15 @@ pub(super) struct Summary<'a> {
 }
 
 impl Row {
-    /// The ranked protocol's board.
-    pub(super) fn ranked(&self) -> &Board {
-        &self.boards[0].1
+    /// The ranked protocol's average.
+    pub(super) fn ranked(&self) -> &Averages {
+        &self.averages[0].1
     }
 
     /// Mean under a protocol less mean under the ranked one.
     pub(super) fn gap(&self, protocol: Protocol) -> Option<f64> {
-        let (_, board) = self.boards.iter().find(|(other, _)| *other == protocol)?;
-        Some(board.mean?.value - self.ranked().mean?.value)
+        let (_, average) = self.averages.iter().find(|(other, _)| *other == protocol)?;
+        Some(average.mean?.value - self.ranked().mean?.value)
     }
 }
 
@@ -88,7 +88,7 @@ impl<'a> Summary<'a> {
         let best = |entrant: &Entrant| {
             let means = shots
                 .iter()
-                .filter_map(|&k| board(&entrant.cells, &tasks, k, Protocol::RANKED, Metric::RANKED).mean);
+                .filter_map(|&k| averages(&entrant.cells, &tasks, k, Protocol::RANKED, Metric::RANKED).mean);
             means.map(|mean| mean.value).fold(f64::NEG_INFINITY, f64::max)
         };
         entrants.sort_by(|a, b| best(b).total_cmp(&best(a)).then_with(|| a.label.cmp(&b.label)));
@@ -179,9 +179,9 @@ fn row(index: usize, entrant: &Entrant, tasks: &[&str], shots: usize) -> Option<
         entrant: index,
         shots,
         group: None,
-        boards: shown()
+        averages: shown()
             .into_iter()
-            .map(|protocol| (protocol, board(&ran, tasks, shots, protocol, Metric::RANKED)))
+            .map(|protocol| (protocol, averages(&ran, tasks, shots, protocol, Metric::RANKED)))
             .collect(),
         seconds: (!seconds.is_empty()).then(|| seconds.iter().sum::<f64>() / seconds.len() as f64),
         latency_seconds: median(&mut latencies),

@@ -8,7 +8,7 @@ use super::{Numbers, Options, Part, Record, apart, prepare, values};
 use crate::evaluate::smoothing::OnDevice;
 use crate::maps::MapStack;
 use crate::method::part::grid;
-use crate::method::part::nearest::{Bank, ROOM};
+use crate::method::part::nearest::{Bank, MAX_BYTES};
 use crate::network::layer::{BatchNorm, Conv, Norm, pointwise};
 use crate::network::weighting::{Scaling, Weighting};
 use crate::network::{Backbone, formula};
@@ -44,7 +44,7 @@ const OPERATORS: &[Operator] = &[
     Operator { name: "convolution 1x1", build: |p| conv(Conv::new(p, 32, 64, 1, 1)), inputs: FEATURES },
     Operator { name: "convolution 4x4 by 2", build: |p| conv(Conv::halving(p, 32, 16)), inputs: FEATURES },
     Operator { name: "transposed 2x2", build: |p| conv(Conv::doubling(p, 32, 16)), inputs: FEATURES },
-    Operator { name: "transposed 4x4", build: |p| conv(Conv::unhalving(p, 32, 16)), inputs: FEATURES },
+    Operator { name: "transposed 4x4", build: |p| conv(Conv::upsampling(p, 32, 16)), inputs: FEATURES },
     Operator {
         name: "convolution 1x1 with bias",
         build: |p| {
@@ -192,7 +192,7 @@ fn neighbours(options: &Options, record: &mut Record) {
     let rows = random("rows", 3000);
     let queries = Tensor::cat(&[random("queries", 200), rows.narrow(0, 17, 1)], 0);
     let bank = Bank::new(rows.to_device(options.device));
-    let found = bank.nearest(&queries.to_device(options.device), 3, ROOM).distances;
+    let found = bank.nearest(&queries.to_device(options.device), 3, MAX_BYTES).distances;
     let (rows, queries) = (rows.to_kind(Kind::Double), queries.to_kind(Kind::Double));
     let all =
         (queries.unsqueeze(1) - rows.unsqueeze(0)).square().sum_dim_intlist(2, false, None::<Kind>).sqrt();

@@ -37,7 +37,7 @@ pub struct Audit {
     /// Near copies differ in at most this many of the 64 bits of the difference hash ...
     pub near_bits: u32,
     /// ... and correlate at least this much (normalised cross-correlation of the details of 32 x 32 grey
-    /// pictures), and more where the strangers of a task are much alike.
+    /// pictures), and more where unrelated pictures of a task are much alike.
     pub near_correlation: f64,
     /// A shortcut is an AUROC whose 95 % interval lies wholly further from 0.5 than this.
     pub shortcut_margin: f64,

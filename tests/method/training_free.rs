@@ -2,7 +2,7 @@
 
 use medfsad::method::dn2::{Distance, Neighbours};
 use medfsad::method::part::gaussian::Moments;
-use medfsad::method::part::nearest::{Bank, ROOM, least_room};
+use medfsad::method::part::nearest::{Bank, MAX_BYTES, least_room};
 use medfsad::metric::auroc::auroc;
 
 use super::*;

@@ -32,7 +32,7 @@ impl Pictures {
     /// # Errors
     /// If there are none, or `root` cannot be listed.
     pub(super) fn find(root: &Path, most: usize) -> Result<Pictures> {
-        let files::Found { files: all, rejected } = files::scan(root)?;
+        let files::Scan { files: all, rejected } = files::scan(root)?;
         if let Some(first) = rejected.first() {
             println!("{} entries passed over, the first: {}: {}", rejected.len(), first.path, first.reason);
         }

@@ -50,7 +50,7 @@ pub(crate) struct Args {
 const BATCH: usize = 8;
 
 /// Seed of the student that has learnt nothing.
-const FORGOTTEN: u64 = 1;
+const UNTRAINED_SEED: u64 = 1;
 
 impl Args {
     pub(crate) fn run(self) -> Result<()> {
@@ -79,8 +79,8 @@ impl Args {
             masks.measure(&mut explained, &self.query, opened.size)?;
         }
         if self.quality {
-            let forgotten = model.with_untrained_student(FORGOTTEN);
-            compare(&forgotten.explainer(&supports)?, &mut explained, &raw)?;
+            let untrained_similarity = model.with_untrained_student(UNTRAINED_SEED);
+            compare(&untrained_similarity.explainer(&supports)?, &mut explained, &raw)?;
         }
         self.write(&opened, &explained, &raw)?;
         folder::write_refused(&self.out.join("rejected.csv"), &refused)
@@ -129,7 +129,7 @@ impl Args {
                 },
                 pointing: None,
                 energy: None,
-                forgotten: None,
+                untrained_similarity: None,
             });
             for (scale, stack) in peak.parts.scales.into_iter().enumerate() {
                 raw.insert(format!("{name}/scale{}", scale + 1), stack);
@@ -212,7 +212,7 @@ fn compare(other: &Explainer, explained: &mut [Explained], raw: &BTreeMap<String
         let squares: Vec<Pixels> = batch.iter().map(|one| one.picture.clone()).collect();
         let parts = other.explain(&folder::pictures(&squares))?;
         for (one, part) in batch.iter_mut().zip(parts) {
-            one.forgotten = spearman(&values(&raw[&one.name]), &values(&part.map));
+            one.untrained_similarity = spearman(&values(&raw[&one.name]), &values(&part.map));
         }
         bar.inc(batch.len() as u64);
     }
@@ -262,7 +262,7 @@ fn summary(explained: &[Explained]) -> Vec<(String, String)> {
         ("fall of the score, others hidden", |one| Some(one.occlusion?.elsewhere)),
         ("deletion area (low is faithful)", |one| Some(one.curves?.deletion)),
         ("insertion area (high is faithful)", |one| Some(one.curves?.insertion)),
-        ("similarity to an untrained student", |one| one.forgotten),
+        ("similarity to an untrained student", |one| one.untrained_similarity),
         ("pointing game", |one| Some(f64::from(one.pointing?))),
         ("energy inside the mask", |one| one.energy),
     ];
@@ -319,7 +319,7 @@ fn table(explained: &[Explained]) -> Result<Vec<u8>> {
             text(one.occlusion.map(|occlusion| occlusion.elsewhere)),
             text(one.curves.map(|curves| curves.deletion)),
             text(one.curves.map(|curves| curves.insertion)),
-            text(one.forgotten),
+            text(one.untrained_similarity),
             text(one.pointing.map(f64::from)),
             text(one.energy),
         ])?;

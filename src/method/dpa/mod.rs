@@ -16,7 +16,7 @@ use super::part::{grid, picture};
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::growing::{CODE_SIDE, GrowingAutoEncoder, Shape, doubled, halved};
+use crate::network::growing_autoencoder::{CODE_SIDE, GrowingAutoEncoder, Shape, doubled, halved};
 use crate::network::initial;
 use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::random::Stream;

@@ -13,7 +13,7 @@ const SPARE: usize = 7;
 const LARGEST: (usize, usize) = (1024, 8192);
 
 /// Scratch memory in bytes where nothing else limits it.
-pub const ROOM: usize = 256 << 20;
+pub const MAX_BYTES: usize = 256 << 20;
 
 /// Unit roundoff of single precision.
 const ROUNDOFF: f64 = 1.0 / (1u64 << 24) as f64;

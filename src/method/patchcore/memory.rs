@@ -83,7 +83,7 @@ impl BankSize {
             least.div_ceil(1 << 20)
         );
         let least_room = nearest::least_room(self.channels, self.neighbours);
-        let room = (least_room + (budget - least) / 4).min(nearest::ROOM.max(least_room));
+        let room = (least_room + (budget - least) / 4).min(nearest::MAX_BYTES.max(least_room));
         let affordable = (budget - self.fixed() - room) / self.row();
         let capacity = affordable.min(self.positions * self.pictures);
         Ok(Plan { capacity, room, bytes: self.fixed() + room + capacity * self.row() })

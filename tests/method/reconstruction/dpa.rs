@@ -2,7 +2,7 @@
 
 use medfsad::method;
 use medfsad::method::dpa::{Eye, Measure, Statistics, relative};
-use medfsad::network::growing::{self, GrowingAutoEncoder};
+use medfsad::network::growing_autoencoder::{self, GrowingAutoEncoder};
 use medfsad::network::origin::Origin;
 use medfsad::network::teacher::Teacher;
 use medfsad::network::vgg::{Layer, Vgg};
@@ -122,7 +122,7 @@ fn efficientnet_takes_the_place_of_vgg19_and_its_gradients_reach_the_pictures() 
 #[test]
 fn a_growing_autoencoder_fades_from_one_level_to_the_next() {
     let store = VarStore::new(Device::Cpu);
-    let shape = growing::Shape { channels: 3, levels: 3, width: 4, latent: 4, grows: true };
+    let shape = growing_autoencoder::Shape { channels: 3, levels: 3, width: 4, latent: 4, grows: true };
     let network = GrowingAutoEncoder::new(&store.root(), shape);
     initial::initialise_leaky(&store, 1);
     let x = normal("growing", &[2, 3, 64, 64]);
@@ -132,7 +132,7 @@ fn a_growing_autoencoder_fades_from_one_level_to_the_next() {
     }
     // At the start of fading in, all goes through the level below.
     let start = network.forward(&x, 3, 0.0);
-    let below = growing::doubled(&network.forward(&growing::halved(&x), 2, 1.0));
+    let below = growing_autoencoder::doubled(&network.forward(&growing_autoencoder::halved(&x), 2, 1.0));
     assert!((start - below).abs().max().double_value(&[]) < 1e-5);
     let folder = TempDir::new().expect("a folder");
     let settings = "input = 32\nprogressive = true\nsteps = 2\nstage_steps = 2\nbatch = 4";

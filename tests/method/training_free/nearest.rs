@@ -8,12 +8,12 @@ fn nearest_neighbours_are_those_of_brute_force_in_any_amount_of_memory() {
     let queries = Tensor::cat(&[noise("queries", &[50, 40]), rows.narrow(0, 300, 20)], 0);
     let (expected, order) = brute(&queries, &rows).sort(1, false);
     let bank = Bank::new(rows);
-    for room in [least_room(40, 3), 1 << 20, ROOM] {
+    for room in [least_room(40, 3), 1 << 20, MAX_BYTES] {
         let found = bank.nearest(&queries, 3, room);
         assert!(worst(&found.distances, &expected.narrow(1, 0, 3)) < 1e-5);
         assert!(found.rows.equal(&order.narrow(1, 0, 3)), "other rows with {room} bytes");
     }
-    assert_eq!(bank.nearest(&queries, 1000, ROOM).rows.size(), [70, 700]);
+    assert_eq!(bank.nearest(&queries, 1000, MAX_BYTES).rows.size(), [70, 700]);
 }
 
 /// Far from the bank's centre a product in single precision cannot tell close rows apart.
@@ -23,7 +23,7 @@ fn nearest_neighbours_survive_cancellation() {
     let rows = Tensor::cat(&[near, far], 0);
     let queries = Tensor::cat(&[&rows, &(rows.narrow(0, 0, 50) + 0.002)], 0);
     let (expected, order) = brute(&queries, &rows).min_dim(1, false);
-    let found = Bank::new(rows).nearest(&queries, 1, ROOM);
+    let found = Bank::new(rows).nearest(&queries, 1, MAX_BYTES);
     assert!(worst(&found.distances.squeeze_dim(1), &expected) < 1e-6);
     assert!(found.rows.squeeze_dim(1).equal(&order));
     assert_eq!(found.distances.narrow(0, 0, 800).max().double_value(&[]), 0.0);
@@ -32,7 +32,7 @@ fn nearest_neighbours_survive_cancellation() {
 #[test]
 fn the_first_of_equal_rows_is_the_nearest() {
     let rows = noise("rows", &[3, 5]).repeat([2, 1]);
-    let found = Bank::new(rows.shallow_clone()).nearest(&rows, 2, ROOM);
+    let found = Bank::new(rows.shallow_clone()).nearest(&rows, 2, MAX_BYTES);
     let first: Vec<i64> = Vec::try_from(found.rows.flatten(0, -1)).expect("numbers");
     assert_eq!(first, [0, 3, 1, 4, 2, 5, 0, 3, 1, 4, 2, 5]);
 }

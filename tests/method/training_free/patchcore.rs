@@ -15,7 +15,7 @@ fn load(channels: usize, positions: usize, pictures: usize) -> BankSize {
 /// Takes up `parts` with room for `capacity` rows.
 fn filled(parts: &[Tensor], capacity: usize, ratio: f64) -> Tensor {
     let (positions, channels) = (parts[0].size()[0] as usize, parts[0].size()[1] as usize);
-    let plan = Plan { capacity, room: ROOM, bytes: 0 };
+    let plan = Plan { capacity, room: MAX_BYTES, bytes: 0 };
     let mut filling = BankBuilder::new(load(channels, positions, parts.len()), plan, 3, Device::Cpu);
     parts.iter().for_each(|part| filling.add(part));
     filling.finish(ratio)
@@ -28,7 +28,7 @@ fn patchcore_with_the_whole_bank_is_exact_nearest_neighbours() {
     assert!(rows.equal(&Tensor::cat(&parts, 0)), "at ratio 1 the bank is all rows");
     let queries = noise("queries", &[36, 200]);
     let expected = brute(&queries, &rows).min_dim(1, false).0;
-    assert!(worst(&patch_scores(&Bank::new(rows), &queries, ROOM), &expected) < 1e-4);
+    assert!(worst(&patch_scores(&Bank::new(rows), &queries, MAX_BYTES), &expected) < 1e-4);
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn a_reweighted_score_is_the_papers_formula() {
         let rows = noise("bank", &[n_rows, 8]) * scale;
         let patches = noise("patches", &[16, 8]) * (2.0 * scale);
         let bank = Bank::new(rows.shallow_clone());
-        let scores = patch_scores(&bank, &patches, ROOM);
-        let found = reweighted(&bank, &patches, &scores, ROOM);
+        let scores = patch_scores(&bank, &patches, MAX_BYTES);
+        let found = reweighted(&bank, &patches, &scores, MAX_BYTES);
 
         let (nearest, places) = brute(&patches, &rows).min_dim(1, false);
         let patch = nearest.argmax(0, false).int64_value(&[]);

@@ -24,7 +24,7 @@ pub(super) struct Estimate {
 
 /// A metric on every task.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Board {
+pub(super) struct Averages {
     /// In the order in which the tasks were asked for.
     pub tasks: Vec<Option<Estimate>>,
     /// Over all tasks; `None` if one is missing, as a mean over fewer would not compare.
@@ -34,13 +34,13 @@ pub(super) struct Board {
 }
 
 /// A metric under a protocol: per task over draws and seeds, and over tasks. Image AUROC has intervals.
-pub(super) fn board(
+pub(super) fn averages(
     cells: &[&CellResult],
     tasks: &[&str],
     shots: usize,
     protocol: Protocol,
     metric: Metric,
-) -> Board {
+) -> Averages {
     let of = |task: &&str| {
         let fits = |r: &&&CellResult| r.cell.identity.task == **task && r.cell.identity.shots == shots;
         let cells: Vec<&CellResult> = cells.iter().filter(fits).copied().collect();
@@ -58,7 +58,7 @@ pub(super) fn board(
         let worst = worst_draw(cells, tasks, shots, protocol, metric).unwrap_or(mean.value);
         Estimate { worst, ..mean }
     });
-    Board { tasks: estimates, mean, replicates }
+    Averages { tasks: estimates, mean, replicates }
 }
 
 fn estimate(values: &[f64], interval: Option<(f64, f64)>) -> Option<Estimate> {

@@ -36,15 +36,15 @@ enum Mark {
 }
 
 /// Marks on a sheet of `width x height` units; one unit is one CSS pixel.
-pub(super) struct Sketch {
+pub(super) struct Drawing {
     pub width: f64,
     pub height: f64,
     marks: Vec<Mark>,
 }
 
-impl Sketch {
-    pub(super) fn new(width: f64, height: f64) -> Sketch {
-        Sketch { width, height, marks: Vec::new() }
+impl Drawing {
+    pub(super) fn new(width: f64, height: f64) -> Drawing {
+        Drawing { width, height, marks: Vec::new() }
     }
 
     pub(super) fn line(&mut self, points: Vec<(f64, f64)>, colour: RGBColor, width: u32) {
@@ -65,7 +65,7 @@ impl Sketch {
         self.marks.push(Mark::Text { at, size, colour, anchor, upright: true, text });
     }
 
-    /// As [`Sketch::text`], read from bottom to top, for the name of an upright axis.
+    /// As [`Drawing::text`], read from bottom to top, for the name of an upright axis.
     pub(super) fn turned_text(&mut self, at: (f64, f64), size: i32, colour: RGBColor, text: &str) {
         let (anchor, text) = (Anchor::Middle, text.to_owned());
         self.marks.push(Mark::Text { at, size, colour, anchor, upright: false, text });

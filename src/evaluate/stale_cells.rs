@@ -11,7 +11,7 @@ use crate::results::{CellResult, Identity};
 /// Sets aside cells that no table may mix with current ones, and takes back planned ones that an earlier call
 /// set aside; returns how many went. Set aside are cells of other code or data, of another file format, and
 /// failed ones that are not planned. They stay in `cells-stale` and can be looked at.
-pub(super) fn tidy(run: &Path, planned: &[CellId], manifest_hash: &str) -> Result<usize> {
+pub(super) fn set_aside(run: &Path, planned: &[CellId], manifest_hash: &str) -> Result<usize> {
     let (cells, aside) = (run.join("cells"), run.join("cells-stale"));
     for id in
         planned.iter().filter(|id| aside.join(id).join("cell.json").exists() && !cells.join(id).exists())

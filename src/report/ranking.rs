@@ -1,8 +1,8 @@
 //! How sure the order is: every row's distance to the best of its shots, ranks over tasks, and declared tests.
 
+use super::display_table::{DisplayTable, Entry, Line, UNDEFINED, signed, three_decimals};
 use super::leaderboard::group_name;
 use super::published;
-use super::sheet::{Entry, Line, Sheet, UNDEFINED, signed, three};
 use super::summary::{Entrant, Row, Summary, difference};
 use crate::metric::Metric;
 use crate::metric::paired::{Standing, holm, signed_rank, standings};
@@ -13,7 +13,7 @@ use crate::results::Seed;
 const REFERENCE: &str = published::METHOD;
 
 /// Standings and tests as a table.
-pub(super) fn sheet(summary: &Summary) -> Sheet {
+pub(super) fn table(summary: &Summary) -> DisplayTable {
     let head = [
         "method",
         "shots",
@@ -27,7 +27,7 @@ pub(super) fn sheet(summary: &Summary) -> Sheet {
         "pairs",
     ];
     let rows = summary.shots.iter().flat_map(|&shots| of_shots(summary, shots)).collect();
-    Sheet {
+    DisplayTable {
         name: "standings",
         title: "How sure is the order?".to_owned(),
         caption: "Within the same number of shots, by image AUROC under clean. Mean rank (1 is best) and Borda points \
@@ -90,7 +90,7 @@ fn line(
     let two = |value: Option<f64>| value.map_or(UNDEFINED.to_owned(), |value| format!("{value:.2}"));
     let p = |value: Option<f64>| match value {
         Some(value) if value < 0.001 => "< 0.001".to_owned(),
-        value => three(value),
+        value => three_decimals(value),
     };
     Line {
         class: summary.class(row),

@@ -12,7 +12,7 @@ use crate::table::{Columns, Described, Record, record};
 record! {
 /// Which cell a row belongs to.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct CellKey {
     /// The cell's id, which is the name of its folder.
     pub cell: CellId,
     /// The method's name.
@@ -48,9 +48,9 @@ pub(super) fn write(results: &[CellResult], folder: &Path) -> Result<()> {
     files::write_whole(&folder.join("columns.md"), described().as_bytes())
 }
 
-fn place(cell: &Cell) -> Place {
+fn cell_key(cell: &Cell) -> CellKey {
     let Identity { method, task, shots, draw, seed, .. } = cell.identity.clone();
-    Place { cell: cell.id.clone(), method, task, shots, draw, seed }
+    CellKey { cell: cell.id.clone(), method, task, shots, draw, seed }
 }
 
 /// Everything that a cell's `cell.json` says.
@@ -64,23 +64,23 @@ fn cells(results: &[CellResult]) -> Columns {
     Outcome::add(columns, outcomes.iter())
 }
 
-/// Rows of one kind, each with its cell's place.
+/// Rows of one kind, each with the columns of its cell.
 fn joined<T: Record>(results: &[CellResult], pick: fn(&CellResult) -> &Vec<T>) -> Columns {
-    let of_cell = |result: &CellResult| std::iter::repeat_n(place(&result.cell), pick(result).len());
-    let places: Vec<Place> = results.iter().flat_map(of_cell).collect();
-    T::add(Place::add(Columns::default(), places.iter()), results.iter().flat_map(pick))
+    let of_cell = |result: &CellResult| std::iter::repeat_n(cell_key(&result.cell), pick(result).len());
+    let places: Vec<CellKey> = results.iter().flat_map(of_cell).collect();
+    T::add(CellKey::add(Columns::default(), places.iter()), results.iter().flat_map(pick))
 }
 
 /// What the columns of all tables hold.
 fn described() -> String {
-    let place = Place::columns();
+    let cell_key = CellKey::columns();
     let cells =
-        [place[..1].to_vec(), Identity::columns(), Provenance::columns(), Outcome::columns()].concat();
+        [cell_key[..1].to_vec(), Identity::columns(), Provenance::columns(), Outcome::columns()].concat();
     let tables = [
         ("cells", cells),
-        ("scores", [place.clone(), Score::columns()].concat()),
-        ("metrics", [place.clone(), Measured::columns()].concat()),
-        ("epochs", [place, Epoch::columns()].concat()),
+        ("scores", [cell_key.clone(), Score::columns()].concat()),
+        ("metrics", [cell_key.clone(), Measured::columns()].concat()),
+        ("epochs", [cell_key, Epoch::columns()].concat()),
     ];
     let line = |Described { name, kind, nullable, about }: &Described| {
         let null = if *nullable { ", may be null" } else { "" };

@@ -8,7 +8,7 @@ use crate::results::{CellResult, Identity, Provenance};
 use crate::words;
 
 /// Name and value of everything a reader needs to judge and repeat a run.
-pub(super) fn facts(results: &[CellResult]) -> Vec<(&'static str, String)> {
+pub(super) fn rows(results: &[CellResult]) -> Vec<(&'static str, String)> {
     let of = |pick: &dyn Fn(&Identity, &Provenance) -> String| {
         let values = results.iter().map(|r| pick(&r.cell.identity, &r.cell.provenance));
         let values: BTreeSet<String> = values.filter(|value| !value.is_empty()).collect();

@@ -4,7 +4,7 @@
 pub(super) const UNDEFINED: &str = "–";
 
 /// One table.
-pub struct Sheet {
+pub struct DisplayTable {
     pub name: &'static str,
     pub title: String,
     pub caption: String,
@@ -12,7 +12,7 @@ pub struct Sheet {
     pub rows: Vec<Line>,
 }
 
-/// One row of a [`Sheet`].
+/// One row of a [`DisplayTable`].
 #[derive(Default)]
 pub struct Line {
     /// `control`, `random`, `first` (of a block): how the page sets it off.
@@ -45,7 +45,7 @@ impl Entry {
     }
 }
 
-impl Sheet {
+impl DisplayTable {
     /// The table as Markdown with its title and caption.
     pub fn markdown(&self, warning: Option<&str>) -> String {
         let mut text = format!("## {}\n\n", self.title);
@@ -81,7 +81,7 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// Three decimals, or the sign for undefined.
-pub(super) fn three(value: Option<f64>) -> String {
+pub(super) fn three_decimals(value: Option<f64>) -> String {
     value.map_or(UNDEFINED.to_owned(), |value| format!("{value:.3}"))
 }
 
