@@ -1,4 +1,4 @@
-//! The cells of one group: fit, adapt, score, measure, write. One training serves all draws that share it.
+//! The cells of one job: fit, adapt, score, measure, write. One training serves all draws that share it.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use tch::Device;
 use super::LIBTORCH_VERSION;
 use super::calibration::calibration;
 use super::draw::Draw;
-use super::plan::Group;
+use super::plan::Job;
 use super::run::Run;
 use super::seen;
 use super::test_set::TestSet;
@@ -29,52 +29,52 @@ use crate::results::{self, Cell, CellResult, Identity, Provenance};
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 impl Run<'_> {
-    /// Computes and writes `todo`, cells of `group`.
-    pub(super) fn run_cells(&self, group: &Group, todo: &[&Identity], started: u64) -> Result<()> {
-        let task = self.manifest.task(&group.task)?;
+    /// Computes and writes `todo`, cells of `job`.
+    pub(super) fn run_cells(&self, job: &Job, todo: &[&Identity], started: u64) -> Result<()> {
+        let task = self.manifest.task(&job.task)?;
         let store = task.store(self.size)?;
         let test_rows = task.of(Split::Test).into_iter().cloned().collect();
-        let shuffle = group
+        let shuffle = job
             .built
             .against_shuffled_labels
-            .then(|| Stream::new(group.seed, &format!("label shuffle {}", group.task), 0));
+            .then(|| Stream::new(job.seed, &format!("label shuffle {}", job.task), 0));
         let test = TestSet::load(&store, test_rows, shuffle, self.device)?;
         let draws: Vec<Draw> =
             todo.iter().map(|identity| self.draw(&store, &task.rows, identity)).collect::<Result<_>>()?;
         let tasks: Vec<TrainTask> =
-            group.training.iter().map(|task| self.train_task(task)).collect::<Result<_>>()?;
+            job.training.iter().map(|task| self.train_task(task)).collect::<Result<_>>()?;
         // Of the job, not of what is left of it: cells that were finished before a stop are no reason to start over.
-        let name = format!("{}.safetensors", group.job());
+        let name = format!("{}.safetensors", job.name());
         let state_file = StateFile { path: self.folder.join("training").join(name), every: SAVE_EVERY };
         let context = Context {
             device: self.device,
             precision: self.precision,
-            seed: group.seed,
-            shots: group.cells[0].shots,
+            seed: job.seed,
+            shots: job.cells[0].shots,
             teachers: self.teachers.clone(),
-            calibration: calibration(self.manifest, &group.calibration, self.size)?.map(Rc::new),
-            task: group.task.clone(),
-            label: format!("{} {}", group.method, group.task),
+            calibration: calibration(self.manifest, &job.calibration, self.size)?.map(Rc::new),
+            task: job.task.clone(),
+            label: format!("{} {}", job.method, job.task),
             state_file: Some(state_file.clone()),
         };
         let start = Instant::now();
         let sources: Vec<SourceTask> = match todo[0].epoch_by_sources {
             true => {
-                group.training.iter().map(|task| self.source(task, todo[0].shots)).collect::<Result<_>>()?
+                job.training.iter().map(|task| self.source(task, todo[0].shots)).collect::<Result<_>>()?
             }
             false => Vec::new(),
         };
         let mut watch = Watch { draws, test: &test, sources: &sources, seconds: 0.0 };
-        let fitted = group.built.method.fit(&tasks, &context, &mut watch)?;
+        let fitted = job.built.method.fit(&tasks, &context, &mut watch)?;
         let fit_seconds = start.elapsed().as_secs_f64() - watch.seconds;
         for mut draw in watch.draws {
             if draw.last.is_none() {
                 draw.score(&*fitted, &test)?;
             }
-            if group.built.regime != Regime::TargetNormals {
+            if job.built.regime != Regime::TargetNormals {
                 draw.preset(&*fitted)?;
             }
-            let mut cell = self.cell(group, draw.identity, started, Some([fit_seconds, draw.seconds]), None);
+            let mut cell = self.cell(job, draw.identity, started, Some([fit_seconds, draw.seconds]), None);
             if draw.identity.draw == 0 {
                 cell.provenance.latency_seconds = Some(draw.latency(&*fitted, &test)?);
             }
@@ -128,21 +128,21 @@ impl Run<'_> {
     /// A cell's identity and circumstances; `seconds` are of training and of scoring.
     pub(super) fn cell(
         &self,
-        group: &Group,
+        job: &Job,
         identity: &Identity,
         started_at: u64,
         seconds: Option<[f64; 2]>,
         error: Option<String>,
     ) -> Cell {
         let header = &self.manifest.header;
-        let network = group.built.network;
+        let network = job.built.network;
         let sources = self.manifest.rows.iter().filter(|row| row.task == identity.task);
         let sources = sources.map(|row| row.source.as_str()).collect();
         let (trained_on, seen_before) =
             network.map(|network| seen::seen(self.teachers.of(network), &sources)).unzip();
         let provenance = Provenance {
             bench: self.bench.clone(),
-            regime: group.built.regime,
+            regime: job.built.regime,
             spec: header.spec.clone(),
             spec_version: header.spec_version,
             spec_title: header.title.clone(),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::plan::Group;
+use super::plan::Job;
 use super::planned::{Experience, Opened};
 use super::rates::Speed;
 use crate::ids::TaskName;
@@ -37,9 +37,9 @@ pub struct Known {
     pub unknown: usize,
 }
 
-/// What one job takes: the cells to do that share a training.
+/// What one estimate takes: the cells to do that share a training.
 #[derive(Clone, Debug, Default)]
-pub struct Job {
+pub struct JobEstimate {
     pub method: String,
     pub task: TaskName,
     pub known: Known,
@@ -59,8 +59,8 @@ pub struct Estimate {
     pub seconds: f64,
     /// Name, cells to do and seconds on one device of each method, longest first.
     pub methods: Vec<(String, usize, f64)>,
-    pub longest: Job,
-    /// The most bytes of memory that any job keeps beside what the self-test held.
+    pub longest: JobEstimate,
+    /// The most bytes of memory that any estimate keeps beside what the self-test held.
     pub memory: f64,
     /// Bytes of all results.
     pub disk: f64,
@@ -74,28 +74,29 @@ impl Estimate {
     pub fn new(opened: &Opened, folder: &Path, speed: Option<&Speed>) -> Result<Estimate> {
         let experience = Experience::gather(folder);
         let counts = Counts::of(&opened.manifest.rows);
-        let jobs = opened.groups.iter().map(|group| {
-            let wanted = group.wanted(folder, false);
-            counts.job(group, &wanted, &experience, speed)
+        let jobs = opened.jobs.iter().map(|job| {
+            let wanted = job.wanted(folder, false);
+            counts.estimate(job, &wanted, &experience, speed)
         });
         Ok(Estimate::sum(jobs.collect::<Result<Vec<_>>>()?, speed.map_or(1.0, |speed| speed.at_once)))
     }
 
-    fn sum(jobs: Vec<Job>, at_once: f64) -> Estimate {
+    fn sum(jobs: Vec<JobEstimate>, at_once: f64) -> Estimate {
         let mut sum = Estimate::default();
         let mut methods: BTreeMap<String, (usize, f64)> = BTreeMap::new();
-        for job in jobs {
-            let Known { measured, counted, unknown } = job.known;
+        for estimate in jobs {
+            let Known { measured, counted, unknown } = estimate.known;
             sum.known.measured += measured;
             sum.known.counted += counted;
             sum.known.unknown += unknown;
-            sum.seconds += job.seconds / at_once;
-            sum.memory = sum.memory.max(job.memory);
-            sum.disk += job.disk;
-            let of_method = methods.entry(job.method.clone()).or_default();
-            *of_method = (of_method.0 + measured + counted + unknown, of_method.1 + job.seconds / at_once);
-            if job.seconds > sum.longest.seconds {
-                sum.longest = job;
+            sum.seconds += estimate.seconds / at_once;
+            sum.memory = sum.memory.max(estimate.memory);
+            sum.disk += estimate.disk;
+            let of_method = methods.entry(estimate.method.clone()).or_default();
+            *of_method =
+                (of_method.0 + measured + counted + unknown, of_method.1 + estimate.seconds / at_once);
+            if estimate.seconds > sum.longest.seconds {
+                sum.longest = estimate;
             }
         }
         let some = methods.into_iter().filter(|(_, (cells, _))| *cells > 0);
@@ -130,64 +131,65 @@ impl Counts {
         tasks.iter().filter_map(|task| self.0.get(task)).map(|[_, test]| test).sum()
     }
 
-    fn load(&self, group: &Group, identity: &Identity) -> CellSize {
+    fn load(&self, job: &Job, identity: &Identity) -> CellSize {
         CellSize {
             size: identity.size as i64,
             shots: identity.shots,
-            n_train: self.n_train(&group.training),
-            n_test: self.n_test(std::slice::from_ref(&group.task)),
+            n_train: self.n_train(&job.training),
+            n_test: self.n_test(std::slice::from_ref(&job.task)),
         }
     }
 
-    /// What the `wanted` cells of a group take. Their training is counted once: as it took where that is known.
-    fn job(
+    /// What the `wanted` cells of a job take. Their training is counted once: as it took where that is known.
+    fn estimate(
         &self,
-        group: &Group,
+        job: &Job,
         wanted: &[&Identity],
         experience: &Experience,
         speed: Option<&Speed>,
-    ) -> Result<Job> {
-        let mut job = Job { method: group.method.clone(), task: group.task.clone(), ..Job::default() };
+    ) -> Result<JobEstimate> {
+        let mut estimate =
+            JobEstimate { method: job.method.clone(), task: job.task.clone(), ..JobEstimate::default() };
         let (mut took, mut counted): (Option<f64>, f64) = (None, 0.0);
         for identity in wanted {
-            let load = self.load(group, identity);
-            let entry = method::find(&group.method)?;
-            let work = entry.work.map(|work| work(&group.built.settings, &load)).transpose()?;
+            let load = self.load(job, identity);
+            let entry = method::find(&job.method)?;
+            let work = entry.work.map(|work| work(&job.built.settings, &load)).transpose()?;
             let cost = experience.of(identity);
             match (cost, work, speed) {
                 (Some(cost), work, _) => {
-                    job.known.measured += 1;
+                    estimate.known.measured += 1;
                     took = Some(cost.fit.max(took.unwrap_or_default()));
-                    job.seconds += work.map_or(1, |work| work.evaluations) as f64 * cost.score;
+                    estimate.seconds += work.map_or(1, |work| work.evaluations) as f64 * cost.score;
                 }
                 (None, Some(work), Some(speed)) => {
-                    job.known.counted += 1;
-                    counted = counted.max(self.fitting(group, &work, &load, speed));
-                    job.seconds += speed.at_once * speed.of_cell(&work, &load, group.built.regime);
-                    job.memory = job.memory.max(work.bytes);
+                    estimate.known.counted += 1;
+                    counted = counted.max(self.fitting(job, &work, &load, speed));
+                    estimate.seconds += speed.at_once * speed.of_cell(&work, &load, job.built.regime);
+                    estimate.memory = estimate.memory.max(work.bytes);
                 }
                 _ => {
-                    job.known.unknown += 1;
+                    estimate.known.unknown += 1;
                     continue;
                 }
             }
-            job.seconds += load.n_test as f64 * MEASURING;
+            estimate.seconds += load.n_test as f64 * MEASURING;
             let maps = if work.is_some_and(|work| work.maps) { GALLERY_BYTES } else { 0.0 };
             let bytes = CELL_BYTES + ROW_BYTES * load.n_test as f64 + maps * load.positions(1);
-            job.disk += cost.map_or(bytes, |cost| cost.disk);
+            estimate.disk += cost.map_or(bytes, |cost| cost.disk);
         }
-        job.seconds += took.unwrap_or(counted * speed.map_or(1.0, |speed| speed.at_once));
-        Ok(job)
+        estimate.seconds += took.unwrap_or(counted * speed.map_or(1.0, |speed| speed.at_once));
+        Ok(estimate)
     }
 
-    /// Seconds of the training that a group shares, and of scoring source tasks where they choose an epoch.
-    fn fitting(&self, group: &Group, work: &Work, load: &CellSize, speed: &Speed) -> f64 {
+    /// Seconds of the training that a job shares, and of scoring source tasks where they choose an epoch.
+    fn fitting(&self, job: &Job, work: &Work, load: &CellSize, speed: &Speed) -> f64 {
         let fit = speed.of(work.fit, load.shots);
-        if !group.cells.first().is_some_and(|cell| cell.epoch_by_sources) {
+        if !job.cells.first().is_some_and(|cell| cell.epoch_by_sources) {
             return fit;
         }
-        let adapting = group.training.len() as f64 * speed.of(work.adapt, load.shots);
-        let scoring = speed.of_scoring(work, self.n_test(&group.training), load.size);
+        let adapting = job.training.len() as f64 * speed.of(work.adapt, load.shots);
+        let scoring = speed.of_scoring(work, self.n_test(&job.training), load.size);
         fit + work.evaluations as f64 * (adapting + scoring)
     }
 }
@@ -202,7 +204,7 @@ mod tests {
     use crate::results::Seed;
 
     /// A method on task `a`, with a cell for each number of shots.
-    fn group(method: &str, settings: &str, training: &[&str], shots: &[usize]) -> Group {
+    fn job(method: &str, settings: &str, training: &[&str], shots: &[usize]) -> Job {
         let built = (method::find(method).unwrap().build)(toml::from_str(settings).unwrap()).unwrap();
         let cell = |&shots: &usize| Identity {
             method: method.to_owned(),
@@ -224,7 +226,7 @@ mod tests {
         let cells = shots.iter().map(cell).collect();
         let training = training.iter().map(|&task| TaskName::new(task)).collect();
         let (method, task) = (method.to_owned(), TaskName::new("a"));
-        Group { method, built, task, training, calibration: Vec::new(), seed: 1, cells }
+        Job { method, built, task, training, calibration: Vec::new(), seed: 1, cells }
     }
 
     fn counts() -> Counts {
@@ -232,8 +234,8 @@ mod tests {
         Counts(BTreeMap::from([of("a", [1000, 400]), of("b", [70, 30]), of("c", [30, 20])]))
     }
 
-    fn job(group: &Group, experience: &Experience, speed: Option<&Speed>) -> Job {
-        counts().job(group, &group.cells.iter().collect::<Vec<_>>(), experience, speed).unwrap()
+    fn estimate(job: &Job, experience: &Experience, speed: Option<&Speed>) -> JobEstimate {
+        counts().estimate(job, &job.cells.iter().collect::<Vec<_>>(), experience, speed).unwrap()
     }
 
     fn assert_close(a: f64, b: f64) {
@@ -244,7 +246,7 @@ mod tests {
     fn a_plan_of_two_methods_takes_what_is_summed_by_hand() {
         let speed = speed();
         // Trained on 100 pictures of other tasks for two epochs; each scores 400 pictures for both cells.
-        let trained = group("d24fad", "epochs = 2", &["b", "c"], &[2, 2]);
+        let trained = job("d24fad", "epochs = 2", &["b", "c"], &[2, 2]);
         let (teacher, student) = (encoder(WideResnet50x2, 128), decoder(WideResnet50x2, 128));
         let fit = 100.0 * teacher / 2e12 + 2.0 * 100.0 * 3.0 * 3.0 * student / 4e12;
         let taking_in = 2.0 * (teacher + student) / 2e12;
@@ -252,16 +254,16 @@ mod tests {
         let preset = taking_in + 2.0 * (teacher + student) / 3e12;
         let measuring = 400.0 * 3e-4;
         let first = fit + 2.0 * (2.0 * (taking_in + scoring) + preset + measuring);
-        let found = job(&trained, &Experience::default(), Some(&speed));
+        let found = estimate(&trained, &Experience::default(), Some(&speed));
         assert_close(found.seconds, first);
         assert_close(found.memory, 100.0 * 2.015232e6);
 
         // Whole pictures' neighbours, one cell of 4 supports: no training, no maps.
-        let remembered = group("dn2", "backbone = 'resnet18'", &[], &[4]);
+        let remembered = job("dn2", "backbone = 'resnet18'", &[], &[4]);
         let teacher = encoder(Resnet18, 128);
         let preset = 3.0 * 4.0 * teacher / 2e12 + 4.0 * teacher / 3e12;
         let second = 4.0 * teacher / 2e12 + 400.0 * teacher / 3e12 + preset + measuring;
-        let other = job(&remembered, &Experience::default(), Some(&speed));
+        let other = estimate(&remembered, &Experience::default(), Some(&speed));
         assert_close(other.seconds, second);
         assert_close(other.disk, 8e3 + 400.0 * 70.0);
 
@@ -278,29 +280,29 @@ mod tests {
     fn cells_at_once_share_a_processor() {
         let (alone, mut shared) = (speed(), speed());
         shared.at_once = 8.0;
-        let trained = group("ae", "train_on = 'normals'", &["a"], &[2, 4]);
-        let job = |speed: &Speed| job(&trained, &Experience::default(), Some(speed));
+        let trained = job("ae", "train_on = 'normals'", &["a"], &[2, 4]);
+        let estimate = |speed: &Speed| estimate(&trained, &Experience::default(), Some(speed));
         let measuring = 2.0 * 400.0 * MEASURING;
-        assert_close(job(&shared).seconds - measuring, 8.0 * (job(&alone).seconds - measuring));
-        assert_close(Estimate::sum(vec![job(&shared)], 8.0).seconds, job(&shared).seconds / 8.0);
+        assert_close(estimate(&shared).seconds - measuring, 8.0 * (estimate(&alone).seconds - measuring));
+        assert_close(Estimate::sum(vec![estimate(&shared)], 8.0).seconds, estimate(&shared).seconds / 8.0);
     }
 
     #[test]
     fn a_program_is_unknown_and_so_is_all_without_a_self_test() {
-        let program = group("external", "command = ['true']", &[], &[2, 4]);
+        let program = job("external", "command = ['true']", &[], &[2, 4]);
         let unknown = Known { measured: 0, counted: 0, unknown: 2 };
-        assert_eq!(job(&program, &Experience::default(), Some(&speed())).known, unknown);
-        let counted = group("dn2", "", &[], &[2, 4]);
-        let job = job(&counted, &Experience::default(), None);
-        assert_eq!((job.known, job.seconds, job.disk), (unknown, 0.0, 0.0));
+        assert_eq!(estimate(&program, &Experience::default(), Some(&speed())).known, unknown);
+        let counted = job("dn2", "", &[], &[2, 4]);
+        let estimate = estimate(&counted, &Experience::default(), None);
+        assert_eq!((estimate.known, estimate.seconds, estimate.disk), (unknown, 0.0, 0.0));
     }
 
     #[test]
     fn source_tasks_that_choose_an_epoch_are_scored_too() {
-        let mut trained = group("d24fad", "epochs = 2", &["b", "c"], &[2]);
-        let without = job(&trained, &Experience::default(), Some(&speed())).seconds;
+        let mut trained = job("d24fad", "epochs = 2", &["b", "c"], &[2]);
+        let without = estimate(&trained, &Experience::default(), Some(&speed())).seconds;
         trained.cells[0].epoch_by_sources = true;
-        let more = job(&trained, &Experience::default(), Some(&speed())).seconds - without;
+        let more = estimate(&trained, &Experience::default(), Some(&speed())).seconds - without;
         let query = encoder(WideResnet50x2, 128) + decoder(WideResnet50x2, 128);
         assert_close(more, 2.0 * (2.0 * 2.0 * query / 2e12 + 50.0 * (query / 3e12 + 1e-3)));
     }

@@ -1,4 +1,4 @@
-//! Who computes a group of cells: a file with owner and heartbeat, so that no two processes compute the same.
+//! Who computes a job: a file with owner and heartbeat, so that no two processes compute the same.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};

@@ -2,7 +2,7 @@
 
 /// What a random teacher is calibrated on.
 mod calibration;
-/// One group's cells.
+/// One job's cells.
 mod cell;
 /// What a bench runs.
 pub mod definition;
@@ -29,7 +29,7 @@ pub mod plan;
 pub mod planned;
 /// How fast a device is.
 pub mod rates;
-/// Groups of cells, several at once.
+/// Jobs, several at once.
 pub mod run;
 /// What the network may have seen before.
 mod seen;

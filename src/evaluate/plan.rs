@@ -16,7 +16,7 @@ use crate::results::{Cell, Identity, Seed};
 
 /// Cells that share one training: all draws of a method, task and seed, and all shots unless training
 /// depends on them.
-pub struct Group {
+pub struct Job {
     /// As the definition calls it.
     pub method: String,
     pub built: Built,
@@ -39,11 +39,11 @@ pub struct Setting<'a> {
     pub device_class: String,
 }
 
-/// Lists all groups, methods outermost.
+/// Lists all jobs, methods outermost.
 ///
 /// # Errors
 /// An unknown method, task or setting; too few train normals for the shots.
-pub fn plan(definition: &Definition, setting: &Setting) -> Result<Vec<Group>> {
+pub fn plan(definition: &Definition, setting: &Setting) -> Result<Vec<Job>> {
     let known = setting.manifest.tasks();
     let tasks = if definition.tasks.is_empty() { known.clone() } else { definition.tasks.clone() };
     if let Some(task) = tasks.iter().find(|task| !known.contains(task)) {
@@ -52,22 +52,22 @@ pub fn plan(definition: &Definition, setting: &Setting) -> Result<Vec<Group>> {
     for name in definition.settings.keys() {
         method::find(name)?;
     }
-    let mut groups = Vec::new();
+    let mut jobs = Vec::new();
     for name in &definition.methods {
         for task in &tasks {
             for &seed in &definition.seeds {
                 let built = build(definition, name)?;
                 if built.regime == Regime::OtherNormals {
                     for &shots in &definition.shots {
-                        groups.push(group(definition, setting, name, task, &[shots], seed)?);
+                        jobs.push(job(definition, setting, name, task, &[shots], seed)?);
                     }
                 } else {
-                    groups.push(group(definition, setting, name, task, &definition.shots, seed)?);
+                    jobs.push(job(definition, setting, name, task, &definition.shots, seed)?);
                 }
             }
         }
     }
-    Ok(groups)
+    Ok(jobs)
 }
 
 fn build(definition: &Definition, name: &str) -> Result<Built> {
@@ -75,14 +75,14 @@ fn build(definition: &Definition, name: &str) -> Result<Built> {
     (method::find(name)?.build)(settings)
 }
 
-fn group(
+fn job(
     definition: &Definition,
     setting: &Setting,
     method: &str,
     task: &str,
     shots: &[usize],
     seed: u64,
-) -> Result<Group> {
+) -> Result<Job> {
     let built = build(definition, method)?;
     let others = definition.held_out.training_tasks(setting.manifest, task);
     let rule = definition.held_out;
@@ -119,7 +119,7 @@ fn group(
     };
     let all = shots.iter().flat_map(|&shots| (0..definition.draws).map(move |draw| (shots, draw)));
     let cells = all.map(|(shots, draw)| identity(shots, draw)).collect::<Result<_>>()?;
-    Ok(Group {
+    Ok(Job {
         method: method.to_owned(),
         built,
         task: TaskName::new(task),
@@ -130,7 +130,7 @@ fn group(
     })
 }
 
-impl Group {
+impl Job {
     /// Its cells that are still to be computed; those that ended with an error only where they are asked for again.
     pub fn wanted(&self, run: &Path, retry_failed: bool) -> Vec<&Identity> {
         let is_wanted = |identity: &&Identity| match state(run, identity) {
@@ -142,7 +142,7 @@ impl Group {
     }
 
     /// Names the work of computing its cells, which is one process's: 16 hexadecimal digits.
-    pub fn job(&self) -> String {
+    pub fn name(&self) -> String {
         let ids: Vec<CellId> = self.cells.iter().map(Identity::id).collect();
         files::fingerprint(ids.join(" ").as_bytes())[..16].to_owned()
     }

@@ -9,7 +9,7 @@ use tch::Device;
 
 use super::definition::Definition;
 use super::device::Wanted;
-use super::plan::{self, Group, Setting, State};
+use super::plan::{self, Job, Setting, State};
 use super::run::Run;
 use super::{lock, stale_cells};
 use crate::episode::{self, Episodes};
@@ -45,7 +45,7 @@ pub struct Opened {
     pub planned: Planned,
     pub manifest: Manifest,
     pub episodes: Episodes,
-    pub groups: Vec<Group>,
+    pub jobs: Vec<Job>,
 }
 
 /// How many cells there are of each state.
@@ -77,8 +77,8 @@ impl Planned {
         let device_class = self.device.class(self.precision)?;
         let setting =
             Setting { manifest: &manifest, episodes: &episodes, teachers: &self.teachers, device_class };
-        let groups = plan::plan(&self.definition, &setting)?;
-        Ok(Opened { planned: self, manifest, episodes, groups })
+        let jobs = plan::plan(&self.definition, &setting)?;
+        Ok(Opened { planned: self, manifest, episodes, jobs })
     }
 
     /// Reads what [`Opened::write`] wrote.
@@ -133,7 +133,7 @@ impl Planned {
 
 impl Opened {
     pub fn cells(&self) -> impl Iterator<Item = &Identity> {
-        self.groups.iter().flat_map(|group| &group.cells)
+        self.jobs.iter().flat_map(|job| &job.cells)
     }
 
     /// All cells by what has become of them.
@@ -149,7 +149,7 @@ impl Opened {
         tally
     }
 
-    /// What computes the cells on `device`, several groups at once on a CPU.
+    /// What computes the cells on `device`, several jobs at once on a CPU.
     pub fn run(&self, device: Device, folder: &Path, workers: usize, retry_failed: bool) -> Run<'_> {
         Run {
             bench: self.planned.definition.name.clone(),
@@ -199,10 +199,10 @@ impl Opened {
     /// settings have been computed in this or a neighbouring run, what they took.
     fn write_table(&self, folder: &Path) -> Result<()> {
         let experience = Experience::gather(folder);
-        let rows = self.groups.iter().flat_map(|group| {
-            let job = group.job();
-            let row = |identity: &Identity| PlannedCell::new(identity, &job, group, experience.of(identity));
-            group.cells.iter().map(row).collect::<Vec<_>>()
+        let rows = self.jobs.iter().flat_map(|job| {
+            let name = job.name();
+            let row = |identity: &Identity| PlannedCell::new(identity, &name, job, experience.of(identity));
+            job.cells.iter().map(row).collect::<Vec<_>>()
         });
         PlannedCell::write(&folder.join("plan.parquet"), &rows.collect::<Vec<_>>())
     }
@@ -245,7 +245,7 @@ pub struct PlannedCell {
 }
 
 impl PlannedCell {
-    fn new(identity: &Identity, job: &str, group: &Group, expected: Option<Cost>) -> PlannedCell {
+    fn new(identity: &Identity, name: &str, job: &Job, expected: Option<Cost>) -> PlannedCell {
         let cell = identity.id();
         let Identity {
             method,
@@ -261,14 +261,14 @@ impl PlannedCell {
         } = identity.clone();
         PlannedCell {
             cell,
-            job: job.to_owned(),
+            job: name.to_owned(),
             method,
             settings,
             task,
             shots,
             draw,
             seed,
-            regime: group.built.regime,
+            regime: job.built.regime,
             code_hash,
             manifest_hash,
             weights_hash,

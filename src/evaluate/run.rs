@@ -1,4 +1,4 @@
-//! Groups of cells from a queue, several at once; each by one process, and a failure is a row.
+//! Jobs from a queue, several at once; each by one process, and a failure is a row.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use tch::Device;
 
 use super::lock::Lock;
-use super::plan::{self, Group, State};
+use super::plan::{self, Job, State};
 use super::stop;
 use crate::episode::Episodes;
 use crate::manifest::Manifest;
@@ -26,7 +26,7 @@ pub struct Run<'a> {
     pub teachers: &'a Teachers,
     pub device: Device,
     pub precision: Precision,
-    /// Groups of cells run at once. Each computes on one thread, so that no sum depends on their number.
+    /// Jobs run at once. Each computes on one thread, so that no sum depends on their number.
     pub workers: usize,
     /// Receives `cells/<id>/`.
     pub folder: PathBuf,
@@ -35,7 +35,7 @@ pub struct Run<'a> {
     pub retry_failed: bool,
 }
 
-/// What became of a run's groups.
+/// What became of a run's jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Cells that now ended with an error.
@@ -54,18 +54,18 @@ impl std::iter::Sum for Outcome {
 }
 
 impl Run<'_> {
-    /// Runs all groups, several at once.
+    /// Runs all jobs, several at once.
     ///
     /// # Errors
     /// If results cannot be written. What fails inside a cell is its row.
-    pub fn run_all(&self, groups: &[&Group]) -> Result<Outcome> {
-        let bar = progress::bar(groups.len(), "all cells");
+    pub fn run_all(&self, jobs: &[&Job]) -> Result<Outcome> {
+        let bar = progress::bar(jobs.len(), "all cells");
         let next = AtomicUsize::new(0);
         let work = || -> Result<Outcome> {
             tch::set_num_threads(1);
             let mut outcomes = Vec::new();
-            while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                outcomes.push(self.run(group)?);
+            while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                outcomes.push(self.run(job)?);
                 bar.inc(1);
             }
             Ok(outcomes.into_iter().sum())
@@ -83,17 +83,17 @@ impl Run<'_> {
         outcome
     }
 
-    /// Runs what there is to do of `group`, unless another process does. A failure becomes a row.
-    fn run(&self, group: &Group) -> Result<Outcome> {
-        if group.wanted(&self.folder, self.retry_failed).is_empty() {
+    /// Runs what there is to do of `job`, unless another process does. A failure becomes a row.
+    fn run(&self, job: &Job) -> Result<Outcome> {
+        if job.wanted(&self.folder, self.retry_failed).is_empty() {
             return Ok(Outcome::default());
         }
-        let lock = self.folder.join("jobs").join(format!("{}.lock", group.job()));
+        let lock = self.folder.join("jobs").join(format!("{}.lock", job.name()));
         let Some(_lock) = Lock::take(&lock)? else {
-            return Ok(Outcome { failed: 0, elsewhere: group.wanted(&self.folder, self.retry_failed).len() });
+            return Ok(Outcome { failed: 0, elsewhere: job.wanted(&self.folder, self.retry_failed).len() });
         };
         // Another process may have finished it since.
-        let todo = group.wanted(&self.folder, self.retry_failed);
+        let todo = job.wanted(&self.folder, self.retry_failed);
         if todo.is_empty() {
             return Ok(Outcome::default());
         }
@@ -101,7 +101,7 @@ impl Run<'_> {
             files::remove_drafts_in(&self.folder.join("cells").join(identity.id()))?;
         }
         let started = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.run_cells(group, &todo, started)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run_cells(job, &todo, started)));
         let error = match outcome {
             Ok(Ok(())) => return Ok(Outcome::default()),
             Ok(Err(error)) => error,
@@ -111,7 +111,7 @@ impl Run<'_> {
         for identity in todo {
             if plan::state(&self.folder, identity) != State::Done {
                 let cell = self.cell(
-                    group,
+                    job,
                     identity,
                     started,
                     None,

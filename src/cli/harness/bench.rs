@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use super::bench_arguments::BenchArgs;
 use super::bench_run::{announce, finish, write_plan};
 use super::{estimate, submit};
-use crate::evaluate::plan::{self, Group, State};
+use crate::evaluate::plan::{self, Job, State};
 use crate::evaluate::planned::Opened;
 use crate::evaluate::stop;
 
@@ -57,9 +57,9 @@ impl Args {
         let (opened, folder, threads) = self.bench.open()?;
         announce(&opened, &folder);
         write_plan(&opened, &folder)?;
-        let groups: Vec<&Group> = opened.groups.iter().collect();
+        let jobs: Vec<&Job> = opened.jobs.iter().collect();
         let run = opened.run(device, &folder, threads, self.retry_failed);
-        let mut elsewhere = run.run_all(&groups)?.elsewhere;
+        let mut elsewhere = run.run_all(&jobs)?.elsewhere;
         if elsewhere > 0 {
             eprintln!(
                 "waiting for {elsewhere} cells that other processes compute; if one dies, they are taken over"
@@ -68,7 +68,7 @@ impl Args {
         // What is done elsewhere is done here; what was left there is taken up.
         while elsewhere > 0 {
             std::thread::sleep(Duration::from_secs(1));
-            elsewhere = opened.run(device, &folder, threads, false).run_all(&groups)?.elsewhere;
+            elsewhere = opened.run(device, &folder, threads, false).run_all(&jobs)?.elsewhere;
         }
         finish(&opened, &folder)
     }

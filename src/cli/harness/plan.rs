@@ -25,7 +25,7 @@ impl Args {
         announce(&opened, &folder);
         self.bench.announce_device();
         write_plan(&opened, &folder)?;
-        println!("{} jobs planned in {}", opened.groups.len(), folder.display());
+        println!("{} jobs planned in {}", opened.jobs.len(), folder.display());
         estimate::tell(&opened, &folder, speed.as_ref())
     }
 }

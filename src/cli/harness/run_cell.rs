@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cli::common::use_threads;
 use crate::evaluate::device::{self, Wanted};
-use crate::evaluate::plan::Group;
+use crate::evaluate::plan::Job;
 use crate::evaluate::planned::Planned;
 use crate::evaluate::{memory, stop};
 
@@ -42,23 +42,23 @@ impl Args {
         let device = device::for_plan(planned.device, self.device, planned.precision)
             .with_context(|| self.run.display().to_string())?;
         let opened = planned.open()?;
-        let is_named = |group: &Group, id: &str| {
-            group.job().starts_with(id) || group.cells.iter().any(|identity| identity.id().starts_with(id))
+        let is_named = |job: &Job, id: &str| {
+            job.name().starts_with(id) || job.cells.iter().any(|identity| identity.id().starts_with(id))
         };
         for id in &self.ids {
-            let known = opened.groups.iter().any(|group| is_named(group, id));
+            let known = opened.jobs.iter().any(|job| is_named(job, id));
             ensure!(
                 known,
                 "{} has no cell or job `{id}`; plan again if code, data or definition have changed",
                 self.run.display()
             );
         }
-        let groups: Vec<&Group> =
-            opened.groups.iter().filter(|group| self.ids.iter().any(|id| is_named(group, id))).collect();
-        let outcome = opened.run(device, &self.run, threads, self.retry_failed).run_all(&groups)?;
+        let jobs: Vec<&Job> =
+            opened.jobs.iter().filter(|job| self.ids.iter().any(|id| is_named(job, id))).collect();
+        let outcome = opened.run(device, &self.run, threads, self.retry_failed).run_all(&jobs)?;
         println!(
             "{} jobs, {} cells failed, {} computed elsewhere",
-            groups.len(),
+            jobs.len(),
             outcome.failed,
             outcome.elsewhere
         );

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::bench_arguments::BenchArgs;
 use super::bench_run::{announce, write_plan};
 use super::shell::quoted;
-use crate::evaluate::plan::Group;
+use crate::evaluate::plan::Job;
 use crate::files;
 
 /// Distribute the cells of a bench over processes: on this machine, with GNU parallel or with Slurm
@@ -56,8 +56,8 @@ impl Args {
         self.bench.announce_device();
         write_plan(&opened, &folder)?;
         let folder = std::path::absolute(&folder).context("the run's folder")?;
-        let is_wanted = |group: &&Group| !group.wanted(&folder, self.retry_failed).is_empty();
-        let jobs: Vec<String> = opened.groups.iter().filter(is_wanted).map(Group::job).collect();
+        let is_wanted = |job: &&Job| !job.wanted(&folder, self.retry_failed).is_empty();
+        let jobs: Vec<String> = opened.jobs.iter().filter(is_wanted).map(Job::name).collect();
         let program = std::env::current_exe().context("finding this program")?;
         let script = Script { program, folder, retry_failed: self.retry_failed };
         if jobs.is_empty() {
