@@ -28,3 +28,16 @@ pub fn damage(bytes: &mut Vec<u8>, stream: &mut Stream) {
         }
     }
 }
+
+/// Makes the checksums of a PNG's chunks right again, so that damage gets past them.
+pub(super) fn mend_checksums(bytes: &mut [u8]) {
+    let mut at = 8;
+    while let Some(length) = bytes.get(at..at + 4) {
+        let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize;
+        let Some(end) = at.checked_add(8 + length).filter(|end| end + 4 <= bytes.len()) else { return };
+        let mut sum = flate2::Crc::new();
+        sum.update(&bytes[at + 4..end]);
+        bytes[end..end + 4].copy_from_slice(&sum.sum().to_be_bytes());
+        at = end + 4;
+    }
+}
