@@ -8,7 +8,7 @@ use polars::prelude::{
     Column, DataFrame, DataType, Float64Chunked, Int64Chunked, IntoColumn, NewChunkedArray, StringChunked,
 };
 use polars_io::SerReader;
-use polars_io::parquet::read::ParquetReader;
+use polars_io::parquet::read::{ParallelStrategy, ParquetReader};
 use polars_io::parquet::write::{ParquetCompression, ParquetWriter};
 
 use crate::{files, panics};
@@ -123,7 +123,11 @@ impl Table {
     /// The whole file, or a piece of it.
     fn open(path: &Path, start: Option<usize>) -> Result<Table> {
         let open = std::fs::File::open(path).with_context(|| format!("opening {}", path.display()))?;
-        let read = || ParquetReader::new(open).with_slice(start.map(|start| (start, PIECE))).finish();
+        // On this thread, where a panic of the reader is caught and quiet.
+        let read = || {
+            let reader = ParquetReader::new(open).with_slice(start.map(|start| (start, PIECE)));
+            reader.read_parallel(ParallelStrategy::None).finish()
+        };
         let whole = || -> Result<DataFrame> {
             let frame = panics::caught(read).map_err(|panic| anyhow!("its reader gave up ({panic})"))??;
             let is_whole = frame.columns().iter().all(|column| column.len() == frame.height());
