@@ -266,3 +266,14 @@ fn bad_identifiers_in_the_meta_group_lose_no_picture() {
         decoded.repaired
     );
 }
+
+#[test]
+fn an_element_of_unknown_kind_that_does_not_end_is_refused_before_it_is_parsed() {
+    let mut file = bytes(picture("MONOCHROME2", &STORED));
+    // A private element of VR UN and undefined length, an item, and in it an element of 0xE000FFFE bytes for who takes
+    // its VR for stated.
+    file.extend(b"\x09\x00\x01\x10UN\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff");
+    file.extend(b"\x08\x00\x15\x11\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff\x08\x00\x50\x11");
+    let refusal = format!("{:#}", decode(&file, 0).unwrap_err());
+    assert!(refusal.contains("unknown VR and undefined length does not end"), "{refusal}");
+}
