@@ -73,7 +73,7 @@ impl Campaign {
         let original = &originals[index as usize % originals.len()];
         let mut bytes = original.bytes.clone();
         damage(&mut bytes, &mut Stream::new(self.seed, &format!("fuzz {}", self.family), index));
-        if self.family == Family::Png && index % 3 > 0 {
+        if self.family == Family::Png && !index.is_multiple_of(3) {
             mend_checksums(&mut bytes);
         }
         if folder.exists() {

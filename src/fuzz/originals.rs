@@ -180,7 +180,7 @@ fn row(index: usize) -> Row {
         patient_id: Some(format!("patient {index}")),
         group_id: None,
         study_id: None,
-        slice_index: (index % 2 == 0).then_some(index as u32),
+        slice_index: index.is_multiple_of(2).then_some(index as u32),
         source: "folders".to_owned(),
         source_path,
         frame: 0,

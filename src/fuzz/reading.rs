@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 
 use super::Family;
 use crate::decode::resize::RESIZE_ID;
@@ -47,7 +47,8 @@ pub fn read(family: Family, folder: &Path, path: &Path, index: u64) -> Result<()
             let cells = read_run(folder)?;
             let pictures = path.parent().map(|cell| cell.join("gallery.safetensors"));
             pictures.filter(|path| path.exists()).map(|path| gallery::read(&path)).transpose()?;
-            if cells.is_empty() { bail!("no cell is whole") } else { Ok(()) }
+            ensure!(!cells.is_empty(), "no cell is whole");
+            Ok(())
         }
         Family::Weights => weights(path),
     }
@@ -60,7 +61,8 @@ fn picture(path: &Path, index: u64) -> Result<()> {
         1 => Intensity::MinMax,
         _ => Intensity::Stated,
     };
-    let reading = Reading { intensity, axis: if index % 2 == 0 { Axis::Axial } else { Axis::Coronal } };
+    let reading =
+        Reading { intensity, axis: if index.is_multiple_of(2) { Axis::Axial } else { Axis::Coronal } };
     let count = n_frames(path, &reading)?;
     let wanted: Vec<u32> = (0..count.min(N_FRAMES)).chain([count.saturating_sub(1)]).collect();
     let masks = mask_frames(path, &wanted, &reading);
@@ -79,5 +81,5 @@ fn weights(path: &Path) -> Result<()> {
 
 #[cfg(not(feature = "torch"))]
 fn weights(_: &Path) -> Result<()> {
-    bail!("a program without libtorch has no networks")
+    anyhow::bail!("a program without libtorch has no networks")
 }
