@@ -112,5 +112,8 @@ pub mod report;
 #[cfg(feature = "torch")]
 pub mod selftest;
 
+/// Damaged files of every kind, each of which must end decoded or refused.
+pub mod fuzz;
+
 /// One file per command.
 pub mod cli;

@@ -17,6 +17,7 @@ mod efficientnet;
 mod episodes;
 mod export;
 mod folders;
+mod fuzz;
 #[cfg(feature = "torch")]
 mod golden;
 mod made_up;

@@ -11,6 +11,7 @@ mod compare;
 mod doctor;
 mod episodes;
 mod export;
+mod fuzz;
 #[cfg_attr(not(feature = "torch"), path = "without_harness.rs")]
 mod harness;
 mod phantom;
@@ -36,6 +37,7 @@ enum Command {
     Episodes(episodes::Args),
     Export(export::Args),
     Sources(sources::Args),
+    Fuzz(fuzz::Args),
     /// Show versions, libtorch, CUDA devices and folders
     Doctor,
     #[command(flatten)]
@@ -54,6 +56,7 @@ impl Cli {
             Command::Episodes(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Sources(args) => args.run(),
+            Command::Fuzz(args) => args.run(),
             Command::Doctor => doctor::run(),
             Command::Harness(command) => command.run(),
         }

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use csv::QuoteStyle;
 use polars::prelude::{
     Column, DataFrame, DataType, Float64Chunked, Int64Chunked, IntoColumn, NewChunkedArray, Series,
     StringChunked,
 };
 use polars_io::SerReader;
-use polars_io::parquet::read::ParquetReader;
+use polars_io::parquet::read::{ParallelStrategy, ParquetReader};
 use polars_io::parquet::write::{ParquetCompression, ParquetWriter};
 
-use crate::files;
+use crate::{files, panics};
 
 /// Rows stated once.
 mod record;
@@ -124,9 +124,18 @@ impl Table {
     /// The whole file, or a piece of it.
     fn open(path: &Path, start: Option<usize>) -> Result<Table> {
         let open = std::fs::File::open(path).with_context(|| format!("opening {}", path.display()))?;
-        let frame = ParquetReader::new(open)
-            .with_slice(start.map(|start| (start, PIECE)))
-            .finish()
+        // On this thread, where a panic of the reader is caught and quiet.
+        let read = || {
+            let reader = ParquetReader::new(open).with_slice(start.map(|start| (start, PIECE)));
+            reader.read_parallel(ParallelStrategy::None).finish()
+        };
+        let whole = || -> Result<DataFrame> {
+            let frame = panics::caught(read).map_err(|panic| anyhow!("its reader gave up ({panic})"))??;
+            let is_whole = frame.columns().iter().all(|column| column.len() == frame.height());
+            ensure!(is_whole, "its columns are not of one length");
+            Ok(frame)
+        };
+        let frame = whole()
             .with_context(|| format!("{} is not a readable parquet file; build it again", path.display()))?;
         Ok(Table { frame, file: path.display().to_string(), start: start.unwrap_or(0) })
     }

@@ -1,10 +1,11 @@
 //! Files that are easily read wrongly, and the values that they hold.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use medfsad::decode::{Decoded, decode, mask_frames, n_frames};
+use medfsad::decode::{Decoded, decode, frames, map_frames, mask_frames, n_frames};
 use medfsad::pixels::Pixels;
-use medfsad::spec::Reading;
+use medfsad::spec::{Intensity, Reading};
 
 use super::{encoded, refusal};
 
@@ -266,5 +267,117 @@ fn a_bmp_whose_pixels_lie_elsewhere_is_refused() {
         moved[10..14].copy_from_slice(&offset.to_le_bytes());
         let refusal = refusal(&moved, 0);
         assert!(refusal.contains("begin at byte") || refusal.contains("cut off"), "{offset}: {refusal}");
+    }
+}
+
+/// Tag, type and numbers of an entry of a TIFF.
+type Entry = (u16, u16, Vec<u32>);
+
+/// A little-endian TIFF of one strip a page, each `width` x 1 pixels; `more` replaces or adds entries. Types are 3 (16
+/// bits) and 4 (32).
+fn tiff(width: u32, strips: &[&[u8]], more: &[Entry]) -> Vec<u8> {
+    let mut file = b"II*\0\0\0\0\0".to_vec();
+    let mut link = 4;
+    for strip in strips {
+        let at = file.len() as u32;
+        file.extend_from_slice(strip);
+        let mut entries: BTreeMap<u16, (u16, Vec<u32>)> = [
+            (256, width),
+            (257, 1),
+            (258, 8),
+            (259, 1),
+            (262, 1),
+            (273, at),
+            (277, 1),
+            (278, 1),
+            (279, strip.len() as u32),
+        ]
+        .into_iter()
+        .map(|(tag, value)| (tag, (4, vec![value])))
+        .collect();
+        entries.extend(more.iter().map(|(tag, kind, values)| (*tag, (*kind, values.clone()))));
+        let mut fields = Vec::new();
+        for (tag, (kind, values)) in entries {
+            let wide = |value: &u32| value.to_le_bytes()[..if kind == 3 { 2 } else { 4 }].to_vec();
+            let mut value: Vec<u8> = values.iter().flat_map(wide).collect();
+            if value.len() > 4 {
+                let place = file.len() as u32;
+                file.extend(value);
+                value = place.to_le_bytes().to_vec();
+            }
+            value.resize(4, 0);
+            let count = (values.len() as u32).to_le_bytes();
+            fields.push([&tag.to_le_bytes()[..], &kind.to_le_bytes(), &count, &value].concat());
+        }
+        let start = file.len() as u32;
+        file[link..link + 4].copy_from_slice(&start.to_le_bytes());
+        file.extend((fields.len() as u16).to_le_bytes());
+        file.extend(fields.concat());
+        link = file.len();
+        file.extend([0; 4]);
+    }
+    file
+}
+
+fn under(bytes: &[u8], intensity: Intensity) -> Result<Decoded, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tif");
+    std::fs::write(&path, bytes).unwrap();
+    let reading = Reading { intensity, ..Reading::default() };
+    frames(&path, &[0], &reading).unwrap().remove(0).map_err(|error| format!("{error:#}"))
+}
+
+#[test]
+fn signed_deep_and_float_samples_of_a_tiff_take_the_window_that_is_given() {
+    let window = Intensity::Window { center: 100.0, width: 200.0 };
+    let deep = |format: u32, bits: u32| [(258, 3, vec![bits]), (339, 3, vec![format])];
+    let signed: Vec<u8> = [-5i16, 0, 100, 200, 300].iter().flat_map(|number| number.to_le_bytes()).collect();
+    let shown = under(&tiff(5, &[&signed], &deep(2, 16)), window.clone()).unwrap();
+    assert_eq!(shown.pixels.samples(), [0, 0, 128, 255, 255]);
+    let whole: Vec<u8> =
+        [0u32, 100, 200, 4_000_000_000].iter().flat_map(|number| number.to_le_bytes()).collect();
+    let file = tiff(4, &[&whole], &deep(1, 32));
+    assert_eq!(under(&file, window.clone()).unwrap().pixels.samples(), [0, 128, 255, 255]);
+    assert!(under(&file, Intensity::Stated).unwrap_err().contains("no stated range"));
+    let floats: Vec<u8> = [0f32, 100.0, 199.9, 1e30].iter().flat_map(|number| number.to_le_bytes()).collect();
+    let file = tiff(4, &[&floats], &deep(3, 32));
+    assert_eq!(under(&file, window).unwrap().pixels.samples(), [0, 128, 255, 255]);
+    assert!(under(&file, Intensity::Stated).unwrap_err().contains("no stated range"));
+}
+
+#[test]
+fn masks_of_a_tiff_are_palette_indices_deep_samples_and_colours_other_than_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let mask = |bytes: &[u8]| {
+        let path = folder.path().join("mask.tif");
+        std::fs::write(&path, bytes).unwrap();
+        let mut masks = mask_frames(&path, &[0], &Reading::default()).unwrap();
+        masks.remove(0).unwrap().samples().to_vec()
+    };
+    // Entry 0 of the palette is white and entry 1 black: the index counts.
+    let colours: Vec<u32> = (0..768).map(|place| if place % 256 == 1 { 0 } else { 65535 }).collect();
+    let palette = [(262, 3, vec![3]), (320, 3, colours)];
+    assert_eq!(mask(&tiff(4, &[&[0, 1, 2, 0]], &palette)), [0, 255, 255, 0]);
+    let deep: Vec<u8> = [0u16, 1, 256, 65535].iter().flat_map(|number| number.to_le_bytes()).collect();
+    assert_eq!(mask(&tiff(4, &[&deep], &[(258, 3, vec![16])])), [0, 255, 255, 255]);
+    let rgb = [(258, 3, vec![8, 8, 8]), (262, 3, vec![2]), (277, 3, vec![3])];
+    assert_eq!(mask(&tiff(3, &[&[0, 0, 0, 0, 0, 1, 200, 0, 0]], &rgb)), [0, 255, 255]);
+    let alpha = [(258, 3, vec![8, 8]), (277, 3, vec![2]), (338, 3, vec![2])];
+    assert_eq!(mask(&tiff(2, &[&[0, 255, 9, 0]], &alpha)), [0, 255]);
+}
+
+#[test]
+fn a_tiff_of_a_thousand_pages_is_listed_and_read_page_by_page() {
+    let strips: Vec<Vec<u8>> =
+        (0..1000u32).map(|page| vec![(page % 256) as u8, (page / 256) as u8]).collect();
+    let views: Vec<&[u8]> = strips.iter().map(Vec::as_slice).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stack.tif");
+    std::fs::write(&path, tiff(2, &views, &[])).unwrap();
+    assert_eq!(n_frames(&path, &Reading::default()).unwrap(), 1000);
+    let wanted: Vec<u32> = (0..1000).rev().collect();
+    let pages = map_frames(&path, &wanted, &Reading::default(), |page| page.unwrap().pixels).unwrap();
+    for (page, pixels) in wanted.iter().zip(pages) {
+        assert_eq!(pixels.samples(), strips[*page as usize], "page {page}");
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use medfsad::decode::{frames, mask_frames, n_frames};
+use medfsad::fuzz::damage;
 use medfsad::random::Stream;
 use medfsad::spec::{Axis, Intensity, Reading};
 
@@ -38,30 +39,6 @@ fn originals() -> Vec<(&'static str, Vec<u8>)> {
         all.extend(paths.into_iter().map(|path| (ending, std::fs::read(path).unwrap())));
     }
     all
-}
-
-/// Flips bits, overwrites numbers, cuts, repeats or drops a piece.
-fn damage(bytes: &mut Vec<u8>, stream: &mut Stream) {
-    for _ in 0..=stream.below(4) {
-        if bytes.is_empty() {
-            return;
-        }
-        // Headers are hit as often as all the rest.
-        let reach = if stream.below(2) == 0 { bytes.len().min(600) } else { bytes.len() };
-        let at = stream.below(reach);
-        let length = (1 + stream.below(8)).min(bytes.len() - at);
-        match stream.below(7) {
-            0 | 1 => bytes[at] ^= 1 << stream.below(8),
-            2 => bytes[at..at + length].fill(0xff),
-            3 => bytes[at..at + length].fill(0),
-            4 => bytes[at] = stream.below(256) as u8,
-            5 => bytes.truncate(at),
-            _ => {
-                let piece: Vec<u8> = bytes[at..at + length].to_vec();
-                bytes.splice(at..at, piece);
-            }
-        }
-    }
 }
 
 #[test]

@@ -214,3 +214,66 @@ fn padding_that_no_stored_number_can_be_is_no_padding() {
     let within = twelve(4095);
     assert_eq!((within.pixels.samples()[4], within.pixels.samples()[5]), (255, 0));
 }
+
+#[test]
+fn padding_of_inverted_films_and_of_a_range_is_dark() {
+    let with = |photometric: &str, limit: Option<u16>| {
+        let mut object = picture(photometric, &[0, 1, 2, 100, 200, 300]);
+        let numbers = [(tags::PIXEL_PADDING_VALUE, Some(0u16)), (tags::PIXEL_PADDING_RANGE_LIMIT, limit)];
+        for (tag, value) in numbers.into_iter().filter_map(|(tag, value)| Some((tag, value?))) {
+            object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
+        }
+        shown(object)
+    };
+    // 1 to 300 is the range of the rest, then of 100 to 300; turned round, its lowest is white and padding is not.
+    let one = with("MONOCHROME1", None);
+    assert_eq!(one.pixels.samples(), [0, 255, 254, 171, 85, 0]);
+    let range = with("MONOCHROME1", Some(2));
+    assert_eq!(range.pixels.samples(), [0, 0, 0, 255, 127, 0]);
+    assert!(
+        range.intensity_policy.contains("padding 0 to 2 left out and dark"),
+        "{}",
+        range.intensity_policy
+    );
+    assert_eq!(with("MONOCHROME2", Some(2)).pixels.samples(), [0, 0, 0, 0, 128, 255]);
+    // The limit may lie below the value (PS3.3 C.7.5.1.1.2).
+    let mut turned = picture("MONOCHROME2", &[0, 1, 2, 100, 200, 300]);
+    for (tag, value) in [(tags::PIXEL_PADDING_VALUE, 2u16), (tags::PIXEL_PADDING_RANGE_LIMIT, 0)] {
+        turned.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
+    }
+    assert_eq!(shown(turned).pixels, with("MONOCHROME2", Some(2)).pixels);
+}
+
+#[test]
+fn bad_identifiers_in_the_meta_group_lose_no_picture() {
+    let whole = bytes(picture("MONOCHROME2", &STORED));
+    let at = whole.windows(6).position(|text| text == b"2.25.1").expect("the instance's identifier");
+    let expected = decode(&whole, 0).unwrap();
+    for wrong in [b"2.25.x", b"..25.1", b"\0\0\0\0\0\0", b"\xff\xfe    "] {
+        let mut file = whole.clone();
+        file[at..at + 6].copy_from_slice(wrong);
+        assert_eq!(decode(&file, 0).unwrap().pixels, expected.pixels, "{wrong:?}");
+    }
+    // 70 characters, where 64 are allowed; the group's length is then wrong too.
+    let mut long = whole.clone();
+    long[at - 2..at].copy_from_slice(&76u16.to_le_bytes());
+    long.splice(at..at, std::iter::repeat_n(b'1', 70));
+    let decoded = decode(&long, 0).unwrap();
+    assert_eq!(decoded.pixels, expected.pixels);
+    assert!(
+        decoded.repaired.iter().any(|word| word.contains("76 bytes, 64 are allowed")),
+        "{:?}",
+        decoded.repaired
+    );
+}
+
+#[test]
+fn an_element_of_unknown_kind_that_does_not_end_is_refused_before_it_is_parsed() {
+    let mut file = bytes(picture("MONOCHROME2", &STORED));
+    // A private element of VR UN and undefined length, an item, and in it an element of 0xE000FFFE bytes for who takes
+    // its VR for stated.
+    file.extend(b"\x09\x00\x01\x10UN\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff");
+    file.extend(b"\x08\x00\x15\x11\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff\x08\x00\x50\x11");
+    let refusal = format!("{:#}", decode(&file, 0).unwrap_err());
+    assert!(refusal.contains("unknown VR and undefined length does not end"), "{refusal}");
+}

@@ -136,6 +136,12 @@ pub const COMMANDS: &[Forwarded] = &[
         needs_libtorch: false,
         python: None,
     },
+    Forwarded {
+        name: "fuzz",
+        about: "damaged files of every kind; fails where one is not decoded or refused in time",
+        needs_libtorch: false,
+        python: None,
+    },
 ];
 
 /// Builds what is needed and becomes `medfsad COMMAND ARGS` in the user's folder.

@@ -58,6 +58,11 @@ pub(super) fn walk(bytes: &[u8], total: usize, until_pixels: bool) -> Result<Wal
         Reached::PixelData(ahead) => Reached::PixelData(Ahead { at: ahead.at + offset, ..ahead }),
         Reached::End => Reached::End,
     };
+    // The parser would read on in another order and believe what it meets there.
+    ensure!(
+        data.len() < total || walk.open.iter().all(|open| open.unknown.is_none()),
+        "damaged or cut DICOM file: an element of unknown VR and undefined length does not end; export it again"
+    );
     let (end, unknown) = (walk.at.min(data.len()), walk.unknown);
     let is_cut = data.len() > end && (reached != Reached::End || data[end..].iter().all(|&byte| byte == 0));
     if is_cut && reached == Reached::End {
