@@ -15,7 +15,7 @@ use crate::{files, progress};
 /// a reason, within 5 seconds and 1 GiB. Prints a table; fails where an input did not. The same seed damages the same
 /// files in the same way.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Inputs of each family
     #[arg(long, default_value_t = 1000)]
     cases: u64,
@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<()> {
         let campaign =
             |family: Family| Campaign { family, cases: self.cases, seed: self.seed, from: self.from.clone() };
         if let (Some(first), &[family]) = (self.worker, &self.family[..]) {

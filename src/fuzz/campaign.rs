@@ -176,7 +176,7 @@ impl Tally {
         match kind {
             "decoded" => self.decoded += 1,
             "rejected" if text.is_empty() => {
-                self.faults.push((index, "it was refused without a reason".to_owned()))
+                self.faults.push((index, "it was refused without a reason".to_owned()));
             }
             "rejected" => self.rejected += 1,
             "panicked" => {

@@ -10,6 +10,7 @@ use super::{Family, films::films};
 use crate::decode::resize::{self, RESIZE_ID};
 use crate::episode::{Settings, draw};
 use crate::files;
+use crate::ids::TaskName;
 use crate::manifest::spool::Spool;
 use crate::manifest::{self, Header, Label, Manifest, Row, Split, image_id, store};
 use crate::phantom;
@@ -157,7 +158,7 @@ fn manifest(folder: &Path) -> Result<Manifest> {
         canonical_hash: manifest::canonical_hash(&rows),
         n_rows: rows.len() as u64,
         n_rejected: 0,
-        raw: String::new(),
+        raw: None,
         resize: RESIZE_ID.to_owned(),
         sizes: vec![SIDE],
         medfsad: crate::VERSION.to_owned(),
@@ -171,7 +172,7 @@ fn row(index: usize) -> Row {
     let source_path = format!("{TASK}/{index}.png");
     Row {
         image_id: image_id(TASK, &source_path, 0),
-        task: TASK.to_owned(),
+        task: TaskName::new(TASK),
         organ: "eye".to_owned(),
         modality: "photograph".to_owned(),
         split: if index < 4 { Split::Train } else { Split::Test },
@@ -180,6 +181,7 @@ fn row(index: usize) -> Row {
         patient_id: Some(format!("patient {index}")),
         group_id: None,
         study_id: None,
+        series_id: None,
         slice_index: index.is_multiple_of(2).then_some(index as u32),
         source: "folders".to_owned(),
         source_path,

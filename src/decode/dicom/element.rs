@@ -84,6 +84,11 @@ impl<'a> Walk<'a> {
         Walk { bytes, total, at: 0, order, until_pixels: false, open: Vec::new(), unknown: Vec::new() }
     }
 
+    /// Whether an element of unknown VR and undefined length was entered and not left.
+    pub(super) fn is_in_unknown(&self) -> bool {
+        self.open.iter().any(|open| open.unknown.is_some())
+    }
+
     /// Goes to the end, to the pixel data, or to zeros that nothing follows.
     pub(super) fn walk(&mut self) -> Result<Reached> {
         let mut in_pixels = false;

@@ -60,7 +60,7 @@ pub(super) fn walk(bytes: &[u8], total: usize, until_pixels: bool) -> Result<Wal
     };
     // The parser would read on in another order and believe what it meets there.
     ensure!(
-        data.len() < total || walk.open.iter().all(|open| open.unknown.is_none()),
+        data.len() < total || !walk.is_in_unknown(),
         "damaged or cut DICOM file: an element of unknown VR and undefined length does not end; export it again"
     );
     let (end, unknown) = (walk.at.min(data.len()), walk.unknown);
