@@ -159,3 +159,29 @@ fn dicom_files_are_found_without_an_ending_and_one_patient_on_all_is_a_placehold
     assert_eq!(known.len(), 6);
     assert!(known.iter().all(|id| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit())));
 }
+
+#[test]
+fn films_of_one_study_stay_together_where_no_patient_is_known() {
+    let home = TempDir::new().expect("a folder");
+    raw(home.path());
+    medfsad::phantom::write(&home.path().join("phantom"), 1).expect("a phantom");
+    let films = home.path().join("phantom/rsna-pneumonia-detection-challenge/stage_2_train_images");
+    let mut films: Vec<_> =
+        fs::read_dir(films).expect("films").map(|film| film.expect("an entry").path()).collect();
+    films.sort();
+    for (index, film) in films.iter().take(4).enumerate() {
+        let mut object = dicom_object::open_file(film).expect("a film");
+        object.remove_element(dicom_dictionary_std::tags::PATIENT_ID);
+        let study = if index < 2 { "2.25.1".to_owned() } else { format!("2.25.{index}") };
+        object.put_str(dicom_dictionary_std::tags::STUDY_INSTANCE_UID, dicom_core::VR::UI, study);
+        object.write_to_file(home.path().join(format!("raw/wrist/good/film{index}.dcm"))).expect("a file");
+    }
+    let said = succeeds(home.path(), &BUILD);
+    assert!(said.contains("no patient is known, so sides are divided by study"), "{said}");
+    let rows =
+        medfsad::manifest::Manifest::read(&home.path().join("manifests/mine")).expect("a manifest").rows;
+    let of = |name: &str| rows.iter().find(|row| row.source_path.ends_with(name)).expect("a row");
+    let [first, second, third] = ["film0.dcm", "film1.dcm", "film2.dcm"].map(of);
+    assert!(first.group_id.is_some() && first.group_id == second.group_id && first.split == second.split);
+    assert_ne!(first.group_id, third.group_id);
+}

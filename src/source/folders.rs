@@ -33,8 +33,14 @@ fn list(root: &Path, task: &Task) -> Result<Listing> {
         *candidate = Candidate { patient, study, series, ..candidate.clone() };
     });
     forget_placeholder(&mut listing);
+    tie_studies(&mut listing);
     if listing.candidates.iter().all(|candidate| candidate.patient.is_none()) {
-        listing.differences.push("no patient is known, so sides are divided by picture".to_owned());
+        let by = if listing.candidates.iter().any(|candidate| candidate.group.is_some()) {
+            "study"
+        } else {
+            "picture"
+        };
+        listing.differences.push(format!("no patient is known, so sides are divided by {by}"));
     }
     frames::expand(root, &mut listing, task);
     ensure!(
@@ -47,16 +53,27 @@ fn list(root: &Path, task: &Task) -> Result<Listing> {
 
 /// One id on every DICOM file of several is a placeholder; taken for a patient, it would tie all of them together.
 fn forget_placeholder(listing: &mut Listing) {
-    let named: Vec<&String> =
-        listing.candidates.iter().filter_map(|candidate| candidate.patient.as_ref()).collect();
-    if named.len() < 2 || named.iter().any(|patient| patient != &named[0]) {
+    let Some(n_named) = same_on_all(listing, |candidate| candidate.patient.as_ref()) else { return };
+    listing
+        .differences
+        .push(format!("one PatientID stands on all {n_named} DICOM files and is taken for a placeholder"));
+    listing.candidates.iter_mut().for_each(|candidate| candidate.patient = None);
+}
+
+/// Without a patient, films of one study stay together. One study on every file of several is a placeholder too.
+fn tie_studies(listing: &mut Listing) {
+    if same_on_all(listing, |candidate| candidate.study.as_ref()).is_some() {
         return;
     }
-    listing.differences.push(format!(
-        "one PatientID stands on all {} DICOM files and is taken for a placeholder",
-        named.len()
-    ));
-    listing.candidates.iter_mut().for_each(|candidate| candidate.patient = None);
+    for candidate in listing.candidates.iter_mut().filter(|candidate| candidate.patient.is_none()) {
+        candidate.group = candidate.study.as_ref().map(|study| format!("study {study}"));
+    }
+}
+
+/// How many candidates bear a name, if those are several and bear the same one.
+fn same_on_all(listing: &Listing, name: fn(&Candidate) -> Option<&String>) -> Option<usize> {
+    let named: Vec<&String> = listing.candidates.iter().filter_map(name).collect();
+    (named.len() >= 2 && named.iter().all(|other| *other == named[0])).then_some(named.len())
 }
 
 /// What a DICOM file belongs to; nothing for any other file.

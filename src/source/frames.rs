@@ -32,5 +32,10 @@ fn count(root: &Path, candidate: &Candidate, task: &Task) -> Option<u32> {
 }
 
 fn one(file: &Candidate, frame: u32) -> Candidate {
-    Candidate { frame, slice_index: Some(frame), group: Some(file.path.clone()), ..file.clone() }
+    Candidate {
+        frame,
+        slice_index: Some(frame),
+        group: file.group.clone().or_else(|| Some(file.path.clone())),
+        ..file.clone()
+    }
 }
