@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::programs;
 
 /// `MEDFSAD_CACHE`, else `XDG_CACHE_HOME/medfsad`, else `~/.cache/medfsad`; shared by all checkouts.
-pub fn folder() -> Result<PathBuf> {
+pub(crate) fn folder() -> Result<PathBuf> {
     let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = given("MEDFSAD_CACHE")
         .or_else(|| given("XDG_CACHE_HOME").map(|folder| folder.join("medfsad")))
@@ -18,7 +18,7 @@ pub fn folder() -> Result<PathBuf> {
 }
 
 /// Holds the cache until dropped; none where the file system knows no locks.
-pub fn lock(cache: &Path) -> Result<Option<File>> {
+pub(crate) fn lock(cache: &Path) -> Result<Option<File>> {
     create(cache)?;
     let path = cache.join(".lock");
     let file = File::create(&path)
@@ -35,13 +35,13 @@ pub fn lock(cache: &Path) -> Result<Option<File>> {
 }
 
 /// Makes a folder and those above it.
-pub fn create(folder: &Path) -> Result<()> {
+pub(crate) fn create(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)
         .with_context(|| format!("cannot create {}; set MEDFSAD_CACHE to another folder", folder.display()))
 }
 
 /// Fails when fewer bytes are free where the cache is than are needed.
-pub fn ensure_room(cache: &Path, needed: u64) -> Result<()> {
+pub(crate) fn ensure_room(cache: &Path, needed: u64) -> Result<()> {
     let Some(free) = free_bytes(cache) else { return Ok(()) };
     ensure!(
         free >= needed,
@@ -54,7 +54,7 @@ pub fn ensure_room(cache: &Path, needed: u64) -> Result<()> {
 }
 
 /// Bytes free on the disk of a path, which need not exist yet; none if `df` cannot tell.
-pub fn free_bytes(path: &Path) -> Option<u64> {
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
     let there = path.ancestors().find(|folder| folder.exists())?;
     parse_free(&programs::answer("df", &["-Pk".as_ref(), there.as_os_str()])?)
 }
@@ -65,7 +65,7 @@ fn parse_free(table: &str) -> Option<u64> {
 }
 
 /// Bytes in all files below a folder; links are not followed.
-pub fn size_of(folder: &Path) -> u64 {
+pub(crate) fn size_of(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let size = |entry: fs::DirEntry| match entry.metadata() {
         Ok(meta) if meta.is_dir() => size_of(&entry.path()),
@@ -76,7 +76,7 @@ pub fn size_of(folder: &Path) -> u64 {
 }
 
 /// Bytes for people.
-pub fn in_gigabytes(bytes: u64) -> String {
+pub(crate) fn in_gigabytes(bytes: u64) -> String {
     format!("{:.2} GB", bytes as f64 / 1e9)
 }
 

@@ -10,7 +10,7 @@ use crate::libtorch::{self, Flavour};
 use crate::{cache, forward, programs};
 
 /// Prints one line for each thing looked at; fails when `bench` could not work.
-pub fn run(root: &Path) -> Result<ExitCode> {
+pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     let cache = cache::folder()?;
     let mut report = Report::default();
     tools(&mut report);

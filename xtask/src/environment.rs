@@ -13,7 +13,7 @@ use crate::{cache, programs};
 ///
 /// # Errors
 /// If there is no python3 with venv, or its pip cannot get the packages.
-pub fn provide(root: &Path, requirements: &str) -> Result<PathBuf> {
+pub(crate) fn provide(root: &Path, requirements: &str) -> Result<PathBuf> {
     let list = root.join(requirements);
     let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
     let cache = cache::folder()?;

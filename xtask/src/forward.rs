@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crate::{environment, libtorch, programs};
 
 /// A command of the medfsad program.
-pub struct Forwarded {
+pub(crate) struct Forwarded {
     pub name: &'static str,
     pub about: &'static str,
     /// Whether it runs networks; the others also build without libtorch.
@@ -20,7 +20,7 @@ pub struct Forwarded {
 }
 
 /// In the order in which a newcomer meets them.
-pub const COMMANDS: &[Forwarded] = &[
+pub(crate) const COMMANDS: &[Forwarded] = &[
     Forwarded {
         name: "build-dataset",
         about: "raw folders (or a phantom) -> a curated benchmark",
@@ -145,7 +145,7 @@ pub const COMMANDS: &[Forwarded] = &[
 ];
 
 /// Builds what is needed and becomes `medfsad COMMAND ARGS` in the user's folder.
-pub fn run(root: &Path, command: &Forwarded, args: &[OsString]) -> Result<ExitCode> {
+pub(crate) fn run(root: &Path, command: &Forwarded, args: &[OsString]) -> Result<ExitCode> {
     if command.needs_libtorch {
         libtorch::provide(root)?;
     }
@@ -167,7 +167,7 @@ pub fn run(root: &Path, command: &Forwarded, args: &[OsString]) -> Result<ExitCo
 }
 
 /// With libtorch as soon as there is one, so that alternating commands builds nothing twice.
-pub fn build(root: &Path) -> Result<()> {
+pub(crate) fn build(root: &Path) -> Result<()> {
     let status = building("build", root).status().context("cannot run cargo")?;
     ensure!(status.success(), "medfsad did not build; `cargo xtask doctor` looks for what is missing");
     Ok(())
@@ -175,7 +175,7 @@ pub fn build(root: &Path) -> Result<()> {
 
 /// The same program with functions of equal code stored once, which saves a megabyte and a half. Where the linker cannot
 /// (it is not Rust's own, LLD), as [`build`] builds it.
-pub fn build_small(root: &Path) -> Result<()> {
+pub(crate) fn build_small(root: &Path) -> Result<()> {
     build(root)?;
     let mut cargo = building("rustc", root);
     let status = cargo.args(["--", "-C", "link-arg=-Wl,--icf=all"]).status().context("cannot run cargo")?;
@@ -197,7 +197,7 @@ fn building(subcommand: &str, root: &Path) -> Command {
 }
 
 /// The built program: beside our own profile's folder, wherever the target folder is.
-pub fn program() -> Result<PathBuf> {
+pub(crate) fn program() -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot tell where xtask itself is")?;
     let target = own.ancestors().nth(2).context("xtask is not in a target folder")?;
     Ok(target.join("release").join("medfsad"))

@@ -10,14 +10,14 @@ use anyhow::{Context, Result};
 const VARIABLE: &str = "MEDFSAD_LEFT_OUT";
 
 /// A file of lines `test TAB what it would have read`.
-pub struct Record(PathBuf);
+pub(crate) struct Record(PathBuf);
 
 impl Record {
     /// An empty one in the target folder.
     ///
     /// # Errors
     /// If an older one cannot be removed.
-    pub fn new(root: &Path) -> Result<Record> {
+    pub(crate) fn new(root: &Path) -> Result<Record> {
         let path = root.join("target/left-out.tsv");
         if path.exists() {
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
@@ -26,7 +26,7 @@ impl Record {
     }
 
     /// Has `command`'s tests write it.
-    pub fn hand_to(&self, command: &mut Command) {
+    pub(crate) fn hand_to(&self, command: &mut Command) {
         command.env(VARIABLE, &self.0);
     }
 
@@ -34,7 +34,7 @@ impl Record {
     ///
     /// # Errors
     /// If the record is there and cannot be read.
-    pub fn summary(&self) -> Result<String> {
+    pub(crate) fn summary(&self) -> Result<String> {
         if !self.0.exists() {
             return Ok(String::new());
         }

@@ -16,7 +16,7 @@ const CHOOSING_LIBTORCH: &[&str] =
     &["LIBTORCH", "LIBTORCH_USE_PYTORCH", "LIBTORCH_INCLUDE", "LIBTORCH_LIB", "LIBTORCH_STATIC"];
 
 /// Where a program of that name is found first, as a shell would.
-pub fn which(name: &str) -> Option<PathBuf> {
+pub(crate) fn which(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| is_executable(program))
 }
@@ -26,13 +26,13 @@ fn is_executable(path: &Path) -> bool {
 }
 
 /// What a program prints, trimmed; none if it is missing or fails.
-pub fn answer<S: AsRef<OsStr>>(program: &str, args: &[S]) -> Option<String> {
+pub(crate) fn answer<S: AsRef<OsStr>>(program: &str, args: &[S]) -> Option<String> {
     let output = Command::new(program).args(args).stdin(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Runs a program with our terminal and fails when it fails.
-pub fn succeed(command: &mut Command) -> Result<()> {
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     let status = command.status().with_context(|| format!("cannot run {name}"))?;
     ensure!(status.success(), "{name} failed ({status})");
@@ -40,13 +40,13 @@ pub fn succeed(command: &mut Command) -> Result<()> {
 }
 
 /// The compiler that links the stub and, for libtorch, compiles C++.
-pub fn compiler(variable: &str, names: &[&str]) -> Option<PathBuf> {
+pub(crate) fn compiler(variable: &str, names: &[&str]) -> Option<PathBuf> {
     let given = std::env::var(variable).ok().filter(|value| !value.is_empty());
     given.and_then(|name| which(&name)).or_else(|| names.iter().find_map(|name| which(name)))
 }
 
 /// A cargo whose environment is the user's own, and whose libtorch is `.libtorch`.
-pub fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {

@@ -26,7 +26,7 @@ const WITH_LIBTORCH: &[&str] = &[
 ];
 
 /// Runs all of it, telling every step and its time.
-pub fn run(root: &Path) -> Result<ExitCode> {
+pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     let started = Instant::now();
     require("fmt", "rustfmt")?;
     require("clippy", "clippy")?;

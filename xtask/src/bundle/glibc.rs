@@ -11,7 +11,7 @@ const NAME: &[u8] = b"GLIBC_";
 
 /// A version of glibc, ordered by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Glibc(pub u32, pub u32);
+pub(super) struct Glibc(pub u32, pub u32);
 
 impl fmt::Display for Glibc {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
@@ -20,7 +20,7 @@ impl fmt::Display for Glibc {
 }
 
 /// The least glibc that runs the program in that file.
-pub fn needed_by(program: &Path) -> Result<Glibc> {
+pub(super) fn needed_by(program: &Path) -> Result<Glibc> {
     let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
     let reason =
         || format!("{} names no version of glibc; bundles need one linked to glibc", program.display());

@@ -25,7 +25,7 @@ mod run_path;
 /// The script that runs the program.
 mod script;
 
-pub use order::{HELP, Order};
+pub(crate) use order::{HELP, Order};
 
 use glibc::Glibc;
 use place::{Place, files_below};
@@ -36,7 +36,7 @@ const README: &str = include_str!("README.md");
 const LIMIT: u64 = 40_000_000;
 
 /// Builds the program and makes the bundle that was ordered.
-pub fn run(root: &Path, order: &Order) -> Result<()> {
+pub(crate) fn run(root: &Path, order: &Order) -> Result<()> {
     ensure_can_be_made(std::env::consts::OS, std::env::consts::ARCH)?;
     let place = Place::find(&order.out)?;
     libtorch::provide(root)?;
@@ -193,13 +193,13 @@ fn in_megabytes(bytes: u64) -> String {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use std::path::PathBuf;
 
     use super::*;
 
     /// An empty folder with a space in its name.
-    pub fn scratch(name: &str) -> PathBuf {
+    pub(crate) fn scratch(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("xtask bundle {name} {}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Makes a folder that runs on another Linux x86_64 machine whose Python has torch 2.11.0.
 
 Usage: cargo xtask bundle --out DIR
@@ -18,14 +18,14 @@ definitions and reference programs (benchmarks) and a README. Fails when all of 
 
 /// What the user asked `cargo xtask bundle` for.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Order {
+pub(crate) struct Order {
     /// A folder, or a file if it ends in `.tar`.
     pub out: PathBuf,
 }
 
 impl Order {
     /// Reads `--out DIR`, also joined by `=`.
-    pub fn parse(args: &[OsString]) -> Result<Order> {
+    pub(crate) fn parse(args: &[OsString]) -> Result<Order> {
         let mut out = None;
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {

@@ -10,18 +10,18 @@ use anyhow::{Context, Result, ensure};
 use crate::{cache, programs};
 
 /// The file that makes a folder a bundle: a line about it for people, then a line for each file in it.
-pub const MARKER: &str = ".medfsad-bundle";
+pub(super) const MARKER: &str = ".medfsad-bundle";
 
 /// A folder, or a tar file of one.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     path: PathBuf,
     is_tar: bool,
 }
 
 /// A folder beside the place, in which a bundle is made.
 #[derive(Debug)]
-pub struct Draft {
+pub(super) struct Draft {
     folder: PathBuf,
     /// The bundle's own folder, with the name that it will have.
     pub bundle: PathBuf,
@@ -32,7 +32,7 @@ impl Place {
     ///
     /// # Errors
     /// If something is there that is no earlier bundle, or if results lie in that.
-    pub fn find(out: &Path) -> Result<Place> {
+    pub(super) fn find(out: &Path) -> Result<Place> {
         // Behind a link to a folder, so that the link stays.
         let path = fs::canonicalize(out).or_else(|_| std::path::absolute(out));
         let path = path.with_context(|| format!("cannot resolve {}", out.display()))?;
@@ -43,12 +43,12 @@ impl Place {
         Ok(place)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Bytes of what is there.
-    pub fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         if self.is_tar {
             self.path.metadata().map_or(0, |meta| meta.len())
         } else {
@@ -68,7 +68,7 @@ impl Place {
     }
 
     /// A new draft; those of runs that were killed go.
-    pub fn draft(&self) -> Result<Draft> {
+    pub(super) fn draft(&self) -> Result<Draft> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let parent = self.path.parent().unwrap_or(&self.path);
         clear_drafts(parent, &format!("{name}.draft-"));
@@ -81,7 +81,7 @@ impl Place {
     }
 
     /// Puts a finished draft where it belongs, in place of an earlier bundle.
-    pub fn take(&self, draft: &Draft) -> Result<()> {
+    pub(super) fn take(&self, draft: &Draft) -> Result<()> {
         // The build took its time, and somebody may have worked there.
         self.ensure_replaceable()?;
         let (made, old) = (draft.made(self.is_tar)?, draft.folder.join("old"));
@@ -112,7 +112,7 @@ impl Draft {
     }
 
     /// Writes the file that makes it a bundle; nothing may be added afterwards.
-    pub fn mark(&self, about: &str) -> Result<()> {
+    pub(super) fn mark(&self, about: &str) -> Result<()> {
         let marker = self.bundle.join(MARKER);
         let mut files = files_below(&self.bundle);
         files.insert(MARKER.into());
@@ -169,7 +169,7 @@ fn clear_drafts(parent: &Path, prefix: &str) {
 }
 
 /// Paths below a folder, of everything in it that is no folder.
-pub fn files_below(folder: &Path) -> BTreeSet<String> {
+pub(super) fn files_below(folder: &Path) -> BTreeSet<String> {
     fn collect(folder: &Path, before: &str, files: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = format!("{before}{}", entry.file_name().to_string_lossy());

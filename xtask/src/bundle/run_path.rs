@@ -12,7 +12,7 @@ const INSTEAD: &[u8] = b"$ORIGIN";
 ///
 /// # Errors
 /// A program without that run path, or a folder whose name is too short to write over.
-pub fn forget(program: &Path, libtorch: &Path) -> Result<()> {
+pub(super) fn forget(program: &Path, libtorch: &Path) -> Result<()> {
     let mut bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
     let count = replace(&mut bytes, libtorch.as_os_str().as_encoded_bytes());
     ensure!(

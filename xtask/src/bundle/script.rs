@@ -6,7 +6,7 @@ use crate::libtorch;
 const SCRIPT: &str = include_str!("medfsad.sh");
 
 /// The script for a program that needs this glibc or a newer one.
-pub fn script(glibc: Glibc) -> String {
+pub(super) fn script(glibc: Glibc) -> String {
     SCRIPT.replace("@TORCH@", libtorch::VERSION).replace("@GLIBC@", &glibc.to_string())
 }
 

@@ -16,7 +16,7 @@ use crate::{cache, programs};
 const PIPS: &[&[&str]] = &[&["python3", "-m", "pip"], &["python", "-m", "pip"], &["pip3"], &["pip"]];
 
 /// Bytes that wheels and unpacked files take together.
-pub fn room_needed(flavour: Flavour) -> u64 {
+pub(crate) fn room_needed(flavour: Flavour) -> u64 {
     match flavour {
         Flavour::Cpu => 1_300_000_000,
         Flavour::Cuda => 8_000_000_000,
@@ -24,7 +24,7 @@ pub fn room_needed(flavour: Flavour) -> u64 {
 }
 
 /// The first pip that answers: how to call it, and its version.
-pub fn find_pip() -> Option<(Vec<&'static str>, String)> {
+pub(crate) fn find_pip() -> Option<(Vec<&'static str>, String)> {
     PIPS.iter().find_map(|words| {
         let (program, rest) = words.split_first()?;
         let told = programs::answer(program, &[rest, &["--version"]].concat())?;
@@ -34,7 +34,7 @@ pub fn find_pip() -> Option<(Vec<&'static str>, String)> {
 }
 
 /// Gets a flavour into the cache unless it is there, and tells its folder.
-pub fn fetch(cache: &Path, flavour: Flavour, shelf: Option<&Path>) -> Result<PathBuf> {
+pub(super) fn fetch(cache: &Path, flavour: Flavour, shelf: Option<&Path>) -> Result<PathBuf> {
     let home = kept_in(cache, flavour);
     let pinned = wheels::pinned(flavour)?;
     let lock = cache::lock(cache)?;

@@ -9,17 +9,17 @@ use anyhow::{Context, Result, bail, ensure};
 use super::VERSION;
 
 /// A library of libtorch, whether it is there or not.
-pub fn library(home: &Path, name: &str) -> PathBuf {
+pub(super) fn library(home: &Path, name: &str) -> PathBuf {
     home.join("lib").join(format!("lib{name}{DLL_SUFFIX}"))
 }
 
 /// Whether the half that runs on NVIDIA GPUs is there too.
-pub fn has_cuda(home: &Path) -> bool {
+pub(crate) fn has_cuda(home: &Path) -> bool {
     library(home, "torch_cuda").exists()
 }
 
 /// Fails unless the folder holds headers and libraries of the one version that fits.
-pub fn check(home: &Path) -> Result<()> {
+pub(super) fn check(home: &Path) -> Result<()> {
     for needed in [library(home, "torch_cpu"), library(home, "c10"), home.join("include/torch")] {
         ensure!(needed.exists(), "{} is not there", needed.display());
     }
@@ -33,7 +33,7 @@ pub fn check(home: &Path) -> Result<()> {
 }
 
 /// A version without its build: `2.11.0` of `2.11.0+cu130`.
-pub fn plain(version: &str) -> &str {
+pub(super) fn plain(version: &str) -> &str {
     version.split('+').next().unwrap_or(version).trim()
 }
 
@@ -63,11 +63,11 @@ fn from_header(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A libtorch-like folder of a version, below the system's folder for such things.
-    pub fn pretend(name: &str, version: &str) -> PathBuf {
+    pub(crate) fn pretend(name: &str, version: &str) -> PathBuf {
         let home = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
         fs::create_dir_all(home.join("include/torch")).unwrap();
         fs::create_dir_all(home.join("lib")).unwrap();

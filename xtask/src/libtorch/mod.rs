@@ -27,19 +27,19 @@ mod wheels;
 /// What the user asks for.
 mod options;
 
-pub use fetch::{find_pip, room_needed};
-pub use folder::has_cuda;
-pub use options::{Flavour, HELP, Options};
-pub use search::search;
-pub use view::{is_linked, linked_home, linked_route};
+pub(crate) use fetch::{find_pip, room_needed};
+pub(crate) use folder::has_cuda;
+pub(crate) use options::{Flavour, HELP, Options};
+pub(crate) use search::search;
+pub(crate) use view::{is_linked, linked_home, linked_route};
 
 use search::{Found, Search, kept_in, named_by_user};
 
 /// The one version that `tch` 0.24 works with.
-pub const VERSION: &str = "2.11.0";
+pub(crate) const VERSION: &str = "2.11.0";
 
 /// Sees to it that `.libtorch` can be linked against; what was chosen before stays.
-pub fn provide(root: &Path) -> Result<()> {
+pub(crate) fn provide(root: &Path) -> Result<()> {
     match named_by_user(root)? {
         Some(found) => view::link(root, &found),
         None if is_linked(root) => Ok(()),
@@ -48,7 +48,7 @@ pub fn provide(root: &Path) -> Result<()> {
 }
 
 /// Chooses anew, by the order of the routes or as the options say.
-pub fn provide_anew(root: &Path, options: &Options) -> Result<()> {
+pub(crate) fn provide_anew(root: &Path, options: &Options) -> Result<()> {
     let flavour = options.flavour.unwrap_or_else(Flavour::fitting);
     let found = match &options.from {
         Some(folder) => from_folder(folder, flavour)?,

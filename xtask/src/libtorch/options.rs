@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::folder;
 use crate::programs;
 
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Provisions libtorch 2.11.0 and links it where the build looks (.libtorch).
 
 Usage: cargo xtask libtorch [--flavour cpu|cuda] [--from DIR]
@@ -24,13 +24,13 @@ cache (MEDFSAD_CACHE, else XDG_CACHE_HOME/medfsad, else ~/.cache/medfsad), and f
 
 /// With or without the half that runs on NVIDIA GPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flavour {
+pub(crate) enum Flavour {
     Cpu,
     Cuda,
 }
 
 impl Flavour {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Flavour::Cpu => "cpu",
             Flavour::Cuda => "cuda",
@@ -38,27 +38,27 @@ impl Flavour {
     }
 
     /// Cuda where an NVIDIA driver is seen.
-    pub fn fitting() -> Flavour {
+    pub(crate) fn fitting() -> Flavour {
         let driver = Path::new("/proc/driver/nvidia/version").exists();
         if driver || programs::which("nvidia-smi").is_some() { Flavour::Cuda } else { Flavour::Cpu }
     }
 
     /// Whether a libtorch has what this flavour needs.
-    pub fn is_served_by(self, home: &Path) -> bool {
+    pub(crate) fn is_served_by(self, home: &Path) -> bool {
         self == Flavour::Cpu || folder::has_cuda(home)
     }
 }
 
 /// What the user asked `cargo xtask libtorch` for.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub(crate) struct Options {
     pub flavour: Option<Flavour>,
     pub from: Option<PathBuf>,
 }
 
 impl Options {
     /// Reads `--flavour F` and `--from DIR`, also joined by `=`.
-    pub fn parse(args: &[OsString]) -> Result<Options> {
+    pub(crate) fn parse(args: &[OsString]) -> Result<Options> {
         let mut options = Options::default();
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{VERSION, folder};
 
 /// The names under which a Python is looked for, in this order.
-pub const PROGRAMS: &[&str] = &["python3", "python"];
+pub(super) const PROGRAMS: &[&str] = &["python3", "python"];
 
 const QUESTION: &str = "
 import importlib.metadata, importlib.util, os
@@ -17,7 +17,7 @@ print(os.path.dirname(importlib.util.find_spec('torch').origin))
 ";
 
 /// The folder of its torch, if that has the right version.
-pub fn torch_of(program: &str) -> Result<PathBuf> {
+pub(super) fn torch_of(program: &str) -> Result<PathBuf> {
     let mut python = Command::new(program);
     // Elsewhere a folder that happens to be called torch would be taken for the package.
     python.args(["-c", QUESTION]).current_dir("/").stdin(Stdio::null());

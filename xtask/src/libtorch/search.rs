@@ -9,7 +9,7 @@ use crate::cache;
 
 /// A libtorch of the right version.
 #[derive(Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// How it was found, in words.
     pub route: String,
     /// Holds `include` and `lib`.
@@ -18,13 +18,13 @@ pub struct Found {
 
 /// The first fitting libtorch on this machine, and why those before it were passed over.
 #[derive(Debug, Default)]
-pub struct Search {
+pub(crate) struct Search {
     pub found: Option<Found>,
     pub passed_over: Vec<String>,
 }
 
 /// Looks without changing anything. A wrong version is an error only where the user named it.
-pub fn search(root: &Path, flavour: Flavour) -> Result<Search> {
+pub(crate) fn search(root: &Path, flavour: Flavour) -> Result<Search> {
     let mut search = Search::default();
     if let Some(found) = named_by_user(root)? {
         search.found = Some(found);
@@ -66,12 +66,12 @@ fn fitting(home: PathBuf, flavour: Flavour) -> Result<PathBuf> {
 }
 
 /// Where the cache keeps a flavour, laid out like the wheels: `torch` beside `nvidia`.
-pub fn kept_in(cache: &Path, flavour: Flavour) -> PathBuf {
+pub(super) fn kept_in(cache: &Path, flavour: Flavour) -> PathBuf {
     cache.join(format!("libtorch-{VERSION}-{}", flavour.name())).join("torch")
 }
 
 /// What `LIBTORCH` or `LIBTORCH_USE_PYTORCH` names; cargo's own `.libtorch` does not count.
-pub fn named_by_user(root: &Path) -> Result<Option<Found>> {
+pub(super) fn named_by_user(root: &Path) -> Result<Option<Found>> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(given) = set("LIBTORCH").map(PathBuf::from).filter(|given| *given != view::folder(root)) {
         let home = std::path::absolute(&given)?;

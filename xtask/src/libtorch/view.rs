@@ -12,12 +12,12 @@ use super::{Found, folder};
 use crate::programs;
 
 /// Where `.cargo/config.toml` makes the build look.
-pub fn folder(root: &Path) -> PathBuf {
+pub(super) fn folder(root: &Path) -> PathBuf {
     root.join(".libtorch")
 }
 
 /// Whether the build would find a libtorch of the right version.
-pub fn is_linked(root: &Path) -> bool {
+pub(crate) fn is_linked(root: &Path) -> bool {
     let view = folder(root);
     let is_ours = view.symlink_metadata().is_ok_and(|meta| meta.is_dir());
     is_ours
@@ -26,17 +26,17 @@ pub fn is_linked(root: &Path) -> bool {
 }
 
 /// The libtorch behind the view.
-pub fn linked_home(root: &Path) -> Option<PathBuf> {
+pub(crate) fn linked_home(root: &Path) -> Option<PathBuf> {
     fs::read_link(folder(root).join("home")).ok()
 }
 
 /// How that libtorch was found.
-pub fn linked_route(root: &Path) -> Option<String> {
+pub(crate) fn linked_route(root: &Path) -> Option<String> {
     fs::read_to_string(folder(root).join("route")).ok()
 }
 
 /// Makes the view unless it shows this libtorch already; then nothing changes, and cargo builds nothing anew.
-pub fn link(root: &Path, found: &Found) -> Result<()> {
+pub(super) fn link(root: &Path, found: &Found) -> Result<()> {
     let home =
         fs::canonicalize(&found.home).with_context(|| format!("cannot resolve {}", found.home.display()))?;
     if is_linked(root) && linked_home(root).as_deref() == Some(&home) {
@@ -76,7 +76,7 @@ fn remove(place: &Path) -> Result<()> {
 }
 
 /// An empty library for the linker, which is told to link `torch`: the real one drags the CUDA half in.
-pub fn write_stub(path: &Path) -> Result<()> {
+pub(super) fn write_stub(path: &Path) -> Result<()> {
     let compiler = programs::compiler("CC", &["cc", "gcc", "clang"]).context(
         "no C compiler was found: install gcc and g++ (Debian, Ubuntu: apt install build-essential)",
     )?;

@@ -18,14 +18,14 @@ const ALSO_FOR_CPU: &[&str] = &["libcudart.so.13", "libcupti.so.13"];
 
 /// A file on PyPI that never changes.
 #[derive(Clone, Debug)]
-pub struct Wheel {
+pub(super) struct Wheel {
     pub file: &'static str,
     pub sha256: &'static str,
 }
 
 impl Wheel {
     /// The project, its version and the first platform that the wheel is for.
-    pub fn parts(&self) -> Option<(String, &'static str, &'static str)> {
+    pub(super) fn parts(&self) -> Option<(String, &'static str, &'static str)> {
         let stem = self.file.strip_suffix(".whl")?;
         let mut parts = stem.split('-');
         let (name, version) = (parts.next()?, parts.next()?);
@@ -34,13 +34,13 @@ impl Wheel {
     }
 
     /// The line of a requirements file that makes pip insist on this very file.
-    pub fn requirement(&self) -> Result<String> {
+    pub(super) fn requirement(&self) -> Result<String> {
         let (name, version, _) = self.parts().with_context(|| format!("odd wheel name {}", self.file))?;
         Ok(format!("{name}=={version} --hash=sha256:{}\n", self.sha256))
     }
 
     /// Whether a file of that path is this wheel, whole and unharmed.
-    pub fn is_intact(&self, path: &Path) -> bool {
+    pub(super) fn is_intact(&self, path: &Path) -> bool {
         let told = |program, args: &[&str]| {
             let args = args.iter().map(std::convert::AsRef::as_ref).chain([path.as_os_str()]);
             programs::answer(program, &args.collect::<Vec<_>>())
@@ -51,7 +51,7 @@ impl Wheel {
 }
 
 /// The wheels of a flavour for this machine.
-pub fn pinned(flavour: Flavour) -> Result<Vec<Wheel>> {
+pub(super) fn pinned(flavour: Flavour) -> Result<Vec<Wheel>> {
     let machine = if cfg!(target_os = "linux") { std::env::consts::ARCH } else { std::env::consts::OS };
     let wheels = pinned_for(machine, flavour);
     ensure!(
@@ -74,7 +74,7 @@ fn pinned_for(machine: &str, flavour: Flavour) -> Vec<Wheel> {
 }
 
 /// Whether a file of a wheel, named by its path there, is unpacked.
-pub fn is_needed(path: &str, flavour: Flavour) -> bool {
+pub(super) fn is_needed(path: &str, flavour: Flavour) -> bool {
     if path == "torch/version.py" || path.starts_with("torch/include/") {
         return true;
     }
