@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reading {
+    /// Which values become 0 and 255.
     pub intensity: Intensity,
+    /// Along which axis volumes are cut.
     pub axis: Axis,
 }
 
@@ -47,6 +49,9 @@ pub enum Axis {
 
 impl Reading {
     /// Refuses windows and percentiles that span nothing.
+    ///
+    /// # Errors
+    /// A window whose width is not above 0, or percentiles that do not rise within 0 to 100.
     pub fn check(&self) -> Result<()> {
         match self.intensity {
             Intensity::Window { center, width } => ensure!(
