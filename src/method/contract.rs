@@ -93,8 +93,8 @@ impl Context {
     /// The frozen teacher: weights from the file that was given, else the labelled random stand-in.
     ///
     /// # Errors
-    /// Weights that cannot be read or do not fit the network, or random ones without pictures to calibrate
-    /// them on.
+    /// Weights that cannot be read or do not fit the network, or random ones with fewer than two pictures to
+    /// calibrate them on.
     pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Teacher> {
         let origin = self.teachers.of(Network::Backbone(backbone));
         let teacher = Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device);

@@ -111,6 +111,9 @@ fn card(case: &Case, range: Option<(f64, f64)>) -> Result<Card> {
 }
 
 /// A picture under its map: `shares` of 0 to 1, one for each pixel, as heat.
+///
+/// # Errors
+/// A number of shares other than that of the picture's pixels.
 pub fn overlay(picture: &Pixels, shares: &[f64]) -> Result<Pixels> {
     let blend = |(rgb, &share): (&[u8], &f64)| -> [u8; 3] {
         let weight = if share.is_finite() { OPACITY * share.clamp(0.0, 1.0) } else { 0.0 };

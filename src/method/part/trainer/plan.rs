@@ -7,7 +7,9 @@ use crate::random::Stream;
 /// One stage of a training; most have one stage.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// How items are dealt out to batches.
     pub order: Order,
+    /// Steps of the optimiser.
     pub steps: u64,
     /// Parts of equal length after each of which the training is observed; at most `steps`.
     pub epochs: u64,
@@ -17,12 +19,27 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 pub enum Order {
     /// All items, shuffled. A last batch of fewer than [`FEWEST`] joins the one before it.
-    All { items: usize, batch: usize },
+    All {
+        /// How many there are.
+        items: usize,
+        /// Items a step.
+        batch: usize,
+    },
     /// Whole batches alone, shuffled; what is left over waits for another pass.
-    Whole { items: usize, batch: usize },
+    Whole {
+        /// How many there are.
+        items: usize,
+        /// Items a step.
+        batch: usize,
+    },
     /// Whole batches, each of one task, in random order; items are numbered through all tasks. A task that does not
     /// fill one batch makes a smaller one, if it has two items.
-    ByTask { tasks: Vec<(TaskName, usize)>, batch: usize },
+    ByTask {
+        /// Each task with the number of its items.
+        tasks: Vec<(TaskName, usize)>,
+        /// Items a step.
+        batch: usize,
+    },
 }
 
 /// Epochs of a training that is counted in steps.
