@@ -16,11 +16,17 @@ pub use walk::{Rejected, Scan, scan, walk};
 
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.
 /// Folders on the way are made.
+///
+/// # Errors
+/// A path that cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write_whole_with(path, |file| Ok(file.write_all(bytes)?))
 }
 
 /// As [`write_whole`], for content that is streamed into the file.
+///
+/// # Errors
+/// As [`write_whole`], or what `fill` fails with.
 pub fn write_whole_with(path: &Path, fill: impl FnOnce(&mut fs::File) -> Result<()>) -> Result<()> {
     let draft = draft_path(path);
     let write = || -> Result<()> {
@@ -39,6 +45,9 @@ pub fn write_whole_with(path: &Path, fill: impl FnOnce(&mut fs::File) -> Result<
 
 /// Writes `bytes` without waiting for the disk, for the many files of a folder that a marker of its own calls
 /// finished. Folders on the way are made.
+///
+/// # Errors
+/// A path that cannot be written.
 pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> std::io::Result<()> {
         if let Some(folder) = path.parent() {
@@ -50,6 +59,9 @@ pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Removes a file; that there is none is no error.
+///
+/// # Errors
+/// A file that is there and cannot be removed.
 pub fn remove_if_there(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -60,6 +72,9 @@ pub fn remove_if_there(path: &Path) -> Result<()> {
 }
 
 /// Removes what killed processes left of their attempts to write `path`; for files that one process alone writes.
+///
+/// # Errors
+/// A draft that cannot be removed; a folder that cannot be listed is passed over.
 pub fn remove_drafts(path: &Path) -> Result<()> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return Ok(());
@@ -69,6 +84,9 @@ pub fn remove_drafts(path: &Path) -> Result<()> {
 }
 
 /// As [`remove_drafts`] for every file of a folder that one process alone writes.
+///
+/// # Errors
+/// As [`remove_drafts`].
 pub fn remove_drafts_in(folder: &Path) -> Result<()> {
     remove_where(folder, |found| found.contains(DRAFT))
 }
@@ -94,11 +112,17 @@ fn draft_path(path: &Path) -> PathBuf {
 }
 
 /// Reads a file; the error names it.
+///
+/// # Errors
+/// A file that is missing or cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
 
 /// Reads at most the first `limit` bytes of a file; the error names it.
+///
+/// # Errors
+/// As [`read`].
 pub fn read_head(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut head = Vec::new();
     let file = fs::File::open(path).with_context(|| format!("reading {}", path.display()))?;
@@ -107,11 +131,17 @@ pub fn read_head(path: &Path, limit: u64) -> Result<Vec<u8>> {
 }
 
 /// Bytes in a file; the error names it.
+///
+/// # Errors
+/// As [`read`].
 pub fn size(path: &Path) -> Result<u64> {
     Ok(fs::metadata(path).with_context(|| format!("reading {}", path.display()))?.len())
 }
 
 /// Reads a text file; the error names it.
+///
+/// # Errors
+/// As [`read`], or bytes that are not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
@@ -122,6 +152,9 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 /// SHA-256 and length of several files, one after the other, without holding them in memory.
+///
+/// # Errors
+/// Names the first file that cannot be read.
 pub fn sha256_of(paths: &[PathBuf]) -> Result<(String, u64)> {
     let (mut hasher, mut length) = (sha2::Sha256::new(), 0);
     let mut part = vec![0; 1 << 18];
@@ -160,6 +193,9 @@ pub fn fingerprint_of(parts: impl Iterator<Item = String>) -> String {
 
 /// Where weights and other things shared by all checkouts of a user are kept:
 /// `MEDFSAD_CACHE`, else `XDG_CACHE_HOME/medfsad`, else `~/.cache/medfsad`.
+///
+/// # Errors
+/// None of the three variables is set: asks for `MEDFSAD_CACHE`.
 pub fn cache_folder() -> Result<PathBuf> {
     let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     given("MEDFSAD_CACHE")

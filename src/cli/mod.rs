@@ -45,6 +45,10 @@ enum Command {
 }
 
 impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What the command fails with; the text is for the user.
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::BuildDataset(args) => args.run(),

@@ -42,6 +42,7 @@ struct Listed {
 pub struct Present<'a> {
     /// Path below `--raw`.
     pub path: String,
+    /// Index of the frame or slice in its file, from 0.
     pub frame: u32,
     /// Of its file.
     pub sha256: &'a str,

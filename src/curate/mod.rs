@@ -47,6 +47,7 @@ pub mod task;
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 pub struct Request<'a> {
+    /// The benchmark to curate.
     pub spec: &'a Spec,
     /// Holds the sources' folders.
     pub raw: &'a Path,
@@ -60,8 +61,11 @@ pub struct Request<'a> {
 
 /// What came of it.
 pub struct Outcome {
+    /// What `manifest.json` says.
     pub header: Header,
+    /// Per task and part: how many were asked for, were available and were taken.
     pub selection: Vec<Selection>,
+    /// One row per refused file or frame, with the reason.
     pub rejected: Vec<Rejected>,
     /// Sentences for the user: differences from the owners' totals, missing folders, shortfalls.
     pub remarks: Vec<String>,

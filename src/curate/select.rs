@@ -14,6 +14,7 @@ pub struct Item {
     pub key: String,
     /// `None` for normal, else the index of the quota it counts for.
     pub quota: Option<usize>,
+    /// Its side in the owner's division; `None` where there is none.
     pub owner: Option<Side>,
     /// Things that must not be divided between sides: patient, slide, content hash.
     pub ties: Vec<String>,
@@ -22,6 +23,7 @@ pub struct Item {
 /// The outcome for one picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// For that split.
     Drawn(Split),
     /// With the reason.
     LeftOut(&'static str),

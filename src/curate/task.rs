@@ -23,13 +23,20 @@ use crate::{files, names};
 pub struct Part {
     /// Over everything that determines the rest.
     key: String,
+    /// The curated images.
     pub rows: Vec<Row>,
+    /// Files and frames that were refused.
     pub rejected: Vec<Rejected>,
+    /// What was asked for and what was taken.
     pub selection: Vec<Selection>,
+    /// Sentences for the user, such as differences from the owner's totals.
     pub differences: Vec<String>,
 }
 
 /// Curates `task`; a finished part in `out/parts` with the same key is taken as it is.
+///
+/// # Errors
+/// A missing source folder, files that are not those of `ids`, or a part that cannot be written.
 pub fn curate(request: &Request, task: &Task, ids: Option<&IdList>) -> Result<Part> {
     let Request { spec, raw, out, key, .. } = *request;
     let mut listing = (source::find(&task.source)?.list)(&raw.join(&task.folder), task)?;

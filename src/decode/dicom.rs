@@ -124,7 +124,9 @@ impl<'a> File<'a> {
 /// Samples of one frame as the file holds them, before any table, rescale or window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredValues {
+    /// Height in pixels.
     pub rows: usize,
+    /// Width in pixels.
     pub columns: usize,
     /// Samples per pixel.
     pub samples: usize,

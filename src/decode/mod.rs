@@ -46,6 +46,7 @@ pub mod resize;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Decoded {
+    /// The frame, 8 bits a sample.
     pub pixels: Pixels,
     /// Bits a sample had in the file.
     pub bits: u16,
@@ -121,6 +122,7 @@ pub fn mask_frames(path: &Path, frames: &[u32], reading: &Reading) -> Result<Vec
 
 /// Masks of several frames.
 pub struct Masks {
+    /// One mask per frame that was asked for, in that order, or why it cannot be read.
     pub frames: Vec<Result<Pixels>>,
     /// What was forgiven.
     pub repaired: Vec<String>,

@@ -9,8 +9,11 @@ use crate::manifest::store::PixelStore;
 /// How a picture came to be, as far as a file tells: what shortcuts are made of. No label, no finding.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Acquisition {
+    /// Of the original picture, in pixels.
     pub width: u32,
+    /// Of the original picture, in pixels.
     pub height: u32,
+    /// Size of the original file.
     pub file_bytes: u64,
 }
 
@@ -24,6 +27,9 @@ pub struct Pictures {
 
 impl Pictures {
     /// Takes `rows` from the store, in their order.
+    ///
+    /// # Errors
+    /// A picture that the store does not hold.
     pub fn load(store: &PixelStore, rows: &[&Row]) -> Result<Pictures> {
         let side = store.size() as i64;
         let mut bytes = Vec::with_capacity(rows.len() * 3 * store.size() * store.size());
@@ -36,10 +42,12 @@ impl Pictures {
         Ok(Pictures { pixels, acquisition: rows.iter().map(acquisition).collect() })
     }
 
+    /// Number of pictures.
     pub fn len(&self) -> usize {
         self.acquisition.len()
     }
 
+    /// Whether there is no picture.
     pub fn is_empty(&self) -> bool {
         self.acquisition.is_empty()
     }

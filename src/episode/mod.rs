@@ -26,6 +26,7 @@ pub mod batch;
 /// What determines episodes, beside the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
+    /// Root of the random streams of all draws.
     pub seed: u64,
     /// Support sets per task.
     pub draws: usize,
@@ -36,7 +37,9 @@ pub struct Settings {
 /// A query of training with its supports, as image ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
+    /// A train normal of the task.
     pub query: ImageId,
+    /// `max_shots` other train normals of the same task, drawn with replacement.
     pub supports: Vec<ImageId>,
 }
 
@@ -55,7 +58,9 @@ pub struct Pair {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Episodes {
+    /// The settings they were drawn with.
     pub settings: Settings,
+    /// Canonical hash of the manifest they were drawn from.
     pub manifest_hash: String,
     /// Per task, per draw, `max_shots` image ids.
     pub supports: BTreeMap<TaskName, Vec<Vec<ImageId>>>,
@@ -200,6 +205,9 @@ impl Episodes {
 
     /// Over what one cell uses: its supports and the pairs of its training tasks, up to `shots` of each.
     /// More draws or larger sets elsewhere do not change it.
+    ///
+    /// # Errors
+    /// A draw or a task that they lack, or more shots than the task has train normals.
     pub fn cell_hash(&self, task: &str, draw: usize, shots: usize, training: &[TaskName]) -> Result<String> {
         let set = self.supports.get(task).and_then(|draws| draws.get(draw));
         let set = set.with_context(|| format!("no support draw {draw} for task `{task}`"))?;
@@ -218,6 +226,9 @@ impl Episodes {
     }
 
     /// Writes `episodes.parquet` and, beside it, `episodes.json` with settings and hash.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         Columns::default()
             .text("kind", self.lines().map(|l| Some(l.kind)))
@@ -233,6 +244,9 @@ impl Episodes {
     }
 
     /// Reads stored episodes and checks their hash.
+    ///
+    /// # Errors
+    /// A file that is missing or cannot be read, or rows that do not match their hash.
     pub fn read(folder: &Path) -> Result<Episodes> {
         let path = folder.join("episodes.json");
         let header: Header = serde_json::from_str(&files::read_text(&path)?)
@@ -278,6 +292,9 @@ impl Episodes {
     }
 
     /// Checks that supports and pairs are train normals of their own task, distinct and complete.
+    ///
+    /// # Errors
+    /// Names the task whose supports or pairs break a rule; also if they belong to another manifest.
     pub fn verify(&self, manifest: &Manifest) -> Result<()> {
         ensure!(
             self.manifest_hash == manifest.header.canonical_hash,

@@ -61,6 +61,9 @@ pub struct Definition {
 
 impl Definition {
     /// Reads a definition from a file, or by its name from those shipped.
+    ///
+    /// # Errors
+    /// A name that is neither shipped nor a readable file, or a text that is not a definition.
     pub fn load(name_or_path: &str) -> Result<Definition> {
         let text = match SHIPPED.iter().find(|(name, _)| *name == name_or_path) {
             Some((_, text)) => (*text).to_owned(),
@@ -79,6 +82,9 @@ impl Definition {
     }
 
     /// Checks what the command line may have changed.
+    ///
+    /// # Errors
+    /// An empty list of shots, seeds or methods, shots or draws of 0, or `held_out` of none.
     pub fn check(&self) -> Result<()> {
         ensure!(!self.shots.is_empty() && !self.shots.contains(&0), "shots must be numbers of at least 1");
         ensure!(

@@ -18,6 +18,7 @@ pub enum Wanted {
     /// The first CUDA device, if one is usable here, else the CPU.
     #[default]
     Auto,
+    /// The CPU.
     Cpu,
     /// By its number; 0 is what `cuda` alone says.
     Cuda(usize),

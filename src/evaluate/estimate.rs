@@ -37,11 +37,14 @@ pub struct Known {
     pub unknown: usize,
 }
 
-/// What one estimate takes: the cells to do that share a training.
+/// What one job takes: the cells to do that share a training.
 #[derive(Clone, Debug, Default)]
 pub struct JobEstimate {
+    /// The method, as the definition calls it.
     pub method: String,
+    /// The task whose pictures are scored.
     pub task: TaskName,
+    /// How many of its cells are measured, counted or unknown.
     pub known: Known,
     /// On the worker that computes it.
     pub seconds: f64,
@@ -54,13 +57,15 @@ pub struct JobEstimate {
 /// What all cells to do take together.
 #[derive(Clone, Debug, Default)]
 pub struct Estimate {
+    /// How many of the cells are measured, counted or unknown.
     pub known: Known,
     /// Seconds on one device.
     pub seconds: f64,
     /// Name, cells to do and seconds on one device of each method, longest first.
     pub methods: Vec<(String, usize, f64)>,
+    /// The job that takes longest.
     pub longest: JobEstimate,
-    /// The most bytes of memory that any estimate keeps beside what the self-test held.
+    /// The most bytes of memory that any job keeps beside what the self-test held.
     pub memory: f64,
     /// Bytes of all results.
     pub disk: f64,

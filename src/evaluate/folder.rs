@@ -26,10 +26,13 @@ pub type Refused = (String, String);
 
 /// Pictures that were read, in the order of their names, and those that were not.
 pub struct Read {
+    /// Names of their files.
     pub names: Vec<String>,
     /// As read, resized to squares of 0 to 255.
     pub squares: Vec<Pixels>,
+    /// Size of each original, in pixels and bytes.
     pub acquisition: Vec<Acquisition>,
+    /// Those that were not read.
     pub refused: Vec<Refused>,
 }
 
@@ -176,6 +179,9 @@ pub fn write_refused(path: &Path, refused: &[Refused]) -> Result<()> {
 }
 
 /// The stem of `path` with another ending, beside it.
+///
+/// # Errors
+/// A path without a file name, or with one that is not UTF-8.
 pub fn beside(path: &Path, ending: &str) -> Result<PathBuf> {
     let stem = path.file_stem().and_then(|stem| stem.to_str());
     let stem = stem.with_context(|| format!("{} has no name", path.display()))?;

@@ -19,12 +19,15 @@ use crate::results::{Cell, Identity, Seed};
 pub struct Job {
     /// As the definition calls it.
     pub method: String,
+    /// The method with its settings.
     pub built: Built,
+    /// The task whose test pictures are scored.
     pub task: TaskName,
     /// Tasks whose train normals it is given.
     pub training: Vec<TaskName>,
     /// Tasks whose train normals calibrate its random teacher; empty if it needs none.
     pub calibration: Vec<TaskName>,
+    /// Seed of the method's random streams.
     pub seed: u64,
     /// One per shots and draw.
     pub cells: Vec<Identity>,
@@ -32,8 +35,11 @@ pub struct Job {
 
 /// Everything a plan depends on beside the definition.
 pub struct Setting<'a> {
+    /// The curated benchmark.
     pub manifest: &'a Manifest,
+    /// The episodes drawn from it.
     pub episodes: &'a Episodes,
+    /// Where the weights of pretrained networks come from.
     pub teachers: &'a Teachers,
     /// As [`super::device::Wanted::class`] says it.
     pub device_class: String,
@@ -151,7 +157,9 @@ impl Job {
 /// What has become of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
+    /// Not computed yet.
     ToDo,
+    /// Its results are there.
     Done,
     /// It ended with an error, which its row tells.
     Failed,

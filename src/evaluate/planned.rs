@@ -29,12 +29,15 @@ const CACHE: &str = "@cache";
 /// A bench and its circumstances, as resolved from definition and command line.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Planned {
+    /// Which methods, tasks, shots, draws and seeds.
     pub definition: Definition,
     /// Folder of the curated benchmark. Plans write it as it is reached from the run's folder.
     pub manifest: PathBuf,
+    /// Where the weights of pretrained networks come from.
     pub teachers: Teachers,
     /// A statement: the machine that plans need not have it. Older plans say `auto`, which each machine decides.
     pub device: Wanted,
+    /// In what precision networks compute.
     pub precision: Precision,
     /// How the user called it.
     pub command: String,
@@ -42,17 +45,24 @@ pub struct Planned {
 
 /// A planned bench with everything that it names at hand.
 pub struct Opened {
+    /// What was resolved.
     pub planned: Planned,
+    /// The curated benchmark.
     pub manifest: Manifest,
+    /// The episodes drawn from it.
     pub episodes: Episodes,
+    /// The cells, by the training that they share.
     pub jobs: Vec<Job>,
 }
 
 /// How many cells there are of each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
+    /// Not computed yet.
     pub to_do: usize,
+    /// With results.
     pub done: usize,
+    /// Ended with an error.
     pub failed: usize,
 }
 
@@ -132,6 +142,7 @@ impl Planned {
 }
 
 impl Opened {
+    /// Every cell, job after job.
     pub fn cells(&self) -> impl Iterator<Item = &Identity> {
         self.jobs.iter().flat_map(|job| &job.cells)
     }

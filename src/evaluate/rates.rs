@@ -79,6 +79,8 @@ impl Speed {
         nearest.map_or(f64::NAN, |(_, rate)| *rate)
     }
 
+    /// Seconds that `operations` take, with training at the rate of the nearest number of shots that was
+    /// timed.
     pub fn of(&self, operations: Operations, shots: usize) -> f64 {
         operations.training / self.training(shots) + operations.forward / self.forward
     }

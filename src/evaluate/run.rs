@@ -19,17 +19,25 @@ use crate::{files, panics, progress};
 
 /// What all cells of a run share.
 pub struct Run<'a> {
+    /// The definition's name.
     pub bench: String,
+    /// Side of the pictures, in pixels.
     pub size: usize,
+    /// The curated benchmark.
     pub manifest: &'a Manifest,
+    /// The episodes drawn from it.
     pub episodes: &'a Episodes,
+    /// Where the weights of pretrained networks come from.
     pub teachers: &'a Teachers,
+    /// Where networks are computed.
     pub device: Device,
+    /// In what precision networks compute.
     pub precision: Precision,
     /// Jobs run at once. Each computes on one thread, so that no sum depends on their number.
     pub workers: usize,
     /// Receives `cells/<id>/`.
     pub folder: PathBuf,
+    /// How the user called it.
     pub command: String,
     /// Whether cells that ended with an error are computed again.
     pub retry_failed: bool,

@@ -23,6 +23,7 @@ pub struct OnDevice {
 }
 
 impl OnDevice {
+    /// Brings maps to `device`.
     pub fn new(maps: &MapStack, device: Device) -> OnDevice {
         let shape = [maps.count(), maps.height(), maps.width()].map(|side| side as i64);
         let values = Tensor::from_slice(maps.values()).view(shape);

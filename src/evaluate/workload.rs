@@ -27,7 +27,9 @@ use crate::protocol::{self, Host, Smoother};
 /// Seconds of each repeat, and the loss or the maps' mean of each.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Timed {
+    /// How long each repeat took.
     pub seconds: Vec<f64>,
+    /// The loss or the maps' mean of each repeat.
     pub values: Vec<f64>,
     /// Bytes of a card's memory, where the work was done on one.
     #[serde(default)]
@@ -142,6 +144,9 @@ impl Workload {
     }
 
     /// Maps of one batch, each smoothed by itself.
+    ///
+    /// # Errors
+    /// What libtorch or the smoothing fails with.
     pub fn score(&self, shots: usize, batch: usize, repeats: usize) -> Result<Timed> {
         formula::fill(&self.model.student.store, "");
         let mut queries = self.pixels("image.query", batch);
@@ -174,6 +179,9 @@ impl Workload {
 
     /// One epoch over `n_train` pictures in batches of `batch`, and the evaluation of `n_test` pictures under every
     /// protocol; the value is the last loss. Pictures repeat: what counts is the work.
+    ///
+    /// # Errors
+    /// What the training or the scoring fails with.
     pub fn epoch(
         &self,
         shots: usize,
@@ -215,6 +223,9 @@ impl Workload {
     }
 
     /// Smoothing of so many maps under every protocol.
+    ///
+    /// # Errors
+    /// What the smoothing fails with.
     pub fn smooth(&self, count: usize, repeats: usize) -> Result<Timed> {
         let side = self.size as usize;
         let values = formula::uniform("maps", side * side).into_iter().map(|value| value as f32);

@@ -26,11 +26,17 @@ pub use reading::read;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Family {
+    /// Pictures in PNG.
     Png,
+    /// Pictures in JPEG.
     Jpeg,
+    /// Pictures in BMP.
     Bmp,
+    /// Pictures in TIFF.
     Tiff,
+    /// DICOM films.
     Dicom,
+    /// NIfTI volumes.
     Nifti,
     /// A curated folder's manifest.
     Manifest,
@@ -38,6 +44,7 @@ pub enum Family {
     Spec,
     /// Standardised pixels.
     Store,
+    /// Stored episodes and their header.
     Episodes,
     /// Stored cells of a run.
     Results,

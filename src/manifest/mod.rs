@@ -23,7 +23,7 @@ pub use hash::canonical_hash;
 use hash::unkeyed_hash;
 use store::PixelStore;
 
-/// Version of the columns below and of the hash over them; a reader refuses others, but for [`UNKEYED`].
+/// Version of the columns below and of the hash over them; a reader refuses others, but for format 3.
 pub const FORMAT: u32 = 4;
 
 /// The version whose pseudonyms have no key, so that its hash is over the rows as they are.
@@ -38,8 +38,11 @@ pub const RAW: &str = "parts/raw.folder.json";
 )]
 #[strum(serialize_all = "kebab-case")]
 pub enum Split {
+    /// Pictures to train on and to draw supports from.
     Train,
+    /// Pictures set aside for validation, by the owner or by the spec.
     Val,
+    /// Pictures that are scored.
     Test,
 }
 
@@ -47,7 +50,9 @@ pub enum Split {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Label {
+    /// Without the findings that the task looks for; 0 in tables.
     Normal,
+    /// With at least one of them; 1 in tables.
     Anomalous,
 }
 
@@ -70,6 +75,10 @@ impl Label {
         i64::from(self == Label::Anomalous)
     }
 
+    /// The label that a number stands for: 0 is normal, 1 anomalous.
+    ///
+    /// # Errors
+    /// Any other number.
     pub fn parse(number: i64) -> Result<Label> {
         match number {
             0 => Ok(Label::Normal),
@@ -197,19 +206,28 @@ pub struct Selection {
 /// What stands beside the tables, in `manifest.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Header {
+    /// Version of the manifest's format; [`FORMAT`] is the one written.
     pub format: u32,
+    /// The spec's name.
     pub spec: String,
+    /// The spec's version, raised by its author when the pictures change.
     pub spec_version: u32,
+    /// The spec's title, for people.
     pub title: String,
     /// Over sorted rows; two machines must agree on it, whatever their keys of pseudonyms.
     pub canonical_hash: String,
+    /// Curated images over all tasks and splits.
     pub n_rows: u64,
+    /// Rows of `rejected.parquet`.
     pub n_rejected: u64,
     /// Where the raw data stood, in manifests of format 3; newer ones keep it in [`RAW`], which stays at home.
     #[serde(default, skip_serializing)]
     pub raw: Option<PathBuf>,
+    /// Identity of the resize that made the stores.
     pub resize: String,
+    /// Sides of the stored square pictures, in pixels.
     pub sizes: Vec<usize>,
+    /// Version of medfsad that curated it.
     pub medfsad: String,
 }
 
@@ -227,14 +245,20 @@ pub struct Header {
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 pub struct Manifest {
+    /// What `manifest.json` says.
     pub header: Header,
     /// Sorted by task, split, label and source path.
     pub rows: Vec<Row>,
+    /// The folder that it was read from.
     pub folder: PathBuf,
 }
 
 impl Manifest {
     /// Reads a curated folder and checks rows against the recorded hash.
+    ///
+    /// # Errors
+    /// A folder without a manifest, a file that cannot be read, another format, or rows that do not match
+    /// their hash.
     pub fn read(folder: &Path) -> Result<Manifest> {
         let header_path = folder.join("manifest.json");
         if !header_path.exists() {

@@ -36,6 +36,9 @@ struct Places {
 
 impl Spool {
     /// An empty one, with its scratch file in `folder`.
+    ///
+    /// # Errors
+    /// A folder that cannot be made or written to.
     pub fn new(folder: &Path, size: usize) -> Result<Spool> {
         let open = || -> Result<File> {
             std::fs::create_dir_all(folder)?;
@@ -51,11 +54,17 @@ impl Spool {
     }
 
     /// Adds a picture, RGB, `size x size`; one of a hash that is there already is passed over.
+    ///
+    /// # Errors
+    /// A picture of another shape, or a full disk.
     pub fn add_picture(&self, pixel_hash: &str, picture: &Pixels) -> Result<()> {
         self.add(pixel_hash, picture, 3, |places| &mut places.pictures)
     }
 
     /// Adds a mask, one channel of 0 and 255, `size x size`.
+    ///
+    /// # Errors
+    /// A mask of another shape, or a full disk.
     pub fn add_mask(&self, mask_hash: &str, mask: &Pixels) -> Result<()> {
         self.add(mask_hash, mask, 1, |places| &mut places.masks)
     }

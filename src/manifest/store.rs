@@ -111,16 +111,25 @@ impl PixelStore {
     }
 
     /// The picture of that pixel hash, `[3, size, size]`.
+    ///
+    /// # Errors
+    /// A hash that the store does not hold.
     pub fn picture(&self, pixel_hash: &str) -> Result<&[u8]> {
         self.item(&self.pictures, pixel_hash)
     }
 
     /// The picture of that pixel hash, with its channels interleaved.
+    ///
+    /// # Errors
+    /// As [`PixelStore::picture`].
     pub fn pixels(&self, pixel_hash: &str) -> Result<Pixels> {
         Pixels::from_planes(self.size, self.size, 3, self.picture(pixel_hash)?)
     }
 
     /// The mask of that hash, `[1, size, size]` of 0 and 255.
+    ///
+    /// # Errors
+    /// As [`PixelStore::picture`].
     pub fn mask(&self, mask_hash: &str) -> Result<&[u8]> {
         self.item(&self.masks, mask_hash)
     }

@@ -25,6 +25,7 @@ use crate::random::Stream;
 /// Epochs after which training is observed.
 const EPOCHS: u64 = 20;
 
+/// Auto-encoder; the squared error of the reconstruction is anomalous.
 pub const AE: Entry = Entry {
     name: "ae",
     about: "auto-encoder of 64-pixel pictures; squared error of the reconstruction",
@@ -37,6 +38,7 @@ pub const AE: Entry = Entry {
     work: Some(work),
 };
 
+/// Variational auto-encoder; the squared error of the reconstruction is anomalous.
 pub const VAE: Entry = Entry {
     name: "vae",
     about: "variational auto-encoder of 64-pixel pictures; squared error of the reconstruction",
@@ -64,6 +66,7 @@ pub struct Settings {
     pub latent: i64,
     /// Weight of the divergence beside the squared error; `vae` alone has one.
     pub kl_weight: f64,
+    /// Adam's step size.
     pub learning_rate: f64,
     /// 250, but 600 for brain MRI.
     pub epochs: u64,

@@ -20,7 +20,9 @@ use crate::regime::Regime;
 
 /// One training task: its normals and, for each, its supports.
 pub struct TrainTask {
+    /// The task's name in the manifest.
     pub name: TaskName,
+    /// Its train normals, in the manifest's order.
     pub pictures: Pictures,
     /// Query and its `max_shots` supports, as indices into `pictures`.
     pub pairs: Vec<(usize, Vec<usize>)>,
@@ -29,8 +31,11 @@ pub struct TrainTask {
 /// What every step may know beside pictures.
 #[derive(Clone)]
 pub struct Context {
+    /// Where tensors live and are computed.
     pub device: Device,
+    /// In what precision networks compute.
     pub precision: Precision,
+    /// Seed of the method's random streams.
     pub seed: u64,
     /// Size of the support set that will be given; methods that see [`Regime::OtherNormals`] alone may use it
     /// while fitting, the others are fitted once for all sizes.
@@ -86,6 +91,10 @@ impl StateFile {
 
 impl Context {
     /// The frozen teacher: weights from the file that was given, else the labelled random stand-in.
+    ///
+    /// # Errors
+    /// Weights that cannot be read or do not fit the network, or random ones with fewer than two pictures to
+    /// calibrate them on.
     pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Teacher> {
         let origin = self.teachers.of(Network::Backbone(backbone));
         let teacher = Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device);
@@ -102,14 +111,23 @@ pub type EpochFigures = Vec<(&'static str, f64)>;
 /// Observes a training, for logging and the `published` protocols; a closure will do.
 pub trait Observer {
     /// Called after each epoch with the model as it stands.
+    ///
+    /// # Errors
+    /// A model that cannot score, or a record that cannot be written; it ends the training.
     fn after_epoch(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()>;
 
     /// All that it has recorded so far; it is saved with the training's state.
+    ///
+    /// # Errors
+    /// A record that cannot be put into text.
     fn state(&self) -> Result<String> {
         Ok(String::new())
     }
 
     /// Continues from what [`Observer::state`] gave in an earlier process.
+    ///
+    /// # Errors
+    /// A text that is none of its records.
     fn restore(&mut self, state: &str) -> Result<()> {
         let _ = state;
         Ok(())
@@ -136,6 +154,10 @@ impl<F: FnMut(u64, &EpochFigures, &dyn Fitted) -> Result<()>> Observer for F {
 /// Several cells may be fitted at once, each on a thread of its own.
 pub trait Method: Send + Sync {
     /// Trains on the train normals that [`Built::regime`] names. Methods that do not train return at once.
+    ///
+    /// # Errors
+    /// Weights that cannot be read, pictures that the settings do not fit, a state that cannot be saved, or
+    /// what `observer` fails with.
     fn fit(
         &self,
         tasks: &[TrainTask],
@@ -147,6 +169,9 @@ pub trait Method: Send + Sync {
 /// A trained method.
 pub trait Fitted {
     /// Takes in the supports of one episode.
+    ///
+    /// # Errors
+    /// Supports that the method cannot use, such as too few.
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>>;
 
     /// Whether that is a training, or of unknown cost, so that the harness does it no more often than it must.
@@ -168,6 +193,9 @@ impl<F: Fitted + ?Sized> Fitted for &F {
 /// A method ready to score.
 pub trait Detector {
     /// Scores each query by itself; higher is more anomalous.
+    ///
+    /// # Errors
+    /// What libtorch, the device or an external program fails with.
     fn score(&self, queries: &Pictures) -> Result<Prediction>;
 
     /// Queries that it is given at once, at most; scores do not depend on it but for rounding.
@@ -208,9 +236,11 @@ pub enum Prediction {
 
 /// One method on the list.
 pub struct Entry {
+    /// What users call it, such as `patchcore`.
     pub name: &'static str,
     /// One line for `medfsad methods`.
     pub about: &'static str,
+    /// The paper that describes it.
     pub paper: &'static str,
     /// Its regime under default settings, and what else it can be set to.
     pub regime: &'static str,
@@ -228,8 +258,11 @@ pub struct Entry {
 
 /// A method, its settings as resolved, and what it is to be given.
 pub struct Built {
+    /// The method, not trained yet.
     pub method: Box<dyn Method>,
+    /// All settings with their defaults, as one JSON object.
     pub settings: String,
+    /// What the harness hands to it beside the query.
     pub regime: Regime,
     /// The pretrained network it needs, if any.
     pub network: Option<Network>,
@@ -239,6 +272,9 @@ pub struct Built {
 
 impl Built {
     /// A method with settings that serialise to one JSON object.
+    ///
+    /// # Errors
+    /// Settings that cannot be put into JSON.
     pub fn new(
         method: impl Method + 'static,
         settings: &impl serde::Serialize,

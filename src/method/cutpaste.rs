@@ -28,6 +28,7 @@ use crate::network::optimiser::{Optimiser, Rule, Sgd};
 use crate::network::{Backbone, Input, Network, initial};
 use crate::random::Stream;
 
+/// `CutPaste`: a network learns to tell pasted pictures apart; a Gaussian over its features scores.
 pub const ENTRY: Entry = Entry {
     name: "cutpaste",
     about: "a network that tells pasted pictures apart, and a Gaussian over its features",
@@ -77,7 +78,9 @@ pub struct Settings {
     pub pretext: Pretext,
     /// Falls to zero along half a cosine.
     pub learning_rate: f64,
+    /// Momentum of the gradient descent.
     pub momentum: f64,
+    /// Weight decay, added to the gradient.
     pub weight_decay: f64,
     /// Training steps.
     pub steps: u64,

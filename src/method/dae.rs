@@ -31,6 +31,7 @@ const RATE_STEPS: u64 = 32;
 /// Largest norm of the gradient.
 const CLIP: f64 = 0.5;
 
+/// Denoising auto-encoder: what it would change is anomalous.
 pub const ENTRY: Entry = Entry {
     name: "dae",
     about: "denoising U-Net trained on coarse noise; what it would change is anomalous",
@@ -64,10 +65,13 @@ pub struct Settings {
     pub depth: i64,
     /// Filters of its first level.
     pub width: i64,
+    /// Largest step size.
     pub learning_rate: f64,
+    /// Weight decay.
     pub weight_decay: f64,
     /// Half a period of the cosine that the learning rate follows down and up again, in epochs of 32 steps.
     pub cosine_epochs: u64,
+    /// Training steps.
     pub steps: u64,
     /// Pictures a step.
     pub batch: usize,

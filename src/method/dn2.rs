@@ -16,6 +16,7 @@ use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
 
+/// DN2: the mean distance to the nearest normals in globally averaged features.
 pub const ENTRY: Entry = Entry {
     name: "dn2",
     about: "mean distance to the nearest normals in globally averaged features",
@@ -38,6 +39,7 @@ pub struct Settings {
     pub backbone: Backbone,
     /// Neighbours that are averaged; all normals, if there are fewer.
     pub neighbours: usize,
+    /// Distance between vectors.
     pub distance: Distance,
 }
 
@@ -45,6 +47,7 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Distance {
+    /// Length of the difference.
     Euclidean,
     /// One less the cosine.
     Cosine,

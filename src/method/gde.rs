@@ -17,6 +17,7 @@ use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
 
+/// Gaussian density: the Mahalanobis distance to the normals in globally averaged features.
 pub const ENTRY: Entry = Entry {
     name: "gde",
     about: "Mahalanobis distance to the normals in globally averaged features, Ledoit-Wolf covariance",

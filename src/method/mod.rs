@@ -3,7 +3,7 @@
 //! Queries are pictures without labels, and a score may depend on the model, the supports and that one
 //! picture alone; a test scores every method in several batchings to hold that.
 //!
-//! What a method is stands in [`contract`]; each method uses that, and the list uses the methods.
+//! What a method is stands in `contract`; each method uses that, and the list uses the methods.
 
 /// The plain and the variational auto-encoder.
 pub mod autoencoder;

@@ -31,6 +31,7 @@ const EPOCHS: u64 = 5;
 /// Keeps a dimension that has collapsed from being divided by zero.
 const LEAST_DEVIATION: f64 = 1e-6;
 
+/// Auto-encoder whose codes a one-class SVM guides; the distance outside the SVM is anomalous.
 pub const ENTRY: Entry = Entry {
     name: "ogae",
     about: "auto-encoder whose codes a one-class SVM pulls together; distance outside the SVM",
@@ -87,7 +88,9 @@ pub struct Settings {
     pub lambda: f64,
     /// `compactor`, `expander` or `both`.
     pub guidance: Guidance,
+    /// Step size of the optimiser.
     pub learning_rate: f64,
+    /// Passes over the training pictures.
     pub epochs: u64,
     /// Pictures a step; half of them support the machine.
     pub batch: usize,

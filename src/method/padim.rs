@@ -18,6 +18,7 @@ use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
 use crate::random::Stream;
 
+/// PaDiM: the Mahalanobis distance at each position, over random channels of three layers.
 pub const ENTRY: Entry = Entry {
     name: "padim",
     about: "Mahalanobis distance at each position, random channels of three layers",

@@ -24,6 +24,7 @@ use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network, Scales, initial};
 
+/// RD4AD: reverse distillation through a one-class bottleneck.
 pub const ENTRY: Entry = Entry {
     name: "rd4ad",
     about: "reverse distillation through a one-class bottleneck",

@@ -41,6 +41,9 @@ pub const METHODS: &[Entry] = &[
 
 /// The method of that name, or of the name before a colon: `dae:coarse` is a variant of `dae`, with settings
 /// and rows of its own. The error lists the known ones.
+///
+/// # Errors
+/// A name that no method has, or a variant with characters other than a-z, 0-9 and -.
 pub fn find(name: &str) -> Result<&'static Entry> {
     let base = base_name(name);
     let Some(entry) = METHODS.iter().find(|entry| entry.name == base) else {

@@ -16,6 +16,7 @@ use crate::episode::batch::Pictures;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Features, Input, Network};
 
+/// SPADE: the nearest normals of the picture, and for maps the nearest position of any of them.
 pub const ENTRY: Entry = Entry {
     name: "spade",
     about: "nearest normals of the picture, and for maps the nearest position of any of them",

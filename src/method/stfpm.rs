@@ -23,6 +23,7 @@ use crate::network::optimiser::{Optimiser, Rule, Sgd};
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network, Scales, initial};
 
+/// STFPM: a student imitates the teacher's feature pyramid.
 pub const ENTRY: Entry = Entry {
     name: "stfpm",
     about: "a student that imitates the teacher's feature pyramid",
@@ -46,6 +47,7 @@ pub struct Settings {
     pub backbone: Backbone,
     /// 0.4 for normals, 0.1 for supports.
     pub learning_rate: f64,
+    /// Momentum of the gradient descent.
     pub momentum: f64,
     /// 1e-4 in the paper; anomalib has 1e-3.
     pub weight_decay: f64,

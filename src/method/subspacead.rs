@@ -18,6 +18,7 @@ use crate::network::{Backbone, Input, Network};
 use crate::progress;
 use crate::random::Stream;
 
+/// `SubspaceAD`: what a principal subspace of the normals' features leaves over.
 pub const ENTRY: Entry = Entry {
     name: "subspacead",
     about: "what a principal subspace of the normals' features leaves over, on a residual network's features",
@@ -152,6 +153,9 @@ pub struct Subspace {
 
 impl Subspace {
     /// The least number of principal directions that explain `explained` of the variance.
+    ///
+    /// # Errors
+    /// A variance of the features that is not finite.
     pub fn new(moments: &Moments, explained: f64) -> Result<Subspace> {
         let (values, vectors) = moments.covariance().squeeze_dim(0).linalg_eigh("L");
         let values = Vec::<f64>::try_from(values.flip([0]))?;

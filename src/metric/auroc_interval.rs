@@ -9,7 +9,7 @@
 //! - *pictures*: Hanley and McNeil's (Radiology 1982) for as many units as there are, times the ratio of the measured
 //!   variance of the mean over draws to theirs. A unit is a patient or group where known, else a picture; the measured
 //!   variance is DeLong's, summed by unit (Obuchowski, Biometrics 1997). A ratio that rests on few pictures is drawn
-//!   towards 1, as if [`PRIOR`] more pictures had said so.
+//!   towards 1, as if `PRIOR` more pictures had said so.
 //! - *draws*: the measured variance of the draws' AUROCs over their number, rescaled as a shift of the logit is.
 //!
 //! Each part has its own Student's t, and the two reaches are added as squares, so two draws that differ much give a

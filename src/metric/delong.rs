@@ -7,6 +7,7 @@ use super::rank::ranks;
 /// AUROC with what each picture contributes to it.
 #[derive(Clone, Debug)]
 pub struct Contributions {
+    /// Area under the ROC curve, 0 to 1.
     pub auroc: f64,
     /// Of each anomalous picture: the share of normal ones that it beats, ties counting one half.
     anomalous: Vec<f64>,
@@ -17,7 +18,9 @@ pub struct Contributions {
 /// A difference of two AUROCs on the same pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Difference {
+    /// The first AUROC less the second.
     pub value: f64,
+    /// The difference over its standard error.
     pub z: f64,
     /// Two-sided.
     pub p: f64,

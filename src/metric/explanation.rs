@@ -62,6 +62,9 @@ pub fn energy(map: &[f32], mask: &Pixels) -> Option<f64> {
 }
 
 /// `picture` as it looks with nothing to see in it: smoothed until only broad shapes are left.
+///
+/// # Errors
+/// As [`Pixels::from_planes`].
 pub fn hidden(picture: &Pixels) -> Result<Pixels> {
     let (height, width, channels) = (picture.height(), picture.width(), picture.channels());
     let planes = picture.to_planes().into_iter().map(f32::from).collect();
@@ -83,7 +86,9 @@ fn mixed(base: &Pixels, other: &Pixels, take: impl Fn(usize) -> bool) -> Result<
 /// faithful map has a low deletion and a high insertion area.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Curves {
+    /// Area while the highest pixels are hidden; low is faithful.
     pub deletion: f64,
+    /// Area while the highest pixels are shown; high is faithful.
     pub insertion: f64,
 }
 
@@ -118,7 +123,9 @@ pub fn curves(map: &[f32], picture: &Pixels, score: &mut Score) -> Result<Option
 /// elsewhere are (median).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Occlusion {
+    /// Share lost when the peak is hidden.
     pub at_peak: f64,
+    /// Median share lost when a square elsewhere is hidden.
     pub elsewhere: f64,
 }
 

@@ -16,6 +16,7 @@ pub const COARSE: usize = 300;
 /// One value per anomalous picture, in their order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pimo {
+    /// Area under the per-image overlap, 0 to 1.
     pub aupimo: Vec<f64>,
     /// Points of the curve in the range; below [`COARSE`] the values are coarse.
     pub n_points: usize,

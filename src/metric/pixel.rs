@@ -39,16 +39,19 @@ struct Step {
 /// The curves' areas and best points; each `None` where undefined.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Localisation {
+    /// Area under the ROC curve of all pixels together.
     pub auroc: Option<f64>,
     /// Average precision, without interpolation.
     pub ap: Option<f64>,
     /// Area under the per-region overlap up to false positive rates of 0.3 and 0.05, over that limit.
     pub aupro_30: Option<f64>,
+    /// As `aupro_30`, up to a false positive rate of 0.05.
     pub aupro_5: Option<f64>,
     /// The highest Dice of all pixels together, with its threshold: chosen with the masks, so an upper bound.
     pub best_dice: Option<(f64, f32)>,
     /// Dice of all pixels together above the threshold that was given.
     pub preset_dice: Option<f64>,
+    /// Connected regions of all masks.
     pub n_regions: usize,
 }
 

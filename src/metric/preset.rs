@@ -54,10 +54,12 @@ impl Division {
         })
     }
 
+    /// Share of the anomalous pictures above the threshold.
     pub fn sensitivity(&self) -> f64 {
         self.hits / (self.hits + self.misses)
     }
 
+    /// Share of the normal pictures above the threshold.
     pub fn false_positive_rate(&self) -> f64 {
         self.false_alarms / (self.false_alarms + self.left_alone)
     }

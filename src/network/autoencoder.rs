@@ -86,6 +86,7 @@ impl Code {
 }
 
 impl AutoEncoder {
+    /// Declares its variables below `path`.
     pub fn new(path: &Path, shape: Shape) -> AutoEncoder {
         let Shape { hidden, latent, variational, .. } = shape;
         let (widths, flat) = (shape.widths(), shape.flat());

@@ -7,14 +7,19 @@ use crate::names;
 /// An encoder: a residual network by torchvision's name, or EfficientNet-Lite0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Backbone {
+    /// ResNet-18, of basic blocks.
     #[serde(rename = "resnet18")]
     Resnet18,
+    /// ResNet-34, of basic blocks.
     #[serde(rename = "resnet34")]
     Resnet34,
+    /// ResNet-50, of bottleneck blocks.
     #[serde(rename = "resnet50")]
     Resnet50,
+    /// ResNet-50 with twice the width inside its blocks.
     #[serde(rename = "wide_resnet50_2")]
     WideResnet50x2,
+    /// EfficientNet-Lite0, without squeeze-and-excitation.
     #[serde(rename = "efficientnet_lite0")]
     EfficientNetLite0,
 }

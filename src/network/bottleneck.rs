@@ -17,6 +17,7 @@ pub struct Bottleneck {
 }
 
 impl Bottleneck {
+    /// Declares its variables below `path`, of widths that fit the backbone.
     pub fn new(path: &Path, backbone: Backbone) -> Bottleneck {
         let [c1, c2, c3, c4] = backbone.channels();
         let halving = |index: usize, c_in: i64, c_out: i64| {

@@ -14,18 +14,22 @@ pub struct Card {
     pub name: String,
     /// Compute capability, such as 9.0.
     pub capability: String,
+    /// Number of streaming multiprocessors.
     pub multiprocessors: i32,
     /// Bytes.
     pub memory: u64,
     /// Version of CUDA that the driver serves, such as 13.0.
     pub driver: String,
+    /// Version of cuDNN, as libtorch reports it.
     pub cudnn: String,
 }
 
 /// Bytes of a card's memory, of all processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
+    /// Not held by any process.
     pub free: u64,
+    /// All that the card has.
     pub total: u64,
 }
 

@@ -21,6 +21,7 @@ struct Block {
 }
 
 impl Decoder {
+    /// Declares its variables below `path`, of widths that fit the backbone.
     pub fn new(path: &Path, backbone: Backbone) -> Decoder {
         let mut c_in = backbone.channels()[3];
         let stages = [0, 1, 2].map(|stage| {

@@ -85,6 +85,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
+    /// Declares its variables below `path`.
     pub fn new(path: &Path) -> Encoder {
         let block = |(index, plan): (usize, Plan)| Block::new(&(path / "_blocks" / index), plan);
         Encoder {

@@ -11,11 +11,14 @@ use super::{Backbone, Features, Scales, efficientnet, resnet, weights};
 
 /// Stem and four stages; no classifier. Parameter names are the published ones.
 pub enum Encoder {
+    /// A residual network.
     Residual(resnet::Encoder),
+    /// EfficientNet-Lite0.
     Lite(efficientnet::Encoder),
 }
 
 impl Encoder {
+    /// Declares its variables below `path`.
     pub fn new(path: &Path, backbone: Backbone) -> Encoder {
         match backbone {
             Backbone::EfficientNetLite0 => Encoder::Lite(efficientnet::Encoder::new(path)),

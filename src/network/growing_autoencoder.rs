@@ -72,6 +72,7 @@ pub struct GrowingAutoEncoder {
 }
 
 impl GrowingAutoEncoder {
+    /// Declares the variables of every size below `path`.
     pub fn new(path: &Path, shape: Shape) -> GrowingAutoEncoder {
         let Shape { channels, levels, width, latent, grows } = shape;
         let pair = |name: String, change: Change| {

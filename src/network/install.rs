@@ -14,7 +14,9 @@ use crate::{download, files, wheel};
 
 /// What is to be installed.
 pub struct Order<'a> {
+    /// What the weights are to be called.
     pub name: &'a str,
+    /// Where they come from.
     pub source: Source<'a>,
     /// The network that it must fit, by name.
     pub network: Option<&'a str>,
@@ -29,7 +31,9 @@ impl<'a> From<&'a Published> for Order<'a> {
 /// What became of an order.
 #[derive(Debug)]
 pub enum Installed {
+    /// The file was there already.
     Before(PathBuf),
+    /// The file was fetched, checked and put in its place.
     Now(PathBuf),
 }
 

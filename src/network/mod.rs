@@ -75,7 +75,9 @@ pub use backbone::Backbone;
 /// A pretrained network that a method may need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
+    /// An encoder with stages.
     Backbone(Backbone),
+    /// VGG19.
     Vgg19,
 }
 

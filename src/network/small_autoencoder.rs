@@ -41,6 +41,7 @@ impl SmallAutoEncoder {
         }
     }
 
+    /// Codes `[n, latent]` of pictures `[n, channels, side, side]`.
     pub fn encode(&self, pictures: &Tensor, norm: Norm) -> Tensor {
         let step = |x: Tensor, (conv, bn): &(Conv2D, BatchNorm)| {
             let x = bn.forward(&conv.forward(&x), norm).leaky_relu();

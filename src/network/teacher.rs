@@ -27,6 +27,10 @@ pub struct Teacher {
 impl Teacher {
     /// Builds the teacher on `device`. `calibration` are normals of training tasks, `[n, 3, h, w]` of 0 to
     /// 255: a random network's activations are ill-scaled until its batch norms have seen pictures.
+    ///
+    /// # Errors
+    /// Weights that cannot be read or do not fit the network, or random ones with fewer than two pictures to
+    /// calibrate them on.
     pub fn new(
         backbone: Backbone,
         input: Input,
@@ -94,6 +98,7 @@ impl Teacher {
         Teacher { precision, has_channels_together, ..self }
     }
 
+    /// In what precision it computes.
     pub fn precision(&self) -> Precision {
         self.precision
     }

@@ -47,6 +47,7 @@ pub struct UNet {
 }
 
 impl UNet {
+    /// Declares its variables below `path`.
     pub fn new(path: &Path, shape: Shape) -> UNet {
         let width = |level: i64| shape.width << level;
         let down = |level: i64| {

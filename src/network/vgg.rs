@@ -59,6 +59,7 @@ impl Layer {
 
 /// A network that never trains.
 pub struct Vgg {
+    /// Its variables, `features.*` as torchvision names them.
     pub store: VarStore,
     convolutions: Vec<Conv2D>,
 }
@@ -66,6 +67,9 @@ pub struct Vgg {
 impl Vgg {
     /// Loads the weights on `device`, or draws a stand-in whose convolutions are fitted, one after the other and
     /// channel by channel, to give mean 0 and deviation 1 on `calibration`, `[n, 3, h, w]` of 0 to 255.
+    ///
+    /// # Errors
+    /// As [`Teacher::new`](super::teacher::Teacher::new).
     pub fn new(origin: &Origin, calibration: Option<&Tensor>, device: Device) -> Result<Vgg> {
         // A stand-in is made on the CPU, whatever the device, so that its weights are the same everywhere.
         let store = VarStore::new(Device::Cpu);

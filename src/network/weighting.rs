@@ -60,6 +60,7 @@ pub struct EncodedSupports {
 }
 
 impl Weighting {
+    /// Declares its variables below `path`, of widths that fit the backbone.
     pub fn new(path: &Path, backbone: Backbone, scaling: Scaling) -> Weighting {
         let channels = backbone.channels();
         let projections =

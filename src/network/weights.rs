@@ -24,6 +24,9 @@ pub fn load(store: &VarStore, path: &Path) -> Result<()> {
 }
 
 /// As [`load`], for a network that ends before its file does: names that `is_unused` knows may be left over.
+///
+/// # Errors
+/// As [`load`].
 pub fn load_part(store: &VarStore, path: &Path, is_unused: fn(&str) -> bool) -> Result<()> {
     fill(store, read(path)?, is_unused).with_context(|| format!("weights {}", path.display()))
 }
@@ -78,6 +81,9 @@ fn first_few(names: &[&str]) -> String {
 }
 
 /// Writes every variable of `store`, sorted by name, to one safetensors file.
+///
+/// # Errors
+/// If the file cannot be written.
 pub fn save(store: &VarStore, path: &Path) -> Result<()> {
     write(store.variables().into_iter().collect(), None, path)
 }
@@ -101,11 +107,17 @@ pub fn metadata(path: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 /// As [`save`], with words about the file under one key.
+///
+/// # Errors
+/// As [`save`].
 pub fn save_with(store: &VarStore, metadata: (String, String), path: &Path) -> Result<()> {
     write(store.variables().into_iter().collect(), Some(metadata), path)
 }
 
 /// Writes tensors as single precision to one safetensors file, with words about it under one key if there are any.
+///
+/// # Errors
+/// As [`save`].
 pub fn write(
     tensors: BTreeMap<String, Tensor>,
     metadata: Option<(String, String)>,

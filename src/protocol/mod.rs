@@ -7,7 +7,7 @@
 //! `published-2d` differs from it in the Gaussian alone, which stays inside each picture. `clean` looks at every picture by itself,
 //! keeps all of them and takes the last epoch; it is the only one that is ranked.
 //!
-//! A protocol is one variant of [`Protocol`] and its line in [`Protocol::rule`]; all else follows from that line.
+//! A protocol is one variant of `Protocol` and its line in `Protocol::rule`; all else follows from that line.
 
 use strum::{Display, EnumMessage, EnumString, IntoStaticStr, VariantArray};
 
@@ -65,11 +65,17 @@ word!(Protocol, "protocol");
 /// ordered alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
+    /// Whose maps are scored.
     pub epoch: EpochRule,
+    /// Whether maps are smoothed each by itself or as a stack.
     pub smoothing: Smoothing,
+    /// In which order test pictures come.
     pub order: TestOrder,
+    /// What becomes of pictures that fill no batch.
     pub last_batch: LastBatch,
+    /// What is read off a smoothed map as the image score.
     pub reduction: Reduction,
+    /// What its numbers are for.
     pub role: Role,
 }
 
@@ -105,14 +111,18 @@ pub enum TestOrder {
 /// What becomes of pictures that fill no batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LastBatch {
+    /// They are scored, in a smaller batch.
     Kept,
+    /// They get no score.
     Dropped,
 }
 
 /// What is read off a smoothed map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reduction {
+    /// The highest value.
     Maximum,
+    /// The mean of all values.
     Mean,
     /// The mean of the highest 1 %.
     Top1,

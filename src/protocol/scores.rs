@@ -67,7 +67,9 @@ pub trait Smoother {
 /// What is read off smoothed maps, one value for each.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
+    /// Highest value of each map.
     pub maximum: Vec<f64>,
+    /// Mean of each map.
     pub mean: Vec<f64>,
     /// Mean of the highest [`top`] values.
     pub top: Vec<f64>,

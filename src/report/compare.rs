@@ -16,6 +16,7 @@ use crate::results::CellResult;
 
 /// What a comparison found.
 pub struct Comparison {
+    /// The comparison, line by line.
     pub table: DisplayTable,
     /// Lines on which the first is worse than the second beyond the interval.
     pub regressions: usize,

@@ -122,6 +122,9 @@ impl Drawing {
 }
 
 /// A PNG of `pixels`.
+///
+/// # Errors
+/// What the PNG encoder fails with.
 pub fn encode(pixels: &Pixels) -> Result<Vec<u8>> {
     let mut png = Cursor::new(Vec::new());
     let kind = if pixels.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };

@@ -17,22 +17,31 @@ const FRAME: [u8; 3] = [0, 255, 200];
 
 /// One picture and why it scored as it did.
 pub struct Explained {
+    /// Name of the picture's file.
     pub name: String,
+    /// Image score; higher is more anomalous.
     pub score: f64,
     /// Row and column of the smoothed map's highest value.
     pub peak: (usize, usize),
+    /// The picture, resized to a square.
     pub picture: Pixels,
     /// The smoothed map, and what each scale adds to it, shallow to deep.
     pub map: Vec<f32>,
+    /// What each scale adds to the map, of the map's size.
     pub scales: [Vec<f32>; 3],
     /// What each scale adds at the peak.
     pub shares: [f64; 3],
     /// Of the references, per scale.
     pub weights: [Vec<f32>; 3],
+    /// The region of a reference that the peak is most like.
     pub nearest: Nearest,
+    /// Share of the score lost when places are hidden; `None` for a score of nothing or less.
     pub occlusion: Option<Occlusion>,
+    /// Deletion and insertion areas; `None` where they were not asked for or are undefined.
     pub curves: Option<Curves>,
+    /// Whether the peak hits the mask; `None` without a mask.
     pub pointing: Option<bool>,
+    /// Share of the map inside the mask; `None` without a mask or where the map is nowhere positive.
     pub energy: Option<f64>,
     /// Rank correlation with the map of a student that has learnt nothing.
     pub untrained_similarity: Option<f64>,
@@ -40,11 +49,17 @@ pub struct Explained {
 
 /// The region of a reference that the peak is most like, in pixels.
 pub struct Nearest {
+    /// The reference's file name.
     pub reference: String,
+    /// The whole reference, resized to a square.
     pub picture: Pixels,
+    /// Top row of the region.
     pub row: usize,
+    /// Left column of the region.
     pub column: usize,
+    /// Side of the region.
     pub side: usize,
+    /// Cosine of the teacher's features there and at the peak.
     pub cosine: f64,
     /// Scale of the comparison: the one that adds most at the peak.
     pub scale: usize,

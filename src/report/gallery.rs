@@ -1,6 +1,6 @@
 //! The heatmap gallery: input, map and overlay of telling cases, on one colour range per cell.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::chart::{Figure, Heading, MARGIN, WIDTH, shortened};
 use super::colour::{INK, MUTED, heat};
@@ -111,7 +111,12 @@ fn card(case: &Case, range: Option<(f64, f64)>) -> Result<Card> {
 }
 
 /// A picture under its map: `shares` of 0 to 1, one for each pixel, as heat.
+///
+/// # Errors
+/// A number of shares other than that of the picture's pixels.
 pub fn overlay(picture: &Pixels, shares: &[f64]) -> Result<Pixels> {
+    let n_pixels = picture.height() * picture.width();
+    ensure!(shares.len() == n_pixels, "{} values for a picture of {n_pixels} pixels", shares.len());
     let blend = |(rgb, &share): (&[u8], &f64)| -> [u8; 3] {
         let weight = if share.is_finite() { OPACITY * share.clamp(0.0, 1.0) } else { 0.0 };
         let colour = heat(share);

@@ -58,7 +58,7 @@ pub fn write(run: &Path, out: &Path) -> Result<PathBuf> {
 /// Writes one report over several runs; a cell that lies in more than one counts once.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_joined(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
     let results = read(runs)?;
     let summary = Summary::new(&results);

@@ -14,6 +14,7 @@ use crate::pixels::Pixels;
 /// One case.
 #[derive(Clone, Debug)]
 pub struct Case {
+    /// Whose picture it is, and how it scored.
     pub caption: Caption,
     /// The picture as the method saw it.
     pub picture: Pixels,
@@ -27,15 +28,22 @@ pub struct Case {
 /// What is said about a case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Caption {
+    /// The picture's row in the manifest.
     pub image_id: ImageId,
+    /// What the picture shows, as the manifest has it.
     pub label: Label,
+    /// The finding by its name; empty where none is named.
     pub finding: String,
+    /// Image score; higher is more anomalous.
     pub score: f64,
     /// `clearest`, `median` or `hardest` of its class.
     pub role: String,
 }
 
 /// Writes cases to one safetensors file.
+///
+/// # Errors
+/// A map or mask of another size than its picture, or a file that cannot be written.
 pub fn write(path: &Path, cases: &[Case]) -> Result<()> {
     let captions: Vec<&Caption> = cases.iter().map(|case| &case.caption).collect();
     let maps: Vec<Vec<u8>> =
@@ -64,7 +72,10 @@ pub fn write(path: &Path, cases: &[Case]) -> Result<()> {
     files::write_whole(path, &bytes)
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
+///
+/// # Errors
+/// A file that is missing or is not a gallery.
 pub fn read(path: &Path) -> Result<Vec<Case>> {
     parse(&files::read(path)?).with_context(|| format!("{} is not a gallery", path.display()))
 }

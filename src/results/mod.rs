@@ -162,9 +162,13 @@ struct Stamp {
 /// One cell's outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
+    /// Version of the result format; [`FORMAT`] is the only one read.
     pub format: u32,
+    /// Hash of the identity, which also names the cell's folder.
     pub id: CellId,
+    /// Everything that determines the scores.
     pub identity: Identity,
+    /// How, where and with what they were computed; seconds and bytes vary between runs.
     pub provenance: Provenance,
     /// Why there are no scores, if the cell failed.
     pub error: Option<String>,
@@ -282,10 +286,15 @@ pub struct Epoch {
 /// ```
 #[derive(Clone, Debug)]
 pub struct CellResult {
+    /// What `cell.json` says.
     pub cell: Cell,
+    /// One row per test picture; empty if the cell failed.
     pub scores: Vec<Score>,
+    /// One row per protocol and metric; empty if the cell failed.
     pub metrics: Vec<Measured>,
+    /// One row per figure of each epoch; empty if the cell failed or nothing was trained.
     pub epochs: Vec<Epoch>,
+    /// The cell's folder, `cells/<id>`.
     pub folder: PathBuf,
 }
 
@@ -296,6 +305,9 @@ impl CellResult {
     }
 
     /// Reads a finished cell.
+    ///
+    /// # Errors
+    /// A file that is missing or cannot be read, or another format.
     pub fn read(folder: &Path) -> Result<CellResult> {
         let path = folder.join("cell.json");
         let text = files::read_text(&path)?;
@@ -326,6 +338,9 @@ impl CellResult {
     }
 
     /// Writes a cell; `cell.json` comes last.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
     pub fn write(&self) -> Result<()> {
         if self.cell.error.is_none() {
             Score::write(&self.folder.join("scores.parquet"), &self.scores)?;
@@ -338,6 +353,9 @@ impl CellResult {
 }
 
 /// Reads every finished cell below `run/cells`, sorted by method, task, shots, draw and seed.
+///
+/// # Errors
+/// A folder without `cells`, or a cell that cannot be read.
 pub fn read_run(run: &Path) -> Result<Vec<CellResult>> {
     let cells = run.join("cells");
     let entries = std::fs::read_dir(&cells).with_context(|| {

@@ -10,8 +10,10 @@ use crate::words::word;
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, IntoStaticStr, VariantArray,
 )]
 pub enum Seen {
+    /// The weights are random, or none of the known training data hold such pictures.
     #[strum(serialize = "not seen")]
     NotSeen,
+    /// Nobody said what the weights were trained on, or a task may hold any pictures.
     #[strum(serialize = "unknown")]
     Unknown,
 }

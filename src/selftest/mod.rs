@@ -29,6 +29,7 @@ mod twice;
 
 /// What is to be looked at.
 pub struct Options {
+    /// The device to be checked.
     pub device: Device,
     /// Half of the checks in a tenth of the time.
     pub quick: bool,
@@ -71,8 +72,11 @@ pub enum Fault {
 pub enum Numbers {
     /// Double precision, to find errors that rounding would hide.
     F64,
+    /// Single precision.
     F32,
+    /// Single precision, convolutions multiplied as TensorFloat-32.
     Tf32,
+    /// Bfloat16.
     Bf16,
 }
 
@@ -110,13 +114,17 @@ impl Numbers {
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
+    /// The part of the self-test that it belongs to.
     pub part: Part,
+    /// What was compared, in words.
     pub what: String,
+    /// The precision it was computed in.
     pub numbers: Numbers,
     /// How far off it is, by the measure that `what` names; `None` if there was nothing to measure.
     pub deviation: Option<f64>,
     /// How far off it may be; `None` where that is only told.
     pub tolerance: Option<f64>,
+    /// Whether the deviation is finite and within the tolerance; false where there was nothing to measure.
     pub passed: bool,
     /// Why there is nothing to measure.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,17 +153,29 @@ impl fmt::Display for Check {
 /// Everything found, as written to a file.
 #[derive(Serialize)]
 pub struct Record {
+    /// Version of medfsad.
     pub medfsad: &'static str,
+    /// Commit that medfsad was built from.
     pub git_revision: &'static str,
+    /// Hash over medfsad's source.
     pub code_hash: &'static str,
+    /// Version of libtorch.
     pub libtorch: &'static str,
+    /// The device, as libtorch names it, in small letters.
     pub device: String,
+    /// What the CUDA device is; `None` on a CPU.
     pub card: Option<Card>,
+    /// Threads that libtorch computes on.
     pub threads: i32,
+    /// Whether it was the quick run, of half of the checks.
     pub quick: bool,
+    /// Whether every check passed.
     pub passed: bool,
+    /// How long it all took.
     pub seconds: f64,
+    /// One for each thing that was looked at.
     pub checks: Vec<Check>,
+    /// One for each kind of work that was timed.
     pub speed: Vec<speed::Timing>,
     #[serde(skip)]
     out: Option<PathBuf>,

@@ -11,11 +11,15 @@ use crate::network::{Backbone, card, rate};
 /// One kind of work.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Timing {
+    /// What was timed, such as `training step`.
     pub work: String,
+    /// The encoder, by name.
     pub backbone: String,
     /// Side of the pictures in pixels.
     pub size: i64,
+    /// The precision it was computed in.
     pub precision: String,
+    /// Supports of each query; `None` where the work has none.
     pub shots: Option<usize>,
     /// Pictures or maps at once.
     pub count: usize,

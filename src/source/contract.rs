@@ -45,8 +45,11 @@ pub enum Lesions {
 /// A side of the owner's division.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
+    /// For training.
     Train,
+    /// For validation.
     Val,
+    /// For testing.
     Test,
 }
 
@@ -55,6 +58,7 @@ pub enum Side {
 pub struct Refusal {
     /// Path below the source's folder.
     pub path: String,
+    /// Why not, for people.
     pub reason: String,
 }
 

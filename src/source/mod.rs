@@ -1,6 +1,6 @@
 //! Where each data set keeps its files, labels and patients, in its owner's own layout.
 //!
-//! A source is one file here and one entry in [`SOURCES`]. An adapter lists everything it finds and
+//! A source is one file here and one entry in `SOURCES`. An adapter lists everything it finds and
 //! what the owner says about it; which findings count, and how many, is the spec's business.
 
 mod contract;

@@ -20,6 +20,9 @@ pub const SOURCES: &[Source] = &[
 ];
 
 /// The adapter of that name; the error lists the known ones.
+///
+/// # Errors
+/// A name that no source has.
 pub fn find(name: &str) -> Result<&'static Source> {
     let found = SOURCES.iter().find(|source| source.name == name);
     found.ok_or_else(|| names::unknown("source", name, SOURCES.iter().map(|source| source.name)))

@@ -46,7 +46,9 @@ pub enum AnomalousPatients {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shuffle {
+    /// What CPython's generator is seeded with.
     pub seed: u32,
+    /// Number of normal pictures that train.
     pub train: usize,
 }
 

@@ -150,8 +150,11 @@ pub enum Duplicates {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Card {
+    /// Who owns the data.
     pub owner: String,
+    /// The publication to cite.
     pub citation: String,
+    /// The licence, by name or in words.
     pub licence: String,
     /// How access is granted.
     pub access: String,
@@ -163,6 +166,9 @@ pub struct Card {
 
 impl Spec {
     /// Reads a spec from a file, or by its name from those shipped.
+    ///
+    /// # Errors
+    /// A name that is neither shipped nor a readable file, or a spec that [`Spec::parse`] refuses.
     pub fn load(name_or_path: &str) -> Result<Spec> {
         let shipped = SHIPPED.iter().find(|(name, _)| *name == name_or_path);
         let text = match shipped {
@@ -182,6 +188,9 @@ impl Spec {
     }
 
     /// Parses and checks the text of a spec.
+    ///
+    /// # Errors
+    /// A text that is not TOML, an unknown or missing key, or a value that is out of range.
     pub fn parse(text: &str) -> Result<Spec> {
         let mut spec: Spec = toml::from_str(text)?;
         spec.tasks.iter_mut().for_each(Task::compose);
@@ -209,6 +218,9 @@ impl Spec {
     }
 
     /// The task of that name; the error lists the known ones.
+    ///
+    /// # Errors
+    /// A name that no task has.
     pub fn task(&self, name: &str) -> Result<&Task> {
         let found = self.tasks.iter().find(|task| task.name == name);
         found.ok_or_else(|| names::unknown("task", name, self.tasks.iter().map(|task| task.name.as_str())))

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reading {
+    /// Which values become 0 and 255.
     pub intensity: Intensity,
+    /// Along which axis volumes are cut.
     pub axis: Axis,
 }
 
@@ -27,9 +29,19 @@ pub enum Intensity {
     /// From the least to the greatest value of the frame, or of the volume for NIfTI.
     MinMax,
     /// `center - width / 2` to `center + width / 2`, after any rescale of the file (Hounsfield units in CT).
-    Window { center: f64, width: f64 },
+    Window {
+        /// The value that becomes the middle grey.
+        center: f64,
+        /// Span of values from black to white.
+        width: f64,
+    },
     /// Percentiles, 0 to 100: of the frame, or of the volume's voxels other than 0 for NIfTI.
-    Percentiles { low: f64, high: f64 },
+    Percentiles {
+        /// The percentile that becomes 0.
+        low: f64,
+        /// The percentile that becomes 255.
+        high: f64,
+    },
 }
 
 /// Along which axis a volume is cut into slices; only volumes have one.
@@ -47,6 +59,9 @@ pub enum Axis {
 
 impl Reading {
     /// Refuses windows and percentiles that span nothing.
+    ///
+    /// # Errors
+    /// A window whose width is not above 0, or percentiles that do not rise within 0 to 100.
     pub fn check(&self) -> Result<()> {
         match self.intensity {
             Intensity::Window { center, width } => ensure!(

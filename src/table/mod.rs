@@ -74,6 +74,9 @@ impl Columns {
     }
 
     /// Writes the table to `path`, whole.
+    ///
+    /// # Errors
+    /// Columns of unequal length, or a file that cannot be written.
     pub fn write(self, path: &Path) -> Result<()> {
         let mut frame = self.frame().with_context(|| format!("columns of {}", path.display()))?;
         files::write_whole_with(path, |file| {
@@ -99,11 +102,14 @@ pub struct Table {
 
 impl Table {
     /// Reads a parquet file.
+    ///
+    /// # Errors
+    /// A file that is missing or is not parquet.
     pub fn read(path: &Path) -> Result<Table> {
         Table::open(path, None)
     }
 
-    /// Reads a parquet file piece by piece, each of at most [`PIECE`] rows, so that columns and what is made of them
+    /// Reads a parquet file piece by piece, each of at most 2^18 rows, so that columns and what is made of them
     /// need not be in memory together. There is at least one piece.
     ///
     /// # Errors
@@ -194,6 +200,9 @@ impl Table {
     }
 
     /// The table as CSV with a header line; null is empty.
+    ///
+    /// # Errors
+    /// A column that holds neither text nor numbers.
     pub fn to_csv(&self) -> Result<Vec<u8>> {
         let named = self.columns()?;
         let of = |(name, kind): &(String, Kind)| Ok((self.column(name, &kind.data_type())?, *kind));
@@ -237,27 +246,42 @@ impl Table {
     }
 
     /// A text column.
+    ///
+    /// # Errors
+    /// A column that is missing or of another type.
     pub fn text(&self, name: &str) -> Result<Vec<Option<String>>> {
         let column = self.column(name, &DataType::String)?;
         Ok(column.str()?.iter().map(|value| value.map(str::to_owned)).collect())
     }
 
     /// An integer column.
+    ///
+    /// # Errors
+    /// As [`Table::text`].
     pub fn integer(&self, name: &str) -> Result<Vec<Option<i64>>> {
         Ok(self.column(name, &DataType::Int64)?.i64()?.iter().collect())
     }
 
     /// A float column.
+    ///
+    /// # Errors
+    /// As [`Table::text`].
     pub fn real(&self, name: &str) -> Result<Vec<Option<f64>>> {
         Ok(self.column(name, &DataType::Float64)?.f64()?.iter().collect())
     }
 
     /// A text column without nulls.
+    ///
+    /// # Errors
+    /// As [`Table::text`], or an entry that is null.
     pub fn text_given(&self, name: &str) -> Result<Vec<String>> {
         Field::of(self, name)
     }
 
     /// An integer column without nulls.
+    ///
+    /// # Errors
+    /// As [`Table::text_given`].
     pub fn integer_given(&self, name: &str) -> Result<Vec<i64>> {
         Field::of(self, name)
     }

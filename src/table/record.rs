@@ -15,6 +15,7 @@ use crate::words::{self, Word};
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// UTF-8.
     Text,
     /// 64 bits, signed.
     Integer,
@@ -45,16 +46,22 @@ impl fmt::Display for Kind {
 
 /// One entry of a column.
 pub enum Datum<'a> {
+    /// UTF-8.
     Text(Cow<'a, str>),
+    /// 64 bits, signed.
     Integer(i64),
+    /// 64 bits.
     Real(f64),
 }
 
 /// A column as its contract states it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Described {
+    /// Its name in the file.
     pub name: String,
+    /// The type of its entries.
     pub kind: Kind,
+    /// Whether entries may be null.
     pub nullable: bool,
     /// What it holds, in a sentence or two.
     pub about: String,
@@ -117,8 +124,10 @@ pub trait Field: Sized {
 
 /// A value that fills one entry.
 pub trait Scalar: Sized {
+    /// The type of the column that it fills.
     const KIND: Kind;
 
+    /// The value as an entry of its column.
     fn put(&self) -> Datum<'_>;
 
     /// # Errors

@@ -29,9 +29,13 @@ pub struct Explanation {
 /// A square region of a support, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Region {
+    /// Index of the support.
     pub support: usize,
+    /// Top row of the region.
     pub row: usize,
+    /// Left column of the region.
     pub column: usize,
+    /// Side of the region.
     pub side: usize,
     /// Likeness of the teacher's features there to those of the query's place, at most 1.
     pub cosine: f64,
@@ -56,6 +60,9 @@ impl Model {
 
 impl Explainer<'_> {
     /// Explains each of `queries`.
+    ///
+    /// # Errors
+    /// What libtorch fails with.
     pub fn explain(&self, queries: &Pictures) -> Result<Vec<Explanation>> {
         let model = self.adapted.model;
         let features = model.teacher.features(&queries.pixels);
@@ -82,6 +89,9 @@ impl Explainer<'_> {
 
     /// For each query, the region of a support that is most like the query at a place (row, column), by the cosine of
     /// the teacher's features at one scale.
+    ///
+    /// # Errors
+    /// What libtorch fails with.
     pub fn nearest(&self, queries: &Pictures, places: &[(usize, usize, usize)]) -> Result<Vec<Region>> {
         let model = self.adapted.model;
         let features = model.teacher.features(&queries.pixels).scales;

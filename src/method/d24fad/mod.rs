@@ -37,6 +37,7 @@ pub mod switches;
 /// Steps, recorded on a card.
 pub(crate) mod training;
 
+/// D24FAD: dual distillation with learned weights of the supports.
 pub const ENTRY: Entry = Entry {
     name: "d24fad",
     about: "dual distillation with learned support weighting",

@@ -17,7 +17,9 @@ pub struct Settings {
     pub backbone: Backbone,
     /// Weight of the teacher-student loss beside the self-distillation.
     pub lambda: f64,
+    /// Step size of the optimiser.
     pub learning_rate: f64,
+    /// Passes over the training queries.
     pub epochs: u64,
     /// Queries per step; an incomplete last batch of an epoch is dropped.
     pub batch: usize,
@@ -38,6 +40,7 @@ pub struct Settings {
     /// Teacher features are kept in memory up to this many GiB, beyond it in a file up to `feature_disk_gib`, and
     /// beyond that computed again each epoch.
     pub feature_memory_gib: f64,
+    /// Largest such file, in GiB; 0 writes none.
     pub feature_disk_gib: f64,
 }
 

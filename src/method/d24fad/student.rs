@@ -14,6 +14,7 @@ use crate::network::{Backbone, Scales, initial};
 
 /// Decoder and weighting; parameters are called `decoder.*` and `weight.*`, as published.
 pub struct Student {
+    /// All variables that train.
     pub store: VarStore,
     decoder: Decoder,
     weighting: Weighting,

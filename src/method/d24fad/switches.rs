@@ -44,9 +44,13 @@ pub enum Compared {
 /// The switches that a student needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Switches {
+    /// Losses that train.
     pub terms: Terms,
+    /// How supports are weighted.
     pub weighted: Weighted,
+    /// What the inner products of query and projected supports are divided by.
     pub scaling: Scaling,
+    /// What a loss compares.
     pub compared: Compared,
     /// Weight of the map between teacher and student that is added when scoring; 0 as published.
     pub teacher_residual: f64,

@@ -23,6 +23,7 @@ pub enum Sight {
 }
 
 impl Sight {
+    /// The pretrained network behind it.
     pub fn network(self) -> Network {
         match self {
             Sight::Vgg19 => Network::Vgg19,

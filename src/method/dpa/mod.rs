@@ -35,6 +35,7 @@ const EPOCHS: u64 = 5;
 /// Coarsest level that growing begins with: twice the code's side.
 const FIRST_LEVEL: usize = 1;
 
+/// Deep perceptual auto-encoder: the relative perceptual loss of the reconstruction is anomalous.
 pub const ENTRY: Entry = Entry {
     name: "dpa",
     about: "auto-encoder that reconstructs VGG19 features; relative perceptual loss",
@@ -71,6 +72,7 @@ pub struct Settings {
     pub progressive: bool,
     /// Mirror half of the pictures, drawn each step.
     pub flip: bool,
+    /// Step size of the optimiser.
     pub learning_rate: f64,
     /// Steps at the size of `input`; the authors take 8,666 after growing.
     pub steps: u64,

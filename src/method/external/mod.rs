@@ -23,6 +23,7 @@ use exchange::Listed;
 /// What crosses between us and the program.
 mod exchange;
 
+/// Any program as a method, by a command in its settings.
 pub const ENTRY: Entry = Entry {
     name: "external",
     about: "any program as a method: `external:NAME` with a command in its settings (benchmarks/external)",

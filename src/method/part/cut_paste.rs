@@ -17,6 +17,7 @@ pub enum Cut {
 
 /// A picture with a piece of itself in another place.
 pub struct Pasted {
+    /// The picture with the piece pasted in, as planes.
     pub pixels: Vec<f32>,
     /// True where the piece lies, one per pixel.
     pub mask: Vec<bool>,

@@ -20,6 +20,7 @@ const GIB: f64 = (1u64 << 30) as f64;
 /// How much may be kept, in GiB.
 #[derive(Clone, Copy, Debug)]
 pub struct FeatureLimits {
+    /// Of main memory.
     pub memory: f64,
     /// Of a file in the cache folder, which is gone when the process ends, however it ends.
     pub disk: f64,
@@ -62,10 +63,12 @@ impl FeatureStore<'_> {
         Ok(FeatureStore { teacher, pixels, kept })
     }
 
+    /// Number of pictures.
     pub fn len(&self) -> usize {
         self.pixels.size()[0] as usize
     }
 
+    /// Whether there is no picture.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

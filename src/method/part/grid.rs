@@ -11,6 +11,9 @@ pub fn upsample(grids: &Tensor, side: i64, align_corners: bool) -> Tensor {
 }
 
 /// Maps `[b, h, w]` out of libtorch.
+///
+/// # Errors
+/// A tensor of other than three dimensions.
 pub fn to_maps(maps: &Tensor) -> Result<MapStack> {
     let (count, height, width) = maps.size3()?;
     let flat = maps.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().flatten(0, -1);
@@ -18,6 +21,9 @@ pub fn to_maps(maps: &Tensor) -> Result<MapStack> {
 }
 
 /// Scores `[b]` out of libtorch.
+///
+/// # Errors
+/// A tensor of other than one dimension.
 pub fn to_scores(scores: &Tensor) -> Result<Vec<f64>> {
     Ok(Vec::try_from(scores.to_device(Device::Cpu).to_kind(Kind::Double).contiguous())?)
 }

@@ -17,6 +17,9 @@ use crate::regime::Regime;
 /// Turns normals of one task into a detector.
 pub trait Learner: Send + Sync {
     /// `normals` are at least one picture. What has no epochs never calls the observer.
+    ///
+    /// # Errors
+    /// What the method's training or the observer fails with.
     fn learn(
         &self,
         normals: &Pictures,
@@ -31,6 +34,9 @@ pub trait Learner: Send + Sync {
 }
 
 /// A method that only needs a [`Learner`].
+///
+/// # Errors
+/// Settings that cannot be put into JSON.
 pub fn build(
     learner: impl Learner + 'static,
     train_on: TrainOn,
@@ -99,6 +105,9 @@ impl<D: Detector> Fitted for Fixed<D> {
 }
 
 /// Settings whose defaults depend on what is learned from: what is `given`, over `defaults`.
+///
+/// # Errors
+/// An unknown key, or a value of another type.
 pub fn settings<S: Serialize + DeserializeOwned>(
     given: toml::Table,
     defaults: fn(TrainOn) -> S,

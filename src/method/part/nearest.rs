@@ -48,10 +48,12 @@ impl Bank {
         Bank { rows, centre, lengths, longest }
     }
 
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.size()[0] as usize
     }
 
+    /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

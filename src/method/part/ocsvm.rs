@@ -24,14 +24,17 @@ impl Points {
         Ok(Points { values, dimensions })
     }
 
+    /// Number of points.
     pub fn len(&self) -> usize {
         self.values.len() / self.dimensions
     }
 
+    /// Whether there is no point.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
+    /// The coordinates of one point.
     pub fn row(&self, index: usize) -> &[f64] {
         &self.values[index * self.dimensions..(index + 1) * self.dimensions]
     }
@@ -40,7 +43,9 @@ impl Points {
 /// Weights `alpha` that sum to 1 and are at most `bound = 1 / (nu n)`, and the threshold.
 #[derive(Clone, Debug)]
 pub struct Dual {
+    /// One weight per point.
     pub alpha: Vec<f64>,
+    /// The most that a point can weigh.
     pub bound: f64,
     /// Mean of `K alpha` over points whose weight is neither 0 nor at its bound.
     pub rho: f64,
@@ -81,6 +86,7 @@ impl OneClass {
         self.dual.alpha.iter().enumerate().map(of).sum::<f64>() - self.dual.rho
     }
 
+    /// The solution it was built from.
     pub fn dual(&self) -> &Dual {
         &self.dual
     }

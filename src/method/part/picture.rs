@@ -57,7 +57,7 @@ pub fn unit(pictures: &Tensor, channels: i64) -> Tensor {
     }
 }
 
-/// As [`unit`], resized bilinearly to `side`, without aliasing.
+/// As [`unit()`], resized bilinearly to `side`, without aliasing.
 pub fn resized(pictures: &Tensor, channels: i64, side: i64) -> Tensor {
     let part = |part: Tensor| {
         let unit = unit(&part, channels);

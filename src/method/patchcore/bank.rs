@@ -21,6 +21,7 @@ pub struct BankBuilder {
 }
 
 impl BankBuilder {
+    /// An empty bank on `device`; `seed` draws the projection and every reduction.
     pub fn new(bank_size: BankSize, plan: Plan, seed: u64, device: Device) -> BankBuilder {
         let size = [plan.capacity as i64, bank_size.channels as i64];
         let projection = (bank_size.channels > PROJECTED).then(|| {

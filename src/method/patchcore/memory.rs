@@ -21,6 +21,7 @@ pub struct BankSize {
     pub neighbours: usize,
     /// Pixels along a side, and queries at once: their maps.
     pub side: usize,
+    /// Queries at once.
     pub queries: usize,
 }
 

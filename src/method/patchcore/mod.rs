@@ -24,6 +24,7 @@ pub mod coreset;
 /// Memory within a budget.
 pub mod memory;
 
+/// PatchCore: the distance of each patch to the nearest of the normals' patches.
 pub const ENTRY: Entry = Entry {
     name: "patchcore",
     about: "distance of each patch to the nearest of the normals' patches",

@@ -28,6 +28,7 @@ pub mod model;
 /// Batches and steps.
 mod training;
 
+/// RegAD: features registered on other tasks, one Gaussian per position of the supports.
 pub const ENTRY: Entry = Entry {
     name: "regad",
     about: "features registered by training on other tasks, one Gaussian per position of the supports",
@@ -52,7 +53,9 @@ pub struct Settings {
     pub backbone: Backbone,
     /// Falls to zero along half a cosine.
     pub learning_rate: f64,
+    /// Momentum of the gradient descent.
     pub momentum: f64,
+    /// Passes over the training queries.
     pub epochs: u64,
     /// Queries per step, all of one task; an incomplete last batch is dropped unless it is its task's only one.
     pub batch: usize,

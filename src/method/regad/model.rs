@@ -16,6 +16,7 @@ pub const INPUT: Input = Input::Unit;
 
 /// All that trains.
 pub struct RegadModel {
+    /// Variables of the backbone, the transformers and the Siamese head.
     pub store: VarStore,
     architecture: Backbone,
     backbone: Encoder,

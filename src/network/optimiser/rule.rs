@@ -5,20 +5,28 @@ use tch::Tensor;
 /// A rule and its constants.
 #[derive(Clone, Copy, Debug)]
 pub enum Rule {
+    /// Adam or AdamW, by its weight decay.
     Adam(Adam),
+    /// Stochastic gradient descent with momentum.
     Sgd(Sgd),
 }
 
 /// Adam's constants; the default is PyTorch's.
 #[derive(Clone, Copy, Debug)]
 pub struct Adam {
+    /// Step size.
     pub learning_rate: f64,
+    /// Decay of the first moment.
     pub beta1: f64,
+    /// Decay of the second moment.
     pub beta2: f64,
+    /// Added to the root of the second moment, against division by zero.
     pub epsilon: f64,
+    /// How parameters are drawn to zero.
     pub decay: Decay,
     /// Divides by the largest second moment so far rather than by the present one.
     pub amsgrad: bool,
+    /// How the first moment is rounded.
     pub rounding: Rounding,
 }
 
@@ -43,7 +51,9 @@ pub enum Rounding {
 /// Constants of stochastic gradient descent with momentum.
 #[derive(Clone, Copy, Debug)]
 pub struct Sgd {
+    /// Step size.
     pub learning_rate: f64,
+    /// Share of the velocity that each step keeps.
     pub momentum: f64,
     /// Added to the gradient.
     pub weight_decay: f64,

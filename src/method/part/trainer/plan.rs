@@ -7,7 +7,9 @@ use crate::random::Stream;
 /// One stage of a training; most have one stage.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// How items are dealt out to batches.
     pub order: Order,
+    /// Steps of the optimiser.
     pub steps: u64,
     /// Parts of equal length after each of which the training is observed; at most `steps`.
     pub epochs: u64,
@@ -16,13 +18,28 @@ pub struct Plan {
 /// How items (pictures or episodes) are dealt out to batches, anew in every pass.
 #[derive(Clone, Debug)]
 pub enum Order {
-    /// All items, shuffled. A last batch of fewer than [`FEWEST`] joins the one before it.
-    All { items: usize, batch: usize },
+    /// All items, shuffled. A last batch of fewer than `FEWEST` joins the one before it.
+    All {
+        /// How many there are.
+        items: usize,
+        /// Items a step.
+        batch: usize,
+    },
     /// Whole batches alone, shuffled; what is left over waits for another pass.
-    Whole { items: usize, batch: usize },
+    Whole {
+        /// How many there are.
+        items: usize,
+        /// Items a step.
+        batch: usize,
+    },
     /// Whole batches, each of one task, in random order; items are numbered through all tasks. A task that does not
     /// fill one batch makes a smaller one, if it has two items.
-    ByTask { tasks: Vec<(TaskName, usize)>, batch: usize },
+    ByTask {
+        /// Each task with the number of its items.
+        tasks: Vec<(TaskName, usize)>,
+        /// Items a step.
+        batch: usize,
+    },
 }
 
 /// Epochs of a training that is counted in steps.
@@ -32,7 +49,7 @@ const EPOCHS: u64 = 10;
 const FEWEST: usize = 4;
 
 impl Plan {
-    /// A number of steps, in [`EPOCHS`] epochs.
+    /// A number of steps, in `EPOCHS` epochs.
     pub fn of_steps(items: usize, batch: usize, steps: u64) -> Plan {
         Plan { order: Order::All { items, batch }, steps, epochs: EPOCHS.min(steps) }
     }

@@ -38,6 +38,9 @@ pub struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     /// A training on pictures `[n, 3, h, w]`.
+    ///
+    /// # Errors
+    /// Settings that cannot be put into JSON.
     pub fn of_pictures(
         method: &'static str,
         settings: &impl Serialize,
@@ -49,6 +52,9 @@ impl<'a> Subject<'a> {
     }
 
     /// A training on the episodes of tasks.
+    ///
+    /// # Errors
+    /// Settings that cannot be put into JSON.
     pub fn of_tasks(
         method: &'static str,
         settings: &impl Serialize,

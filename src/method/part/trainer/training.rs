@@ -61,7 +61,9 @@ impl Step {
 pub struct Recipe {
     /// The stages, one after another; each begins with the optimiser anew.
     pub plans: Vec<super::plan::Plan>,
+    /// How a gradient moves a parameter.
     pub rule: Rule,
+    /// How the learning rate changes from step to step.
     pub schedule: Schedule,
     /// Largest norm of the gradient.
     pub clip: Option<f64>,
@@ -82,11 +84,14 @@ impl Recipe {
 /// What the learning rate is multiplied by.
 #[derive(Clone, Copy, Debug)]
 pub enum Schedule {
+    /// 1 throughout.
     Constant,
     /// A cosine that falls from 1 to 0 in `half_period` times `every` steps, changed once in `every` steps, and rises
     /// again after that.
     Cosine {
+        /// Half of the cosine's period, in changes of the rate.
         half_period: u64,
+        /// Steps between changes of the rate.
         every: u64,
     },
 }
