@@ -1,7 +1,7 @@
 //! A manifest in memory, for tests that need rows and no pictures.
 
 use medfsad::ids::TaskName;
-use medfsad::manifest::{self, Header, Label, Manifest, Row, Split, image_id};
+use medfsad::manifest::{Header, Label, Manifest, Row, Split, image_id};
 
 fn row(task: &str, organ: &str, split: Split, label: Label, index: usize) -> Row {
     let source_path = format!("{task}/{index:03}.png");
@@ -52,19 +52,6 @@ pub fn manifest(tasks: &[(&str, &str, usize)]) -> Manifest {
             rows.push(row(task, organ, split, label, index));
         }
     }
-    rows.sort_by(|a, b| manifest::order(a).cmp(&manifest::order(b)));
-    let header = Header {
-        format: manifest::FORMAT,
-        spec: "made-up".to_owned(),
-        spec_version: 1,
-        title: "made up in memory".to_owned(),
-        canonical_hash: manifest::canonical_hash(&rows),
-        n_rows: rows.len() as u64,
-        n_rejected: 0,
-        raw: None,
-        resize: String::new(),
-        sizes: vec![32],
-        medfsad: medfsad::VERSION.to_owned(),
-    };
+    let header = Header::of(&mut rows, ("made-up", 1), "made up in memory", &[32]);
     Manifest { header, rows, folder: std::path::PathBuf::new() }
 }

@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail};
 
 use ids::IdList;
 
-use crate::decode::resize::RESIZE_ID;
 use crate::export::card;
 use crate::files;
 use crate::manifest::{self, Header, Rejected, Row, Selection};
@@ -153,19 +152,9 @@ fn write(
     selection: &[Selection],
 ) -> Result<Header> {
     let Request { spec, raw, out, .. } = *request;
-    rows.sort_by(|a, b| manifest::order(a).cmp(&manifest::order(b)));
     let header = Header {
-        format: manifest::FORMAT,
-        spec: spec.name.clone(),
-        spec_version: spec.version,
-        title: spec.title.clone(),
-        canonical_hash: manifest::canonical_hash(rows),
-        n_rows: rows.len() as u64,
         n_rejected: rejected.len() as u64,
-        raw: None,
-        resize: RESIZE_ID.to_owned(),
-        sizes: spec.sizes.clone(),
-        medfsad: crate::VERSION.to_owned(),
+        ..Header::of(rows, (&spec.name, spec.version), &spec.title, &spec.sizes)
     };
     Row::write(&out.join("manifest.parquet"), rows)?;
     Rejected::write(&out.join("rejected.parquet"), rejected)?;

@@ -12,7 +12,7 @@ use crate::episode::{Settings, draw};
 use crate::files;
 use crate::ids::TaskName;
 use crate::manifest::spool::Spool;
-use crate::manifest::{self, Header, Label, Manifest, Row, Split, image_id, store};
+use crate::manifest::{Header, Label, Manifest, Row, Split, image_id, store};
 use crate::phantom;
 use crate::pixels::Pixels;
 use crate::spec::Spec;
@@ -149,20 +149,7 @@ fn beside_each_other(folder: &Path, names: &[String], prefix: &str) -> Result<Ve
 /// A manifest of eight pictures, written to `folder`.
 fn manifest(folder: &Path) -> Result<Manifest> {
     let mut rows: Vec<Row> = (0..8).map(row).collect();
-    rows.sort_by(|a, b| manifest::order(a).cmp(&manifest::order(b)));
-    let header = Header {
-        format: manifest::FORMAT,
-        spec: "fuzz".to_owned(),
-        spec_version: 1,
-        title: "made up".to_owned(),
-        canonical_hash: manifest::canonical_hash(&rows),
-        n_rows: rows.len() as u64,
-        n_rejected: 0,
-        raw: None,
-        resize: RESIZE_ID.to_owned(),
-        sizes: vec![SIDE],
-        medfsad: crate::VERSION.to_owned(),
-    };
+    let header = Header::of(&mut rows, ("fuzz", 1), "made up", &[SIDE]);
     Row::write(&folder.join("manifest.parquet"), &rows)?;
     files::write_whole(&folder.join("manifest.json"), &serde_json::to_vec(&header)?)?;
     Ok(Manifest { header, rows, folder: folder.to_owned() })

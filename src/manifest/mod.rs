@@ -231,6 +231,27 @@ pub struct Header {
     pub medfsad: String,
 }
 
+impl Header {
+    /// Of `rows`, which are put into their order, by a spec of that name and version, with pictures of `sizes`; none is
+    /// rejected.
+    pub fn of(rows: &mut [Row], (spec, version): (&str, u32), title: &str, sizes: &[usize]) -> Header {
+        rows.sort_by(|a, b| order(a).cmp(&order(b)));
+        Header {
+            format: FORMAT,
+            spec: spec.to_owned(),
+            spec_version: version,
+            title: title.to_owned(),
+            canonical_hash: canonical_hash(rows),
+            n_rows: rows.len() as u64,
+            n_rejected: 0,
+            raw: None,
+            resize: RESIZE_ID.to_owned(),
+            sizes: sizes.to_vec(),
+            medfsad: crate::VERSION.to_owned(),
+        }
+    }
+}
+
 /// A curated benchmark, read from its folder.
 ///
 /// ```no_run
