@@ -165,6 +165,26 @@ fn every_file_opens_with_a_sentence_about_itself() {
 }
 
 #[test]
+fn the_glossary_names_what_there_is() {
+    let sources = sources();
+    let paths = include_str!("../docs/glossary.md").split('`').skip(1).step_by(2);
+    let paths = paths.filter(|path| path.contains("::") && path.starts_with(|c: char| c.is_lowercase()));
+    let (mut n_paths, mut absent) = (0, Vec::new());
+    for path in paths {
+        let (module, item) = (path.split("::").next().unwrap(), path.rsplit("::").next().unwrap());
+        let is_inside =
+            |file: &str| file.starts_with(&format!("{module}/")) || file == format!("{module}.rs");
+        let mut inside = sources.iter().filter(|(file, _)| is_inside(file));
+        let holds = |text: &str| code(text).split(|c| !is_word(c)).any(|word| word == item);
+        n_paths += 1;
+        if !inside.any(|(_, text)| holds(text)) {
+            absent.push(path);
+        }
+    }
+    assert!(absent.is_empty() && n_paths > 20, "docs/glossary.md names {absent:?}, which are not there");
+}
+
+#[test]
 fn libtorch_is_named_at_its_seam_alone() {
     let outside = |path: &str| !TORCH_SEAM.iter().any(|seam| path.starts_with(seam));
     let wrong: Vec<String> = sources()
