@@ -17,7 +17,7 @@ use medfsad::manifest::{Label, Manifest, Row, Split};
 use medfsad::maps::MapStack;
 use medfsad::method::{Context, Detector, Fitted, Method, Observer, Prediction, TrainTask, Unobserved};
 use medfsad::metric::auroc::auroc;
-use medfsad::network::origin::{Origin, Teachers};
+use medfsad::network::origin::Teachers;
 use medfsad::network::precision::Precision;
 use medfsad::pseudonym::Key;
 use medfsad::spec::Spec;
@@ -90,7 +90,7 @@ fn evaluate(manifest: &Manifest, episodes: &Episodes, task: &str) -> Result<Opti
         precision: Precision::F32,
         seed: 1,
         shots: supports.len(),
-        teachers: Teachers { named: [].into(), other: Origin::Random { seed: 1, cache: None } },
+        teachers: Teachers { named: [].into(), other: None },
         calibration: None,
         task: TaskName::new(task),
         label: format!("distance-from-mean {task}"),

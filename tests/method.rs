@@ -78,7 +78,7 @@ fn file_of(backbone: Backbone, folder: &TempDir, name: &str) -> PathBuf {
 fn context(folder: &TempDir, shots: usize) -> Context {
     let other = Origin::file(teacher_file(folder)).expect("a weights file");
     let vgg19 = Origin::Random { seed: 4, cache: Some(folder.path().to_owned()) };
-    let teachers = Teachers { named: BTreeMap::from([("vgg19".to_owned(), vgg19)]), other };
+    let teachers = Teachers { named: BTreeMap::from([("vgg19".to_owned(), vgg19)]), other: Some(other) };
     Context {
         device: Device::Cpu,
         seed: 5,

@@ -280,12 +280,16 @@ fn extensions_of_published_methods_are_named() {
     let word = "An extension of ours";
     assert!(!markdown().contains(word));
     for mut cell in medfsad::results::read_run(&run).expect("a run") {
+        let is_extension = cell.cell.identity.method == "d24fad";
         cell.cell.provenance.backbone = "efficientnet_lite0".to_owned();
+        cell.cell.provenance.extension = is_extension.then(|| "with other blocks".to_owned());
         cell.write().expect("the cell is written");
     }
     let markdown = markdown();
     assert!(
-        markdown.contains(&format!("{word}, not the published method: d24fad on efficientnet_lite0")),
+        markdown.contains(&format!(
+            "{word}, not the published method: d24fad on efficientnet_lite0, with other blocks."
+        )),
         "{markdown}"
     );
 }

@@ -21,6 +21,7 @@ use crate::manifest::store::PixelStore;
 use crate::manifest::{Row, Split};
 use crate::method::{Context, StateFile, TrainTask};
 use crate::network::card::Card;
+use crate::network::origin::Origin;
 use crate::random::Stream;
 use crate::regime::Regime;
 use crate::results::{self, Cell, CellResult, Identity, Provenance};
@@ -138,8 +139,9 @@ impl Run<'_> {
         let network = job.built.network;
         let sources = self.manifest.rows.iter().filter(|row| row.task == identity.task);
         let sources = sources.map(|row| row.source.as_str()).collect();
-        let (trained_on, seen_before) =
-            network.map(|network| seen::seen(self.teachers.of(network), &sources)).unzip();
+        let origin =
+            network.map(|network| self.teachers.of(network).expect("the plan has asked for its weights"));
+        let (trained_on, seen_before) = origin.map(|origin| seen::seen(origin, &sources)).unzip();
         let provenance = Provenance {
             bench: self.bench.clone(),
             regime: job.built.regime,
@@ -147,9 +149,9 @@ impl Run<'_> {
             spec_version: header.spec_version,
             spec_title: header.title.clone(),
             backbone: network.map(|network| network.name().to_owned()).unwrap_or_default(),
-            weights: network
-                .map_or_else(|| "none".to_owned(), |network| self.teachers.of(network).label(network)),
-            random_weights: network.is_some_and(|network| self.teachers.of(network).is_random()),
+            weights: network.zip(origin).map_or("none".to_owned(), |(network, origin)| origin.label(network)),
+            extension: job.built.extension.map(str::to_owned),
+            random_weights: origin.is_some_and(Origin::is_random),
             weights_trained_on: trained_on.flatten(),
             seen_before,
             version: crate::VERSION.to_owned(),

@@ -98,10 +98,13 @@ fn job(
         if rule == HeldOut::Organ { ", or --held-out dataset" } else { "" }
     );
     let training = definition.held_out.given_tasks(built.regime, setting.manifest, task);
-    let random = built.network.is_some_and(|network| setting.teachers.of(network).is_random());
+    let origin = built
+        .network
+        .map(|network| setting.teachers.of(network).map(|origin| (network, origin)))
+        .transpose()?;
+    let random = origin.is_some_and(|(_, origin)| origin.is_random());
     let calibration = if random { others } else { Vec::new() };
-    let weights_hash =
-        built.network.map(|network| setting.teachers.of(network).hash(network)).unwrap_or_default();
+    let weights_hash = origin.map(|(network, origin)| origin.hash(network)).unwrap_or_default();
     let by_sources = definition.epoch_by_sources && built.regime == Regime::OtherNormals;
     let ruled = random || built.regime == Regime::OtherNormals;
     let identity = |shots: usize, draw: usize| {

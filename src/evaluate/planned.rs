@@ -118,7 +118,7 @@ impl Planned {
         let named = named.into_iter().map(|(network, from)| (network, origin(from))).collect();
         Planned {
             manifest: change(&self.manifest),
-            teachers: Teachers { named, other: origin(other) },
+            teachers: Teachers { named, other: other.map(origin) },
             ..self
         }
     }

@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use crate::network::origin::Origin;
 use crate::network::published::TrainedOn;
 use crate::results::Seen;
-
-/// Sources that are no data set of their own: in their folders lies whatever a user puts there, photographs perhaps.
-const ANY_PICTURES: [&str; 2] = ["folders", "mvtec"];
+use crate::source;
 
 /// In words what the weights were trained on, where somebody says, and whether pictures of these sources may be in it.
 pub(super) fn seen(origin: &Origin, sources: &BTreeSet<&str>) -> (Option<String>, Seen) {
@@ -16,7 +14,9 @@ pub(super) fn seen(origin: &Origin, sources: &BTreeSet<&str>) -> (Option<String>
     };
     match TrainedOn::of(sha256) {
         TrainedOn::ImageNet1k => {
-            let is_any = sources.iter().any(|source| ANY_PICTURES.contains(source));
+            // A user's own folders may hold anything, photographs too; so may what this program does not know.
+            let is_any =
+                sources.iter().any(|name| source::find(name).map_or(true, |source| source.is_own_layout));
             (Some("ImageNet-1k".to_owned()), if is_any { Seen::Unknown } else { Seen::NotSeen })
         }
         TrainedOn::Unknown => (None, Seen::Unknown),

@@ -90,13 +90,13 @@ impl StateFile {
 }
 
 impl Context {
-    /// The frozen teacher: weights from the file that was given, else the labelled random stand-in.
+    /// The frozen teacher: weights from the file that was given, or the labelled random ones that were asked for.
     ///
     /// # Errors
     /// Weights that cannot be read or do not fit the network, or random ones with fewer than two pictures to
     /// calibrate them on.
     pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Teacher> {
-        let origin = self.teachers.of(Network::Backbone(backbone));
+        let origin = self.teachers.of(Network::Backbone(backbone))?;
         let teacher = Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device);
         teacher.map(|teacher| teacher.computing_in(self.precision)).with_context(|| {
             let name = backbone.name();
@@ -266,6 +266,8 @@ pub struct Built {
     pub regime: Regime,
     /// The pretrained network it needs, if any.
     pub network: Option<Network>,
+    /// How these settings make it another method than the published one, an extension of ours; `None` where they do not.
+    pub extension: Option<&'static str>,
     /// True for the control that is measured against permuted labels.
     pub against_shuffled_labels: bool,
 }
@@ -282,6 +284,16 @@ impl Built {
         network: Option<Network>,
     ) -> Result<Built> {
         let settings = serde_json::to_string(settings)?;
-        Ok(Built { method: Box::new(method), settings, regime, network, against_shuffled_labels: false })
+        let (method, extension) = (Box::new(method), None);
+        Ok(Built { method, settings, regime, network, extension, against_shuffled_labels: false })
+    }
+
+    /// The same, where what it trains follows the form of `backbone`: an extension, unless that is a residual network.
+    #[must_use]
+    pub fn following(self, backbone: Backbone) -> Built {
+        let is_other = backbone == Backbone::EfficientNetLite0;
+        let extension =
+            is_other.then_some("with blocks of the published form that have this network's channels");
+        Built { extension, ..self }
     }
 }

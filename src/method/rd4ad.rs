@@ -87,7 +87,8 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.batch >= FEWEST, "rd4ad: batch must be at least {FEWEST}, batch norm needs it");
     ensure!(settings.learning_rate > 0.0, "rd4ad: learning_rate must be positive");
     let network = Some(Network::Backbone(settings.backbone));
-    learner::build(Rd4ad { settings: settings.clone() }, settings.train_on, &settings, network)
+    let built = learner::build(Rd4ad { settings: settings.clone() }, settings.train_on, &settings, network)?;
+    Ok(built.following(settings.backbone))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

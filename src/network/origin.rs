@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{Network, published};
@@ -86,13 +86,17 @@ impl Origin {
 pub struct Teachers {
     /// For one network, by torchvision's name.
     pub named: BTreeMap<String, Origin>,
-    /// For every other.
-    pub other: Origin,
+    /// For every other; `None` where the others have none.
+    pub other: Option<Origin>,
 }
 
 impl Teachers {
     /// The origin for `network`: its own, else the one for every other.
-    pub fn of(&self, network: Network) -> &Origin {
-        self.named.get(network.name()).unwrap_or(&self.other)
+    ///
+    /// # Errors
+    /// A network that has neither; no random one stands in.
+    pub fn of(&self, network: Network) -> Result<&Origin> {
+        let found = self.named.get(network.name()).or(self.other.as_ref());
+        found.with_context(|| format!("no weights of {0}: give them with --teacher {0}=FILE", network.name()))
     }
 }

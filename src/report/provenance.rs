@@ -1,10 +1,10 @@
 //! Where the numbers come from: data, weights, protocol, machine, command.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::summary::{Summary, set_up};
 use crate::protocol::Protocol;
-use crate::results::{CellResult, Identity, Provenance};
+use crate::results::{Cell, CellResult, Identity, Provenance};
 use crate::words;
 
 /// Name and value of everything a reader needs to judge and repeat a run.
@@ -68,18 +68,6 @@ pub(super) fn title(results: &[CellResult]) -> String {
     titles.into_iter().collect::<Vec<_>>().join(" + ")
 }
 
-/// What is no longer the published method where it runs on EfficientNet-Lite0, and why.
-const EXTENSIONS: [(&[&str], &str); 2] = [
-    (&["d24fad", "rd4ad", "regad"], "with blocks of the published form that have this network's channels"),
-    (&["dpa"], "whose features it compares instead of VGG19's"),
-];
-
-/// Whether a cell is of one of these methods on EfficientNet-Lite0.
-fn is_extension(result: &CellResult, methods: &[&str]) -> bool {
-    let base = result.cell.identity.method.split(':').next().unwrap_or_default();
-    methods.contains(&base) && result.cell.provenance.backbone == "efficientnet_lite0"
-}
-
 /// What a reader must know before comparing: methods that appear with several set-ups, data or code.
 pub(super) fn cautions(summary: &Summary) -> Vec<String> {
     let cells = || summary.entrants.iter().flat_map(|entrant| entrant.cells.iter().copied());
@@ -92,15 +80,18 @@ pub(super) fn cautions(summary: &Summary) -> Vec<String> {
     if count(|i| &i.code_hash) > 1 {
         cautions.push("The cells come from different versions of the code.".to_owned());
     }
-    for (methods, how) in EXTENSIONS {
-        let extended: BTreeSet<&str> =
-            cells().filter(|r| is_extension(r, methods)).map(|r| r.cell.identity.method.as_str()).collect();
-        if !extended.is_empty() {
-            cautions.push(format!(
-                "An extension of ours, not the published method: {} on efficientnet_lite0, {how}.",
-                extended.into_iter().collect::<Vec<_>>().join(", ")
-            ));
+    let mut extensions: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    for Cell { identity, provenance, .. } in cells().map(|result| &result.cell) {
+        if let Some(how) = &provenance.extension {
+            extensions.entry((how, &provenance.backbone)).or_default().insert(&identity.method);
         }
+    }
+    for ((how, network), methods) in extensions {
+        let methods: Vec<&str> = methods.into_iter().collect();
+        cautions.push(format!(
+            "An extension of ours, not the published method: {} on {network}, {how}.",
+            methods.join(", ")
+        ));
     }
     for entrant in summary.entrants.iter().filter(|entrant| entrant.label.contains(" #")) {
         let cell = &entrant.cells[0].cell;

@@ -118,6 +118,8 @@ pub struct Provenance {
     pub backbone: String,
     /// What the weights are, in words: file and hash, or the random teacher's seed.
     pub weights: String,
+    /// How its settings make it another method than the published one; null where they do not, and in old cells.
+    pub extension: Option<String>,
     /// True if no trained weights were given: such numbers say nothing about the published method.
     pub random_weights: bool,
     /// What the weights were trained on; null where nobody says, and for methods without a network.

@@ -84,7 +84,7 @@ impl Given {
             pixels: Tensor::cat(&[&healthy.pixels, &ill.pixels], 0),
             acquisition: [healthy.acquisition, ill.acquisition].concat(),
         };
-        let teachers = Teachers { named, other: Origin::file(file)? };
+        let teachers = Teachers { named, other: Some(Origin::file(file)?) };
         Ok(Given { tasks, supports, queries, _folder: folder, teachers, calibration })
     }
 

@@ -13,6 +13,7 @@ use crate::spec::Task;
 pub const SOURCE: Source = Source {
     name: "aptos",
     about: "fundus pictures: train.csv (id_code, diagnosis) and train_images/<id_code>.png",
+    is_own_layout: false,
     list,
 };
 

@@ -12,6 +12,7 @@ use crate::spec::Task;
 pub const SOURCE: Source = Source {
     name: "brain-tumor-mri",
     about: "MRI slices: {Training,Testing}/{glioma,meningioma,notumor,pituitary}",
+    is_own_layout: false,
     list,
 };
 

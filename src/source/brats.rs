@@ -18,6 +18,7 @@ use crate::{decode, progress};
 pub const SOURCE: Source = Source {
     name: "brats",
     about: "BraTS 2021 volumes: <case>/<case>_flair.nii.gz and <case>_seg.nii.gz, as slices with masks",
+    is_own_layout: false,
     list,
 };
 

@@ -16,6 +16,7 @@ use crate::spec::Task;
 pub const SOURCE: Source = Source {
     name: "camelyon16",
     about: "lymph-node tiles: train/good, {test,valid}/{good,Ungood}, with or without img below",
+    is_own_layout: false,
     list,
 };
 

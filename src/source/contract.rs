@@ -80,6 +80,8 @@ pub struct Source {
     pub name: &'static str,
     /// One line: what it is and how it is laid out.
     pub about: &'static str,
+    /// Whether it is no data set but a layout, in which lies whatever a user puts there.
+    pub is_own_layout: bool,
     /// Lists a source's folder; the task says how files are read and which slices count.
     pub list: fn(&Path, &Task) -> Result<Listing>,
 }

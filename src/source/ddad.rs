@@ -19,6 +19,7 @@ use crate::{files, names};
 pub const SOURCE: Source = Source {
     name: "ddad",
     about: "published divisions: data.json of DDAD or MedIAnomaly, beside its images or the owner's own folders",
+    is_own_layout: false,
     list,
 };
 

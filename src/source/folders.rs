@@ -19,6 +19,7 @@ use crate::spec::Task;
 pub const SOURCE: Source = Source {
     name: "folders",
     about: "any folder of class folders, below train and test or not: [train/]good/x.png",
+    is_own_layout: true,
     list,
 };
 

@@ -12,6 +12,7 @@ use crate::spec::Task;
 pub const SOURCE: Source = Source {
     name: "lag",
     about: "fundus pictures: {non_glaucoma,suspicious_glaucoma}/image, beside attention_map and label",
+    is_own_layout: false,
     list,
 };
 

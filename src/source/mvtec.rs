@@ -14,6 +14,7 @@ use crate::spec::Task;
 pub const SOURCE: Source = Source {
     name: "mvtec",
     about: "MVTec-style folders: train/good, test/{good,<finding>}, ground_truth/<finding>/<name>_mask.png",
+    is_own_layout: true,
     list,
 };
 

@@ -19,6 +19,7 @@ use crate::spec::Task;
 pub const SOURCE: Source = Source {
     name: "rsna",
     about: "chest films: stage_2_train_images/<patientId>.dcm, stage_2_detailed_class_info.csv and _train_labels.csv",
+    is_own_layout: false,
     list,
 };
 

@@ -29,7 +29,7 @@ mod stfpm;
 fn calibrated() -> Context {
     let teachers = Teachers {
         named: std::collections::BTreeMap::default(),
-        other: Origin::Random { seed: 4, cache: None },
+        other: Some(Origin::Random { seed: 4, cache: None }),
     };
     let calibration = Some(Rc::new(pictures("calibration", 32).pixels));
     let (task, label) = (TaskName::new("target"), "test".to_owned());

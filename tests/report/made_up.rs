@@ -57,6 +57,7 @@ pub fn provenance(method: &str, regime: &str) -> Provenance {
         backbone: if control { String::new() } else { text("resnet18") },
         weights: if control { String::new() } else { text("random teacher, seed 1") },
         random_weights: !control,
+        extension: None,
         weights_trained_on: (!control).then(|| text("nothing: random")),
         seen_before: (!control).then_some(Seen::NotSeen),
         version: text("0.1.0"),

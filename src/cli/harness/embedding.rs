@@ -44,7 +44,7 @@ impl EmbeddingArgs {
             return audit::run(manifest, gates, raw, None);
         }
         let teachers = chosen.complete(&[network])?;
-        let origin = teachers.of(network);
+        let origin = teachers.of(network)?;
         let device = self.compute.start()?;
         let teacher =
             embed::teacher(manifest, backbone, origin, device)?.computing_in(self.compute.precision);

@@ -79,8 +79,8 @@ impl Args {
             masks.measure(&mut explained, &self.query, opened.size)?;
         }
         if self.quality {
-            let untrained_similarity = model.with_untrained_student(UNTRAINED_SEED);
-            compare(&untrained_similarity.explainer(&supports)?, &mut explained, &raw)?;
+            let untrained = model.with_untrained_student(UNTRAINED_SEED);
+            compare(&untrained.explainer(&supports)?, &mut explained, &raw)?;
         }
         self.write(&opened, &explained, &raw)?;
         folder::write_refused(&self.out.join("rejected.csv"), &refused)

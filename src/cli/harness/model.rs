@@ -74,7 +74,7 @@ impl ModelArgs {
             state_file: None,
         };
         if let Some(network) = built.network {
-            println!("network: {}", context.teachers.of(network).label(network));
+            println!("network: {}", context.teachers.of(network)?.label(network));
         }
         Ok(Opened { size, supports, entry, table, context, checkpoint: self.checkpoint.clone() })
     }
@@ -106,9 +106,9 @@ impl ModelArgs {
         let used: Vec<Network> = network.into_iter().collect();
         chosen.check_used_by(&used)?;
         let teachers = chosen.complete(&used)?;
-        let is_random = used.iter().any(|&network| teachers.of(network).is_random());
+        let is_random = network.map(|network| teachers.of(network).map(Origin::is_random)).transpose()?;
         ensure!(
-            entry.name != d24fad::ENTRY.name || !is_random,
+            entry.name != d24fad::ENTRY.name || is_random != Some(true),
             "--teacher random would not be the network that d24fad was trained with: give the file that `train` wrote beside the checkpoint"
         );
         Ok(teachers)

@@ -128,9 +128,7 @@ impl Chosen {
                 self.named.insert(network.name().to_owned(), fetched(network)?);
             }
         }
-        // Nothing asks for the weights of any other network.
-        let other = self.other.unwrap_or(Origin::Random { seed: 0, cache: None });
-        Ok(Teachers { named: self.named, other })
+        Ok(Teachers { named: self.named, other: self.other })
     }
 }
 

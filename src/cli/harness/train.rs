@@ -68,7 +68,7 @@ impl Args {
         let chosen = self.teacher.choose(&Origin::Random { seed: self.seed, cache: None })?;
         chosen.check_used_by(&[network])?;
         let teachers = chosen.complete(&[network])?;
-        let origin = teachers.of(network);
+        let origin = teachers.of(network)?;
         let device = self.compute.start()?;
         let tasks: Vec<TrainTask> =
             self.normal.iter().map(|folder| self.task(folder)).collect::<Result<_>>()?;
@@ -83,7 +83,7 @@ impl Args {
             precision: self.compute.precision,
             seed: self.seed,
             shots: self.shots,
-            teachers: Teachers { named: BTreeMap::new(), other: origin },
+            teachers: Teachers { named: BTreeMap::new(), other: Some(origin) },
             calibration: None,
             task: TaskName::new("target"),
             label: "training".to_owned(),

@@ -72,7 +72,7 @@ pub(super) fn save(
     let network = Network::Backbone(settings.backbone);
     let trained = Trained {
         settings: settings.clone(),
-        teacher: context.teachers.of(network).hash(network),
+        teacher: context.teachers.of(network)?.hash(network),
         size,
         shots: context.shots,
         version: crate::VERSION.to_owned(),
@@ -88,7 +88,7 @@ pub(super) fn save(
 pub fn load(settings: &Settings, context: &Context, path: &Path) -> Result<Model> {
     let network = Network::Backbone(settings.backbone);
     if let Some(trained) = header(path)? {
-        let given = context.teachers.of(network).hash(network);
+        let given = context.teachers.of(network)?.hash(network);
         ensure!(
             trained.teacher == given,
             "{} was trained with another teacher (sha256 {:.12}), --teacher has {:.12}; a student of one teacher says \

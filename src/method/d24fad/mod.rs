@@ -54,7 +54,8 @@ fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of d24fad")?;
     settings.check()?;
     let network = Some(Network::Backbone(settings.backbone));
-    Built::new(D24fad { settings: settings.clone() }, &settings, Regime::OtherNormals, network)
+    let built = Built::new(D24fad { settings: settings.clone() }, &settings, Regime::OtherNormals, network)?;
+    Ok(built.following(settings.backbone))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::eye::Eye;
+use super::perceptual_network::Perception;
 use crate::network::vgg::Layer;
 
 /// Variances of features are at least this share of their mean: a channel that is silent on normals would drown
@@ -35,25 +35,26 @@ impl Measure {
     }
 
     /// For pictures of the size of `normals`, `[n, 3, s, s]` of -1 to 1.
-    pub fn new(eye: &dyn Eye, normals: &Tensor, statistics: Statistics) -> Measure {
+    pub fn new(perception: &dyn Perception, normals: &Tensor, statistics: Statistics) -> Measure {
         let layer = Measure::layer(normals.size()[3]);
-        let statistics = (statistics == Statistics::Normals).then(|| statistics_of(eye, normals, layer));
+        let statistics =
+            (statistics == Statistics::Normals).then(|| statistics_of(perception, normals, layer));
         Measure { layer, statistics }
     }
 
     /// Per position, mean over channels of what features of `x` and `y` differ by, over the mean size of all of
     /// `x`'s: `[n, h, w]`. The size is taken as given: no gradient passes through it.
-    pub fn relative(&self, eye: &dyn Eye, x: &Tensor, y: &Tensor) -> Tensor {
-        relative(&tch::no_grad(|| self.features(eye, x)), &self.features(eye, y))
+    pub fn relative(&self, perception: &dyn Perception, x: &Tensor, y: &Tensor) -> Tensor {
+        relative(&tch::no_grad(|| self.features(perception, x)), &self.features(perception, y))
     }
 
     /// The relative perceptual loss of each picture, `[n]`.
-    pub fn distance(&self, eye: &dyn Eye, x: &Tensor, y: &Tensor) -> Tensor {
-        self.relative(eye, x, y).mean_dim([1i64, 2].as_slice(), false, None::<Kind>)
+    pub fn distance(&self, perception: &dyn Perception, x: &Tensor, y: &Tensor) -> Tensor {
+        self.relative(perception, x, y).mean_dim([1i64, 2].as_slice(), false, None::<Kind>)
     }
 
-    fn features(&self, eye: &dyn Eye, pictures: &Tensor) -> Tensor {
-        let features = eye.features(pictures, self.layer);
+    fn features(&self, perception: &dyn Perception, pictures: &Tensor) -> Tensor {
+        let features = perception.features(pictures, self.layer);
         match &self.statistics {
             // Over the variance, not its root: what the authors' code does.
             Some([mean, variance]) => (features - mean) / variance,
@@ -69,11 +70,11 @@ pub fn relative(x: &Tensor, y: &Tensor) -> Tensor {
 }
 
 /// Mean and variance of each channel over pictures and positions.
-fn statistics_of(eye: &dyn Eye, pictures: &Tensor, layer: Layer) -> [Tensor; 2] {
+fn statistics_of(perception: &dyn Perception, pictures: &Tensor, layer: Layer) -> [Tensor; 2] {
     let dims = [0i64, 2, 3];
     let (mut sum, mut squares, mut count) = (Tensor::from(0.0), Tensor::from(0.0), 0);
     for part in pictures.split(32, 0) {
-        let features = tch::no_grad(|| eye.features(&part, layer)).to_kind(Kind::Double);
+        let features = tch::no_grad(|| perception.features(&part, layer)).to_kind(Kind::Double);
         count += features.numel() as i64 / features.size()[1];
         sum =
             sum.to_device(features.device()) + features.sum_dim_intlist(dims.as_slice(), true, None::<Kind>);

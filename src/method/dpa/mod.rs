@@ -21,13 +21,13 @@ use crate::network::initial;
 use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::random::Stream;
 
-/// Whose features are compared.
-mod eye;
 /// What is minimised, and the score.
 mod measure;
+/// Whose features are compared.
+mod perceptual_network;
 
-pub use eye::{Eye, Sight};
 pub use measure::{Measure, Statistics, relative};
+pub use perceptual_network::{Perception, PerceptualNetwork};
 
 /// Epochs after which training is observed, at least.
 const EPOCHS: u64 = 5;
@@ -57,7 +57,7 @@ pub struct Settings {
     /// Under `train_on = "supports"`: learn from 22 views of each support.
     pub views: bool,
     /// Whose features are compared: `vgg19` as published, or as an extension `efficientnet_lite0`.
-    pub network: Sight,
+    pub network: PerceptualNetwork,
     /// Side that pictures are resized to: 16, 32, 64 or 128; maps are upsampled back. From 64 on, the loss looks at
     /// block 4 of VGG19 (stage 2 of EfficientNet-Lite0), below it at block 3 (stage 1).
     pub input: i64,
@@ -87,7 +87,7 @@ impl Default for Settings {
         Settings {
             train_on: TrainOn::Normals,
             views: true,
-            network: Sight::Vgg19,
+            network: PerceptualNetwork::Vgg19,
             input: 64,
             width: 4,
             latent: 4,
@@ -114,7 +114,8 @@ fn build(settings: toml::Table) -> Result<Built> {
     );
     ensure!(settings.batch >= 1, "dpa: batch must be at least 1");
     let perceptual = Perceptual { settings: settings.clone() };
-    learner::build(perceptual, settings.train_on, &settings, Some(settings.network.network()))
+    let built = learner::build(perceptual, settings.train_on, &settings, Some(settings.network.network()))?;
+    Ok(Built { extension: settings.network.extension(), ..built })
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {
@@ -128,13 +129,13 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     };
     // The network sees the picture, forward, and what is made of it, forward and back to the pixels.
     let training = |(stage, plan): (&Stage, &Plan)| {
-        let (coder, eye) = forward(stage.level);
-        plan.n_entering() * work::TRAINING * (coder + eye)
+        let (coder, perception) = forward(stage.level);
+        plan.n_entering() * work::TRAINING * (coder + perception)
     };
-    let (coder, eye) = forward(settings.levels());
+    let (coder, perception) = forward(settings.levels());
     Ok(Work {
         fit: Operations { forward: 0.0, training: stages.iter().zip(&plans).map(training).sum() },
-        query: coder + 2.0 * eye,
+        query: coder + 2.0 * perception,
         evaluations: plans.iter().map(|plan| plan.epochs).sum(),
         maps: true,
         ..Work::default()
@@ -253,14 +254,15 @@ impl DpaTraining<'_> {
     fn at_size(&self, stage: Stage) -> StageInputs {
         let DpaTraining { model, settings, .. } = self;
         let inputs = (stage.level..settings.levels()).fold(self.finest.shallow_clone(), |x, _| halved(&x));
-        let measure = Measure::new(&*model.eye, &inputs, settings.statistics);
-        let coarser = stage.fades.then(|| Measure::new(&*model.eye, &halved(&inputs), settings.statistics));
+        let measure = Measure::new(&*model.perception, &inputs, settings.statistics);
+        let coarser =
+            stage.fades.then(|| Measure::new(&*model.perception, &halved(&inputs), settings.statistics));
         StageInputs { stage, inputs, measure, coarser }
     }
 
     fn loss(&self, step: &Step, at_size: &StageInputs) -> Tensor {
         let StageInputs { stage, inputs, measure, coarser } = at_size;
-        let eye = &*self.model.eye;
+        let perception = &*self.model.perception;
         let fade = if stage.fades { (step.in_stage + 1) as f64 / stage.steps as f64 } else { 1.0 };
         let mut x = inputs.index_select(0, &step.indices(inputs.device()));
         if self.settings.flip {
@@ -270,10 +272,10 @@ impl DpaTraining<'_> {
             x = &x * fade + doubled(&halved(&x)) * (1.0 - fade);
         }
         let y = self.model.network.forward(&x, stage.level, fade);
-        let loss = measure.distance(eye, &x, &y).mean(None::<Kind>);
+        let loss = measure.distance(perception, &x, &y).mean(None::<Kind>);
         match coarser.as_ref().filter(|_| fade < 1.0) {
             Some(coarser) => {
-                let coarse = coarser.distance(eye, &halved(&x), &halved(&y)).mean(None::<Kind>);
+                let coarse = coarser.distance(perception, &halved(&x), &halved(&y)).mean(None::<Kind>);
                 loss * fade + coarse * (1.0 - fade)
             }
             None => loss,
@@ -315,7 +317,7 @@ impl Training for DpaTraining<'_> {
 struct DpaModel {
     store: VarStore,
     network: GrowingAutoEncoder,
-    eye: Box<dyn Eye>,
+    perception: Box<dyn Perception>,
     measure: Measure,
     input: i64,
     level: usize,
@@ -323,13 +325,13 @@ struct DpaModel {
 
 impl DpaModel {
     fn new(settings: &Settings, context: &Context, inputs: &Tensor) -> Result<DpaModel> {
-        let eye = settings.network.open(context)?;
+        let perception = settings.network.open(context)?;
         let store = VarStore::new(context.device);
         let level = settings.levels();
         let network = GrowingAutoEncoder::new(&store.root(), settings.shape());
         initial::initialise_leaky(&store, context.seed);
-        let measure = Measure::new(&*eye, inputs, settings.statistics);
-        Ok(DpaModel { store, network, eye, measure, input: settings.input, level })
+        let measure = Measure::new(&*perception, inputs, settings.statistics);
+        Ok(DpaModel { store, network, perception, measure, input: settings.input, level })
     }
 }
 
@@ -337,7 +339,8 @@ impl Detector for DpaModel {
     fn score(&self, queries: &Pictures) -> Result<Prediction> {
         tch::no_grad(|| {
             let x = picture::resized(&queries.on(self.store.device()), 3, self.input) * 2.0 - 1.0;
-            let map = self.measure.relative(&*self.eye, &x, &self.network.forward(&x, self.level, 1.0));
+            let map =
+                self.measure.relative(&*self.perception, &x, &self.network.forward(&x, self.level, 1.0));
             let scores = grid::to_scores(&map.mean_dim([1i64, 2].as_slice(), false, None::<Kind>))?;
             Ok(Prediction::Both(grid::to_maps(&grid::upsample(&map, queries.size(), false))?, scores))
         })

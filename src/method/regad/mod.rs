@@ -78,7 +78,8 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.batch >= 2, "regad: batch must be at least 2, batch norm needs it");
     ensure!(settings.learning_rate > 0.0, "regad: learning_rate must be positive");
     let network = Some(Network::Backbone(settings.backbone));
-    Built::new(Regad { settings: settings.clone() }, &settings, Regime::OtherNormals, network)
+    let built = Built::new(Regad { settings: settings.clone() }, &settings, Regime::OtherNormals, network)?;
+    Ok(built.following(settings.backbone))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

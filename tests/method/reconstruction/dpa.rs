@@ -1,7 +1,7 @@
 //! The deep perceptual auto-encoder and VGG19.
 
 use medfsad::method;
-use medfsad::method::dpa::{Eye, Measure, Statistics, relative};
+use medfsad::method::dpa::{Measure, Perception, Statistics, relative};
 use medfsad::network::growing_autoencoder::{self, GrowingAutoEncoder};
 use medfsad::network::origin::Origin;
 use medfsad::network::teacher::Teacher;
@@ -102,7 +102,7 @@ fn efficientnet_takes_the_place_of_vgg19_and_its_gradients_reach_the_pictures() 
     let lite =
         Teacher::new(LITE, Input::ImageNet, &origin, Some(&calibration), Device::Cpu).expect("a stand-in");
     let x = large(&pictures("query", 2));
-    let of = |layer| Eye::features(&lite, &x, layer);
+    let of = |layer| Perception::features(&lite, &x, layer);
     assert_eq!((of(Layer::R32).size(), of(Layer::R42).size()), (vec![2, 24, 16, 16], vec![2, 40, 8, 8]));
     let expected = lite.features(&((&x + 1.0) * 127.5));
     assert!(of(Layer::R42).allclose(&expected.scales[1], 1e-5, 1e-6, false));

@@ -69,7 +69,10 @@ impl<'a> Subject<'a> {
 
     /// A hash of everything that determines the training.
     fn identity(&self, context: &Context) -> Result<String> {
-        let teacher = self.network.map(|network| context.teachers.of(network).hash(network));
+        let teacher = self
+            .network
+            .map(|network| context.teachers.of(network).map(|origin| origin.hash(network)))
+            .transpose()?;
         let device = if context.device.is_cuda() { "cuda" } else { "cpu" };
         let (precision, seed, shots) = (context.precision.name(), context.seed, context.shots);
         let mut parts = vec![
