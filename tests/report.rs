@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 
 use medfsad::files;
 use medfsad::report;
-use medfsad::results::{Cell, CellResult, FORMAT};
+use medfsad::results::{Cell, CellResult, FORMAT, Seal};
 use medfsad::table::Table;
 
+mod altered;
 mod made_up;
 use made_up::{METHODS, SHOTS, TASKS, identity, provenance, run_of};
 
@@ -244,9 +245,14 @@ fn a_run_of_failures_is_still_a_report() {
     let (id, error) = (identity.id(), Some("no weights & no luck".to_owned()));
     let cell =
         Cell { format: FORMAT, id: id.clone(), identity, provenance: provenance("d24fad", "R2"), error };
-    let (folder_of, none) = (folder.path().join("cells").join(id), Vec::new());
-    let result =
-        CellResult { cell, scores: Vec::new(), metrics: Vec::new(), epochs: none, folder: folder_of };
+    let result = CellResult {
+        cell,
+        scores: Vec::new(),
+        metrics: Vec::new(),
+        epochs: Vec::new(),
+        folder: folder.path().join("cells").join(id),
+        seal: Seal::default(),
+    };
     result.write().expect("the cell is written");
     let page = report::write(folder.path(), &folder.path().join("report")).expect("a report");
     assert!(text(&page).contains("no weights &#38; no luck"));

@@ -66,7 +66,7 @@ impl Args {
                 episodes.write(&out)?;
                 println!("episodes {} written to {}", episodes.hash(), out.display());
             }
-            Action::Verify { run, manifest } => verify(&run, &manifest)?,
+            Action::Verify { run, manifest } => println!("episodes {}", verify(&run, &manifest)?),
             Action::Export { run, out } => {
                 let json = serde_json::to_vec_pretty(&Episodes::read(&run)?.to_json())?;
                 files::write_whole(&out, &json)?;
@@ -77,7 +77,8 @@ impl Args {
     }
 }
 
-fn verify(run: &std::path::Path, manifest: &std::path::Path) -> Result<()> {
+/// Checks that episodes follow from their seed and the manifest, and that the run's cells used them; says so.
+pub(super) fn verify(run: &std::path::Path, manifest: &std::path::Path) -> Result<String> {
     let manifest = Manifest::read(manifest)?;
     let stored = Episodes::read(run)?;
     stored.verify(&manifest)?;
@@ -86,15 +87,23 @@ fn verify(run: &std::path::Path, manifest: &std::path::Path) -> Result<()> {
     let mut n_cells = 0;
     for result in crate::results::read_run(run)? {
         let identity = &result.cell.identity;
+        if let Some(altered) = result.cell.altered() {
+            anyhow::bail!("cell {}: {altered}", result.cell.id);
+        }
         // What the plan handed over under each regime; R0 and R1 may name a rule for a random teacher's sake.
         let regime = result.cell.provenance.regime;
         let training = identity.held_out.given_tasks(regime, &manifest, &identity.task);
+        anyhow::ensure!(
+            identity.manifest_hash == stored.manifest_hash,
+            "cell {} used manifest {}",
+            result.cell.id,
+            identity.manifest_hash
+        );
         let hash = stored
             .cell_hash(&identity.task, identity.draw, identity.shots, &training)
             .with_context(|| format!("cell {}", result.cell.id))?;
         anyhow::ensure!(hash == identity.episodes_hash, "cell {} used other episodes", result.cell.id);
         n_cells += 1;
     }
-    println!("episodes {} verified; {n_cells} cells used them", stored.hash());
-    Ok(())
+    Ok(format!("{} verified; {n_cells} cells used them", stored.hash()))
 }

@@ -17,6 +17,7 @@ mod harness;
 mod phantom;
 mod report;
 mod sources;
+mod verify;
 
 /// Dataset toolkit and evaluation harness for few-shot medical image anomaly detection.
 #[derive(clap::Parser)]
@@ -34,6 +35,7 @@ enum Command {
     BenchIngest(bench_ingest::Args),
     Report(report::Args),
     Compare(compare::Args),
+    Verify(verify::Args),
     Episodes(episodes::Args),
     Export(export::Args),
     Sources(sources::Args),
@@ -57,6 +59,7 @@ impl Cli {
             Command::BenchIngest(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Compare(args) => args.run(),
+            Command::Verify(args) => args.run(),
             Command::Episodes(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Sources(args) => args.run(),

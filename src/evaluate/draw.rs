@@ -16,7 +16,7 @@ use crate::method::{EpochFigures, Fitted};
 use crate::metric::preset::Preset;
 use crate::metric::quantile::median;
 use crate::protocol::{EpochRule, Protocol, Reduction};
-use crate::results::{CellResult, Epoch, Identity, Measured, Score, gallery};
+use crate::results::{CellResult, Epoch, GALLERY, Identity, Measured, Score, gallery};
 
 /// The epoch that a protocol would choose so far.
 #[derive(Clone, Serialize, Deserialize)]
@@ -165,7 +165,7 @@ impl<'a> Draw<'a> {
         // Measuring takes long and waits for nobody; writing is what a signal waits for.
         let _writing = stop::writing();
         if let Some(cases) = cases {
-            gallery::write(&result.folder.join("gallery.safetensors"), &cases)?;
+            gallery::write(&result.folder.join(GALLERY), &cases)?;
         }
         result.write()
     }

@@ -6,15 +6,13 @@ use super::test_set::TestSet;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Label, MaskKind, Row};
 use crate::maps::MapStack;
-use crate::metric::auroc::auroc;
 use crate::metric::explanation::{energy, pointing};
 use crate::metric::pimo::pimo;
 use crate::metric::pixel::{self, Localisation, Maps, See, localisation};
-use crate::metric::preset::{Division, Preset};
-use crate::metric::{Metric, interval, ranking::Ranking};
+use crate::metric::preset::Preset;
+use crate::metric::{Metric, image};
 use crate::pixels::Pixels;
 use crate::protocol::{Protocol, SIGMA};
-use crate::random::Stream;
 use crate::results::Measured;
 
 /// The scores of one protocol by class, and where they come from.
@@ -42,56 +40,31 @@ impl Scores {
 
     /// AUROC, with its interval over pictures.
     pub(super) fn ranked(&self) -> Measured {
-        let stream = Stream::new(0, "bootstrap of image AUROC", 0);
-        let interval = interval::bootstrap(&self.normal, &self.anomalous, stream, auroc);
-        Measured {
-            low: interval.map(|(low, _)| low),
-            high: interval.map(|(_, high)| high),
-            ..self.metric(Metric::ImageAuroc, auroc(&self.normal, &self.anomalous))
-        }
+        self.measured(image::ranked(&self.normal, &self.anomalous))
     }
 
     /// Everything else that they tell.
-    pub(super) fn along_thresholds(&self) -> Vec<Measured> {
-        let ranking = Ranking::new(&self.normal, &self.anomalous);
-        let ranking = ranking.as_ref();
-        let best = ranking.map(Ranking::best_f1);
-        [
-            (Metric::ImageAp, ranking.map(Ranking::average_precision)),
-            (Metric::ImageF1Max, best.map(|(f1, _)| f1)),
-            (Metric::ImageF1MaxThreshold, best.map(|(_, threshold)| threshold)),
-            (Metric::ImageFpr95, ranking.map(|ranking| ranking.fpr_at(0.95))),
-            (Metric::ImageSensAtSpec90, ranking.map(|ranking| ranking.sensitivity_at(0.90))),
-            (Metric::ImageSensAtSpec95, ranking.map(|ranking| ranking.sensitivity_at(0.95))),
-            (Metric::ImagePauroc10, ranking.map(|ranking| ranking.partial_auroc(0.1))),
-        ]
-        .map(|(metric, value)| self.metric(metric, value))
-        .into()
+    pub(super) fn along_thresholds(&self) -> impl Iterator<Item = Measured> {
+        let numbers = image::along_thresholds(&self.normal, &self.anomalous);
+        numbers.into_iter().map(|number| self.measured(number))
     }
 
     /// What the threshold does that the supports set; undefined where they set none.
-    pub(super) fn at_preset(&self, preset: Option<&Preset>) -> Vec<Measured> {
-        let division =
-            preset.and_then(|preset| Division::new(&self.normal, &self.anomalous, preset.threshold()));
-        [
-            (Metric::ImagePresetThreshold, preset.map(Preset::threshold)),
-            (Metric::ImagePresetBalancedAccuracy, division.map(|division| division.balanced_accuracy())),
-            (Metric::ImagePresetMcc, division.and_then(|division| division.mcc())),
-            (Metric::ImagePresetSensitivity, division.map(|division| division.sensitivity())),
-            (Metric::ImagePresetFpr, division.map(|division| division.false_positive_rate())),
-            (Metric::ImagePresetPromisedFpr, preset.map(Preset::promised_fpr)),
-        ]
-        .map(|(metric, value)| self.metric(metric, value))
-        .into()
+    pub(super) fn at_preset(&self, preset: Option<&Preset>) -> impl Iterator<Item = Measured> {
+        let threshold = preset.map(Preset::threshold);
+        let first = (Metric::ImagePresetThreshold, (threshold, None));
+        let last = (Metric::ImagePresetPromisedFpr, (preset.map(Preset::promised_fpr), None));
+        let numbers = image::at_threshold(&self.normal, &self.anomalous, threshold);
+        [first].into_iter().chain(numbers).chain([last]).map(|number| self.measured(number))
     }
 
-    fn metric(&self, metric: Metric, value: Option<f64>) -> Measured {
+    fn measured(&self, (metric, (value, interval)): (Metric, image::Value)) -> Measured {
         Measured {
             protocol: self.protocol,
             metric,
             value,
-            low: None,
-            high: None,
+            low: interval.map(|(low, _)| low),
+            high: interval.map(|(_, high)| high),
             n_normal: self.normal.len() as u64,
             n_anomalous: self.anomalous.len() as u64,
             n_left_out: self.n_left_out as u64,

@@ -12,7 +12,7 @@ use crate::manifest::Manifest;
 use crate::method::{self, Built};
 use crate::network::origin::Teachers;
 use crate::regime::Regime;
-use crate::results::{Cell, Identity, Seed};
+use crate::results::{self, Identity, Seed};
 
 /// Cells that share one training: all draws of a method, task and seed, and all shots unless training
 /// depends on them.
@@ -168,13 +168,11 @@ pub enum State {
     Failed,
 }
 
-/// Looks at what lies in a run's folder.
+/// Looks at what lies in a run's folder. A cell that is not what was written has failed.
 pub fn state(run: &Path, identity: &Identity) -> State {
-    let text = std::fs::read_to_string(run.join("cells").join(identity.id()).join("cell.json"));
-    let cell: Option<Cell> = text.ok().and_then(|text| serde_json::from_str(&text).ok());
-    match cell {
-        None => State::ToDo,
-        Some(cell) if cell.error.is_some() => State::Failed,
-        Some(_) => State::Done,
+    match results::read_cell(&run.join("cells").join(identity.id())) {
+        Err(_) => State::ToDo,
+        Ok(cell) if cell.error.is_some() => State::Failed,
+        Ok(_) => State::Done,
     }
 }

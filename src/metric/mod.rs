@@ -10,6 +10,8 @@ pub mod component;
 pub mod delong;
 /// How good an explaining map is.
 pub mod explanation;
+/// Every image-level number of a set of scores.
+pub mod image;
 /// Stratified bootstrap over pictures.
 pub mod interval;
 /// What numbers are called.

@@ -8,6 +8,7 @@ use super::drawing::{Anchor, Drawing, data_url};
 use super::summary::{RANDOM_TEACHER, Summary};
 use crate::manifest::Label;
 use crate::pixels::Pixels;
+use crate::results::GALLERY;
 use crate::results::gallery::{self, Case};
 
 /// Side of the square that a picture is fitted into, in units.
@@ -68,8 +69,13 @@ pub(super) fn collect(summary: &Summary) -> Result<Vec<(String, Gallery)>> {
     for (entrant, described) in summary.entrants.iter().enumerate() {
         for task in &summary.tasks {
             let Some(cell) = summary.exemplar(entrant, task) else { continue };
-            let path = cell.folder.join("gallery.safetensors");
+            let path = cell.folder.join(GALLERY);
             if path.exists() {
+                ensure!(
+                    cell.seal.holds(GALLERY, &cell.folder),
+                    "{} is not what was written with its cell; remove it, or compute the cell again",
+                    path.display()
+                );
                 let id = &cell.cell.identity;
                 let title = format!("{} on {task}, {} shots, draw {}", described.label, id.shots, id.draw);
                 let name = file_name(&format!("gallery-{}-{task}", described.label));

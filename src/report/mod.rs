@@ -2,14 +2,13 @@
 //!
 //! The same results give the same bytes: nothing here looks at a clock or at an unordered map.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use askama::Template;
 
 use crate::files;
-use crate::results::{CellResult, read_run};
+use crate::results::{CellResult, read_runs};
 use chart::Figure;
 use display_table::DisplayTable;
 use gallery::Gallery;
@@ -87,11 +86,7 @@ pub fn compare_runs(first: &Path, second: &Path, methods: [Option<&str>; 2]) -> 
 }
 
 fn read(runs: &[PathBuf]) -> Result<Vec<CellResult>> {
-    let mut seen = BTreeSet::new();
-    let mut results = Vec::new();
-    for run in runs {
-        results.extend(read_run(run)?.into_iter().filter(|result| seen.insert(result.cell.id.clone())));
-    }
+    let results = read_runs(runs)?;
     let names: Vec<String> = runs.iter().map(|run| run.display().to_string()).collect();
     ensure!(!results.is_empty(), "{} holds no finished cell; let the run go on first", names.join(", "));
     Ok(results)

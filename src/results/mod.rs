@@ -1,7 +1,8 @@
 //! CONTRACT: what one cell leaves behind, and how a run's cells are read back.
 //!
-//! A cell's folder holds `cell.json` (identity, provenance, outcome; written last, so its presence
-//! means done), `scores.parquet`, `metrics.parquet`, `epochs.parquet` and `gallery.safetensors`.
+//! A cell's folder, called by its id, holds `cell.json` (identity, provenance, outcome, seal; written last, so its presence
+//! means done), `scores.parquet`, `metrics.parquet`, `epochs.parquet` and `gallery.safetensors`. The seal holds hashes of
+//! all of it, and every reader checks them: a cell that is not what was written is a failed one, never a number.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,13 +23,19 @@ use crate::table::{self, Columns, Datum, Described, Field, Kind, Record, Scalar,
 
 /// Pictures, maps and masks of a few telling cases.
 pub mod gallery;
+mod recompute;
+mod run;
+mod seal;
 /// What a pretrained network may have seen before.
 pub mod seen;
 
+pub use recompute::recompute;
+pub use run::{read_run, read_runs};
+pub use seal::{GALLERY, Seal};
 pub use seen::Seen;
 
 /// Version of the files below; a reader refuses another.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// What random numbers follow from; all 64 bits count, so tables hold it as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -161,6 +168,17 @@ struct Stamp {
     format: u32,
 }
 
+/// What `cell.json` holds.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    #[serde(flatten)]
+    cell: Cell,
+    seal: Seal,
+}
+
+/// Begins the error of a cell that is not what was written.
+const ALTERED: &str = "altered: ";
+
 /// One cell's outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
@@ -174,6 +192,13 @@ pub struct Cell {
     pub provenance: Provenance,
     /// Why there are no scores, if the cell failed.
     pub error: Option<String>,
+}
+
+impl Cell {
+    /// Why it is not what was written, if it is not.
+    pub fn altered(&self) -> Option<&str> {
+        self.error.as_deref()?.strip_prefix(ALTERED)
+    }
 }
 
 record! {
@@ -298,6 +323,8 @@ pub struct CellResult {
     pub epochs: Vec<Epoch>,
     /// The cell's folder, `cells/<id>`.
     pub folder: PathBuf,
+    /// Hashes of the files, as `cell.json` states them; empty before the cell is written.
+    pub seal: Seal,
 }
 
 impl CellResult {
@@ -306,30 +333,19 @@ impl CellResult {
         self.metrics.iter().find(|row| row.protocol == protocol && row.metric == metric)
     }
 
-    /// Reads a finished cell.
+    /// Reads a finished cell. One that is not what was written has an error that says so, and no numbers.
     ///
     /// # Errors
     /// A file that is missing or cannot be read, or another format.
     pub fn read(folder: &Path) -> Result<CellResult> {
-        let path = folder.join("cell.json");
-        let text = files::read_text(&path)?;
-        let what = || format!("{} is not a cell; delete its folder to run it again", path.display());
-        let Stamp { format } = serde_json::from_str(&text).with_context(what)?;
-        if format != FORMAT {
-            bail!("{} has format {format}, this program reads {FORMAT}", path.display());
-        }
-        let mut cell: Cell = serde_json::from_str(&text).with_context(what)?;
-        if cell.error.is_some() {
-            // Earlier versions said 0 where there is nothing to say.
-            let Provenance { fit_seconds, score_seconds, peak_memory_bytes, .. } = &mut cell.provenance;
-            (*fit_seconds, *score_seconds, *peak_memory_bytes) = (None, None, None);
-        }
+        let (cell, seal) = read_sealed(folder)?;
         let mut result = CellResult {
             cell,
             scores: Vec::new(),
             metrics: Vec::new(),
             epochs: Vec::new(),
             folder: folder.to_owned(),
+            seal,
         };
         if result.cell.error.is_none() {
             result.scores = Score::read(&folder.join("scores.parquet"))?;
@@ -349,31 +365,34 @@ impl CellResult {
             Measured::write(&self.folder.join("metrics.parquet"), &self.metrics)?;
             Epoch::write(&self.folder.join("epochs.parquet"), &self.epochs)?;
         }
-        let json = serde_json::to_string_pretty(&self.cell)?;
+        let seal = Seal::of(&self.cell, &self.folder)?;
+        let json = serde_json::to_string_pretty(&Sealed { cell: self.cell.clone(), seal })?;
         files::write_whole(&self.folder.join("cell.json"), json.as_bytes())
     }
 }
 
-/// Reads every finished cell below `run/cells`, sorted by method, task, shots, draw and seed.
+/// Reads `cell.json` and holds its folder against it.
+fn read_sealed(folder: &Path) -> Result<(Cell, Seal)> {
+    let path = folder.join("cell.json");
+    let text = files::read_text(&path)?;
+    let what = || format!("{} is not a cell; delete its folder to run it again", path.display());
+    let Stamp { format } = serde_json::from_str(&text).with_context(what)?;
+    if format != FORMAT {
+        bail!("{} has format {format}, this program reads {FORMAT}; run the bench again", path.display());
+    }
+    let Sealed { mut cell, seal } = serde_json::from_str(&text).with_context(what)?;
+    if let Some(broken) = seal.broken(&cell, folder) {
+        let folder = files::last_name(&folder.display().to_string());
+        cell.error =
+            Some(format!("{ALTERED}{broken} (cells/{folder}); compute it again with --retry-failed"));
+    }
+    Ok((cell, seal))
+}
+
+/// What a finished cell's folder says of it, with its tables held against their hashes but not parsed.
 ///
 /// # Errors
-/// A folder without `cells`, or a cell that cannot be read.
-pub fn read_run(run: &Path) -> Result<Vec<CellResult>> {
-    let cells = run.join("cells");
-    let entries = std::fs::read_dir(&cells).with_context(|| {
-        format!("{} holds no run (no folder `cells`); run `cargo xtask bench` first", run.display())
-    })?;
-    let mut results = Vec::new();
-    for entry in entries {
-        let folder = entry.with_context(|| format!("listing {}", cells.display()))?.path();
-        if folder.join("cell.json").exists() {
-            results.push(CellResult::read(&folder)?);
-        }
-    }
-    let key = |result: &CellResult| {
-        let i = &result.cell.identity;
-        (i.method.clone(), i.task.clone(), i.shots, i.draw, i.seed, result.cell.id.clone())
-    };
-    results.sort_by_key(key);
-    Ok(results)
+/// As [`CellResult::read`].
+pub fn read_cell(folder: &Path) -> Result<Cell> {
+    read_sealed(folder).map(|(cell, _)| cell)
 }

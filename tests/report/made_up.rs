@@ -13,7 +13,9 @@ use medfsad::protocol::Protocol::{
 use medfsad::random::Stream;
 use medfsad::regime::Regime;
 use medfsad::results::gallery::{self, Caption, Case};
-use medfsad::results::{Cell, CellResult, Epoch, FORMAT, Identity, Measured, Provenance, Score, Seed, Seen};
+use medfsad::results::{
+    Cell, CellResult, Epoch, FORMAT, GALLERY, Identity, Measured, Provenance, Score, Seal, Seed, Seen,
+};
 
 pub const TASKS: [&str; 5] = ["his", "lag", "aptos", "rsna", "brain_tumor"];
 pub const SHOTS: [usize; 3] = [2, 4, 8];
@@ -184,18 +186,23 @@ fn write_cell(run: &Path, (method, regime, base): (&str, &str, f64), task: &str,
             format: FORMAT,
             id,
             identity,
-            provenance: provenance(method, regime),
+            provenance: Provenance {
+                fit_seconds: (!failed).then_some(12.5),
+                score_seconds: (!failed).then_some(1.5),
+                ..provenance(method, regime)
+            },
             error: failed.then(|| "the memory bank of `lag` does not fit | 3 GiB".to_owned()),
         },
         scores: scores(&mut stream, 4.0 * (base - 0.5)),
         metrics: metrics(base, place, draw, defined),
         epochs: if trained { epochs(&mut stream) } else { Vec::new() },
         folder: folder.clone(),
+        seal: Seal::default(),
     };
-    result.write().expect("the cell is written");
     if shots == 8 && draw == 0 && !method.starts_with("control-") {
-        gallery::write(&folder.join("gallery.safetensors"), &cases(&mut stream)).expect("gallery");
+        gallery::write(&folder.join(GALLERY), &cases(&mut stream)).expect("gallery");
     }
+    result.write().expect("the cell is written");
 }
 
 /// Writes every cell of `methods` below `folder` and returns the run's folder.

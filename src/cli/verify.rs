@@ -1,0 +1,182 @@
+//! `verify`: whether a run's stored results hold.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::episodes;
+use crate::results::{CellResult, GALLERY, read_run, recompute};
+use crate::{files, report};
+
+/// Stands in plans for the cache, which every machine has in a place of its own.
+const CACHE: &str = "@cache";
+
+/// Check that a run's stored results hold; exit 1 if something does not
+///
+/// Holds every cell against its seal, computes every image-level number again from the stored scores, draws the
+/// report again, and hashes the inputs that are at hand: the curated benchmark, the episodes and the weights. Prints
+/// what was checked, what could not be, and what does not hold. Needs neither a model nor a GPU.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Run folder, such as reports/quick
+    run: PathBuf,
+    /// Curated benchmark that the run was made on [default: the one that its plan names]
+    #[arg(long)]
+    manifest: Option<PathBuf>,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Result<()> {
+        let mut findings = Findings::default();
+        let results = read_run(&self.run)?;
+        ensure!(!results.is_empty(), "{} holds no finished cell", self.run.display());
+        cells(&results, &mut findings);
+        galleries(&results, &mut findings);
+        drawn_again(&self.run, &mut findings)?;
+        let plan = plan(&self.run)?;
+        inputs(&self.run, self.manifest.as_deref(), &plan, &mut findings);
+        weights(&self.run, &plan, &mut findings);
+        findings.print();
+        let n = findings.broken.len();
+        ensure!(n == 0, "{n} of the stored results do not hold; what they are is said above");
+        Ok(())
+    }
+}
+
+/// What was found, in sentences.
+#[derive(Default)]
+struct Findings {
+    holds: Vec<String>,
+    unchecked: Vec<String>,
+    broken: Vec<String>,
+}
+
+impl Findings {
+    fn print(&self) {
+        let parts =
+            [("holds", &self.holds), ("not checked", &self.unchecked), ("DOES NOT HOLD", &self.broken)];
+        for (word, sentences) in parts {
+            sentences.iter().for_each(|sentence| println!("{word}: {sentence}"));
+        }
+    }
+
+    /// `what` holds, or does not for the reason in `outcome`.
+    fn of(&mut self, what: &str, outcome: Result<String>) {
+        match outcome {
+            Ok(detail) => self.holds.push(format!("{what}: {detail}")),
+            Err(error) => self.broken.push(format!("{what}: {error:#}")),
+        }
+    }
+}
+
+fn name(result: &CellResult) -> String {
+    let identity = &result.cell.identity;
+    let (method, task, shots, draw) = (&identity.method, &identity.task, identity.shots, identity.draw);
+    format!("cell {} ({method} on {task}, {shots} shots, draw {draw})", result.cell.id)
+}
+
+fn cells(results: &[CellResult], findings: &mut Findings) {
+    let (mut sealed, mut failed, mut numbers) = (0, 0, 0);
+    for result in results {
+        if let Some(altered) = result.cell.altered() {
+            findings.broken.push(format!("{}: {altered}", name(result)));
+            continue;
+        }
+        sealed += 1;
+        failed += usize::from(result.cell.error.is_some());
+        let (holding, broken) = recompute(result);
+        numbers += holding;
+        findings.broken.extend(broken.into_iter().map(|broken| format!("{}: {broken}", name(result))));
+    }
+    findings.holds.push(format!("{sealed} cells are what was written, {failed} of them failed"));
+    findings.holds.push(format!("{numbers} image-level numbers and intervals follow from the stored scores"));
+    let unchecked =
+        "pixel-level numbers, thresholds of supports and p-values: maps and supports' scores are not stored";
+    findings.unchecked.push(format!("{unchecked}, so their tables are held against hashes only"));
+}
+
+fn galleries(results: &[CellResult], findings: &mut Findings) {
+    let mut n = 0;
+    for result in results.iter().filter(|result| result.folder.join(GALLERY).exists()) {
+        match result.seal.holds(GALLERY, &result.folder) {
+            true => n += 1,
+            false => findings.broken.push(format!("{}: {GALLERY} is not what was written", name(result))),
+        }
+    }
+    findings.holds.push(format!("{n} galleries are what was written"));
+}
+
+/// The report that lies in the run's folder, against the one that its cells give.
+fn drawn_again(run: &Path, findings: &mut Findings) -> Result<()> {
+    let folder = tempfile::tempdir().context("making a folder for the report")?;
+    if let Err(error) = report::write(run, folder.path()) {
+        findings.broken.push(format!("the report cannot be drawn: {error:#}"));
+        return Ok(());
+    }
+    let mut n = 0;
+    for file in files::walk(folder.path())? {
+        let Ok(stored) = fs::read(run.join(&file)) else { continue };
+        match stored == files::read(&folder.path().join(&file))? {
+            true => n += 1,
+            false => findings
+                .broken
+                .push(format!("{file} is not what the cells give; draw it again with `report`")),
+        }
+    }
+    match n {
+        0 => findings.unchecked.push("the report: none lies in the run's folder".to_owned()),
+        n => findings.holds.push(format!("{n} files of the report are what the cells give")),
+    }
+    Ok(())
+}
+
+/// The run's plan; null where it has none.
+fn plan(run: &Path) -> Result<Value> {
+    let path = run.join("plan.json");
+    if !path.exists() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(&files::read_text(&path)?).with_context(|| format!("reading {}", path.display()))
+}
+
+/// A path as a plan writes it.
+fn from_plan(run: &Path, path: &str) -> Result<PathBuf> {
+    Ok(match Path::new(path).strip_prefix(CACHE) {
+        Ok(below) => files::cache_folder()?.join(below),
+        Err(_) => run.join(path),
+    })
+}
+
+/// The curated benchmark, given or named by the plan, and the episodes drawn from it.
+fn inputs(run: &Path, given: Option<&Path>, plan: &Value, findings: &mut Findings) {
+    let planned = plan["manifest"].as_str().and_then(|path| from_plan(run, path).ok());
+    let planned = planned.filter(|path| path.join("manifest.json").exists());
+    match given.map(Path::to_owned).or(planned) {
+        Some(path) => findings.of("manifest and episodes", episodes::verify(run, &path)),
+        None => findings.unchecked.push("manifest and episodes: name the benchmark with --manifest".to_owned()),
+    }
+}
+
+/// Files of pretrained weights that the plan names, against the hashes that it states.
+fn weights(run: &Path, plan: &Value, findings: &mut Findings) {
+    let teachers = &plan["teachers"];
+    let named = teachers["named"].as_object().into_iter().flat_map(|named| named.values());
+    let files = named.chain([&teachers["other"]]).filter_map(|origin| {
+        Some((origin["File"]["path"].as_str()?.to_owned(), origin["File"]["sha256"].as_str()?.to_owned()))
+    });
+    for (path, stated) in files {
+        let what = format!("weights {path}");
+        match from_plan(run, &path) {
+            Ok(path) if path.exists() => findings.of(&what, hashed(&path, &stated)),
+            _ => findings.unchecked.push(format!("{what}: not at hand")),
+        }
+    }
+}
+
+fn hashed(path: &Path, stated: &str) -> Result<String> {
+    let (hash, _) = files::sha256_of(&[path.to_owned()])?;
+    ensure!(hash == stated, "SHA-256 {hash}, and the run used {stated}");
+    Ok("the SHA-256 that the run used".to_owned())
+}

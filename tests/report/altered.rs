@@ -1,0 +1,173 @@
+//! Stored results that were changed after they were written: refused by name, never a number.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use medfsad::report;
+use medfsad::results::{CellResult, GALLERY, Measured, Score, read_run, read_runs};
+use medfsad::table::Record;
+use tempfile::TempDir;
+
+use super::made_up::{METHODS, run_of};
+
+/// A run of a trained method and a control, and one cell of the control.
+fn run() -> (TempDir, PathBuf, CellResult) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = run_of(folder.path(), &[METHODS[0], METHODS[3]]);
+    let cells = read_run(&run).expect("a run");
+    let control = |result: &CellResult| result.cell.identity.method == "control-border";
+    let cell = cells.into_iter().find(control).expect("a control");
+    (folder, run, cell)
+}
+
+/// What the reader says of the cell in `folder`, which it must give no number of.
+fn altered(folder: &Path) -> String {
+    let result = CellResult::read(folder).expect("a cell");
+    assert!(result.scores.is_empty() && result.metrics.is_empty() && result.epochs.is_empty());
+    result.cell.altered().expect("an altered cell").to_owned()
+}
+
+/// The report says so too, and counts the cell as failed.
+fn is_reported(run: &Path, words: &str) {
+    let out = run.join("report");
+    report::write(run, &out).expect("a report");
+    let board = fs::read_to_string(out.join("leaderboard.md")).expect("a leaderboard");
+    assert!(board.contains(&format!("altered: {words}")), "{board}");
+    assert!(board.contains(", 1 failed)"), "{board}");
+}
+
+#[test]
+fn edited_scores_are_no_numbers() {
+    let (_folder, run, cell) = run();
+    let path = cell.folder.join("scores.parquet");
+    let mut scores = Score::read(&path).expect("scores");
+    for score in &mut scores {
+        for value in score.scores.values_mut() {
+            *value = f64::from(u8::from(score.label == medfsad::manifest::Label::Anomalous));
+        }
+    }
+    Score::write(&path, &scores).expect("scores");
+    assert!(altered(&cell.folder).starts_with("scores.parquet is not what was written"));
+    is_reported(&run, "scores.parquet is not what was written");
+}
+
+#[test]
+fn edited_metrics_are_no_numbers() {
+    let (_folder, run, cell) = run();
+    let path = cell.folder.join("metrics.parquet");
+    let mut metrics = Measured::read(&path).expect("metrics");
+    metrics[0].value = Some(0.999);
+    Measured::write(&path, &metrics).expect("metrics");
+    assert!(altered(&cell.folder).starts_with("metrics.parquet is not what was written"));
+    is_reported(&run, "metrics.parquet is not what was written");
+}
+
+#[test]
+fn a_table_that_is_gone_is_no_number() {
+    let (_folder, _, cell) = run();
+    fs::remove_file(cell.folder.join("epochs.parquet")).expect("a table");
+    assert!(altered(&cell.folder).starts_with("epochs.parquet is not what was written"));
+}
+
+#[test]
+fn a_renamed_method_is_another_identity() {
+    let (_folder, run, cell) = run();
+    let path = cell.folder.join("cell.json");
+    let text = fs::read_to_string(&path).expect("a cell").replace("control-border", "our-method");
+    fs::write(&path, text).expect("a cell");
+    assert!(altered(&cell.folder).contains("and the identity of"));
+    is_reported(&run, "cell.json has the id");
+}
+
+#[test]
+fn edited_circumstances_are_found() {
+    let (_folder, _, cell) = run();
+    let path = cell.folder.join("cell.json");
+    let text = fs::read_to_string(&path).expect("a cell");
+    let edited = text.replace("\"fit_seconds\": 12.5", "\"fit_seconds\": 0.5");
+    assert_ne!(text, edited);
+    fs::write(&path, edited).expect("a cell");
+    assert!(altered(&cell.folder).starts_with("cell.json is not what was written"));
+}
+
+#[test]
+fn a_failed_cell_cannot_be_turned_into_another_failure() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = run_of(folder.path(), &[METHODS[1]]);
+    let cells = read_run(&run).expect("a run");
+    let failed = cells.iter().find(|result| result.cell.error.is_some()).expect("a failed cell");
+    let path = failed.folder.join("cell.json");
+    let text = fs::read_to_string(&path).expect("a cell").replace("3 GiB", "1 GiB");
+    fs::write(&path, text).expect("a cell");
+    assert!(altered(&failed.folder).starts_with("cell.json is not what was written"));
+}
+
+#[test]
+fn a_backup_beside_a_cell_decides_nothing() {
+    let (_folder, run, cell) = run();
+    let backup = cell.folder.with_file_name("a-backup");
+    fs::create_dir(&backup).expect("a folder");
+    for entry in fs::read_dir(&cell.folder).expect("a cell") {
+        let entry = entry.expect("a file");
+        fs::copy(entry.path(), backup.join(entry.file_name())).expect("a copy");
+    }
+    assert!(altered(&backup).contains("is not called so"));
+    let error = format!("{:#}", read_run(&run).expect_err("two copies"));
+    for word in ["a-backup", cell.cell.id.as_str(), "remove the one that is wrong"] {
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+/// Another computation of a cell, in a run of its own.
+fn elsewhere(folder: &Path, cell: &CellResult, change: impl FnOnce(&mut CellResult)) -> PathBuf {
+    let run = folder.join("elsewhere");
+    let mut other = cell.clone();
+    other.folder = run.join("cells").join(&cell.cell.id);
+    change(&mut other);
+    other.write().expect("a cell");
+    run
+}
+
+#[test]
+fn copies_of_a_cell_that_differ_are_refused_in_any_order() {
+    let (folder, run, cell) = run();
+    let other = elsewhere(folder.path(), &cell, |other| other.metrics[0].value = Some(0.999));
+    let errors = [[run.clone(), other.clone()], [other, run]]
+        .map(|runs| format!("{:#}", read_runs(&runs).expect_err("copies that differ")));
+    for error in errors {
+        assert!(error.contains(cell.cell.id.as_str()) && error.contains("elsewhere"), "{error}");
+    }
+}
+
+#[test]
+fn copies_with_the_same_numbers_count_once_and_the_order_of_runs_decides_nothing() {
+    let (folder, run, cell) = run();
+    let other = elsewhere(folder.path(), &cell, |other| other.cell.provenance.fit_seconds = Some(99.0));
+    let read = |runs: [PathBuf; 2]| -> Vec<_> {
+        let results = read_runs(&runs).expect("runs");
+        results.into_iter().map(|result| result.cell).collect()
+    };
+    let one = read([run.clone(), other.clone()]);
+    assert_eq!(one, read([other, run.clone()]));
+    assert_eq!(one.len(), read_run(&run).expect("a run").len());
+}
+
+#[test]
+fn a_cell_that_failed_in_one_run_and_not_in_another_has_its_numbers() {
+    let (folder, run, cell) = run();
+    let other = elsewhere(folder.path(), &cell, |other| other.cell.error = Some("a full disk".to_owned()));
+    let runs = [[run.clone(), other.clone()], [other, run]];
+    for results in runs.map(|runs| read_runs(&runs).expect("runs")) {
+        assert!(results.iter().all(|result| result.cell.error.is_none()));
+    }
+}
+
+#[test]
+fn an_exchanged_gallery_is_refused_by_name() {
+    let (_folder, run, _) = run();
+    let cells = read_run(&run).expect("a run");
+    let with: Vec<&CellResult> = cells.iter().filter(|result| result.folder.join(GALLERY).exists()).collect();
+    fs::copy(with[0].folder.join(GALLERY), with[1].folder.join(GALLERY)).expect("another gallery");
+    let error = report::write(&run, &run.join("report")).expect_err("an exchanged gallery");
+    assert!(format!("{error:#}").contains("is not what was written with its cell"), "{error:#}");
+}
