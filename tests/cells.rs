@@ -368,5 +368,8 @@ fn verify_computes_stored_numbers_again() {
     assert!(cells().iter().any(|cell| cell.scores == whole.scores && cell.metrics == whole.metrics));
     succeeds(home, &["verify", "run"]);
 
-    fails(&["verify", "run", "--manifest", "elsewhere"], &["DOES NOT HOLD: manifest and episodes", "elsewhere"]);
+    fails(
+        &["verify", "run", "--manifest", "elsewhere"],
+        &["DOES NOT HOLD: manifest and episodes", "elsewhere"],
+    );
 }

@@ -9,6 +9,7 @@ use medfsad::results::{Cell, CellResult, FORMAT, Seal};
 use medfsad::table::Table;
 
 mod altered;
+mod compare;
 mod made_up;
 use made_up::{METHODS, SHOTS, TASKS, identity, provenance, run_of};
 
@@ -340,7 +341,7 @@ fn a_comparison_says_which_is_worse() {
     assert!(
         same.table
             .markdown(None)
-            .contains("| d24fad | d24fad | 2 | 0.810 | 0.810 | +0.000 [+0.000, +0.000] |")
+            .contains("| d24fad | d24fad | 2 | 10 of 10 and 10 | 0.810 | 0.810 | +0.000 [+0.000, +0.000] |")
     );
     let worse = compare([Some("control-border"), Some("d24fad")]).expect("a comparison");
     assert_eq!(worse.regressions, 3, "at every number of shots");

@@ -9,8 +9,8 @@ use crate::report;
 /// Compare two runs or methods on the same pictures; exit 1 if the first is worse
 ///
 /// Compares two runs, method by method, or two methods, with paired tests over the pictures and draws that they
-/// share. Exits with 1 if the first is worse than the second beyond the 95 % interval, so it can guard a
-/// change.
+/// share. Exits with 1 if the first is worse than the second beyond the 95 % interval, and also if something that the
+/// second has could not be compared, so it can guard a change.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Run folder, such as reports/quick
@@ -30,6 +30,7 @@ impl Args {
         println!("{}", comparison.table.markdown(None));
         let n = comparison.regressions;
         ensure!(n == 0, "the first is worse in {n} of these comparisons, beyond the 95 % interval");
+        ensure!(comparison.unjudged.is_empty(), "not compared:\n  {}", comparison.unjudged.join("\n  "));
         Ok(())
     }
 }

@@ -155,7 +155,9 @@ fn inputs(run: &Path, given: Option<&Path>, plan: &Value, findings: &mut Finding
     let planned = planned.filter(|path| path.join("manifest.json").exists());
     match given.map(Path::to_owned).or(planned) {
         Some(path) => findings.of("manifest and episodes", episodes::verify(run, &path)),
-        None => findings.unchecked.push("manifest and episodes: name the benchmark with --manifest".to_owned()),
+        None => {
+            findings.unchecked.push("manifest and episodes: name the benchmark with --manifest".to_owned())
+        }
     }
 }
 

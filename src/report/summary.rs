@@ -158,7 +158,11 @@ fn is_apart(better: &Row, worse: &Row) -> bool {
 /// The 95 % interval of the first row's mean less the second's, over draws and pictures that both share; `None` where
 /// either has no replicates.
 pub(super) fn difference(first: &Row, second: &Row) -> Option<(f64, f64)> {
-    let (first, second) = (&first.ranked().replicates, &second.ranked().replicates);
+    paired_interval(&first.ranked().replicates, &second.ranked().replicates)
+}
+
+/// The 95 % interval of a difference, from replicates that were resampled alike.
+pub(super) fn paired_interval(first: &[f64], second: &[f64]) -> Option<(f64, f64)> {
     let differences: Vec<f64> = first.iter().zip(second).map(|(a, b)| a - b).collect();
     (first.len() == second.len()).then(|| two_level::interval(&differences)).flatten()
 }
