@@ -304,6 +304,17 @@ fn weights_of_another_network_are_refused_by_name() {
     assert!(error.contains("teacher.safetensors") && error.contains("missing"), "{error}");
     let error = load(Backbone::WideResnet50x2).expect("an error");
     assert!(error.contains("teacher.safetensors"), "{error}");
+    // Exchanged since its hash was taken, for other weights of the same network.
+    let (planned, other) = (folder.path().join("planned.safetensors"), VarStore::new(Device::Cpu));
+    std::fs::copy(teacher_file(&folder), &planned).expect("a copy");
+    let origin = Origin::file(planned.clone()).expect("a file");
+    let load = || Teacher::new(Backbone::Resnet18, Input::Unit, &origin, None, Device::Cpu).map(drop);
+    load().expect("the planned weights");
+    Encoder::new(&other.root(), Backbone::Resnet18);
+    initial::initialise(&other, 9);
+    weights::save(&other, &planned).expect("other weights");
+    let error = format!("{:#}", load().expect_err("exchanged weights"));
+    assert!(error.contains("planned.safetensors was exchanged"), "{error}");
     let absent = Origin::file(folder.path().join("absent.safetensors")).expect_err("an error");
     assert!(format!("{absent:#}").contains("absent.safetensors"));
 }
@@ -324,7 +335,20 @@ fn the_random_teacher_is_labelled_calibrated_and_cached() {
     };
     let (fresh, cached) = (features(), features());
     assert!(fresh.equal(&cached), "the cached teacher differs from the fresh one");
-    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+    // The weights and their hash. Altered weights are not believed, but drawn again.
+    let kept = || {
+        let files =
+            std::fs::read_dir(folder.path()).expect("a folder").map(|file| file.expect("a file").path());
+        files.collect::<Vec<_>>()
+    };
+    assert_eq!(kept().len(), 2);
+    let is_weights = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "safetensors");
+    let path = kept().iter().find(is_weights).expect("weights").clone();
+    let mut altered = weights::read(&path).expect("weights");
+    let first = altered.get_mut("conv1.weight").expect("a weight");
+    *first = &*first * 2.0;
+    weights::write(altered, None, &path).expect("weights");
+    assert!(fresh.equal(&features()), "altered weights were believed");
     // Without calibration, variance doubles with every residual block; with it, features stay near one.
     let deviation = fresh.std(false).double_value(&[]);
     assert!(0.2 < deviation && deviation < 5.0, "features have deviation {deviation}");

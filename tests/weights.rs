@@ -60,18 +60,23 @@ fn imported_weights_are_checked_listed_and_found_by_name() {
     fails(home.path(), &["import", path, "--network", "resnet50"], &["does not fit resnet50"]);
     fails(home.path(), &["import", path, "--network", "resnet19"], &["known: resnet18"]);
     fails(home.path(), &["import", path, "--network", "resnet18", "--name", "../a"], &["cannot name"]);
-    succeeds(home.path(), &["import", path, "--network", "resnet18", "--name", "resnet18-v1"]);
+    // A published name is for what was published.
+    let published = ["import", path, "--network", "resnet18", "--name", "resnet18-v1"];
+    fails(home.path(), &published, &["is not what was published as resnet18-v1", "--name"]);
+    succeeds(home.path(), &["import", path, "--network", "resnet18", "--name", "my-resnet18"]);
     let shown = succeeds(home.path(), &["show"]);
     let hash = files::sha256(&std::fs::read(&file).unwrap());
-    assert!(shown.contains("resnet18-v1: fits resnet18, 44.6 MiB") && shown.contains(&hash), "{shown}");
+    assert!(shown.contains("my-resnet18: fits resnet18, 44.6 MiB") && shown.contains(&hash), "{shown}");
+    // Nor does a file that was put there by hand pass for it.
+    std::fs::copy(&file, installed(&home, "resnet18-v1.safetensors")).unwrap();
     let listed = succeeds(home.path(), &["list"]);
     let row = listed.lines().find(|line| line.starts_with("resnet18-v1")).unwrap();
-    assert!(row.contains("f37072fd") && row.contains("installed"), "{listed}");
+    assert!(row.contains("f37072fd") && row.contains("other file"), "{listed}");
     // Installing something else under a name that is taken is refused.
     let mut other = resnet18();
     other.insert("fc.bias".to_owned(), Tensor::from_slice(&[1.0_f32]));
     weights::write(other, None, &file).unwrap();
-    let again = ["import", path, "--network", "resnet18", "--name", "resnet18-v1"];
+    let again = ["import", path, "--network", "resnet18", "--name", "my-resnet18"];
     fails(home.path(), &again, &["other content", "--name"]);
 }
 

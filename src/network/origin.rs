@@ -1,13 +1,18 @@
 //! Where the weights of pretrained networks come from.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{Network, published};
 use crate::files;
+
+/// What tells without reading that a file may have changed: bytes and time.
+type Stamp = (u64, Option<SystemTime>);
 
 /// Where a teacher's weights come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +40,15 @@ impl Origin {
     /// # Errors
     /// A name that is neither a file nor installed weights, or a file that cannot be read.
     pub fn named(given: &str) -> Result<Origin> {
-        Origin::file(published::find(given)?)
+        let origin = Origin::file(published::find(given)?)?;
+        if let (Origin::File { path, sha256 }, Some(known)) = (&origin, published::published(given)) {
+            ensure!(
+                path.as_path() == Path::new(given) || sha256.starts_with(known.source.sha256_prefix()),
+                "{} is not what was published as {given} (SHA-256 {sha256}); remove it and call `cargo xtask weights fetch {given}`",
+                path.display()
+            );
+        }
+        Ok(origin)
     }
 
     /// Reads and hashes a weights file.
@@ -45,6 +58,31 @@ impl Origin {
     pub fn file(path: PathBuf) -> Result<Origin> {
         let sha256 = files::sha256(&files::read(&path)?);
         Ok(Origin::File { path, sha256 })
+    }
+
+    /// The file, if it is still the one whose hash is stated: it may have been exchanged since a run was planned. Hashed
+    /// once a process, and again when its size or time changes.
+    ///
+    /// # Errors
+    /// Another content, or a file that cannot be read.
+    pub(super) fn unchanged<'a>(path: &'a Path, sha256: &str) -> Result<&'a Path> {
+        static SEEN: Mutex<BTreeMap<PathBuf, (Stamp, String)>> = Mutex::new(BTreeMap::new());
+        let meta = std::fs::metadata(path).with_context(|| format!("opening {}", path.display()))?;
+        let stamp = (meta.len(), meta.modified().ok());
+        let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = seen.get(path).filter(|(before, _)| *before == stamp).map(|(_, hash)| hash.clone());
+        let hash = match known {
+            Some(hash) => hash,
+            None => files::sha256_of(&[path.to_owned()])?.0,
+        };
+        seen.insert(path.to_owned(), (stamp, hash.clone()));
+        ensure!(
+            hash == sha256,
+            "{} was exchanged: its SHA-256 is {hash}, and this run is planned with {sha256}; bring that file back, or plan \
+             again",
+            path.display()
+        );
+        Ok(path)
     }
 
     /// Whether the weights are drawn rather than learned.

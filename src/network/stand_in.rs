@@ -1,6 +1,6 @@
 //! A random network in the place of a pretrained one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use tch::nn::VarStore;
@@ -40,9 +40,28 @@ impl StandIn<'_> {
         let name = format!("random-{name}-v1-seed{seed}-{input}{pixels}.safetensors");
         let cached = cache.map(|folder| folder.join(name));
         if let Some(cached) = cached.as_ref().filter(|path| path.exists()) {
-            return weights::load(self.store, cached);
+            // Those that an earlier version kept have no hash, and are drawn again without a word.
+            match std::fs::read_to_string(seal(cached)) {
+                Ok(hash) if hash == files::fingerprint(&files::read(cached)?) => {
+                    return weights::load(self.store, cached);
+                }
+                Ok(_) => {
+                    eprintln!("note: {} is not what was kept there; it is drawn again", cached.display())
+                }
+                Err(_) => {}
+            }
         }
         tch::no_grad(|| make(&calibration));
-        cached.map_or(Ok(()), |path| weights::save(self.store, &path))
+        cached.map_or(Ok(()), |path| self.keep(&path))
     }
+
+    fn keep(&self, path: &Path) -> Result<()> {
+        weights::save(self.store, path)?;
+        files::write_whole(&seal(path), files::fingerprint(&files::read(path)?).as_bytes())
+    }
+}
+
+/// Beside cached weights: their hash.
+fn seal(path: &Path) -> PathBuf {
+    path.with_extension("blake3")
 }

@@ -46,7 +46,9 @@ impl Teacher {
         let mut teacher = Teacher { encoder, store, network, input, precision, has_channels_together };
         let stand_in = StandIn { network, input, store: &teacher.store };
         match origin {
-            Origin::File { path, .. } => encoder::load(&teacher.store, backbone, path)?,
+            Origin::File { path, sha256 } => {
+                encoder::load(&teacher.store, backbone, Origin::unchanged(path, sha256)?)?;
+            }
             Origin::Random { seed, cache } => {
                 stand_in.fill(*seed, cache.as_deref(), calibration, |calibration| {
                     initial::initialise(&teacher.store, *seed);

@@ -76,7 +76,9 @@ impl Vgg {
         let convolutions = layers(&store.root());
         let mut vgg = Vgg { store, convolutions };
         match origin {
-            Origin::File { path, .. } => weights::load_part(&vgg.store, path, is_unused)?,
+            Origin::File { path, sha256 } => {
+                weights::load_part(&vgg.store, Origin::unchanged(path, sha256)?, is_unused)?;
+            }
             Origin::Random { seed, cache } => {
                 let stand_in = StandIn { network: Network::Vgg19, input: Input::ImageNet, store: &vgg.store };
                 stand_in.fill(*seed, cache.as_deref(), calibration, |pictures| {

@@ -82,8 +82,13 @@ fn list() -> Result<()> {
     );
     for published in PUBLISHED {
         let Published { name, network, source, mebibytes, about, trained_on } = published;
-        let here = installed.iter().any(|(installed, _)| installed == name);
-        let here = if here { "installed" } else { "" };
+        let path = installed.iter().find(|(installed, _)| installed == name).map(|(_, path)| path);
+        let hash = path.map(|path| files::sha256_of(std::slice::from_ref(path))).transpose()?;
+        let here = match hash {
+            Some((hash, _)) if hash.starts_with(source.sha256_prefix()) => "installed",
+            Some(_) => "other file",
+            None => "",
+        };
         let (sha256, seen) = (&source.sha256_prefix()[..8], trained_on.label());
         println!("{name:<19} {network:<18} {mebibytes:>6.1}  {sha256:<9} {seen:<34} {here:<10} {about}");
         println!("    {}", source.place());
@@ -186,6 +191,14 @@ impl Import {
         install::check(network, &self.file)
             .with_context(|| format!("{} does not fit {}", self.file.display(), network.name()))?;
         let bytes = files::read(&self.file)?;
+        if let Some(known) = published::published(name) {
+            let sha256 = files::sha256(&bytes);
+            ensure!(
+                sha256.starts_with(known.source.sha256_prefix()),
+                "{} is not what was published as {name} (SHA-256 {sha256}); choose another with --name",
+                self.file.display()
+            );
+        }
         if path.exists() {
             let same = files::read(&path)? == bytes;
             ensure!(same, "`{name}` is installed with other content; choose another with --name");
