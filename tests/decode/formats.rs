@@ -2,13 +2,14 @@
 
 use dicom_dictionary_std::uids;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
-use medfsad::decode::{frames, n_frames};
+use medfsad::decode::dicom::stored_values;
+use medfsad::decode::{decode, frames, n_frames};
 use medfsad::spec::{Intensity, Reading};
 
 use super::made_dicom::{self, NATIVE, colour, compressed, grey, native};
 use super::streams::{self, Entry};
 use super::{cases, rasters, tables};
-use crate::nifti::made::Made;
+use crate::nifti::made::{Made, big_endian, nifti_2, patched, typed};
 
 /// What a kind of file is called, and a file of it.
 type Kind = (&'static str, fn() -> Vec<u8>);
@@ -190,54 +191,6 @@ fn lab() -> Vec<u8> {
     cases::tiff(1, &[&[90, 1, 2]], &[(258, 3, vec![8; 3]), (262, 3, vec![8]), (277, 3, vec![3])])
 }
 
-/// The made-up volume with other bytes at a place.
-fn patched(at: usize, value: &[u8]) -> Vec<u8> {
-    let mut bytes = Made::plain().bytes();
-    bytes[at..at + value.len()].copy_from_slice(value);
-    bytes
-}
-
-/// A volume of another type, `size` bytes a voxel.
-fn typed(datatype: i16, size: usize) -> Vec<u8> {
-    let mut bytes = patched(70, &datatype.to_le_bytes());
-    bytes[72..74].copy_from_slice(&(8 * size as i16).to_le_bytes());
-    bytes.truncate(352);
-    bytes.resize(352 + 24 * size, 0);
-    bytes
-}
-
-/// The made-up volume with the bytes of all its numbers turned round.
-fn big_endian() -> Vec<u8> {
-    let mut bytes = Made::plain().bytes();
-    for (start, n, size) in
-        [(0, 1, 4), (40, 8, 2), (70, 2, 2), (76, 8, 4), (108, 1, 4), (254, 1, 2), (280, 12, 4), (352, 24, 4)]
-    {
-        bytes[start..start + n * size].chunks_exact_mut(size).for_each(<[u8]>::reverse);
-    }
-    bytes
-}
-
-/// The made-up volume under a header of 540 bytes.
-fn nifti_2() -> Vec<u8> {
-    let mut bytes = vec![0; 544];
-    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
-    put(0, &540i32.to_le_bytes());
-    put(4, b"n+2\0\r\n\x1a\n");
-    put(12, &16i16.to_le_bytes());
-    put(14, &32i16.to_le_bytes());
-    for (place, n) in [3i64, 2, 3, 4, 1, 1, 1, 1].into_iter().enumerate() {
-        put(16 + 8 * place, &n.to_le_bytes());
-        put(104 + 8 * place, &1f64.to_le_bytes());
-    }
-    put(168, &544i64.to_le_bytes());
-    put(348, &1i32.to_le_bytes());
-    for place in [400, 440, 480] {
-        put(place, &1f64.to_le_bytes());
-    }
-    bytes.extend(&Made::plain().bytes()[352..]);
-    bytes
-}
-
 fn entry(start: &str) -> Entry {
     streams::entries().into_iter().find(|entry| entry.name.starts_with(start)).expect(start)
 }
@@ -278,6 +231,11 @@ fn tried(bytes: &[u8], intensity: Intensity) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether files in a transfer syntax are made of streams that other programs wrote.
+fn is_stream(syntax: &str) -> bool {
+    streams::entries().iter().any(|entry| entry.syntax == syntax)
+}
+
 /// Files in a transfer syntax that should be read.
 fn files_in(syntax: &str) -> Vec<Vec<u8>> {
     match syntax {
@@ -306,6 +264,9 @@ fn syntaxes() -> Vec<String> {
                 "{name}: {uid} is not in its file"
             );
             assert_eq!(tried(file, Intensity::Stated), Ok(()), "{name}");
+            // Those of streams are compared where they are read, `tests/decode/streams.rs`.
+            let values = stored_values(file, 0).unwrap().values;
+            assert!(is_stream(uid) || values == made_dicom::WORDS.map(i64::from), "{name}: {values:?}");
         }
         if !is_read {
             let reason = tried(&compressed(uid, vec![0; 64]), Intensity::Stated).expect_err(name);
@@ -339,4 +300,12 @@ fn the_tables_of_formats_list_what_is_read_and_what_is_refused_here() {
     let document = include_str!("../../docs/formats.md");
     let listed: Vec<&str> = document.lines().filter(|line| line.starts_with('|')).collect();
     assert!(listed == rows, "docs/formats.md should have these tables:\n{}", rows.join("\n"));
+}
+
+#[test]
+fn one_volume_under_other_headers_is_the_same_volume() {
+    let plain = decode(&Made::plain().bytes(), 1).unwrap().pixels;
+    for (header, file) in [("big-endian", big_endian()), ("NIfTI-2", nifti_2())] {
+        assert_eq!(decode(&file, 1).unwrap().pixels, plain, "{header}");
+    }
 }
