@@ -2,7 +2,9 @@
 
 mod cases;
 mod dicom;
+mod formats;
 mod fragments;
+mod made_dicom;
 mod mutations;
 mod rasters;
 mod reading;

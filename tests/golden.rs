@@ -185,9 +185,13 @@ fn train(rig: &Rig, n_steps: usize, after: &mut dyn FnMut(usize, &Optimiser)) ->
 
 const NAMES: [&str; 3] = ["self_distillation", "teacher_student", "total"];
 
-/// How far single precision may be from double before each step: four times what the published implementation itself is,
-/// over instruction sets and thread counts (`docs/repeating-the-paper.md`). Supports of the wide network are weighted by a softmax of
-/// logits in the thousands, so that rounding decides from the third step on.
+/// How much further off than the published implementation in single precision ours may be: instruction sets and thread
+/// counts sum in other orders.
+const SPREAD: f64 = 4.0;
+
+/// How far single precision may be from double before each step: [`SPREAD`] times what the published implementation
+/// itself is, over instruction sets and thread counts (`docs/repeating-the-paper.md`). Supports of the wide network are
+/// weighted by a softmax of logits in the thousands, so that rounding decides from the third step on.
 type Bounds = [[f64; 3]; 5];
 const ANY: f64 = f64::INFINITY;
 const RESNET18: Bounds =
@@ -203,7 +207,7 @@ fn training_agrees(backbone: Backbone, bounds: Bounds) {
     let golden = &golden[backbone.name()];
     let ours = train(&rig, 5, &mut |done, adam| {
         if done == 1 {
-            gradients_agree(&rig, adam);
+            gradients_agree(&rig, golden, adam);
         }
     });
     exact.widen();
@@ -246,15 +250,29 @@ fn training_agrees(backbone: Backbone, bounds: Bounds) {
     }
 }
 
-fn gradients_agree(rig: &Rig, adam: &Optimiser) {
-    for (name, expected) in rig.golden["grad_step0"].as_object().expect("gradients") {
-        let full = if name.starts_with("weight.") { name.clone() } else { format!("decoder.{name}") };
+/// Gradients of the first step in single precision, against the published ones in double: no further off than
+/// [`SPREAD`] times the furthest that the published ones in single precision are (1.2e-3 for the wide network, 5.7e-5
+/// for resnet18).
+fn gradients_agree(rig: &Rig, exact: &Value, adam: &Optimiser) {
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let single = &rig.golden["grad_step0"];
+    // Smaller norms are rounding noise in single precision; so are biases of the projections, which cannot change a
+    // softmax.
+    let is_told =
+        |name: &str, norm: f64| norm > 1e-7 && !(name.starts_with("weight.") && name.ends_with("bias"));
+    let norms = exact["grad_step0"].as_object().expect("gradients").iter();
+    let told: Vec<(&str, f64)> = norms
+        .map(|(name, norm)| (name.as_str(), number(norm)))
+        .filter(|(name, norm)| is_told(name, *norm))
+        .collect();
+    let published = told.iter().map(|(name, norm)| (number(&single[*name]) / norm - 1.0).abs());
+    let allowed = SPREAD * published.fold(0.0, f64::max);
+    for (name, expected) in told {
+        let full = if name.starts_with("weight.") { name.to_owned() } else { format!("decoder.{name}") };
         let norm = adam.gradient(&full).expect("a gradient").norm().double_value(&[]);
-        let expected = expected.as_f64().expect("a norm");
-        println!("gradient of {name}: expected {expected:.4e}, ours {norm:.4e}");
-        // Below 1e-7 a norm is rounding noise: the projections' biases cannot change a softmax.
-        let close = (norm - expected).abs() < 1e-3 * expected + 1e-8;
-        assert!(close, "gradient of {name}: {norm} against {expected}");
+        let off = (norm / expected - 1.0).abs();
+        println!("gradient of {name}: expected {expected:.4e}, off {off:.1e}, allowed {allowed:.1e}");
+        assert!(off <= allowed, "gradient of {name}: {norm} against {expected}");
     }
 }
 

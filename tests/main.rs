@@ -28,6 +28,7 @@ mod method;
 mod metric;
 mod names;
 mod nifti;
+mod panics;
 mod phantom;
 mod program;
 mod protocol;

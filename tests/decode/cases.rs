@@ -271,11 +271,11 @@ fn a_bmp_whose_pixels_lie_elsewhere_is_refused() {
 }
 
 /// Tag, type and numbers of an entry of a TIFF.
-type Entry = (u16, u16, Vec<u32>);
+pub type Entry = (u16, u16, Vec<u32>);
 
 /// A little-endian TIFF of one strip a page, each `width` x 1 pixels; `more` replaces or adds entries. Types are 3 (16
 /// bits) and 4 (32).
-fn tiff(width: u32, strips: &[&[u8]], more: &[Entry]) -> Vec<u8> {
+pub fn tiff(width: u32, strips: &[&[u8]], more: &[Entry]) -> Vec<u8> {
     let mut file = b"II*\0\0\0\0\0".to_vec();
     let mut link = 4;
     for strip in strips {

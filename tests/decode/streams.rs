@@ -1,4 +1,4 @@
-//! Streams of JPEG-LS, JPEG XL, HTJ2K and JPEG of 12 bits against the samples that other decoders read from them.
+//! Streams of JPEG, JPEG-LS, JPEG 2000, HTJ2K and JPEG XL against the samples that other decoders read from them.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -12,9 +12,9 @@ use super::refusal;
 use super::tables::picture;
 
 #[derive(serde::Deserialize)]
-struct Entry {
-    name: String,
-    syntax: String,
+pub struct Entry {
+    pub name: String,
+    pub syntax: String,
     rows: u16,
     columns: u16,
     components: u16,
@@ -30,17 +30,22 @@ struct Reference {
     entries: Vec<Entry>,
 }
 
-fn entries() -> Vec<Entry> {
+pub fn entries() -> Vec<Entry> {
     serde_json::from_str::<Reference>(include_str!("../reference/streams.json")).unwrap().entries
 }
 
 impl Entry {
-    fn stream(&self) -> Vec<u8> {
+    pub fn stream(&self) -> Vec<u8> {
         BASE64_STANDARD.decode(&self.stream).unwrap()
     }
 
+    /// The entry under a header that states another size.
+    pub fn of_size(self, rows: u16, columns: u16, components: u16) -> Entry {
+        Entry { rows, columns, components, ..self }
+    }
+
     /// A file of one frame with this stream.
-    fn file(&self, mut stream: Vec<u8>) -> Vec<u8> {
+    pub fn file(&self, mut stream: Vec<u8>) -> Vec<u8> {
         let photometric = if self.components == 3 { "RGB" } else { "MONOCHROME2" };
         let mut object = picture(photometric, &[]);
         let allocated = if self.bits > 8 { 16 } else { 8 };
@@ -110,7 +115,8 @@ fn a_stream_that_ends_early_is_refused_wherever_it_ends() {
 fn a_stream_of_another_size_than_the_file_says_is_refused() {
     for entry in entries() {
         let stream = entry.stream();
-        let turned = Entry { rows: entry.columns, columns: entry.rows, ..entry };
+        let (rows, columns, components) = (entry.rows, entry.columns, entry.components);
+        let turned = entry.of_size(columns, rows, components);
         let refusal = refusal(&turned.file(stream), 0);
         assert!(refusal.contains("the file says 37 x 30"), "{}: {refusal}", turned.name);
     }

@@ -143,7 +143,7 @@ fn a_mask_is_where_stored_values_are_not_0() {
 }
 
 /// Indices 0 to 5 into segmented palettes of 5 entries of 16 bits.
-fn segmented(red: &[u16], green: &[u16], blue: &[u16]) -> Vec<u8> {
+pub fn segmented(red: &[u16], green: &[u16], blue: &[u16]) -> Vec<u8> {
     let mut object = picture("PALETTE COLOR", &[0, 1, 2, 3, 4, 5]);
     for (descriptor, tag, segments) in [
         (

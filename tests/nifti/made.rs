@@ -123,6 +123,54 @@ impl Made {
     }
 }
 
+/// [`Made::plain`] with other bytes at a place.
+pub fn patched(at: usize, value: &[u8]) -> Vec<u8> {
+    let mut bytes = Made::plain().bytes();
+    bytes[at..at + value.len()].copy_from_slice(value);
+    bytes
+}
+
+/// A volume of another type, `size` bytes a voxel.
+pub fn typed(datatype: i16, size: usize) -> Vec<u8> {
+    let mut bytes = patched(70, &datatype.to_le_bytes());
+    bytes[72..74].copy_from_slice(&(8 * size as i16).to_le_bytes());
+    bytes.truncate(352);
+    bytes.resize(352 + 24 * size, 0);
+    bytes
+}
+
+/// [`Made::plain`] with the bytes of all its numbers turned round.
+pub fn big_endian() -> Vec<u8> {
+    let mut bytes = Made::plain().bytes();
+    for (start, n, size) in
+        [(0, 1, 4), (40, 8, 2), (70, 2, 2), (76, 8, 4), (108, 1, 4), (254, 1, 2), (280, 12, 4), (352, 24, 4)]
+    {
+        bytes[start..start + n * size].chunks_exact_mut(size).for_each(<[u8]>::reverse);
+    }
+    bytes
+}
+
+/// [`Made::plain`] under a header of 540 bytes.
+pub fn nifti_2() -> Vec<u8> {
+    let mut bytes = vec![0; 544];
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    put(0, &540i32.to_le_bytes());
+    put(4, b"n+2\0\r\n\x1a\n");
+    put(12, &16i16.to_le_bytes());
+    put(14, &32i16.to_le_bytes());
+    for (place, n) in [3i64, 2, 3, 4, 1, 1, 1, 1].into_iter().enumerate() {
+        put(16 + 8 * place, &n.to_le_bytes());
+        put(104 + 8 * place, &1f64.to_le_bytes());
+    }
+    put(168, &544i64.to_le_bytes());
+    put(348, &1i32.to_le_bytes());
+    for place in [400, 440, 480] {
+        put(place, &1f64.to_le_bytes());
+    }
+    bytes.extend(&Made::plain().bytes()[352..]);
+    bytes
+}
+
 /// The unit quaternion of a signed permutation, found by trying those of its group; a reflection is taken out
 /// of the third axis first.
 fn quaternion(matrix: Matrix) -> ([f32; 3], bool) {

@@ -1,7 +1,7 @@
 """Makes streams.json: small compressed pictures, and the samples that their own encoders decode from them.
 
 Made once, by hand:  python tests/reference/streams.py
-Needs imagecodecs 2026.3.6 (libjpeg-turbo, OpenJPH, libjxl), pyjpegls 1.5.1 (CharLS) and numpy.
+Needs imagecodecs 2026.3.6 (libjpeg-turbo, OpenJPEG, OpenJPH, libjxl, liblj92), pyjpegls 1.5.1 (CharLS) and numpy.
 """
 
 import base64
@@ -61,6 +61,48 @@ def made():
         yield entry(f"JPEG XL, {components} x {bits} bits", 110, bits, stream, samples)
     stream = imagecodecs.jpeg_encode(picture(12, 1), 90, bitspersample=12)
     yield entry("JPEG Extended, grey of 12 bits", 51, 12, stream, imagecodecs.jpeg_decode(stream), lossy=2)
+    yield from made_2000()
+    yield from made_jpeg()
+
+
+def made_2000():
+    """JPEG 2000; the multi-component syntaxes with streams that make no use of what they add."""
+    for bits, components in ((8, 1), (16, 1), (8, 3)):
+        samples, name = picture(bits, components), f"{components} x {bits} bits"
+        stream = imagecodecs.jpeg2k_encode(samples, codecformat="J2K", reversible=True)
+        assert (imagecodecs.jpeg2k_decode(stream) == samples).all()
+        for syntax in (90, 92):
+            yield entry(f"JPEG 2000 lossless, {name}, as .{syntax}", syntax, bits, stream, samples)
+        stream = imagecodecs.jpeg2k_encode(samples, codecformat="J2K", level=40)
+        for syntax in (91, 93):
+            yield entry(f"JPEG 2000, {name}, as .{syntax}", syntax, bits, stream,
+                        imagecodecs.jpeg2k_decode(stream), lossy=2)
+    samples = picture(8, 1)
+    for syntax in (202, 203):
+        yield entry(f"HTJ2K, 1 x 8 bits, as .{syntax}", syntax, 8,
+                    imagecodecs.htj2k_encode(samples, reversible=True), samples)
+
+
+def made_jpeg():
+    """JPEG, and JPEG within JPEG XL."""
+    for components in (1, 3):
+        samples, name = picture(8, components), f"{components} x 8 bits"
+        stream = imagecodecs.jpeg8_encode(samples, 95, subsampling="444")
+        shown = imagecodecs.jpeg8_decode(stream)
+        yield entry(f"JPEG Baseline, {name}", 50, 8, stream, shown, lossy=2)
+        # A baseline stream is an extended one but for its name.
+        extended = stream.replace(b"\xff\xc0\x00", b"\xff\xc1\x00", 1)
+        yield entry(f"JPEG Extended, {name}", 51, 8, extended, shown, lossy=2)
+        wrapped = imagecodecs.jpegxl_encode_jpeg(stream)
+        yield entry(f"JPEG XL around JPEG, {name}", 111, 8, wrapped, imagecodecs.jpegxl_decode(wrapped), lossy=2)
+        lossy = imagecodecs.jpegxl_encode(samples, distance=1.0)
+        yield entry(f"JPEG XL with loss, {name}", 112, 8, lossy, imagecodecs.jpegxl_decode(lossy), lossy=2)
+    for bits in (8, 16):
+        samples = picture(bits, 1)
+        stream = imagecodecs.ljpeg_encode(samples)
+        assert (imagecodecs.ljpeg_decode(stream) == samples).all()
+        for syntax in (57, 70):
+            yield entry(f"JPEG Lossless, grey of {bits} bits, as .{syntax}", syntax, bits, stream, samples)
 
 
 entries = list(made())

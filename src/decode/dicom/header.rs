@@ -97,6 +97,10 @@ impl Header {
 
 /// What is said of a file without a picture.
 pub(super) fn without_pixels(object: &DefaultDicomObject) -> String {
+    let floats = [tags::FLOAT_PIXEL_DATA, tags::DOUBLE_FLOAT_PIXEL_DATA];
+    if floats.iter().any(|&tag| object.get(tag).is_some()) {
+        return "floating-point pixels are not read; export the file with whole numbers".to_owned();
+    }
     match text(object, tags::MODALITY) {
         Some(modality) => format!("the DICOM file has no pixel data (modality {modality})"),
         None => "the DICOM file has no pixel data".to_owned(),

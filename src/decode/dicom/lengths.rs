@@ -14,6 +14,14 @@ use flate2::read::DeflateDecoder;
 use super::element::{Ahead, Order, Reached, Walk};
 use super::meta::Meta;
 
+/// Syntaxes of files that hold an address in place of their pixels.
+const JPIP: [&str; 4] = [
+    uids::JPIP_REFERENCED,
+    uids::JPIP_REFERENCED_DEFLATE,
+    uids::JPIPHTJ2K_REFERENCED,
+    uids::JPIPHTJ2K_REFERENCED_DEFLATE,
+];
+
 /// A deflated data set may grow to this many bytes.
 const MAX_INFLATED: u64 = 1 << 30;
 
@@ -32,7 +40,8 @@ pub(super) struct Walked<'a> {
 /// `until_pixels` nothing from the pixel data on is looked at or returned.
 ///
 /// # Errors
-/// A value that is longer than what is left of the file, sequences nested too deeply, no transfer syntax.
+/// A value that is longer than what is left of the file, sequences nested too deeply, no transfer syntax, or one of
+/// JPIP.
 pub(super) fn walk(bytes: &[u8], total: usize, until_pixels: bool) -> Result<Walked<'_>> {
     let start = if bytes.starts_with(super::BARE_META) { 0 } else { 132 };
     let Meta { syntax, end, mut repaired } = Meta::read(bytes, total, start)?;
@@ -41,6 +50,11 @@ pub(super) fn walk(bytes: &[u8], total: usize, until_pixels: bool) -> Result<Wal
         // More of the file is needed.
         return Ok(Walked { reached: Reached::End, syntax: String::new(), data: Cow::default(), repaired });
     };
+    // Two of them are deflated, and would be inflated by the parser without a limit.
+    ensure!(
+        !JPIP.contains(&syntax.as_str()),
+        "the transfer syntax {syntax} (JPIP) leaves the pixels on a server; export the file with its pixels"
+    );
     let order = Order::of(&syntax);
     let rest = bytes.get(end..).unwrap_or_default();
     let (data, total, syntax, offset) = if syntax != uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {

@@ -1,0 +1,81 @@
+//! A reader of others that panics on a damaged file costs that file, and tells the terminal nothing.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use medfsad::manifest::Rejected;
+use medfsad::table::{Record, Table};
+use tempfile::TempDir;
+
+use crate::program::{medfsad, text};
+
+/// Three normal pictures, one of which makes its decoder panic, and an anomalous one.
+const SPEC: &str = r#"
+name = "mine"
+version = 1
+title = "mine"
+seed = 1
+sizes = [32]
+[[task]]
+name = "mine"
+organ = "wrist"
+modality = "X-ray"
+anomaly = "fracture"
+source = "folders"
+folder = "wrist"
+normal = ["good"]
+train_normal = 1
+[[task.anomalous]]
+findings = ["fracture"]
+"#;
+
+fn built(home: &Path) -> Output {
+    for (place, level) in [("good/0", 10), ("good/1", 40), ("fracture/0", 90)] {
+        let path = home.join("raw/wrist").join(place).with_extension("png");
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        let picture = image::GrayImage::from_fn(32, 32, |x, y| image::Luma([level + (x * y % 7) as u8]));
+        picture.save(path).expect("a picture");
+    }
+    let hostile = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/hostile/png_palette_panic.png");
+    fs::copy(hostile, home.join("raw/wrist/good/panics.png")).expect("a copy");
+    fs::write(home.join("mine.toml"), SPEC).expect("a spec");
+    medfsad(home, &["build-dataset", "--spec", "mine.toml", "--raw", "raw", "--threads", "2"])
+}
+
+fn assert_tells_of_no_panic(output: &Output) {
+    let told = text(output);
+    assert!(!told.contains("panic at") && !told.contains("panicked at"), "{told}");
+}
+
+#[test]
+fn a_decoder_that_panics_on_a_worker_rejects_its_file_and_is_quiet() {
+    let home = TempDir::new().expect("a folder");
+    let output = built(home.path());
+    assert!(output.status.success(), "{}", text(&output));
+    assert_tells_of_no_panic(&output);
+    let rejected = Rejected::read(&home.path().join("manifests/mine/rejected.parquet")).expect("a table");
+    let row = rejected.iter().find(|row| row.source_path.ends_with("panics.png")).expect("its row");
+    assert!(row.reason.contains("the decoder gave up on malformed data ("), "{}", row.reason);
+}
+
+#[test]
+fn a_reader_of_tables_that_panics_names_its_file_and_is_quiet() {
+    let home = TempDir::new().expect("a folder");
+    built(home.path());
+    let path = home.path().join("manifests/mine/manifest.parquet");
+    let whole = fs::read(&path).expect("the manifest");
+    // Which damage makes polars panic depends on its version.
+    let gives_up = |&place: &usize| {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 0xff;
+        fs::write(&path, damaged).expect("a file");
+        Table::read(&path).is_err_and(|error| format!("{error:#}").contains("its reader gave up ("))
+    };
+    assert!((0..whole.len()).find(gives_up).is_some(), "polars panics at none of {} bytes", whole.len());
+    let output = medfsad(home.path(), &["audit", "manifests/mine"]);
+    let told = text(&output);
+    assert!(!output.status.success() && told.contains("its reader gave up ("), "{told}");
+    assert!(told.contains("manifest.parquet"), "{told}");
+    assert_tells_of_no_panic(&output);
+}
