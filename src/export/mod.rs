@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::manifest::{Manifest, Rejected, Row};
+use crate::manifest::{MANIFEST, Manifest, Row};
 use crate::spec::Spec;
 use crate::table::{Described, Record, Table};
 
@@ -71,14 +71,13 @@ pub fn croissant(
     let is_kept = |column: &Described| !naming.left_out().contains(&column.name.as_str());
     let columns: Vec<Described> = columns(&stored, manifest)?.into_iter().filter(is_kept).collect();
     let table = stored.without(naming.left_out()).to_parquet()?;
-    let rejected = Rejected::read(&manifest.folder.join("rejected.parquet"))?;
-    let responsible = responsible::properties(manifest, spec, &rejected, audited);
+    let responsible = responsible::properties(manifest, spec, &manifest.rejected()?, audited);
     let json = croissant::describe(manifest, spec, &columns, &table, responsible)?;
     Ok(Croissant { json, table })
 }
 
 fn table(manifest: &Manifest) -> Result<Table> {
-    Table::read(&manifest.folder.join("manifest.parquet"))
+    Table::read(&manifest.header.table(&manifest.folder, MANIFEST)?)
 }
 
 /// The columns of a manifest's table, which must be those that this program states.

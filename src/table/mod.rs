@@ -16,9 +16,12 @@ use crate::{files, panics};
 
 /// Rows stated once.
 mod record;
+/// Hashes of tables' files.
+mod seal;
 
 pub(crate) use record::record;
 pub use record::{Datum, Described, Field, Kind, Record, Scalar, text};
+pub use seal::Seals;
 
 /// Columns of one table, filled by name.
 #[derive(Default)]
