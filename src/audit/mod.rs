@@ -12,6 +12,8 @@ use crate::spec::{Audit, Level};
 
 /// Equal pictures and what their labels say.
 mod copies;
+/// Details of small pictures and their correlation.
+mod details;
 /// What raster files carry beside their picture.
 mod embedded;
 /// Neighbours in a pretrained network's features.
