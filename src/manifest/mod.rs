@@ -22,7 +22,7 @@ pub mod spool;
 pub mod store;
 
 pub use hash::canonical_hash;
-use hash::unkeyed_hash;
+use hash::{Canonical, Pseudonyms};
 use header::UNKEYED;
 pub use header::{FORMAT, Header, MANIFEST, REJECTED, SELECTION};
 use store::PixelStore;
@@ -230,15 +230,41 @@ impl Manifest {
     /// A folder without a manifest, a file that cannot be read or was changed, another format, or rows that do not
     /// match their hash.
     pub fn read(folder: &Path) -> Result<Manifest> {
+        let mut rows = Vec::new();
+        let header = Manifest::visit(folder, |row| rows.push(row))?;
+        Ok(Manifest { header, rows, folder: folder.to_owned() })
+    }
+
+    /// As [`Manifest::read`], one row after the other, so that they need not be in memory together. What was made of
+    /// them counts only where no error is returned: their hash is known at the end.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`].
+    pub fn visit(folder: &Path, mut visit: impl FnMut(Row)) -> Result<Header> {
         let header = Header::read(folder)?;
-        let table = Table::read(&header.table(folder, MANIFEST)?)?;
-        // Format 3 knows no series.
-        let (table, hash): (Table, fn(&[Row]) -> String) = match header.format {
-            UNKEYED => (table.with_null("series_id"), unkeyed_hash),
-            _ => (table, canonical_hash),
+        let path = header.table(folder, MANIFEST)?;
+        let pseudonyms = if header.format == UNKEYED { Pseudonyms::AsTheyAre } else { Pseudonyms::Numbered };
+        let mut canonical = Canonical::new(pseudonyms);
+        let mut last: Option<Row> = None;
+        let mut is_in_order = true;
+        Manifest::visit_pieces(&path, header.format, |rows| {
+            for row in rows {
+                is_in_order &= last.as_ref().is_none_or(|last| order(last) <= order(&row));
+                canonical.add(&row);
+                if let Some(before) = last.replace(row) {
+                    visit(before);
+                }
+            }
+        })?;
+        last.into_iter().for_each(&mut visit);
+        let found = if is_in_order {
+            canonical.hash()
+        } else {
+            // Another program's table: it is sorted in memory.
+            let mut all = Vec::new();
+            Manifest::visit_pieces(&path, header.format, |rows| all.extend(rows))?;
+            hash::hash(&all, pseudonyms)
         };
-        let rows = Row::of(&table)?;
-        let found = hash(&rows);
         if found != header.canonical_hash {
             bail!(
                 "{}: rows hash to {found}, the header says {}; build the dataset again",
@@ -246,7 +272,15 @@ impl Manifest {
                 header.canonical_hash
             );
         }
-        Ok(Manifest { header, rows, folder: folder.to_owned() })
+        Ok(header)
+    }
+
+    fn visit_pieces(path: &Path, format: u32, mut visit: impl FnMut(Vec<Row>)) -> Result<()> {
+        Table::visit(path, |piece| {
+            // Format 3 knows no series.
+            visit(if format == UNKEYED { Row::of(&piece.with_null("series_id"))? } else { Row::of(&piece)? });
+            Ok(())
+        })
     }
 
     /// The files that were found and not used.
