@@ -184,6 +184,19 @@ pub fn fingerprint(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..32].to_owned()
 }
 
+/// As [`fingerprint`] of a file, without holding it in memory.
+///
+/// # Errors
+/// As [`read`].
+pub fn fingerprint_file(path: &Path) -> Result<String> {
+    let hash = || -> std::io::Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(fs::File::open(path)?)?;
+        Ok(hasher.finalize().to_hex()[..32].to_owned())
+    };
+    hash().with_context(|| format!("reading {}", path.display()))
+}
+
 /// As [`fingerprint`] of all parts, one after the other, which need not be in memory together.
 pub fn fingerprint_of(parts: impl Iterator<Item = String>) -> String {
     let mut hasher = blake3::Hasher::new();

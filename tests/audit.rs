@@ -136,9 +136,7 @@ fn copies_are_told_from_strangers_at_the_default_thresholds() {
     for (folder, pictures) in pictures() {
         let fingerprints: Vec<Fingerprint> = pictures.iter().map(fingerprint).collect();
         let limit = Limit::of(&fingerprints.iter().collect::<Vec<_>>(), &thresholds).correlation;
-        let is_near = |a: &Fingerprint, b: &Fingerprint| {
-            a.compare(b, thresholds.near_bits).is_some_and(|(_, value, _)| value >= limit)
-        };
+        let is_near = |a: &Fingerprint, b: &Fingerprint| a.compare(b, thresholds.near_bits, limit).is_some();
         let mut found = KINDS.map(|kind| (kind, 0));
         for (picture, own) in pictures.iter().zip(&fingerprints) {
             for (place, copy) in transformed(picture).unwrap().iter().enumerate() {

@@ -28,7 +28,7 @@ fn curated() -> (Spec, TempDir, TempDir, Manifest) {
 fn croissant_describes_every_column_of_the_very_file() {
     let (spec, _raw, out, manifest) = curated();
     let export::Croissant { json: text, table } =
-        export::croissant(&manifest, &spec, Naming::Ids, None).unwrap();
+        export::croissant(&manifest.folder, &spec, Naming::Ids, None).unwrap();
     let document: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(document["conformsTo"][0], "http://mlcommons.org/croissant/1.1");
     assert_eq!(document["conformsTo"][1], "http://mlcommons.org/croissant/RAI/1.0");
@@ -58,14 +58,15 @@ fn croissant_describes_every_column_of_the_very_file() {
     for task in &spec.tasks {
         assert!(text.contains(&task.card.licence), "the licence of {} is missing", task.name);
     }
-    let again = export::croissant(&manifest, &spec, Naming::Ids, None).unwrap();
+    let again = export::croissant(&manifest.folder, &spec, Naming::Ids, None).unwrap();
     assert!((again.json, again.table) == (text, table), "the same manifest, another text");
 }
 
 #[test]
 fn csv_has_the_rows_and_columns_of_the_manifest() {
     let (_, _raw, _out, manifest) = curated();
-    let text = export::csv(&manifest, Naming::Paths).unwrap();
+    let mut text = Vec::new();
+    export::csv(&manifest.folder, Naming::Paths, &mut text).unwrap();
     let mut reader = csv::Reader::from_reader(text.as_slice());
     let names: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
     assert_eq!(names, Row::columns().into_iter().map(|column| column.name).collect::<Vec<_>>());

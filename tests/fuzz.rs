@@ -4,6 +4,7 @@ use std::process::Command;
 
 use medfsad::fuzz::campaign::{Campaign, Outcome};
 use medfsad::fuzz::{Family, originals};
+use medfsad::manifest::Manifest;
 
 use crate::program::{medfsad, succeeds, text};
 
@@ -59,6 +60,21 @@ fn whole_files_are_read_and_the_same_seed_damages_them_in_the_same_way() {
     };
     assert_eq!(damaged(1), damaged(1));
     assert_ne!(damaged(1), damaged(2));
+}
+
+/// Polars-arrow 0.55.2 asks for 2^61 bytes over this input, which ends the process.
+#[test]
+fn a_table_whose_damage_would_end_the_process_is_refused_by_the_hash_in_its_header() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("input");
+    let whole = originals(Family::Manifest, None).unwrap();
+    let campaign = Campaign { family: Family::Manifest, cases: 1180, seed: 2, from: None };
+    let path = campaign.place(&whole, 1179, &folder).unwrap();
+    assert_ne!(std::fs::read(&path).unwrap(), whole[1].bytes);
+    // The campaign gave it a header that fits.
+    std::fs::write(folder.join(&whole[0].place), &whole[0].bytes).unwrap();
+    let error = Manifest::read(&folder).err().unwrap().to_string();
+    assert!(error.contains("manifest.parquet is damaged") && error.contains("build it again"), "{error}");
 }
 
 /// A campaign of `cases` inputs, read by a shell script that is given the first number as `$0`.

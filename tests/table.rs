@@ -195,7 +195,7 @@ fn threads_that_write_one_file_at_once_leave_one_of_their_versions() {
 fn a_table_is_read_piece_by_piece_in_its_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.parquet");
-    let n = (1 << 18) + 5;
+    let n = (1 << 16) + 5;
     Columns::default().integer("number", (0..n).map(Some)).write(&path).unwrap();
     let (mut heights, mut numbers) = (Vec::new(), Vec::new());
     Table::visit(&path, |piece| {
@@ -204,7 +204,7 @@ fn a_table_is_read_piece_by_piece_in_its_order() {
         Ok(())
     })
     .unwrap();
-    assert_eq!(heights, [1 << 18, 5]);
+    assert_eq!(heights, [1 << 16, 5]);
     assert!(numbers.into_iter().eq(0..n));
     let empty = folder.path().join("empty.parquet");
     Columns::default().integer("number", std::iter::empty()).write(&empty).unwrap();
@@ -216,4 +216,24 @@ fn a_table_is_read_piece_by_piece_in_its_order() {
     })
     .unwrap();
     assert_eq!(pieces, 1);
+}
+
+#[test]
+fn a_table_written_in_pieces_is_the_one_written_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, pieces] = ["whole", "pieces"].map(|name| folder.path().join(name));
+    for n in [0, 1, 1000] {
+        Columns::default().integer("number", (0..n).map(Some)).write(&whole).unwrap();
+        let column =
+            |numbers: &[i64]| Columns::default().integer("number", numbers.iter().copied().map(Some));
+        Columns::write_pieces(&pieces, 0..n, column).unwrap();
+        assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&pieces).unwrap(), "{n}");
+    }
+    // Two groups.
+    let n = (1 << 18) + 5;
+    Columns::write_pieces(&pieces, 0..n, |numbers| {
+        Columns::default().integer("number", numbers.iter().copied().map(Some))
+    })
+    .unwrap();
+    assert!(Table::read(&pieces).unwrap().integer_given("number").unwrap().into_iter().eq(0..n));
 }

@@ -189,10 +189,9 @@ impl Search<'_> {
         if cosine < least || self.known.contains(&(a, b)) {
             return None;
         }
-        let (bits, correlation, orientation) =
-            self.fingerprints.of(first).compare(self.fingerprints.of(second), ANY_BITS)?;
-        (correlation >= one.limit.correlation.max(other.limit.correlation))
-            .then_some((Pair { a, b, bits, correlation, orientation }, cosine))
+        let least = one.limit.correlation.max(other.limit.correlation);
+        let found = self.fingerprints.of(first).compare(self.fingerprints.of(second), ANY_BITS, least);
+        found.map(|(bits, correlation, orientation)| (Pair { a, b, bits, correlation, orientation }, cosine))
     }
 }
 

@@ -7,12 +7,13 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ImageId, TaskName};
-use crate::manifest::{Manifest, Rejected, Row};
+use crate::manifest::{Manifest, Row};
 use crate::spec::{Audit, Level};
-use crate::table::Record;
 
 /// Equal pictures and what their labels say.
 mod copies;
+/// Details of small pictures and their correlation.
+mod details;
 /// What raster files carry beside their picture.
 mod embedded;
 /// Neighbours in a pretrained network's features.
@@ -214,7 +215,7 @@ pub fn run(
     raw: Option<&Path>,
     embedder: Option<&Embedder>,
 ) -> Result<Report> {
-    let rejected = Rejected::read(&manifest.folder.join("rejected.parquet"))?;
+    let rejected = manifest.rejected()?;
     let fingerprints = near::Fingerprints::read(manifest).context("reading the pixel stores")?;
     let limits = near::limits(&manifest.rows, &fingerprints, thresholds);
     let mut pairs = near::pairs(&manifest.rows, &fingerprints, &limits, thresholds);

@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::Result;
 use rayon::prelude::*;
 
+pub use super::details::ORIENTATIONS;
+use super::details::{Details, SIDE, oriented};
 use super::{Finding, Gate, Picture, across};
 use crate::decode::difference_hash::difference_hash;
 use crate::decode::resize;
@@ -20,28 +22,12 @@ use crate::pixels::Pixels;
 use crate::progress;
 use crate::spec::{Audit, Level};
 
-/// Side of the pictures that are correlated, and of those that hold no details.
-const SIDE: usize = 32;
-const BLURRED: usize = 8;
-
-/// The eight orientations to lay down a square: quarter turns, then the same of the mirrored picture.
-pub const ORIENTATIONS: [&str; 8] = [
-    "upright",
-    "turned by 90 degrees",
-    "turned by 180 degrees",
-    "turned by 270 degrees",
-    "mirrored",
-    "mirrored and turned by 90 degrees",
-    "mirrored and turned by 180 degrees",
-    "mirrored and turned by 270 degrees",
-];
-
 /// What is compared of one picture.
 pub struct Fingerprint {
     /// Difference hash, laid down in each of [`ORIENTATIONS`].
     hashes: [u64; 8],
-    /// `SIDE x SIDE` details, with mean 0 and norm 1; `None` for a picture without any.
-    details: Option<Vec<f32>>,
+    /// `None` for a picture without any.
+    details: Option<Details>,
     /// Mean of all grey values, 0 to 255.
     pub mean: f64,
     /// Their standard deviation.
@@ -71,20 +57,21 @@ impl Fingerprint {
         let inner = edge..size - edge;
         let outside = |index: &usize| !(inner.contains(&(index / size)) && inner.contains(&(index % size)));
         let (border, _) = moments(&mut (0..samples.len()).filter(outside).map(|index| samples[index]));
-        Fingerprint { hashes, details: details(&small), mean, contrast, border }
+        Fingerprint { hashes, details: Details::of(&small), mean, contrast, border }
     }
 
     /// The orientation in which `other` is most like this one: bits in which the hashes differ, correlation of the
-    /// details, index into [`ORIENTATIONS`]. `None` if more than `at_most` bits differ in every orientation.
-    pub fn compare(&self, other: &Fingerprint, at_most: u32) -> Option<(u32, f64, usize)> {
+    /// details, index into [`ORIENTATIONS`]. `None` if in every orientation more than `at_most` bits differ or the
+    /// correlation is below `least`.
+    pub fn compare(&self, other: &Fingerprint, at_most: u32, least: f64) -> Option<(u32, f64, usize)> {
+        let (a, b) = (self.details.as_ref()?, other.details.as_ref()?);
         let bits = other.hashes.map(|hash| (self.hashes[0] ^ hash).count_ones());
         // Symmetric pictures have several orientations of few bits, and the fewest need not be the right one.
-        let orientations = (0..ORIENTATIONS.len()).filter(|&orientation| bits[orientation] <= at_most);
-        let tried = orientations.filter_map(|orientation| {
-            let (a, b) = (self.details.as_ref()?, other.details.as_ref()?);
-            Some((bits[orientation], correlation(a, b, orientation), orientation))
+        let tried = (0..ORIENTATIONS.len()).filter(|&orientation| {
+            bits[orientation] <= at_most && (least <= -1.0 || a.may_reach(b, orientation, least))
         });
-        tried.max_by(|a, b| a.1.total_cmp(&b.1))
+        let found = tried.map(|orientation| (bits[orientation], a.correlation(b, orientation), orientation));
+        found.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|found| found.1 >= least)
     }
 }
 
@@ -144,7 +131,7 @@ impl Limit {
         let stride = fingerprints.len().div_ceil(N_UNRELATED).max(1);
         let chosen: Vec<&Fingerprint> = fingerprints.iter().copied().step_by(stride).collect();
         let value = |a: &Fingerprint, b: &Fingerprint| {
-            a.compare(b, thresholds.near_bits).map_or(-1.0, |found| found.1)
+            a.compare(b, thresholds.near_bits, f64::NEG_INFINITY).map_or(-1.0, |found| found.1)
         };
         let row = |place: usize| chosen[..place].iter().map(|b| value(chosen[place], b)).collect::<Vec<_>>();
         let mut values: Vec<f64> = (0..chosen.len()).into_par_iter().flat_map_iter(row).collect();
@@ -237,8 +224,8 @@ pub(super) fn pairs(
     let bar = progress::bar(rows.len(), "comparing pictures");
     let partners = |a: usize| -> Vec<Pair> {
         let compare = |b: usize| {
-            let (bits, correlation, orientation) = fingerprints[a].compare(fingerprints[b], bits)?;
-            (correlation >= limits[a].max(limits[b])).then_some(Pair { a, b, bits, correlation, orientation })
+            let found = fingerprints[a].compare(fingerprints[b], bits, limits[a].max(limits[b]));
+            found.map(|(bits, correlation, orientation)| Pair { a, b, bits, correlation, orientation })
         };
         let candidates = (a + 1..rows.len()).filter(|&b| compact[a].may_pair(&compact[b], bits));
         let found = candidates.filter_map(compare).collect();
@@ -277,56 +264,4 @@ pub(super) fn gate(rows: &[Row], pairs: &[Pair], limits: &BTreeMap<TaskName, Lim
         });
     }
     gate
-}
-
-/// The small square picture, laid down in one of [`ORIENTATIONS`].
-fn oriented(small: &Pixels, orientation: usize) -> Pixels {
-    let samples = ORIGINS[orientation].iter().map(|&at| small.samples()[usize::from(at)]).collect();
-    Pixels::new(SIDE, SIDE, 1, samples).expect("a square stays one")
-}
-
-/// For each of [`ORIENTATIONS`]: where the sample that comes to lie at each place was before.
-static ORIGINS: [[u16; SIDE * SIDE]; ORIENTATIONS.len()] = origins();
-
-const fn origins() -> [[u16; SIDE * SIDE]; ORIENTATIONS.len()] {
-    let mut origins = [[0; SIDE * SIDE]; ORIENTATIONS.len()];
-    let mut orientation = 0;
-    while orientation < ORIENTATIONS.len() {
-        let mut at = 0;
-        while at < SIDE * SIDE {
-            let (mut row, mut column) = (at / SIDE, at % SIDE);
-            let mut turn = 0;
-            while turn < orientation % 4 {
-                (row, column) = (SIDE - 1 - column, row);
-                turn += 1;
-            }
-            if orientation >= 4 {
-                column = SIDE - 1 - column;
-            }
-            origins[orientation][at] = (row * SIDE + column) as u16;
-            at += 1;
-        }
-        orientation += 1;
-    }
-    origins
-}
-
-fn details(grey: &Pixels) -> Option<Vec<f32>> {
-    let blurred = resize::bilinear(&resize::bilinear(grey, BLURRED, BLURRED), SIDE, SIDE);
-    let pairs = grey.samples().iter().zip(blurred.samples());
-    let values: Vec<f64> = pairs.map(|(&value, &blurred)| f64::from(value) - f64::from(blurred)).collect();
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    let norm = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>().sqrt();
-    (norm > 0.0).then(|| values.iter().map(|value| ((value - mean) / norm) as f32).collect())
-}
-
-fn correlation(a: &[f32], b: &[f32], orientation: usize) -> f64 {
-    // Eight sums at once: one alone would wait for each addition before the next.
-    let mut sums = [0.0f64; 8];
-    for (a, origins) in a.chunks_exact(8).zip(ORIGINS[orientation].chunks_exact(8)) {
-        for place in 0..8 {
-            sums[place] += f64::from(a[place]) * f64::from(b[usize::from(origins[place])]);
-        }
-    }
-    sums.iter().sum()
 }

@@ -1,6 +1,6 @@
 //! What several commands share: folders of the project, curated folders, threads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -16,8 +16,14 @@ pub(super) fn home(folder: &str) -> PathBuf {
 pub(super) fn curated(folder: Option<&PathBuf>) -> Result<(PathBuf, Manifest, Spec)> {
     let folder = folder.cloned().unwrap_or_else(|| home("manifests").join("phantom"));
     let manifest = Manifest::read(&folder)?;
+    let spec = own_spec(&folder)?;
+    Ok((folder, manifest, spec))
+}
+
+/// The spec that a curated folder was built from.
+pub(super) fn own_spec(folder: &Path) -> Result<Spec> {
     let spec = Spec::load(&folder.join("spec.toml").display().to_string());
-    Ok((folder, manifest, spec.context("the curated folder's own spec")?))
+    spec.context("the curated folder's own spec")
 }
 
 /// Limits rayon to `threads`, all cores when not given; returns the number in use.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::common::home;
-use crate::episode::{self, Episodes, Settings};
+use crate::episode::{self, Episodes, Pool, Settings};
 use crate::files;
 use crate::manifest::Manifest;
 
@@ -61,8 +61,7 @@ impl Args {
     pub(super) fn run(self) -> Result<()> {
         match self.action {
             Action::Draw { manifest, seed, draws, max_shots, out } => {
-                let manifest = Manifest::read(&manifest)?;
-                let episodes = episode::draw(&manifest, Settings { seed, draws, max_shots })?;
+                let episodes = Pool::read(&manifest)?.draw(Settings { seed, draws, max_shots })?;
                 episodes.write(&out)?;
                 println!("episodes {} written to {}", episodes.hash(), out.display());
             }

@@ -1,15 +1,15 @@
 //! `export`: a curated benchmark for other tools.
 
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::common::{curated, use_threads};
+use super::common::{home, own_spec, use_threads};
 use crate::audit::Report;
 use crate::export::mvtec::{self, Pictures};
 use crate::export::{Audited, Croissant, Naming};
-use crate::manifest::Manifest;
-use crate::spec::Spec;
+use crate::manifest::{Header, Manifest};
 use crate::{export, files};
 
 /// Export a curated benchmark as Croissant metadata, MVTec-style folders or CSV
@@ -58,7 +58,7 @@ enum Format {
 impl Args {
     pub(super) fn run(self) -> Result<()> {
         use_threads(self.threads)?;
-        let (folder, manifest, spec) = curated(self.folder.as_ref())?;
+        let folder = self.folder.clone().unwrap_or_else(|| home("manifests").join("phantom"));
         ensure!(
             self.format == Format::Mvtec || !(self.link || self.boxes || self.size.is_some()),
             "--size, --link and --boxes need --format mvtec"
@@ -71,9 +71,13 @@ impl Args {
         };
         let out = self.out.clone().unwrap_or_else(|| folder.join(name));
         match self.format {
-            Format::Croissant => self.croissant(&manifest, &spec, &out)?,
-            Format::Csv => files::write_whole(&out, &export::csv(&manifest, self.naming())?)?,
-            Format::Mvtec => self.mvtec(&manifest, &spec, &out)?,
+            Format::Croissant => self.croissant(&folder, &out)?,
+            Format::Csv => files::write_whole_with(&out, |file| {
+                let mut file = BufWriter::new(file);
+                export::csv(&folder, self.naming(), &mut file)?;
+                Ok(file.flush()?)
+            })?,
+            Format::Mvtec => self.mvtec(&folder, &out)?,
         }
         println!("written to {}", out.display());
         Ok(())
@@ -83,19 +87,21 @@ impl Args {
         if self.paths { Naming::Paths } else { Naming::Ids }
     }
 
-    fn croissant(&self, manifest: &Manifest, spec: &Spec, out: &Path) -> Result<()> {
-        let audited = audited(manifest)?;
+    fn croissant(&self, folder: &Path, out: &Path) -> Result<()> {
+        let audited = audited(folder, &Header::read(folder)?)?;
         if audited.is_none() {
             println!(
                 "note: no audit of this manifest is at hand, and the metadata say so; run `audit` first"
             );
         }
-        let Croissant { json, table } = export::croissant(manifest, spec, self.naming(), audited.as_ref())?;
+        let Croissant { json, table } =
+            export::croissant(folder, &own_spec(folder)?, self.naming(), audited.as_ref())?;
         files::write_whole(&out.with_file_name(export::TABLE), &table)?;
         files::write_whole(out, json.as_bytes())
     }
 
-    fn mvtec(&self, manifest: &Manifest, spec: &Spec, out: &Path) -> Result<()> {
+    fn mvtec(&self, folder: &Path, out: &Path) -> Result<()> {
+        let (manifest, spec) = (&Manifest::read(folder)?, &own_spec(folder)?);
         let raw = match &self.raw {
             Some(raw) => raw.clone(),
             None => manifest.raw()?.unwrap_or_default(),
@@ -123,13 +129,13 @@ impl Args {
 ///
 /// # Errors
 /// A stored audit that cannot be read.
-fn audited(manifest: &Manifest) -> Result<Option<Audited>> {
-    let path = manifest.folder.join("audit.json");
+fn audited(folder: &Path, header: &Header) -> Result<Option<Audited>> {
+    let path = folder.join("audit.json");
     if !path.exists() {
         return Ok(None);
     }
     let report: Report = serde_json::from_str(&files::read_text(&path)?)
         .with_context(|| format!("{} is of another version; run `audit` again", path.display()))?;
-    let is_same = report.canonical_hash == manifest.header.canonical_hash;
+    let is_same = report.canonical_hash == header.canonical_hash;
     Ok(is_same.then(|| report.sentences()))
 }

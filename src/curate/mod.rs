@@ -8,7 +8,7 @@ use ids::IdList;
 
 use crate::export::card;
 use crate::files;
-use crate::manifest::{self, Header, Rejected, Row, Selection};
+use crate::manifest::{self, Header, MANIFEST, REJECTED, Rejected, Row, SELECTION, Selection};
 use crate::pseudonym::Key;
 use crate::spec::Spec;
 use crate::table::Record;
@@ -156,14 +156,13 @@ fn write(
         n_rejected: rejected.len() as u64,
         ..Header::of(rows, (&spec.name, spec.version), &spec.title, &spec.sizes)
     };
-    Row::write(&out.join("manifest.parquet"), rows)?;
-    Rejected::write(&out.join("rejected.parquet"), rejected)?;
-    Selection::write(&out.join("selection.parquet"), selection)?;
+    Row::write(&out.join(MANIFEST), rows)?;
+    Rejected::write(&out.join(REJECTED), rejected)?;
+    Selection::write(&out.join(SELECTION), selection)?;
     files::write_whole(&out.join("spec.toml"), toml::to_string(spec)?.as_bytes())?;
     files::write_whole(&out.join("card.md"), card::markdown(spec, &header, selection).as_bytes())?;
     let raw = std::path::absolute(raw).context("the raw folder")?;
     files::write_whole(&out.join(manifest::RAW), &serde_json::to_vec(&raw)?)?;
     // Last, because its presence says that the rest is there.
-    files::write_whole(&out.join("manifest.json"), serde_json::to_string_pretty(&header)?.as_bytes())?;
-    Ok(header)
+    header.write(out, &[MANIFEST, REJECTED, SELECTION])
 }

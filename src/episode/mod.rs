@@ -13,7 +13,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::files;
 use crate::ids::{ImageId, TaskName};
-use crate::manifest::{Manifest, Split};
+use crate::manifest::{Manifest, Row, Split};
 use crate::random::Stream;
 use crate::regime::Regime;
 use crate::table::{Columns, Table};
@@ -124,32 +124,72 @@ impl HeldOut {
     }
 }
 
+/// What episodes are drawn from: the train normals of every task, by their ids.
+pub struct Pool {
+    manifest_hash: String,
+    tasks: Vec<(TaskName, Vec<ImageId>)>,
+}
+
+impl Pool {
+    /// Of a manifest that is in memory.
+    pub fn of(manifest: &Manifest) -> Pool {
+        let mut tasks = Vec::new();
+        manifest.rows.iter().for_each(|row| add(&mut tasks, row));
+        Pool { manifest_hash: manifest.header.canonical_hash.clone(), tasks }
+    }
+
+    /// Of a curated folder, in less memory than its rows take.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`].
+    pub fn read(folder: &Path) -> Result<Pool> {
+        let mut tasks = Vec::new();
+        let header = Manifest::visit(folder, |row| add(&mut tasks, &row))?;
+        Ok(Pool { manifest_hash: header.canonical_hash, tasks })
+    }
+
+    /// Draws episodes.
+    ///
+    /// # Errors
+    /// As [`draw`].
+    pub fn draw(&self, settings: Settings) -> Result<Episodes> {
+        ensure!(settings.draws > 0 && settings.max_shots > 0, "draws and shots must be at least 1");
+        let (mut supports, mut pairs) = (BTreeMap::new(), BTreeMap::new());
+        for (task, ids) in &self.tasks {
+            ensure!(
+                ids.len() >= 2,
+                "task `{task}` has {} train normals and needs at least 2; curate more",
+                ids.len()
+            );
+            let draws = (0..settings.draws).map(|draw| support_set(ids, task, settings, draw));
+            supports.insert(task.clone(), draws.collect());
+            pairs.insert(task.clone(), (0..ids.len()).map(|query| pair(ids, query, settings)).collect());
+        }
+        Ok(Episodes { settings, manifest_hash: self.manifest_hash.clone(), supports, pairs })
+    }
+}
+
+fn add(tasks: &mut Vec<(TaskName, Vec<ImageId>)>, row: &Row) {
+    let place = tasks.iter().rposition(|(task, _)| *task == row.task).unwrap_or_else(|| {
+        tasks.push((row.task.clone(), Vec::new()));
+        tasks.len() - 1
+    });
+    if row.split == Split::Train {
+        tasks[place].1.push(row.image_id.clone());
+    }
+}
+
 /// Draws the episodes of a manifest.
 ///
 /// # Errors
 /// A task with fewer than the two train normals that pairs need. A task with fewer than `max_shots` has
 /// smaller support sets.
 pub fn draw(manifest: &Manifest, settings: Settings) -> Result<Episodes> {
-    ensure!(settings.draws > 0 && settings.max_shots > 0, "draws and shots must be at least 1");
-    let (mut supports, mut pairs) = (BTreeMap::new(), BTreeMap::new());
-    for task in manifest.tasks() {
-        let ids: Vec<&ImageId> = manifest.select(&task, Split::Train).map(|row| &row.image_id).collect();
-        ensure!(
-            ids.len() >= 2,
-            "task `{task}` has {} train normals and needs at least 2; curate more",
-            ids.len()
-        );
-        let draws = (0..settings.draws).map(|draw| support_set(&ids, &task, settings, draw));
-        supports.insert(task.clone(), draws.collect());
-        let drawn = (0..ids.len()).map(|query| pair(&ids, query, settings));
-        let drawn: Vec<Pair> = drawn.collect();
-        pairs.insert(task.clone(), drawn);
-    }
-    Ok(Episodes { settings, manifest_hash: manifest.header.canonical_hash.clone(), supports, pairs })
+    Pool::of(manifest).draw(settings)
 }
 
 /// Distinct train normals, in random order.
-fn support_set(ids: &[&ImageId], task: &str, settings: Settings, draw: usize) -> Vec<ImageId> {
+fn support_set(ids: &[ImageId], task: &str, settings: Settings, draw: usize) -> Vec<ImageId> {
     let mut stream = Stream::new(settings.seed, &format!("support {task}"), draw as u64);
     let mut order: Vec<usize> = (0..ids.len()).collect();
     stream.shuffle(&mut order);
@@ -157,7 +197,7 @@ fn support_set(ids: &[&ImageId], task: &str, settings: Settings, draw: usize) ->
 }
 
 /// Supports drawn with replacement from the query's own task, never the query itself, as published.
-fn pair(ids: &[&ImageId], query: usize, settings: Settings) -> Pair {
+fn pair(ids: &[ImageId], query: usize, settings: Settings) -> Pair {
     let mut stream = Stream::new(settings.seed, &format!("pair {}", ids[query]), 0);
     let other = |_| ids[stream.other_than(query, ids.len())].clone();
     Pair { query: ids[query].clone(), supports: (0..settings.max_shots).map(other).collect() }
@@ -230,14 +270,15 @@ impl Episodes {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        Columns::default()
-            .text("kind", self.lines().map(|l| Some(l.kind)))
-            .text("task", self.lines().map(|l| Some(l.task)))
-            .integer("draw", self.lines().map(|l| l.draw))
-            .text("query_id", self.lines().map(|l| l.query))
-            .integer("position", self.lines().map(|l| Some(l.position)))
-            .text("image_id", self.lines().map(|l| Some(l.image_id)))
-            .write(&folder.join("episodes.parquet"))?;
+        Columns::write_pieces(&folder.join("episodes.parquet"), self.lines(), |lines| {
+            Columns::default()
+                .text("kind", lines.iter().map(|l| Some(l.kind)))
+                .text("task", lines.iter().map(|l| Some(l.task)))
+                .integer("draw", lines.iter().map(|l| l.draw))
+                .text("query_id", lines.iter().map(|l| l.query))
+                .integer("position", lines.iter().map(|l| Some(l.position)))
+                .text("image_id", lines.iter().map(|l| Some(l.image_id)))
+        })?;
         let header =
             Header { settings: self.settings, manifest_hash: self.manifest_hash.clone(), hash: self.hash() };
         files::write_whole(&folder.join("episodes.json"), serde_json::to_string_pretty(&header)?.as_bytes())

@@ -3,9 +3,10 @@
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use super::counts::Counts;
 use crate::files;
-use crate::manifest::Manifest;
-use crate::spec::{Card, Spec};
+use crate::manifest::Header;
+use crate::spec::{Card, Spec, Task};
 use crate::table::{Described, Kind};
 
 /// The standard's own context.
@@ -18,18 +19,16 @@ const CONFORMS_TO: [&str; 2] =
 
 /// The metadata of a curated benchmark whose table has these bytes and columns, as JSON-LD.
 pub(super) fn describe(
-    manifest: &Manifest,
+    header: &Header,
     spec: &Spec,
+    counts: &Counts,
     columns: &[Described],
     parquet: &[u8],
     responsible: Map<String, Value>,
 ) -> Result<String> {
     let context: Value = serde_json::from_str(CONTEXT).context("the context that is built in")?;
-    let header = &manifest.header;
-    let used: Vec<_> = {
-        let tasks = manifest.tasks();
-        spec.tasks.iter().filter(|task| tasks.contains(&task.name)).collect()
-    };
+    let is_used = |task: &&Task| counts.tasks.iter().any(|of_task| of_task.name == task.name);
+    let used: Vec<&Task> = spec.tasks.iter().filter(is_used).collect();
     let each = |text: fn(&Card) -> &String| -> Vec<String> {
         let mut texts: Vec<String> = Vec::new();
         for task in &used {

@@ -1,15 +1,21 @@
 //! Curated benchmarks for other tools: Croissant metadata, folders in MVTec's layout, CSV, and cards for people.
 
-use anyhow::{Result, ensure};
+use std::io::Write;
+use std::path::Path;
 
-use crate::manifest::{Manifest, Rejected, Row};
+use anyhow::{Result, ensure};
+use counts::Counts;
+
+use crate::manifest::{MANIFEST, Manifest, REJECTED, Rejected, Row};
 use crate::spec::Spec;
-use crate::table::{Described, Record, Table};
+use crate::table::{self, Described, Heads, Record, Table};
 
 /// Owners, terms and counts, for people.
 pub mod card;
 /// Findings as names of folders.
 mod classes;
+/// What metadata say of the rows in sum.
+mod counts;
 /// Metadata for search engines and loaders.
 mod croissant;
 /// Folders of pictures that anomaly detection libraries read.
@@ -41,12 +47,17 @@ impl Naming {
     }
 }
 
-/// The manifest's rows as CSV, with the columns of the parquet file but those that `naming` leaves out.
+/// Writes a curated folder's rows as CSV, with the columns of the parquet file but those that `naming` leaves out.
 ///
 /// # Errors
-/// A manifest that cannot be read.
-pub fn csv(manifest: &Manifest, naming: Naming) -> Result<Vec<u8>> {
-    table(manifest)?.without(naming.left_out()).to_csv()
+/// A manifest that cannot be read, or a file that cannot be written to.
+pub fn csv(folder: &Path, naming: Naming, to: &mut impl Write) -> Result<()> {
+    let header = Manifest::visit(folder, drop)?;
+    let mut is_first = true;
+    Table::visit(&header.table(folder, MANIFEST)?, |piece| {
+        let heads = if std::mem::take(&mut is_first) { Heads::Named } else { Heads::LeftOut };
+        piece.without(naming.left_out()).write_csv(heads, to)
+    })
 }
 
 /// Metadata, and the table that they describe.
@@ -57,32 +68,29 @@ pub struct Croissant {
     pub table: Vec<u8>,
 }
 
-/// Croissant 1.1 metadata with RAI 1.0, and the table of pictures beside it; `audited` is what an audit said.
+/// Croissant 1.1 metadata with RAI 1.0 of a curated folder, and the table of pictures beside it; `audited` is what an
+/// audit said.
 ///
 /// # Errors
 /// A manifest that cannot be read.
-pub fn croissant(
-    manifest: &Manifest,
-    spec: &Spec,
-    naming: Naming,
-    audited: Option<&Audited>,
-) -> Result<Croissant> {
-    let stored = table(manifest)?;
+pub fn croissant(folder: &Path, spec: &Spec, naming: Naming, audited: Option<&Audited>) -> Result<Croissant> {
+    let mut counts = Counts::default();
+    let header = Manifest::visit(folder, |row| counts.add(&row))?;
     let is_kept = |column: &Described| !naming.left_out().contains(&column.name.as_str());
-    let columns: Vec<Described> = columns(&stored, manifest)?.into_iter().filter(is_kept).collect();
-    let table = stored.without(naming.left_out()).to_parquet()?;
-    let rejected = Rejected::read(&manifest.folder.join("rejected.parquet"))?;
-    let responsible = responsible::properties(manifest, spec, &rejected, audited);
-    let json = croissant::describe(manifest, spec, &columns, &table, responsible)?;
+    let mut described = Vec::new();
+    let table = table::copy(&header.table(folder, MANIFEST)?, |stored| {
+        described = columns(&stored, folder)?;
+        Ok(stored.without(naming.left_out()))
+    })?;
+    described.retain(is_kept);
+    let rejected = Rejected::read(&header.table(folder, REJECTED)?)?;
+    let responsible = responsible::properties(&header, spec, &counts, &rejected, audited);
+    let json = croissant::describe(&header, spec, &counts, &described, &table, responsible)?;
     Ok(Croissant { json, table })
 }
 
-fn table(manifest: &Manifest) -> Result<Table> {
-    Table::read(&manifest.folder.join("manifest.parquet"))
-}
-
 /// The columns of a manifest's table, which must be those that this program states.
-fn columns(stored: &Table, manifest: &Manifest) -> Result<Vec<Described>> {
+fn columns(stored: &Table, folder: &Path) -> Result<Vec<Described>> {
     let columns = Row::columns();
     let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let stored = stored.columns()?;
@@ -90,7 +98,7 @@ fn columns(stored: &Table, manifest: &Manifest) -> Result<Vec<Described>> {
     ensure!(
         found == known,
         "manifest.parquet in {} has the columns {found:?}, not {known:?}; build it again",
-        manifest.folder.display()
+        folder.display()
     );
     Ok(columns)
 }

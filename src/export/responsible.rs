@@ -2,12 +2,12 @@
 //! where it is biased, and what in it is sensitive. Everything is said by the cards, the counts and the audit; what
 //! these do not tell is left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::ids::TaskName;
-use crate::manifest::{Label, Manifest, MaskKind, Rejected, Row, Split};
+use super::counts::{Counts, OfTask};
+use crate::manifest::{Header, Rejected};
 use crate::spec::{Spec, Task};
 
 /// What an audit says of a benchmark, as sentences.
@@ -23,31 +23,31 @@ pub struct Audited {
 
 /// Properties of the document, by their names. Without an audit they say that there was none.
 pub(super) fn properties(
-    manifest: &Manifest,
+    header: &Header,
     spec: &Spec,
+    counts: &Counts,
     rejected: &[Rejected],
     audited: Option<&Audited>,
 ) -> Map<String, Value> {
-    let names = manifest.tasks();
-    let tasks: Vec<&Task> = spec.tasks.iter().filter(|task| names.contains(&task.name)).collect();
+    let is_there = |task: &&Task| counts.tasks.iter().any(|of_task| of_task.name == task.name);
+    let tasks: Vec<&Task> = spec.tasks.iter().filter(is_there).collect();
     let none = Audited {
         limitations: vec!["No audit was at hand: leaks and shortcuts were not looked for.".to_owned()],
         sensitive: vec!["No audit was at hand: raw files were not searched for personal data.".to_owned()],
         ..Audited::default()
     };
     let Audited { biases, limitations, sensitive } = audited.unwrap_or(&none).clone();
-    let rows = &manifest.rows;
     let texts = [
         ("rai:dataCollection", json!(collection(&tasks))),
         ("rai:dataCollectionType", json!([collection_type(spec)])),
         ("rai:dataCollectionMissingData", json!(missing(rejected))),
         ("rai:dataCollectionRawData", json!(raw_data(&tasks))),
-        ("rai:dataPreprocessingProtocol", json!(preprocessing(manifest, rows))),
-        ("rai:dataAnnotationProtocol", json!(annotation(&tasks, rows))),
+        ("rai:dataPreprocessingProtocol", json!(preprocessing(header, counts))),
+        ("rai:dataAnnotationProtocol", json!(annotation(&tasks, counts))),
         ("rai:dataUseCases", json!(use_cases(&tasks))),
-        ("rai:dataBiases", json!([classes(&names, rows), biases].concat())),
-        ("rai:dataLimitations", json!([bounds(&tasks, rows), limitations].concat())),
-        ("rai:personalSensitiveInformation", json!([people(rows), sensitive].concat())),
+        ("rai:dataBiases", json!([classes(counts), biases].concat())),
+        ("rai:dataLimitations", json!([bounds(&tasks, counts), limitations].concat())),
+        ("rai:personalSensitiveInformation", json!([people(counts), sensitive].concat())),
     ];
     texts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -90,22 +90,20 @@ fn raw_data(tasks: &[&Task]) -> String {
     format!("The raw pictures stay with their owners. How to get them: {}.", ways.join("; "))
 }
 
-fn preprocessing(manifest: &Manifest, rows: &[Row]) -> Vec<String> {
-    let policies: BTreeSet<&str> = rows.iter().map(|row| row.intensity_policy.as_str()).collect();
-    let repaired = rows.iter().filter(|row| row.repaired.is_some()).count();
+fn preprocessing(header: &Header, counts: &Counts) -> Vec<String> {
     vec![
         format!(
             "Pictures are decoded to 8 bits ({} intensity policies, one for each row) and resized to squares of {:?} \
              pixels ({}).",
-            policies.len(),
-            manifest.header.sizes,
-            manifest.header.resize
+            counts.policies.len(),
+            header.sizes,
+            header.resize
         ),
-        format!("Defects of {repaired} files were forgiven; the column `repaired` names them."),
+        format!("Defects of {} files were forgiven; the column `repaired` names them.", counts.repaired),
     ]
 }
 
-fn annotation(tasks: &[&Task], rows: &[Row]) -> String {
+fn annotation(tasks: &[&Task], counts: &Counts) -> String {
     let findings: Vec<String> = tasks
         .iter()
         .map(|task| {
@@ -120,13 +118,12 @@ fn annotation(tasks: &[&Task], rows: &[Row]) -> String {
             )
         })
         .collect();
-    let masks = |kind| rows.iter().filter(|row| row.mask_kind == Some(kind)).count();
     format!(
         "Labels are the owners'. {}. {} pictures have masks drawn pixel by pixel, {} masks of boxes, which hold healthy \
          pixels too.",
         findings.join("; "),
-        masks(MaskKind::Pixels),
-        masks(MaskKind::Boxes)
+        counts.pixel_masks,
+        counts.box_masks
     )
 }
 
@@ -139,49 +136,41 @@ fn use_cases(tasks: &[&Task]) -> Vec<String> {
 }
 
 /// How the classes are balanced, task by task.
-fn classes(names: &[TaskName], rows: &[Row]) -> Vec<String> {
-    let count = |task: &str, split, label| {
-        rows.iter().filter(|row| row.task == task && row.split == split && row.label == label).count()
-    };
-    let one = |task: &TaskName| {
+fn classes(counts: &Counts) -> Vec<String> {
+    let one = |task: &OfTask| {
         format!(
-            "{task}: {} normal pictures to train on; {} normal and {} anomalous ones to test with, which is no \
+            "{}: {} normal pictures to train on; {} normal and {} anomalous ones to test with, which is no \
              prevalence.",
-            count(task, Split::Train, Label::Normal),
-            count(task, Split::Test, Label::Normal),
-            count(task, Split::Test, Label::Anomalous)
+            task.name, task.train_normal, task.test_normal, task.test_anomalous
         )
     };
-    names.iter().map(one).collect()
+    counts.tasks.iter().map(one).collect()
 }
 
-fn bounds(tasks: &[&Task], rows: &[Row]) -> Vec<String> {
+fn bounds(tasks: &[&Task], counts: &Counts) -> Vec<String> {
     let mut bounds = Vec::new();
     for task in tasks {
         if !task.basis.is_empty() {
             bounds.push(format!("Counts of {}: {}.", task.name, task.basis));
         }
-        let of_task = || rows.iter().filter(|row| row.task == task.name);
-        let unknown = of_task().filter(|row| row.patient_id.is_none()).count();
-        if unknown > 0 {
+        let of_task = counts.tasks.iter().find(|of_task| of_task.name == task.name);
+        if let Some(OfTask { pictures, without_patient: unknown @ 1.., .. }) = of_task {
             bounds.push(format!(
-                "{}: the patients of {unknown} of {} pictures are not known, so one may stand on both sides.",
-                task.name,
-                of_task().count()
+                "{}: the patients of {unknown} of {pictures} pictures are not known, so one may stand on both sides.",
+                task.name
             ));
         }
     }
     bounds
 }
 
-fn people(rows: &[Row]) -> Vec<String> {
-    let count = |id: fn(&Row) -> &Option<String>| rows.iter().filter_map(|row| id(row).as_ref()).count();
-    let (patients, studies) = (count(|row| &row.patient_id), count(|row| &row.study_id));
+fn people(counts: &Counts) -> Vec<String> {
     vec![
         "Findings are medical, and sensitive where pictures are of people; the metadata hold no picture."
             .to_owned(),
         format!(
-            "{patients} rows name a patient and {studies} a study, by pseudonyms that are made with a key."
+            "{} rows name a patient and {} a study, by pseudonyms that are made with a key.",
+            counts.patients, counts.studies
         ),
     ]
 }

@@ -12,7 +12,7 @@ use crate::episode::{Settings, draw};
 use crate::files;
 use crate::ids::TaskName;
 use crate::manifest::spool::Spool;
-use crate::manifest::{Header, Label, Manifest, Row, Split, image_id, store};
+use crate::manifest::{Header, Label, MANIFEST, Manifest, Row, Split, image_id, store};
 use crate::phantom;
 use crate::pixels::Pixels;
 use crate::spec::Spec;
@@ -65,7 +65,7 @@ pub fn originals(family: Family, from: Option<&Path>) -> Result<Vec<Original>> {
         Family::Store => whole_folder(pixels)?,
         Family::Episodes => whole_folder(|folder| {
             let episodes = draw(&manifest(folder)?, Settings { seed: 1, draws: 2, max_shots: 2 })?;
-            ["manifest.json", "manifest.parquet"]
+            ["manifest.json", MANIFEST]
                 .iter()
                 .try_for_each(|name| files::remove_if_there(&folder.join(name)))?;
             episodes.write(folder)
@@ -150,8 +150,8 @@ fn beside_each_other(folder: &Path, names: &[String], prefix: &str) -> Result<Ve
 fn manifest(folder: &Path) -> Result<Manifest> {
     let mut rows: Vec<Row> = (0..8).map(row).collect();
     let header = Header::of(&mut rows, ("fuzz", 1), "made up", &[SIDE]);
-    Row::write(&folder.join("manifest.parquet"), &rows)?;
-    files::write_whole(&folder.join("manifest.json"), &serde_json::to_vec(&header)?)?;
+    Row::write(&folder.join(MANIFEST), &rows)?;
+    let header = header.write(folder, &[MANIFEST])?;
     Ok(Manifest { header, rows, folder: folder.to_owned() })
 }
 

@@ -9,8 +9,8 @@ use crate::decode::resize::RESIZE_ID;
 use crate::decode::{frames, mask_frames, n_frames};
 use crate::episode::Episodes;
 use crate::files;
-use crate::manifest::Manifest;
 use crate::manifest::store::PixelStore;
+use crate::manifest::{Header, MANIFEST, Manifest};
 use crate::results::{Epoch, Measured, Score, gallery, read_run};
 use crate::spec::{Axis, Intensity, Reading, Spec};
 use crate::table::{Record, Table};
@@ -29,7 +29,7 @@ pub fn read(family: Family, folder: &Path, path: &Path, index: u64) -> Result<()
         }
         Family::Manifest => {
             let manifest = Manifest::read(folder);
-            Table::read(&folder.join("manifest.parquet"))?.to_csv()?;
+            Table::read(&Header::read(folder)?.table(folder, MANIFEST)?)?.to_csv()?;
             manifest.map(drop)
         }
         Family::Spec => Spec::parse(&files::read_text(path)?).map(drop),

@@ -7,40 +7,61 @@ use super::{Row, order};
 /// Hash over rows as JSON lines, in their canonical order; independent of parquet's bytes and of the key that
 /// pseudonyms are made with: these are replaced by numbers in order of their first appearance.
 pub fn canonical_hash(rows: &[Row]) -> String {
-    let mut names: [HashMap<&str, usize>; 4] = Default::default();
-    let mut lines = Lines::default();
-    for row in sorted(rows) {
-        let mut numbered = row.clone();
-        let of_row = [&row.patient_id, &row.group_id, &row.study_id, &row.series_id];
-        let Row { patient_id, group_id, study_id, series_id, .. } = &mut numbered;
-        let to = [patient_id, group_id, study_id, series_id];
-        for ((names, name), to) in names.iter_mut().zip(of_row).zip(to) {
-            let Some(name) = name else { continue };
-            let next = names.len();
-            *to = Some(names.entry(name).or_insert(next).to_string());
-        }
-        lines.add(&json(&numbered));
-    }
-    lines.hash()
+    hash(rows, Pseudonyms::Numbered)
 }
 
-/// As [`canonical_hash`] was in format 3: over rows as they are, which had no series.
-pub(super) fn unkeyed_hash(rows: &[Row]) -> String {
-    let mut lines = Lines::default();
-    for row in sorted(rows) {
-        lines.add(&json(row).replacen("\"series_id\":null,", "", 1));
+/// The hash over rows in whatever order they are.
+pub(super) fn hash(rows: &[Row], pseudonyms: Pseudonyms) -> String {
+    let mut sorted: Vec<&Row> = rows.iter().collect();
+    sorted.sort_by(|a, b| order(a).cmp(&order(b)));
+    let mut canonical = Canonical::new(pseudonyms);
+    sorted.into_iter().for_each(|row| canonical.add(row));
+    canonical.hash()
+}
+
+/// How pseudonyms enter the hash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pseudonyms {
+    /// As numbers, so that no key of theirs matters.
+    Numbered,
+    /// As they are, as in format 3, which had no series.
+    AsTheyAre,
+}
+
+/// The hash over rows that come one after the other, in their canonical order.
+pub(super) struct Canonical {
+    pseudonyms: Pseudonyms,
+    names: [HashMap<String, usize>; 4],
+    lines: Lines,
+}
+
+impl Canonical {
+    pub(super) fn new(pseudonyms: Pseudonyms) -> Canonical {
+        Canonical { pseudonyms, names: Default::default(), lines: Lines::default() }
     }
-    lines.hash()
+
+    pub(super) fn add(&mut self, row: &Row) {
+        if self.pseudonyms == Pseudonyms::AsTheyAre {
+            return self.lines.add(&json(row).replacen("\"series_id\":null,", "", 1));
+        }
+        let mut numbered = row.clone();
+        let Row { patient_id, group_id, study_id, series_id, .. } = &mut numbered;
+        for (names, to) in self.names.iter_mut().zip([patient_id, group_id, study_id, series_id]) {
+            let Some(name) = to else { continue };
+            let next = names.len();
+            let number = *names.entry(std::mem::take(name)).or_insert(next);
+            *name = number.to_string();
+        }
+        self.lines.add(&json(&numbered));
+    }
+
+    pub(super) fn hash(self) -> String {
+        self.lines.hash()
+    }
 }
 
 fn json(row: &Row) -> String {
     serde_json::to_string(row).expect("rows are plain data")
-}
-
-fn sorted(rows: &[Row]) -> Vec<&Row> {
-    let mut sorted: Vec<&Row> = rows.iter().collect();
-    sorted.sort_by(|a, b| order(a).cmp(&order(b)));
-    sorted
 }
 
 /// Rows as lines of JSON, hashed.

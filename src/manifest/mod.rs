@@ -14,20 +14,18 @@ use crate::words::word;
 
 /// What two machines must agree on.
 mod hash;
+/// What stands beside the tables.
+mod header;
 /// Standardised pixels on their way into a store.
 pub mod spool;
 /// Standardised pixels in one memory-mapped file per task and size.
 pub mod store;
 
 pub use hash::canonical_hash;
-use hash::unkeyed_hash;
+use hash::{Canonical, Pseudonyms};
+use header::UNKEYED;
+pub use header::{FORMAT, Header, MANIFEST, REJECTED, SELECTION};
 use store::PixelStore;
-
-/// Version of the columns below and of the hash over them; a reader refuses others, but for format 3.
-pub const FORMAT: u32 = 4;
-
-/// The version whose pseudonyms have no key, so that its hash is over the rows as they are.
-const UNKEYED: u32 = 3;
 
 /// Where the raw data stood, in a curated folder; for this machine, not to be handed on.
 pub const RAW: &str = "parts/raw.folder.json";
@@ -203,55 +201,6 @@ pub struct Selection {
 }
 }
 
-/// What stands beside the tables, in `manifest.json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Header {
-    /// Version of the manifest's format; [`FORMAT`] is the one written.
-    pub format: u32,
-    /// The spec's name.
-    pub spec: String,
-    /// The spec's version, raised by its author when the pictures change.
-    pub spec_version: u32,
-    /// The spec's title, for people.
-    pub title: String,
-    /// Over sorted rows; two machines must agree on it, whatever their keys of pseudonyms.
-    pub canonical_hash: String,
-    /// Curated images over all tasks and splits.
-    pub n_rows: u64,
-    /// Rows of `rejected.parquet`.
-    pub n_rejected: u64,
-    /// Where the raw data stood, in manifests of format 3; newer ones keep it in [`RAW`], which stays at home.
-    #[serde(default, skip_serializing)]
-    pub raw: Option<PathBuf>,
-    /// Identity of the resize that made the stores.
-    pub resize: String,
-    /// Sides of the stored square pictures, in pixels.
-    pub sizes: Vec<usize>,
-    /// Version of medfsad that curated it.
-    pub medfsad: String,
-}
-
-impl Header {
-    /// Of `rows`, which are put into their order, by a spec of that name and version, with pictures of `sizes`; none is
-    /// rejected.
-    pub fn of(rows: &mut [Row], (spec, version): (&str, u32), title: &str, sizes: &[usize]) -> Header {
-        rows.sort_by(|a, b| order(a).cmp(&order(b)));
-        Header {
-            format: FORMAT,
-            spec: spec.to_owned(),
-            spec_version: version,
-            title: title.to_owned(),
-            canonical_hash: canonical_hash(rows),
-            n_rows: rows.len() as u64,
-            n_rejected: 0,
-            raw: None,
-            resize: RESIZE_ID.to_owned(),
-            sizes: sizes.to_vec(),
-            medfsad: crate::VERSION.to_owned(),
-        }
-    }
-}
-
 /// A curated benchmark, read from its folder.
 ///
 /// ```no_run
@@ -275,33 +224,47 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads a curated folder and checks rows against the recorded hash.
+    /// Reads a curated folder and checks its table's bytes and rows against the recorded hashes.
     ///
     /// # Errors
-    /// A folder without a manifest, a file that cannot be read, another format, or rows that do not match
-    /// their hash.
+    /// A folder without a manifest, a file that cannot be read or was changed, another format, or rows that do not
+    /// match their hash.
     pub fn read(folder: &Path) -> Result<Manifest> {
-        let header_path = folder.join("manifest.json");
-        if !header_path.exists() {
-            bail!(
-                "no curated benchmark in {} (manifest.json is missing); run `cargo xtask build-dataset` first",
-                folder.display()
-            );
-        }
-        let header: Header = serde_json::from_str(&files::read_text(&header_path)?)
-            .with_context(|| format!("{} is not a manifest header; build it again", header_path.display()))?;
-        let hash = match header.format {
-            FORMAT => canonical_hash,
-            UNKEYED => unkeyed_hash,
-            other => bail!(
-                "{} has format {other}, this program reads {UNKEYED} and {FORMAT}; build it again",
-                folder.display()
-            ),
+        let mut rows = Vec::new();
+        let header = Manifest::visit(folder, |row| rows.push(row))?;
+        Ok(Manifest { header, rows, folder: folder.to_owned() })
+    }
+
+    /// As [`Manifest::read`], one row after the other, so that they need not be in memory together. What was made of
+    /// them counts only where no error is returned: their hash is known at the end.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`].
+    pub fn visit(folder: &Path, mut visit: impl FnMut(Row)) -> Result<Header> {
+        let header = Header::read(folder)?;
+        let path = header.table(folder, MANIFEST)?;
+        let pseudonyms = if header.format == UNKEYED { Pseudonyms::AsTheyAre } else { Pseudonyms::Numbered };
+        let mut canonical = Canonical::new(pseudonyms);
+        let mut last: Option<Row> = None;
+        let mut is_in_order = true;
+        Manifest::visit_pieces(&path, header.format, |rows| {
+            for row in rows {
+                is_in_order &= last.as_ref().is_none_or(|last| order(last) <= order(&row));
+                canonical.add(&row);
+                if let Some(before) = last.replace(row) {
+                    visit(before);
+                }
+            }
+        })?;
+        last.into_iter().for_each(&mut visit);
+        let found = if is_in_order {
+            canonical.hash()
+        } else {
+            // Another program's table: it is sorted in memory.
+            let mut all = Vec::new();
+            Manifest::visit_pieces(&path, header.format, |rows| all.extend(rows))?;
+            hash::hash(&all, pseudonyms)
         };
-        // Format 3 knows no series.
-        let table = Table::read(&folder.join("manifest.parquet"))?;
-        let rows = Row::of(&if header.format == UNKEYED { table.with_null("series_id") } else { table })?;
-        let found = hash(&rows);
         if found != header.canonical_hash {
             bail!(
                 "{}: rows hash to {found}, the header says {}; build the dataset again",
@@ -309,7 +272,23 @@ impl Manifest {
                 header.canonical_hash
             );
         }
-        Ok(Manifest { header, rows, folder: folder.to_owned() })
+        Ok(header)
+    }
+
+    fn visit_pieces(path: &Path, format: u32, mut visit: impl FnMut(Vec<Row>)) -> Result<()> {
+        Table::visit(path, |piece| {
+            // Format 3 knows no series.
+            visit(if format == UNKEYED { Row::of(&piece.with_null("series_id"))? } else { Row::of(&piece)? });
+            Ok(())
+        })
+    }
+
+    /// The files that were found and not used.
+    ///
+    /// # Errors
+    /// A table that is missing, damaged or of another manifest.
+    pub fn rejected(&self) -> Result<Vec<Rejected>> {
+        Rejected::read(&self.header.table(&self.folder, REJECTED)?)
     }
 
     /// The raw folder it was curated from, as far as this machine knows.

@@ -1,5 +1,6 @@
 //! Typed columns in and out of parquet, with errors that name file and column.
 
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -16,9 +17,12 @@ use crate::{files, panics};
 
 /// Rows stated once.
 mod record;
+/// Hashes of tables' files.
+mod seal;
 
 pub(crate) use record::record;
 pub use record::{Datum, Described, Field, Kind, Record, Scalar, text};
+pub use seal::Seals;
 
 /// Columns of one table, filled by name.
 #[derive(Default)]
@@ -80,17 +84,77 @@ impl Columns {
     pub fn write(self, path: &Path) -> Result<()> {
         let mut frame = self.frame().with_context(|| format!("columns of {}", path.display()))?;
         files::write_whole_with(path, |file| {
-            ParquetWriter::new(file)
-                .with_compression(ParquetCompression::Snappy)
-                .set_parallel(false)
-                .finish(&mut frame)?;
+            parquet(file).finish(&mut frame)?;
+            Ok(())
+        })
+    }
+
+    /// Writes a table of `rows` to `path`, whole, without holding all its columns in memory: `columns` makes them of a
+    /// piece of the rows.
+    ///
+    /// # Errors
+    /// As [`Columns::write`].
+    pub fn write_pieces<T>(
+        path: &Path,
+        mut rows: impl Iterator<Item = T>,
+        columns: impl Fn(&[T]) -> Columns,
+    ) -> Result<()> {
+        let mut next = || columns(&rows.by_ref().take(GROUP).collect::<Vec<T>>()).frame();
+        files::write_whole_with(path, |file| {
+            let mut frame = next()?;
+            let mut writer = parquet(file).batched(frame.schema())?;
+            loop {
+                writer.write_batch(&frame)?;
+                frame = next()?;
+                if frame.height() == 0 {
+                    break;
+                }
+            }
+            writer.finish()?;
             Ok(())
         })
     }
 }
 
-/// Rows of a piece, as many as the writer puts into a group.
-const PIECE: usize = 1 << 18;
+/// Writes parquet as every table of ours is.
+fn parquet<W: Write>(to: W) -> ParquetWriter<W> {
+    ParquetWriter::new(to).with_compression(ParquetCompression::Snappy).set_parallel(false)
+}
+
+/// Rows of a piece that is read.
+const PIECE: usize = 1 << 16;
+/// Rows of a group that is written.
+const GROUP: usize = 1 << 18;
+
+/// Whether CSV begins with the names of its columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heads {
+    /// In a first line.
+    Named,
+    /// As in what follows an earlier piece.
+    LeftOut,
+}
+
+/// The bytes of a parquet file like the one at `path`, of which `change` makes every piece another.
+///
+/// # Errors
+/// As [`Table::visit`], or pieces whose columns differ.
+pub fn copy(path: &Path, mut change: impl FnMut(Table) -> Result<Table>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let (mut to, mut writer) = (Some(&mut bytes), None);
+    Table::visit(path, |piece| {
+        let Table { frame, file, .. } = change(piece)?;
+        let mut write = || -> Result<()> {
+            if let Some(bytes) = to.take() {
+                writer = Some(parquet(bytes).batched(frame.schema())?);
+            }
+            Ok(writer.as_mut().expect("made with the first piece").write_batch(&frame)?)
+        };
+        write().with_context(|| format!("writing columns of {file}"))
+    })?;
+    writer.context("there is at least one piece")?.finish()?;
+    Ok(bytes)
+}
 
 /// A table read from a file, whose columns are asked for by name.
 pub struct Table {
@@ -109,18 +173,19 @@ impl Table {
         Table::open(path, None)
     }
 
-    /// Reads a parquet file piece by piece, each of at most 2^18 rows, so that columns and what is made of them
+    /// Reads a parquet file piece by piece, each of at most 2^16 rows, so that columns and what is made of them
     /// need not be in memory together. There is at least one piece.
     ///
     /// # Errors
     /// As [`Table::read`], or what `visit` returns.
-    pub fn visit(path: &Path, mut visit: impl FnMut(&Table) -> Result<()>) -> Result<()> {
+    pub fn visit(path: &Path, mut visit: impl FnMut(Table) -> Result<()>) -> Result<()> {
         for piece in 0.. {
             let table = Table::open(path, Some(piece * PIECE))?;
-            if piece == 0 || table.height() > 0 {
-                visit(&table)?;
+            let height = table.height();
+            if piece == 0 || height > 0 {
+                visit(table)?;
             }
-            if table.height() < PIECE {
+            if height < PIECE {
                 break;
             }
         }
@@ -161,20 +226,6 @@ impl Table {
         self
     }
 
-    /// The bytes of a parquet file.
-    ///
-    /// # Errors
-    /// Columns that parquet cannot hold.
-    pub fn to_parquet(&self) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        ParquetWriter::new(&mut bytes)
-            .with_compression(ParquetCompression::Snappy)
-            .set_parallel(false)
-            .finish(&mut self.frame.clone())
-            .with_context(|| format!("writing columns of {}", self.file))?;
-        Ok(bytes)
-    }
-
     /// Rows.
     pub fn height(&self) -> usize {
         self.frame.height()
@@ -204,18 +255,30 @@ impl Table {
     /// # Errors
     /// A column that holds neither text nor numbers.
     pub fn to_csv(&self) -> Result<Vec<u8>> {
+        let mut csv = Vec::new();
+        self.write_csv(Heads::Named, &mut csv)?;
+        Ok(csv)
+    }
+
+    /// Writes the table as CSV; null is empty.
+    ///
+    /// # Errors
+    /// As [`Table::to_csv`], or what cannot be written to.
+    pub fn write_csv(&self, heads: Heads, to: &mut impl Write) -> Result<()> {
         let named = self.columns()?;
         let of = |(name, kind): &(String, Kind)| Ok((self.column(name, &kind.data_type())?, *kind));
         let columns: Vec<(Column, Kind)> = named.iter().map(of).collect::<Result<_>>()?;
         let mut entries: Vec<_> =
             columns.iter().map(|(column, kind)| words(column, *kind)).collect::<Result<_>>()?;
-        let mut writer = csv::WriterBuilder::new().quote_style(QuoteStyle::Never).from_writer(Vec::new());
-        writer.write_record(named.iter().map(|(name, _)| quoted(name)))?;
+        let mut writer = csv::WriterBuilder::new().quote_style(QuoteStyle::Never).from_writer(to);
+        if heads == Heads::Named {
+            writer.write_record(named.iter().map(|(name, _)| quoted(name)))?;
+        }
         for _ in 0..self.height() {
             writer
                 .write_record(entries.iter_mut().map(|column| column.next().flatten().unwrap_or_default()))?;
         }
-        writer.into_inner().context("finishing the CSV")
+        writer.flush().context("finishing the CSV")
     }
 
     fn column(&self, name: &str, kind: &DataType) -> Result<Column> {

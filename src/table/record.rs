@@ -98,7 +98,7 @@ pub trait Record: Sized {
     fn read(path: &Path) -> Result<Vec<Self>> {
         let mut rows = Vec::new();
         Table::visit(path, |piece| {
-            rows.extend(Self::of(piece)?);
+            rows.extend(Self::of(&piece)?);
             Ok(())
         })?;
         Ok(rows)

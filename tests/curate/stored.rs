@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use medfsad::curate::{Request, build};
 use medfsad::decode::{decode, resize};
 use medfsad::manifest::store::PixelStore;
-use medfsad::manifest::{FORMAT, Manifest, Row, image_id};
+use medfsad::manifest::{FORMAT, MANIFEST, Manifest, REJECTED, Row, image_id};
 use medfsad::pseudonym::Key;
 use medfsad::table::Record;
 
@@ -30,22 +30,67 @@ fn rows_say_what_the_file_holds() {
 #[test]
 fn a_manifest_whose_rows_were_changed_is_refused() {
     let built = built(&spec(), raw().path());
-    let path = built.out.path().join("manifest.parquet");
+    let path = built.out.path().join(MANIFEST);
     let mut fewer = built.manifest.rows.clone();
     fewer.pop();
     let mut moved = built.manifest.rows.clone();
     moved[0].split = medfsad::manifest::Split::Test;
+    let write = |rows: &[Row]| {
+        Row::write(&path, rows).unwrap();
+        built.manifest.header.clone().write(built.out.path(), &[MANIFEST]).unwrap();
+    };
     for rows in [fewer, moved] {
-        Row::write(&path, &rows).unwrap();
+        write(&rows);
         let error = format!("{:#}", Manifest::read(built.out.path()).err().unwrap());
         assert!(error.contains("rows hash to") && error.contains("build the dataset again"), "{error}");
     }
     let turned: Vec<Row> = built.manifest.rows.iter().rev().cloned().collect();
-    Row::write(&path, &turned).unwrap();
+    write(&turned);
     assert!(
         Manifest::read(built.out.path()).is_ok(),
         "the canonical hash must not depend on the order of rows"
     );
+}
+
+#[test]
+fn a_table_of_which_a_byte_was_altered_is_refused_by_its_name_before_it_is_parsed() {
+    let built = built(&spec(), raw().path());
+    let folder = built.out.path();
+    let refusal = |name: &str| match name {
+        MANIFEST => Manifest::read(folder).map(drop),
+        _ => Manifest::read(folder).unwrap().rejected().map(drop),
+    };
+    for name in [MANIFEST, REJECTED] {
+        let path = folder.join(name);
+        let whole = std::fs::read(&path).unwrap();
+        for at in [0, 4, whole.len() / 2, whole.len() - 9, whole.len() - 1] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            std::fs::write(&path, &damaged).unwrap();
+            let error = format!("{:#}", refusal(name).unwrap_err());
+            let is_named = error.starts_with(&format!("{} is damaged", path.display()));
+            assert!(is_named && error.ends_with("copy the whole folder anew or build it again"), "{error}");
+        }
+        std::fs::write(&path, &whole).unwrap();
+        refusal(name).unwrap();
+    }
+}
+
+#[test]
+fn a_header_without_hashes_of_its_tables_is_read_if_it_is_of_format_4_alone() {
+    let built = built(&spec(), raw().path());
+    let path = built.out.path().join("manifest.json");
+    let mut header: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let tables = header.as_object_mut().unwrap().remove("tables").unwrap();
+    assert_eq!(tables.as_object().unwrap().len(), 3, "{tables}");
+    std::fs::write(&path, header.to_string()).unwrap();
+    let error = format!("{:#}", Manifest::read(built.out.path()).err().unwrap());
+    assert!(error.contains("manifest.parquet has no hash of it; build it again"), "{error}");
+    header["format"] = 4.into();
+    std::fs::write(&path, header.to_string()).unwrap();
+    let old = Manifest::read(built.out.path()).unwrap();
+    assert_eq!((&old.rows, old.rejected().unwrap()), (&built.manifest.rows, built.outcome.rejected));
 }
 
 #[test]
