@@ -156,7 +156,7 @@ fn inputs(run: &Path, given: Option<&Path>, plan: &Value, findings: &mut Finding
     match given.map(Path::to_owned).or(planned) {
         Some(path) => findings.of("manifest and episodes", episodes::verify(run, &path)),
         None => {
-            findings.unchecked.push("manifest and episodes: name the benchmark with --manifest".to_owned())
+            findings.unchecked.push("manifest and episodes: name the benchmark with --manifest".to_owned());
         }
     }
 }
