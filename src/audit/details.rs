@@ -76,13 +76,13 @@ impl Details {
             self.norms[block] * other.norms[block_at(origin)]
         };
         let mut bound: f64 = (0..N_BLOCKS).map(most).sum();
-        for block in 0..N_BLOCKS {
+        for (block, start) in BLOCK_STARTS.iter().enumerate() {
             if bound < least {
                 return false;
             }
             let mut sums = [0.0f64; BLOCK];
             for row in 0..BLOCK {
-                let from = BLOCK_STARTS[block] + row * SIDE;
+                let from = start + row * SIDE;
                 let (a, origins) = (&self.values[from..from + BLOCK], &origins[from..from + BLOCK]);
                 for place in 0..BLOCK {
                     sums[place] += f64::from(a[place]) * f64::from(other.values[usize::from(origins[place])]);
