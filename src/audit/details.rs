@@ -76,7 +76,7 @@ impl Details {
             self.norms[block] * other.norms[block_at(origin)]
         };
         let mut bound: f64 = (0..N_BLOCKS).map(most).sum();
-        for (block, start) in BLOCK_STARTS.into_iter().enumerate() {
+        for (block, start) in BLOCK_STARTS.iter().enumerate() {
             if bound < least {
                 return false;
             }
