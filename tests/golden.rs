@@ -185,13 +185,9 @@ fn train(rig: &Rig, n_steps: usize, after: &mut dyn FnMut(usize, &Optimiser)) ->
 
 const NAMES: [&str; 3] = ["self_distillation", "teacher_student", "total"];
 
-/// How much further off than the published implementation in single precision ours may be: instruction sets and thread
-/// counts sum in other orders.
-const SPREAD: f64 = 4.0;
-
-/// How far single precision may be from double before each step: [`SPREAD`] times what the published implementation
-/// itself is, over instruction sets and thread counts (`docs/repeating-the-paper.md`). Supports of the wide network are
-/// weighted by a softmax of logits in the thousands, so that rounding decides from the third step on.
+/// How far single precision may be from double before each step: four times what the published implementation itself is,
+/// over instruction sets and thread counts (`docs/repeating-the-paper.md`). Supports of the wide network are weighted by a softmax of
+/// logits in the thousands, so that rounding decides from the third step on.
 type Bounds = [[f64; 3]; 5];
 const ANY: f64 = f64::INFINITY;
 const RESNET18: Bounds =
