@@ -17,7 +17,7 @@ pub fn ranked(normal: &[f64], anomalous: &[f64]) -> (Metric, Value) {
 }
 
 /// What scores tell along all thresholds.
-pub fn along_thresholds(normal: &[f64], anomalous: &[f64]) -> [(Metric, Value); 7] {
+pub fn along_thresholds(normal: &[f64], anomalous: &[f64]) -> Vec<(Metric, Value)> {
     let ranking = Ranking::new(normal, anomalous);
     let ranking = ranking.as_ref();
     let best = ranking.map(Ranking::best_f1);
@@ -31,6 +31,7 @@ pub fn along_thresholds(normal: &[f64], anomalous: &[f64]) -> [(Metric, Value); 
         (Metric::ImagePauroc10, ranking.map(|ranking| ranking.partial_auroc(0.1))),
     ]
     .map(|(metric, value)| (metric, (value, None)))
+    .into()
 }
 
 /// What a threshold does that was set before; all undefined where none was.

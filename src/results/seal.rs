@@ -2,7 +2,6 @@
 //!
 //! It finds what was changed, exchanged or damaged since; it is no signature, and keeps nobody out who computes hashes.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Cell;
 use crate::files;
+use crate::table::Seals;
 
 /// Holds pictures, maps and masks of a few cases; a cell may lack it.
 pub const GALLERY: &str = "gallery.safetensors";
@@ -19,8 +19,8 @@ pub(super) const TABLES: [&str; 3] = ["scores.parquet", "metrics.parquet", "epoc
 /// Hashes of a cell, each of 32 hexadecimal digits (BLAKE3).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
-    /// Of each file beside `cell.json`, by its name.
-    pub files: BTreeMap<String, String>,
+    /// Of each file beside `cell.json`.
+    pub files: Seals,
     /// Of what `cell.json` says, and of `files`.
     pub cell: String,
 }
@@ -31,14 +31,9 @@ impl Seal {
     /// # Errors
     /// A file that cannot be read.
     pub(super) fn of(cell: &Cell, folder: &Path) -> Result<Seal> {
-        let mut hashes = BTreeMap::new();
-        for name in TABLES.into_iter().chain([GALLERY]) {
-            let path = folder.join(name);
-            if path.exists() {
-                hashes.insert(name.to_owned(), files::fingerprint(&files::read(&path)?));
-            }
-        }
-        Ok(Seal { cell: hash(cell, &hashes), files: hashes })
+        let names = TABLES.into_iter().chain([GALLERY]).filter(|name| folder.join(name).exists());
+        let files = Seals::of(folder, &names.collect::<Vec<_>>())?;
+        Ok(Seal { cell: hash(cell, &files), files })
     }
 
     /// What does not hold of a cell in `folder`; `None` if all does. Galleries are not looked at, since they are large and
@@ -54,25 +49,22 @@ impl Seal {
         if self.cell != hash(cell, &self.files) {
             return Some("cell.json is not what was written".to_owned());
         }
-        let tables = TABLES.into_iter().filter(|_| cell.error.is_none());
-        tables
-            .filter(|name| !self.holds(name, folder))
-            .map(|name| format!("{name} is not what was written"))
-            .next()
+        let mut tables = TABLES.into_iter().filter(|_| cell.error.is_none());
+        let changed = tables.find(|name| !self.holds(name, folder))?;
+        Some(format!("{changed} is not what was written"))
     }
 
     /// Whether a file beside `cell.json` is the one that was written with it.
     pub fn holds(&self, name: &str, folder: &Path) -> bool {
-        let bytes = files::read(&folder.join(name));
-        bytes.is_ok_and(|bytes| self.files.get(name) == Some(&files::fingerprint(&bytes)))
+        self.files.check(folder, name).is_ok()
     }
 
     /// Over the tables: two computations of a cell that found the same numbers have the same.
-    pub(super) fn numbers(&self) -> Vec<Option<&String>> {
-        TABLES.iter().map(|name| self.files.get(*name)).collect()
+    pub(super) fn numbers(&self) -> [Option<&str>; 3] {
+        TABLES.map(|name| self.files.get(name))
     }
 }
 
-fn hash(cell: &Cell, files: &BTreeMap<String, String>) -> String {
+fn hash(cell: &Cell, files: &Seals) -> String {
     files::fingerprint(&serde_json::to_vec(&(cell, files)).expect("cells are plain data"))
 }

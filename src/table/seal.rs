@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 
-/// Hashes of the parquet files beside a header, which holds them: BLAKE3 of each file's bytes, by its name.
+/// Hashes of the files beside a header, which holds them: BLAKE3 of each file's bytes, by its name.
 ///
 /// Over some damage parquet's reader does not return an error but ends the process. A seal keeps damage by accident
 /// from it; a file that was made to do harm can bring a fitting hash along.
@@ -24,6 +24,11 @@ impl Seals {
     pub fn of(folder: &Path, names: &[&str]) -> Result<Seals> {
         let seal = |name: &&str| Ok(((*name).to_owned(), files::fingerprint_file(&folder.join(name))?));
         Ok(Seals(names.iter().map(seal).collect::<Result<_>>()?))
+    }
+
+    /// The hash of a file, if it is among them.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 
     /// The path of a table in `folder` whose bytes are those that were sealed.

@@ -39,7 +39,7 @@ fn vgg_has_the_published_shapes_and_its_stand_in_is_labelled_calibrated_and_cach
     let deviation = features.std(false).double_value(&[]);
     assert!((0.2..5.0).contains(&deviation), "features have deviation {deviation}");
     assert!(vgg(&folder, 4).features(&x, Layer::R42).equal(&features), "the cached one differs");
-    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2, "the weights and their hash");
     let origin = Origin::Random { seed: 4, cache: None };
     assert!(origin.label(Network::Vgg19).contains("vgg19, random teacher"));
 }
