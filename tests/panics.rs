@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
+use medfsad::files;
 use medfsad::manifest::Rejected;
 use medfsad::table::{Record, Table};
 use tempfile::TempDir;
@@ -73,6 +74,13 @@ fn a_reader_of_tables_that_panics_names_its_file_and_is_quiet() {
         Table::read(&path).is_err_and(|error| format!("{error:#}").contains("its reader gave up ("))
     };
     assert!((0..whole.len()).find(gives_up).is_some(), "polars panics at none of {} bytes", whole.len());
+    // With a hash that fits, or damage would be refused before the reader sees it.
+    let header = home.path().join("manifests/mine/manifest.json");
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&fs::read(&header).expect("a header")).expect("JSON");
+    json["tables"]["manifest.parquet"] =
+        files::fingerprint(&fs::read(&path).expect("the damaged file")).into();
+    fs::write(&header, json.to_string()).expect("a header");
     let output = medfsad(home.path(), &["audit", "manifests/mine"]);
     let told = text(&output);
     assert!(!output.status.success() && told.contains("its reader gave up ("), "{told}");
