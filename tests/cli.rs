@@ -20,10 +20,22 @@ fn assert_fails_with(home: &Path, arguments: &[&str], words: &[&str]) {
 fn every_command_explains_itself() {
     let home = TempDir::new().expect("a folder");
     let all = text(&medfsad(home.path(), &["--help"]));
-    for command in ["build-dataset", "report", "episodes", "export", "audit", "sources", "doctor"] {
-        assert!(all.contains(command), "{all}");
+    // `  name  what it does`; what follows on a line of its own is indented further.
+    let name = |line: &str| -> Option<String> {
+        let named = line.strip_prefix("  ").filter(|line| line.starts_with(char::is_alphabetic))?;
+        Some(named.split_whitespace().next()?.to_owned())
+    };
+    let commands: Vec<String> =
+        all.split("Options:").next().expect("a list").lines().filter_map(name).collect();
+    for command in ["build-dataset", "report", "verify", "episodes", "export", "audit", "sources", "doctor"] {
+        assert!(commands.iter().any(|known| known == command), "{all}");
+    }
+    for command in commands.iter().filter(|command| *command != "help") {
         let output = medfsad(home.path(), &[command, "--help"]);
         assert!(output.status.success() && text(&output).contains("Usage"), "{command}");
+        let known = include_str!("../xtask/src/forward.rs");
+        let is_known = known.contains(&format!("name: \"{command}\"")) || command == "doctor";
+        assert!(is_known, "`cargo xtask {command}` is unknown");
     }
     assert!(text(&medfsad(home.path(), &["sources"])).contains("camelyon16"));
     assert!(text(&medfsad(home.path(), &["doctor"])).contains("libtorch"));

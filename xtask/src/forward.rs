@@ -107,6 +107,12 @@ pub(crate) const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "verify",
+        about: "whether a run's stored results hold",
+        needs_libtorch: false,
+        python: None,
+    },
+    Forwarded {
         name: "episodes",
         about: "draw, export or verify episodes",
         needs_libtorch: false,
