@@ -11,7 +11,7 @@ use sha2::Digest;
 mod folders;
 mod walk;
 
-pub use folders::{from_to, last_name, without_folders};
+pub use folders::{CACHE, from_to, last_name, stated, without_folders};
 pub use walk::{Rejected, Scan, scan, walk};
 
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.

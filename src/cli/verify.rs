@@ -1,17 +1,14 @@
 //! `verify`: whether a run's stored results hold.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use rayon::prelude::*;
 use serde_json::Value;
 
 use super::episodes;
 use crate::results::{CellResult, GALLERY, read_run, recompute};
-use crate::{files, report};
-
-/// Stands in plans for the cache, which every machine has in a place of its own.
-const CACHE: &str = "@cache";
+use crate::{files, progress, report};
 
 /// Check that a run's stored results hold; exit 1 if something does not
 ///
@@ -35,9 +32,9 @@ impl Args {
         cells(&results, &mut findings);
         galleries(&results, &mut findings);
         drawn_again(&self.run, &mut findings)?;
-        let plan = plan(&self.run)?;
-        inputs(&self.run, self.manifest.as_deref(), &plan, &mut findings);
-        weights(&self.run, &plan, &mut findings);
+        let plan = Plan { json: plan(&self.run)?, run: &self.run, cache: files::cache_folder()? };
+        inputs(&plan, self.manifest.as_deref(), &mut findings);
+        weights(&plan, &mut findings);
         findings.print();
         let n = findings.broken.len();
         ensure!(n == 0, "{n} of the stored results do not hold; what they are is said above");
@@ -79,14 +76,21 @@ fn name(result: &CellResult) -> String {
 
 fn cells(results: &[CellResult], findings: &mut Findings) {
     let (mut sealed, mut failed, mut numbers) = (0, 0, 0);
-    for result in results {
+    let bar = progress::bar(results.len(), "numbers from scores");
+    let again = |result| {
+        let found = recompute(result);
+        bar.inc(1);
+        found
+    };
+    let again: Vec<_> = results.par_iter().map(again).collect();
+    bar.finish_and_clear();
+    for (result, (holding, broken)) in results.iter().zip(again) {
         if let Some(altered) = result.cell.altered() {
             findings.broken.push(format!("{}: {altered}", name(result)));
             continue;
         }
         sealed += 1;
         failed += usize::from(result.cell.error.is_some());
-        let (holding, broken) = recompute(result);
         numbers += holding;
         findings.broken.extend(broken.into_iter().map(|broken| format!("{}: {broken}", name(result))));
     }
@@ -117,8 +121,11 @@ fn drawn_again(run: &Path, findings: &mut Findings) -> Result<()> {
     }
     let mut n = 0;
     for file in files::walk(folder.path())? {
-        let Ok(stored) = fs::read(run.join(&file)) else { continue };
-        match stored == files::read(&folder.path().join(&file))? {
+        let stored = run.join(&file);
+        if !stored.exists() {
+            continue;
+        }
+        match files::read(&stored)? == files::read(&folder.path().join(&file))? {
             true => n += 1,
             false => findings
                 .broken
@@ -132,6 +139,19 @@ fn drawn_again(run: &Path, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
+/// What a run was planned with; its file names paths from the run's folder, or from the cache.
+struct Plan<'a> {
+    json: Value,
+    run: &'a Path,
+    cache: PathBuf,
+}
+
+impl Plan<'_> {
+    fn path(&self, stated: &str) -> PathBuf {
+        files::stated(self.run, &self.cache, Path::new(stated))
+    }
+}
+
 /// The run's plan; null where it has none.
 fn plan(run: &Path) -> Result<Value> {
     let path = run.join("plan.json");
@@ -141,20 +161,12 @@ fn plan(run: &Path) -> Result<Value> {
     serde_json::from_str(&files::read_text(&path)?).with_context(|| format!("reading {}", path.display()))
 }
 
-/// A path as a plan writes it.
-fn from_plan(run: &Path, path: &str) -> Result<PathBuf> {
-    Ok(match Path::new(path).strip_prefix(CACHE) {
-        Ok(below) => files::cache_folder()?.join(below),
-        Err(_) => run.join(path),
-    })
-}
-
 /// The curated benchmark, given or named by the plan, and the episodes drawn from it.
-fn inputs(run: &Path, given: Option<&Path>, plan: &Value, findings: &mut Findings) {
-    let planned = plan["manifest"].as_str().and_then(|path| from_plan(run, path).ok());
+fn inputs(plan: &Plan, given: Option<&Path>, findings: &mut Findings) {
+    let planned = plan.json["manifest"].as_str().map(|path| plan.path(path));
     let planned = planned.filter(|path| path.join("manifest.json").exists());
     match given.map(Path::to_owned).or(planned) {
-        Some(path) => findings.of("manifest and episodes", episodes::verify(run, &path)),
+        Some(path) => findings.of("manifest and episodes", episodes::verify(plan.run, &path)),
         None => {
             findings.unchecked.push("manifest and episodes: name the benchmark with --manifest".to_owned());
         }
@@ -162,17 +174,18 @@ fn inputs(run: &Path, given: Option<&Path>, plan: &Value, findings: &mut Finding
 }
 
 /// Files of pretrained weights that the plan names, against the hashes that it states.
-fn weights(run: &Path, plan: &Value, findings: &mut Findings) {
-    let teachers = &plan["teachers"];
+fn weights(plan: &Plan, findings: &mut Findings) {
+    let teachers = &plan.json["teachers"];
     let named = teachers["named"].as_object().into_iter().flat_map(|named| named.values());
     let files = named.chain([&teachers["other"]]).filter_map(|origin| {
         Some((origin["File"]["path"].as_str()?.to_owned(), origin["File"]["sha256"].as_str()?.to_owned()))
     });
     for (path, stated) in files {
         let what = format!("weights {path}");
-        match from_plan(run, &path) {
-            Ok(path) if path.exists() => findings.of(&what, hashed(&path, &stated)),
-            _ => findings.unchecked.push(format!("{what}: not at hand")),
+        let path = plan.path(&path);
+        match path.exists() {
+            true => findings.of(&what, hashed(&path, &stated)),
+            false => findings.unchecked.push(format!("{what}: not at hand")),
         }
     }
 }

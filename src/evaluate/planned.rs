@@ -23,9 +23,6 @@ use crate::regime::Regime;
 use crate::results::{Cell, Identity, Provenance, Seed};
 use crate::table::{Record, record};
 
-/// Stands in plans for the cache, which every machine has in a place of its own.
-const CACHE: &str = "@cache";
-
 /// A bench and its circumstances, as resolved from definition and command line.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Planned {
@@ -102,10 +99,7 @@ impl Planned {
         let planned: Planned = serde_json::from_str(&text)
             .with_context(|| format!("{} is of another version; plan again", path.display()))?;
         let cache = files::cache_folder()?;
-        Ok(planned.with_paths(|path| match path.strip_prefix(CACHE) {
-            Ok(below) => cache.join(below),
-            Err(_) => folder.join(path),
-        }))
+        Ok(planned.with_paths(|path| files::stated(folder, &cache, path)))
     }
 
     /// With every path changed: that of the benchmark, and those of weights.
@@ -132,7 +126,7 @@ impl Planned {
         let cache = real(&files::cache_folder()?)?;
         let written = |path: &Path| match real(path) {
             Ok(path) => match path.strip_prefix(&cache) {
-                Ok(below) => Path::new(CACHE).join(below),
+                Ok(below) => Path::new(files::CACHE).join(below),
                 Err(_) => files::from_to(&folder, &path),
             },
             Err(_) => path.to_owned(),

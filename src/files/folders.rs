@@ -25,6 +25,17 @@ pub fn last_name(path: &str) -> String {
     }
 }
 
+/// Stands in a run's files for the cache, which every machine has in a place of its own.
+pub const CACHE: &str = "@cache";
+
+/// The path that a file in `folder` states, which begins there or at [`CACHE`], this machine's being `cache`.
+pub fn stated(folder: &Path, cache: &Path, path: &Path) -> PathBuf {
+    match path.strip_prefix(CACHE) {
+        Ok(below) => cache.join(below),
+        Err(_) => folder.join(path),
+    }
+}
+
 /// How `to` is reached from the folder `from`; both are absolute and have no links in them.
 pub fn from_to(from: &Path, to: &Path) -> PathBuf {
     let (from, to): (Vec<Component>, Vec<Component>) =
@@ -58,5 +69,15 @@ mod tests {
         assert_eq!(way("/a/b", "/a/b/c"), "c");
         assert_eq!(way("/a", "/a"), ".");
         assert_eq!(way("/a/b", "/c"), "../../c");
+    }
+
+    #[test]
+    fn stated_paths_begin_at_their_folder_or_at_the_cache() {
+        let found = |path: &str| {
+            stated(Path::new("/run"), Path::new("/cache"), Path::new(path)).display().to_string()
+        };
+        assert_eq!(found("../manifests/phantom"), "/run/../manifests/phantom");
+        assert_eq!(found("@cache/weights/a.pth"), "/cache/weights/a.pth");
+        assert_eq!(found("/elsewhere/a.pth"), "/elsewhere/a.pth");
     }
 }
