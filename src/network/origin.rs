@@ -14,6 +14,20 @@ use crate::files;
 /// What tells without reading that a file may have changed: bytes and time.
 type Stamp = (u64, Option<SystemTime>);
 
+/// SHA-256 of a file, which is read once a process, and again when its size or time changes.
+fn hash(path: &Path) -> Result<String> {
+    static SEEN: Mutex<BTreeMap<PathBuf, (Stamp, String)>> = Mutex::new(BTreeMap::new());
+    let meta = std::fs::metadata(path).with_context(|| format!("opening {}", path.display()))?;
+    let stamp = (meta.len(), meta.modified().ok());
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, hash)) = seen.get(path).filter(|(before, _)| *before == stamp) {
+        return Ok(hash.clone());
+    }
+    let (hash, _) = files::sha256_of(&[path.to_owned()])?;
+    seen.insert(path.to_owned(), (stamp, hash.clone()));
+    Ok(hash)
+}
+
 /// Where a teacher's weights come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
@@ -56,29 +70,19 @@ impl Origin {
     /// # Errors
     /// A file that cannot be read.
     pub fn file(path: PathBuf) -> Result<Origin> {
-        let sha256 = files::sha256(&files::read(&path)?);
+        let sha256 = hash(&path)?;
         Ok(Origin::File { path, sha256 })
     }
 
-    /// The file, if it is still the one whose hash is stated: it may have been exchanged since a run was planned. Hashed
-    /// once a process, and again when its size or time changes.
+    /// The file, if it is still the one whose hash is stated: it may have been exchanged since a run was planned.
     ///
     /// # Errors
     /// Another content, or a file that cannot be read.
     pub(super) fn unchanged<'a>(path: &'a Path, sha256: &str) -> Result<&'a Path> {
-        static SEEN: Mutex<BTreeMap<PathBuf, (Stamp, String)>> = Mutex::new(BTreeMap::new());
-        let meta = std::fs::metadata(path).with_context(|| format!("opening {}", path.display()))?;
-        let stamp = (meta.len(), meta.modified().ok());
-        let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = seen.get(path).filter(|(before, _)| *before == stamp).map(|(_, hash)| hash.clone());
-        let hash = match known {
-            Some(hash) => hash,
-            None => files::sha256_of(&[path.to_owned()])?.0,
-        };
-        seen.insert(path.to_owned(), (stamp, hash.clone()));
+        let found = hash(path)?;
         ensure!(
-            hash == sha256,
-            "{} was exchanged: its SHA-256 is {hash}, and this run is planned with {sha256}; bring that file back, or plan \
+            found == sha256,
+            "{} was exchanged: its SHA-256 is {found}, and this run is planned with {sha256}; bring that file back, or plan \
              again",
             path.display()
         );
