@@ -59,19 +59,15 @@ fn jitter_moves_colours_a_little_and_is_repeatable() {
     assert!(0.1 < moved && moved < 48.0, "colours move by {moved}");
 }
 
-/// The accuracy of a network that tells normals from pasted pictures and guesses how they were pasted.
-const TWO_WAYS: f64 = 2.0 / 3.0;
-
 #[test]
 fn cutpaste_learns_to_tell_three_ways_apart() {
     tch::set_num_threads(1);
-    let settings = "steps = 300\nfrozen_steps = 5\nbatch = 8";
+    // Rounding decides which way the training takes; after 300 steps some instruction sets are still at 0.78.
+    let settings = "steps = 400\nfrozen_steps = 5\nbatch = 8";
     let (_, looks) = train("cutpaste", settings, stripes("train", 32, SIDE), &calibrated());
-    let [first, last] = [looks.first(), looks.last()].map(|look| look.expect("looks"));
-    assert_eq!((last[0].0, last[1].0), ("loss", "accuracy"));
-    // Means of thirty steps of 24 pictures. Rounding decides which way the training takes, so that instruction sets
-    // end elsewhere; three standard errors of the 720 answers keep all of them apart from `TWO_WAYS`.
-    let error = (TWO_WAYS * (1.0 - TWO_WAYS) / 720.0).sqrt();
-    assert!(last[1].1 > TWO_WAYS + 3.0 * error, "the accuracy is {}", last[1].1);
-    assert!(last[0].1 < 0.7 * first[0].1, "the loss falls from {} to {}", first[0].1, last[0].1);
+    let last = &looks.last().expect("looks")[1];
+    assert_eq!(last.0, "accuracy");
+    // Mean of the last steps; chance is a third, and two thirds is the most for telling pasted from whole alone.
+    println!("accuracy {}", last.1);
+    assert!(last.1 > 0.8, "the accuracy is {}", last.1);
 }
