@@ -50,7 +50,7 @@ findings = ["fracture"]
 "#;
 
 /// Four normal pictures and two others.
-fn raw(home: &Path) {
+pub fn raw(home: &Path) {
     for (place, level) in [10, 40, 70, 100].into_iter().enumerate() {
         picture(&home.join(format!("raw/wrist/good/{place}.png")), level);
     }

@@ -9,38 +9,14 @@ use medfsad::manifest::Rejected;
 use medfsad::table::{Record, Table};
 use tempfile::TempDir;
 
+use crate::folders;
 use crate::program::{medfsad, text};
 
-/// Three normal pictures, one of which makes its decoder panic, and an anomalous one.
-const SPEC: &str = r#"
-name = "mine"
-version = 1
-title = "mine"
-seed = 1
-sizes = [32]
-[[task]]
-name = "mine"
-organ = "wrist"
-modality = "X-ray"
-anomaly = "fracture"
-source = "folders"
-folder = "wrist"
-normal = ["good"]
-train_normal = 1
-[[task.anomalous]]
-findings = ["fracture"]
-"#;
-
+/// A build over whole pictures and one that makes its decoder panic.
 fn built(home: &Path) -> Output {
-    for (place, level) in [("good/0", 10), ("good/1", 40), ("fracture/0", 90)] {
-        let path = home.join("raw/wrist").join(place).with_extension("png");
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        let picture = image::GrayImage::from_fn(32, 32, |x, y| image::Luma([level + (x * y % 7) as u8]));
-        picture.save(path).expect("a picture");
-    }
+    folders::raw(home);
     let hostile = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/hostile/png_palette_panic.png");
     fs::copy(hostile, home.join("raw/wrist/good/panics.png")).expect("a copy");
-    fs::write(home.join("mine.toml"), SPEC).expect("a spec");
     medfsad(home, &["build-dataset", "--spec", "mine.toml", "--raw", "raw", "--threads", "2"])
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use medfsad::manifest::Label;
 use medfsad::report;
 use medfsad::results::{CellResult, GALLERY, Measured, Score, read_run, read_runs};
 use medfsad::table::Record;
@@ -36,30 +37,31 @@ fn is_reported(run: &Path, words: &str) {
     assert!(board.contains(", 1 failed)"), "{board}");
 }
 
+/// That a cell whose table was edited has no numbers, and is reported so.
+fn edited<T: Record>(table: &str, edit: impl Fn(&mut Vec<T>)) {
+    let (_folder, run, cell) = run();
+    let path = cell.folder.join(table);
+    let mut rows = T::read(&path).expect("a table");
+    edit(&mut rows);
+    T::write(&path, &rows).expect("a table");
+    let words = format!("{table} is not what was written");
+    assert!(altered(&cell.folder).starts_with(&words));
+    is_reported(&run, &words);
+}
+
 #[test]
 fn edited_scores_are_no_numbers() {
-    let (_folder, run, cell) = run();
-    let path = cell.folder.join("scores.parquet");
-    let mut scores = Score::read(&path).expect("scores");
-    for score in &mut scores {
-        for value in score.scores.values_mut() {
-            *value = f64::from(u8::from(score.label == medfsad::manifest::Label::Anomalous));
+    edited("scores.parquet", |scores: &mut Vec<Score>| {
+        for score in scores {
+            let label = f64::from(u8::from(score.label == Label::Anomalous));
+            score.scores.values_mut().for_each(|value| *value = label);
         }
-    }
-    Score::write(&path, &scores).expect("scores");
-    assert!(altered(&cell.folder).starts_with("scores.parquet is not what was written"));
-    is_reported(&run, "scores.parquet is not what was written");
+    });
 }
 
 #[test]
 fn edited_metrics_are_no_numbers() {
-    let (_folder, run, cell) = run();
-    let path = cell.folder.join("metrics.parquet");
-    let mut metrics = Measured::read(&path).expect("metrics");
-    metrics[0].value = Some(0.999);
-    Measured::write(&path, &metrics).expect("metrics");
-    assert!(altered(&cell.folder).starts_with("metrics.parquet is not what was written"));
-    is_reported(&run, "metrics.parquet is not what was written");
+    edited("metrics.parquet", |metrics: &mut Vec<Measured>| metrics[0].value = Some(0.999));
 }
 
 #[test]
