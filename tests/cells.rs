@@ -12,7 +12,7 @@ use medfsad::results::read_run;
 use medfsad::table::Table;
 use tempfile::TempDir;
 
-use crate::program::{command, succeeds, text};
+use crate::program::{self, command, succeeds, text};
 
 /// 40 cells in 20 jobs, two of which train.
 const BENCH: &str = "
@@ -220,7 +220,7 @@ fn source_tasks_choose_an_epoch_without_the_target() {
     let definition = definition.replace("epochs = 1", "epochs = 3").replace("draws = 2", "draws = 1");
     std::fs::write(home.join("short.toml"), definition).expect("a definition");
     succeeds(home, &bench(&["bench"], "run"));
-    let cells = read_run(&home.join("run")).expect("results");
+    let cells = program::cells(&home.join("run"));
     let trained = cells.iter().find(|cell| cell.cell.identity.method == "d24fad").expect("a cell");
     let curve = |quantity: &str| -> Vec<f64> {
         let epochs = trained.epochs.iter().filter(|epoch| epoch.quantity == quantity);
@@ -345,7 +345,7 @@ fn verify_computes_stored_numbers_again() {
     };
 
     // Edited, and sealed as if it had been computed so: the scores say otherwise.
-    let cells = || read_run(&home.join("run")).expect("a run");
+    let cells = || program::cells(&home.join("run"));
     let whole = cells().into_iter().next().expect("a cell");
     let mut forged = whole.clone();
     let place = forged.metrics.iter().position(|row| row.metric == Metric::ImageAuroc).expect("an AUROC");

@@ -8,7 +8,7 @@ use image::{GrayImage, Luma};
 use medfsad::metric::Metric;
 use medfsad::protocol::Protocol;
 use medfsad::random::Stream;
-use medfsad::results::{CellResult, read_run};
+use medfsad::results::CellResult;
 use tempfile::TempDir;
 
 const SPEC: &str = "
@@ -112,7 +112,7 @@ fn a_bench_with_masks_measures_pixels_and_a_threshold_from_supports() {
     std::fs::write(home.path().join("bench.toml"), BENCH).unwrap();
     medfsad(home.path(), &["build-dataset", "--spec", "plates.toml", "--raw", "raw"]);
     medfsad(home.path(), &["bench", "--bench", "bench.toml", "--device", "cpu", "--teacher", "random"]);
-    let cells = read_run(&home.path().join("reports/plates")).unwrap();
+    let cells = crate::program::cells(&home.path().join("reports/plates"));
     let find = |method: &str, task: &str, shots: usize| -> &CellResult {
         let is_it = |cell: &&CellResult| {
             let i = &cell.cell.identity;

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use medfsad::results::{CellResult, read_run};
+
 pub fn command(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
     command.current_dir(home).args(arguments);
@@ -25,4 +27,10 @@ pub fn succeeds(home: &Path, arguments: &[&str]) -> String {
     let output = medfsad(home, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", text(&output));
     text(&output)
+}
+
+/// Every cell of a run, with all that it stores.
+pub fn cells(run: &Path) -> Vec<CellResult> {
+    let stored = read_run(run).expect("a run");
+    stored.iter().map(|cell| cell.whole().expect("a cell")).collect()
 }

@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 
 use medfsad::files;
 use medfsad::report;
-use medfsad::results::{Cell, CellResult, FORMAT, Seal};
+use medfsad::results::{Cell, CellResult, FORMAT};
 use medfsad::table::Table;
 
 mod altered;
 mod compare;
+mod ground;
 mod made_up;
 use made_up::{METHODS, SHOTS, TASKS, identity, provenance, run_of};
 
@@ -133,8 +134,8 @@ fn numbers_are_means_over_draws_and_tasks() {
         assert!(markdown.contains(&format!("| B | {control} control | 8 |")), "{control} in {markdown}");
     }
     let csv = text(&out.join("leaderboard.csv"));
-    assert!(csv.contains("2,A,d24fad,R2,false,true,not seen,0.810000,"), "{csv}");
-    assert!(csv.contains(",control-random,R0,true,false,,"), "{csv}");
+    assert!(csv.contains("2,A,d24fad,2,1,,R2,false,true,not seen,0.810000,"), "{csv}");
+    assert!(csv.contains(",control-random,2,1,,R0,true,false,,"), "{csv}");
 }
 
 #[test]
@@ -252,7 +253,6 @@ fn a_run_of_failures_is_still_a_report() {
         metrics: Vec::new(),
         epochs: Vec::new(),
         folder: folder.path().join("cells").join(id),
-        seal: Seal::default(),
     };
     result.write().expect("the cell is written");
     let page = report::write(folder.path(), &folder.path().join("report")).expect("a report");
@@ -263,7 +263,7 @@ fn a_run_of_failures_is_still_a_report() {
 fn other_settings_make_another_entrant() {
     let folder = tempfile::tempdir().expect("a folder");
     let run = run_of(folder.path(), &METHODS[2..3]);
-    for cell in medfsad::results::read_run(&run).expect("a run") {
+    for cell in crate::program::cells(&run) {
         let mut other = cell.clone();
         other.cell.identity.settings = "{\"lambda\":0.5}".to_owned();
         other.cell.id = other.cell.identity.id();
@@ -286,7 +286,7 @@ fn extensions_of_published_methods_are_named() {
     };
     let word = "An extension of ours";
     assert!(!markdown().contains(word));
-    for mut cell in medfsad::results::read_run(&run).expect("a run") {
+    for mut cell in crate::program::cells(&run) {
         let is_extension = cell.cell.identity.method == "d24fad";
         cell.cell.provenance.backbone = "efficientnet_lite0".to_owned();
         cell.cell.provenance.extension = is_extension.then(|| "with other blocks".to_owned());

@@ -1,5 +1,6 @@
 //! `verify`: whether a run's stored results hold.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -7,7 +8,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::episodes;
-use crate::results::{CellResult, GALLERY, read_run, recompute};
+use crate::results::{self, GALLERY, Place, StoredCell, read_run, recompute};
 use crate::{files, progress, report};
 
 /// Check that a run's stored results hold; exit 1 if something does not
@@ -30,6 +31,7 @@ impl Args {
         let results = read_run(&self.run)?;
         ensure!(!results.is_empty(), "{} holds no finished cell", self.run.display());
         cells(&results, &mut findings);
+        planned(&self.run, &results, &mut findings)?;
         galleries(&results, &mut findings);
         drawn_again(&self.run, &mut findings)?;
         let plan = Plan { json: plan(&self.run)?, run: &self.run, cache: files::cache_folder()? };
@@ -68,19 +70,19 @@ impl Findings {
     }
 }
 
-fn name(result: &CellResult) -> String {
+fn name(result: &StoredCell) -> String {
     let identity = &result.cell.identity;
     let (method, task, shots, draw) = (&identity.method, &identity.task, identity.shots, identity.draw);
     format!("cell {} ({method} on {task}, {shots} shots, draw {draw})", result.cell.id)
 }
 
-fn cells(results: &[CellResult], findings: &mut Findings) {
+fn cells(results: &[StoredCell], findings: &mut Findings) {
     let (mut sealed, mut failed, mut numbers) = (0, 0, 0);
     let bar = progress::bar(results.len(), "numbers from scores");
-    let again = |result| {
-        let found = recompute(result);
+    let again = |stored: &StoredCell| {
+        let found = stored.whole().map(|result| recompute(&result));
         bar.inc(1);
-        found
+        found.unwrap_or_else(|error| (0, vec![format!("{error:#}")]))
     };
     let again: Vec<_> = results.par_iter().map(again).collect();
     bar.finish_and_clear();
@@ -101,7 +103,30 @@ fn cells(results: &[CellResult], findings: &mut Findings) {
     findings.unchecked.push(format!("{unchecked}, so their tables are held against hashes only"));
 }
 
-fn galleries(results: &[CellResult], findings: &mut Findings) {
+/// The cells that are there, against the run's plan.
+fn planned(run: &Path, results: &[StoredCell], findings: &mut Findings) -> Result<()> {
+    let Some(planned) = results::planned(run)? else {
+        findings.unchecked.push("whether cells are missing: the run has no plan.json".to_owned());
+        return Ok(());
+    };
+    let there: BTreeSet<Place> = results.iter().map(|result| Place::of(&result.cell)).collect();
+    let missing: Vec<&Place> = planned.difference(&there).collect();
+    match missing.first() {
+        None => findings.holds.push(format!("all {} planned cells are there", planned.len())),
+        Some(first) => findings.broken.push(format!(
+            "{} of {} planned cells are missing, not computed yet or removed: first {} on {}, {} shots, draw {}",
+            missing.len(),
+            planned.len(),
+            first.method,
+            first.task,
+            first.shots,
+            first.draw
+        )),
+    }
+    Ok(())
+}
+
+fn galleries(results: &[StoredCell], findings: &mut Findings) {
     let mut n = 0;
     for result in results.iter().filter(|result| result.folder.join(GALLERY).exists()) {
         match result.seal.holds(GALLERY, &result.folder) {

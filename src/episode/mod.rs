@@ -270,7 +270,7 @@ impl Episodes {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        Columns::write_pieces(&folder.join("episodes.parquet"), self.lines(), |lines| {
+        Columns::write_pieces(&folder.join("episodes.parquet"), self.lines().map(Ok), |lines| {
             Columns::default()
                 .text("kind", lines.iter().map(|l| Some(l.kind)))
                 .text("task", lines.iter().map(|l| Some(l.task)))

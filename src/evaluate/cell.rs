@@ -24,7 +24,7 @@ use crate::network::card::Card;
 use crate::network::origin::Origin;
 use crate::random::Stream;
 use crate::regime::Regime;
-use crate::results::{self, Cell, CellResult, Identity, Provenance, Seal};
+use crate::results::{self, Cell, CellResult, Identity, Provenance};
 
 /// Least time between two saved states of a training.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
@@ -172,14 +172,7 @@ impl Run<'_> {
 
     pub(super) fn empty_result(&self, cell: Cell) -> CellResult {
         let folder = self.folder.join("cells").join(&cell.id);
-        CellResult {
-            cell,
-            scores: Vec::new(),
-            metrics: Vec::new(),
-            epochs: Vec::new(),
-            folder,
-            seal: Seal::default(),
-        }
+        CellResult { cell, scores: Vec::new(), metrics: Vec::new(), epochs: Vec::new(), folder }
     }
 }
 

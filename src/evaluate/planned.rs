@@ -78,7 +78,11 @@ impl Planned {
     ///
     /// # Errors
     /// What the plan cannot be made of, by name.
-    pub fn on(self, manifest: Manifest) -> Result<Opened> {
+    pub fn on(mut self, manifest: Manifest) -> Result<Opened> {
+        // A plan names its tasks, so that nobody needs the benchmark to tell which cells are missing.
+        if self.definition.tasks.is_empty() {
+            self.definition.tasks = manifest.tasks();
+        }
         let episodes = episode::draw(&manifest, self.definition.episodes())?;
         episodes.verify(&manifest)?;
         let device_class = self.device.class(self.precision)?;

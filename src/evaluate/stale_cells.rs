@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::ids::CellId;
-use crate::results::{CellResult, Identity};
+use crate::results::{self, Identity};
 
 /// Sets aside cells that no table may mix with current ones, and takes back planned ones that an earlier call
 /// set aside; returns how many went. Set aside are cells of other code or data, of another file format, and
@@ -39,7 +39,7 @@ pub(super) fn set_aside(run: &Path, planned: &[CellId], manifest_hash: &str) -> 
 }
 
 fn is_current(folder: &Path, manifest_hash: &str) -> bool {
-    CellResult::read(folder).is_ok_and(|CellResult { cell, .. }| {
+    results::read_cell(folder).is_ok_and(|cell| {
         let Identity { code_hash, manifest_hash: of, .. } = &cell.identity;
         cell.error.is_none() && code_hash == crate::CODE_HASH && of == manifest_hash
     })

@@ -8,7 +8,8 @@ use super::chart::{Figure, Heading, Panel, ticks};
 use super::colour::{FAINT, MUTED, SERIES};
 use super::drawing::{Anchor, Drawing};
 use super::grid::{Grid, Multiples, back_to_front, colours, legend};
-use super::summary::{Row, Summary};
+use super::row::Row;
+use super::summary::Summary;
 
 /// Methods down, tasks across, one dot with interval for each number of shots.
 pub(super) fn by_task(summary: &Summary) -> Result<Figure> {
@@ -43,8 +44,8 @@ pub(super) fn by_task(summary: &Summary) -> Result<Figure> {
             }
             panel.frame(sketch, "");
         }
-        for (index, entrant) in summary.entrants.iter().enumerate() {
-            grid.name_row(sketch, top, index, &entrant.label);
+        for index in 0..summary.entrants.len() {
+            grid.name_row(sketch, top, index, &summary.marked(index));
         }
     })
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
+
 use crate::manifest::Label;
 use crate::metric::Metric;
 use crate::metric::auroc_interval;
 use crate::metric::two_level::{self, Sample};
 use crate::protocol::Protocol;
-use crate::results::{CellResult, Score, Seed};
+use crate::results::{Score, Seed, StoredCell};
 
 /// A mean over draws with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,36 +31,62 @@ pub(super) struct Averages {
     pub tasks: Vec<Option<Estimate>>,
     /// Over all tasks; `None` if one is missing, as a mean over fewer would not compare.
     pub mean: Option<Estimate>,
-    /// Resampled means over all tasks; empty where there is none. Those of two rows with the same draws are paired.
+    /// Resampled means over all tasks; empty where there is none, and under protocols that do not rank. Those of two rows
+    /// with the same draws are paired.
     pub replicates: Vec<f64>,
 }
 
-/// A metric under a protocol: per task over draws and seeds, and over tasks. Image AUROC has intervals.
-pub(super) fn averages(
-    cells: &[&CellResult],
+/// A metric under a protocol, without intervals: per task over draws and seeds, and over tasks. The cells are of one
+/// method and number of shots.
+pub(super) fn means(cells: &[&StoredCell], tasks: &[&str], protocol: Protocol, metric: Metric) -> Averages {
+    averages(cells, tasks, (protocol, metric), vec![Resampled::default(); tasks.len()])
+}
+
+/// The metric that ranks, under several protocols, with intervals. The cells are of one method and number of shots;
+/// scores are read task by task, and not kept.
+///
+/// # Errors
+/// Scores that cannot be read.
+pub(super) fn with_intervals(
+    cells: &[&StoredCell],
     tasks: &[&str],
-    shots: usize,
-    protocol: Protocol,
-    metric: Metric,
-) -> Averages {
-    let of = |task: &&str| {
-        let fits = |r: &&&CellResult| r.cell.identity.task == **task && r.cell.identity.shots == shots;
-        let cells: Vec<&CellResult> = cells.iter().filter(fits).copied().collect();
-        let metrics = cells.iter().filter_map(|r| r.metric(protocol, metric));
-        let values: Vec<f64> = metrics.filter_map(|m| m.value.filter(|value| value.is_finite())).collect();
-        let drawn = (metric == Metric::RANKED).then(|| Drawn::new(&cells, protocol)).flatten();
-        let interval =
-            drawn.as_ref().and_then(|drawn| auroc_interval::interval(&drawn.sample, &drawn.scores));
-        (estimate(&values, interval), drawn.and_then(|drawn| drawn.replicates(task)))
+    protocols: &[Protocol],
+) -> Result<Vec<(Protocol, Averages)>> {
+    let mut resampled = vec![Vec::new(); protocols.len()];
+    for task in tasks {
+        let draws = of_task(cells, task).map(|cell| by_picture(cell)).collect::<Result<Vec<_>>>()?;
+        for (tasks_of, &protocol) in resampled.iter_mut().zip(protocols) {
+            tasks_of.push(Resampled::new(&draws, task, protocol));
+        }
+    }
+    let under = |(&protocol, resampled): (&Protocol, Vec<Resampled>)| {
+        (protocol, averages(cells, tasks, (protocol, Metric::RANKED), resampled))
     };
-    let (estimates, replicates): (Vec<Option<Estimate>>, Vec<Option<Vec<f64>>>) =
-        tasks.iter().map(of).unzip();
-    let replicates = mean_of_replicates(&replicates);
+    Ok(protocols.iter().zip(resampled).map(under).collect())
+}
+
+fn averages(
+    cells: &[&StoredCell],
+    tasks: &[&str],
+    (protocol, metric): (Protocol, Metric),
+    resampled: Vec<Resampled>,
+) -> Averages {
+    let of = |(task, resampled): (&&str, &Resampled)| {
+        let metrics = of_task(cells, task).filter_map(|cell| cell.metric(protocol, metric));
+        let values: Vec<f64> = metrics.filter_map(|m| m.value.filter(|value| value.is_finite())).collect();
+        estimate(&values, resampled.interval)
+    };
+    let estimates: Vec<Option<Estimate>> = tasks.iter().zip(&resampled).map(of).collect();
     let mean = mean_over_tasks(&estimates).map(|mean| {
-        let worst = worst_draw(cells, tasks, shots, protocol, metric).unwrap_or(mean.value);
+        let worst = worst_draw(cells, tasks, protocol, metric).unwrap_or(mean.value);
         Estimate { worst, ..mean }
     });
-    Averages { tasks: estimates, mean, replicates }
+    let replicates: Vec<_> = resampled.into_iter().map(|task| task.replicates).collect();
+    Averages { tasks: estimates, mean, replicates: mean_of_replicates(&replicates) }
+}
+
+fn of_task<'a>(cells: &[&'a StoredCell], task: &str) -> impl Iterator<Item = &'a StoredCell> {
+    cells.iter().copied().filter(move |cell| cell.cell.identity.task == *task)
 }
 
 fn estimate(values: &[f64], interval: Option<(f64, f64)>) -> Option<Estimate> {
@@ -71,42 +99,49 @@ fn estimate(values: &[f64], interval: Option<(f64, f64)>) -> Option<Estimate> {
     })
 }
 
-/// One task's pictures, and each draw's scores of them.
-struct Drawn {
-    sample: Sample,
-    scores: Vec<Vec<f64>>,
+/// What resampling says of one task under one protocol.
+#[derive(Clone, Default)]
+struct Resampled {
+    interval: Option<(f64, f64)>,
+    /// Means of AUROC over the draws.
+    replicates: Option<Vec<f64>>,
 }
 
-impl Drawn {
-    /// From the cells, each of which is a draw; `None` where one has no scores, or they were scored on different
-    /// pictures.
-    fn new(cells: &[&CellResult], protocol: Protocol) -> Option<Drawn> {
-        let draws: Vec<Vec<(&Score, f64)>> = cells.iter().map(|cell| by_picture(cell, protocol)).collect();
-        let first = draws.first()?;
-        let is_same = |draw: &Vec<(&Score, f64)>| {
-            draw.len() == first.len() && draw.iter().zip(first).all(|(a, b)| a.0.image_id == b.0.image_id)
-        };
-        if !draws.iter().all(is_same) {
-            return None;
+impl Resampled {
+    /// From each draw's scores, by picture; nothing where a draw has none, or they were scored on different pictures.
+    fn new(draws: &[Vec<Score>], task: &str, protocol: Protocol) -> Resampled {
+        let Some((sample, scores)) = drawn(draws, protocol) else { return Resampled::default() };
+        let ranks = protocol == Protocol::RANKED;
+        let replicates = || two_level::replicates(&sample, &scores, &format!("bootstrap of {task}"));
+        Resampled {
+            interval: auroc_interval::interval(&sample, &scores),
+            replicates: ranks.then(replicates).flatten(),
         }
-        let classes = first.iter().map(|(score, _)| score.label == Label::Anomalous).collect();
-        let groups: Vec<Option<String>> = first.iter().map(|(score, _)| score.group.clone()).collect();
-        let scores = draws.iter().map(|draw| draw.iter().map(|(_, value)| *value).collect()).collect();
-        Some(Drawn { sample: Sample::new(classes, &groups), scores })
-    }
-
-    /// Resampled means of AUROC over the draws.
-    fn replicates(&self, task: &str) -> Option<Vec<f64>> {
-        two_level::replicates(&self.sample, &self.scores, &format!("bootstrap of {task}"))
     }
 }
 
-/// Scores under a protocol that has them, by picture.
-fn by_picture(cell: &CellResult, protocol: Protocol) -> Vec<(&Score, f64)> {
-    let mut scores: Vec<(&Score, f64)> =
-        cell.scores.iter().filter_map(|score| Some((score, score.under(protocol)?))).collect();
-    scores.sort_by(|a, b| a.0.image_id.cmp(&b.0.image_id));
-    scores
+/// The pictures that a protocol scores, and each draw's scores of them.
+fn drawn(draws: &[Vec<Score>], protocol: Protocol) -> Option<(Sample, Vec<Vec<f64>>)> {
+    let under = |draw: &Vec<Score>| -> Vec<(usize, f64)> {
+        let scores = draw.iter().enumerate();
+        scores.filter_map(|(place, score)| Some((place, score.under(protocol)?))).collect()
+    };
+    let scored: Vec<Vec<(usize, f64)>> = draws.iter().map(under).collect();
+    let pictures = |draw: usize| scored[draw].iter().map(move |&(place, _)| &draws[draw][place]);
+    let ids = |draw: usize| pictures(draw).map(|score| &score.image_id);
+    if draws.is_empty() || (1..draws.len()).any(|draw| !ids(draw).eq(ids(0))) {
+        return None;
+    }
+    let classes = pictures(0).map(|score| score.label == Label::Anomalous).collect();
+    let groups: Vec<Option<String>> = pictures(0).map(|score| score.group.clone()).collect();
+    let scores = scored.iter().map(|draw| draw.iter().map(|&(_, value)| value).collect()).collect();
+    Some((Sample::new(classes, &groups), scores))
+}
+
+fn by_picture(cell: &StoredCell) -> Result<Vec<Score>> {
+    let mut scores = cell.scores()?;
+    scores.sort_by(|a, b| a.image_id.cmp(&b.image_id));
+    Ok(scores)
 }
 
 /// Tasks are tested on different pictures and resampled independently.
@@ -125,15 +160,9 @@ fn mean_over_tasks(estimates: &[Option<Estimate>]) -> Option<Estimate> {
     Some(Estimate { value, low, high, worst: value, draws: all.iter().map(|e| e.draws).min()? })
 }
 
-fn worst_draw(
-    cells: &[&CellResult],
-    tasks: &[&str],
-    shots: usize,
-    protocol: Protocol,
-    metric: Metric,
-) -> Option<f64> {
+fn worst_draw(cells: &[&StoredCell], tasks: &[&str], protocol: Protocol, metric: Metric) -> Option<f64> {
     let mut draws: BTreeMap<(Seed, usize), BTreeMap<&str, f64>> = BTreeMap::new();
-    for result in cells.iter().filter(|r| r.cell.identity.shots == shots) {
+    for result in cells {
         let id = &result.cell.identity;
         if let Some(value) = result.metric(protocol, metric).and_then(|m| m.value.filter(|v| v.is_finite())) {
             draws.entry((id.seed, id.draw)).or_default().insert(&id.task, value);

@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail, ensure};
 
-use super::averages::averages;
+use super::averages::{Averages, with_intervals};
 use super::display_table::{DisplayTable, Entry, Line, UNDEFINED, signed, three_decimals};
+use super::entrant::Entrant;
 use super::ranking::paired;
-use super::summary::{Entrant, Summary, paired_interval};
+use super::row::paired_interval;
+use super::summary::Summary;
 use crate::ids::ImageId;
 use crate::manifest::Label;
-use crate::metric::Metric;
-use crate::metric::delong::Contributions;
+use crate::metric::delong::{Contributions, Difference};
 use crate::metric::paired::signed_rank;
 use crate::protocol::Protocol;
-use crate::results::{CellResult, Identity, Seed};
+use crate::results::{Identity, Seed, StoredCell};
 
 /// What a comparison found.
 pub struct Comparison {
@@ -31,11 +32,11 @@ pub struct Comparison {
 /// # Errors
 /// If a method is ambiguous or absent, or nothing can be paired.
 pub(super) fn compare(
-    first: &[CellResult],
-    second: &[CellResult],
+    first: &[StoredCell],
+    second: &[StoredCell],
     methods: [Option<&str>; 2],
 ) -> Result<Comparison> {
-    let (first, second) = (Summary::new(first), Summary::new(second));
+    let (first, second) = (Summary::new(first)?, Summary::new(second)?);
     let mut unjudged = Vec::new();
     let pairs = match methods {
         [Some(one), Some(other)] => vec![(find(&first, one)?, find(&second, other)?)],
@@ -51,11 +52,11 @@ pub(super) fn compare(
     for (one, other) in pairs {
         let pair = [&first.entrants[one], &second.entrants[other]];
         for shots in shots_of(pair[1]) {
-            let shared = Shared::new(pair, shots);
+            let shared = Shared::new(pair, shots)?;
             regressions += usize::from(shared.verdict() == "worse");
             let why = shared.unjudged.as_ref();
             unjudged.extend(why.map(|why| format!("{} at {shots} shots: {why}", pair[0].label)));
-            rows.push(line(pair, shots, &shared));
+            rows.push(line(pair, shots, &shared)?);
         }
     }
     Ok(Comparison { table: table(rows), regressions, unjudged })
@@ -92,13 +93,13 @@ fn table(rows: Vec<Line>) -> DisplayTable {
 /// Task, draw and seed: what two cells of different methods must share to be paired.
 type Place<'a> = (&'a str, usize, Seed);
 
-fn place(cell: &CellResult) -> Place<'_> {
+fn place(cell: &StoredCell) -> Place<'_> {
     let id = &cell.cell.identity;
     (id.task.as_str(), id.draw, id.seed)
 }
 
 /// The cells of an entrant, by place.
-fn by_place<'a>(entrant: &Entrant<'a>, shots: usize) -> BTreeMap<Place<'a>, &'a CellResult> {
+fn by_place<'a>(entrant: &Entrant<'a>, shots: usize) -> BTreeMap<Place<'a>, &'a StoredCell> {
     let cells = entrant.cells.iter().copied().filter(|cell| cell.cell.identity.shots == shots);
     cells.map(|cell| (place(cell), cell)).collect()
 }
@@ -118,9 +119,9 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(pair: [&Entrant; 2], shots: usize) -> Shared {
+    fn new(pair: [&Entrant; 2], shots: usize) -> Result<Shared> {
         let all = pair.map(|entrant| by_place(entrant, shots));
-        let ran = |cells: &BTreeMap<_, &CellResult>, place: &Place| {
+        let ran = |cells: &BTreeMap<_, &StoredCell>, place: &Place| {
             cells.get(place).is_some_and(|cell| cell.cell.error.is_none())
         };
         let places: Vec<Place> =
@@ -128,23 +129,26 @@ impl Shared {
         let shared = [0, 1].map(|side| places.iter().map(|place| all[side][place]).collect::<Vec<_>>());
         let tasks: BTreeSet<&str> = all.iter().flat_map(BTreeMap::keys).map(|place| place.0).collect();
         let tasks: Vec<&str> = tasks.into_iter().collect();
-        let averages =
-            [0, 1].map(|side| averages(&shared[side], &tasks, shots, Protocol::RANKED, Metric::RANKED));
+        let averages = |side: usize| -> Result<Averages> {
+            let mut averages = with_intervals(&shared[side], &tasks, &[Protocol::RANKED])?;
+            Ok(averages.remove(0).1)
+        };
+        let averages = [averages(0)?, averages(1)?];
         let failed =
             all[0].iter().filter(|(place, cell)| cell.cell.error.is_some() && ran(&all[1], place)).count();
-        let obstacle = obstacle(&all, &shared, &tasks, failed);
+        let obstacle = obstacle(&all, &shared, &tasks, failed)?;
         let interval = match obstacle {
             Some(_) => None,
             None => paired_interval(&averages[0].replicates, &averages[1].replicates),
         };
         let no_interval =
             "there is no interval: a task has too few pictures, or those of a class are one patient's";
-        Shared {
+        Ok(Shared {
             counts: [all[0].len(), all[1].len(), places.len()],
             means: [0, 1].map(|side| averages[side].mean.map(|mean| mean.value)),
             unjudged: obstacle.or_else(|| interval.is_none().then(|| no_interval.to_owned())),
             interval,
-        }
+        })
     }
 
     fn verdict(&self) -> &'static str {
@@ -159,16 +163,16 @@ impl Shared {
 
 /// What keeps two sets of cells from being compared.
 fn obstacle(
-    all: &[BTreeMap<Place, &CellResult>; 2],
-    shared: &[Vec<&CellResult>; 2],
+    all: &[BTreeMap<Place, &StoredCell>; 2],
+    shared: &[Vec<&StoredCell>; 2],
     tasks: &[&str],
     failed: usize,
-) -> Option<String> {
+) -> Result<Option<String>> {
     if all[0].is_empty() {
-        return Some("the first has no such cell".to_owned());
+        return Ok(Some("the first has no such cell".to_owned()));
     }
     if failed > 0 {
-        return Some(format!("{failed} cells failed in the first that did not in the second"));
+        return Ok(Some(format!("{failed} cells failed in the first that did not in the second")));
     }
     let lacking: Vec<&str> = tasks
         .iter()
@@ -176,23 +180,27 @@ fn obstacle(
         .filter(|task| shared[0].iter().all(|cell| cell.cell.identity.task != *task))
         .collect();
     if !lacking.is_empty() {
-        return Some(format!("no draw of {} ran in both", lacking.join(", ")));
+        return Ok(Some(format!("no draw of {} ran in both", lacking.join(", "))));
     }
     let differ = |of: fn(&Identity) -> String| {
         let pairs = shared[0].iter().zip(&shared[1]);
         pairs.clone().any(|(a, b)| of(&a.cell.identity) != of(&b.cell.identity))
     };
     if differ(|id| id.manifest_hash.clone()) {
-        return Some("they were made on different manifests".to_owned());
+        return Ok(Some("they were made on different manifests".to_owned()));
     }
     if differ(|id| id.episode_seed.to_string()) {
-        return Some("their supports were drawn by different seeds".to_owned());
+        return Ok(Some("their supports were drawn by different seeds".to_owned()));
     }
-    let pictures = |cell: &CellResult| -> BTreeMap<ImageId, Label> {
-        cell.scores.iter().map(|score| (score.image_id.clone(), score.label)).collect()
+    let pictures = |cell: &StoredCell| -> Result<BTreeMap<ImageId, Label>> {
+        Ok(cell.scores()?.into_iter().map(|score| (score.image_id, score.label)).collect())
     };
-    let other = shared[0].iter().zip(&shared[1]).any(|(a, b)| pictures(a) != pictures(b));
-    other.then(|| "they scored different pictures, or by other labels".to_owned())
+    for (a, b) in shared[0].iter().zip(&shared[1]) {
+        if pictures(a)? != pictures(b)? {
+            return Ok(Some("they scored different pictures, or by other labels".to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 fn find(summary: &Summary, method: &str) -> Result<usize> {
@@ -245,13 +253,13 @@ fn partner(entrant: &Entrant, among: &Summary) -> Result<usize, String> {
     }
 }
 
-fn line(pair: [&Entrant; 2], shots: usize, shared: &Shared) -> Line {
+fn line(pair: [&Entrant; 2], shots: usize, shared: &Shared) -> Result<Line> {
     let [one, other] = shared.means;
     let less = one.zip(other).map(|(one, other)| one - other);
     let detail = shared.interval.map_or(String::new(), |(low, high)| format!("[{low:+.3}, {high:+.3}]"));
     let draws = signed_rank(&paired(pair[0], pair[1], shots)).map(|test| test.p);
     let [firsts, seconds, both] = shared.counts;
-    Line {
+    Ok(Line {
         class: String::new(),
         entries: vec![
             Entry::text(&pair[0].label),
@@ -262,38 +270,45 @@ fn line(pair: [&Entrant; 2], shots: usize, shared: &Shared) -> Line {
             Entry::number(three_decimals(other)),
             Entry::number(signed(less)).detail(detail),
             Entry::number(three_decimals(draws)),
-            Entry::number(delong(pair, shots)),
+            Entry::number(delong(pair, shots)?),
             Entry::text(shared.verdict()),
         ],
-    }
+    })
 }
 
 /// The smallest p of DeLong's tests of cells with the same place, and how many are below 0.05.
-fn delong(pair: [&Entrant; 2], shots: usize) -> String {
-    let of = |cell: &CellResult| {
+fn delong(pair: [&Entrant; 2], shots: usize) -> Result<String> {
+    let of = |cell: &StoredCell| {
         let id = &cell.cell.identity;
         (id.task.clone(), id.shots, id.draw, id.seed)
     };
-    let others: BTreeMap<_, &CellResult> = pair[1].cells.iter().map(|cell| (of(cell), *cell)).collect();
+    let others: BTreeMap<_, &StoredCell> = pair[1].cells.iter().map(|cell| (of(cell), *cell)).collect();
     let cells = pair[0].cells.iter().filter(|cell| cell.cell.identity.shots == shots);
-    let p_values: Vec<f64> =
-        cells.filter_map(|cell| Some(contributions(cell, others.get(&of(cell))?)?.p)).collect();
+    let mut p_values: Vec<f64> = Vec::new();
+    for cell in cells {
+        if let Some(other) = others.get(&of(cell)) {
+            p_values.extend(contributions(cell, other)?.map(|test| test.p));
+        }
+    }
     let least = p_values.iter().copied().fold(f64::INFINITY, f64::min);
-    match p_values.len() {
+    Ok(match p_values.len() {
         0 => UNDEFINED.to_owned(),
         n => format!("{least:.3} ({} of {n})", p_values.iter().filter(|p| **p < 0.05).count()),
-    }
+    })
 }
 
 /// DeLong's test on the pictures of two cells; `None` if they are not the same.
-fn contributions(first: &CellResult, second: &CellResult) -> Option<crate::metric::delong::Difference> {
-    let by_id = |cell: &CellResult| -> BTreeMap<ImageId, (Label, Option<f64>)> {
-        cell.scores
-            .iter()
-            .map(|score| (score.image_id.clone(), (score.label, score.under(Protocol::RANKED))))
-            .collect()
+fn contributions(first: &StoredCell, second: &StoredCell) -> Result<Option<Difference>> {
+    let by_id = |cell: &StoredCell| -> Result<BTreeMap<ImageId, (Label, Option<f64>)>> {
+        let scores = cell.scores()?.into_iter();
+        Ok(scores
+            .map(|score| {
+                let value = score.under(Protocol::RANKED);
+                (score.image_id, (score.label, value))
+            })
+            .collect())
     };
-    let (first, second) = (by_id(first), by_id(second));
+    let (first, second) = (by_id(first)?, by_id(second)?);
     let same =
         first.len() == second.len() && first.iter().zip(&second).all(|(a, b)| a.0 == b.0 && a.1.0 == b.1.0);
     let of = |scores: &BTreeMap<ImageId, (Label, Option<f64>)>, label: Label| -> Option<Vec<f64>> {
@@ -301,5 +316,5 @@ fn contributions(first: &CellResult, second: &CellResult) -> Option<crate::metri
     };
     let contributions =
         |scores| Contributions::new(&of(scores, Label::Normal)?, &of(scores, Label::Anomalous)?);
-    same.then(|| contributions(&first)?.paired(&contributions(&second)?)).flatten()
+    Ok(same.then(|| contributions(&first)?.paired(&contributions(&second)?)).flatten())
 }

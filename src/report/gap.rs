@@ -8,10 +8,12 @@ use super::chart::{Figure, Heading, Panel, ticks};
 use super::colour::{INK, SERIES};
 use super::display_table::{DisplayTable, Entry, Line, signed, three_decimals};
 use super::drawing::Drawing;
+use super::entrant::Entrant;
 use super::grid::Grid;
 use super::leaderboard::score;
 use super::published;
-use super::summary::{Entrant, Row, Summary, shown};
+use super::row::{Row, shown};
+use super::summary::Summary;
 use crate::protocol::Protocol;
 use crate::words;
 
@@ -20,7 +22,7 @@ pub(super) const WHY: &str = "All protocols read raw anomaly maps of one trainin
 The published code stacks sixteen test pictures and smooths along the stack as well as within each picture; as the \
 list is sorted by class, every map borrows from neighbours that nearly always share its label, and label \
 information leaks into the score. It also drops the last, incomplete batch and reports the epoch that is best on the \
-test set. Protocol published does all three_decimals; published-shuffled too, with the pictures in an order drawn at random, so \
+test set. Protocol published does all three; published-shuffled too, with the pictures in an order drawn at random, so \
 that neighbours tell nothing of the label; published-2d smooths each picture alone and keeps the other two; clean \
 does none of them: it smooths each picture alone, scores every picture and takes the last epoch. Only \
 clean ranks.";
@@ -67,8 +69,8 @@ pub(super) fn bars(summary: &Summary) -> Result<Option<Figure>> {
                 paper_mark(sketch, &panel, row.entrant, theirs(summary.entrant(row), task, shots));
             }
         }
-        for (index, entrant) in summary.entrants.iter().enumerate() {
-            grid.name_row(sketch, top, index, &entrant.label);
+        for index in 0..summary.entrants.len() {
+            grid.name_row(sketch, top, index, &summary.marked(index));
         }
     })?;
     Ok(Some(figure))

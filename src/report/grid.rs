@@ -115,8 +115,9 @@ pub(super) fn colours(summary: &Summary) -> Vec<RGBColor> {
 
 /// The legend to [`colours`].
 pub(super) fn legend(summary: &Summary) -> Vec<(String, RGBColor)> {
-    let methods = summary.entrants.iter().zip(colours(summary)).filter(|(_, colour)| *colour != FAINT);
-    let mut legend: Vec<_> = methods.map(|(e, colour)| (shortened(&e.label, 28), colour)).collect();
+    let methods = colours(summary).into_iter().enumerate().filter(|(_, colour)| *colour != FAINT);
+    let mut legend: Vec<_> =
+        methods.map(|(index, colour)| (shortened(&summary.marked(index), 28), colour)).collect();
     let grey = summary.entrants.len() - legend.len();
     let others = summary.entrants.iter().filter(|e| !e.control).count().saturating_sub(COLOURED);
     let name = if others == 0 { "controls" } else { "controls and further methods" };

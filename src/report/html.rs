@@ -5,8 +5,8 @@ use askama::Template;
 
 use super::chart::Figure;
 use super::display_table::DisplayTable;
+use super::entrant::RANDOM_TEACHER;
 use super::gallery::{Card, Gallery};
-use super::summary::RANDOM_TEACHER;
 
 /// Entrants whose galleries are shown in the page; the others are files beside it.
 const GALLERIES: usize = 3;
@@ -28,6 +28,7 @@ pub(super) struct Page<'a> {
     pub details: Vec<&'a Figure>,
     pub galleries: Vec<Shown>,
     pub failures: Option<&'a DisplayTable>,
+    pub missing: Option<&'a DisplayTable>,
     pub why: &'static str,
 }
 

@@ -1,13 +1,14 @@
 //! All cells' rows in one table each, with the columns that say which cell they belong to.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use anyhow::Result;
 
 use crate::files;
 use crate::ids::{CellId, TaskName};
-use crate::results::{Cell, CellResult, Epoch, Identity, Measured, Provenance, Score, Seed};
-use crate::table::{Columns, Described, Record, record};
+use crate::results::{Cell, Epoch, Identity, Measured, Provenance, Score, Seed, StoredCell};
+use crate::table::{Columns, Described, Heads, Record, Table, record};
 
 record! {
 /// Which cell a row belongs to.
@@ -37,14 +38,24 @@ pub(super) struct Outcome {
 }
 
 /// Writes `cells`, `scores`, `metrics` and `epochs` as parquet, `metrics.csv`, and what their columns hold as
-/// `columns.md`, into `folder`.
-pub(super) fn write(results: &[CellResult], folder: &Path) -> Result<()> {
+/// `columns.md`, into `folder`. Scores and epochs are read cell by cell and not held together.
+///
+/// # Errors
+/// A cell that cannot be read, or a folder that cannot be written.
+pub(super) fn write(results: &[StoredCell], folder: &Path) -> Result<()> {
     cells(results).write(&folder.join("cells.parquet"))?;
-    joined(results, |result| &result.scores).write(&folder.join("scores.parquet"))?;
-    joined(results, |result| &result.epochs).write(&folder.join("epochs.parquet"))?;
-    let metrics = || joined(results, |result| &result.metrics);
-    metrics().write(&folder.join("metrics.parquet"))?;
-    files::write_whole(&folder.join("metrics.csv"), &metrics().to_csv()?)?;
+    joined(results, StoredCell::scores, &folder.join("scores.parquet"))?;
+    joined(results, StoredCell::epochs, &folder.join("epochs.parquet"))?;
+    let metrics = folder.join("metrics.parquet");
+    joined(results, |result| Ok(result.metrics.clone()), &metrics)?;
+    files::write_whole_with(&folder.join("metrics.csv"), |file| {
+        let mut heads = Heads::Named;
+        Table::visit(&metrics, |piece| {
+            piece.write_csv(heads, file)?;
+            heads = Heads::LeftOut;
+            Ok(())
+        })
+    })?;
     files::write_whole(&folder.join("columns.md"), described().as_bytes())
 }
 
@@ -54,7 +65,7 @@ fn cell_key(cell: &Cell) -> CellKey {
 }
 
 /// Everything that a cell's `cell.json` says.
-fn cells(results: &[CellResult]) -> Columns {
+fn cells(results: &[StoredCell]) -> Columns {
     let ids = results.iter().map(|result| Some(&result.cell.id));
     let outcomes: Vec<Outcome> =
         results.iter().map(|result| Outcome { error: result.cell.error.clone() }).collect();
@@ -64,11 +75,24 @@ fn cells(results: &[CellResult]) -> Columns {
     Outcome::add(columns, outcomes.iter())
 }
 
-/// Rows of one kind, each with the columns of its cell.
-fn joined<T: Record>(results: &[CellResult], pick: fn(&CellResult) -> &Vec<T>) -> Columns {
-    let of_cell = |result: &CellResult| std::iter::repeat_n(cell_key(&result.cell), pick(result).len());
-    let places: Vec<CellKey> = results.iter().flat_map(of_cell).collect();
-    T::add(CellKey::add(Columns::default(), places.iter()), results.iter().flat_map(pick))
+/// Writes rows of one kind, each with the columns of its cell.
+fn joined<T: Record>(
+    results: &[StoredCell],
+    read: impl Fn(&StoredCell) -> Result<Vec<T>>,
+    path: &Path,
+) -> Result<()> {
+    let of_cell = |result: &StoredCell| {
+        let key = Rc::new(cell_key(&result.cell));
+        let (rows, error) = match read(result) {
+            Ok(rows) => (rows, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        error.into_iter().map(Err).chain(rows.into_iter().map(move |row| Ok((Rc::clone(&key), row))))
+    };
+    Columns::write_pieces(path, results.iter().flat_map(of_cell), |rows: &[(Rc<CellKey>, T)]| {
+        let columns = CellKey::add(Columns::default(), rows.iter().map(|(key, _)| &**key));
+        T::add(columns, rows.iter().map(|(_, row)| row))
+    })
 }
 
 /// What the columns of all tables hold.

@@ -6,7 +6,9 @@ use super::averages::Estimate;
 use super::display_table::{
     DisplayTable, Entry, Line, UNDEFINED, mebibytes, seconds, signed, three_decimals,
 };
-use super::summary::{Entrant, Row, Summary};
+use super::entrant::Entrant;
+use super::row::Row;
+use super::summary::Summary;
 use crate::protocol::Protocol;
 
 /// Protocols whose gap stands on the leaderboard: with the leak along the stack and without it.
@@ -14,9 +16,10 @@ const GAPS: [Protocol; 2] = [Protocol::Published2d, Protocol::Published];
 
 /// The leaderboard as a table.
 pub(super) fn table(summary: &Summary) -> DisplayTable {
-    let mut head = ["group", "method", "shots", "regime", "seen before", "mean", "worst draw"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut head =
+        ["group", "method", "shots", "draws", "seeds", "regime", "seen before", "mean", "worst draw"]
+            .map(str::to_owned)
+            .to_vec();
     head.extend(summary.tasks.iter().map(|task| (*task).to_owned()));
     head.extend(GAPS.map(|protocol| format!("{protocol} gap")));
     let rest = ["seconds", "ms a picture", "peak MiB", "undefined", "failed"];
@@ -41,7 +44,8 @@ fn caption(summary: &Summary) -> String {
          only where all {} tasks are defined. \
          Rank groups are formed within the same number of shots: the best row not yet grouped opens a group, and \
          every row joins it down to the first whose difference to it has an interval above zero; rows of one group are not \
-         told apart. Regimes R0 to R6 say what a method was allowed to see; rows of different regimes do not \
+         told apart. A row whose mean rests on other draws, seeds or pictures than that of most rows of its shots says so, \
+         stands below them and has no group. Regimes R0 to R6 say what a method was allowed to see; rows of different regimes do not \
          compete on equal terms. Seen before says whether pictures of the tasks may be among those that the pretrained network \
          was trained on. Rows named control-… are trivial controls that a useful method must beat. Gaps \
          are the mean under that protocol less the mean under clean. Seconds are fit and score per cell; ms a picture is the median time for one picture once the supports are \
@@ -58,15 +62,19 @@ fn caption(summary: &Summary) -> String {
 fn line(summary: &Summary, row: &Row) -> Line {
     let entrant = summary.entrant(row);
     let group = row.group.map_or("–".to_owned(), group_name);
-    let note = match (entrant.control, entrant.random) {
-        (true, _) => "control",
-        (_, true) => "random teacher",
-        _ => "",
+    let kind = match (entrant.control, entrant.random) {
+        (true, _) => Some("control"),
+        (_, true) => Some("random teacher"),
+        _ => None,
     };
+    let unlike = row.off_ground.as_ref().map(|how| format!("not ranked: {how}"));
+    let notes: Vec<String> = kind.map(str::to_owned).into_iter().chain(unlike).collect();
     let mut entries = vec![
         Entry::text(group),
-        Entry::text(&entrant.label).detail(note),
+        Entry::text(&entrant.label).detail(notes.join("\n")),
         Entry::number(row.shots.to_string()),
+        Entry::number(row.ground.draws().to_string()),
+        Entry::number(row.ground.seeds().to_string()),
         Entry::text(entrant.regime.name()),
         Entry::text(seen_before(entrant).unwrap_or(UNDEFINED.to_owned())),
     ];
@@ -120,10 +128,20 @@ fn interval(estimate: Option<Estimate>) -> String {
 /// The leaderboard as CSV: one row per method and shots, empty where undefined.
 pub(super) fn csv(summary: &Summary) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut head: Vec<String> =
-        ["shots", "group", "method", "regime", "control", "random_teacher", "seen_before"]
-            .map(str::to_owned)
-            .to_vec();
+    let mut head: Vec<String> = [
+        "shots",
+        "group",
+        "method",
+        "draws",
+        "seeds",
+        "not_ranked",
+        "regime",
+        "control",
+        "random_teacher",
+        "seen_before",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     for column in summary.tasks.iter().copied().chain(["mean"]) {
         head.extend(["", "_low", "_high", "_worst_draw"].map(|end| format!("{column}{end}")));
     }
@@ -144,6 +162,9 @@ fn record(summary: &Summary, row: &Row) -> Vec<String> {
         row.shots.to_string(),
         row.group.map_or(String::new(), group_name),
         entrant.label.clone(),
+        row.ground.draws().to_string(),
+        row.ground.seeds().to_string(),
+        row.off_ground.clone().unwrap_or_default(),
         entrant.regime.to_string(),
         entrant.control.to_string(),
         entrant.random.to_string(),

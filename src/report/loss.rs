@@ -6,12 +6,12 @@ use plotters::style::RGBColor;
 use super::chart::{Figure, Heading, Panel, ticks};
 use super::colour::SERIES;
 use super::drawing::Drawing;
+use super::exemplar::{Exemplar, Exemplars};
 use super::grid::Grid;
 use super::summary::Summary;
-use crate::results::CellResult;
 
 /// Losses and their parts over epochs; `None` if no method trains.
-pub(super) fn losses(summary: &Summary) -> Result<Option<Figure>> {
+pub(super) fn losses(summary: &Summary, exemplars: &Exemplars) -> Result<Option<Figure>> {
     let caption = "One cell each: most shots, first draw (draws share the training). Every panel has its own scale, \
                    from zero or its lowest value to its highest. Methods that count in steps are looked at a few times, at \
                    even distances; each look is drawn as an epoch.";
@@ -25,11 +25,11 @@ pub(super) fn losses(summary: &Summary) -> Result<Option<Figure>> {
         warning: summary.warning.as_deref(),
         legend,
     };
-    figure(summary, heading, |quantity| !is_diagnostic(quantity) && !is_sign(quantity), None)
+    figure((summary, exemplars), heading, |quantity| !is_diagnostic(quantity) && !is_sign(quantity), None)
 }
 
 /// Signs of collapse and saturation over epochs; `None` if none was recorded.
-pub(super) fn signs(summary: &Summary) -> Result<Option<Figure>> {
+pub(super) fn signs(summary: &Summary, exemplars: &Exemplars) -> Result<Option<Figure>> {
     let caption = "One cell each: most shots, first draw, on the same few training episodes after every epoch. Variance: of \
                    student features across pictures, relative to their mean square; near 0 is collapse. Cosine: mean \
                    over pairs of pictures; near 1 is collapse. Entropy: of the support weights over its greatest; 0 is \
@@ -46,7 +46,7 @@ pub(super) fn signs(summary: &Summary) -> Result<Option<Figure>> {
         legend,
     }
     };
-    figure(summary, heading, is_sign, Some((0.0, 1.0)))
+    figure((summary, exemplars), heading, is_sign, Some((0.0, 1.0)))
 }
 
 fn is_sign(quantity: &str) -> bool {
@@ -54,7 +54,7 @@ fn is_sign(quantity: &str) -> bool {
 }
 
 /// AUROCs over epochs; `None` if none was recorded.
-pub(super) fn diagnostics(summary: &Summary) -> Result<Option<Figure>> {
+pub(super) fn diagnostics(summary: &Summary, exemplars: &Exemplars) -> Result<Option<Figure>> {
     let caption = "One cell each: most shots, first draw. These were watched on the test pictures while training; \
                    outside the published protocols they select nothing.";
     let heading = |legend| Heading {
@@ -66,7 +66,7 @@ pub(super) fn diagnostics(summary: &Summary) -> Result<Option<Figure>> {
         warning: summary.warning.as_deref(),
         legend,
     };
-    figure(summary, heading, is_diagnostic, Some((0.0, 1.0)))
+    figure((summary, exemplars), heading, is_diagnostic, Some((0.0, 1.0)))
 }
 
 fn is_diagnostic(quantity: &str) -> bool {
@@ -74,18 +74,17 @@ fn is_diagnostic(quantity: &str) -> bool {
 }
 
 fn figure<'h>(
-    summary: &Summary,
+    (summary, exemplars): (&Summary, &Exemplars),
     heading: impl FnOnce(Vec<(String, RGBColor)>) -> Heading<'h>,
     wanted: impl Fn(&str) -> bool,
     range: Option<(f64, f64)>,
 ) -> Result<Option<Figure>> {
-    let cells = summary.entrants.iter().flat_map(|entrant| &entrant.cells);
-    let mut quantities: Vec<&str> =
-        cells.flat_map(|r| &r.epochs).map(|e| e.quantity.as_str()).filter(|name| wanted(name)).collect();
+    let epochs = exemplars.all().flat_map(|cell| &cell.epochs);
+    let mut quantities: Vec<&str> = epochs.map(|e| e.quantity.as_str()).filter(|name| wanted(name)).collect();
     quantities.sort_unstable_by_key(|name| (*name != "loss", *name));
     quantities.dedup();
     let trained = |index: &usize| {
-        let cells = summary.tasks.iter().filter_map(|task| summary.exemplar(*index, task));
+        let cells = summary.tasks.iter().filter_map(|task| exemplars.of(*index, task));
         cells.flat_map(|r| &r.epochs).any(|e| wanted(&e.quantity))
     };
     let entrants: Vec<usize> = (0..summary.entrants.len()).filter(trained).collect();
@@ -100,7 +99,7 @@ fn figure<'h>(
         for (row, &entrant) in entrants.iter().enumerate() {
             grid.name_row(sketch, top, row, &summary.entrants[entrant].label);
             for (column, task) in summary.tasks.iter().enumerate() {
-                let Some(cell) = summary.exemplar(entrant, task) else { continue };
+                let Some(cell) = exemplars.of(entrant, task) else { continue };
                 let lines: Vec<_> = quantities.iter().map(|name| line(cell, name)).collect();
                 let y = range.unwrap_or_else(|| extent(&lines));
                 let last = lines.iter().flatten().map(|point| point.0).fold(2.0, f64::max);
@@ -128,8 +127,8 @@ fn whole(ticks: Vec<(f64, String)>) -> Vec<(f64, String)> {
     ticks.into_iter().filter(|(value, _)| value.fract() == 0.0).map(|(v, _)| (v, format!("{v:.0}"))).collect()
 }
 
-fn line(result: &CellResult, quantity: &str) -> Vec<(f64, f64)> {
-    let rows = result.epochs.iter().filter(|e| e.quantity == quantity);
+fn line(exemplar: &Exemplar, quantity: &str) -> Vec<(f64, f64)> {
+    let rows = exemplar.epochs.iter().filter(|e| e.quantity == quantity);
     let mut points: Vec<(f64, f64)> =
         rows.filter_map(|e| Some((e.epoch as f64, e.value.filter(|v| v.is_finite())?))).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -1,8 +1,9 @@
 //! Every other measured number, and the cells that failed.
 
-use super::averages::averages;
+use super::averages::means;
 use super::display_table::{DisplayTable, Entry, Line, three_decimals};
-use super::summary::{Row, Summary};
+use super::row::Row;
+use super::summary::Summary;
 use crate::metric::{Group, Metric};
 use crate::protocol::{Protocol, Role};
 
@@ -88,8 +89,9 @@ fn line(summary: &Summary, row: &Row, columns: &[(Protocol, Metric)]) -> Line {
         Entry::number(row.shots.to_string()),
         Entry::text(entrant.regime.name()),
     ];
+    let cells = entrant.at(row.shots);
     for &(protocol, metric) in columns {
-        let average = averages(&entrant.cells, &summary.tasks, row.shots, protocol, metric);
+        let average = means(&cells, &summary.tasks, protocol, metric);
         let defined = average.tasks.iter().flatten().count();
         let entry = Entry::number(three_decimals(average.mean.map(|mean| mean.value)));
         let all = defined == summary.tasks.len();

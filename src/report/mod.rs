@@ -8,11 +8,13 @@ use anyhow::{Result, ensure};
 use askama::Template;
 
 use crate::files;
-use crate::results::{CellResult, read_runs};
+use crate::results::{StoredCell, read_runs};
 use chart::Figure;
 use display_table::DisplayTable;
+use exemplar::Exemplars;
 use gallery::Gallery;
 use html::Page;
+use missing::Missing;
 use summary::Summary;
 
 /// The page of an audit.
@@ -24,21 +26,26 @@ mod colour;
 mod compare;
 mod display_table;
 mod drawing;
+mod entrant;
+mod exemplar;
 /// The page of explanations.
 pub mod explanation;
 mod gallery;
 mod gap;
 mod grid;
+mod ground;
 mod html;
 mod joined_tables;
 mod latex;
 mod leaderboard;
 mod loss;
 mod measures;
+mod missing;
 mod provenance;
 mod published;
 mod ranking;
 mod roc;
+mod row;
 mod speed;
 mod summary;
 
@@ -60,9 +67,10 @@ pub fn write(run: &Path, out: &Path) -> Result<PathBuf> {
 /// As [`write()`].
 pub fn write_joined(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
     let results = read(runs)?;
-    let summary = Summary::new(&results);
+    let summary = Summary::new(&results)?;
     joined_tables::write(&results, &out.join("results"))?;
-    let sheets = Sheets::new(&summary);
+    let missing = Missing::new(runs, &results)?;
+    let sheets = Sheets::new(&summary, &missing);
     let markdown = sheets.markdown(&results, &summary);
     files::write_whole(&out.join("leaderboard.md"), markdown.as_bytes())?;
     files::write_whole(&out.join("leaderboard.csv"), &leaderboard::csv(&summary)?)?;
@@ -85,7 +93,7 @@ pub fn compare_runs(first: &Path, second: &Path, methods: [Option<&str>; 2]) -> 
     compare::compare(&read(&[first.to_owned()])?, &read(&[second.to_owned()])?, methods)
 }
 
-fn read(runs: &[PathBuf]) -> Result<Vec<CellResult>> {
+fn read(runs: &[PathBuf]) -> Result<Vec<StoredCell>> {
     let results = read_runs(runs)?;
     let names: Vec<String> = runs.iter().map(|run| run.display().to_string()).collect();
     ensure!(!results.is_empty(), "{} holds no finished cell; let the run go on first", names.join(", "));
@@ -99,10 +107,13 @@ struct Sheets {
     paper: Option<DisplayTable>,
     measures: Vec<DisplayTable>,
     failures: Option<DisplayTable>,
+    missing: Option<DisplayTable>,
+    /// What a reader must know before comparing.
+    cautions: Vec<String>,
 }
 
 impl Sheets {
-    fn new(summary: &Summary) -> Sheets {
+    fn new(summary: &Summary, missing: &Missing) -> Sheets {
         Sheets {
             leaderboard: leaderboard::table(summary),
             standings: ranking::table(summary),
@@ -110,21 +121,20 @@ impl Sheets {
             paper: gap::paper_sheet(summary),
             measures: measures::sheets(summary),
             failures: measures::failures(summary),
+            missing: missing.table(),
+            cautions: missing.caution().into_iter().chain(provenance::cautions(summary)).collect(),
         }
     }
 
-    fn markdown(&self, results: &[CellResult], summary: &Summary) -> String {
+    fn markdown(&self, results: &[StoredCell], summary: &Summary) -> String {
         let warning = summary.warning.as_deref();
         let mut parts = vec![format!("# {}", display_table::plain(&provenance::title(results)))];
-        parts.extend(
-            provenance::cautions(summary)
-                .iter()
-                .map(|caution| format!("**{}**", display_table::plain(caution))),
-        );
+        let cautions = self.cautions.iter();
+        parts.extend(cautions.map(|caution| format!("**{}**", display_table::plain(caution))));
         parts.push(self.leaderboard.markdown(warning));
         parts.push(format!("{}\n{}", self.gap.markdown(warning), gap::WHY));
         parts.push(self.standings.markdown(warning));
-        let rest = self.paper.iter().chain(&self.measures).chain(&self.failures);
+        let rest = self.paper.iter().chain(&self.measures).chain(&self.failures).chain(&self.missing);
         parts.extend(rest.map(|table| table.markdown(warning)));
         let facts = provenance::rows(results);
         let facts: Vec<String> =
@@ -143,12 +153,13 @@ struct Figures {
 
 impl Figures {
     fn draw(summary: &Summary, galleries: &[(String, Gallery)]) -> Result<Figures> {
+        let exemplars = Exemplars::read(summary)?;
         let details = [
-            Some(roc::curves(summary)?),
-            Some(roc::histograms(summary)?),
-            loss::losses(summary)?,
-            loss::diagnostics(summary)?,
-            loss::signs(summary)?,
+            Some(roc::curves(summary, &exemplars)?),
+            Some(roc::histograms(summary, &exemplars)?),
+            loss::losses(summary, &exemplars)?,
+            loss::diagnostics(summary, &exemplars)?,
+            loss::signs(summary, &exemplars)?,
             speed::figure(summary)?,
         ];
         let drawn = galleries.iter().map(|(name, gallery)| gallery::figure(summary, name, gallery));
@@ -170,7 +181,7 @@ impl Figures {
 }
 
 fn page_of(
-    results: &[CellResult],
+    results: &[StoredCell],
     summary: &Summary,
     sheets: &Sheets,
     figures: &Figures,
@@ -179,7 +190,7 @@ fn page_of(
     let page = Page {
         title: &provenance::title(results),
         warning: summary.warning.as_deref(),
-        cautions: &provenance::cautions(summary),
+        cautions: &sheets.cautions,
         facts: &provenance::rows(results),
         leaderboard: &sheets.leaderboard,
         scores: figures.scores.iter().collect(),
@@ -190,6 +201,7 @@ fn page_of(
         details: figures.details.iter().collect(),
         galleries: html::shown(galleries, |entrant| summary.entrants[entrant].random)?,
         failures: sheets.failures.as_ref(),
+        missing: sheets.missing.as_ref(),
         why: gap::WHY,
     };
     Ok(page.render()?)

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::summary::{Summary, set_up};
+use super::entrant::set_up;
+use super::summary::Summary;
 use crate::protocol::Protocol;
-use crate::results::{Cell, CellResult, Identity, Provenance};
+use crate::results::{Cell, Identity, Provenance, StoredCell};
 use crate::words;
 
 /// Name and value of everything a reader needs to judge and repeat a run.
-pub(super) fn rows(results: &[CellResult]) -> Vec<(&'static str, String)> {
+pub(super) fn rows(results: &[StoredCell]) -> Vec<(&'static str, String)> {
     let of = |pick: &dyn Fn(&Identity, &Provenance) -> String| {
         let values = results.iter().map(|r| pick(&r.cell.identity, &r.cell.provenance));
         let values: BTreeSet<String> = values.filter(|value| !value.is_empty()).collect();
@@ -63,7 +64,7 @@ fn or_none(text: &str) -> &str {
 }
 
 /// Title of the report.
-pub(super) fn title(results: &[CellResult]) -> String {
+pub(super) fn title(results: &[StoredCell]) -> String {
     let titles: BTreeSet<&str> = results.iter().map(|r| r.cell.provenance.spec_title.as_str()).collect();
     titles.into_iter().collect::<Vec<_>>().join(" + ")
 }
@@ -91,6 +92,16 @@ pub(super) fn cautions(summary: &Summary) -> Vec<String> {
         cautions.push(format!(
             "An extension of ours, not the published method: {} on {network}, {how}.",
             methods.join(", ")
+        ));
+    }
+    let off = summary.rows.iter().filter_map(|row| Some((row, row.off_ground.as_ref()?)));
+    let off: Vec<String> = off
+        .map(|(row, how)| format!("{} at {} shots ({how})", summary.entrant(row).label, row.shots))
+        .collect();
+    if !off.is_empty() {
+        cautions.push(format!(
+            "Not on the same draws, seeds and pictures as most rows, so not ranked with them (* in figures): {}.",
+            off.join(", ")
         ));
     }
     for entrant in summary.entrants.iter().filter(|entrant| entrant.label.contains(" #")) {

@@ -1,9 +1,11 @@
 //! How sure the order is: every row's distance to the best of its shots, ranks over tasks, and declared tests.
 
 use super::display_table::{DisplayTable, Entry, Line, UNDEFINED, signed, three_decimals};
+use super::entrant::Entrant;
 use super::leaderboard::group_name;
 use super::published;
-use super::summary::{Entrant, Row, Summary, difference};
+use super::row::{Row, difference};
+use super::summary::Summary;
 use crate::metric::Metric;
 use crate::metric::paired::{Standing, holm, signed_rank, standings};
 use crate::protocol::Protocol;
@@ -31,7 +33,8 @@ pub(super) fn table(summary: &Summary) -> DisplayTable {
         name: "standings",
         title: "How sure is the order?".to_owned(),
         caption: "Within the same number of shots, by image AUROC under clean. Mean rank (1 is best) and Borda points \
-                  (others beaten, summed over tasks) are over the tasks on which every row is defined. The difference \
+                  (others beaten, summed over tasks) are over the tasks on which every row is defined. Rows on other draws, seeds or pictures than most are \
+                  not compared. The difference \
                   to the best row has a 95 % interval over support draws, seeds and pictures, resampled alike for \
                   both; it decides the rank groups. p is Wilcoxon's signed-rank test, exact and two-sided, of AUROCs paired with those \
                   of d24fad over tasks, draws and seeds, then corrected for all pairs (Holm). Which pairs are tested is \
@@ -48,7 +51,7 @@ fn of_shots(summary: &Summary, shots: usize) -> Vec<Line> {
     let rows: Vec<&Row> = summary.rows.iter().filter(|row| row.shots == shots).collect();
     let Some(&best) = rows.first() else { return Vec::new() };
     let tasks = |row: &&Row| row.ranked().tasks.iter().map(|task| task.map(|e| e.value)).collect::<Vec<_>>();
-    let defined: Vec<&Row> = rows.iter().copied().filter(|row| row.ranked().mean.is_some()).collect();
+    let defined: Vec<&Row> = rows.iter().copied().filter(|row| row.is_ranked()).collect();
     let places = standings(&defined.iter().map(tasks).collect::<Vec<_>>()).unwrap_or_default();
     let reference = rows.iter().map(|row| summary.entrant(row)).find(|entrant| entrant.label == REFERENCE);
     let tests: Vec<Option<(f64, usize)>> = rows
@@ -82,7 +85,8 @@ fn line(
 ) -> Line {
     let entrant = summary.entrant(row);
     let mean = |row: &Row| row.ranked().mean.map(|mean| mean.value);
-    let less = mean(best).zip(mean(row)).map(|(best, row)| best - row);
+    let comparable = best.is_ranked() && row.is_ranked();
+    let less = mean(best).zip(mean(row)).filter(|_| comparable).map(|(best, row)| best - row);
     let is_best = std::ptr::eq(best, row);
     let interval = difference(best, row).filter(|_| !is_best);
     let detail = interval.map_or(String::new(), |(low, high)| format!("[{low:+.3}, {high:+.3}]"));

@@ -5,18 +5,17 @@ use anyhow::Result;
 use super::chart::{Figure, Heading, ticks};
 use super::colour::{FAINT, MUTED, SERIES};
 use super::drawing::Anchor;
+use super::exemplar::{Exemplar, Exemplars};
 use super::grid::{Grid, Multiples, back_to_front, colours, legend};
 use super::summary::Summary;
 use crate::manifest::Label;
-use crate::protocol::Protocol;
-use crate::results::CellResult;
 
 const BINS: usize = 18;
 /// Points of a curve that lie closer than this, in either rate, are drawn as one.
 const GRAIN: f64 = 0.004;
 
 /// One panel for each task, one curve for each method.
-pub(super) fn curves(summary: &Summary) -> Result<Figure> {
+pub(super) fn curves(summary: &Summary, exemplars: &Exemplars) -> Result<Figure> {
     let multiples = Multiples::new(summary.tasks.len());
     let heading = Heading {
         name: "roc",
@@ -43,24 +42,16 @@ pub(super) fn curves(summary: &Summary) -> Result<Figure> {
             let upright = (panel.left - 36.0, panel.top + panel.height / 2.0);
             sketch.turned_text(upright, 11, MUTED, "true positive rate");
             for entrant in back_to_front(summary) {
-                let points = summary.exemplar(entrant, task).map(roc).unwrap_or_default();
+                let points = exemplars.of(entrant, task).map(roc).unwrap_or_default();
                 panel.curve(sketch, &points, colours[entrant], if colours[entrant] == FAINT { 1 } else { 2 });
             }
         }
     })
 }
 
-fn scores(result: &CellResult) -> Vec<(f64, Label)> {
-    let scored = result
-        .scores
-        .iter()
-        .filter_map(|s| Some((s.under(Protocol::RANKED).filter(|v| v.is_finite())?, s.label)));
-    scored.collect()
-}
-
 /// False and true positive rates from the highest threshold down; empty if a class is absent.
-pub(super) fn roc(result: &CellResult) -> Vec<(f64, f64)> {
-    let mut scores = scores(result);
+fn roc(exemplar: &Exemplar) -> Vec<(f64, f64)> {
+    let mut scores = exemplar.scores.clone();
     scores.sort_by(|a, b| b.0.total_cmp(&a.0));
     let anomalous = scores.iter().filter(|(_, label)| *label == Label::Anomalous).count();
     let normal = scores.len() - anomalous;
@@ -81,7 +72,7 @@ pub(super) fn roc(result: &CellResult) -> Vec<(f64, f64)> {
 }
 
 /// Methods down, tasks across: how the scores of the two classes lie.
-pub(super) fn histograms(summary: &Summary) -> Result<Figure> {
+pub(super) fn histograms(summary: &Summary, exemplars: &Exemplars) -> Result<Figure> {
     let grid = Grid::new(summary.entrants.len(), summary.tasks.len(), 54.0).with_ticks(10.0, 0.0);
     let heading = Heading {
         name: "histograms",
@@ -99,7 +90,7 @@ pub(super) fn histograms(summary: &Summary) -> Result<Figure> {
         for (row, entrant) in summary.entrants.iter().enumerate() {
             grid.name_row(sketch, top, row, &entrant.label);
             for (column, task) in summary.tasks.iter().enumerate() {
-                let shares = summary.exemplar(row, task).map(|r| histogram(&scores(r))).unwrap_or_default();
+                let shares = exemplars.of(row, task).map(|cell| histogram(&cell.scores)).unwrap_or_default();
                 let peak = shares.iter().flat_map(|(_, bins)| bins).copied().fold(1e-9, f64::max);
                 let panel = grid.panel(top, row, column, (0.0, BINS as f64), (0.0, peak * 1.05));
                 panel.frame(sketch, "");

@@ -23,16 +23,21 @@ use crate::table::{self, Columns, Datum, Described, Field, Kind, Record, Scalar,
 
 /// Pictures, maps and masks of a few telling cases.
 pub mod gallery;
+mod planned;
 mod recompute;
 mod run;
 mod seal;
 /// What a pretrained network may have seen before.
 pub mod seen;
+mod stored;
 
+pub use planned::{Place, planned};
 pub use recompute::recompute;
 pub use run::{read_run, read_runs};
+use seal::{EPOCHS, METRICS, SCORES};
 pub use seal::{GALLERY, Seal};
 pub use seen::Seen;
+pub use stored::StoredCell;
 
 /// Version of the files below; a reader refuses another.
 pub const FORMAT: u32 = 4;
@@ -296,21 +301,7 @@ pub struct Epoch {
 }
 }
 
-/// A cell with everything it stored.
-///
-/// ```no_run
-/// use std::path::Path;
-///
-/// use medfsad::metric::Metric;
-/// use medfsad::protocol::Protocol;
-///
-/// for result in medfsad::results::read_run(Path::new("reports/quick"))? {
-///     let identity = &result.cell.identity;
-///     let auroc = result.metric(Protocol::RANKED, Metric::RANKED).and_then(|metric| metric.value);
-///     println!("{} {} {} shots: {auroc:?}", identity.method, identity.task, identity.shots);
-/// }
-/// # Ok::<(), anyhow::Error>(())
-/// ```
+/// A cell with everything that it stores.
 #[derive(Clone, Debug)]
 pub struct CellResult {
     /// What `cell.json` says.
@@ -323,36 +314,12 @@ pub struct CellResult {
     pub epochs: Vec<Epoch>,
     /// The cell's folder, `cells/<id>`.
     pub folder: PathBuf,
-    /// Hashes of the files, as `cell.json` states them; empty before the cell is written.
-    pub seal: Seal,
 }
 
 impl CellResult {
     /// The value of a metric under a protocol, if the cell has it and it is defined.
     pub fn metric(&self, protocol: Protocol, metric: Metric) -> Option<&Measured> {
-        self.metrics.iter().find(|row| row.protocol == protocol && row.metric == metric)
-    }
-
-    /// Reads a finished cell. One that is not what was written has an error that says so, and no numbers.
-    ///
-    /// # Errors
-    /// A file that is missing or cannot be read, or another format.
-    pub fn read(folder: &Path) -> Result<CellResult> {
-        let (cell, seal) = read_sealed(folder)?;
-        let mut result = CellResult {
-            cell,
-            scores: Vec::new(),
-            metrics: Vec::new(),
-            epochs: Vec::new(),
-            folder: folder.to_owned(),
-            seal,
-        };
-        if result.cell.error.is_none() {
-            result.scores = Score::read(&folder.join("scores.parquet"))?;
-            result.metrics = Measured::read(&folder.join("metrics.parquet"))?;
-            result.epochs = Epoch::read(&folder.join("epochs.parquet"))?;
-        }
-        Ok(result)
+        find(&self.metrics, protocol, metric)
     }
 
     /// Writes a cell; `cell.json` comes last.
@@ -361,14 +328,18 @@ impl CellResult {
     /// A file that cannot be written.
     pub fn write(&self) -> Result<()> {
         if self.cell.error.is_none() {
-            Score::write(&self.folder.join("scores.parquet"), &self.scores)?;
-            Measured::write(&self.folder.join("metrics.parquet"), &self.metrics)?;
-            Epoch::write(&self.folder.join("epochs.parquet"), &self.epochs)?;
+            Score::write(&self.folder.join(SCORES), &self.scores)?;
+            Measured::write(&self.folder.join(METRICS), &self.metrics)?;
+            Epoch::write(&self.folder.join(EPOCHS), &self.epochs)?;
         }
         let seal = Seal::of(&self.cell, &self.folder)?;
         let json = serde_json::to_string_pretty(&Sealed { cell: self.cell.clone(), seal })?;
         files::write_whole(&self.folder.join("cell.json"), json.as_bytes())
     }
+}
+
+fn find(metrics: &[Measured], protocol: Protocol, metric: Metric) -> Option<&Measured> {
+    metrics.iter().find(|row| row.protocol == protocol && row.metric == metric)
 }
 
 /// Reads `cell.json` and holds its folder against it.

@@ -5,15 +5,16 @@ use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rayon::prelude::*;
 
-use super::CellResult;
+use super::StoredCell;
 
 /// Reads every finished cell below `run/cells`, sorted by method, task, shots, draw and seed. A cell that is not what was
 /// written is a failed one.
 ///
 /// # Errors
 /// A folder without `cells`, or a cell that cannot be read.
-pub fn read_run(run: &Path) -> Result<Vec<CellResult>> {
+pub fn read_run(run: &Path) -> Result<Vec<StoredCell>> {
     read_runs(&[run.to_owned()])
 }
 
@@ -21,11 +22,12 @@ pub fn read_run(run: &Path) -> Result<Vec<CellResult>> {
 ///
 /// # Errors
 /// As [`read_run`], and two copies of a cell that differ.
-pub fn read_runs(runs: &[PathBuf]) -> Result<Vec<CellResult>> {
+pub fn read_runs(runs: &[PathBuf]) -> Result<Vec<StoredCell>> {
     let mut results = BTreeMap::new();
     for run in runs {
-        for folder in folders(run)? {
-            let result = CellResult::read(&folder)?;
+        let read = folders(run)?.into_par_iter().map(|folder| StoredCell::read(&folder));
+        for result in read.collect::<Vec<Result<StoredCell>>>() {
+            let result = result?;
             match results.entry(result.cell.id.clone()) {
                 Entry::Vacant(place) => {
                     place.insert(result);
@@ -37,8 +39,8 @@ pub fn read_runs(runs: &[PathBuf]) -> Result<Vec<CellResult>> {
             }
         }
     }
-    let mut results: Vec<CellResult> = results.into_values().collect();
-    let key = |result: &CellResult| {
+    let mut results: Vec<StoredCell> = results.into_values().collect();
+    let key = |result: &StoredCell| {
         let i = &result.cell.identity;
         (i.method.clone(), i.task.clone(), i.shots, i.draw, i.seed, result.cell.id.clone())
     };
@@ -67,9 +69,9 @@ fn folders(run: &Path) -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// Copies with other numbers, or one that is not what was written: nobody can tell which is right.
-fn one_of<'a>(first: &'a CellResult, second: &'a CellResult) -> Result<&'a CellResult> {
+fn one_of<'a>(first: &'a StoredCell, second: &'a StoredCell) -> Result<&'a StoredCell> {
     let both = [first, second];
-    let has_numbers = |result: &CellResult| result.cell.error.is_none();
+    let has_numbers = |result: &StoredCell| result.cell.error.is_none();
     let differ =
         both.iter().all(|result| has_numbers(result)) && first.seal.numbers() != second.seal.numbers();
     if differ || both.iter().any(|result| result.cell.altered().is_some()) {

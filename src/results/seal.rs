@@ -13,8 +13,14 @@ use crate::table::Seals;
 
 /// Holds pictures, maps and masks of a few cases; a cell may lack it.
 pub const GALLERY: &str = "gallery.safetensors";
+/// One row per test picture.
+pub(super) const SCORES: &str = "scores.parquet";
+/// One row per protocol and metric.
+pub(super) const METRICS: &str = "metrics.parquet";
+/// One row per figure of each epoch.
+pub(super) const EPOCHS: &str = "epochs.parquet";
 /// Hold a cell's numbers; a cell that did not fail has all of them.
-pub(super) const TABLES: [&str; 3] = ["scores.parquet", "metrics.parquet", "epochs.parquet"];
+const TABLES: [&str; 3] = [SCORES, METRICS, EPOCHS];
 
 /// Hashes of a cell, each of 32 hexadecimal digits (BLAKE3).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

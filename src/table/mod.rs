@@ -93,13 +93,13 @@ impl Columns {
     /// piece of the rows.
     ///
     /// # Errors
-    /// As [`Columns::write`].
+    /// As [`Columns::write`], or that of a row.
     pub fn write_pieces<T>(
         path: &Path,
-        mut rows: impl Iterator<Item = T>,
+        mut rows: impl Iterator<Item = Result<T>>,
         columns: impl Fn(&[T]) -> Columns,
     ) -> Result<()> {
-        let mut next = || columns(&rows.by_ref().take(GROUP).collect::<Vec<T>>()).frame();
+        let mut next = || columns(&rows.by_ref().take(GROUP).collect::<Result<Vec<T>>>()?).frame();
         files::write_whole_with(path, |file| {
             let mut frame = next()?;
             let mut writer = parquet(file).batched(frame.schema())?;

@@ -5,25 +5,25 @@ use std::path::{Path, PathBuf};
 
 use medfsad::manifest::Label;
 use medfsad::report;
-use medfsad::results::{CellResult, GALLERY, Measured, Score, read_run, read_runs};
+use medfsad::results::{CellResult, GALLERY, Measured, Score, StoredCell, read_run, read_runs};
 use medfsad::table::Record;
 use tempfile::TempDir;
 
 use super::made_up::{METHODS, run_of};
+use crate::program::cells;
 
 /// A run of a trained method and a control, and one cell of the control.
 fn run() -> (TempDir, PathBuf, CellResult) {
     let folder = tempfile::tempdir().expect("a folder");
     let run = run_of(folder.path(), &[METHODS[0], METHODS[3]]);
-    let cells = read_run(&run).expect("a run");
     let control = |result: &CellResult| result.cell.identity.method == "control-border";
-    let cell = cells.into_iter().find(control).expect("a control");
+    let cell = cells(&run).into_iter().find(control).expect("a control");
     (folder, run, cell)
 }
 
 /// What the reader says of the cell in `folder`, which it must give no number of.
 fn altered(folder: &Path) -> String {
-    let result = CellResult::read(folder).expect("a cell");
+    let result = StoredCell::read(folder).expect("a cell").whole().expect("no table of it");
     assert!(result.scores.is_empty() && result.metrics.is_empty() && result.epochs.is_empty());
     result.cell.altered().expect("an altered cell").to_owned()
 }
@@ -168,7 +168,7 @@ fn a_cell_that_failed_in_one_run_and_not_in_another_has_its_numbers() {
 fn an_exchanged_gallery_is_refused_by_name() {
     let (_folder, run, _) = run();
     let cells = read_run(&run).expect("a run");
-    let with: Vec<&CellResult> = cells.iter().filter(|result| result.folder.join(GALLERY).exists()).collect();
+    let with: Vec<&StoredCell> = cells.iter().filter(|result| result.folder.join(GALLERY).exists()).collect();
     fs::copy(with[0].folder.join(GALLERY), with[1].folder.join(GALLERY)).expect("another gallery");
     let error = report::write(&run, &run.join("report")).expect_err("an exchanged gallery");
     assert!(format!("{error:#}").contains("is not what was written with its cell"), "{error:#}");

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use medfsad::report::{Comparison, compare_runs};
-use medfsad::results::{CellResult, read_run};
+use medfsad::results::CellResult;
 use tempfile::TempDir;
 
 use super::made_up::{METHODS, run_of};
+use crate::program::cells;
 
 /// A copy of a run with each cell changed, or left out where `change` says so.
 fn changed(run: &Path, name: &str, change: impl Fn(&mut CellResult) -> bool) -> PathBuf {
     let copy = run.with_file_name(name);
-    for mut cell in read_run(run).expect("a run") {
+    for mut cell in cells(run) {
         if change(&mut cell) {
             cell.cell.id = cell.cell.identity.id();
             cell.folder = copy.join("cells").join(&cell.cell.id);

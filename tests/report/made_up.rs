@@ -14,7 +14,7 @@ use medfsad::random::Stream;
 use medfsad::regime::Regime;
 use medfsad::results::gallery::{self, Caption, Case};
 use medfsad::results::{
-    Cell, CellResult, Epoch, FORMAT, GALLERY, Identity, Measured, Provenance, Score, Seal, Seed, Seen,
+    Cell, CellResult, Epoch, FORMAT, GALLERY, Identity, Measured, Provenance, Score, Seed, Seen,
 };
 
 pub const TASKS: [&str; 5] = ["his", "lag", "aptos", "rsna", "brain_tumor"];
@@ -197,7 +197,6 @@ fn write_cell(run: &Path, (method, regime, base): (&str, &str, f64), task: &str,
         metrics: metrics(base, place, draw, defined),
         epochs: if trained { epochs(&mut stream) } else { Vec::new() },
         folder: folder.clone(),
-        seal: Seal::default(),
     };
     if shots == 8 && draw == 0 && !method.starts_with("control-") {
         gallery::write(&folder.join(GALLERY), &cases(&mut stream)).expect("gallery");

@@ -1,0 +1,83 @@
+//! A method as it was set up, with its cells.
+
+use std::collections::BTreeMap;
+
+use crate::regime::Regime;
+use crate::results::{Identity, Provenance, StoredCell};
+
+/// What every table and figure of a run without trained weights says.
+pub(super) const RANDOM_TEACHER: &str =
+    "random teacher: these numbers test the software, not the published method";
+
+/// A method as it was set up; the same method with other settings is another entrant.
+pub(super) struct Entrant<'a> {
+    pub label: String,
+    pub method: &'a str,
+    pub regime: Regime,
+    pub control: bool,
+    pub random: bool,
+    pub cells: Vec<&'a StoredCell>,
+}
+
+impl<'a> Entrant<'a> {
+    /// Its cells of a number of shots.
+    pub(super) fn at(&self, shots: usize) -> Vec<&'a StoredCell> {
+        self.cells.iter().copied().filter(|cell| cell.cell.identity.shots == shots).collect()
+    }
+}
+
+/// Cells by method and set-up.
+pub(super) fn entrants(results: &[StoredCell]) -> Vec<Entrant<'_>> {
+    let mut groups: BTreeMap<(&str, String), Vec<&StoredCell>> = BTreeMap::new();
+    for result in results {
+        let key =
+            (result.cell.identity.method.as_str(), set_up(&result.cell.identity, &result.cell.provenance));
+        groups.entry(key).or_default().push(result);
+    }
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let several = |method: &str| groups.keys().filter(|(other, _)| *other == method).count() > 1;
+    let mut entrants = Vec::new();
+    for ((method, _), cells) in &groups {
+        let number = seen.entry(method).and_modify(|n| *n += 1).or_insert(1);
+        let label = if several(method) { format!("{method} #{number}") } else { (*method).to_owned() };
+        entrants.push(Entrant {
+            label,
+            method,
+            regime: cells[0].cell.provenance.regime,
+            control: method.starts_with("control-"),
+            random: cells.iter().any(|r| r.cell.provenance.random_weights),
+            cells: cells.clone(),
+        });
+    }
+    entrants
+}
+
+/// What must agree for two cells to share a row, in words.
+pub(super) fn set_up(identity: &Identity, provenance: &Provenance) -> String {
+    format!(
+        "settings {}; {} px; held out by {}; manifest {}; episode seed {}; weights {}; code {}; {}; regime {}; {}{}{}",
+        identity.settings,
+        identity.size,
+        identity.held_out,
+        identity.manifest_hash,
+        identity.episode_seed,
+        if identity.weights_hash.is_empty() { "none" } else { &identity.weights_hash },
+        identity.code_hash,
+        identity.device_class,
+        provenance.regime,
+        if provenance.backbone.is_empty() { "no network" } else { &provenance.backbone },
+        if provenance.random_weights { " (random)" } else { "" },
+        if identity.epoch_by_sources { "; epoch also chosen on source tasks" } else { "" },
+    )
+}
+
+/// The loud label of entrants whose teacher has random weights.
+pub(super) fn warning(entrants: &[Entrant]) -> Option<String> {
+    let random: Vec<&str> = entrants.iter().filter(|e| e.random).map(|e| e.label.as_str()).collect();
+    let all = entrants.iter().filter(|e| !e.control).all(|e| e.random);
+    match random.as_slice() {
+        [] => None,
+        _ if all => Some(RANDOM_TEACHER.to_owned()),
+        some => Some(format!("{RANDOM_TEACHER} (concerns: {})", some.join(", "))),
+    }
+}

@@ -1,0 +1,144 @@
+//! An entrant at one number of shots: its numbers, and its place among the others.
+
+use anyhow::Result;
+
+use super::averages::{Averages, with_intervals};
+use super::entrant::Entrant;
+use super::ground::{Ground, common};
+use crate::metric::Metric;
+use crate::metric::quantile::median;
+use crate::metric::two_level;
+use crate::protocol::Protocol;
+use crate::results::{Provenance, StoredCell};
+
+/// The protocols that are shown side by side, the ranked one first.
+pub(super) fn shown() -> Vec<Protocol> {
+    [vec![Protocol::RANKED], Protocol::with_gap()].concat()
+}
+
+/// An entrant at one number of shots.
+pub(super) struct Row {
+    /// Index into the summary's entrants.
+    pub entrant: usize,
+    pub shots: usize,
+    /// Rank group among the rows of the same shots, from 0; `None` without a mean or on another ground.
+    pub group: Option<usize>,
+    /// What its mean rests on.
+    pub ground: Ground,
+    /// How that differs from what most rows of the same shots rest on, in words.
+    pub off_ground: Option<String>,
+    /// The ranked protocol's first, then those of protocols with a gap to it.
+    pub averages: Vec<(Protocol, Averages)>,
+    /// Fit and score, mean over cells.
+    pub seconds: Option<f64>,
+    /// Of one picture, supports taken in: median over the cells where it was measured.
+    pub latency_seconds: Option<f64>,
+    pub peak_memory_bytes: Option<u64>,
+    pub cells: usize,
+    pub failed: usize,
+    /// Cells that ran and whose ranked metric is undefined.
+    pub undefined: usize,
+}
+
+impl Row {
+    /// The ranked protocol's average.
+    pub(super) fn ranked(&self) -> &Averages {
+        &self.averages[0].1
+    }
+
+    /// Whether it has a mean, on the ground of most rows.
+    pub(super) fn is_ranked(&self) -> bool {
+        self.ranked().mean.is_some() && self.off_ground.is_none()
+    }
+
+    /// Mean under a protocol less mean under the ranked one.
+    pub(super) fn gap(&self, protocol: Protocol) -> Option<f64> {
+        let (_, average) = self.averages.iter().find(|(other, _)| *other == protocol)?;
+        Some(average.mean?.value - self.ranked().mean?.value)
+    }
+}
+
+/// The rows of a number of shots, best first; those on another ground than most come last and have no group.
+///
+/// # Errors
+/// Scores that cannot be read.
+pub(super) fn ranked_rows(entrants: &[Entrant], tasks: &[&str], shots: usize) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (index, entrant) in entrants.iter().enumerate() {
+        let cells = entrant.at(shots);
+        if !cells.is_empty() {
+            rows.push(row(index, &cells, tasks, shots)?);
+        }
+    }
+    let mean = |row: &Row| row.ranked().mean.map(|mean| mean.value);
+    rows.sort_by(|a, b| {
+        let value = |row: &Row| mean(row).unwrap_or(f64::NEG_INFINITY);
+        value(b).total_cmp(&value(a)).then(a.entrant.cmp(&b.entrant))
+    });
+    let grounds = rows.iter().filter(|row| mean(row).is_some()).map(|row| &row.ground);
+    if let Some(common) = common(grounds).cloned() {
+        for row in rows.iter_mut().filter(|row| mean(row).is_some()) {
+            row.off_ground = row.ground.unlike(&common);
+        }
+    }
+    rows.sort_by_key(|row| (mean(row).is_none(), row.off_ground.is_some()));
+    group(&mut rows);
+    Ok(rows)
+}
+
+/// Numbers the rank groups.
+fn group(rows: &mut [Row]) {
+    let (mut group, mut leader) = (0, None);
+    for index in 0..rows.len() {
+        if !rows[index].is_ranked() {
+            continue;
+        }
+        let first = *leader.get_or_insert(index);
+        if difference(&rows[first], &rows[index]).is_some_and(|(low, _)| low > 0.0) {
+            group += 1;
+            leader = Some(index);
+        }
+        rows[index].group = Some(group);
+    }
+}
+
+/// The 95 % interval of the first row's mean less the second's, over draws and pictures, which both share; `None` where
+/// they do not, or either has no replicates.
+pub(super) fn difference(first: &Row, second: &Row) -> Option<(f64, f64)> {
+    if first.ground != second.ground {
+        return None;
+    }
+    paired_interval(&first.ranked().replicates, &second.ranked().replicates)
+}
+
+/// The 95 % interval of a difference, from replicates that were resampled alike.
+pub(super) fn paired_interval(first: &[f64], second: &[f64]) -> Option<(f64, f64)> {
+    let differences: Vec<f64> = first.iter().zip(second).map(|(a, b)| a - b).collect();
+    (first.len() == second.len()).then(|| two_level::interval(&differences)).flatten()
+}
+
+fn row(entrant: usize, cells: &[&StoredCell], tasks: &[&str], shots: usize) -> Result<Row> {
+    let ran: Vec<&StoredCell> = cells.iter().copied().filter(|r| r.cell.error.is_none()).collect();
+    let took = |r: &&StoredCell| {
+        let Provenance { fit_seconds, score_seconds, .. } = &r.cell.provenance;
+        fit_seconds.zip(*score_seconds).map(|(fit, score)| fit + score)
+    };
+    let seconds: Vec<f64> = ran.iter().filter_map(took).collect();
+    let mut latencies: Vec<f64> = ran.iter().filter_map(|r| r.cell.provenance.latency_seconds).collect();
+    let is_undefined =
+        |r: &&&StoredCell| r.metric(Protocol::RANKED, Metric::RANKED).and_then(|m| m.value).is_none();
+    Ok(Row {
+        entrant,
+        shots,
+        group: None,
+        ground: Ground::of(&ran),
+        off_ground: None,
+        averages: with_intervals(&ran, tasks, &shown())?,
+        seconds: (!seconds.is_empty()).then(|| seconds.iter().sum::<f64>() / seconds.len() as f64),
+        latency_seconds: median(&mut latencies),
+        peak_memory_bytes: ran.iter().filter_map(|r| r.cell.provenance.peak_memory_bytes).max(),
+        cells: cells.len(),
+        failed: cells.len() - ran.len(),
+        undefined: ran.iter().filter(is_undefined).count(),
+    })
+}

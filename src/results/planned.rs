@@ -1,0 +1,87 @@
+//! What a run was planned to hold, so that what is missing can be told.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::{Cell, Seed};
+use crate::files;
+use crate::ids::TaskName;
+
+/// Where a cell stands in a plan.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The method's name; a variant follows a colon.
+    pub method: String,
+    /// Size of the support set.
+    pub shots: usize,
+    /// The task held out.
+    pub task: TaskName,
+    /// Which support set of that size, from 0.
+    pub draw: usize,
+    /// Of the training.
+    pub seed: Seed,
+}
+
+impl Place {
+    /// Of a cell.
+    pub fn of(cell: &Cell) -> Place {
+        let id = &cell.identity;
+        Place {
+            method: id.method.clone(),
+            shots: id.shots,
+            task: id.task.clone(),
+            draw: id.draw,
+            seed: id.seed,
+        }
+    }
+}
+
+/// The part of `plan.json` that says which cells there are to be.
+#[derive(Deserialize)]
+struct Plan {
+    definition: Definition,
+}
+
+#[derive(Deserialize)]
+struct Definition {
+    methods: Vec<String>,
+    /// A plan names every one.
+    tasks: Vec<TaskName>,
+    shots: Vec<usize>,
+    draws: usize,
+    seeds: Vec<Seed>,
+}
+
+/// The places of all cells that the run in a folder was planned to hold; `None` if no plan lies there.
+///
+/// # Errors
+/// A plan that cannot be read.
+pub fn planned(run: &Path) -> Result<Option<BTreeSet<Place>>> {
+    let path = run.join("plan.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let Plan { definition } = serde_json::from_str(&files::read_text(&path)?)
+        .with_context(|| format!("{} is not a plan; plan again", path.display()))?;
+    let Definition { methods, tasks, shots, draws, seeds } = definition;
+    let mut places = BTreeSet::new();
+    for method in &methods {
+        for &shots in &shots {
+            for task in &tasks {
+                for draw in 0..draws {
+                    places.extend(seeds.iter().map(|&seed| Place {
+                        method: method.clone(),
+                        shots,
+                        task: task.clone(),
+                        draw,
+                        seed,
+                    }));
+                }
+            }
+        }
+    }
+    Ok(Some(places))
+}

@@ -1,0 +1,81 @@
+//! What rows rest on: a method does not rise because its worse draws are gone.
+
+use std::fs;
+use std::path::Path;
+
+use medfsad::report;
+use medfsad::results::read_run;
+
+use super::made_up::{METHODS, SHOTS, TASKS, run_of};
+
+/// The report of a run, as Markdown.
+fn board(run: &Path) -> String {
+    let out = run.with_file_name("report");
+    report::write(run, &out).expect("a report");
+    fs::read_to_string(out.join("leaderboard.md")).expect("a leaderboard")
+}
+
+/// What a bench of all those methods, tasks, shots and draws writes of its plan.
+fn plan(run: &Path) {
+    let methods: Vec<&str> = METHODS.iter().map(|(name, ..)| *name).collect();
+    let plan = serde_json::json!({
+        "definition": { "methods": methods, "tasks": TASKS, "shots": SHOTS, "draws": 2, "seeds": [1] }
+    });
+    fs::write(run.join("plan.json"), plan.to_string()).expect("a plan");
+}
+
+/// Removes a method's cells of its lower draw, at 2 shots, in some tasks.
+fn remove_worse_draws(run: &Path, method: &str, tasks: &[&str]) {
+    for cell in read_run(run).expect("a run") {
+        let id = &cell.cell.identity;
+        if (id.method.as_str(), id.shots, id.draw) == (method, 2, 0) && tasks.contains(&id.task.as_str()) {
+            fs::remove_dir_all(&cell.folder).expect("a cell");
+        }
+    }
+}
+
+fn line<'a>(board: &'a str, start: &str) -> &'a str {
+    board.lines().find(|line| line.starts_with(start)).expect("a row")
+}
+
+#[test]
+fn a_method_whose_worse_draws_are_gone_is_not_ranked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = run_of(folder.path(), &METHODS);
+    plan(&run);
+    let whole = board(&run);
+    assert!(line(&whole, "| B | control-border control | 2 |").contains("| 0.530 ["), "{whole}");
+    assert!(!whole.contains("Missing cells") && !whole.contains("planned cells"), "{whole}");
+
+    remove_worse_draws(&run, "control-border", &TASKS);
+    let board = board(&run);
+    // Its mean has risen, and it stands last.
+    let row = line(
+        &board,
+        "| – | control-border control not ranked: lacks aptos draw 0 seed 1 and 4 more | 2 | 1 |",
+    );
+    assert!(row.contains("| 0.540 ["), "{row}");
+    let of_two_shots =
+        |line: &&str| [" | 2 | 2 | 1 | R", " | 2 | 1 | 1 | R"].iter().any(|row| line.contains(row));
+    let last = board.lines().filter(of_two_shots).last().expect("rows");
+    assert!(last.contains("control-border"), "{last}");
+    assert!(line(&board, "| control-border | 2 | R1 | – | – | – | – |").len() > 1);
+    for words in [
+        "5 of 120 planned cells are missing, not computed yet or removed: of control-border.",
+        "not ranked with them (* in figures): control-border at 2 shots",
+        "## Missing cells",
+        "| control-border | 2 | 5 | aptos draw 0 seed 1, brain_tumor draw 0 seed 1,",
+    ] {
+        assert!(board.contains(words), "{words} in {board}");
+    }
+}
+
+#[test]
+fn a_method_that_lacks_one_cell_of_one_task_is_not_ranked_either() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = run_of(folder.path(), &METHODS[..2]);
+    remove_worse_draws(&run, "patchcore", &["rsna"]);
+    let board = board(&run);
+    line(&board, "| – | patchcore random teacher not ranked: lacks rsna draw 0 seed 1 | 2 | 2 | 1 |");
+    assert!(board.contains("cannot be told where there is no plan.json"), "{board}");
+}
