@@ -134,12 +134,14 @@ pub(super) fn pixels(
         let threshold = preset.map(|preset| preset.threshold() as f32);
         let Localisation { auroc, ap, aupro_30, aupro_5, best_dice, preset_dice, .. } =
             localisation(&masked, threshold, pixel::BUDGET)?;
+        let pimo = pimo(&masked)?;
         found.extend([
             (Metric::PixelAuroc, auroc),
             (Metric::PixelAp, ap),
             (Metric::PixelAupro30, aupro_30),
             (Metric::PixelAupro5, aupro_5),
-            (Metric::PixelAupimo, pimo(&masked)?.and_then(|pimo| mean(&pimo.aupimo))),
+            (Metric::PixelAupimo, pimo.as_ref().and_then(|pimo| mean(&pimo.aupimo))),
+            (Metric::PixelAupimoPoints, pimo.as_ref().map(|pimo| pimo.n_points as f64)),
             (Metric::PixelDiceMax, best_dice.map(|(dice, _)| dice)),
             (Metric::PixelDiceMaxThreshold, best_dice.map(|(_, threshold)| threshold.into())),
             (Metric::PixelPresetDice, preset_dice),

@@ -61,6 +61,8 @@ pub enum Metric {
     PixelAupro5,
     /// Mean over pictures of the area under the per-image overlap at very low false positive rates.
     PixelAupimo,
+    /// Distinct false positive rates that AUPIMO rests on; below 300 it is coarse.
+    PixelAupimoPoints,
     /// The highest Dice of all pixels together: chosen with the masks, so an upper bound.
     PixelDiceMax,
     /// The threshold that gives the highest Dice.
@@ -95,9 +97,10 @@ impl Metric {
         }
     }
 
-    /// Whether it is a threshold, of which a mean over tasks would say nothing.
-    pub fn is_threshold(self) -> bool {
-        self.name().ends_with("-threshold")
+    /// Whether it says how another one came about, as thresholds and numbers of points do: a mean over tasks would say
+    /// nothing.
+    pub fn is_detail(self) -> bool {
+        ["-threshold", "-points"].iter().any(|end| self.name().ends_with(end))
     }
 
     /// Its name in a table of its group.

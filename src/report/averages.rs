@@ -54,7 +54,7 @@ pub(super) fn with_intervals(
 ) -> Result<Vec<(Protocol, Averages)>> {
     let mut resampled = vec![Vec::new(); protocols.len()];
     for task in tasks {
-        let draws = of_task(cells, task).map(|cell| by_picture(cell)).collect::<Result<Vec<_>>>()?;
+        let draws = of_task(cells, task).map(by_picture).collect::<Result<Vec<_>>>()?;
         for (tasks_of, &protocol) in resampled.iter_mut().zip(protocols) {
             tasks_of.push(Resampled::new(&draws, task, protocol));
         }

@@ -4,8 +4,10 @@ use super::averages::means;
 use super::display_table::{DisplayTable, Entry, Line, three_decimals};
 use super::row::Row;
 use super::summary::Summary;
+use crate::metric::pimo::COARSE;
 use crate::metric::{Group, Metric};
 use crate::protocol::{Protocol, Role};
+use crate::results::StoredCell;
 
 /// Every measure but the one that ranks: of pictures, at a threshold that the supports set, and of pixels. Those
 /// without any are left out.
@@ -35,7 +37,8 @@ pub(super) fn sheets(summary: &Summary) -> Vec<DisplayTable> {
             "Where in the picture",
             "Smoothed maps against lesion masks, over all pixels of a test set, on every distinct threshold: AUROC, \
              average precision, AUPRO (regions with 8 neighbours, up to false positive rates of 0.3 and 0.05), AUPIMO \
-             (rates of 1e-5 to 1e-4; undefined where normal pictures have too few pixels), the best Dice, which \
+             (rates of 1e-5 to 1e-4; undefined where normal pictures have too few pixels, and marked where it rests on fewer \
+             than 300 rates; docs/pixel-metrics.md has both definitions), the best Dice, which \
              chooses its threshold with the masks, and Dice at the threshold that the supports set. Pointing is the \
              share of pictures whose highest value lies in the mask or at most 15 pixels from it, energy the share of \
              the map inside the mask. Pictures without a mask are left out.",
@@ -74,7 +77,7 @@ fn columns(summary: &Summary, group: Group) -> Vec<(Protocol, Metric)> {
             protocol.rule().role != Role::Gap
                 && (*protocol, *metric) != (Protocol::RANKED, Metric::RANKED)
                 && metric.group() == group
-                && !metric.is_threshold()
+                && !metric.is_detail()
         })
         .collect();
     columns.sort_unstable();
@@ -94,14 +97,21 @@ fn line(summary: &Summary, row: &Row, columns: &[(Protocol, Metric)]) -> Line {
         let average = means(&cells, &summary.tasks, protocol, metric);
         let defined = average.tasks.iter().flatten().count();
         let entry = Entry::number(three_decimals(average.mean.map(|mean| mean.value)));
-        let all = defined == summary.tasks.len();
-        entries.push(if all {
-            entry
-        } else {
-            entry.detail(format!("{defined} of {} tasks", summary.tasks.len()))
-        });
+        let some =
+            (defined < summary.tasks.len()).then(|| format!("{defined} of {} tasks", summary.tasks.len()));
+        let coarse = (metric == Metric::PixelAupimo).then(|| few_points(&cells)).flatten();
+        let notes: Vec<String> = some.into_iter().chain(coarse).collect();
+        entries.push(entry.detail(notes.join("\n")));
     }
     Line { class: summary.class(row), entries }
+}
+
+/// Says so where AUPIMO rests on so few rates that one normal pixel more moves it.
+fn few_points(cells: &[&StoredCell]) -> Option<String> {
+    let points =
+        cells.iter().filter_map(|cell| cell.metric(Protocol::RANKED, Metric::PixelAupimoPoints)?.value);
+    let fewest = points.fold(f64::INFINITY, f64::min);
+    (fewest < COARSE as f64).then(|| format!("few points: {fewest}"))
 }
 
 /// The cells without scores and why; `None` if there are none.

@@ -191,6 +191,29 @@ fn localisation_without_a_basis_is_undefined() {
     assert_eq!(localisation(&zeros, None, BUDGET).unwrap().auroc, Some(0.5));
 }
 
+/// As `docs/pixel-metrics.md` has it: an example whose integral is known.
+#[test]
+fn aupimo_is_near_the_integral() {
+    const EXPONENT: f64 = 0.15;
+    let side = 128;
+    let quantiles = |n: usize, scale: f64| -> Vec<f32> {
+        (0..n).map(|at| (-((at as f64 + 0.5) / n as f64).ln() / scale) as f32).collect()
+    };
+    let integral = (1e-4f64.powf(EXPONENT) - 1e-5f64.powf(EXPONENT)) / (EXPONENT * std::f64::consts::LN_10);
+    assert!((integral - 0.21240).abs() < 5e-6);
+    for (n_normal, n_points, value) in [(24, 36, 0.21088), (35, 52, 0.21138), (70, 103, 0.21190)] {
+        let normal = quantiles(n_normal * side * side, 1.0);
+        let mut maps: Vec<(Vec<f32>, Option<Pixels>)> =
+            normal.chunks(side * side).map(|map| (map.to_vec(), None)).collect();
+        maps.push((quantiles(side * side, EXPONENT), Some(mask(side, |_| true))));
+        let found = pimo(&Held(maps)).unwrap().expect("enough pixels");
+        assert_eq!(found.n_points, n_points);
+        assert!((found.aupimo[0] - value).abs() < 5e-6, "{n_normal}: {:?}", found.aupimo);
+        // The further normal pixels reach into the range, the nearer.
+        assert!((found.aupimo[0] - integral).abs() < 0.04 / n_points as f64 + 5e-4);
+    }
+}
+
 #[test]
 fn aupimo_follows_its_definition_and_needs_enough_normal_pixels() {
     let reference = reference();
