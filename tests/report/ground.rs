@@ -57,7 +57,7 @@ fn a_method_whose_worse_draws_are_gone_is_not_ranked() {
     assert!(row.contains("| 0.540 ["), "{row}");
     let of_two_shots =
         |line: &&str| [" | 2 | 2 | 1 | R", " | 2 | 1 | 1 | R"].iter().any(|row| line.contains(row));
-    let last = board.lines().filter(of_two_shots).last().expect("rows");
+    let last = board.lines().rfind(of_two_shots).expect("rows");
     assert!(last.contains("control-border"), "{last}");
     assert!(line(&board, "| control-border | 2 | R1 | – | – | – | – |").len() > 1);
     for words in [
