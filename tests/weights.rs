@@ -57,6 +57,13 @@ fn imported_weights_are_checked_listed_and_found_by_name() {
     let file = home.path().join("mine.safetensors");
     weights::write(resnet18(), None, &file).unwrap();
     let path = file.to_str().unwrap();
+    let broken = resnet18();
+    let one = broken["layer1.0.conv1.weight"].view([-1]).get(7);
+    let _ = tch::no_grad(|| one.detach().fill_(f64::NAN));
+    let nan = home.path().join("broken.safetensors");
+    weights::write(broken, None, &nan).unwrap();
+    let words = ["broken.safetensors", "`layer1.0.conv1.weight` holds values that are no numbers"];
+    fails(home.path(), &["import", nan.to_str().unwrap(), "--network", "resnet18"], &words);
     fails(home.path(), &["import", path, "--network", "resnet50"], &["does not fit resnet50"]);
     fails(home.path(), &["import", path, "--network", "resnet19"], &["known: resnet18"]);
     fails(home.path(), &["import", path, "--network", "resnet18", "--name", "../a"], &["cannot name"]);

@@ -70,18 +70,8 @@ impl TestSet {
                 }
             }
             Ok(())
-        })?;
-        let n_each = (side.0 * side.1).max(1);
-        let unsound = |values: &mut dyn Iterator<Item = f64>, n_each: usize| {
-            values
-                .enumerate()
-                .find(|(_, value)| !value.is_finite())
-                .map(|(place, value)| (place / n_each, value))
-        };
-        let of_maps = unsound(&mut maps.iter().map(|&value| f64::from(value)), n_each);
-        if let Some((index, value)) = of_maps.or_else(|| unsound(&mut scores.iter().copied(), 1)) {
-            bail!("the score of {} is {value}: are the weights sound?", self.rows[index].source_path);
-        }
+        })
+        .map_err(|error| batches::named(error, |place| self.rows[place].source_path.clone()))?;
         if maps.is_empty() {
             let scores = protocol::pass_scores(&scores);
             return Ok(Scored { maps: None, scores_are_of_maps: false, scores });
@@ -131,7 +121,7 @@ impl TestSet {
 
 /// The score of one picture under the protocol that ranks.
 pub(super) fn ranked_score(detector: &dyn Detector, picture: &Pictures) -> Result<f64> {
-    let scores = match detector.score(picture)? {
+    let scores = match batches::predict(detector, picture)? {
         Prediction::Maps(maps) => protocol::of_each(Protocol::RANKED, &maps),
         Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,
     };

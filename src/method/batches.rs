@@ -3,10 +3,11 @@
 use std::ops::Range;
 use std::panic::resume_unwind;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 use tch::Device;
 
-use super::contract::{Detector, Prediction};
+use super::contract::Detector;
+use super::prediction::{NotANumber, Prediction};
 use crate::episode::batch::Pictures;
 use crate::panics::{caught_quietly, message};
 
@@ -17,7 +18,8 @@ pub const ON_CARD: usize = 16;
 /// is said so, when its memory is full; scores do not depend on it but for rounding. Returns how many were given at once in the end.
 ///
 /// # Errors
-/// What the detector or `take` refuses, or a memory that does not hold one picture.
+/// What the detector or `take` refuses, [`NotANumber`] with the place among all pictures, or a memory that does not hold
+/// one picture.
 pub fn score(
     detector: &dyn Detector,
     pictures: &Pictures,
@@ -29,7 +31,9 @@ pub fn score(
     while start < pictures.len() {
         let range = start..(start + size).min(pictures.len());
         let batch: Vec<usize> = range.clone().collect();
-        match unless_memory_is_full(|| detector.score(&pictures.at(&batch)))? {
+        match unless_memory_is_full(|| predict(detector, &pictures.at(&batch)))
+            .map_err(|e| behind(e, start))?
+        {
             Some(prediction) => {
                 start = range.end;
                 take(range, prediction)?;
@@ -42,6 +46,30 @@ pub fn score(
         }
     }
     Ok(size)
+}
+
+/// What `detector` says of `queries`, held against the contract. Everything that is scored comes through here.
+///
+/// # Errors
+/// What the detector fails with, and as [`Prediction::checked`].
+pub fn predict(detector: &dyn Detector, queries: &Pictures) -> Result<Prediction> {
+    detector.score(queries)?.checked(queries.len())
+}
+
+/// Counts a picture without a number among all pictures, not those of its batch.
+fn behind(error: Error, start: usize) -> Error {
+    match error.downcast::<NotANumber>() {
+        Ok(NotANumber { place, value }) => NotANumber { place: start + place, value }.into(),
+        Err(error) => error,
+    }
+}
+
+/// Names the picture that has no number, if that is the error.
+pub fn named(error: Error, name: impl Fn(usize) -> String) -> Error {
+    match error.downcast::<NotANumber>() {
+        Ok(found) => found.of(&name(found.place)),
+        Err(error) => error,
+    }
 }
 
 /// What `work` gives; `None` if libtorch found the device's memory full, which it tells by an error or a panic.

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tch::{Device, Tensor};
 
+pub use super::prediction::{NotANumber, Prediction};
 use super::work::{CellSize, Work};
 use crate::episode::batch::Pictures;
 use crate::files;
 use crate::ids::TaskName;
-use crate::maps::MapStack;
 use crate::network::origin::Teachers;
 use crate::network::precision::Precision;
 use crate::network::teacher::Teacher;
@@ -222,16 +222,6 @@ impl<D: Detector + ?Sized> Detector for &D {
     fn batch(&self) -> usize {
         (**self).batch()
     }
-}
-
-/// What a detector says about a batch of queries.
-pub enum Prediction {
-    /// One raw map per query, of the queries' size; the protocol makes image scores of them.
-    Maps(MapStack),
-    /// One score per query, for methods without maps.
-    Scores(Vec<f64>),
-    /// Raw maps, and image scores by the method's own published rule.
-    Both(MapStack, Vec<f64>),
 }
 
 /// One method on the list.

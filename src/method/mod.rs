@@ -35,6 +35,8 @@ pub mod padim;
 pub mod part;
 /// Nearest neighbours of patches.
 pub mod patchcore;
+/// What a detector says of queries.
+pub mod prediction;
 /// Reverse distillation.
 pub mod rd4ad;
 /// Registration on other tasks, one Gaussian per position on the target.

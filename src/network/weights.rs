@@ -48,7 +48,7 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
 /// Fills every variable of `store` by name.
 ///
 /// # Errors
-/// Names every missing, unknown or misshapen tensor.
+/// Names every missing, unknown or misshapen tensor, and one that holds NaN or an infinite value.
 pub fn fill(
     store: &VarStore,
     mut tensors: BTreeMap<String, Tensor>,
@@ -66,6 +66,8 @@ pub fn fill(
             "`{name}` has shape {have:?}, the network wants {want:?}: is it another backbone?"
         );
         ensure!(value.is_floating_point(), "`{name}` holds {:?}, not floating point", value.kind());
+        let is_sound = value.isfinite().all().int64_value(&[]) != 0;
+        ensure!(is_sound, "`{name}` holds values that are no numbers (NaN or infinite); the file is damaged");
         tch::no_grad(|| variable.copy_(&value.to_kind(Kind::Float)));
     }
     let unknown: Vec<&str> = tensors.keys().filter(|name| !is_unused(name)).map(String::as_str).collect();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use strum::EnumMessage;
 
@@ -248,8 +248,10 @@ impl Field for BTreeMap<Protocol, f64> {
     fn of(table: &Table, _: &str) -> Result<Vec<Self>> {
         let mut rows = vec![BTreeMap::new(); table.height()];
         for protocol in Protocol::all().filter(|protocol| table.has(&protocol.column())) {
-            for (row, score) in rows.iter_mut().zip(table.real(&protocol.column())?) {
-                row.extend(score.map(|score| (protocol, score)));
+            for (place, score) in table.real(&protocol.column())?.into_iter().enumerate() {
+                let is_sound = score.is_none_or(f64::is_finite);
+                ensure!(is_sound, "{} is no number", table.place(&protocol.column(), place));
+                rows[place].extend(score.map(|score| (protocol, score)));
             }
         }
         Ok(rows)
@@ -325,8 +327,12 @@ impl CellResult {
     /// Writes a cell; `cell.json` comes last.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// A file that cannot be written, or a score that is no finite number.
     pub fn write(&self) -> Result<()> {
+        let is_sound = |score: &Score| score.scores.values().all(|value| value.is_finite());
+        if let Some(score) = self.scores.iter().find(|score| !is_sound(score)) {
+            bail!("the score of picture {} is no number; nothing is stored", score.image_id);
+        }
         if self.cell.error.is_none() {
             Score::write(&self.folder.join(SCORES), &self.scores)?;
             Measured::write(&self.folder.join(METRICS), &self.metrics)?;

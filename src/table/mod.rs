@@ -304,7 +304,7 @@ impl Table {
     }
 
     /// An entry, for errors.
-    fn place(&self, column: &str, row: usize) -> String {
+    pub(crate) fn place(&self, column: &str, row: usize) -> String {
         format!("column `{column}` of {}, row {}", self.file, self.start + row)
     }
 

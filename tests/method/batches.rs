@@ -53,3 +53,27 @@ fn batches_are_halved_until_they_fit() {
     let error = format!("{:#}", widths(&detector).expect_err("nothing fits"));
     assert!(error.contains("--size"), "{error}");
 }
+
+/// Loses count of one picture, by its width.
+struct Broken(u32);
+
+impl Detector for Broken {
+    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+        let score = |width: u32| if width == self.0 { f64::NEG_INFINITY } else { 0.5 };
+        Ok(Prediction::Scores(queries.acquisition.iter().map(|a| score(a.width)).collect()))
+    }
+}
+
+#[test]
+fn a_score_that_is_no_number_is_refused_with_its_picture() {
+    let score = |width: u32| {
+        let query = pictures("query", 21);
+        batches::score(&Broken(width), &query, Device::Cpu, &mut |_, _| Ok(()))
+    };
+    assert!(score(39).is_ok());
+    // The third of the second batch.
+    let error = score(58).expect_err("no number");
+    assert!(error.to_string().contains("query 19 is -inf"), "{error}");
+    let named = batches::named(error, |place| format!("picture-{place}.png"));
+    assert!(named.to_string().contains("the score of picture-18.png is -inf"), "{named}");
+}

@@ -3,10 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use medfsad::files;
 use medfsad::manifest::Label;
+use medfsad::protocol::Protocol;
 use medfsad::report;
 use medfsad::results::{CellResult, GALLERY, Measured, Score, StoredCell, read_run, read_runs};
 use medfsad::table::Record;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::made_up::{METHODS, run_of};
@@ -172,4 +175,28 @@ fn an_exchanged_gallery_is_refused_by_name() {
     fs::copy(with[0].folder.join(GALLERY), with[1].folder.join(GALLERY)).expect("another gallery");
     let error = report::write(&run, &run.join("report")).expect_err("an exchanged gallery");
     assert!(format!("{error:#}").contains("is not what was written with its cell"), "{error:#}");
+}
+
+/// A score that is no number is neither written nor, where somebody sealed one, read.
+#[test]
+fn a_score_that_is_no_number_is_not_stored_and_not_read() {
+    let (_folder, run, mut cell) = run();
+    let path = cell.folder.join("scores.parquet");
+    let stored = fs::read(&path).expect("a table");
+    cell.scores[3].scores.insert(Protocol::Clean, f64::NAN);
+    let error = cell.write().expect_err("no number").to_string();
+    assert!(error.contains(cell.scores[3].image_id.as_str()) && error.contains("no number"), "{error}");
+    assert_eq!(fs::read(&path).expect("a table"), stored, "nothing was written");
+
+    Score::write(&path, &cell.scores).expect("a table");
+    let seal = |name: &str| files::fingerprint_file(&cell.folder.join(name)).expect("a hash");
+    let mut json: Value =
+        serde_json::from_str(&fs::read_to_string(cell.folder.join("cell.json")).expect("a cell"))
+            .expect("JSON");
+    json["seal"]["files"]["scores.parquet"] = seal("scores.parquet").into();
+    let parts = (cell.cell.clone(), json["seal"]["files"].clone());
+    json["seal"]["cell"] = files::fingerprint(&serde_json::to_vec(&parts).expect("JSON")).into();
+    fs::write(cell.folder.join("cell.json"), json.to_string()).expect("a cell");
+    let error = format!("{:#}", report::write(&run, &run.join("report")).expect_err("no number"));
+    assert!(error.contains("column `clean` of") && error.contains("row 3 is no number"), "{error}");
 }

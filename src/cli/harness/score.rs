@@ -103,7 +103,8 @@ impl Args {
                 });
             }
             Ok(())
-        })?;
+        })
+        .map_err(|error| batches::named(error, |index| read.names[index].clone()))?;
         Ok(scored)
     }
 
