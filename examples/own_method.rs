@@ -12,7 +12,6 @@ use medfsad::curate::{Request, build};
 use medfsad::episode::batch::Pictures;
 use medfsad::episode::{self, Episodes};
 use medfsad::ids::TaskName;
-use medfsad::manifest::store::PixelStore;
 use medfsad::manifest::{Label, Manifest, Row, Split};
 use medfsad::maps::MapStack;
 use medfsad::method::{Context, Detector, Fitted, Method, Observer, Prediction, TrainTask, Unobserved};
@@ -78,12 +77,13 @@ fn benchmark(scratch: &Path) -> Result<Manifest> {
 /// Clean AUROC of one task with its first support set; `None` where a class is absent.
 fn evaluate(manifest: &Manifest, episodes: &Episodes, task: &str) -> Result<Option<f64>> {
     let size = *manifest.header.sizes.first().context("the benchmark has no pictures")?;
-    let rows: Vec<&Row> = manifest.rows.iter().filter(|row| row.task == task).collect();
-    let store = PixelStore::open(&manifest.folder, task, size, &manifest.header.resize, &rows)?;
+    let of_task = manifest.task(task)?;
+    let store = of_task.store(size)?;
 
     let drawn = &episodes.supports[task][0];
-    let supports: Vec<&Row> = rows.iter().copied().filter(|row| drawn.contains(&row.image_id)).collect();
-    let tested: Vec<&Row> = manifest.select(task, Split::Test).collect();
+    let supports: Vec<&Row> =
+        of_task.rows.iter().copied().filter(|row| drawn.contains(&row.image_id)).collect();
+    let tested = of_task.of(Split::Test);
 
     let context = Context {
         device: Device::Cpu,

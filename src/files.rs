@@ -9,9 +9,11 @@ use anyhow::{Context, Result};
 use sha2::Digest;
 
 mod folders;
+mod once;
 mod walk;
 
 pub use folders::{CACHE, from_to, last_name, stated, without_folders};
+pub use once::Once;
 pub use walk::{Rejected, Scan, scan, walk};
 
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::episodes;
+use crate::manifest::Manifest;
 use crate::results::{self, GALLERY, Place, StoredCell, read_run, recompute};
 use crate::{files, progress, report};
 
@@ -35,7 +36,7 @@ impl Args {
         galleries(&results, &mut findings);
         drawn_again(&self.run, &mut findings)?;
         let plan = Plan { json: plan(&self.run)?, run: &self.run, cache: files::cache_folder()? };
-        inputs(&plan, self.manifest.as_deref(), &mut findings);
+        inputs(&plan, self.manifest.as_deref(), &results, &mut findings);
         weights(&plan, &mut findings);
         findings.print();
         let n = findings.broken.len();
@@ -187,15 +188,34 @@ fn plan(run: &Path) -> Result<Value> {
 }
 
 /// The curated benchmark, given or named by the plan, and the episodes drawn from it.
-fn inputs(plan: &Plan, given: Option<&Path>, findings: &mut Findings) {
+fn inputs(plan: &Plan, given: Option<&Path>, results: &[StoredCell], findings: &mut Findings) {
     let planned = plan.json["manifest"].as_str().map(|path| plan.path(path));
     let planned = planned.filter(|path| path.join("manifest.json").exists());
     match given.map(Path::to_owned).or(planned) {
-        Some(path) => findings.of("manifest and episodes", episodes::verify(plan.run, &path)),
+        Some(path) => {
+            findings.of("manifest and episodes", episodes::verify(plan.run, &path));
+            findings.of("standardised pictures", pictures(&path, results));
+        }
         None => {
-            findings.unchecked.push("manifest and episodes: name the benchmark with --manifest".to_owned());
+            findings
+                .unchecked
+                .push("manifest, pictures and episodes: name the benchmark with --manifest".to_owned());
         }
     }
+}
+
+/// The pixel stores of every size that a cell used, against the hashes that the manifest's header states.
+fn pictures(folder: &Path, results: &[StoredCell]) -> Result<String> {
+    let manifest = Manifest::read(folder)?;
+    let sizes: BTreeSet<usize> = results.iter().map(|result| result.cell.identity.size).collect();
+    let mut n = 0;
+    for task in manifest.tasks() {
+        for &size in &sizes {
+            manifest.task(&task)?.store(size)?;
+            n += 1;
+        }
+    }
+    Ok(format!("{n} pixel stores are those that were curated"))
 }
 
 /// Files of pretrained weights that the plan names, against the hashes that it states.

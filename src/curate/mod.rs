@@ -11,7 +11,7 @@ use crate::files;
 use crate::manifest::{self, Header, MANIFEST, REJECTED, Rejected, Row, SELECTION, Selection};
 use crate::pseudonym::Key;
 use crate::spec::Spec;
-use crate::table::Record;
+use crate::table::{Record, Seals};
 
 /// The loop of drawing and decoding.
 mod curation;
@@ -110,11 +110,13 @@ fn build_from(request: &Request, ids: Option<&IdList>) -> Result<Outcome> {
         );
     }
     let (mut rows, mut rejected, mut selection) = (Vec::new(), Vec::new(), Vec::new());
+    let mut pixels = Seals::default();
     for task in present {
         let part = task::curate(request, task, ids).with_context(|| format!("task `{}`", task.name))?;
         rows.extend(part.rows);
         rejected.extend(part.rejected);
         selection.extend(part.selection);
+        pixels = pixels.and(part.pixels);
         remarks.extend(part.differences.iter().map(|difference| format!("{}: {difference}", task.name)));
     }
     let short = shortfalls(&selection);
@@ -127,7 +129,7 @@ fn build_from(request: &Request, ids: Option<&IdList>) -> Result<Outcome> {
         );
     }
     remarks.extend(short);
-    let header = write(request, &mut rows, &rejected, &selection)?;
+    let header = write(request, &mut rows, &rejected, &selection, pixels)?;
     remarks.extend(ids.and_then(|ids| ids.differs_from(&header)));
     Ok(Outcome { header, selection, rejected, remarks })
 }
@@ -150,10 +152,12 @@ fn write(
     rows: &mut [Row],
     rejected: &[Rejected],
     selection: &[Selection],
+    pixels: Seals,
 ) -> Result<Header> {
     let Request { spec, raw, out, .. } = *request;
     let header = Header {
         n_rejected: rejected.len() as u64,
+        pixels,
         ..Header::of(rows, (&spec.name, spec.version), &spec.title, &spec.sizes)
     };
     Row::write(&out.join(MANIFEST), rows)?;

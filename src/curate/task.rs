@@ -16,6 +16,7 @@ use crate::manifest::{Rejected, Row, Selection, store};
 use crate::source::masks::MaskNames;
 use crate::source::{self, Candidate, Side};
 use crate::spec::{Shuffle, Task};
+use crate::table::Seals;
 use crate::{files, names};
 
 /// A curated task, as kept between runs.
@@ -31,6 +32,21 @@ pub struct Part {
     pub selection: Vec<Selection>,
     /// Sentences for the user, such as differences from the owner's totals.
     pub differences: Vec<String>,
+    /// Of its pixel stores.
+    pub pixels: Seals,
+}
+
+/// As it lies on disk: with a hash over its JSON, since what was changed there is no part of what was curated.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    part: Part,
+    hash: String,
+}
+
+impl Part {
+    fn hash(&self) -> Result<String> {
+        Ok(files::fingerprint(&serde_json::to_vec(self)?))
+    }
 }
 
 /// Curates `task`; a finished part in `out/parts` with the same key is taken as it is.
@@ -60,8 +76,9 @@ pub fn curate(request: &Request, task: &Task, ids: Option<&IdList>) -> Result<Pa
     let mut found = work.hash(found);
     let key = work.key(&found, &listing.differences)?;
     let kept = out.join("parts").join(format!("{}.json", task.name));
-    let is_stored = spec.sizes.iter().all(|&size| store::path(out, &task.name, size).exists());
-    if let Some(part) = read_part(&kept, &key).filter(|_| is_stored) {
+    let is_stored =
+        |part: &Part| store::seals(out, &task.name, &spec.sizes).is_ok_and(|found| found == part.pixels);
+    if let Some(part) = read_part(&kept, &key).filter(is_stored) {
         return Ok(part);
     }
     if ids.is_none() {
@@ -79,9 +96,12 @@ pub fn curate(request: &Request, task: &Task, ids: Option<&IdList>) -> Result<Pa
     let (rows, selection) = work.collect(&found, &outcomes, &done)?;
     write_stores(spools, task, &rows, out)?;
     let rejected = std::mem::take(&mut work.rejected);
-    let part = Part { key, rows, rejected, selection, differences: listing.differences };
-    files::write_whole(&kept, &serde_json::to_vec(&part)?)?;
-    Ok(part)
+    let pixels = store::seals(out, &task.name, &spec.sizes)?;
+    let part = Part { key, rows, rejected, selection, differences: listing.differences, pixels };
+    let hash = part.hash()?;
+    let to_keep = Kept { part, hash };
+    files::write_whole(&kept, &serde_json::to_vec(&to_keep)?)?;
+    Ok(to_keep.part)
 }
 
 /// A sentence for every finding of the spec that no picture has.
@@ -118,6 +138,6 @@ fn divide_by_shuffle(shuffle: Shuffle, found: &mut [KnownContent]) {
 }
 
 fn read_part(path: &Path, key: &str) -> Option<Part> {
-    let part: Part = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-    (part.key == key).then_some(part)
+    let Kept { part, hash } = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    (part.key == key && part.hash().ok()? == hash).then_some(part)
 }

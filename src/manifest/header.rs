@@ -5,14 +5,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Row, canonical_hash, order};
+use super::{Row, canonical_hash, order, store};
 use crate::decode::resize::RESIZE_ID;
 use crate::files;
 use crate::table::Seals;
 
 /// Version of the manifest's columns, of the hash over them and of its header; a reader refuses others, but for
-/// formats 3 and 4.
-pub const FORMAT: u32 = 5;
+/// formats 3 to 5.
+pub const FORMAT: u32 = 6;
+
+/// The version whose pixel stores have no hash.
+const UNSEALED_PIXELS: u32 = 5;
 
 /// The version whose tables have no hash of their bytes.
 const UNSEALED: u32 = 4;
@@ -45,6 +48,9 @@ pub struct Header {
     /// Of the parquet files' bytes; they depend on the key of pseudonyms. Empty in memory and in formats 3 and 4.
     #[serde(default)]
     pub tables: Seals,
+    /// Of the pixel stores' bytes. Empty in memory and in formats 3 to 5.
+    #[serde(default)]
+    pub pixels: Seals,
     /// Curated images over all tasks and splits.
     pub n_rows: u64,
     /// Rows of `rejected.parquet`.
@@ -73,6 +79,7 @@ impl Header {
             title: title.to_owned(),
             canonical_hash: canonical_hash(rows),
             tables: Seals::default(),
+            pixels: Seals::default(),
             n_rows: rows.len() as u64,
             n_rejected: 0,
             raw: None,
@@ -123,5 +130,18 @@ impl Header {
     /// A table that is missing, damaged or of another header.
     pub fn table(&self, folder: &Path, name: &str) -> Result<PathBuf> {
         if self.format <= UNSEALED { Ok(folder.join(name)) } else { self.tables.check(folder, name) }
+    }
+
+    /// As [`Header::table`], of a pixel store; those of formats 3 to 5 are not known.
+    ///
+    /// # Errors
+    /// As [`Header::table`].
+    pub fn pixels(&self, folder: &Path, task: &str, size: usize) -> Result<PathBuf> {
+        let name = store::name(task, size);
+        let path = folder.join(&name);
+        if self.format <= UNSEALED_PIXELS || !path.exists() {
+            return Ok(path);
+        }
+        self.pixels.check_once(folder, &name)
     }
 }

@@ -324,7 +324,7 @@ impl Manifest {
         if rows.is_empty() {
             bail!("no task `{name}` in {} (known: {})", self.folder.display(), self.tasks().join(", "));
         }
-        Ok(Task { folder: &self.folder, name, rows })
+        Ok(Task { folder: &self.folder, header: &self.header, name, rows })
     }
 
     /// Side of the smallest pictures that are stored.
@@ -345,6 +345,7 @@ impl Manifest {
 /// One task of a curated benchmark.
 pub struct Task<'a> {
     folder: &'a Path,
+    header: &'a Header,
     name: &'a str,
     /// In the manifest's order.
     pub rows: Vec<&'a Row>,
@@ -359,8 +360,9 @@ impl<'a> Task<'a> {
     /// Its pictures and masks of `size` pixels a side.
     ///
     /// # Errors
-    /// A store that is missing, unreadable, made with another resize, or stale.
+    /// A store that is missing, unreadable, made with another resize or stale, or not the one that was curated.
     pub fn store(&self, size: usize) -> Result<PixelStore> {
+        self.header.pixels(self.folder, self.name, size)?;
         PixelStore::open(self.folder, self.name, size, RESIZE_ID, &self.rows)
     }
 }

@@ -12,19 +12,19 @@ use serde::{Deserialize, Serialize};
 
 use super::Row;
 use crate::pixels::Pixels;
+use crate::table::Seals;
 
 /// Pictures `[n, 3, size, size]` and masks `[m, 1, size, size]` of one task.
 ///
 /// ```no_run
 /// use std::path::Path;
 ///
-/// use medfsad::manifest::store::PixelStore;
-/// use medfsad::manifest::{Manifest, Row, Split};
+/// use medfsad::manifest::{Manifest, Split};
 ///
 /// let manifest = Manifest::read(Path::new("manifests/phantom"))?;
-/// let rows: Vec<&Row> = manifest.select("lag", Split::Test).collect();
-/// let store = PixelStore::open(&manifest.folder, "lag", 64, &manifest.header.resize, &rows)?;
-/// let picture = store.pixels(&rows[0].pixel_hash)?;
+/// let lag = manifest.task("lag")?;
+/// let store = lag.store(64)?;
+/// let picture = store.pixels(&lag.of(Split::Test)[0].pixel_hash)?;
 /// assert_eq!((picture.height(), picture.width(), picture.channels()), (64, 64, 3));
 /// # Ok::<(), anyhow::Error>(())
 /// ```
@@ -54,13 +54,28 @@ struct Part {
     index: HashMap<String, usize>,
 }
 
+/// The file of a task and size, as it is called from the curated folder.
+pub(super) fn name(task: &str, size: usize) -> String {
+    format!("pixels/{task}-{size}.safetensors")
+}
+
 /// Where the store of a task and size lies in a curated folder.
 pub fn path(folder: &Path, task: &str, size: usize) -> PathBuf {
-    folder.join("pixels").join(format!("{task}-{size}.safetensors"))
+    folder.join(name(task, size))
+}
+
+/// Hashes of a task's stores, which were just written.
+///
+/// # Errors
+/// A store that cannot be read.
+pub fn seals(folder: &Path, task: &str, sizes: &[usize]) -> Result<Seals> {
+    let names: Vec<String> = sizes.iter().map(|&size| name(task, size)).collect();
+    Seals::of(folder, &names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 impl PixelStore {
-    /// Opens the store of a task and size and checks that it holds every picture in `rows`.
+    /// Opens the store of a task and size and checks that it holds every picture in `rows`. Its bytes are not held against
+    /// the manifest: [`Task::store`](super::Task::store) does that.
     ///
     /// # Errors
     /// A store that is missing, unreadable, made with another resize, or stale.

@@ -2,30 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{Network, published};
-use crate::files;
+use crate::files::{self, Once};
 
-/// What tells without reading that a file may have changed: bytes and time.
-type Stamp = (u64, Option<SystemTime>);
-
-/// SHA-256 of a file, which is read once a process, and again when its size or time changes.
+/// SHA-256 of a file.
 fn hash(path: &Path) -> Result<String> {
-    static SEEN: Mutex<BTreeMap<PathBuf, (Stamp, String)>> = Mutex::new(BTreeMap::new());
-    let meta = std::fs::metadata(path).with_context(|| format!("opening {}", path.display()))?;
-    let stamp = (meta.len(), meta.modified().ok());
-    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, hash)) = seen.get(path).filter(|(before, _)| *before == stamp) {
-        return Ok(hash.clone());
-    }
-    let (hash, _) = files::sha256_of(&[path.to_owned()])?;
-    seen.insert(path.to_owned(), (stamp, hash.clone()));
-    Ok(hash)
+    static HASHES: Once = Once::new(|path| files::sha256_of(&[path.to_owned()]).map(|(hash, _)| hash));
+    HASHES.of(path)
 }
 
 /// Where a teacher's weights come from.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::files;
+use crate::files::{self, Once};
 
 /// Hashes of the files beside a header, which holds them: BLAKE3 of each file's bytes, by its name.
 ///
@@ -36,12 +36,32 @@ impl Seals {
     /// # Errors
     /// A file that is missing or was changed, or one that has no seal.
     pub fn check(&self, folder: &Path, name: &str) -> Result<PathBuf> {
+        self.check_by(files::fingerprint_file, folder, name)
+    }
+
+    /// As [`Seals::check`], of a large file: it is read once a process, unless its size or time changes.
+    ///
+    /// # Errors
+    /// As [`Seals::check`].
+    pub fn check_once(&self, folder: &Path, name: &str) -> Result<PathBuf> {
+        static HASHES: Once = Once::new(files::fingerprint_file);
+        self.check_by(|path| HASHES.of(path), folder, name)
+    }
+
+    /// These and others, which have other names.
+    #[must_use]
+    pub fn and(mut self, others: Seals) -> Seals {
+        self.0.extend(others.0);
+        self
+    }
+
+    fn check_by(&self, hash: impl Fn(&Path) -> Result<String>, folder: &Path, name: &str) -> Result<PathBuf> {
         let path = folder.join(name);
         let sealed = self.0.get(name);
         let sealed = sealed.with_context(|| {
             format!("the header beside {} has no hash of it; build it again", path.display())
         })?;
-        let found = files::fingerprint_file(&path)?;
+        let found = hash(&path)?;
         ensure!(
             found == *sealed,
             "{} is damaged or is not the file of its header: its bytes hash to {found}, the header says {sealed}; \

@@ -188,3 +188,51 @@ fn a_finished_part_is_taken_up_until_something_it_rests_on_changes() {
     plant(out.path(), "parts/skin.json", b"{ half a pa");
     assert_eq!(again(&spec).0, changed.0, "a broken part stopped or changed the build");
 }
+
+/// Changes one byte of a file, the last but `back`.
+fn alter(path: &Path, back: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let place = bytes.len() - back;
+    bytes[place] ^= 0x10;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn pictures_that_were_altered_in_a_store_are_refused_and_curated_anew() {
+    let (raw, out) = (raw(), tempfile::tempdir().unwrap());
+    let spec = spec();
+    let build = || {
+        build(&Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false, key: &Key::PUBLIC })
+            .unwrap()
+    };
+    build();
+    let path = out.path().join("pixels/skin-32.safetensors");
+    let sound = std::fs::read(&path).unwrap();
+    let manifest = Manifest::read(out.path()).unwrap();
+    assert!(manifest.task("skin").unwrap().store(SIZE).is_ok());
+    // A pixel of the last mask or picture; the store itself is whole.
+    alter(&path, 40);
+    assert!(PixelStore::open(out.path(), "skin", SIZE, resize::RESIZE_ID, &[]).is_ok());
+    let error = format!("{:#}", manifest.task("skin").unwrap().store(SIZE).err().unwrap());
+    assert!(error.contains("skin-32.safetensors is damaged or is not the file of its header"), "{error}");
+    build();
+    assert!(std::fs::read(&path).unwrap() == sound, "an altered store was taken up");
+}
+
+#[test]
+fn a_finished_part_that_was_altered_is_made_anew() {
+    let (raw, out) = (raw(), tempfile::tempdir().unwrap());
+    let spec = spec();
+    let hash = || {
+        let request =
+            Request { spec: &spec, raw: raw.path(), out: out.path(), partial: false, key: &Key::PUBLIC };
+        build(&request).unwrap().header.canonical_hash
+    };
+    let first = hash();
+    let path = out.path().join("parts/skin.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let altered = text.replacen("\"width\":", "\"width\":1", 1);
+    assert_ne!(altered, text);
+    std::fs::write(&path, altered).unwrap();
+    assert_eq!(hash(), first, "the altered part was taken up");
+}
