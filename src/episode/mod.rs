@@ -16,7 +16,7 @@ use crate::ids::{ImageId, TaskName};
 use crate::manifest::{Manifest, Row, Split};
 use crate::random::Stream;
 use crate::regime::Regime;
-use crate::table::{Columns, Table};
+use crate::table::{Columns, Seals, Table};
 use crate::words::word;
 
 /// Pictures to tensors; the only place.
@@ -270,7 +270,7 @@ impl Episodes {
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        Columns::write_pieces(&folder.join("episodes.parquet"), self.lines().map(Ok), |lines| {
+        Columns::write_pieces(&folder.join(TABLE), self.lines().map(Ok), |lines| {
             Columns::default()
                 .text("kind", lines.iter().map(|l| Some(l.kind)))
                 .text("task", lines.iter().map(|l| Some(l.task)))
@@ -279,8 +279,12 @@ impl Episodes {
                 .integer("position", lines.iter().map(|l| Some(l.position)))
                 .text("image_id", lines.iter().map(|l| Some(l.image_id)))
         })?;
-        let header =
-            Header { settings: self.settings, manifest_hash: self.manifest_hash.clone(), hash: self.hash() };
+        let header = Header {
+            settings: self.settings,
+            manifest_hash: self.manifest_hash.clone(),
+            hash: self.hash(),
+            tables: Seals::of(folder, &[TABLE])?,
+        };
         files::write_whole(&folder.join("episodes.json"), serde_json::to_string_pretty(&header)?.as_bytes())
     }
 
@@ -292,7 +296,7 @@ impl Episodes {
         let path = folder.join("episodes.json");
         let header: Header = serde_json::from_str(&files::read_text(&path)?)
             .with_context(|| format!("{} is not an episodes header", path.display()))?;
-        let table = Table::read(&folder.join("episodes.parquet"))?;
+        let table = Table::read(&header.tables.check(folder, TABLE)?)?;
         let (kinds, tasks) = (table.text_given("kind")?, table.text_given("task")?);
         let (draws, queries) = (table.integer("draw")?, table.text("query_id")?);
         let ids = table.text_given("image_id")?;
@@ -377,9 +381,15 @@ impl Episodes {
     }
 }
 
+/// Supports and pairs, one picture a row.
+const TABLE: &str = "episodes.parquet";
+
 #[derive(Serialize, Deserialize)]
 struct Header {
     settings: Settings,
     manifest_hash: String,
     hash: String,
+    /// Of the table's bytes, which are not parsed before they fit.
+    #[serde(default)]
+    tables: Seals,
 }

@@ -49,6 +49,61 @@ fn the_worked_example_scores_by_mean_colour() {
     }
 }
 
+/// The settings as resolved, which are part of every cell's identity.
+fn resolved(table: &toml::Table) -> String {
+    (find("external:mine").expect("known").build)(table.clone()).expect("settings").settings
+}
+
+#[test]
+fn a_module_that_the_program_imports_is_part_of_what_it_is() {
+    let folder = TempDir::new().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    };
+    write("parts/model.py", "SCALE = 1\n");
+    let table = settings(&folder, "answer([(row['picture_id'], 1) for row in rows('queries.csv')])", "");
+    let first = resolved(&table);
+    assert!(first.contains("parts/model.py") && first.contains("program.py"), "{first}");
+    assert!(!first.contains(&format!("{}/parts", folder.path().display())), "{first}");
+    write("notes.txt", "not imported");
+    write("__pycache__/model.py", "compiled");
+    assert_eq!(resolved(&table), first);
+    write("parts/model.py", "SCALE = 2\n");
+    assert_ne!(resolved(&table), first, "a changed module is the same method");
+
+    // A declared list is all that counts then, but for the program itself.
+    write("weights/a.bin", "1");
+    let depends = format!("depends = ['{}']", folder.path().join("weights").display());
+    let table = settings(&folder, "", &depends);
+    let declared = resolved(&table);
+    assert!(declared.contains("weights/a.bin") && !declared.contains("parts/model.py"), "{declared}");
+    write("parts/model.py", "SCALE = 3\n");
+    assert_eq!(resolved(&table), declared);
+    write("weights/a.bin", "2");
+    assert_ne!(resolved(&table), declared);
+    let table = settings(&folder, "", "depends = ['nowhere']");
+    let error = (find("external:mine").expect("known").build)(table).err().expect("a missing file");
+    assert!(format!("{error:#}").contains("depends names nowhere"), "{error:#}");
+}
+
+#[test]
+fn a_program_that_changes_while_the_bench_runs_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let table = settings(&folder, "answer([(row['picture_id'], 1) for row in rows('queries.csv')])", "");
+    let built = (find("external:mine").expect("known").build)(table).expect("settings");
+    let fitted = built
+        .method
+        .fit(&[], &context(&folder, 2), &mut medfsad::method::Unobserved)
+        .expect("a fitted method");
+    let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
+    assert!(detector.score(&pictures("query", 3)).is_ok());
+    std::fs::write(folder.path().join("helper.py"), "new").expect("a file");
+    let error = detector.score(&pictures("query", 3)).err().expect("a changed program").to_string();
+    assert!(error.contains("helper.py changed while the bench ran"), "{error}");
+}
+
 #[test]
 fn a_program_is_given_what_its_regime_says_and_no_label_or_order() {
     let folder = TempDir::new().expect("a folder");

@@ -4,7 +4,7 @@
 //! for all queries at once, and see neither labels nor the order of the test set.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,9 +19,12 @@ use crate::files;
 use crate::ids::TaskName;
 use crate::regime::Regime;
 use exchange::Listed;
+use sources::Hashes;
 
 /// What crosses between us and the program.
 mod exchange;
+/// The files that the program is made of.
+mod sources;
 
 /// Any program as a method, by a command in its settings.
 pub const ENTRY: Entry = Entry {
@@ -59,9 +62,26 @@ struct Settings {
     sees: Given,
     /// Seconds after which the program is stopped and the cell fails; an hour when not given.
     timeout_s: Option<u64>,
-    /// SHA-256 of every argument that is a file, so that a changed program is run anew. Filled in by us.
+    /// Files and folders that the program uses. Without them every file below its folder that has its ending counts.
+    depends: Vec<PathBuf>,
+    /// SHA-256 of every file that the program is made of, so that a changed program is another method. Filled in by us.
     #[serde(skip_deserializing)]
-    files: Vec<String>,
+    files: Hashes,
+}
+
+impl Settings {
+    /// What ran otherwise would not be what the results are called by.
+    fn ensure_unchanged(&self) -> Result<()> {
+        let found = sources::hashes(&self.command, &self.depends)?;
+        let names = self.files.keys().chain(found.keys());
+        let changed = names.into_iter().find(|name| self.files.get(*name) != found.get(*name));
+        ensure!(
+            changed.is_none(),
+            "external: {} changed while the bench ran; start it again, and the new program has cells of its own",
+            changed.map_or("", String::as_str)
+        );
+        Ok(())
+    }
 }
 
 fn build(settings: toml::Table) -> Result<Built> {
@@ -70,9 +90,7 @@ fn build(settings: toml::Table) -> Result<Built> {
         !settings.command.is_empty(),
         "external needs `command`, such as command = [\"python3\", \"my_method.py\"]"
     );
-    for argument in settings.command.iter().filter(|argument| Path::new(argument).is_file()) {
-        settings.files.push(files::sha256(&files::read(Path::new(argument))?));
-    }
+    settings.files = sources::hashes(&settings.command, &settings.depends)?;
     let sees = match settings.sees {
         Given::Supports => Regime::Supports,
         Given::OtherNormals => Regime::OtherNormals,
@@ -146,6 +164,7 @@ impl Detector for ExternalDetector<'_> {
         };
         std::fs::create_dir_all(&episode.state).context("making the program's state folder")?;
         files::write_whole(&folder.join("episode.json"), serde_json::to_string_pretty(&episode)?.as_bytes())?;
+        settings.ensure_unchanged()?;
         run(&settings.command, folder, Duration::from_secs(settings.timeout_s.unwrap_or(3600)))?;
         let scores = exchange::read_scores(&folder.join("scores.csv"), &listed)?;
         let maps = folder.join("maps.safetensors");
