@@ -1,0 +1,133 @@
+//! Programs that are killed at random moments and started again, until they are done: what they leave must be what an
+//! undisturbed run leaves.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use medfsad::files;
+use medfsad::random::Stream;
+use medfsad::results::read_run;
+
+/// A program's arguments, and what it leaves that must be the same.
+struct Work {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    left: fn(&Path) -> Result<BTreeMap<String, String>>,
+}
+
+const TRAIN: [&str; 3] = ["d24fad", "rd4ad", "ae"];
+
+/// Kills each kind of work `n_kills` times in all, and says what came of it.
+pub(super) fn all(program: &Path, folder: &Path, n_kills: usize) -> Result<()> {
+    let works = [
+        Work {
+            name: "build-dataset",
+            arguments: &["build-dataset", "--spec", "phantom", "--raw", "../raw"],
+            left: curated,
+        },
+        Work {
+            name: "bench",
+            arguments: &[
+                "bench",
+                "--bench",
+                "../kills.toml",
+                "--device",
+                "cpu",
+                "--teacher",
+                "random",
+                "--out",
+                "run",
+            ],
+            left: run,
+        },
+        Work { name: "report", arguments: &["report", "run", "--out", "report"], left: report },
+    ];
+    fs::create_dir_all(folder)?;
+    let folder = folder.canonicalize()?;
+    let definition = format!(
+        "name = 'kills'\nspec = 'phantom'\nsize = 64\nmethods = {:?}\ntasks = ['his', 'rsna']\nshots = [2]\n\
+         draws = 2\nseeds = [1]\nepisode_seed = 1\nteacher_seed = 1\n\
+         [settings.d24fad]\nbackbone = 'resnet18'\nepochs = 2\nbatch = 8\n\
+         [settings.rd4ad]\nbackbone = 'resnet18'\nsteps = 20\n[settings.ae]\nepochs = 20\n",
+        [&TRAIN[..], &["dn2", "control-random"]].concat()
+    );
+    fs::write(folder.join("kills.toml"), definition)?;
+    let whole = |place: &Path, arguments: &[&str]| -> Result<Duration> {
+        let started = Instant::now();
+        let status = command(program, &folder, place, arguments).status()?;
+        ensure!(status.success(), "{arguments:?} failed in {}", place.display());
+        Ok(started.elapsed())
+    };
+    whole(&folder, &["phantom", "--out", "raw"])?;
+    let [calm, killed] = ["calm", "killed"].map(|name| folder.join(name));
+    fs::create_dir_all(&calm)?;
+    fs::create_dir_all(&killed)?;
+    let mut stream = Stream::new(1, "kills", 0);
+    for work in &works {
+        let took = whole(&calm, work.arguments)?;
+        let n = n_kills.div_ceil(works.len());
+        for _ in 0..n {
+            let mut child = command(program, &folder, &killed, work.arguments).spawn()?;
+            std::thread::sleep(took.mul_f64(0.5 * stream.unit()));
+            child.kill().context("killing it")?;
+            child.wait()?;
+        }
+        whole(&killed, work.arguments)?;
+        let (expected, found) = ((work.left)(&calm)?, (work.left)(&killed)?);
+        let differ: Vec<&String> =
+            expected.keys().filter(|name| expected.get(*name) != found.get(*name)).collect();
+        ensure!(differ.is_empty() && expected.len() == found.len(), "{}: {differ:?} differ", work.name);
+        println!(
+            "{}: killed {n} times, gone on with, {} things as in an undisturbed run",
+            work.name,
+            found.len()
+        );
+    }
+    Ok(())
+}
+
+fn command(program: &Path, home: &Path, place: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(place).env("MEDFSAD_CACHE", home.join("cache"));
+    command.env("XDG_CONFIG_HOME", home.join("config")).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// Files of a folder by their hashes.
+fn hashes(folder: PathBuf, keep: impl Fn(&str) -> bool) -> Result<BTreeMap<String, String>> {
+    let names = files::walk(&folder)?.into_iter().filter(|name| keep(name));
+    names.map(|name| Ok((name.clone(), files::fingerprint_file(&folder.join(&name))?))).collect()
+}
+
+fn curated(place: &Path) -> Result<BTreeMap<String, String>> {
+    hashes(place.join("manifests/phantom"), |name| {
+        name.ends_with(".parquet") || name.ends_with(".safetensors")
+    })
+}
+
+/// Cells by what they found; seconds and bytes of memory differ from run to run.
+fn run(place: &Path) -> Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for cell in read_run(&place.join("run"))? {
+        ensure!(cell.cell.error.is_none(), "cell {} failed", cell.cell.id);
+        for name in ["scores.parquet", "metrics.parquet", "epochs.parquet"] {
+            let hash = cell.seal.files.get(name).context("a table without a hash")?;
+            found.insert(format!("{} {name}", cell.cell.id), hash.to_owned());
+        }
+    }
+    Ok(found)
+}
+
+/// Only what seconds do not get into.
+fn report(place: &Path) -> Result<BTreeMap<String, String>> {
+    let same = |name: &str| {
+        ["scores.parquet", "metrics.parquet", "metrics.csv", "epochs.parquet"]
+            .iter()
+            .any(|end| name.ends_with(end))
+    };
+    hashes(place.join("report"), same)
+}
