@@ -234,6 +234,19 @@ pub enum Prediction {
     Both(MapStack, Vec<f64>),
 }
 
+/// Which [`Prediction`] a method makes, where that is known before it makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// [`Prediction::Maps`].
+    Maps,
+    /// [`Prediction::Scores`].
+    Scores,
+    /// [`Prediction::Both`].
+    Both,
+    /// Only the prediction tells, such as that of somebody's program.
+    Unknown,
+}
+
 /// One method on the list.
 pub struct Entry {
     /// What users call it, such as `patchcore`.
@@ -268,12 +281,14 @@ pub struct Built {
     pub network: Option<Network>,
     /// How these settings make it another method than the published one, an extension of ours; `None` where they do not.
     pub extension: Option<&'static str>,
+    /// What its detectors will predict.
+    pub output: Output,
     /// True for the control that is measured against permuted labels.
     pub against_shuffled_labels: bool,
 }
 
 impl Built {
-    /// A method with settings that serialise to one JSON object.
+    /// A method with settings that serialise to one JSON object. It gives maps, unless [`Built::giving`] says otherwise.
     ///
     /// # Errors
     /// Settings that cannot be put into JSON.
@@ -284,8 +299,14 @@ impl Built {
         network: Option<Network>,
     ) -> Result<Built> {
         let settings = serde_json::to_string(settings)?;
-        let (method, extension) = (Box::new(method), None);
-        Ok(Built { method, settings, regime, network, extension, against_shuffled_labels: false })
+        let (method, extension, output) = (Box::new(method), None, Output::Maps);
+        Ok(Built { method, settings, regime, network, extension, output, against_shuffled_labels: false })
+    }
+
+    /// The same, with other predictions than maps alone.
+    #[must_use]
+    pub fn giving(self, output: Output) -> Built {
+        Built { output, ..self }
     }
 
     /// The same, where what it trains follows the form of `backbone`: an extension, unless that is a residual network.
