@@ -1,17 +1,19 @@
 //! Files are written whole: under a temporary name, then renamed.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use sha2::Digest;
 
+mod draft;
 mod folders;
 mod once;
 mod walk;
 
+pub use draft::Draft;
 pub use folders::{CACHE, from_to, last_name, stated, without_folders};
 pub use once::Once;
 pub use walk::{Rejected, Scan, scan, walk};
@@ -29,20 +31,24 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// As [`write_whole`], or what `fill` fails with.
-pub fn write_whole_with(path: &Path, fill: impl FnOnce(&mut fs::File) -> Result<()>) -> Result<()> {
+pub fn write_whole_with(path: &Path, fill: impl FnOnce(&mut Draft) -> Result<()>) -> Result<()> {
     let draft = draft_path(path);
     let write = || -> Result<()> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let mut file = fs::File::create(&draft)?;
-        fill(&mut file)?;
-        file.sync_all()?;
+        Draft::new(fs::File::create(&draft)?).filled(fill)?.sync_all()?;
         Ok(fs::rename(&draft, path)?)
     };
     write()
         .inspect_err(|_| drop(fs::remove_file(&draft)))
         .with_context(|| format!("writing {}", path.display()))
+}
+
+/// Whether it comes of a disk, or a quota, that is full. It is what the system said; no text is looked at.
+pub fn lacks_room(error: &anyhow::Error) -> bool {
+    let mut of_system = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    of_system.any(|error| matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
 }
 
 /// Writes `bytes` without waiting for the disk, for the many files of a folder that a marker of its own calls
@@ -66,7 +72,7 @@ pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
 /// A file that is there and cannot be removed.
 pub fn remove_if_there(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("removing {}", path.display()))
         }
         _ => Ok(()),

@@ -115,10 +115,32 @@ fn a_score_checks_its_arguments_before_it_reads_pictures() {
         ),
         (&["--method", "regad", "--query", "refs"], "bench"),
         (&["--query", "refs"], "--checkpoint"),
+        (&["--method", "dn2", "--query", "refs", "--maps", "maps"], "dn2 makes no maps"),
+        (
+            &["--method", "spade", "--query", "refs", "--protocol", "clean-mean"],
+            "spade computes image scores itself",
+        ),
     ] {
         let said = refused(home.path(), &[&base[..], arguments].concat());
         assert!(said.contains(words) && !said.contains("a.png"), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn a_program_without_maps_is_refused_with_its_first_answer() {
+    let home = TempDir::new().expect("a folder");
+    pictures(home.path(), "refs");
+    let program =
+        "cd \"$1\" && { echo picture_id,score; tail -n +2 queries.csv | sed 's/,.*/,1/'; } >scores.csv";
+    std::fs::write(home.path().join("program.sh"), program).expect("a program");
+    let command = "command=['sh', 'program.sh']";
+    let mut arguments =
+        vec!["score", "--method", "external", "--set", command, "--size", "32", "--device", "cpu"];
+    arguments.extend(["--support", "refs", "--query", "refs", "--out", "s.csv"]);
+    let said = refused(home.path(), &[&arguments[..], &["--maps", "maps"]].concat());
+    assert!(said.contains("external makes no maps") && said.contains("leave --maps out"), "{said}");
+    assert!(!home.path().join("s.csv").exists() && !home.path().join("maps").exists());
+    assert!(medfsad(home.path(), &arguments).status.success());
 }
 
 #[test]

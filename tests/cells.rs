@@ -8,7 +8,7 @@ use std::time::Duration;
 use medfsad::metric::Metric;
 use medfsad::protocol::Protocol;
 use medfsad::random::Stream;
-use medfsad::results::read_run;
+use medfsad::results::{CellResult, Lacked, read_run};
 use medfsad::table::Table;
 use tempfile::TempDir;
 
@@ -186,18 +186,25 @@ fn two_processes_share_the_cells_of_one_run() {
     assert!(leftovers(&home.join("both")).is_empty(), "{:?}", leftovers(&home.join("both")));
 }
 
-#[test]
-fn failed_cells_are_rows_until_they_are_asked_for_again() {
+/// A home whose bench runs a shell program, which gives every query the score 1 once `before` has succeeded.
+fn home_with_program(before: &str) -> TempDir {
     let home = home();
-    let home = home.path();
-    // Fails while a file is missing, then does not.
-    let program = "#!/bin/sh\ntest -e \"$MEDFSAD_TEST\" || { echo out of ink >&2; exit 3; }\n\
-                   cd \"$1\" && { echo picture_id,score; tail -n +2 queries.csv | cut -d, -f1 | sed 's/$/,1/'; } >scores.csv\n";
-    std::fs::write(home.join("program.sh"), program).expect("a program");
+    let program = format!(
+        "{before}\ncd \"$1\" && {{ echo picture_id,score; tail -n +2 queries.csv | cut -d, -f1 | sed 's/$/,1/'; }} >scores.csv\n"
+    );
+    std::fs::write(home.path().join("program.sh"), program).expect("a program");
     let definition =
         BENCH.replace("['d24fad']", "['external:pen']").split("[settings").next().unwrap().to_owned()
             + "[settings.'external:pen']\ncommand = ['sh', 'program.sh']\n";
-    std::fs::write(home.join("short.toml"), definition).expect("a definition");
+    std::fs::write(home.path().join("short.toml"), definition).expect("a definition");
+    home
+}
+
+#[test]
+fn failed_cells_are_rows_until_they_are_asked_for_again() {
+    // Fails while a file is missing, then does not.
+    let home = home_with_program("test -e \"$MEDFSAD_TEST\" || { echo out of ink >&2; exit 3; }");
+    let home = home.path();
     let run = |more: &[&str]| {
         let mut command = command(home, &[&bench(&["bench"], "run")[..], more].concat());
         command.env("MEDFSAD_TEST", home.join("ink")).output().expect("the binary runs")
@@ -210,6 +217,62 @@ fn failed_cells_are_rows_until_they_are_asked_for_again() {
     assert!(text(&output).contains("4 of 40 cells failed"), "{}", text(&output));
     let output = run(&["--retry-failed"]);
     assert!(output.status.success(), "{}", text(&output));
+}
+
+#[test]
+fn a_cell_that_lacked_room_is_computed_again_without_being_asked_for() {
+    let home = home_with_program("");
+    let home = home.path();
+    succeeds(home, &bench(&["bench"], "run"));
+    let cells = || program::cells(&home.join("run"));
+    let is_program = |cell: &CellResult| cell.cell.identity.method == "external:pen";
+    let mut programs: Vec<CellResult> = cells().into_iter().filter(is_program).collect();
+    for (cell, lacked) in programs.iter_mut().zip([Some(Lacked::Room), None]) {
+        cell.cell.error = Some("of another language".to_owned());
+        cell.cell.lacked = lacked;
+        cell.write().expect("a cell");
+    }
+    let output = command(home, &bench(&["bench"], "run")).output().expect("the binary runs");
+    assert!(text(&output).contains("38 already done, 2 failed before"), "{}", text(&output));
+    assert!(!output.status.success() && text(&output).contains("1 of 40 cells failed"), "{}", text(&output));
+    let failed: Vec<CellResult> = cells().into_iter().filter(|cell| cell.cell.error.is_some()).collect();
+    assert_eq!((failed.len(), &failed[0].cell.id), (1, &programs[1].cell.id));
+}
+
+/// The command where the disk of temporary files has 64 KiB, too few for the pictures that a program is given.
+#[cfg(target_os = "linux")]
+fn with_a_full_disk(home: &Path, arguments: &[&str]) -> Option<Command> {
+    let apart = ["--user", "--map-root-user", "--mount"];
+    let scratch = home.join("scratch");
+    std::fs::create_dir_all(&scratch).expect("a folder");
+    let mount = "mount -t tmpfs -o size=64k tmpfs \"$TMPDIR\"";
+    let mut probe = Command::new("unshare");
+    probe.args(apart).args(["sh", "-c", mount]).env("TMPDIR", &scratch).stderr(Stdio::null());
+    if !probe.status().is_ok_and(|status| status.success()) {
+        crate::shared::leave_out("a full disk: this machine lets no user mount one");
+        return None;
+    }
+    let whole = command(home, arguments);
+    let mut small = Command::new("unshare");
+    small.args(apart).args(["sh", "-c", &format!("{mount} && exec \"$@\""), "sh"]);
+    small.arg(whole.get_program()).args(whole.get_args()).current_dir(home);
+    small.envs(whole.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TMPDIR", &scratch);
+    Some(small)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_fails_cells_until_there_is_room() {
+    let home = home_with_program("");
+    let home = home.path();
+    let Some(mut small) = with_a_full_disk(home, &bench(&["bench"], "run")) else { return };
+    let output = small.output().expect("the binary runs");
+    let said = "4 of 40 cells failed because a disk or a quota is full; make room";
+    assert!(!output.status.success() && text(&output).contains(said), "{}", text(&output));
+    let cells = program::cells(&home.join("run"));
+    let lacked = |cell: &&CellResult| cell.cell.lacked == Some(Lacked::Room) && cell.cell.error.is_some();
+    assert_eq!(cells.iter().filter(lacked).count(), 4);
+    succeeds(home, &bench(&["bench"], "run"));
 }
 
 #[test]

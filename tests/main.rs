@@ -28,6 +28,8 @@ mod method;
 mod metric;
 mod names;
 mod nifti;
+#[cfg(unix)]
+mod not_utf8;
 mod panics;
 mod phantom;
 mod program;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use medfsad::episode::batch::{Acquisition, Pictures};
 use medfsad::ids::TaskName;
 use medfsad::maps::MapStack;
-use medfsad::method::{Built, Context, Detector, Fitted, METHODS, Prediction, TrainTask, find};
+use medfsad::method::{Built, Context, Detector, Fitted, METHODS, Output, Prediction, TrainTask, find};
 use medfsad::network::encoder::Encoder;
 use medfsad::network::origin::{Origin, Teachers};
 use medfsad::network::precision::Precision;
@@ -130,8 +130,21 @@ fn assert_close(what: &str, a: &[f64], b: &[f64]) {
 fn no_method_lets_batch_mates_or_order_touch_a_score() {
     let folder = TempDir::new().expect("a folder");
     for entry in METHODS {
-        no_mate_touches_a_score(entry.name, &*fit(entry.name, &folder));
+        let fitted = fit(entry.name, &folder);
+        no_mate_touches_a_score(entry.name, &*fitted);
+        predicts_what_it_states(entry.name, &*fitted);
     }
+}
+
+fn predicts_what_it_states(name: &str, fitted: &dyn Fitted) {
+    let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
+    let output = match detector.score(&pictures("query", 1)).expect("a prediction") {
+        Prediction::Maps(_) => Output::Maps,
+        Prediction::Scores(_) => Output::Scores,
+        Prediction::Both(..) => Output::Both,
+    };
+    let expected = if name == "external" { Output::Unknown } else { output };
+    assert_eq!(build(name).output, expected, "{name}");
 }
 
 fn no_mate_touches_a_score(name: &str, fitted: &dyn Fitted) {

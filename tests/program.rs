@@ -1,11 +1,13 @@
 //! The binary as tests run it: in a folder of their own, which is home, cache and configuration too.
 
+use std::ffi::OsStr;
+use std::fmt::Debug;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use medfsad::results::{CellResult, read_run};
 
-pub fn command(home: &Path, arguments: &[&str]) -> Command {
+pub fn command(home: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_medfsad"));
     command.current_dir(home).args(arguments);
     command.env("MEDFSAD_HOME", home).env("MEDFSAD_CACHE", home.join("cache"));
@@ -13,7 +15,7 @@ pub fn command(home: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-pub fn medfsad(home: &Path, arguments: &[&str]) -> Output {
+pub fn medfsad(home: &Path, arguments: &[impl AsRef<OsStr>]) -> Output {
     command(home, arguments).output().expect("the binary runs")
 }
 
@@ -23,7 +25,7 @@ pub fn text(output: &Output) -> String {
 }
 
 /// What it says when it succeeds, which it must.
-pub fn succeeds(home: &Path, arguments: &[&str]) -> String {
+pub fn succeeds(home: &Path, arguments: &[impl AsRef<OsStr> + Debug]) -> String {
     let output = medfsad(home, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", text(&output));
     text(&output)

@@ -245,8 +245,14 @@ fn a_run_of_failures_is_still_a_report() {
     let folder = tempfile::tempdir().expect("a folder");
     let identity = identity("d24fad", "his", 2, 0);
     let (id, error) = (identity.id(), Some("no weights & no luck".to_owned()));
-    let cell =
-        Cell { format: FORMAT, id: id.clone(), identity, provenance: provenance("d24fad", "R2"), error };
+    let cell = Cell {
+        format: FORMAT,
+        id: id.clone(),
+        identity,
+        provenance: provenance("d24fad", "R2"),
+        error,
+        lacked: None,
+    };
     let result = CellResult {
         cell,
         scores: Vec::new(),

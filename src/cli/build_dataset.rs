@@ -61,6 +61,7 @@ impl Args {
         let out = self.out.unwrap_or_else(|| home("manifests").join(&spec.name));
         if let Some(raw) = &self.raw {
             anyhow::ensure!(raw.is_dir(), "--raw {} is not a folder", raw.display());
+            ensure_recordable(raw).context("--raw")?;
         }
         let key = match (&self.key, &self.raw) {
             (Some(path), _) => Key::read(path).context("--key")?,
@@ -98,8 +99,20 @@ impl Args {
 /// Draws the phantom's raw tree below `out`, unless this very program has done so before, and tells where.
 pub(super) fn draw_phantom(spec: &Spec, out: &Path) -> Result<PathBuf> {
     let raw = out.join("raw");
+    ensure_recordable(&raw)?;
     phantom::draw_once(&raw, &phantom::Settings { seed: spec.seed, ..Default::default() })?;
     Ok(raw)
+}
+
+/// Curated folders record where their raw folder lies, as text.
+fn ensure_recordable(raw: &Path) -> Result<()> {
+    let path = std::path::absolute(raw).context("the raw folder")?;
+    anyhow::ensure!(
+        path.to_str().is_some(),
+        "{} is not UTF-8, and a curated folder records the path of its raw folder; rename it",
+        path.display()
+    );
+    Ok(())
 }
 
 /// Draws the phantom below `out` and curates it like real data.

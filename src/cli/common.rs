@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::files;
 use crate::manifest::Manifest;
 use crate::spec::Spec;
 
@@ -22,8 +23,9 @@ pub(super) fn curated(folder: Option<&PathBuf>) -> Result<(PathBuf, Manifest, Sp
 
 /// The spec that a curated folder was built from.
 pub(super) fn own_spec(folder: &Path) -> Result<Spec> {
-    let spec = Spec::load(&folder.join("spec.toml").display().to_string());
-    spec.context("the curated folder's own spec")
+    let path = folder.join("spec.toml");
+    let parsed = files::read_text(&path).and_then(|text| Spec::parse(&text));
+    parsed.with_context(|| format!("the curated folder's own spec, {}", path.display()))
 }
 
 /// Limits rayon to `threads`, all cores when not given; returns the number in use.

@@ -16,6 +16,7 @@ use super::seen;
 use super::test_set::TestSet;
 use super::watch::{SourceTask, Watch};
 use crate::episode::batch::Pictures;
+use crate::files;
 use crate::ids::{ImageId, TaskName};
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Row, Split};
@@ -24,7 +25,7 @@ use crate::network::card::Card;
 use crate::network::origin::Origin;
 use crate::random::Stream;
 use crate::regime::Regime;
-use crate::results::{self, Cell, CellResult, Identity, Provenance};
+use crate::results::{self, Cell, CellResult, Identity, Lacked, Provenance};
 
 /// Least time between two saved states of a training.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
@@ -133,7 +134,7 @@ impl Run<'_> {
         identity: &Identity,
         started_at: u64,
         seconds: Option<[f64; 2]>,
-        error: Option<String>,
+        error: Option<&anyhow::Error>,
     ) -> Cell {
         let header = &self.manifest.header;
         let network = job.built.network;
@@ -167,7 +168,14 @@ impl Run<'_> {
             latency_seconds: None,
             peak_memory_bytes: peak_memory_bytes().filter(|_| error.is_none()),
         };
-        Cell { format: results::FORMAT, id: identity.id(), identity: identity.clone(), provenance, error }
+        Cell {
+            format: results::FORMAT,
+            id: identity.id(),
+            identity: identity.clone(),
+            provenance,
+            error: error.map(|error| files::without_folders(&format!("{error:#}"))),
+            lacked: error.filter(|error| files::lacks_room(error)).map(|_| Lacked::Room),
+        }
     }
 
     pub(super) fn empty_result(&self, cell: Cell) -> CellResult {

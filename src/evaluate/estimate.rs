@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::plan::Job;
+use super::plan::{Job, Retry};
 use super::planned::{Experience, Opened};
 use super::rates::Speed;
 use crate::ids::TaskName;
@@ -80,7 +80,7 @@ impl Estimate {
         let experience = Experience::gather(folder);
         let counts = Counts::of(&opened.manifest.rows);
         let jobs = opened.jobs.iter().map(|job| {
-            let wanted = job.wanted(folder, false);
+            let wanted = job.wanted(folder, Retry::Lacked);
             counts.estimate(job, &wanted, &experience, speed)
         });
         Ok(Estimate::sum(jobs.collect::<Result<Vec<_>>>()?, speed.map_or(1.0, |speed| speed.at_once)))

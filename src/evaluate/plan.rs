@@ -12,7 +12,7 @@ use crate::manifest::Manifest;
 use crate::method::{self, Built};
 use crate::network::origin::Teachers;
 use crate::regime::Regime;
-use crate::results::{self, Identity, Seed};
+use crate::results::{self, Cell, Identity, Seed};
 
 /// Cells that share one training: all draws of a method, task and seed, and all shots unless training
 /// depends on them.
@@ -140,11 +140,12 @@ fn job(
 }
 
 impl Job {
-    /// Its cells that are still to be computed; those that ended with an error only where they are asked for again.
-    pub fn wanted(&self, run: &Path, retry_failed: bool) -> Vec<&Identity> {
+    /// Its cells that are still to be computed, and of those that ended with an error the ones that `retry` says.
+    pub fn wanted(&self, run: &Path, retry: Retry) -> Vec<&Identity> {
         let is_wanted = |identity: &&Identity| match state(run, identity) {
             State::ToDo => true,
-            State::Failed => retry_failed,
+            State::Lacked => retry != Retry::None,
+            State::Failed => retry == Retry::All,
             State::Done => false,
         };
         self.cells.iter().filter(is_wanted).collect()
@@ -166,12 +167,33 @@ pub enum State {
     Done,
     /// It ended with an error, which its row tells.
     Failed,
+    /// As failed, for want of something that the machine may have by now.
+    Lacked,
+}
+
+/// Which cells that ended with an error are computed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// None, such as in the process that has just computed them.
+    None,
+    /// Those for which the machine lacked something.
+    Lacked,
+    /// All of them.
+    All,
+}
+
+impl Retry {
+    /// As a user asks with `--retry-failed`, or does not.
+    pub fn asked(retry_failed: bool) -> Retry {
+        if retry_failed { Retry::All } else { Retry::Lacked }
+    }
 }
 
 /// Looks at what lies in a run's folder. A cell that is not what was written has failed.
 pub fn state(run: &Path, identity: &Identity) -> State {
     match results::read_cell(&run.join("cells").join(identity.id())) {
         Err(_) => State::ToDo,
+        Ok(Cell { lacked: Some(_), .. }) => State::Lacked,
         Ok(cell) if cell.error.is_some() => State::Failed,
         Ok(_) => State::Done,
     }

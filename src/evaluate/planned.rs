@@ -9,7 +9,7 @@ use tch::Device;
 
 use super::definition::Definition;
 use super::device::Wanted;
-use super::plan::{self, Job, Setting, State};
+use super::plan::{self, Job, Retry, Setting, State};
 use super::run::Run;
 use super::{lock, stale_cells};
 use crate::episode::{self, Episodes};
@@ -61,6 +61,8 @@ pub struct Tally {
     pub done: usize,
     /// Ended with an error.
     pub failed: usize,
+    /// Of these, for want of something that the machine may have by now.
+    pub lacked: usize,
 }
 
 impl Planned {
@@ -153,13 +155,17 @@ impl Opened {
                 State::ToDo => tally.to_do += 1,
                 State::Done => tally.done += 1,
                 State::Failed => tally.failed += 1,
+                State::Lacked => {
+                    tally.failed += 1;
+                    tally.lacked += 1;
+                }
             }
         }
         tally
     }
 
     /// What computes the cells on `device`, several jobs at once on a CPU.
-    pub fn run(&self, device: Device, folder: &Path, workers: usize, retry_failed: bool) -> Run<'_> {
+    pub fn run(&self, device: Device, folder: &Path, workers: usize, retry: Retry) -> Run<'_> {
         Run {
             bench: self.planned.definition.name.clone(),
             size: self.planned.definition.size,
@@ -171,7 +177,7 @@ impl Opened {
             workers: if device == Device::Cpu { workers } else { 1 },
             folder: folder.to_owned(),
             command: self.planned.command.clone(),
-            retry_failed,
+            retry,
         }
     }
 
@@ -198,7 +204,8 @@ impl Opened {
     pub fn tidy_up(&self, folder: &Path) -> Result<()> {
         let is_busy = lock::sweep(&folder.join("jobs"))?;
         let training = folder.join("training");
-        if !is_busy && training.exists() && self.tally(folder).to_do == 0 {
+        let Tally { to_do, lacked, .. } = self.tally(folder);
+        if !is_busy && training.exists() && to_do + lacked == 0 {
             std::fs::remove_dir_all(&training).with_context(|| format!("removing {}", training.display()))?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use tch::Device;
 
 use super::lock::Lock;
-use super::plan::{self, Job, State};
+use super::plan::{self, Job, Retry, State};
 use super::stop;
 use crate::episode::Episodes;
 use crate::manifest::Manifest;
@@ -39,8 +39,8 @@ pub struct Run<'a> {
     pub folder: PathBuf,
     /// How the user called it.
     pub command: String,
-    /// Whether cells that ended with an error are computed again.
-    pub retry_failed: bool,
+    /// Which cells that ended with an error are computed again.
+    pub retry: Retry,
 }
 
 /// What became of a run's jobs.
@@ -93,15 +93,15 @@ impl Run<'_> {
 
     /// Runs what there is to do of `job`, unless another process does. A failure becomes a row.
     fn run(&self, job: &Job) -> Result<Outcome> {
-        if job.wanted(&self.folder, self.retry_failed).is_empty() {
+        if job.wanted(&self.folder, self.retry).is_empty() {
             return Ok(Outcome::default());
         }
         let lock = self.folder.join("jobs").join(format!("{}.lock", job.name()));
         let Some(_lock) = Lock::take(&lock)? else {
-            return Ok(Outcome { failed: 0, elsewhere: job.wanted(&self.folder, self.retry_failed).len() });
+            return Ok(Outcome { failed: 0, elsewhere: job.wanted(&self.folder, self.retry).len() });
         };
         // Another process may have finished it since.
-        let todo = job.wanted(&self.folder, self.retry_failed);
+        let todo = job.wanted(&self.folder, self.retry);
         if todo.is_empty() {
             return Ok(Outcome::default());
         }
@@ -118,13 +118,7 @@ impl Run<'_> {
         let mut failed = 0;
         for identity in todo {
             if plan::state(&self.folder, identity) != State::Done {
-                let cell = self.cell(
-                    job,
-                    identity,
-                    started,
-                    None,
-                    Some(files::without_folders(&format!("{error:#}"))),
-                );
+                let cell = self.cell(job, identity, started, None, Some(&error));
                 let _writing = stop::writing();
                 self.empty_result(cell).write()?;
                 failed += 1;

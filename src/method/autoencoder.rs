@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
+use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Output, Prediction};
 use super::part::learner::{self, Fixed, Learner};
 use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
 use super::part::{grid, picture};
@@ -113,7 +113,8 @@ fn build(name: &'static str, settings: toml::Table, variational: bool) -> Result
     ensure!(epochs >= 1, "{name}: epochs must be at least 1");
     ensure!(batch >= 2, "{name}: batch must be at least 2, batch norm needs it");
     let reconstruction = Reconstruction { name, settings: settings.clone(), variational };
-    learner::build(reconstruction, settings.train_on, &settings, None)
+    let built = learner::build(reconstruction, settings.train_on, &settings, None)?;
+    Ok(built.giving(Output::Both))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

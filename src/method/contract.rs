@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tch::{Device, Tensor};
 
-pub use super::prediction::{NotANumber, Prediction};
+pub use super::prediction::{NotANumber, Output, Prediction};
 use super::work::{CellSize, Work};
 use crate::episode::batch::Pictures;
 use crate::files;
@@ -258,12 +258,14 @@ pub struct Built {
     pub network: Option<Network>,
     /// How these settings make it another method than the published one, an extension of ours; `None` where they do not.
     pub extension: Option<&'static str>,
+    /// What its detectors will predict.
+    pub output: Output,
     /// True for the control that is measured against permuted labels.
     pub against_shuffled_labels: bool,
 }
 
 impl Built {
-    /// A method with settings that serialise to one JSON object.
+    /// A method with settings that serialise to one JSON object. It gives maps, unless [`Built::giving`] says otherwise.
     ///
     /// # Errors
     /// Settings that cannot be put into JSON.
@@ -274,8 +276,14 @@ impl Built {
         network: Option<Network>,
     ) -> Result<Built> {
         let settings = serde_json::to_string(settings)?;
-        let (method, extension) = (Box::new(method), None);
-        Ok(Built { method, settings, regime, network, extension, against_shuffled_labels: false })
+        let (method, extension, output) = (Box::new(method), None, Output::Maps);
+        Ok(Built { method, settings, regime, network, extension, output, against_shuffled_labels: false })
+    }
+
+    /// The same, with other predictions than maps alone.
+    #[must_use]
+    pub fn giving(self, output: Output) -> Built {
+        Built { output, ..self }
     }
 
     /// The same, where what it trains follows the form of `backbone`: an extension, unless that is a residual network.

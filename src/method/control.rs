@@ -6,7 +6,9 @@
 use anyhow::{Context as _, Result, ensure};
 use tch::{Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
+use super::contract::{
+    Built, Context, Detector, Entry, Fitted, Method, Observer, Output, Prediction, TrainTask,
+};
 use super::work::Work;
 use crate::episode::batch::{Acquisition, Pictures};
 use crate::files;
@@ -103,7 +105,8 @@ struct NoSettings {}
 
 fn build(rule: Rule, sees: Regime, settings: toml::Table) -> Result<Built> {
     let settings: NoSettings = settings.try_into().context("controls take no settings")?;
-    Built::new(Control { rule, sees }, &settings, sees, None)
+    let built = Built::new(Control { rule, sees }, &settings, sees, None)?;
+    Ok(built.giving(Output::Scores))
 }
 
 fn pixel_mean(pixels: &Tensor, known: &Known) -> f64 {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::{Linear, Module, VarStore};
 use tch::{Device, Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
+use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Output, Prediction};
 use super::part::cut_paste::{Cut, jitter_colours, paste};
 use super::part::gaussian::{Gaussian, Moments, Regular};
 use super::part::grid;
@@ -129,7 +129,9 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.learning_rate > 0.0, "cutpaste: learning_rate must be positive");
     ensure!((0.0..1.0).contains(&settings.jitter), "cutpaste: jitter must be at least 0 and below 1");
     let network = settings.pretrained.then_some(Network::Backbone(settings.backbone));
-    learner::build(CutPaste { settings: settings.clone() }, settings.train_on, &settings, network)
+    let built =
+        learner::build(CutPaste { settings: settings.clone() }, settings.train_on, &settings, network)?;
+    Ok(built.giving(Output::Scores))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

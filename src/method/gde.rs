@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Kind;
 
-use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
+use super::contract::{Built, Context, Detector, Entry, Observer, Output, Prediction};
 use super::part::gaussian::{Gaussian, Moments, Regular};
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
@@ -53,7 +53,9 @@ fn build(settings: toml::Table) -> Result<Built> {
     let mut settings: Settings = settings.try_into().context("settings of gde")?;
     let views = *settings.views.get_or_insert(settings.train_on == TrainOn::Supports);
     let network = Some(Network::Backbone(settings.backbone));
-    build_learner(Gde { backbone: settings.backbone, views }, settings.train_on, &settings, network)
+    let built =
+        build_learner(Gde { backbone: settings.backbone, views }, settings.train_on, &settings, network)?;
+    Ok(built.giving(Output::Scores))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

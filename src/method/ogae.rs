@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
+use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Output, Prediction};
 use super::part::learner::{self, Fixed, Learner};
 use super::part::ocsvm::{self, Dual, OneClass, Points};
 use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
@@ -128,7 +128,8 @@ fn build(settings: toml::Table) -> Result<Built> {
         (4..=512).contains(&batch),
         "ogae: batch must be 4 to 512, because each half is solved as one SVM"
     );
-    learner::build(Guided { settings: settings.clone() }, settings.train_on, &settings, None)
+    let built = learner::build(Guided { settings: settings.clone() }, settings.train_on, &settings, None)?;
+    Ok(built.giving(Output::Both))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

@@ -16,6 +16,19 @@ pub enum Prediction {
     Both(MapStack, Vec<f64>),
 }
 
+/// Which [`Prediction`] a method makes, where that is known before it makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// [`Prediction::Maps`].
+    Maps,
+    /// [`Prediction::Scores`].
+    Scores,
+    /// [`Prediction::Both`].
+    Both,
+    /// Only the prediction tells, such as that of somebody's program.
+    Unknown,
+}
+
 /// A score or a value of a map that is no finite number: nothing may be ranked by it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NotANumber {

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
+use super::contract::{Built, Context, Detector, Entry, Observer, Output, Prediction};
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::{Bank, MAX_BYTES};
@@ -52,7 +52,8 @@ fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of spade")?;
     ensure!(settings.neighbours >= 1, "spade: neighbours must be at least 1");
     let network = Some(Network::Backbone(settings.backbone));
-    build_learner(Spade { settings: settings.clone() }, settings.train_on, &settings, network)
+    let built = build_learner(Spade { settings: settings.clone() }, settings.train_on, &settings, network)?;
+    Ok(built.giving(Output::Both))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
+use super::contract::{Built, Context, Detector, Entry, Observer, Output, Prediction};
 use super::part::gaussian::Moments;
 use super::part::grid;
 use super::part::learner::{Fixed, Learner, build as build_learner};
@@ -62,7 +62,9 @@ fn build(settings: toml::Table) -> Result<Built> {
     let explained = settings.explained;
     ensure!(explained > 0.0 && explained < 1.0, "subspacead: explained must be above 0 and below 1");
     let network = Some(Network::Backbone(settings.backbone));
-    build_learner(SubspaceAd { settings: settings.clone() }, settings.train_on, &settings, network)
+    let built =
+        build_learner(SubspaceAd { settings: settings.clone() }, settings.train_on, &settings, network)?;
+    Ok(built.giving(Output::Both))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

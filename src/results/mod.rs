@@ -197,6 +197,17 @@ pub struct Cell {
     pub provenance: Provenance,
     /// Why there are no scores, if the cell failed.
     pub error: Option<String>,
+    /// What the machine lacked, if the cell failed for that alone: it is computed again without being asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacked: Option<Lacked>,
+}
+
+/// What a machine may lack for a while, and a cell fail for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lacked {
+    /// Room on a disk, or in a quota.
+    Room,
 }
 
 impl Cell {
@@ -359,6 +370,7 @@ fn read_sealed(folder: &Path) -> Result<(Cell, Seal)> {
     }
     let Sealed { mut cell, seal } = serde_json::from_str(&text).with_context(what)?;
     if let Some(broken) = seal.broken(&cell, folder) {
+        cell.lacked = None;
         let folder = files::last_name(&folder.display().to_string());
         cell.error =
             Some(format!("{ALTERED}{broken} (cells/{folder}); compute it again with --retry-failed"));

@@ -191,6 +191,7 @@ fn write_cell(run: &Path, (method, regime, base): (&str, &str, f64), task: &str,
                 score_seconds: (!failed).then_some(1.5),
                 ..provenance(method, regime)
             },
+            lacked: None,
             error: failed.then(|| "the memory bank of `lag` does not fit | 3 GiB".to_owned()),
         },
         scores: scores(&mut stream, 4.0 * (base - 0.5)),

@@ -127,6 +127,21 @@ mod tests {
     }
 
     #[test]
+    fn an_argument_that_is_not_utf8_is_refused() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let odd = |text: &[u8]| OsString::from_vec(text.to_vec());
+        for command in ["bundle", "libtorch", "test", "doctor"] {
+            for arg in [odd(b"x\xff"), odd(b"--out=x\xff"), odd(b"--from=x\xff")] {
+                let error = run(&[command.into(), arg]).unwrap_err().to_string();
+                assert!(error.contains("x\u{fffd}"), "{command}: {error}");
+            }
+        }
+        let error = run(&[odd(b"x\xff")]).unwrap_err().to_string();
+        assert!(error.contains("unknown command"), "{error}");
+    }
+
+    #[test]
     fn a_bundle_without_a_place_is_refused() {
         let error = run(&["bundle".into()]).unwrap_err();
         assert!(error.to_string().contains("--out"), "{error}");

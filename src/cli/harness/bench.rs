@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use super::bench_arguments::BenchArgs;
 use super::bench_run::{announce, finish, write_plan};
 use super::{estimate, submit};
-use crate::evaluate::plan::{self, Job, State};
+use crate::evaluate::plan::{self, Job, Retry, State};
 use crate::evaluate::planned::Opened;
 use crate::evaluate::stop;
 
@@ -22,7 +22,7 @@ use crate::evaluate::stop;
 pub(crate) struct Args {
     #[command(flatten)]
     bench: BenchArgs,
-    /// Retry failed cells (by default they stay listed with their error)
+    /// Retry all failed cells; those that failed for a full disk are retried in any case (by default they stay listed with their error)
     #[arg(long)]
     retry_failed: bool,
     /// List the cells and estimate the time, without computing anything
@@ -58,7 +58,7 @@ impl Args {
         announce(&opened, &folder);
         write_plan(&opened, &folder)?;
         let jobs: Vec<&Job> = opened.jobs.iter().collect();
-        let run = opened.run(device, &folder, threads, self.retry_failed);
+        let run = opened.run(device, &folder, threads, Retry::asked(self.retry_failed));
         let mut elsewhere = run.run_all(&jobs)?.elsewhere;
         if elsewhere > 0 {
             eprintln!(
@@ -68,7 +68,7 @@ impl Args {
         // What is done elsewhere is done here; what was left there is taken up.
         while elsewhere > 0 {
             std::thread::sleep(Duration::from_secs(1));
-            elsewhere = opened.run(device, &folder, threads, false).run_all(&jobs)?.elsewhere;
+            elsewhere = opened.run(device, &folder, threads, Retry::None).run_all(&jobs)?.elsewhere;
         }
         finish(&opened, &folder)
     }
@@ -79,7 +79,7 @@ fn list(opened: &Opened, folder: &Path) {
         let state = match plan::state(folder, i) {
             State::ToDo => "to do",
             State::Done => "done",
-            State::Failed => "failed",
+            State::Failed | State::Lacked => "failed",
         };
         println!(
             "{} {state:<6} {} {} {}-shot draw {} seed {}",

@@ -45,8 +45,12 @@ pub(super) fn finish(opened: &Opened, folder: &Path) -> Result<()> {
     println!("metrics: {} (hash over metrics.csv)", files::fingerprint(&metrics));
     println!("report: {}", std::path::absolute(&index).unwrap_or(index).display());
     opened.tidy_up(folder)?;
-    let Tally { failed, to_do: missing, .. } = opened.tally(folder);
+    let Tally { failed, lacked, to_do: missing, .. } = opened.tally(folder);
     let all = opened.cells().count();
+    ensure!(
+        failed == 0 || failed > lacked,
+        "{failed} of {all} cells failed because a disk or a quota is full; make room and run the same command again"
+    );
     ensure!(
         failed == 0,
         "{failed} of {all} cells failed; the report lists them with their errors, and --retry-failed runs them again"

@@ -56,7 +56,7 @@ impl Args {
     pub(crate) fn run(self) -> Result<()> {
         folder::require(&self.query).context("--query")?;
         let masks = self.masks.as_deref().map(Masks::list).transpose().context("--masks")?;
-        let opened = self.model.open("d24fad")?;
+        let opened = self.model.open("d24fad", |_| Ok(()))?;
         let (entries, refused) = folder::list(&self.query).context("--query")?;
         let model = opened.d24fad()?;
         let supports = opened.supports.pictures();

@@ -48,15 +48,17 @@ pub(super) struct Opened {
 }
 
 impl ModelArgs {
-    /// Checks every argument, then reads references; says what it found.
+    /// Checks every argument, and with `check` that the method is one for the command, then reads references; says what
+    /// it found.
     ///
     /// # Errors
     /// Names the argument that is missing or does not fit the others.
-    pub(super) fn open(&self, method: &str) -> Result<Opened> {
+    pub(super) fn open(&self, method: &str, check: impl FnOnce(&Built) -> Result<()>) -> Result<Opened> {
         let entry = method::find(method)?;
         let (table, size) = self.settings(entry)?;
         let built = settings::build(entry, &table)?;
         ensure_fits_here(entry, &built)?;
+        check(&built)?;
         let teachers = self.teachers(entry, built.network)?;
         folder::require(&self.support).context("--support")?;
         let device = self.compute.start()?;

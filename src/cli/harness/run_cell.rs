@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cli::common::use_threads;
 use crate::evaluate::device::{self, Wanted};
-use crate::evaluate::plan::Job;
+use crate::evaluate::plan::{Job, Retry};
 use crate::evaluate::planned::Planned;
 use crate::evaluate::{memory, stop};
 
@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// Cells or jobs, as named in plan.parquet; prefixes are accepted
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
-    /// Retry failed cells
+    /// Retry all failed cells; those that failed for a full disk are retried in any case
     #[arg(long)]
     retry_failed: bool,
     /// Device: cpu, cuda or cuda:N, of the kind that the plan is for [default: as planned]
@@ -55,7 +55,8 @@ impl Args {
         }
         let jobs: Vec<&Job> =
             opened.jobs.iter().filter(|job| self.ids.iter().any(|id| is_named(job, id))).collect();
-        let outcome = opened.run(device, &self.run, threads, self.retry_failed).run_all(&jobs)?;
+        let outcome =
+            opened.run(device, &self.run, threads, Retry::asked(self.retry_failed)).run_all(&jobs)?;
         println!(
             "{} jobs, {} cells failed, {} computed elsewhere",
             jobs.len(),

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::model::{ModelArgs, Opened};
 use crate::evaluate::folder;
 use crate::maps::{self, MapStack};
-use crate::method::{Detector, Prediction, batches};
+use crate::method::{Detector, Output, Prediction, batches};
 use crate::pixels::Pixels;
 use crate::protocol::{self, Protocol};
 use crate::report::{encode, overlay};
@@ -63,7 +63,7 @@ impl Args {
         );
         folder::require(&self.query).context("--query")?;
         ensure!(!self.out.is_dir(), "--out {} is a folder; name a file", self.out.display());
-        let opened = self.model.open(&self.method)?;
+        let opened = self.model.open(&self.method, |built| self.check(built.output))?;
         let (entries, mut refused) = folder::list(&self.query).context("--query")?;
         let fitted = opened.fitted()?;
         let detector = fitted.adapt(&opened.supports.pictures())?;
@@ -84,14 +84,37 @@ impl Args {
         self.write(scored, refused)
     }
 
+    /// Whether the method can give what is asked for. What nobody knows of a program before it has run is checked again
+    /// with its first answer.
+    fn check(&self, output: Output) -> Result<()> {
+        ensure!(
+            self.maps.is_none() || output != Output::Scores,
+            "--maps: {} makes no maps, only scores; leave --maps out",
+            self.method
+        );
+        ensure!(
+            self.protocol == Protocol::RANKED || !matches!(output, Output::Scores | Output::Both),
+            "--protocol: {} computes image scores itself; use --protocol {}",
+            self.method,
+            Protocol::RANKED
+        );
+        Ok(())
+    }
+
     fn score(&self, detector: &dyn Detector, opened: &Opened, read: folder::Read) -> Result<Vec<Scored>> {
         let pictures = read.pictures();
         let mut scored = Vec::with_capacity(pictures.len());
         batches::score(detector, &pictures, opened.device(), &mut |range, prediction| {
             let (scores, maps) = match prediction {
                 Prediction::Maps(maps) => (protocol::of_each(self.protocol, &maps), Some(maps)),
-                Prediction::Scores(scores) => (self.own(scores)?, None),
-                Prediction::Both(maps, scores) => (self.own(scores)?, Some(maps)),
+                Prediction::Scores(scores) => {
+                    self.check(Output::Scores)?;
+                    (scores, None)
+                }
+                Prediction::Both(maps, scores) => {
+                    self.check(Output::Both)?;
+                    (scores, Some(maps))
+                }
             };
             for (place, (index, score)) in range.zip(scores).enumerate() {
                 let keep = self.maps.is_some();
@@ -106,17 +129,6 @@ impl Args {
         })
         .map_err(|error| batches::named(error, |index| read.names[index].clone()))?;
         Ok(scored)
-    }
-
-    /// Scores by the method's own rule, which a protocol for maps cannot change.
-    fn own(&self, scores: Vec<f64>) -> Result<Vec<f64>> {
-        ensure!(
-            self.protocol == Protocol::RANKED,
-            "{} computes image scores itself; use --protocol {}",
-            self.method,
-            Protocol::RANKED
-        );
-        Ok(scores)
     }
 
     fn write(&self, scored: Vec<Scored>, refused: Vec<folder::Refused>) -> Result<()> {
@@ -138,7 +150,6 @@ fn write_maps(folder: &Path, scored: &[Scored]) -> Result<()> {
         .iter()
         .filter_map(|picture| Some((picture, picture.map.as_ref()?, picture.picture.as_ref()?)))
         .collect();
-    ensure!(!kept.is_empty(), "--maps: this method has no maps, only scores");
     let raw = kept.iter().map(|(picture, map, _)| (picture.name.as_str(), *map));
     maps::write(&folder.join("maps.safetensors"), raw)?;
     let smoothed: Vec<MapStack> = kept.iter().map(|(_, map, _)| map.smoothed(protocol::SIGMA)).collect();

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::bench_arguments::BenchArgs;
 use super::bench_run::{announce, write_plan};
 use super::shell::quoted;
-use crate::evaluate::plan::Job;
+use crate::evaluate::plan::{Job, Retry};
 use crate::files;
 
 /// Distribute the cells of a bench over processes: on this machine, with GNU parallel or with Slurm
@@ -29,7 +29,7 @@ pub(super) struct Args {
     /// Further option of sbatch for the jobs, such as --gres=gpu:1; may be repeated
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     sbatch: Vec<String>,
-    /// Retry failed cells
+    /// Retry all failed cells; those that failed for a full disk are retried in any case
     #[arg(long)]
     retry_failed: bool,
     /// Write the scripts and print the commands, without running them
@@ -56,7 +56,7 @@ impl Args {
         self.bench.announce_device();
         write_plan(&opened, &folder)?;
         let folder = std::path::absolute(&folder).context("the run's folder")?;
-        let is_wanted = |job: &&Job| !job.wanted(&folder, self.retry_failed).is_empty();
+        let is_wanted = |job: &&Job| !job.wanted(&folder, Retry::asked(self.retry_failed)).is_empty();
         let jobs: Vec<String> = opened.jobs.iter().filter(is_wanted).map(Job::name).collect();
         let program = std::env::current_exe().context("finding this program")?;
         let script = Script { program, folder, retry_failed: self.retry_failed };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
+use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Output, Prediction};
 use super::part::learner::{self, Fixed, Learner};
 use super::part::trainer::{self, Order, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
 use super::part::{grid, picture};
@@ -115,7 +115,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.batch >= 1, "dpa: batch must be at least 1");
     let perceptual = Perceptual { settings: settings.clone() };
     let built = learner::build(perceptual, settings.train_on, &settings, Some(settings.network.network()))?;
-    Ok(Built { extension: settings.network.extension(), ..built })
+    Ok(Built { extension: settings.network.extension(), output: Output::Both, ..built })
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

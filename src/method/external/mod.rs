@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 use tempfile::TempDir;
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
+use super::contract::{
+    Built, Context, Detector, Entry, Fitted, Method, Observer, Output, Prediction, TrainTask,
+};
 use crate::episode::batch::Pictures;
 use crate::files;
 use crate::ids::TaskName;
@@ -96,7 +98,8 @@ fn build(settings: toml::Table) -> Result<Built> {
         Given::OtherNormals => Regime::OtherNormals,
         Given::TargetNormals => Regime::TargetNormals,
     };
-    Built::new(External { settings: settings.clone() }, &settings, sees, None)
+    let built = Built::new(External { settings: settings.clone() }, &settings, sees, None)?;
+    Ok(built.giving(Output::Unknown))
 }
 
 struct External {

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
+use super::contract::{Built, Context, Detector, Entry, Observer, Output, Prediction};
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::Bank;
@@ -84,7 +84,13 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(ratio > 0.0 && ratio <= 1.0, "patchcore: coreset_ratio must be above 0 and at most 1");
     ensure!(settings.memory_mib >= 1, "patchcore: memory_mib must be at least 1");
     let network = Some(Network::Backbone(settings.backbone));
-    build_learner(PatchCore { settings: settings.clone(), ratio }, settings.train_on, &settings, network)
+    let built = build_learner(
+        PatchCore { settings: settings.clone(), ratio },
+        settings.train_on,
+        &settings,
+        network,
+    )?;
+    Ok(built.giving(if settings.reweight { Output::Both } else { Output::Maps }))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

@@ -29,7 +29,12 @@ impl Order {
         let mut out = None;
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {
-            let text = arg.to_str().with_context(|| format!("{} is not text", arg.to_string_lossy()))?;
+            let text = arg.to_str().with_context(|| {
+                format!(
+                    "`{}` is not UTF-8; give such a folder as a word of its own: --out DIR",
+                    arg.to_string_lossy()
+                )
+            })?;
             let (name, joined) =
                 text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
             if name != "--out" {
