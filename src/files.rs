@@ -10,6 +10,9 @@ use sha2::Digest;
 
 mod draft;
 mod folders;
+/// Who works on what.
+pub mod lock;
+mod owner;
 mod walk;
 
 pub use draft::Draft;

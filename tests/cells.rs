@@ -50,8 +50,7 @@ fn metrics(home: &Path, run: &str) -> String {
 /// Every file of a run, to look for what should not be there.
 fn leftovers(run: &Path) -> Vec<String> {
     let files = medfsad::files::walk(run).expect("a folder");
-    let odd =
-        |name: &String| [".draft-", ".lock", ".dead-", "training/"].iter().any(|part| name.contains(part));
+    let odd = |name: &String| [".draft-", ".lock", "training/"].iter().any(|part| name.contains(part));
     files.into_iter().filter(odd).collect()
 }
 
@@ -200,6 +199,32 @@ fn home_with_program(before: &str) -> TempDir {
     home
 }
 
+/// A process that numbers its processes anew, as one in a container does, finds no number of another's.
+#[cfg(target_os = "linux")]
+#[test]
+fn two_processes_that_do_not_see_each_other_share_the_cells_of_one_run() {
+    let home = home_with_program("echo $$ >>runs; sleep 1");
+    let home = home.path();
+    let runs = || std::fs::read_to_string(home.join("runs")).expect("a list").lines().count();
+    succeeds(home, &bench(&["bench"], "alone"));
+    let alone = runs();
+    let apart = ["--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"];
+    let mut probe = Command::new("unshare");
+    if !probe.args(apart).arg("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        crate::shared::leave_out("a process in a namespace of its own: this machine lets no user make one");
+        return;
+    }
+    let whole = command(home, &bench(&["bench"], "both"));
+    let mut contained = Command::new("unshare");
+    contained.args(apart).arg(whole.get_program()).args(whole.get_args()).current_dir(home);
+    contained.envs(whole.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut first = start(home, "both");
+    let mut second = contained.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let codes = [first.wait().expect("a process").code(), second.wait().expect("a process").code()];
+    assert_eq!(codes, [Some(0); 2]);
+    assert_eq!(runs() - alone, alone, "a cell was computed twice");
+}
+
 #[test]
 fn failed_cells_are_rows_until_they_are_asked_for_again() {
     // Fails while a file is missing, then does not.
@@ -306,35 +331,6 @@ fn source_tasks_choose_an_epoch_without_the_target() {
         control.metric(Protocol::CleanSource, Metric::ImageAuroc).is_none()
             && !control.cell.identity.epoch_by_sources
     );
-}
-
-#[test]
-fn a_lock_is_one_owners_and_a_dead_owners_is_taken_over() {
-    use medfsad::evaluate::lock::{Lock, sweep};
-
-    let home = TempDir::new().expect("a folder");
-    let path = home.path().join("jobs/a.lock");
-    let held = Lock::take(&path).expect("a lock").expect("nobody has it");
-    assert!(Lock::take(&path).expect("no error").is_none(), "two have it");
-    assert!(sweep(&home.path().join("jobs")).expect("no error"), "it is busy");
-    drop(held);
-    assert!(!path.exists());
-
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
-    let mut ended = Command::new("true").spawn().expect("it starts");
-    ended.wait().expect("it ends");
-    let owner = |host: &str, process: u32| {
-        let text = format!("{{\"host\":\"{}\",\"process\":{process}}}", host.trim());
-        std::fs::write(&path, text).expect("a lock");
-    };
-    owner(&host, ended.id());
-    drop(Lock::take(&path).expect("no error").expect("its owner is dead"));
-    // Of another machine only the heartbeat tells.
-    owner("elsewhere", 1);
-    assert!(Lock::take(&path).expect("no error").is_none(), "it beat a moment ago");
-    let file = std::fs::File::options().write(true).open(&path).expect("a lock");
-    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(120)).expect("a time");
-    assert!(!sweep(&home.path().join("jobs")).expect("no error") && !path.exists());
 }
 
 #[test]
