@@ -10,7 +10,10 @@ use sha2::Digest;
 
 mod draft;
 mod folders;
+/// Who works on what.
+pub mod lock;
 mod once;
+mod owner;
 mod walk;
 
 pub use draft::Draft;

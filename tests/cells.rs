@@ -50,8 +50,7 @@ fn metrics(home: &Path, run: &str) -> String {
 /// Every file of a run, to look for what should not be there.
 fn leftovers(run: &Path) -> Vec<String> {
     let files = medfsad::files::walk(run).expect("a folder");
-    let odd =
-        |name: &String| [".draft-", ".lock", ".dead-", "training/"].iter().any(|part| name.contains(part));
+    let odd = |name: &String| [".draft-", ".lock", "training/"].iter().any(|part| name.contains(part));
     files.into_iter().filter(odd).collect()
 }
 
@@ -200,6 +199,32 @@ fn home_with_program(before: &str) -> TempDir {
     home
 }
 
+/// A process that numbers its processes anew, as one in a container does, finds no number of another's.
+#[cfg(target_os = "linux")]
+#[test]
+fn two_processes_that_do_not_see_each_other_share_the_cells_of_one_run() {
+    let home = home_with_program("echo $$ >>runs; sleep 1");
+    let home = home.path();
+    let runs = || std::fs::read_to_string(home.join("runs")).expect("a list").lines().count();
+    succeeds(home, &bench(&["bench"], "alone"));
+    let alone = runs();
+    let apart = ["--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"];
+    let mut probe = Command::new("unshare");
+    if !probe.args(apart).arg("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        crate::shared::leave_out("a process in a namespace of its own: this machine lets no user make one");
+        return;
+    }
+    let whole = command(home, &bench(&["bench"], "both"));
+    let mut contained = Command::new("unshare");
+    contained.args(apart).arg(whole.get_program()).args(whole.get_args()).current_dir(home);
+    contained.envs(whole.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut first = start(home, "both");
+    let mut second = contained.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let codes = [first.wait().expect("a process").code(), second.wait().expect("a process").code()];
+    assert_eq!(codes, [Some(0); 2]);
+    assert_eq!(runs() - alone, alone, "a cell was computed twice");
+}
+
 #[test]
 fn failed_cells_are_rows_until_they_are_asked_for_again() {
     // Fails while a file is missing, then does not.
@@ -309,35 +334,6 @@ fn source_tasks_choose_an_epoch_without_the_target() {
 }
 
 #[test]
-fn a_lock_is_one_owners_and_a_dead_owners_is_taken_over() {
-    use medfsad::evaluate::lock::{Lock, sweep};
-
-    let home = TempDir::new().expect("a folder");
-    let path = home.path().join("jobs/a.lock");
-    let held = Lock::take(&path).expect("a lock").expect("nobody has it");
-    assert!(Lock::take(&path).expect("no error").is_none(), "two have it");
-    assert!(sweep(&home.path().join("jobs")).expect("no error"), "it is busy");
-    drop(held);
-    assert!(!path.exists());
-
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
-    let mut ended = Command::new("true").spawn().expect("it starts");
-    ended.wait().expect("it ends");
-    let owner = |host: &str, process: u32| {
-        let text = format!("{{\"host\":\"{}\",\"process\":{process}}}", host.trim());
-        std::fs::write(&path, text).expect("a lock");
-    };
-    owner(&host, ended.id());
-    drop(Lock::take(&path).expect("no error").expect("its owner is dead"));
-    // Of another machine only the heartbeat tells.
-    owner("elsewhere", 1);
-    assert!(Lock::take(&path).expect("no error").is_none(), "it beat a moment ago");
-    let file = std::fs::File::options().write(true).open(&path).expect("a lock");
-    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(120)).expect("a time");
-    assert!(!sweep(&home.path().join("jobs")).expect("no error") && !path.exists());
-}
-
-#[test]
 fn a_plan_for_a_card_is_made_without_one_and_refuses_the_cpu() {
     let home = home();
     let home = home.path();
@@ -387,6 +383,80 @@ seeds = [1]
 episode_seed = 1
 teacher_seed = 1
 ";
+
+/// Stands in for Slurm's: runs each task of an array at once, and notes how it was called.
+const SBATCH: &str = r#"#!/bin/bash
+echo "$@" >>calls
+test $(wc -l <calls) -lt "${FAILS_AT:-99}" || { echo 'Invalid job array specification' >&2; exit 1; }
+for argument in "$@"; do
+    case $argument in
+    --array=1-*) last=${argument#--array=1-} last=${last%\%*} ;;
+    */array.sh) script=$argument offset=${@: -1} ;;
+    */collect.sh) bash "$argument" >&2 ;;
+    esac
+done
+for ((task = 1; task <= ${last:-0}; task++)); do SLURM_ARRAY_TASK_ID=$task bash "$script" "$offset" >&2; done
+echo "7$(wc -l <calls);here"
+"#;
+
+#[cfg(unix)]
+#[test]
+fn more_jobs_than_an_array_holds_are_split_into_several_and_none_is_lost() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let home = TempDir::new().expect("a folder");
+    let home = home.path();
+    std::fs::write(home.join("controls.toml"), CONTROLS).expect("a definition");
+    std::fs::create_dir(home.join("bin")).expect("a folder");
+    std::fs::write(home.join("bin/sbatch"), SBATCH).expect("a script");
+    std::fs::set_permissions(home.join("bin/sbatch"), PermissionsExt::from_mode(0o755)).expect("it may run");
+    let path = format!("{}:{}", home.join("bin").display(), std::env::var("PATH").expect("a path"));
+    let submit = |more: &[&str]| {
+        let base = ["bench", "submit", "--engine", "slurm", "--bench", "controls.toml", "--device", "cpu"];
+        let mut submit = command(home, &[&base[..], &["--out", "run", "--jobs", "3"], more].concat());
+        submit.env("PATH", &path);
+        submit
+    };
+    let calls = || std::fs::read_to_string(home.join("calls")).expect("calls");
+
+    // The second array is refused: what is submitted is named.
+    let output =
+        submit(&["--max-array-size", "5", "--retry-failed"]).env("FAILS_AT", "2").output().expect("it runs");
+    let said = text(&output);
+    assert!(
+        !output.status.success() && said.contains("scancel 71") && said.contains("--max-array-size"),
+        "{said}"
+    );
+    assert_eq!(read_run(&home.join("run")).expect("results").len(), 4);
+    std::fs::remove_file(home.join("calls")).expect("calls");
+    std::fs::remove_dir_all(home.join("run")).expect("a run");
+
+    let said = submit(&["--max-array-size", "5", "--dry-run"]).output().expect("it runs");
+    assert!(
+        !home.join("calls").exists() && text(&said).matches("--array=1-").count() == 3,
+        "{}",
+        text(&said)
+    );
+    let said = submit(&["--max-array-size", "5"]).output().expect("it runs");
+    assert!(said.status.success(), "{}", text(&said));
+    let sizes: Vec<String> = calls()
+        .lines()
+        .map(|call| {
+            call.split("--array=").skip(1).map(|rest| rest.split(' ').next().unwrap_or_default()).collect()
+        })
+        .collect();
+    assert_eq!(sizes, ["1-4%3", "1-4%3", "1-1%3", ""]);
+    assert!(
+        calls().lines().nth(1).is_some_and(|call| call.contains("--dependency=afterany:71")),
+        "{}",
+        calls()
+    );
+    assert!(calls().lines().nth(3).is_some_and(|call| call.contains("--dependency=afterany:71:72:73")));
+    assert!(text(&said).contains("arrays 71, 72, 73 of 9 jobs"), "{}", text(&said));
+    let cells = read_run(&home.join("run")).expect("results");
+    assert!(cells.len() == 9 && cells.iter().all(|cell| cell.cell.error.is_none()));
+    assert!(home.join("run/index.html").exists());
+}
 
 #[test]
 fn verify_computes_stored_numbers_again() {

@@ -22,6 +22,8 @@ use tempfile::TempDir;
 mod batches;
 mod control;
 mod external;
+#[cfg(target_os = "linux")]
+mod processes;
 mod reconstruction;
 mod trained;
 mod training_free;

@@ -17,6 +17,7 @@ use super::test_set::TestSet;
 use super::watch::{SourceTask, Watch};
 use crate::episode::batch::Pictures;
 use crate::files;
+use crate::files::lock::Lock;
 use crate::ids::{ImageId, TaskName};
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Row, Split};
@@ -31,8 +32,8 @@ use crate::results::{self, Cell, CellResult, Identity, Lacked, Provenance};
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 impl Run<'_> {
-    /// Computes and writes `todo`, cells of `job`.
-    pub(super) fn run_cells(&self, job: &Job, todo: &[&Identity], started: u64) -> Result<()> {
+    /// Computes and writes `todo`, cells of `job`, on which `lock` is held.
+    pub(super) fn run_cells(&self, job: &Job, todo: &[&Identity], started: u64, lock: &Lock) -> Result<()> {
         let task = self.manifest.task(&job.task)?;
         let store = task.store(self.size)?;
         let test_rows = task.of(Split::Test).into_iter().cloned().collect();
@@ -80,7 +81,7 @@ impl Run<'_> {
             if draw.identity.draw == 0 {
                 cell.provenance.latency_seconds = Some(draw.latency(&*fitted, &test)?);
             }
-            draw.finish(self.empty_result(cell), &test, &store)?;
+            draw.finish(self.empty_result(cell), &test, &store, lock)?;
         }
         state_file.remove()
     }

@@ -10,6 +10,7 @@ use super::measure::{self, Scores};
 use super::test_set::{self, Scored, TestSet};
 use super::{gallery_cases, stop};
 use crate::episode::batch::Pictures;
+use crate::files::lock::Lock;
 use crate::manifest::Row;
 use crate::manifest::store::PixelStore;
 use crate::method::{EpochFigures, Fitted};
@@ -138,8 +139,14 @@ impl<'a> Draw<'a> {
         (protocol.rule().epoch != EpochRule::BestOnSources).then_some((scores, last))
     }
 
-    /// Measures and writes the cell.
-    pub(super) fn finish(self, mut result: CellResult, test: &TestSet, store: &PixelStore) -> Result<()> {
+    /// Measures the cell, and writes it if `lock` is still held.
+    pub(super) fn finish(
+        self,
+        mut result: CellResult,
+        test: &TestSet,
+        store: &PixelStore,
+        lock: &Lock,
+    ) -> Result<()> {
         let scored = self.last.as_ref().context("a cell without scores")?;
         let chosen: Vec<_> = Protocol::all()
             .filter_map(|protocol| self.chosen(protocol).map(|(scores, epoch)| (protocol, scores, epoch)))
@@ -164,6 +171,7 @@ impl<'a> Draw<'a> {
         result.epochs = self.gathered.epochs;
         // Measuring takes long and waits for nobody; writing is what a signal waits for.
         let _writing = stop::writing();
+        lock.ensure_held()?;
         if let Some(cases) = cases {
             gallery::write(&result.folder.join(GALLERY), &cases)?;
         }

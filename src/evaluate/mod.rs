@@ -17,8 +17,6 @@ pub mod estimate;
 /// Pictures of a user's own.
 pub mod folder;
 mod gallery_cases;
-/// Who computes what.
-pub mod lock;
 /// Every number of a cell.
 mod measure;
 /// Freed memory is kept.

@@ -8,13 +8,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Result, anyhow};
 use tch::Device;
 
-use super::lock::Lock;
 use super::plan::{self, Job, Retry, State};
 use super::stop;
 use crate::episode::Episodes;
+use crate::files::lock::{Lock, Lost};
 use crate::manifest::Manifest;
 use crate::network::origin::Teachers;
 use crate::network::precision::Precision;
+use crate::results::Identity;
 use crate::{files, panics, progress};
 
 /// What all cells of a run share.
@@ -97,7 +98,7 @@ impl Run<'_> {
             return Ok(Outcome::default());
         }
         let lock = self.folder.join("jobs").join(format!("{}.lock", job.name()));
-        let Some(_lock) = Lock::take(&lock)? else {
+        let Some(lock) = Lock::take(&lock)? else {
             return Ok(Outcome { failed: 0, elsewhere: job.wanted(&self.folder, self.retry).len() });
         };
         // Another process may have finished it since.
@@ -109,21 +110,37 @@ impl Run<'_> {
             files::remove_drafts_in(&self.folder.join("cells").join(identity.id()))?;
         }
         let started = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.run_cells(job, &todo, started)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run_cells(job, &todo, started, &lock)));
         let error = match outcome {
             Ok(Ok(())) => return Ok(Outcome::default()),
             Ok(Err(error)) => error,
             Err(panic) => anyhow!("libtorch or the method panicked: {}", panics::message(&*panic)),
         };
+        match self.write_failed(job, &todo, started, &error, &lock) {
+            Err(lost) if lost.is::<Lost>() => Ok(Outcome { failed: 0, elsewhere: todo.len() }),
+            failed => Ok(Outcome { failed: failed?, elsewhere: 0 }),
+        }
+    }
+
+    /// Writes the rows of those of `todo` that `error` left without a result, and counts them.
+    fn write_failed(
+        &self,
+        job: &Job,
+        todo: &[&Identity],
+        started: u64,
+        error: &anyhow::Error,
+        lock: &Lock,
+    ) -> Result<usize> {
         let mut failed = 0;
         for identity in todo {
+            let _writing = stop::writing();
+            // Also where that is why it failed.
+            lock.ensure_held()?;
             if plan::state(&self.folder, identity) != State::Done {
-                let cell = self.cell(job, identity, started, None, Some(&error));
-                let _writing = stop::writing();
-                self.empty_result(cell).write()?;
+                self.empty_result(self.cell(job, identity, started, None, Some(error))).write()?;
                 failed += 1;
             }
         }
-        Ok(Outcome { failed, elsewhere: 0 })
+        Ok(failed)
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A bench through Slurm, on a cluster of this one machine: an array, a job that waits for it and collects, one task
+# A bench through Slurm, on a cluster of this one machine: arrays, a job that waits for it and collects, one task
 # killed, and a second submission that completes it to the numbers of an undisturbed local run.
 #
 #   cargo build --release && sudo tests/slurm/run.sh [target/release/medfsad]
@@ -70,6 +70,7 @@ AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/filetxt
 JobCompLoc=$work/completed.txt
 ReturnToService=2
+MaxArraySize=12
 NodeName=$host CPUs=$(nproc) State=UNKNOWN
 PartitionName=all Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
@@ -111,9 +112,9 @@ wait_for() {
     while squeue --noheader --jobs="$1" 2>/dev/null | grep -q .; do sleep 1; done
 }
 submit() {
-    "$medfsad" bench submit --engine slurm --jobs "$(nproc)" --bench short.toml --teacher random --device cpu --out shared | tail -1 | tee submitted
-    array=$(sed -n 's/^array \([0-9]*\) .*/\1/p' submitted)
-    collect=$(sed -n 's/.*collected by \([0-9]*\) .*/\1/p' submitted)
+    "$medfsad" bench submit --engine slurm --jobs "$(nproc)" --max-array-size 12 --bench short.toml --teacher random --device cpu --out shared | tail -1 | tee submitted
+    array=$(sed -n 's/^submitted arrays* \([0-9]*\).*/\1/p' submitted)
+    collect=$(sed -n 's/.* and job \([0-9]*\),.*/\1/p' submitted)
 }
 
 say "submitting"

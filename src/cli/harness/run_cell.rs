@@ -46,6 +46,8 @@ impl Args {
             job.name().starts_with(id) || job.cells.iter().any(|identity| identity.id().starts_with(id))
         };
         for id in &self.ids {
+            // It would begin the names of all.
+            ensure!(!id.is_empty(), "an empty ID names no cell; see plan.parquet");
             let known = opened.jobs.iter().any(|job| is_named(job, id));
             ensure!(
                 known,

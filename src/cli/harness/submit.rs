@@ -1,14 +1,13 @@
 //! `bench submit`: the cells of a bench as processes of their own, on this machine or on a cluster.
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::bench_arguments::BenchArgs;
 use super::bench_run::{announce, write_plan};
-use super::shell::quoted;
+use super::script::Script;
+use super::slurm;
 use crate::evaluate::plan::{Job, Retry};
 use crate::files;
 
@@ -29,6 +28,10 @@ pub(super) struct Args {
     /// Further option of sbatch for the jobs, such as --gres=gpu:1; may be repeated
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     sbatch: Vec<String>,
+    /// MaxArraySize of the cluster (`scontrol show config`), one more than the most jobs of one array. More jobs than that
+    /// are split into several arrays, each of which waits for the one before
+    #[arg(long, value_name = "N", default_value_t = slurm::MAX_ARRAY_SIZE)]
+    max_array_size: usize,
     /// Retry all failed cells; those that failed for a full disk are retried in any case
     #[arg(long)]
     retry_failed: bool,
@@ -43,13 +46,14 @@ enum Engine {
     Local,
     /// With GNU parallel, here or on the machines that its own options name (PARALLEL)
     Parallel,
-    /// As a Slurm job array, followed by a job that collects the results
+    /// As Slurm job arrays, followed by a job that collects the results
     Slurm,
 }
 
 impl Args {
     pub(super) fn run(self) -> Result<()> {
         ensure!(self.jobs >= 1, "--jobs must be at least 1");
+        ensure!(self.max_array_size >= 2, "--max-array-size must be at least 2");
         ensure!(self.sbatch.is_empty() || self.engine == Engine::Slurm, "--sbatch is for --engine slurm");
         let (opened, folder, _) = self.bench.open()?;
         announce(&opened, &folder);
@@ -68,7 +72,14 @@ impl Args {
         match self.engine {
             Engine::Local => self.local(&script, &jobs),
             Engine::Parallel => self.parallel(&script, &jobs),
-            Engine::Slurm => self.slurm(&script, &jobs),
+            Engine::Slurm => slurm::Order {
+                script: &script,
+                jobs: &jobs,
+                at_once: self.jobs,
+                max_array_size: self.max_array_size,
+                options: &self.sbatch,
+            }
+            .submit(self.dry_run),
         }
     }
 
@@ -111,88 +122,5 @@ impl Args {
         let status = command.stdin(Stdio::null()).status();
         status.context("cannot run GNU parallel; install it (Debian: parallel), or use --engine local")?;
         script.collect()
-    }
-
-    fn slurm(&self, script: &Script, jobs: &[String]) -> Result<()> {
-        let folder = script.folder.join("jobs");
-        files::write_whole(&folder.join("list.txt"), (jobs.join("\n") + "\n").as_bytes())?;
-        let array = folder.join("array.sh");
-        files::write_whole(&array, script.array()?.as_bytes())?;
-        let collect = folder.join("collect.sh");
-        files::write_whole(&collect, script.collecting()?.as_bytes())?;
-        let log = |name: &str| format!("--output={}", folder.join(name).display());
-        let mut first = Command::new("sbatch");
-        first.args(["--parsable", "--requeue", "--job-name=medfsad"]);
-        first.arg(format!("--array=1-{}%{}", jobs.len(), self.jobs)).arg(log("%A_%a.log"));
-        first.args(&self.sbatch).arg(&array);
-        if self.dry_run {
-            println!("{first:?}\nsbatch --dependency=afterany:<its number> {}", collect.display());
-            return Ok(());
-        }
-        let number = submitted(&mut first)?;
-        let mut second = Command::new("sbatch");
-        second.args(["--parsable", "--job-name=medfsad-collect"]);
-        second.arg(format!("--dependency=afterany:{number}")).arg(log("collect.log")).arg(&collect);
-        let after = submitted(&mut second)?;
-        println!(
-            "submitted array {number} of {} jobs, and job {after}, which collects when they have ended; see squeue",
-            jobs.len()
-        );
-        Ok(())
-    }
-}
-
-/// The number that sbatch gives.
-fn submitted(sbatch: &mut Command) -> Result<String> {
-    let output = sbatch.output().context("cannot run sbatch; is this a machine of the cluster?")?;
-    if !output.status.success() {
-        bail!("sbatch failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    // With several clusters, their name follows a semicolon.
-    Ok(text.trim().split(';').next().unwrap_or_default().to_owned())
-}
-
-/// How this program is called again.
-struct Script {
-    program: PathBuf,
-    folder: PathBuf,
-    retry_failed: bool,
-}
-
-impl Script {
-    fn job(&self, job: &str) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg("run-cell").arg(&self.folder).arg(job).args(["--threads", "1"]);
-        if self.retry_failed {
-            command.arg("--retry-failed");
-        }
-        command
-    }
-
-    fn line(&self, job: &str) -> Result<String> {
-        let retry = if self.retry_failed { " --retry-failed" } else { "" };
-        let (program, folder) = (quoted(&self.program)?, quoted(&self.folder)?);
-        Ok(format!("{program} run-cell {folder} {job} --threads 1{retry}"))
-    }
-
-    fn array(&self) -> Result<String> {
-        let mut text =
-            "#!/bin/bash\n# One job of the plan for each number of the array.\nset -euo pipefail\n"
-                .to_owned();
-        let list = quoted(&self.folder.join("jobs/list.txt"))?;
-        let _ = writeln!(text, "job=$(sed -n \"${{SLURM_ARRAY_TASK_ID}}p\" {list})");
-        Ok(text + "exec " + &self.line("\"$job\"")? + "\n")
-    }
-
-    fn collecting(&self) -> Result<String> {
-        Ok(format!("#!/bin/bash\nexec {} collect {}\n", quoted(&self.program)?, quoted(&self.folder)?))
-    }
-
-    fn collect(&self) -> Result<()> {
-        let mut command = Command::new(&self.program);
-        let status = command.arg("collect").arg(&self.folder).status().context("collecting")?;
-        ensure!(status.success(), "`collect` failed; see above");
-        Ok(())
     }
 }

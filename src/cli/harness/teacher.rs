@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
-use crate::evaluate::lock::Lock;
+use crate::files::lock::Lock;
 use crate::names;
 use crate::network::install::{Installed, Order};
 use crate::network::origin::{Origin, Teachers};

@@ -3,15 +3,12 @@
 //! `exchange` says what lies in the folder that a program is handed. Programs are run once per support draw,
 //! for all queries at once, and see neither labels nor the order of the test set.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Device;
-use tempfile::TempDir;
 
 use super::contract::{
     Built, Context, Detector, Entry, Fitted, Method, Observer, Output, Prediction, TrainTask,
@@ -21,10 +18,15 @@ use crate::files;
 use crate::ids::TaskName;
 use crate::regime::Regime;
 use exchange::Listed;
+use scratch::Scratch;
 use sources::Hashes;
 
 /// What crosses between us and the program.
 mod exchange;
+/// How it is run.
+mod process;
+/// Where it is run.
+mod scratch;
 /// The files that the program is made of.
 mod sources;
 
@@ -108,7 +110,7 @@ struct External {
 
 impl Method for External {
     fn fit(&self, tasks: &[TrainTask], context: &Context, _: &mut dyn Observer) -> Result<Box<dyn Fitted>> {
-        let shared = TempDir::with_prefix("medfsad-external-").context("making a folder for the program")?;
+        let shared = Scratch::new()?;
         let mut train = Vec::new();
         for task in tasks {
             let listed = exchange::write_pictures(shared.path(), &task.pictures)?;
@@ -123,13 +125,13 @@ struct Prepared {
     settings: Settings,
     context: Context,
     /// Train pictures, and a place where the program may keep what it learned from them.
-    shared: TempDir,
+    shared: Scratch,
     train: Vec<(TaskName, Listed)>,
 }
 
 impl Fitted for Prepared {
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
-        let folder = TempDir::with_prefix("medfsad-external-").context("making a folder for the program")?;
+        let folder = Scratch::new()?;
         exchange::write_train(folder.path(), &self.train)?;
         let listed = exchange::write_pictures(folder.path(), supports)?;
         exchange::write_list(&folder.path().join("supports.csv"), &listed)?;
@@ -144,7 +146,7 @@ impl Fitted for Prepared {
 /// Supports written, waiting for queries.
 struct ExternalDetector<'a> {
     prepared: &'a Prepared,
-    folder: TempDir,
+    folder: Scratch,
     n_supports: usize,
 }
 
@@ -168,7 +170,11 @@ impl Detector for ExternalDetector<'_> {
         std::fs::create_dir_all(&episode.state).context("making the program's state folder")?;
         files::write_whole(&folder.join("episode.json"), serde_json::to_string_pretty(&episode)?.as_bytes())?;
         settings.ensure_unchanged()?;
-        run(&settings.command, folder, Duration::from_secs(settings.timeout_s.unwrap_or(3600)))?;
+        process::run(
+            &settings.command,
+            &self.folder,
+            Duration::from_secs(settings.timeout_s.unwrap_or(3600)),
+        )?;
         let scores = exchange::read_scores(&folder.join("scores.csv"), &listed)?;
         let maps = folder.join("maps.safetensors");
         if !maps.exists() {
@@ -181,40 +187,4 @@ impl Detector for ExternalDetector<'_> {
     fn batch(&self) -> usize {
         usize::MAX
     }
-}
-
-/// Runs the program on `folder`, with what it says kept in two files there.
-fn run(command: &[String], folder: &Path, timeout: Duration) -> Result<()> {
-    let words = command.join(" ");
-    let (output, errors) = (folder.join("stdout.txt"), folder.join("stderr.txt"));
-    let mut child = Command::new(&command[0])
-        .args(&command[1..])
-        .arg(folder)
-        .stdin(Stdio::null())
-        .stdout(File::create(&output).context("making stdout.txt")?)
-        .stderr(File::create(&errors).context("making stderr.txt")?)
-        .spawn()
-        .with_context(|| format!("external: cannot start `{words}`; is it installed, and the path right?"))?;
-    let started = Instant::now();
-    let status: ExitStatus = loop {
-        if let Some(status) = child.try_wait().context("waiting for the program")? {
-            break status;
-        }
-        if started.elapsed() > timeout {
-            child.kill().context("stopping the program")?;
-            child.wait().context("waiting for the program")?;
-            bail!(
-                "external: `{words}` ran for over {} s and was stopped; raise timeout_s",
-                timeout.as_secs()
-            );
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    if !status.success() {
-        let said = std::fs::read_to_string(&errors).unwrap_or_default();
-        let lines: Vec<&str> = said.lines().collect();
-        let last = lines[lines.len().saturating_sub(8)..].join("\n");
-        bail!("external: `{words}` ended with {status}: {last}");
-    }
-    Ok(())
 }
