@@ -73,7 +73,7 @@ impl Hashes {
             // A part's top bit is set where it differs in more than `of_part` bits.
             let beyond = counts + ONES * u64::from((1 << (PART_BITS - 1)) - 1 - self.of_part);
             found[n_found] = row;
-            n_found += usize::from(is_near & (beyond & earlier == earlier));
+            n_found += usize::from(is_near) & usize::from(beyond & earlier == earlier);
         }
         found.truncate(n_found);
     }
