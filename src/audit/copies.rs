@@ -49,9 +49,15 @@ fn pairs(rows: &[Row]) -> Vec<(&Row, &Row)> {
     }
     let mut pairs = Vec::new();
     for members in equal.into_values() {
-        for (place, row) in members.iter().enumerate().skip(1) {
-            let before = &members[..place];
-            pairs.push((*before.iter().find(|other| across(other, row)).unwrap_or(&before[0]), *row));
+        // The first of each task and side.
+        let mut firsts: Vec<&Row> = Vec::new();
+        for row in members {
+            if let Some(first) = firsts.first() {
+                pairs.push((*firsts.iter().find(|other| across(other, row)).unwrap_or(first), row));
+            }
+            if firsts.iter().all(|first| across(first, row)) {
+                firsts.push(row);
+            }
         }
     }
     pairs

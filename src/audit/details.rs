@@ -12,7 +12,7 @@ const BLURRED: usize = 8;
 const BLOCK: usize = 8;
 const N_BLOCKS: usize = (SIDE / BLOCK).pow(2);
 /// More than rounding adds to a correlation or to its bound.
-const ROUNDING: f64 = 1e-5;
+pub(super) const ROUNDING: f64 = 1e-5;
 
 /// The eight orientations to lay down a square: quarter turns, then the same of the mirrored picture.
 pub const ORIENTATIONS: [&str; 8] = [
@@ -51,6 +51,16 @@ impl Details {
                 .for_each(|(at, &value)| squares[block_at(at)] += f64::from(value).powi(2));
             Details { values, norms: squares.map(f64::sqrt) }
         })
+    }
+
+    /// Row by row.
+    pub(super) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The same, laid down in an orientation.
+    pub(super) fn oriented(&self, orientation: usize) -> Vec<f32> {
+        ORIGINS[orientation].iter().map(|&at| self.values[usize::from(at)]).collect()
     }
 
     /// The correlation with `other`, laid down in an orientation.

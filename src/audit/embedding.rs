@@ -6,7 +6,9 @@ use std::collections::{HashMap, HashSet};
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
-use super::near::{Fingerprints, Limit, ORIENTATIONS, Pair};
+use super::candidates::{Candidates, squared_distance};
+use super::near::{Limit, ORIENTATIONS, Pair};
+use super::sketch::{Axes, Sketch};
 use super::transformed::transformed;
 use super::{Finding, Gate, Picture, across};
 use crate::decode::resize;
@@ -34,6 +36,8 @@ const N_CALIBRATED: usize = 60;
 const BATCH: usize = 32;
 /// Every pair may be compared, however many bits of its hashes differ.
 const ANY_BITS: u32 = 64;
+/// More than rounding adds to a cosine.
+const ROUNDING: f64 = 1e-4;
 
 /// Cosine from which pictures of one task are neighbours, and how well it tells made copies from unrelated pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,10 +72,13 @@ impl Threshold {
     }
 }
 
-/// A task's threshold, and what of it the details must confirm.
-struct Task {
-    threshold: Option<Threshold>,
-    limit: Limit,
+/// What two pictures of a task must reach to be neighbours.
+#[derive(Clone, Copy)]
+struct Needed {
+    /// In the network's features.
+    cosine: f64,
+    /// Correlation of their details.
+    confirmed_from: f64,
 }
 
 /// Neighbours that the hash did not find.
@@ -84,7 +91,7 @@ pub(super) struct Neighbours {
 /// Finds neighbours that stand apart or whose labels differ, but for the pairs in `known`.
 pub(super) fn neighbours(
     manifest: &Manifest,
-    fingerprints: &Fingerprints,
+    candidates: &Candidates,
     thresholds: &Audit,
     embedder: &Embedder,
     known: &[Pair],
@@ -92,7 +99,7 @@ pub(super) fn neighbours(
     let rows = &manifest.rows;
     let mut notes = vec![format!("features of {}", embedder.teacher)];
     let mut vectors: Vec<Vec<f32>> = vec![Vec::new(); rows.len()];
-    let mut tasks: HashMap<TaskName, Task> = HashMap::new();
+    let mut tasks: HashMap<TaskName, Option<Needed>> = HashMap::new();
     let size = manifest.smallest_size()?;
     let bar = progress::bar(rows.len(), "embedding pictures");
     for name in manifest.tasks() {
@@ -106,7 +113,7 @@ pub(super) fn neighbours(
             bar.inc(batch.len() as u64);
         }
         let threshold = calibrate(&store, &of_task, embedder)?;
-        let of_task: Vec<_> = of_task.iter().map(|row| fingerprints.of(row)).collect();
+        let of_task: Vec<_> = places.iter().map(|&place| candidates.fingerprints[place]).collect();
         let limit = Limit::of(&of_task, &Audit { near_bits: ANY_BITS, ..thresholds.clone() });
         notes.push(match threshold {
             Some(Threshold { cosine, sensitivity, specificity }) => format!(
@@ -116,11 +123,13 @@ pub(super) fn neighbours(
             ),
             None => format!("{name}: too few pictures to learn a threshold from"),
         });
-        tasks.insert(name, Task { threshold, limit });
+        let confirmed_from = limit.correlation;
+        tasks.insert(name, threshold.map(|Threshold { cosine, .. }| Needed { cosine, confirmed_from }));
     }
     bar.finish_and_clear();
     let known: HashSet<(usize, usize)> = known.iter().map(|pair| (pair.a, pair.b)).collect();
-    let search = Search { rows, fingerprints, vectors: &vectors, tasks: &tasks, known: &known };
+    let needed: Vec<Option<Needed>> = rows.iter().map(|row| tasks[&row.task]).collect();
+    let search = Search { candidates, vectors: &vectors, needed: &needed, known: &known };
     let found = search.run();
     notes.push(format!("{} neighbours that the hash had not found", found.len()));
     let (pairs, cosines) = found.into_iter().unzip();
@@ -157,42 +166,86 @@ fn calibrate(store: &PixelStore, rows: &[&Row], embedder: &Embedder) -> Result<O
     Ok(Threshold::between(&unrelated, &copies))
 }
 
+/// All of one length.
 struct Search<'a> {
-    rows: &'a [Row],
-    fingerprints: &'a Fingerprints,
+    candidates: &'a Candidates<'a>,
     vectors: &'a [Vec<f32>],
-    tasks: &'a HashMap<TaskName, Task>,
+    /// `None` where a task has too few pictures to learn from.
+    needed: &'a [Option<Needed>],
     known: &'a HashSet<(usize, usize)>,
 }
 
 impl Search<'_> {
+    /// In the order of the first row, then of the second.
     fn run(&self) -> Vec<(Pair, f64)> {
-        let bar = progress::bar(self.rows.len(), "comparing features");
-        let of = |a: usize| {
-            let found: Vec<_> = (a + 1..self.rows.len()).filter_map(|b| self.compare(a, b)).collect();
+        let bar = progress::bar(self.vectors.len(), "comparing features");
+        let axes = Axes::of(&self.vectors.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let sketches: Vec<Sketch> = self.vectors.par_iter().map(|vector| axes.sketch(vector)).collect();
+        let mut order: Vec<usize> = (0..sketches.len()).filter(|&row| self.needed[row].is_some()).collect();
+        let first = |row: usize| sketches[row].first();
+        order.sort_by(|&a, &b| first(a).total_cmp(&first(b)));
+        // No two neighbours are further apart along one axis than they are altogether.
+        let furthest =
+            self.needed.iter().flatten().map(|needed| within(needed.cosine)).fold(0.0, f32::max).sqrt();
+        let of = |place: usize| {
+            let row = order[place];
+            let window =
+                order[place + 1..].iter().take_while(|&&other| first(other) - first(row) <= furthest);
+            let found = self.of(row, window.copied(), &sketches);
             bar.inc(1);
             found
         };
-        let found: Vec<Vec<(Pair, f64)>> = (0..self.rows.len()).into_par_iter().map(of).collect();
+        let mut found: Vec<(Pair, f64)> = (0..order.len()).into_par_iter().flat_map_iter(of).collect();
         bar.finish_and_clear();
-        found.into_iter().flatten().collect()
+        found.sort_unstable_by_key(|(pair, _)| (pair.a, pair.b));
+        found
     }
 
-    fn compare(&self, a: usize, b: usize) -> Option<(Pair, f64)> {
-        let (first, second) = (&self.rows[a], &self.rows[b]);
-        if first.pixel_hash == second.pixel_hash || !(across(first, second) || first.label != second.label) {
-            return None;
+    /// Neighbours of a row among others.
+    fn of(&self, row: usize, others: impl Iterator<Item = usize>, sketches: &[Sketch]) -> Vec<(Pair, f64)> {
+        let mut oriented: Option<Vec<Sketch>> = None;
+        let mut found = Vec::new();
+        for other in others.filter(|&other| self.candidates.stand_apart(row, other)) {
+            let Some(least) = self.least(row, other) else { continue };
+            if !sketches[row].may_lie_within(&sketches[other], within(least.cosine)) {
+                continue;
+            }
+            let (a, b) = (row.min(other), row.max(other));
+            let cosine = dot(&self.vectors[a], &self.vectors[b]);
+            if cosine < least.cosine || self.known.contains(&(a, b)) {
+                continue;
+            }
+            // Whichever of the two is turned, all orientations are tried.
+            let all = || {
+                (0..ORIENTATIONS.len()).filter_map(|orientation| self.candidates.oriented(row, orientation))
+            };
+            let oriented = oriented.get_or_insert_with(|| all().collect());
+            let may = |sketch: &Sketch| self.candidates.may_correlate(other, sketch, least.confirmed_from);
+            if oriented.iter().any(may) {
+                found.extend(self.compare(a, b, least.confirmed_from).map(|pair| (pair, cosine)));
+            }
         }
-        let (one, other) = (&self.tasks[&first.task], &self.tasks[&second.task]);
-        let least = one.threshold?.cosine.max(other.threshold?.cosine);
-        let cosine = dot(&self.vectors[a], &self.vectors[b]);
-        if cosine < least || self.known.contains(&(a, b)) {
-            return None;
-        }
-        let least = one.limit.correlation.max(other.limit.correlation);
-        let found = self.fingerprints.of(first).compare(self.fingerprints.of(second), ANY_BITS, least);
-        found.map(|(bits, correlation, orientation)| (Pair { a, b, bits, correlation, orientation }, cosine))
+        found
     }
+
+    /// What two pictures must reach, which is what both tasks ask for.
+    fn least(&self, a: usize, b: usize) -> Option<Needed> {
+        let (a, b) = (self.needed[a]?, self.needed[b]?);
+        let confirmed_from = a.confirmed_from.max(b.confirmed_from);
+        Some(Needed { cosine: a.cosine.max(b.cosine), confirmed_from })
+    }
+
+    fn compare(&self, a: usize, b: usize, least: f64) -> Option<Pair> {
+        let fingerprints = &self.candidates.fingerprints;
+        let found = fingerprints[a].compare(fingerprints[b], ANY_BITS, least);
+        found.map(|(bits, correlation, orientation)| Pair { a, b, bits, correlation, orientation })
+    }
+}
+
+/// The square of the distance within which vectors of this cosine lie, whatever rounding does to their lengths and
+/// to their product, which are in single precision.
+fn within(cosine: f64) -> f32 {
+    squared_distance(cosine - ROUNDING)
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
@@ -231,4 +284,59 @@ pub(super) fn gate(rows: &[Row], neighbours: Option<&Neighbours>, level: Level) 
         }
     }
     gate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::near::Fingerprint;
+    use crate::random::Stream;
+
+    /// Fingerprints of noise and vectors of length 1, of which every second one is near the one before it.
+    fn made(seed: u64, n: usize) -> (Vec<Fingerprint>, Vec<Vec<f32>>) {
+        let mut stream = Stream::new(seed, "neighbours", 0);
+        let (mut samples, mut features) = (Vec::new(), Vec::new());
+        let mut all = (Vec::new(), Vec::new());
+        for row in 0..n {
+            if row % 2 == 0 {
+                samples = (0..32 * 32).map(|_| stream.below(200) as u8).collect();
+                features = (0..70).map(|place| stream.normal() + f64::from(place % 3)).collect();
+            }
+            samples.iter_mut().for_each(|value| *value += stream.below(2 + seed as usize) as u8);
+            features.iter_mut().for_each(|value| *value += 0.2 * stream.normal());
+            let norm = features.iter().map(|value| value * value).sum::<f64>().sqrt();
+            all.0.push(Fingerprint::of(&Pixels::new(32, 32, 1, samples.clone()).unwrap()));
+            all.1.push(features.iter().map(|value| (value / norm) as f32).collect());
+        }
+        all
+    }
+
+    #[test]
+    fn neighbours_are_those_that_comparing_all_pairs_finds() {
+        for seed in 1..4 {
+            let (fingerprints, vectors) = made(seed, 60);
+            let candidates = Candidates::apart(&fingerprints);
+            for cosine in [0.3, 0.8, 0.97] {
+                let strict = Needed { cosine, confirmed_from: 0.9 };
+                let tasks = [Some(strict), Some(Needed { cosine: 0.5, confirmed_from: 0.05 }), None];
+                let needed: Vec<_> =
+                    (0..60).map(|row| tasks[usize::from(row > 30) + usize::from(row > 55)]).collect();
+                let known = HashSet::from([(2, 3)]);
+                let search =
+                    Search { candidates: &candidates, vectors: &vectors, needed: &needed, known: &known };
+                let found: Vec<_> =
+                    search.run().into_iter().map(|(pair, cosine)| (pair.a, pair.b, cosine)).collect();
+                let mut all = Vec::new();
+                for (a, b) in (0..60).flat_map(|a| (a + 1..60).map(move |b| (a, b))) {
+                    let Some(least) = search.least(a, b) else { continue };
+                    let cosine = dot(&vectors[a], &vectors[b]);
+                    if cosine >= least.cosine && !known.contains(&(a, b)) {
+                        all.extend(search.compare(a, b, least.confirmed_from).map(|_| (a, b, cosine)));
+                    }
+                }
+                assert_eq!(found, all, "{seed} {cosine}");
+                assert!(found.len() > 5, "{seed} {cosine}: {found:?}");
+            }
+        }
+    }
 }

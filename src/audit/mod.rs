@@ -10,6 +10,8 @@ use crate::ids::{ImageId, TaskName};
 use crate::manifest::{Manifest, Row};
 use crate::spec::{Audit, Level};
 
+/// Which pairs of pictures are worth comparing.
+mod candidates;
 /// Equal pictures and what their labels say.
 mod copies;
 /// Details of small pictures and their correlation.
@@ -20,6 +22,8 @@ mod embedded;
 pub mod embedding;
 /// Whether names of files name people.
 mod file_names;
+/// Hashes that differ in few bits.
+mod hashes;
 /// Nearly equal pictures.
 pub mod near;
 /// Patients and groups.
@@ -30,6 +34,8 @@ mod personal;
 mod privacy;
 /// Acquisition that tells the label.
 mod shortcuts;
+/// Short vectors that rule pairs of long ones out.
+mod sketch;
 /// An audit as sentences.
 mod statement;
 /// Copies made to learn thresholds from.
@@ -218,11 +224,12 @@ pub fn run(
     let rejected = manifest.rejected()?;
     let fingerprints = near::Fingerprints::read(manifest).context("reading the pixel stores")?;
     let limits = near::limits(&manifest.rows, &fingerprints, thresholds);
-    let mut pairs = near::pairs(&manifest.rows, &fingerprints, &limits, thresholds);
+    let candidates = candidates::Candidates::of(&manifest.rows, &fingerprints);
+    let mut pairs = near::pairs(&manifest.rows, &candidates, &limits, thresholds.near_bits);
     let near_gate = near::gate(&manifest.rows, &pairs, &limits, thresholds.near_copies);
     let neighbours = embedder
         .filter(|_| thresholds.embedding_neighbours != Level::Off)
-        .map(|embedder| embedding::neighbours(manifest, &fingerprints, thresholds, embedder, &pairs))
+        .map(|embedder| embedding::neighbours(manifest, &candidates, thresholds, embedder, &pairs))
         .transpose()?;
     let embedding_gate =
         embedding::gate(&manifest.rows, neighbours.as_ref(), thresholds.embedding_neighbours);

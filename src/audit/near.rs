@@ -11,8 +11,10 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::Result;
 use rayon::prelude::*;
 
+use super::candidates::Candidates;
 pub use super::details::ORIENTATIONS;
 use super::details::{Details, SIDE, oriented};
+use super::hashes::Hashes;
 use super::{Finding, Gate, Picture, across};
 use crate::decode::difference_hash::difference_hash;
 use crate::decode::resize;
@@ -58,6 +60,10 @@ impl Fingerprint {
         let outside = |index: &usize| !(inner.contains(&(index / size)) && inner.contains(&(index % size)));
         let (border, _) = moments(&mut (0..samples.len()).filter(outside).map(|index| samples[index]));
         Fingerprint { hashes, details: Details::of(&small), mean, contrast, border }
+    }
+
+    pub(super) fn details(&self) -> Option<&Details> {
+        self.details.as_ref()
     }
 
     /// The orientation in which `other` is most like this one: bits in which the hashes differ, correlation of the
@@ -176,65 +182,52 @@ pub struct Pair {
     pub orientation: usize,
 }
 
-/// What is looked at of every pair of rows, in as little memory as may be: it is the one step that takes the square
-/// of their number.
-struct Compact {
-    /// As [`Fingerprint`] has them.
-    hashes: [u64; 8],
-    /// One number for each task, side and label.
-    place: u32,
-    /// One number for each picture.
-    pixels: u32,
-}
-
-impl Compact {
-    fn of_all(rows: &[Row], fingerprints: &[&Fingerprint]) -> Vec<Compact> {
-        let (mut places, mut pixels) = (HashMap::new(), HashMap::new());
-        let compact = |(row, fingerprint): (&'_ _, &&Fingerprint)| {
-            let row: &Row = row;
-            let n = places.len() as u32;
-            let place = *places.entry((row.task.clone(), row.split, row.label)).or_insert(n);
-            let n = pixels.len() as u32;
-            let pixels = *pixels.entry(row.pixel_hash.clone()).or_insert(n);
-            Compact { hashes: fingerprint.hashes, place, pixels }
-        };
-        rows.iter().zip(fingerprints).map(compact).collect()
-    }
-
-    /// Whether two rows may be a pair: they stand apart or their labels differ, their pixels are not equal, and their
-    /// hashes differ in `at_most` bits in one of [`ORIENTATIONS`].
-    fn may_pair(&self, other: &Compact, at_most: u32) -> bool {
-        self.place != other.place
-            && self.pixels != other.pixels
-            && other.hashes.iter().any(|hash| (self.hashes[0] ^ hash).count_ones() <= at_most)
-    }
-}
-
-/// Near copies that stand apart or whose labels differ; equal pixels are not among them.
+/// Near copies that stand apart or whose labels differ; equal pixels are not among them. In the order of the first
+/// row, then of the second.
 pub(super) fn pairs(
     rows: &[Row],
-    fingerprints: &Fingerprints,
+    candidates: &Candidates,
     limits: &BTreeMap<TaskName, Limit>,
-    thresholds: &Audit,
+    at_most: u32,
 ) -> Vec<Pair> {
     let limits: Vec<f64> = rows.iter().map(|row| limits[&row.task].correlation).collect();
-    let fingerprints: Vec<&Fingerprint> = rows.iter().map(|row| fingerprints.of(row)).collect();
-    let compact = Compact::of_all(rows, &fingerprints);
-    let bits = thresholds.near_bits;
+    let fingerprints = &candidates.fingerprints;
+    let upright: Vec<u64> = fingerprints.iter().map(|fingerprint| fingerprint.hashes[0]).collect();
+    let hashes = Hashes::of(&upright, at_most);
     let bar = progress::bar(rows.len(), "comparing pictures");
-    let partners = |a: usize| -> Vec<Pair> {
-        let compare = |b: usize| {
-            let found = fingerprints[a].compare(fingerprints[b], bits, limits[a].max(limits[b]));
+    let partners = |b: usize| -> Vec<Pair> {
+        let compare = |a: usize| {
+            let found = fingerprints[a].compare(fingerprints[b], at_most, limits[a].max(limits[b]));
             found.map(|(bits, correlation, orientation)| Pair { a, b, bits, correlation, orientation })
         };
-        let candidates = (a + 1..rows.len()).filter(|&b| compact[a].may_pair(&compact[b], bits));
-        let found = candidates.filter_map(compare).collect();
+        let found = may_pair(candidates, &hashes, &limits, b).into_iter().filter_map(compare).collect();
         bar.inc(1);
         found
     };
-    let pairs: Vec<Vec<Pair>> = (0..rows.len()).into_par_iter().map(partners).collect();
+    let mut pairs: Vec<Pair> = (0..rows.len()).into_par_iter().flat_map_iter(partners).collect();
     bar.finish_and_clear();
-    pairs.into_iter().flatten().collect()
+    pairs.sort_unstable_by_key(|pair| (pair.a, pair.b));
+    pairs
+}
+
+/// Rows before `b` that may be near copies of it: in one orientation its hash is near to theirs, and the sketch of
+/// its details too.
+fn may_pair(candidates: &Candidates, hashes: &Hashes, limits: &[f64], b: usize) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut near = Vec::new();
+    for (orientation, &hash) in candidates.fingerprints[b].hashes.iter().enumerate() {
+        near.clear();
+        hashes.near(hash, b as u32, &mut near);
+        near.retain(|&a| candidates.stand_apart(a as usize, b));
+        let sketch = if near.is_empty() { None } else { candidates.oriented(b, orientation) };
+        if let Some(sketch) = sketch {
+            let may = |a: &usize| candidates.may_correlate(*a, &sketch, limits[*a].max(limits[b]));
+            found.extend(near.iter().map(|&a| a as usize).filter(may));
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 pub(super) fn gate(rows: &[Row], pairs: &[Pair], limits: &BTreeMap<TaskName, Limit>, level: Level) -> Gate {

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::{Finding, Gate, Picture, embedded, personal};
 use crate::decode::dicom::{self, Field, Personal};
+use crate::decode::{nifti, raster};
 use crate::files;
 use crate::manifest::Row;
 use crate::spec::Level;
@@ -79,7 +80,14 @@ fn carried(path: &Path) -> Result<Option<Carried>> {
     if dicom::is_dicom(&bytes) {
         return Ok(Some(of_dicom(&dicom::personal(path)?)));
     }
-    Ok(embedded::carried(&bytes).map(|fields| Carried { fields, notes: Vec::new() }))
+    let fields = if let Some(texts) = raster::tiff_texts(&bytes)? {
+        Some(texts.into_iter().map(str::to_owned).collect())
+    } else if nifti::is_nifti(&bytes) {
+        Some(nifti::texts(&bytes)?)
+    } else {
+        embedded::carried(&bytes)
+    };
+    Ok(fields.map(|fields| Carried { fields, notes: Vec::new() }))
 }
 
 fn of_dicom(personal: &Personal) -> Carried {
@@ -152,5 +160,28 @@ mod tests {
         assert!(of(None).fields.is_empty() && of(None).notes[0].contains("text in the picture"));
         let overlays = of_dicom(&Personal { has_overlays: true, ..Personal::default() });
         assert!(overlays.fields.is_empty() && overlays.notes[0].contains("overlay planes"));
+    }
+
+    #[test]
+    fn volumes_and_stacks_are_looked_into_and_damaged_ones_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let look = |bytes: &[u8]| {
+            let path = folder.path().join("file");
+            std::fs::write(&path, bytes).unwrap();
+            carried(&path).map(|carried| carried.map(|carried| carried.fields))
+        };
+        let mut tiff = std::io::Cursor::new(Vec::new());
+        image::DynamicImage::new_luma8(9, 7).write_to(&mut tiff, image::ImageFormat::Tiff).unwrap();
+        let tiff = tiff.into_inner();
+        assert_eq!(look(&tiff).unwrap(), Some(Vec::new()));
+        assert!(look(&tiff[..12]).is_err());
+        let mut volume = vec![0; 352];
+        volume[..4].copy_from_slice(&348i32.to_le_bytes());
+        volume[344..348].copy_from_slice(b"n+1\0");
+        assert_eq!(look(&volume).unwrap(), Some(Vec::new()));
+        volume[148..154].copy_from_slice(b"Miller");
+        assert_eq!(look(&volume).unwrap(), Some(vec!["NIfTI field descrip".to_owned()]));
+        assert!(look(&volume[..200]).is_err());
+        assert_eq!(look(b"a text").unwrap(), None);
     }
 }

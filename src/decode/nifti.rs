@@ -23,10 +23,12 @@ use crate::spec::{Intensity, Reading};
 mod container;
 mod header;
 mod orientation;
+mod texts;
 mod voxels;
 
 use header::{Header, NO_TRANSFORM};
 use orientation::{Along, Orientation};
+pub use texts::texts;
 
 /// The reading of a volume that states no window. Zero is background in most volumes and takes no part.
 const ROBUST: Intensity = Intensity::Percentiles { low: 0.5, high: 99.5 };

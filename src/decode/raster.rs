@@ -21,7 +21,10 @@ use crate::{files, panics};
 mod bmp;
 mod mask;
 mod pages;
+mod texts;
 mod tiff;
+
+pub use texts::tiff_texts;
 
 /// What a range is taken of, where a reading asks for one.
 const WHOLE: &str = "the picture, its channels together";

@@ -14,7 +14,7 @@ const HEAD: u64 = 544;
 /// Deflate makes at most 1032 bytes of one.
 const MAX_RATIO: u64 = 1032;
 
-fn is_gzip(bytes: &[u8]) -> bool {
+pub(super) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 

@@ -6,7 +6,7 @@ use nifti::{Endianness, NiftiHeader, NiftiType};
 use super::orientation::Orientation;
 
 /// Bytes of a NIfTI-1 header and of a NIfTI-2 header.
-const HEADER_1: usize = 348;
+pub(super) const HEADER_1: usize = 348;
 const HEADER_2: usize = 540;
 
 /// More bytes than this in one volume are refused: files are not trusted.

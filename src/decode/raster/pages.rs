@@ -14,6 +14,8 @@ const MAX_NUMBERS: u64 = 1 << 24;
 /// Old and new tag for the kind of page.
 const SUBFILE: u16 = 254;
 const OLD_SUBFILE: u16 = 255;
+/// Tag for where directories below one begin.
+const BELOW: u16 = 330;
 
 /// Widths of the numbers that a TIFF is made of.
 #[derive(Clone, Copy)]
@@ -57,6 +59,26 @@ pub(super) fn starts(bytes: &[u8]) -> Result<Vec<u64>> {
     }
     ensure!(!seen.is_empty(), "the TIFF file has no page");
     Ok(if pictures.is_empty() { others } else { pictures })
+}
+
+/// Every directory of a file: pages, reduced copies, masks, and those that stand below others (tag `SubIFDs`).
+pub(super) fn all(bytes: &[u8]) -> Result<Vec<Directory<'_>>> {
+    let layout = Layout::of(bytes).context("no TIFF file")?;
+    let (first, width) = if layout.big { (8, 8) } else { (4, 4) };
+    let cut = "the TIFF file is cut off: a page begins beyond its end; fetch it again";
+    let (mut directories, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut ahead = vec![layout.number(bytes, first, width).context(cut)?];
+    while let Some(start) = ahead.pop() {
+        if start == 0 || !seen.insert(start) {
+            continue;
+        }
+        ensure!(seen.len() <= MAX_PAGES, "the TIFF file has over {MAX_PAGES} pages");
+        let directory = Directory::at(bytes, start).context(cut)?;
+        ahead.push(layout.number(bytes, directory.end(), width).context(cut)?);
+        ahead.extend(directory.numbers(BELOW)?);
+        directories.push(directory);
+    }
+    Ok(directories)
 }
 
 impl<'a> Directory<'a> {
