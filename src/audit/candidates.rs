@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use super::details::ROUNDING;
-use super::near::{Fingerprint, Fingerprints};
+use super::fingerprint::{Fingerprint, Fingerprints};
 use super::sketch::{Axes, Sketch};
 use crate::manifest::Row;
 

@@ -289,7 +289,7 @@ pub(super) fn gate(rows: &[Row], neighbours: Option<&Neighbours>, level: Level) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::near::Fingerprint;
+    use crate::audit::fingerprint::Fingerprint;
     use crate::random::Stream;
 
     /// Fingerprints of noise and vectors of length 1, of which every second one is near the one before it.

@@ -22,6 +22,8 @@ mod embedded;
 pub mod embedding;
 /// Whether names of files name people.
 mod file_names;
+/// What is compared of a picture.
+mod fingerprint;
 /// Hashes that differ in few bits.
 mod hashes;
 /// Nearly equal pictures.
@@ -222,7 +224,7 @@ pub fn run(
     embedder: Option<&Embedder>,
 ) -> Result<Report> {
     let rejected = manifest.rejected()?;
-    let fingerprints = near::Fingerprints::read(manifest).context("reading the pixel stores")?;
+    let fingerprints = fingerprint::Fingerprints::read(manifest).context("reading the pixel stores")?;
     let limits = near::limits(&manifest.rows, &fingerprints, thresholds);
     let candidates = candidates::Candidates::of(&manifest.rows, &fingerprints);
     let mut pairs = near::pairs(&manifest.rows, &candidates, &limits, thresholds.near_bits);

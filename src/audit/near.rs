@@ -6,112 +6,19 @@
 //!
 //! Both look at the standardised square pictures, on which a quarter turn is one of the picture too.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use anyhow::Result;
 use rayon::prelude::*;
 
 use super::candidates::Candidates;
 pub use super::details::ORIENTATIONS;
-use super::details::{Details, SIDE, oriented};
+pub use super::fingerprint::{Fingerprint, Fingerprints};
 use super::hashes::Hashes;
 use super::{Finding, Gate, Picture, across};
-use crate::decode::difference_hash::difference_hash;
-use crate::decode::resize;
 use crate::ids::TaskName;
-use crate::manifest::{Manifest, Row, Split};
-use crate::pixels::Pixels;
+use crate::manifest::{Row, Split};
 use crate::progress;
 use crate::spec::{Audit, Level};
-
-/// What is compared of one picture.
-pub struct Fingerprint {
-    /// Difference hash, laid down in each of [`ORIENTATIONS`].
-    hashes: [u64; 8],
-    /// `None` for a picture without any.
-    details: Option<Details>,
-    /// Mean of all grey values, 0 to 255.
-    pub mean: f64,
-    /// Their standard deviation.
-    pub contrast: f64,
-    /// Mean of the outermost sixteenth.
-    pub border: f64,
-}
-
-impl Fingerprint {
-    /// Of a standardised picture, `size x size`.
-    pub fn of(picture: &Pixels) -> Fingerprint {
-        let grey = picture.to_grey();
-        let small = resize::lanczos(&grey, SIDE, SIDE);
-        let hashes = std::array::from_fn(|orientation| difference_hash(&oriented(&small, orientation)));
-        let (size, samples) = (grey.width(), grey.samples());
-        let moments = |values: &mut dyn Iterator<Item = u8>| {
-            let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
-            for value in values.map(f64::from) {
-                n += 1.0;
-                sum += value;
-                squares += value * value;
-            }
-            (sum / n, (squares / n - (sum / n).powi(2)).max(0.0).sqrt())
-        };
-        let (mean, contrast) = moments(&mut samples.iter().copied());
-        let edge = (size / 16).max(1);
-        let inner = edge..size - edge;
-        let outside = |index: &usize| !(inner.contains(&(index / size)) && inner.contains(&(index % size)));
-        let (border, _) = moments(&mut (0..samples.len()).filter(outside).map(|index| samples[index]));
-        Fingerprint { hashes, details: Details::of(&small), mean, contrast, border }
-    }
-
-    pub(super) fn details(&self) -> Option<&Details> {
-        self.details.as_ref()
-    }
-
-    /// The orientation in which `other` is most like this one: bits in which the hashes differ, correlation of the
-    /// details, index into [`ORIENTATIONS`]. `None` if in every orientation more than `at_most` bits differ or the
-    /// correlation is below `least`.
-    pub fn compare(&self, other: &Fingerprint, at_most: u32, least: f64) -> Option<(u32, f64, usize)> {
-        let (a, b) = (self.details.as_ref()?, other.details.as_ref()?);
-        let bits = other.hashes.map(|hash| (self.hashes[0] ^ hash).count_ones());
-        // Symmetric pictures have several orientations of few bits, and the fewest need not be the right one.
-        let tried = (0..ORIENTATIONS.len()).filter(|&orientation| {
-            bits[orientation] <= at_most && (least <= -1.0 || a.may_reach(b, orientation, least))
-        });
-        let found = tried.map(|orientation| (bits[orientation], a.correlation(b, orientation), orientation));
-        found.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|found| found.1 >= least)
-    }
-}
-
-/// The fingerprint of every picture, by task and pixel hash.
-pub struct Fingerprints(HashMap<(TaskName, String), Fingerprint>);
-
-impl Fingerprints {
-    /// Reads every picture of the smallest pixel store of each task.
-    ///
-    /// # Errors
-    /// A pixel store that is missing, stale or damaged.
-    pub fn read(manifest: &Manifest) -> Result<Fingerprints> {
-        let size = manifest.smallest_size()?;
-        let mut fingerprints = HashMap::new();
-        let bar = progress::bar(manifest.rows.len(), "looking at pictures");
-        for task in manifest.tasks() {
-            let rows = manifest.task(&task)?;
-            let (store, rows) = (rows.store(size)?, rows.rows);
-            let fingerprint = |row: &&Row| -> Result<_> {
-                let fingerprint = Fingerprint::of(&store.pixels(&row.pixel_hash)?);
-                bar.inc(1);
-                Ok(((task.clone(), row.pixel_hash.clone()), fingerprint))
-            };
-            fingerprints.extend(rows.par_iter().map(fingerprint).collect::<Result<Vec<_>>>()?);
-        }
-        bar.finish_and_clear();
-        Ok(Fingerprints(fingerprints))
-    }
-
-    /// The fingerprint of a row of the manifest that was read.
-    pub fn of(&self, row: &Row) -> &Fingerprint {
-        &self.0[&(row.task.clone(), row.pixel_hash.clone())]
-    }
-}
 
 /// Pictures of a task of which unrelated ones are compared, at most.
 const N_UNRELATED: usize = 400;

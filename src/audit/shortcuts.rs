@@ -6,7 +6,7 @@ use anyhow::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::near::Fingerprints;
+use super::fingerprint::Fingerprints;
 use super::{Finding, Gate, Picture};
 use crate::decode::dicom;
 use crate::ids::TaskName;
