@@ -13,10 +13,12 @@ mod folders;
 /// Who works on what.
 pub mod lock;
 mod owner;
+mod switch;
 mod walk;
 
 pub use draft::Draft;
 pub use folders::{CACHE, from_to, last_name, stated, without_folders};
+pub use switch::switch;
 pub use walk::{Rejected, Scan, scan, walk};
 
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.
