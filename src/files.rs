@@ -14,11 +14,13 @@ mod folders;
 pub mod lock;
 mod once;
 mod owner;
+mod switch;
 mod walk;
 
 pub use draft::Draft;
 pub use folders::{CACHE, from_to, last_name, stated, without_folders};
 pub use once::Once;
+pub use switch::switch;
 pub use walk::{Rejected, Scan, scan, walk};
 
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.

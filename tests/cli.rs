@@ -52,6 +52,7 @@ fn wrong_names_are_answered_with_the_right_ones() {
     let raw = empty.to_str().expect("UTF-8");
     assert_fails_with(home.path(), &["build-dataset", "--raw", raw], &["LAG", "how to get it", "--partial"]);
     assert_fails_with(home.path(), &["report", "nowhere"], &["nowhere", "bench"]);
+    assert!(!home.path().join("nowhere").exists());
 }
 
 #[test]

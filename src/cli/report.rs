@@ -9,7 +9,8 @@ use crate::report;
 /// Redraw a report from stored results, or join several
 ///
 /// Reads finished cells and writes tables, figures and index.html again. Needs neither a model nor the
-/// pictures.
+/// pictures. An earlier report stays as it is until the new one is complete; its folders results and figures
+/// are replaced whole, other files in the output folder stay.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Run folders, such as reports/quick; several are joined into one report

@@ -61,11 +61,18 @@ pub fn write(run: &Path, out: &Path) -> Result<PathBuf> {
     write_joined(&[run.to_owned()], out)
 }
 
-/// Writes one report over several runs; a cell that lies in more than one counts once.
+/// Writes one report over several runs; a cell that lies in more than one counts once. The files of an earlier report stay
+/// until all new ones are there; its folders `results` and `figures` are replaced whole, everything else in `out` stays.
 ///
 /// # Errors
 /// As [`write()`].
 pub fn write_joined(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
+    files::switch(out, |draft| draw(runs, draft))?;
+    Ok(out.join("index.html"))
+}
+
+/// Draws all of a report into a folder; returns its page.
+fn draw(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
     let results = read(runs)?;
     let summary = Summary::new(&results)?;
     joined_tables::write(&results, &out.join("results"))?;

@@ -200,3 +200,50 @@ fn a_score_that_is_no_number_is_not_stored_and_not_read() {
     let error = format!("{:#}", report::write(&run, &run.join("report")).expect_err("no number"));
     assert!(error.contains("column `clean` of") && error.contains("row 3 is no number"), "{error}");
 }
+
+/// Every file of a report in a run's folder, and the user's own, with its bytes.
+fn files_of(run: &Path) -> Vec<(String, Vec<u8>)> {
+    let files = medfsad::files::walk(run).expect("a folder").into_iter();
+    let files = files.filter(|name| !name.starts_with("cells/"));
+    files.map(|name| (name.clone(), fs::read(run.join(name)).expect("a file"))).collect()
+}
+
+#[test]
+fn a_report_that_fails_leaves_the_old_one_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = run_of(folder.path(), &METHODS[..2]);
+    report::write(&run, &run).expect("a report");
+    fs::write(run.join("notes.txt"), "mine").expect("a file");
+    fs::write(run.join("figures/of-an-earlier-report.svg"), "stale").expect("a file");
+    let before = files_of(&run);
+    // One cell is damaged since, so that every table would be another; galleries are read after the tables are written.
+    let cells = fs::read_dir(run.join("cells")).expect("cells").map(|cell| cell.expect("a cell").path());
+    let mut cells: Vec<PathBuf> = cells.collect();
+    cells.sort();
+    let place = cells.iter().position(|cell| cell.join(GALLERY).exists()).expect("a gallery");
+    let gallery = cells.remove(place).join(GALLERY);
+    fs::write(cells[0].join("metrics.parquet"), "damaged").expect("a file");
+    let whole = fs::read(&gallery).expect("a gallery");
+    fs::write(&gallery, "damaged").expect("a file");
+    let error = report::write(&run, &run).expect_err("a damaged gallery").to_string();
+    assert!(error.contains(GALLERY), "{error}");
+    assert_eq!(files_of(&run), before);
+    assert!(
+        !fs::read_dir(&run)
+            .expect("a run")
+            .any(|entry| { entry.expect("an entry").file_name().to_string_lossy().starts_with('.') })
+    );
+
+    fs::write(&gallery, whole).expect("a file");
+    report::write(&run, &run).expect("a report");
+    let after = files_of(&run);
+    let named = |files: &[(String, Vec<u8>)], name: &str| {
+        files.iter().find(|file| file.0 == name).map(|file| file.1.clone())
+    };
+    assert!(
+        named(&after, "notes.txt").is_some() && named(&after, "figures/of-an-earlier-report.svg").is_none()
+    );
+    for name in ["index.html", "leaderboard.md", "results/metrics.csv"] {
+        assert!(named(&after, name).is_some() && named(&after, name) != named(&before, name), "{name}");
+    }
+}

@@ -9,7 +9,7 @@ use super::script::Script;
 use super::shell::quoted;
 use crate::files;
 
-/// Slurm's own default of MaxArraySize.
+/// Slurm's own default of `MaxArraySize`.
 pub(super) const MAX_ARRAY_SIZE: usize = 1001;
 
 /// What is asked of a cluster.

@@ -28,8 +28,8 @@ pub(super) struct Args {
     /// Further option of sbatch for the jobs, such as --gres=gpu:1; may be repeated
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     sbatch: Vec<String>,
-    /// MaxArraySize of the cluster (`scontrol show config`), one more than the most jobs of one array. More jobs than that
-    /// are split into several arrays, each of which waits for the one before
+    /// `MaxArraySize` of the cluster (`scontrol show config`), one more than the most jobs of one array. More jobs
+    /// than that are split into several arrays, each of which waits for the one before
     #[arg(long, value_name = "N", default_value_t = slurm::MAX_ARRAY_SIZE)]
     max_array_size: usize,
     /// Retry all failed cells; those that failed for a full disk are retried in any case
