@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::program::{self, medfsad, text};
+use crate::program::{medfsad, text};
 
 fn assert_fails_with(home: &Path, arguments: &[&str], words: &[&str]) {
     let output = medfsad(home, arguments);
@@ -137,7 +137,7 @@ fn bench_resumes_repeats_itself_and_proves_its_episodes() {
     let first = short_bench(home.path(), "first", "2");
     assert!(first.contains("20 cells, 0 already done") && first.contains("index.html"), "{first}");
     let run = home.path().join("first");
-    let cells = program::cells(&run);
+    let cells = crate::program::cells(&run);
     assert_eq!(cells.len(), 20);
     assert!(cells.iter().all(|cell| cell.cell.error.is_none()));
 
@@ -165,7 +165,7 @@ fn bench_resumes_repeats_itself_and_proves_its_episodes() {
     std::fs::remove_file(run.join("index.html")).expect("a report");
     let before: Vec<u64> = cells.iter().map(|cell| cell.cell.provenance.started_at).collect();
     assert!(short_bench(home.path(), "first", "2").contains("20 cells, 20 already done"));
-    let after = program::cells(&run);
+    let after = crate::program::cells(&run);
     assert_eq!(before, after.iter().map(|cell| cell.cell.provenance.started_at).collect::<Vec<_>>());
     assert!(run.join("index.html").exists());
 
@@ -173,7 +173,7 @@ fn bench_resumes_repeats_itself_and_proves_its_episodes() {
     let lost = cells.iter().find(|cell| cell.cell.identity.method == "d24fad").expect("a d24fad cell");
     std::fs::remove_file(lost.folder.join("cell.json")).expect("a cell");
     assert!(short_bench(home.path(), "first", "2").contains("20 cells, 19 already done"));
-    let again = program::cells(&run);
+    let again = crate::program::cells(&run);
     for (old, new) in cells.iter().zip(&again) {
         assert_eq!(old.cell.id, new.cell.id);
         assert_eq!(old.scores, new.scores, "{}", old.cell.identity.method);
@@ -182,7 +182,7 @@ fn bench_resumes_repeats_itself_and_proves_its_episodes() {
 
     // The number of threads moves nothing.
     short_bench(home.path(), "single", "1");
-    for (two, one) in cells.iter().zip(program::cells(&home.path().join("single"))) {
+    for (two, one) in cells.iter().zip(crate::program::cells(&home.path().join("single"))) {
         assert_eq!(two.scores, one.scores, "{}", one.cell.identity.method);
         assert_eq!(two.epochs, one.epochs);
     }

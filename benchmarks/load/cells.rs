@@ -22,7 +22,7 @@ const SEEDS: [u64; 2] = [1, 2];
 /// Writes `n_cells` cells of `n_pictures` each.
 pub(super) fn write(folder: &Path, n_cells: usize, n_pictures: usize) -> Result<()> {
     let each = METHODS * TASKS.len() * SHOTS.len() * SEEDS.len();
-    ensure!(n_cells % each == 0, "give a multiple of {each} cells");
+    ensure!(n_cells.is_multiple_of(each), "give a multiple of {each} cells");
     let mut places = Vec::new();
     for method in 0..METHODS {
         for task in TASKS {
@@ -76,7 +76,7 @@ fn cell(run: &Path, identity: Identity, method: usize, n_pictures: usize) -> Cel
 }
 
 fn score(stream: &mut Stream, picture: usize, shift: f64) -> Score {
-    let label = if picture % 2 == 0 { Label::Normal } else { Label::Anomalous };
+    let label = if picture.is_multiple_of(2) { Label::Normal } else { Label::Anomalous };
     let value = stream.normal() + if label == Label::Anomalous { shift } else { 0.0 };
     let scores = Protocol::all().map(|protocol| (protocol, value + 0.1 * stream.normal())).collect();
     Score {

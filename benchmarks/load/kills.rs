@@ -19,43 +19,39 @@ struct Work {
     left: fn(&Path) -> Result<BTreeMap<String, String>>,
 }
 
+/// Methods that train.
 const TRAIN: [&str; 3] = ["d24fad", "rd4ad", "ae"];
 
-/// Kills each kind of work `n_kills` times in all, and says what came of it.
+/// What is killed, in an order in which each finds what it needs.
+const WORKS: [Work; 3] = [
+    Work {
+        name: "build-dataset",
+        arguments: &["build-dataset", "--spec", "phantom", "--raw", "../raw"],
+        left: curated,
+    },
+    Work {
+        name: "bench",
+        arguments: &[
+            "bench",
+            "--bench",
+            "../kills.toml",
+            "--device",
+            "cpu",
+            "--teacher",
+            "random",
+            "--out",
+            "run",
+        ],
+        left: run,
+    },
+    Work { name: "report", arguments: &["report", "run", "--out", "report"], left: report },
+];
+
+/// Kills each kind of work, `n_kills` times in all, and says what came of it.
 pub(super) fn all(program: &Path, folder: &Path, n_kills: usize) -> Result<()> {
-    let works = [
-        Work {
-            name: "build-dataset",
-            arguments: &["build-dataset", "--spec", "phantom", "--raw", "../raw"],
-            left: curated,
-        },
-        Work {
-            name: "bench",
-            arguments: &[
-                "bench",
-                "--bench",
-                "../kills.toml",
-                "--device",
-                "cpu",
-                "--teacher",
-                "random",
-                "--out",
-                "run",
-            ],
-            left: run,
-        },
-        Work { name: "report", arguments: &["report", "run", "--out", "report"], left: report },
-    ];
     fs::create_dir_all(folder)?;
     let folder = folder.canonicalize()?;
-    let definition = format!(
-        "name = 'kills'\nspec = 'phantom'\nsize = 64\nmethods = {:?}\ntasks = ['his', 'rsna']\nshots = [2]\n\
-         draws = 2\nseeds = [1]\nepisode_seed = 1\nteacher_seed = 1\n\
-         [settings.d24fad]\nbackbone = 'resnet18'\nepochs = 2\nbatch = 8\n\
-         [settings.rd4ad]\nbackbone = 'resnet18'\nsteps = 20\n[settings.ae]\nepochs = 20\n",
-        [&TRAIN[..], &["dn2", "control-random"]].concat()
-    );
-    fs::write(folder.join("kills.toml"), definition)?;
+    fs::write(folder.join("kills.toml"), definition())?;
     let whole = |place: &Path, arguments: &[&str]| -> Result<Duration> {
         let started = Instant::now();
         let status = command(program, &folder, place, arguments).status()?;
@@ -67,27 +63,34 @@ pub(super) fn all(program: &Path, folder: &Path, n_kills: usize) -> Result<()> {
     fs::create_dir_all(&calm)?;
     fs::create_dir_all(&killed)?;
     let mut stream = Stream::new(1, "kills", 0);
-    for work in &works {
-        let took = whole(&calm, work.arguments)?;
-        let n = n_kills.div_ceil(works.len());
+    for Work { name, arguments, left } in WORKS {
+        let took = whole(&calm, arguments)?;
+        let n = n_kills.div_ceil(WORKS.len());
         for _ in 0..n {
-            let mut child = command(program, &folder, &killed, work.arguments).spawn()?;
+            let mut child = command(program, &folder, &killed, arguments).spawn()?;
             std::thread::sleep(took.mul_f64(0.5 * stream.unit()));
             child.kill().context("killing it")?;
             child.wait()?;
         }
-        whole(&killed, work.arguments)?;
-        let (expected, found) = ((work.left)(&calm)?, (work.left)(&killed)?);
+        whole(&killed, arguments)?;
+        let (expected, found) = (left(&calm)?, left(&killed)?);
         let differ: Vec<&String> =
             expected.keys().filter(|name| expected.get(*name) != found.get(*name)).collect();
-        ensure!(differ.is_empty() && expected.len() == found.len(), "{}: {differ:?} differ", work.name);
-        println!(
-            "{}: killed {n} times, gone on with, {} things as in an undisturbed run",
-            work.name,
-            found.len()
-        );
+        ensure!(differ.is_empty() && expected.len() == found.len(), "{name}: {differ:?} differ");
+        println!("{name}: killed {n} times, gone on with, {} things as in an undisturbed run", found.len());
     }
     Ok(())
+}
+
+/// Two tasks, a draw or two, and little training.
+fn definition() -> String {
+    format!(
+        "name = 'kills'\nspec = 'phantom'\nsize = 64\nmethods = {:?}\ntasks = ['his', 'rsna']\nshots = [2]\n\
+         draws = 2\nseeds = [1]\nepisode_seed = 1\nteacher_seed = 1\n\
+         [settings.d24fad]\nbackbone = 'resnet18'\nepochs = 2\nbatch = 8\n\
+         [settings.rd4ad]\nbackbone = 'resnet18'\nsteps = 20\n[settings.ae]\nepochs = 20\n",
+        [&TRAIN[..], &["dn2", "control-random"]].concat()
+    )
 }
 
 fn command(program: &Path, home: &Path, place: &Path, arguments: &[&str]) -> Command {
