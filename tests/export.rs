@@ -86,7 +86,8 @@ fn mvtec_folders_hold_every_picture_in_its_place() {
     let home = tempfile::tempdir().unwrap();
     let out = home.path().join("mvtec");
     let size = manifest.header.sizes[0];
-    let written = mvtec::write(&manifest, &spec, &mvtec::Pictures::Standardised(size), false, &out).unwrap();
+    let written =
+        mvtec::write(&manifest.folder, &spec, &mvtec::Pictures::Standardised(size), false, &out).unwrap();
     assert_eq!(written.pictures, manifest.rows.len());
     let found = files::walk(&out).unwrap();
     let count = |part: &str| found.iter().filter(|path| path.contains(part)).count();
@@ -107,11 +108,11 @@ fn mvtec_folders_hold_every_picture_in_its_place() {
     let terms = std::fs::read_to_string(out.join("TERMS.md")).unwrap();
     assert!(spec.tasks.iter().all(|task| terms.contains(&task.card.owner)));
     // A second time, the folder is not free.
-    let again = mvtec::write(&manifest, &spec, &mvtec::Pictures::Standardised(size), false, &out);
+    let again = mvtec::write(&manifest.folder, &spec, &mvtec::Pictures::Standardised(size), false, &out);
     assert!(again.unwrap_err().to_string().contains("not empty"));
     // Films are no plain pictures, and nothing is left of what was begun.
     let linked = home.path().join("linked");
-    let refused = mvtec::write(&manifest, &spec, &mvtec::Pictures::Links(raw.path()), false, &linked);
+    let refused = mvtec::write(&manifest.folder, &spec, &mvtec::Pictures::Links(raw.path()), false, &linked);
     assert!(format!("{:#}", refused.unwrap_err()).contains("cannot be linked"));
     assert_eq!(names(home.path()), ["mvtec"]);
 }
@@ -131,7 +132,7 @@ fn links_lead_to_the_owners_files() {
         .unwrap();
     let manifest = Manifest::read(out.path()).unwrap();
     let linked = out.path().join("linked");
-    mvtec::write(&manifest, &spec, &mvtec::Pictures::Links(raw.path()), false, &linked).unwrap();
+    mvtec::write(&manifest.folder, &spec, &mvtec::Pictures::Links(raw.path()), false, &linked).unwrap();
     let row = manifest.rows.iter().find(|row| row.split == Split::Train).unwrap();
     let ending = row.source_path.rsplit('.').next().unwrap();
     let link = linked.join(&row.task).join("train/good").join(format!("{}.{ending}", row.image_id));

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,17 +14,17 @@ use medfsad::random::Stream;
 use medfsad::results::read_run;
 
 /// A program's arguments, and what it leaves that must be the same.
-struct Work {
-    name: &'static str,
-    arguments: &'static [&'static str],
-    left: fn(&Path) -> Result<BTreeMap<String, String>>,
+pub(super) struct Work {
+    pub name: &'static str,
+    pub arguments: &'static [&'static str],
+    pub left: fn(&Path) -> Result<BTreeMap<String, String>>,
 }
 
 /// Methods that train.
 const TRAIN: [&str; 3] = ["d24fad", "rd4ad", "ae"];
 
 /// What is killed, in an order in which each finds what it needs.
-const WORKS: [Work; 3] = [
+pub(super) const WORKS: [Work; 3] = [
     Work {
         name: "build-dataset",
         arguments: &["build-dataset", "--spec", "phantom", "--raw", "../raw"],
@@ -47,37 +48,54 @@ const WORKS: [Work; 3] = [
     Work { name: "report", arguments: &["report", "run", "--out", "report"], left: report },
 ];
 
-/// Kills each kind of work, `n_kills` times in all, and says what came of it.
-pub(super) fn all(program: &Path, folder: &Path, n_kills: usize) -> Result<()> {
+/// A folder in `folder` where every kind of work ran undisturbed.
+pub(super) fn calm(program: &Path, folder: &Path) -> Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let folder = folder.canonicalize()?;
     fs::write(folder.join("kills.toml"), definition())?;
-    let whole = |place: &Path, arguments: &[&str]| -> Result<Duration> {
-        let started = Instant::now();
-        let status = command(program, &folder, place, arguments).status()?;
-        ensure!(status.success(), "{arguments:?} failed in {}", place.display());
-        Ok(started.elapsed())
-    };
-    whole(&folder, &["phantom", "--out", "raw"])?;
-    let [calm, killed] = ["calm", "killed"].map(|name| folder.join(name));
+    whole(program, &folder, &folder, &["phantom", "--out", "raw"])?;
+    let calm = folder.join("calm");
     fs::create_dir_all(&calm)?;
+    WORKS.iter().try_for_each(|work| whole(program, &folder, &calm, work.arguments).map(drop))?;
+    Ok(calm)
+}
+
+/// Runs a program to its end, and says how long it took.
+fn whole(program: &Path, home: &Path, place: &Path, arguments: &[&str]) -> Result<Duration> {
+    let started = Instant::now();
+    let status = command(program, home, place, arguments).status()?;
+    ensure!(status.success(), "{arguments:?} failed in {}", place.display());
+    Ok(started.elapsed())
+}
+
+/// Kills each kind of work, `n_kills` times in all, and says what came of it.
+pub(super) fn all(program: &Path, folder: &Path, n_kills: usize) -> Result<()> {
+    let calm = calm(program, folder)?;
+    let home = calm.parent().context("a folder in a folder")?;
+    let [killed, timed] = ["killed", "timed"].map(|name| home.join(name));
     fs::create_dir_all(&killed)?;
+    fs::create_dir_all(&timed)?;
     let mut stream = Stream::new(1, "kills", 0);
     for Work { name, arguments, left } in WORKS {
-        let took = whole(&calm, arguments)?;
+        let took = whole(program, home, &timed, arguments)?;
         let n = n_kills.div_ceil(WORKS.len());
+        let mut n_killed = 0;
         for _ in 0..n {
-            let mut child = command(program, &folder, &killed, arguments).spawn()?;
+            let mut child = command(program, home, &killed, arguments).spawn()?;
             std::thread::sleep(took.mul_f64(0.5 * stream.unit()));
             child.kill().context("killing it")?;
-            child.wait()?;
+            n_killed += usize::from(child.wait()?.signal() == Some(9));
         }
-        whole(&killed, arguments)?;
+        ensure!(2 * n_killed >= n, "{name}: only {n_killed} of {n} were killed before they were done");
+        whole(program, home, &killed, arguments)?;
         let (expected, found) = (left(&calm)?, left(&killed)?);
         let differ: Vec<&String> =
             expected.keys().filter(|name| expected.get(*name) != found.get(*name)).collect();
         ensure!(differ.is_empty() && expected.len() == found.len(), "{name}: {differ:?} differ");
-        println!("{name}: killed {n} times, gone on with, {} things as in an undisturbed run", found.len());
+        println!(
+            "{name}: killed {n_killed} times of {n}, gone on with, {} things as in an undisturbed run",
+            found.len()
+        );
     }
     Ok(())
 }
@@ -95,9 +113,14 @@ fn definition() -> String {
 
 fn command(program: &Path, home: &Path, place: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(place).env("MEDFSAD_CACHE", home.join("cache"));
-    command.env("XDG_CONFIG_HOME", home.join("config")).stdout(Stdio::null()).stderr(Stdio::null());
+    environment(&mut command, home).args(arguments).current_dir(place);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     command
+}
+
+/// With nothing of the user's own.
+pub(super) fn environment<'a>(command: &'a mut Command, home: &Path) -> &'a mut Command {
+    command.env("MEDFSAD_CACHE", home.join("cache")).env("XDG_CONFIG_HOME", home.join("config"))
 }
 
 /// Files of a folder by their hashes.

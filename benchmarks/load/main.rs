@@ -4,10 +4,12 @@
 //!     cargo run --release --example load report PROGRAM FOLDER
 //!     cargo run --release --example load soak PROGRAM FOLDER [CELLS]
 //!     cargo run --release --example load kills PROGRAM FOLDER [KILLS]
+//!     cargo run --release --example load disks PROGRAM FOLDER
 //!
 //! `cells` writes a run of made-up cells, `report` draws its report with `PROGRAM report` and prints its peak of memory.
 //! `soak` runs a bench of tiny cells in one process and watches its memory and open files. `kills` ends build-dataset,
-//! bench, train and report at random moments and compares what they leave, gone on with, with undisturbed runs.
+//! bench (which trains three methods) and report at random moments and compares what they leave, gone on with, with
+//! undisturbed runs. `disks` does the same on a disk that is full, until it is not.
 
 use std::path::Path;
 
@@ -15,6 +17,8 @@ use anyhow::{Context, Result, bail};
 
 /// A run that nobody ran.
 mod cells;
+/// Fills disks.
+mod disks;
 /// Ends programs at random moments.
 mod kills;
 /// Watches a process.
@@ -33,6 +37,7 @@ fn main() -> Result<()> {
         ["report", program, folder] => watch::report(Path::new(program), Path::new(folder)),
         ["soak", program, folder, ..] => watch::soak(Path::new(program), Path::new(folder), number(3, 500)?),
         ["kills", program, folder, ..] => kills::all(Path::new(program), Path::new(folder), number(3, 20)?),
-        _ => bail!("say cells FOLDER, report PROGRAM FOLDER, soak PROGRAM FOLDER or kills PROGRAM FOLDER"),
+        ["disks", program, folder] => disks::all(Path::new(program), Path::new(folder)),
+        _ => bail!("say cells FOLDER, or report, soak, kills or disks with PROGRAM FOLDER"),
     }
 }

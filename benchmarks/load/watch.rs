@@ -117,6 +117,7 @@ fn told(looks: &[Look], folder: &Path) -> Result<()> {
     {
         let (middle, end) = (between(0.25, 0.5, of), between(0.75, 1.0, of));
         let change = 100.0 * (end / middle - 1.0);
+        ensure!(change < 5.0, "{name} grew from {middle:.0} to {end:.0}");
         println!(
             "{last} cells, {name}: {middle:.0} in the second quarter, {end:.0} in the last: {change:+.1} %"
         );

@@ -9,7 +9,7 @@ use super::common::{home, own_spec, use_threads};
 use crate::audit::Report;
 use crate::export::mvtec::{self, Pictures};
 use crate::export::{Audited, Croissant, Naming};
-use crate::manifest::{Header, Manifest};
+use crate::manifest::Header;
 use crate::{export, files};
 
 /// Export a curated benchmark as Croissant metadata, MVTec-style folders or CSV
@@ -101,22 +101,22 @@ impl Args {
     }
 
     fn mvtec(&self, folder: &Path, out: &Path) -> Result<()> {
-        let (manifest, spec) = (&Manifest::read(folder)?, &own_spec(folder)?);
+        let (header, spec) = (Header::read(folder)?, &own_spec(folder)?);
         let raw = match &self.raw {
             Some(raw) => raw.clone(),
-            None => manifest.raw()?.unwrap_or_default(),
+            None => header.raw_of(folder)?.unwrap_or_default(),
         };
-        let sizes = &manifest.header.sizes;
+        let sizes = &header.sizes;
         let largest = sizes.iter().copied().max().context("the manifest names no size")?;
         let size = self.size.unwrap_or(largest);
         ensure!(sizes.contains(&size), "--size {size} was not curated (there are: {sizes:?})");
         let pictures = if self.link { Pictures::Links(&raw) } else { Pictures::Standardised(size) };
-        let written = mvtec::write(manifest, spec, &pictures, self.boxes, out)?;
+        let written = mvtec::write(folder, spec, &pictures, self.boxes, out)?;
         println!(
             "{} pictures and {} masks; {} anomalous test pictures have no mask",
             written.pictures, written.masks, written.without_mask
         );
-        for (task, restrictions) in mvtec::restrictions(manifest, spec) {
+        for (task, restrictions) in mvtec::restrictions(&written.tasks, spec) {
             if !restrictions.is_empty() {
                 println!("terms of {task}: {restrictions}");
             }

@@ -107,7 +107,9 @@ fn cells(results: &[StoredCell], findings: &mut Findings) {
 /// The cells that are there, against the run's plan.
 fn planned(run: &Path, results: &[StoredCell], findings: &mut Findings) -> Result<()> {
     let Some(planned) = results::planned(run)? else {
-        findings.unchecked.push("whether cells are missing: the run has no plan.json".to_owned());
+        findings
+            .unchecked
+            .push("whether cells are missing: the run has no plan.json that names its tasks".to_owned());
         return Ok(());
     };
     let there: BTreeSet<Place> = results.iter().map(|result| Place::of(&result.cell)).collect();
@@ -194,7 +196,7 @@ fn inputs(plan: &Plan, given: Option<&Path>, results: &[StoredCell], findings: &
     match given.map(Path::to_owned).or(planned) {
         Some(path) => {
             findings.of("manifest and episodes", episodes::verify(plan.run, &path));
-            findings.of("standardised pictures", pictures(&path, results));
+            pictures(&path, results, findings);
         }
         None => {
             findings
@@ -205,8 +207,17 @@ fn inputs(plan: &Plan, given: Option<&Path>, results: &[StoredCell], findings: &
 }
 
 /// The pixel stores of every size that a cell used, against the hashes that the manifest's header states.
-fn pictures(folder: &Path, results: &[StoredCell]) -> Result<String> {
-    let manifest = Manifest::read(folder)?;
+fn pictures(folder: &Path, results: &[StoredCell], findings: &mut Findings) {
+    let what = "standardised pictures";
+    match Manifest::read(folder) {
+        Ok(manifest) if !manifest.header.seals_pixels() => findings.unchecked.push(format!(
+            "{what}: the benchmark was curated by an earlier program, which kept no hash of them"
+        )),
+        manifest => findings.of(what, manifest.and_then(|manifest| stores(&manifest, results))),
+    }
+}
+
+fn stores(manifest: &Manifest, results: &[StoredCell]) -> Result<String> {
     let sizes: BTreeSet<usize> = results.iter().map(|result| result.cell.identity.size).collect();
     let mut n = 0;
     for task in manifest.tasks() {

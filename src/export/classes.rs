@@ -9,13 +9,8 @@ use crate::manifest::{Label, Row};
 pub(super) struct Classes<'a>(BTreeMap<&'a str, String>);
 
 impl<'a> Classes<'a> {
-    pub(super) fn of(rows: &[&'a Row]) -> Classes<'a> {
-        let anomalous = rows.iter().filter(|row| row.label == Label::Anomalous);
-        Classes::named(anomalous.map(|row| row.finding.as_str()).collect())
-    }
-
     /// Findings whose folders would be one, but for capital letters, get digits of their hash behind them.
-    fn named(findings: BTreeSet<&'a str>) -> Classes<'a> {
+    pub(super) fn named(findings: BTreeSet<&'a str>) -> Classes<'a> {
         let mut taken: BTreeMap<String, usize> = BTreeMap::new();
         for finding in &findings {
             *taken.entry(plain(finding).to_lowercase()).or_default() += 1;

@@ -1,17 +1,19 @@
 //! Folders in the layout of MVTec AD: `TASK/train/good`, `TASK/test/FINDING`, `TASK/ground_truth/FINDING`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use indicatif::ProgressBar;
 use rayon::prelude::*;
 
 use super::card;
 use super::classes::Classes;
+use crate::decode::resize::RESIZE_ID;
 use crate::ids::TaskName;
 use crate::manifest::store::PixelStore;
-use crate::manifest::{Label, Manifest, MaskKind, Row};
+use crate::manifest::{Header, Label, Manifest, MaskKind, Row};
 use crate::spec::Spec;
 use crate::{files, progress};
 
@@ -32,23 +34,22 @@ pub struct Written {
     pub masks: usize,
     /// Anomalous pictures of the test side that have no mask here.
     pub without_mask: usize,
+    /// Tasks whose pictures they are.
+    pub tasks: BTreeSet<TaskName>,
 }
+
+/// Pictures that are written at once, by several threads.
+const BATCH: usize = 1 << 12;
 
 /// Endings of files that hold one plain picture.
 const PLAIN: [&str; 4] = ["png", "jpg", "jpeg", "bmp"];
 
-/// Writes every picture under its `image_id`. Masks that were drawn by pixel come along, and with `boxes` also
-/// those made from boxes. The folder appears whole or not at all.
+/// Writes every picture of the curated folder `from` under its `image_id`. Masks that were drawn by pixel come along, and
+/// with `boxes` also those made from boxes. The folder appears whole or not at all. Rows are not held in memory together.
 ///
 /// # Errors
-/// If `out` is there and not empty, or a picture cannot be linked.
-pub fn write(
-    manifest: &Manifest,
-    spec: &Spec,
-    pictures: &Pictures,
-    boxes: bool,
-    out: &Path,
-) -> Result<Written> {
+/// A folder that is not curated, `out` if it is there and not empty, or a picture that cannot be linked.
+pub fn write(from: &Path, spec: &Spec, pictures: &Pictures, boxes: bool, out: &Path) -> Result<Written> {
     let is_free = std::fs::read_dir(out).map_or(!out.exists(), |mut entries| entries.next().is_none());
     ensure!(
         is_free,
@@ -61,34 +62,17 @@ pub fn write(
         .prefix(".export-")
         .tempdir_in(parent)
         .with_context(|| format!("writing below {}", parent.display()))?;
-    let mut written = Written::default();
-    let bar = progress::bar(manifest.rows.len(), "exporting pictures");
-    for task in manifest.tasks() {
-        let of_task = manifest.task(&task)?;
-        let rows = &of_task.rows;
-        let folder = Folder { root: draft.path().join(&task), pictures, boxes, classes: Classes::of(rows) };
-        let store = match pictures {
-            Pictures::Standardised(size) => Some(of_task.store(*size)?),
-            Pictures::Links(_) => None,
-        };
-        let write = |row: &&Row| -> Result<(bool, bool)> {
-            bar.inc(1);
-            let write = || folder.write(row, store.as_ref());
-            write().with_context(|| format!("{} of task {task}", row.source_path))
-        };
-        for (row, (has_mask, is_test)) in
-            rows.iter().zip(rows.par_iter().map(write).collect::<Result<Vec<_>>>()?)
-        {
-            written.pictures += 1;
-            written.masks += usize::from(has_mask);
-            written.without_mask += usize::from(is_test && !has_mask && row.label == Label::Anomalous);
-        }
-    }
-    bar.finish_and_clear();
-    let mut terms = format!(
-        "# Whose pictures these are\n\nExported from manifest `{}`.\n",
-        manifest.header.canonical_hash
-    );
+    let mut findings: BTreeMap<TaskName, BTreeSet<String>> = BTreeMap::new();
+    let header = Manifest::visit(from, |row| {
+        let of_task = findings.entry(row.task).or_default();
+        of_task.extend((row.label == Label::Anomalous).then_some(row.finding));
+    })?;
+    let bar = progress::bar(header.n_rows as usize, "exporting pictures");
+    let export =
+        Export { from, header: &header, findings: &findings, pictures, boxes, out: draft.path(), bar };
+    let written = export.write()?;
+    let mut terms =
+        format!("# Whose pictures these are\n\nExported from manifest `{}`.\n", header.canonical_hash);
     for task in spec.tasks.iter().filter(|task| draft.path().join(&task.name).is_dir()) {
         terms += &card::source(task);
     }
@@ -100,6 +84,67 @@ pub fn write(
     std::fs::rename(&draft, out)
         .with_context(|| format!("moving {} to {}", draft.display(), out.display()))?;
     Ok(written)
+}
+
+/// What is exported, how and whereto.
+struct Export<'a> {
+    from: &'a Path,
+    header: &'a Header,
+    /// Of each task's anomalous pictures.
+    findings: &'a BTreeMap<TaskName, BTreeSet<String>>,
+    pictures: &'a Pictures<'a>,
+    boxes: bool,
+    out: &'a Path,
+    bar: ProgressBar,
+}
+
+impl Export<'_> {
+    fn write(&self) -> Result<Written> {
+        let mut written = Written::default();
+        let mut batch: Vec<Row> = Vec::new();
+        let mut outcome = Ok(());
+        Manifest::visit(self.from, |row| {
+            if outcome.is_err() {
+                return;
+            }
+            if batch.len() == BATCH || batch.last().is_some_and(|last| last.task != row.task) {
+                outcome = self.write_batch(&std::mem::take(&mut batch), &mut written);
+            }
+            batch.push(row);
+        })?;
+        outcome?;
+        self.write_batch(&batch, &mut written)?;
+        self.bar.finish_and_clear();
+        Ok(written)
+    }
+
+    /// Rows of one task.
+    fn write_batch(&self, rows: &[Row], written: &mut Written) -> Result<()> {
+        let Some(Row { task, .. }) = rows.first() else { return Ok(()) };
+        let classes = Classes::named(self.findings[task].iter().map(String::as_str).collect());
+        let root = self.out.join(task);
+        let folder = Folder { root, pictures: self.pictures, boxes: self.boxes, classes };
+        let store = match *self.pictures {
+            Pictures::Standardised(size) => {
+                self.header.pixels(self.from, task, size)?;
+                Some(PixelStore::open(self.from, task, size, RESIZE_ID, &rows.iter().collect::<Vec<_>>())?)
+            }
+            Pictures::Links(_) => None,
+        };
+        let write = |row: &Row| -> Result<(bool, bool)> {
+            self.bar.inc(1);
+            let write = || folder.write(row, store.as_ref());
+            write().with_context(|| format!("{} of task {task}", row.source_path))
+        };
+        let done: Vec<(bool, bool)> = rows.par_iter().map(write).collect::<Result<_>>()?;
+        for (row, (has_mask, is_test)) in rows.iter().zip(done) {
+            written.pictures += 1;
+            written.masks += usize::from(has_mask);
+            written.without_mask += usize::from(is_test && !has_mask && row.label == Label::Anomalous);
+        }
+        written.tasks.insert(task.clone());
+        Ok(())
+    }
 }
 
 /// The folder of one task.
@@ -169,9 +214,8 @@ fn link(target: &Path, path: &Path) -> Result<()> {
     std::os::unix::fs::symlink(&target, path).with_context(|| format!("linking {}", path.display()))
 }
 
-/// Restrictions of every task, for the terminal.
-pub fn restrictions(manifest: &Manifest, spec: &Spec) -> BTreeMap<TaskName, String> {
-    let tasks = manifest.tasks();
+/// Restrictions of tasks, for the terminal.
+pub fn restrictions(tasks: &BTreeSet<TaskName>, spec: &Spec) -> BTreeMap<TaskName, String> {
     let used = spec.tasks.iter().filter(|task| tasks.contains(&task.name));
     used.map(|task| (task.name.clone(), task.card.restrictions.clone())).collect()
 }

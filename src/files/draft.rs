@@ -21,8 +21,9 @@ impl Draft {
     pub(super) fn filled(mut self, fill: impl FnOnce(&mut Draft) -> Result<()>) -> Result<File> {
         let filled = fill(&mut self);
         match self.failure {
-            Some(failure) if filled.is_err() => Err(failure.into()),
-            _ => filled.map(|()| self.file),
+            // Also where the writer made nothing of it.
+            Some(failure) => Err(failure.into()),
+            None => filled.map(|()| self.file),
         }
     }
 

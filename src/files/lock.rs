@@ -72,7 +72,11 @@ impl Lock {
         let text = serde_json::to_string(&owner)?;
         let is_taken = match OpenOptions::new().write(true).create_new(true).open(path) {
             Ok(mut file) => {
-                file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
+                if let Err(error) = file.write_all(text.as_bytes()) {
+                    // A lock without an owner would be taken for a living one's for a while.
+                    let _ = remove_if_there(path);
+                    return Err(error).with_context(|| format!("writing {}", path.display()));
+                }
                 true
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -94,9 +98,13 @@ impl Lock {
     /// # Errors
     /// As [`Lock::take`].
     pub fn wait(path: &Path) -> Result<Lock> {
+        let mut is_first = true;
         loop {
             if let Some(lock) = Lock::take(path)? {
                 return Ok(lock);
+            }
+            if std::mem::take(&mut is_first) {
+                eprintln!("waiting for another process, which has {}", path.display());
             }
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -105,9 +113,15 @@ impl Lock {
     /// Whether this process still holds it, which is to be asked before what it guards is written.
     ///
     /// # Errors
-    /// [`Lost`], if another process has taken it over.
+    /// [`Lost`], if another process has taken it over; a file that cannot be read.
     pub fn ensure_held(&self) -> Result<()> {
-        if is_of(&self.path, &self.nonce) { Ok(()) } else { Err(Lost(self.path.clone()).into()) }
+        match fs::read_to_string(&self.path) {
+            Ok(text) if names(&text, &self.nonce) => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("reading {}", self.path.display()))
+            }
+            _ => Err(Lost(self.path.clone()).into()),
+        }
     }
 
     fn beating(path: &Path, nonce: String) -> Lock {

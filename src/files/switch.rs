@@ -14,8 +14,9 @@ const DRAFT: &str = ".switch-";
 
 /// Has `fill` write into a new folder, and then lets each of its entries take the place of the one of that name in `out`,
 /// which is made if need be; other entries of `out` stay. A folder takes the place of a folder whole: what lay in it is
-/// gone. If `fill` fails, or the process ends, all is as it was. What is left to do then are renamings, one right after
-/// the other, which need no room. Of several processes, one at a time does all this.
+/// gone. If `fill` fails, all is as it was. What is left to do then are renamings, one right after the other, which need
+/// no room; a process that is killed among them leaves some entries old and some new, until the next one succeeds. Of
+/// several processes, one at a time does all this.
 ///
 /// # Errors
 /// What `fill` fails with, or a folder that cannot be written.
@@ -31,7 +32,7 @@ pub fn switch<T>(out: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T>
 }
 
 fn switch_in<T>(out: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
-    let _lock = Lock::wait(&out.join(".switch.lock"))?;
+    let lock = Lock::wait(&out.join(".switch.lock"))?;
     remove_drafts(out)?;
     let draft =
         TempDir::with_prefix_in(DRAFT, out).with_context(|| format!("writing to {}", out.display()))?;
@@ -41,6 +42,7 @@ fn switch_in<T>(out: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> 
         names.push(entry.context("listing what was written")?.file_name());
     }
     names.sort_unstable();
+    lock.ensure_held()?;
     for name in names {
         let to = out.join(&name);
         replace(&draft.path().join(&name), &to, draft.path())
@@ -76,8 +78,9 @@ fn replace(from: &Path, to: &Path, draft: &Path) -> std::io::Result<()> {
 fn set_aside(from: &Path, to: &Path, draft: &Path) -> std::io::Result<()> {
     let aside = draft.join(".replaced");
     fs::create_dir_all(&aside)?;
-    fs::rename(to, aside.join(to.file_name().unwrap_or_default()))?;
-    fs::rename(from, to)
+    let old = aside.join(to.file_name().unwrap_or_default());
+    fs::rename(to, &old)?;
+    fs::rename(from, to).or_else(|error| fs::rename(&old, to).and(Err(error)))
 }
 
 #[cfg(target_os = "linux")]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Row, canonical_hash, order, store};
+use super::{RAW, Row, canonical_hash, order, store};
 use crate::decode::resize::RESIZE_ID;
 use crate::files;
 use crate::table::Seals;
@@ -132,6 +132,11 @@ impl Header {
         if self.format <= UNSEALED { Ok(folder.join(name)) } else { self.tables.check(folder, name) }
     }
 
+    /// Whether it has hashes of its pixel stores.
+    pub fn seals_pixels(&self) -> bool {
+        self.format > UNSEALED_PIXELS
+    }
+
     /// As [`Header::table`], of a pixel store; those of formats 3 to 5 are not known.
     ///
     /// # Errors
@@ -139,9 +144,22 @@ impl Header {
     pub fn pixels(&self, folder: &Path, task: &str, size: usize) -> Result<PathBuf> {
         let name = store::name(task, size);
         let path = folder.join(&name);
-        if self.format <= UNSEALED_PIXELS || !path.exists() {
+        if !self.seals_pixels() || !path.exists() {
             return Ok(path);
         }
         self.pixels.check_once(folder, &name)
+    }
+
+    /// The raw folder that the benchmark in `folder` was curated from, as far as this machine knows.
+    ///
+    /// # Errors
+    /// A record of it that cannot be read.
+    pub fn raw_of(&self, folder: &Path) -> Result<Option<PathBuf>> {
+        let path = folder.join(RAW);
+        if !path.exists() {
+            return Ok(self.raw.clone());
+        }
+        let raw = serde_json::from_str(&files::read_text(&path)?);
+        raw.map(Some).with_context(|| format!("{} names no folder; give --raw", path.display()))
     }
 }

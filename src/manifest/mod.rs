@@ -296,12 +296,7 @@ impl Manifest {
     /// # Errors
     /// A record of it that cannot be read.
     pub fn raw(&self) -> Result<Option<PathBuf>> {
-        let path = self.folder.join(RAW);
-        if !path.exists() {
-            return Ok(self.header.raw.clone());
-        }
-        let raw = serde_json::from_str(&files::read_text(&path)?);
-        raw.map(Some).with_context(|| format!("{} names no folder; give --raw", path.display()))
+        self.header.raw_of(&self.folder)
     }
 
     /// Task names in order of first appearance.

@@ -104,7 +104,7 @@ pub(super) fn table(summary: &Summary) -> DisplayTable {
     let line = |row: &Row| {
         let entrant = summary.entrant(row);
         let mut entries = vec![
-            Entry::text(&entrant.label),
+            Entry::text(&entrant.label).detail(if row.off_ground.is_some() { "not ranked" } else { "" }),
             Entry::number(row.shots.to_string()),
             Entry::text(entrant.regime.name()),
         ];

@@ -49,10 +49,15 @@ impl Ground {
         self.0.iter().map(|place| place.seed).collect::<BTreeSet<_>>().len()
     }
 
+    /// Whether both rest on the same manifest and episodes.
+    pub(super) fn has_data_of(&self, other: &Ground) -> bool {
+        let data = |ground: &Ground| ground.0.iter().map(|place| place.data.clone()).collect::<BTreeSet<_>>();
+        data(self) == data(other)
+    }
+
     /// How it differs from `common`, in words; `None` if it does not.
     pub(super) fn unlike(&self, common: &Ground) -> Option<String> {
-        let data = |ground: &Ground| ground.0.iter().map(|place| place.data.clone()).collect::<BTreeSet<_>>();
-        if data(self) != data(common) {
+        if !self.has_data_of(common) {
             return Some("other data or episodes".to_owned());
         }
         let where_ = |place: &Place| format!("{} draw {} seed {}", place.task, place.draw, place.seed);

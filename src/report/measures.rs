@@ -88,7 +88,7 @@ fn columns(summary: &Summary, group: Group) -> Vec<(Protocol, Metric)> {
 fn line(summary: &Summary, row: &Row, columns: &[(Protocol, Metric)]) -> Line {
     let entrant = summary.entrant(row);
     let mut entries = vec![
-        Entry::text(&entrant.label),
+        Entry::text(&entrant.label).detail(if row.off_ground.is_some() { "not ranked" } else { "" }),
         Entry::number(row.shots.to_string()),
         Entry::text(entrant.regime.name()),
     ];

@@ -49,8 +49,10 @@ impl Missing {
             ));
         }
         if self.unplanned {
-            sentences
-                .push("Whether cells are missing cannot be told where there is no plan.json.".to_owned());
+            sentences.push(
+                "Whether cells are missing cannot be told where no plan.json names methods and tasks."
+                    .to_owned(),
+            );
         }
         (!sentences.is_empty()).then(|| sentences.join(" "))
     }

@@ -34,7 +34,7 @@ pub(super) fn table(summary: &Summary) -> DisplayTable {
         title: "How sure is the order?".to_owned(),
         caption: "Within the same number of shots, by image AUROC under clean. Mean rank (1 is best) and Borda points \
                   (others beaten, summed over tasks) are over the tasks on which every row is defined. Rows on other draws, seeds or pictures than most are \
-                  not compared. The difference \
+                  not compared, but for p, which pairs what both have, on one data set. The difference \
                   to the best row has a 95 % interval over support draws, seeds and pictures, resampled alike for \
                   both; it decides the rank groups. p is Wilcoxon's signed-rank test, exact and two-sided, of AUROCs paired with those \
                   of d24fad over tasks, draws and seeds, then corrected for all pairs (Holm). Which pairs are tested is \
@@ -53,12 +53,15 @@ fn of_shots(summary: &Summary, shots: usize) -> Vec<Line> {
     let tasks = |row: &&Row| row.ranked().tasks.iter().map(|task| task.map(|e| e.value)).collect::<Vec<_>>();
     let defined: Vec<&Row> = rows.iter().copied().filter(|row| row.is_ranked()).collect();
     let places = standings(&defined.iter().map(tasks).collect::<Vec<_>>()).unwrap_or_default();
-    let reference = rows.iter().map(|row| summary.entrant(row)).find(|entrant| entrant.label == REFERENCE);
+    let reference_row = rows.iter().find(|row| summary.entrant(row).label == REFERENCE);
+    let reference = reference_row.map(|row| summary.entrant(row));
+    let reference_row = reference_row.map(|row| &row.ground);
     let tests: Vec<Option<(f64, usize)>> = rows
         .iter()
         .map(|row| {
             let other = summary.entrant(row);
-            let reference = reference.filter(|reference| !std::ptr::eq(*reference, other))?;
+            let of_same_data = row.ground.has_data_of(reference_row?);
+            let reference = reference.filter(|reference| !std::ptr::eq(*reference, other) && of_same_data)?;
             let differences = paired(reference, other, shots);
             signed_rank(&differences).map(|test| (test.p, differences.len()))
         })

@@ -54,7 +54,7 @@ pub(super) fn figure(summary: &Summary) -> Result<Option<Figure>> {
         for (&(entrant, ..), &at) in points.iter().zip(&dots) {
             sketch.dot(at, 5, colours[entrant]);
         }
-        let names = points.iter().map(|p| shortened(&summary.entrants[p.0].label, 24));
+        let names = points.iter().map(|p| shortened(&summary.marked(p.0), 24));
         let dots = dots.into_iter().zip(names).collect::<Vec<_>>();
         for Label { at, anchor, name } in labels(&dots, &panel) {
             sketch.text(at, SIZE, MUTED, anchor, &name);

@@ -340,9 +340,14 @@ impl CellResult {
     /// # Errors
     /// A file that cannot be written, or a score that is no finite number.
     pub fn write(&self) -> Result<()> {
-        let is_sound = |score: &Score| score.scores.values().all(|value| value.is_finite());
+        let is_sound =
+            |score: &Score| score.scores.values().chain(&score.p_value).all(|value| value.is_finite());
         if let Some(score) = self.scores.iter().find(|score| !is_sound(score)) {
             bail!("the score of picture {} is no number; nothing is stored", score.image_id);
+        }
+        let numbers = |row: &Measured| [row.value, row.low, row.high];
+        if let Some(row) = self.metrics.iter().find(|row| numbers(row).iter().flatten().any(|v| v.is_nan())) {
+            bail!("{} under {} is no number; nothing is stored", row.metric, row.protocol);
         }
         if self.cell.error.is_none() {
             Score::write(&self.folder.join(SCORES), &self.scores)?;

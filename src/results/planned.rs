@@ -48,14 +48,15 @@ struct Plan {
 #[derive(Deserialize)]
 struct Definition {
     methods: Vec<String>,
-    /// A plan names every one.
+    /// A plan names every one; plans of earlier programs left them out where all were meant.
     tasks: Vec<TaskName>,
     shots: Vec<usize>,
     draws: usize,
     seeds: Vec<Seed>,
 }
 
-/// The places of all cells that the run in a folder was planned to hold; `None` if no plan lies there.
+/// The places of all cells that the run in a folder was planned to hold; `None` if no plan lies there, or one that does
+/// not name its tasks.
 ///
 /// # Errors
 /// A plan that cannot be read.
@@ -67,6 +68,9 @@ pub fn planned(run: &Path) -> Result<Option<BTreeSet<Place>>> {
     let Plan { definition } = serde_json::from_str(&files::read_text(&path)?)
         .with_context(|| format!("{} is not a plan; plan again", path.display()))?;
     let Definition { methods, tasks, shots, draws, seeds } = definition;
+    if tasks.is_empty() {
+        return Ok(None);
+    }
     let mut places = BTreeSet::new();
     for method in &methods {
         for &shots in &shots {

@@ -83,6 +83,13 @@ fn a_module_that_the_program_imports_is_part_of_what_it_is() {
     assert_eq!(resolved(&table), declared);
     write("weights/a.bin", "2");
     assert_ne!(resolved(&table), declared);
+    // Two files of one name are two.
+    write("more/weights/a.bin", "first");
+    let both = ["weights", "more/weights"].map(|part| format!("'{}'", folder.path().join(part).display()));
+    let table = settings(&folder, "", &format!("depends = [{}]", both.join(", ")));
+    let first = resolved(&table);
+    write("more/weights/a.bin", "second");
+    assert_ne!(resolved(&table), first);
     let table = settings(&folder, "", "depends = ['nowhere']");
     let error = (find("external:mine").expect("known").build)(table).err().expect("a missing file");
     assert!(format!("{error:#}").contains("depends names nowhere"), "{error:#}");

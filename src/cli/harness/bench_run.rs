@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 
 use crate::evaluate::planned::{Opened, Planned, Tally};
-use crate::evaluate::stop;
 use crate::{files, report};
 
 /// Says how much there is to do.
@@ -36,10 +35,8 @@ pub(super) fn write_plan(opened: &Opened, folder: &Path) -> Result<()> {
 /// # Errors
 /// If cells failed or are missing, after the report is drawn.
 pub(super) fn finish(opened: &Opened, folder: &Path) -> Result<()> {
-    let index: PathBuf = {
-        let _writing = stop::writing();
-        report::write(folder, folder)?
-    };
+    // A stop meanwhile leaves the earlier report.
+    let index: PathBuf = report::write(folder, folder)?;
     print_board(folder)?;
     let metrics = files::read(&folder.join("results/metrics.csv"))?;
     println!("metrics: {} (hash over metrics.csv)", files::fingerprint(&metrics));

@@ -170,6 +170,10 @@ impl Detector for ExternalDetector<'_> {
         std::fs::create_dir_all(&episode.state).context("making the program's state folder")?;
         files::write_whole(&folder.join("episode.json"), serde_json::to_string_pretty(&episode)?.as_bytes())?;
         settings.ensure_unchanged()?;
+        // Of an earlier call in this folder: a program that writes nothing has not answered.
+        ["scores.csv", "maps.safetensors"]
+            .iter()
+            .try_for_each(|name| files::remove_if_there(&folder.join(name)))?;
         process::run(
             &settings.command,
             &self.folder,

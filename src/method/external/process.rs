@@ -54,7 +54,7 @@ fn why(words: &str, status: ExitStatus, folder: &Path, errors: &Path) -> Error {
     let lines: Vec<&str> = said.lines().collect();
     let last = lines[lines.len().saturating_sub(8)..].join("\n");
     let error = format!("external: `{words}` ended with {status}: {last}");
-    let is_full = statvfs(folder).is_ok_and(|disk| disk.f_bavail == 0);
+    let is_full = statvfs(folder).is_ok_and(|disk| disk.f_blocks > 0 && disk.f_bavail == 0);
     if is_full {
         Error::new(io::Error::from(io::ErrorKind::StorageFull)).context(error)
     } else {

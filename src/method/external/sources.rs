@@ -11,7 +11,8 @@ use crate::files;
 /// Entries of a folder that are looked at, at most, where nobody says which files a program is made of.
 const MOST_ENTRIES: usize = 20_000;
 
-/// SHA-256 of each file, by its name as seen from the folder or argument that led to it.
+/// SHA-256 of each file, by its name as seen from the folder or argument that led to it; where two have one name, the
+/// second has its number behind it.
 pub(super) type Hashes = BTreeMap<String, String>;
 
 /// Hashes of what a command runs: of its arguments that are files, and of `depends`, files and folders, where they are
@@ -50,7 +51,16 @@ pub(super) fn hashes(command: &[String], depends: &[PathBuf]) -> Result<Hashes> 
 fn add(hashes: &mut Hashes, folder: Option<&Path>, file: &Path) -> Result<()> {
     let name = folder.and_then(|folder| file.strip_prefix(folder).ok()).unwrap_or(file);
     let name = name.to_str().with_context(|| format!("{} is not UTF-8; rename it", file.display()))?;
-    hashes.insert(name.to_owned(), files::sha256(&files::read(file)?));
+    let hash = files::sha256(&files::read(file)?);
+    let names = std::iter::once(name.to_owned()).chain((2..).map(|number| format!("{name} ({number})")));
+    for name in names {
+        match hashes.get(&name) {
+            None => _ = hashes.insert(name, hash),
+            Some(known) if *known == hash => {}
+            Some(_) => continue,
+        }
+        break;
+    }
     Ok(())
 }
 
@@ -65,10 +75,11 @@ fn below(folder: &Path) -> Result<Vec<PathBuf>> {
     for (place, entry) in walk.filter_entry(|entry| !is_passed_over(entry)).enumerate() {
         ensure!(
             place < MOST_ENTRIES,
-            "external: {} holds over {MOST_ENTRIES} files; name those that the program uses with depends = [...]",
+            "external: {} holds over {MOST_ENTRIES} files and folders; name those that the program uses with depends = [...]",
             folder.display()
         );
-        let entry = entry.with_context(|| format!("external: looking through {}", folder.display()))?;
+        // A link that leads nowhere, or a folder that is closed, holds nothing that a program could import.
+        let Ok(entry) = entry else { continue };
         if entry.file_type().is_file() {
             found.push(entry.into_path());
         }
