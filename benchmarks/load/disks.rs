@@ -27,8 +27,7 @@ const ROOM: [u64; 3] = [300, 200, 200];
 
 /// Runs each kind of work on a full disk, and says what came of it.
 pub(super) fn all(program: &Path, folder: &Path) -> Result<()> {
-    let program = program.canonicalize().with_context(|| format!("finding {}", program.display()))?;
-    let calm = calm(&program, folder)?;
+    let calm = calm(program, folder)?;
     for (Work { name, arguments, left }, room) in WORKS.iter().zip(ROOM) {
         let home = calm.parent().context("a folder in a folder")?;
         let [place, inputs, out] =
@@ -37,7 +36,7 @@ pub(super) fn all(program: &Path, folder: &Path) -> Result<()> {
         inputs_of(name, &calm, &inputs)?;
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "--mount", "sh", "-c", SCRIPT, "sh"]);
-        command.args([&place, &inputs]).arg(room.to_string()).arg(&out).arg(&program);
+        command.args([&place, &inputs]).arg(room.to_string()).arg(&out).arg(program);
         // The phantom's raw files and the definition lie beside the place, as for every other run.
         let output = environment(&mut command, home).args(*arguments).output().context("starting unshare")?;
         let codes = String::from_utf8_lossy(&output.stdout).trim().to_owned();

@@ -36,6 +36,8 @@ pub(super) const WORKS: [Work; 3] = [
             "bench",
             "--bench",
             "../kills.toml",
+            "--manifest",
+            "manifests/phantom",
             "--device",
             "cpu",
             "--teacher",
@@ -105,8 +107,8 @@ fn definition() -> String {
     format!(
         "name = 'kills'\nspec = 'phantom'\nsize = 64\nmethods = {:?}\ntasks = ['his', 'rsna']\nshots = [2]\n\
          draws = 2\nseeds = [1]\nepisode_seed = 1\nteacher_seed = 1\n\
-         [settings.d24fad]\nbackbone = 'resnet18'\nepochs = 2\nbatch = 8\n\
-         [settings.rd4ad]\nbackbone = 'resnet18'\nsteps = 20\n[settings.ae]\nepochs = 20\n",
+         [settings.d24fad]\nbackbone = 'resnet18'\nepochs = 1\nbatch = 8\n\
+         [settings.rd4ad]\nbackbone = 'resnet18'\nsteps = 6\n[settings.ae]\nepochs = 5\n",
         [&TRAIN[..], &["dn2", "control-random"]].concat()
     )
 }

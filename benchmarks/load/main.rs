@@ -1,17 +1,18 @@
 //! What long and broken runs cost: memory and time of large reports, a soak of many cells in one process, random kills.
 //!
 //!     cargo run --release --example load cells FOLDER [CELLS] [PICTURES]
+//!     cargo run --release --example load rows FOLDER [ROWS]
 //!     cargo run --release --example load report PROGRAM FOLDER
 //!     cargo run --release --example load soak PROGRAM FOLDER [CELLS]
 //!     cargo run --release --example load kills PROGRAM FOLDER [KILLS]
 //!     cargo run --release --example load disks PROGRAM FOLDER
 //!
-//! `cells` writes a run of made-up cells, `report` draws its report with `PROGRAM report` and prints its peak of memory.
-//! `soak` runs a bench of tiny cells in one process and watches its memory and open files. `kills` ends build-dataset,
-//! bench (which trains three methods) and report at random moments and compares what they leave, gone on with, with
-//! undisturbed runs. `disks` does the same on a disk that is full, until it is not.
+//! `cells` writes a run of made-up cells, `rows` a curated folder without pictures. `report` draws a run's report with
+//! `PROGRAM report` and prints its peak of memory. `soak` runs a bench of tiny cells in one process and watches its memory
+//! and open files. `kills` ends build-dataset, bench (which trains three methods) and report at random moments and compares
+//! what they leave, gone on with, with undisturbed runs. `disks` does the same on a disk that is full, until it is not.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -21,6 +22,8 @@ mod cells;
 mod disks;
 /// Ends programs at random moments.
 mod kills;
+/// Rows that nobody curated.
+mod rows;
 /// Watches a process.
 mod watch;
 
@@ -34,10 +37,16 @@ fn main() -> Result<()> {
     };
     match arguments[..] {
         ["cells", folder, ..] => cells::write(Path::new(folder), number(2, 11_250)?, number(3, 1500)?),
-        ["report", program, folder] => watch::report(Path::new(program), Path::new(folder)),
-        ["soak", program, folder, ..] => watch::soak(Path::new(program), Path::new(folder), number(3, 500)?),
-        ["kills", program, folder, ..] => kills::all(Path::new(program), Path::new(folder), number(3, 20)?),
-        ["disks", program, folder] => disks::all(Path::new(program), Path::new(folder)),
-        _ => bail!("say cells FOLDER, or report, soak, kills or disks with PROGRAM FOLDER"),
+        ["rows", folder, ..] => rows::write(Path::new(folder), number(2, 1_000_000)?),
+        ["report", program, folder] => watch::report(&found(program)?, Path::new(folder)),
+        ["soak", program, folder, ..] => watch::soak(&found(program)?, Path::new(folder), number(3, 500)?),
+        ["kills", program, folder, ..] => kills::all(&found(program)?, Path::new(folder), number(3, 20)?),
+        ["disks", program, folder] => disks::all(&found(program)?, Path::new(folder)),
+        _ => bail!("say cells or rows FOLDER, or report, soak, kills or disks with PROGRAM FOLDER"),
     }
+}
+
+/// The program by its whole path, since it runs in other folders.
+fn found(program: &str) -> Result<PathBuf> {
+    Path::new(program).canonicalize().with_context(|| format!("finding {program}"))
 }

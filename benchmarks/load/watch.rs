@@ -79,11 +79,6 @@ pub(super) fn soak(program: &Path, folder: &Path, n_cells: usize) -> Result<()> 
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().with_context(|| format!("starting {}", program.display()))
     };
-    for arguments in
-        [&["phantom", "--out", "raw"][..], &["build-dataset", "--spec", "phantom", "--raw", "raw"]]
-    {
-        ensure!(run(arguments)?.wait()?.success(), "{arguments:?} failed");
-    }
     let bench = ["bench", "--bench", "soak.toml", "--device", "cpu", "--teacher", "random", "--out", "run"];
     let mut child = run(&bench)?;
     let mut looks: Vec<Look> = Vec::new();

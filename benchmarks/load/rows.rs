@@ -1,0 +1,107 @@
+//! A curated folder of any number of rows, without pictures: what draws episodes and exports rows needs none.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use medfsad::files;
+use medfsad::ids::TaskName;
+use medfsad::manifest::{self, Header, Label, MANIFEST, REJECTED, Rejected, Row, Split, image_id};
+use medfsad::table::Record;
+
+const SPEC: &str = "\
+name = 'rows'
+version = 1
+title = 'rows that nobody curated'
+seed = 1
+sizes = [64]
+[[task]]
+name = 'a'
+organ = 'a'
+modality = 'made up'
+anomaly = 'bad'
+source = 'folders'
+folder = 'a'
+normal = ['good']
+owner_split = 'exact'
+[[task.anomalous]]
+findings = ['bad']
+[[task]]
+name = 'b'
+organ = 'b'
+modality = 'made up'
+anomaly = 'bad'
+source = 'folders'
+folder = 'b'
+normal = ['good']
+owner_split = 'exact'
+[[task.anomalous]]
+findings = ['bad']
+";
+
+/// Raw files, of which rows are the frames.
+const N_FILES: usize = 1000;
+
+/// Writes `n` rows in two tasks, three fifths of them to train on; every row has its patient, study and series. The raw
+/// files, which are empty, lie in `raw`.
+pub(super) fn write(folder: &Path, n: usize) -> Result<()> {
+    let mut rows: Vec<Row> = (0..n).map(row).collect();
+    let header = Header::of(&mut rows, ("rows", 1), "rows that nobody curated", &[64]);
+    Row::write(&folder.join(MANIFEST), &rows)?;
+    Rejected::write(&folder.join(REJECTED), &[])?;
+    files::write_whole(&folder.join("spec.toml"), SPEC.as_bytes())?;
+    let raw = folder.join("raw");
+    for file in 0..N_FILES {
+        files::write_unsynced(&raw.join(path(file)), b"")?;
+    }
+    let raw = std::path::absolute(&raw).context("the raw folder")?;
+    files::write_whole(&folder.join(manifest::RAW), &serde_json::to_vec(&raw)?)?;
+    header.write(folder, &[MANIFEST, REJECTED])?;
+    Ok(())
+}
+
+fn path(file: usize) -> String {
+    format!("{}/{file:05}.png", if file.is_multiple_of(2) { "a" } else { "b" })
+}
+
+fn row(index: usize) -> Row {
+    let (source_path, frame) = (path(index % N_FILES), (index / N_FILES) as u32);
+    let task = &source_path[..1];
+    let (split, label) = match index / 2 % 10 {
+        0..6 => (Split::Train, Label::Normal),
+        6..8 => (Split::Test, Label::Normal),
+        _ => (Split::Test, Label::Anomalous),
+    };
+    let name = |kind: &str, share: usize| Some(format!("{kind}-{:08}", index / share));
+    Row {
+        image_id: image_id(task, &source_path, frame),
+        task: TaskName::new(task),
+        organ: task.to_owned(),
+        modality: "made up".to_owned(),
+        split,
+        label,
+        finding: if label == Label::Normal { "good" } else { "bad" }.to_owned(),
+        patient_id: name("patient", 20),
+        group_id: None,
+        study_id: name("study", 10),
+        series_id: name("series", 5),
+        slice_index: None,
+        source: "folders".to_owned(),
+        source_path,
+        frame,
+        width: 64,
+        height: 64,
+        bits: 8,
+        photometric: "RGB".to_owned(),
+        intensity_policy: "as stored".to_owned(),
+        repaired: None,
+        file_bytes: index as u64,
+        file_sha256: files::sha256(&index.to_le_bytes()),
+        pixel_hash: files::fingerprint(&index.to_le_bytes()),
+        phash: format!("{index:016x}"),
+        mask_kind: None,
+        mask_path: None,
+        mask_hash: None,
+        spec: "rows".to_owned(),
+        spec_version: 1,
+    }
+}
