@@ -8,11 +8,15 @@ use std::time::Duration;
 use medfsad::metric::Metric;
 use medfsad::protocol::Protocol;
 use medfsad::random::Stream;
-use medfsad::results::{CellResult, Lacked, read_run};
+use medfsad::results::read_run;
 use medfsad::table::Table;
 use tempfile::TempDir;
 
 use crate::program::{self, command, succeeds, text};
+
+mod failed;
+mod plans;
+mod verify;
 
 /// 40 cells in 20 jobs, two of which train.
 const BENCH: &str = "
@@ -31,6 +35,20 @@ backbone = 'resnet18'
 epochs = 1
 batch = 16
 learning_rate = 1e-3
+";
+
+/// Controls alone: no network, so that it takes seconds.
+const CONTROLS: &str = "
+name = 'controls'
+spec = 'phantom'
+size = 64
+methods = ['control-pixel-mean']
+tasks = ['lag']
+shots = [2]
+draws = 1
+seeds = [1]
+episode_seed = 1
+teacher_seed = 1
 ";
 
 fn home() -> TempDir {
@@ -226,81 +244,6 @@ fn two_processes_that_do_not_see_each_other_share_the_cells_of_one_run() {
 }
 
 #[test]
-fn failed_cells_are_rows_until_they_are_asked_for_again() {
-    // Fails while a file is missing, then does not.
-    let home = home_with_program("test -e \"$MEDFSAD_TEST\" || { echo out of ink >&2; exit 3; }");
-    let home = home.path();
-    let run = |more: &[&str]| {
-        let mut command = command(home, &[&bench(&["bench"], "run")[..], more].concat());
-        command.env("MEDFSAD_TEST", home.join("ink")).output().expect("the binary runs")
-    };
-    let output = run(&[]);
-    assert!(!output.status.success() && text(&output).contains("4 of 40 cells failed"), "{}", text(&output));
-    std::fs::write(home.join("ink"), "").expect("a file");
-    let output = run(&[]);
-    assert!(text(&output).contains("36 already done, 4 failed before"), "{}", text(&output));
-    assert!(text(&output).contains("4 of 40 cells failed"), "{}", text(&output));
-    let output = run(&["--retry-failed"]);
-    assert!(output.status.success(), "{}", text(&output));
-}
-
-#[test]
-fn a_cell_that_lacked_room_is_computed_again_without_being_asked_for() {
-    let home = home_with_program("");
-    let home = home.path();
-    succeeds(home, &bench(&["bench"], "run"));
-    let cells = || program::cells(&home.join("run"));
-    let is_program = |cell: &CellResult| cell.cell.identity.method == "external:pen";
-    let mut programs: Vec<CellResult> = cells().into_iter().filter(is_program).collect();
-    for (cell, lacked) in programs.iter_mut().zip([Some(Lacked::Room), None]) {
-        cell.cell.error = Some("of another language".to_owned());
-        cell.cell.lacked = lacked;
-        cell.write().expect("a cell");
-    }
-    let output = command(home, &bench(&["bench"], "run")).output().expect("the binary runs");
-    assert!(text(&output).contains("38 already done, 2 failed before"), "{}", text(&output));
-    assert!(!output.status.success() && text(&output).contains("1 of 40 cells failed"), "{}", text(&output));
-    let failed: Vec<CellResult> = cells().into_iter().filter(|cell| cell.cell.error.is_some()).collect();
-    assert_eq!((failed.len(), &failed[0].cell.id), (1, &programs[1].cell.id));
-}
-
-/// The command where the disk of temporary files has 64 KiB, too few for the pictures that a program is given.
-#[cfg(target_os = "linux")]
-fn with_a_full_disk(home: &Path, arguments: &[&str]) -> Option<Command> {
-    let apart = ["--user", "--map-root-user", "--mount"];
-    let scratch = home.join("scratch");
-    std::fs::create_dir_all(&scratch).expect("a folder");
-    let mount = "mount -t tmpfs -o size=64k tmpfs \"$TMPDIR\"";
-    let mut probe = Command::new("unshare");
-    probe.args(apart).args(["sh", "-c", mount]).env("TMPDIR", &scratch).stderr(Stdio::null());
-    if !probe.status().is_ok_and(|status| status.success()) {
-        crate::shared::leave_out("a full disk: this machine lets no user mount one");
-        return None;
-    }
-    let whole = command(home, arguments);
-    let mut small = Command::new("unshare");
-    small.args(apart).args(["sh", "-c", &format!("{mount} && exec \"$@\""), "sh"]);
-    small.arg(whole.get_program()).args(whole.get_args()).current_dir(home);
-    small.envs(whole.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TMPDIR", &scratch);
-    Some(small)
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_full_disk_fails_cells_until_there_is_room() {
-    let home = home_with_program("");
-    let home = home.path();
-    let Some(mut small) = with_a_full_disk(home, &bench(&["bench"], "run")) else { return };
-    let output = small.output().expect("the binary runs");
-    let said = "4 of 40 cells failed because a disk or a quota is full; make room";
-    assert!(!output.status.success() && text(&output).contains(said), "{}", text(&output));
-    let cells = program::cells(&home.join("run"));
-    let lacked = |cell: &&CellResult| cell.cell.lacked == Some(Lacked::Room) && cell.cell.error.is_some();
-    assert_eq!(cells.iter().filter(lacked).count(), 4);
-    succeeds(home, &bench(&["bench"], "run"));
-}
-
-#[test]
 fn source_tasks_choose_an_epoch_without_the_target() {
     let home = home();
     let home = home.path();
@@ -330,179 +273,5 @@ fn source_tasks_choose_an_epoch_without_the_target() {
     assert!(
         control.metric(Protocol::CleanSource, Metric::ImageAuroc).is_none()
             && !control.cell.identity.epoch_by_sources
-    );
-}
-
-#[test]
-fn a_plan_for_a_card_is_made_without_one_and_refuses_the_cpu() {
-    let home = home();
-    let home = home.path();
-    let short = ["--bench", "short.toml", "--teacher", "random"];
-    let plan = ["--device", "cuda", "--precision", "tf32", "--out", "card"];
-    let plan = [&["plan"][..], &short, &plan].concat();
-    assert!(succeeds(home, &plan).contains("on cuda (tf32)"));
-    let ids = |run: &str| {
-        let plan = Table::read(&home.join(run).join("plan.parquet")).expect("a plan");
-        plan.text_given("cell").expect("a column")
-    };
-    succeeds(home, &bench(&["plan"], "cpu"));
-    assert!(ids("card").iter().all(|id| !ids("cpu").contains(id)), "a device class is part of a cell's name");
-    let refused = |arguments: &[&str], words: &[&str]| {
-        let output = command(home, arguments).output().expect("the binary runs");
-        let text = text(&output);
-        assert!(!output.status.success(), "{arguments:?}: {text}");
-        words
-            .iter()
-            .for_each(|word| assert!(text.contains(word), "{arguments:?} does not say `{word}`: {text}"));
-    };
-    let id = &ids("card")[0];
-    refused(&["run-cell", "card", id, "--device", "cpu"], &["card", "for cuda-tf32", "plan anew"]);
-    // On a machine with a card these would be computed.
-    if !Path::new("/proc/driver/nvidia/version").exists() {
-        refused(&["run-cell", "card", id], &["for cuda-tf32", "no NVIDIA driver"]);
-        refused(&["run-cell", "card", id, "--device", "cuda:1"], &["for cuda-tf32", "no NVIDIA driver"]);
-        let submit = ["bench", "submit", "--engine", "slurm", "--dry-run", "--device", "cuda"];
-        assert!(succeeds(home, &[&submit[..], &short, &["--out", "slurm"]].concat()).contains("sbatch"));
-    }
-    // What a plan is for stands in it, whatever `auto` was decided to be.
-    succeeds(home, &[&["plan"][..], &short, &["--out", "auto"]].concat());
-    let planned = std::fs::read_to_string(home.join("auto/plan.json")).expect("a plan");
-    assert!(!planned.contains("\"auto\""), "{planned}");
-}
-
-/// Controls alone: no network, so that it takes seconds.
-const CONTROLS: &str = "
-name = 'controls'
-spec = 'phantom'
-size = 64
-methods = ['control-pixel-mean']
-tasks = ['lag']
-shots = [2]
-draws = 1
-seeds = [1]
-episode_seed = 1
-teacher_seed = 1
-";
-
-/// Stands in for Slurm's: runs each task of an array at once, and notes how it was called.
-const SBATCH: &str = r#"#!/bin/bash
-echo "$@" >>calls
-test $(wc -l <calls) -lt "${FAILS_AT:-99}" || { echo 'Invalid job array specification' >&2; exit 1; }
-for argument in "$@"; do
-    case $argument in
-    --array=1-*) last=${argument#--array=1-} last=${last%\%*} ;;
-    */array.sh) script=$argument offset=${@: -1} ;;
-    */collect.sh) bash "$argument" >&2 ;;
-    esac
-done
-for ((task = 1; task <= ${last:-0}; task++)); do SLURM_ARRAY_TASK_ID=$task bash "$script" "$offset" >&2; done
-echo "7$(wc -l <calls);here"
-"#;
-
-#[cfg(unix)]
-#[test]
-fn more_jobs_than_an_array_holds_are_split_into_several_and_none_is_lost() {
-    use std::os::unix::fs::PermissionsExt;
-
-    let home = TempDir::new().expect("a folder");
-    let home = home.path();
-    std::fs::write(home.join("controls.toml"), CONTROLS).expect("a definition");
-    std::fs::create_dir(home.join("bin")).expect("a folder");
-    std::fs::write(home.join("bin/sbatch"), SBATCH).expect("a script");
-    std::fs::set_permissions(home.join("bin/sbatch"), PermissionsExt::from_mode(0o755)).expect("it may run");
-    let path = format!("{}:{}", home.join("bin").display(), std::env::var("PATH").expect("a path"));
-    let submit = |more: &[&str]| {
-        let base = ["bench", "submit", "--engine", "slurm", "--bench", "controls.toml", "--device", "cpu"];
-        let mut submit = command(home, &[&base[..], &["--out", "run", "--jobs", "3"], more].concat());
-        submit.env("PATH", &path);
-        submit
-    };
-    let calls = || std::fs::read_to_string(home.join("calls")).expect("calls");
-
-    // The second array is refused: what is submitted is named.
-    let output =
-        submit(&["--max-array-size", "5", "--retry-failed"]).env("FAILS_AT", "2").output().expect("it runs");
-    let said = text(&output);
-    assert!(
-        !output.status.success() && said.contains("scancel 71") && said.contains("--max-array-size"),
-        "{said}"
-    );
-    assert_eq!(read_run(&home.join("run")).expect("results").len(), 4);
-    std::fs::remove_file(home.join("calls")).expect("calls");
-    std::fs::remove_dir_all(home.join("run")).expect("a run");
-
-    let said = submit(&["--max-array-size", "5", "--dry-run"]).output().expect("it runs");
-    assert!(
-        !home.join("calls").exists() && text(&said).matches("--array=1-").count() == 3,
-        "{}",
-        text(&said)
-    );
-    let said = submit(&["--max-array-size", "5"]).output().expect("it runs");
-    assert!(said.status.success(), "{}", text(&said));
-    let sizes: Vec<String> = calls()
-        .lines()
-        .map(|call| {
-            call.split("--array=").skip(1).map(|rest| rest.split(' ').next().unwrap_or_default()).collect()
-        })
-        .collect();
-    assert_eq!(sizes, ["1-4%3", "1-4%3", "1-1%3", ""]);
-    assert!(
-        calls().lines().nth(1).is_some_and(|call| call.contains("--dependency=afterany:71")),
-        "{}",
-        calls()
-    );
-    assert!(calls().lines().nth(3).is_some_and(|call| call.contains("--dependency=afterany:71:72:73")));
-    assert!(text(&said).contains("arrays 71, 72, 73 of 9 jobs"), "{}", text(&said));
-    let cells = read_run(&home.join("run")).expect("results");
-    assert!(cells.len() == 9 && cells.iter().all(|cell| cell.cell.error.is_none()));
-    assert!(home.join("run/index.html").exists());
-}
-
-#[test]
-fn verify_computes_stored_numbers_again() {
-    let home = TempDir::new().expect("a folder");
-    let home = home.path();
-    std::fs::write(home.join("controls.toml"), CONTROLS).expect("a definition");
-    let bench = ["bench", "--bench", "controls.toml", "--device", "cpu", "--out", "run"];
-    succeeds(home, &bench);
-    let said = succeeds(home, &["verify", "run"]);
-    for words in
-        ["9 cells are what was written, 0 of them failed", "9 cells used them", "are what the cells give"]
-    {
-        assert!(said.contains(words), "{said}");
-    }
-    let fails = |arguments: &[&str], words: &[&str]| {
-        let output = command(home, arguments).output().expect("the binary runs");
-        assert!(!output.status.success(), "{}", text(&output));
-        words.iter().for_each(|word| assert!(text(&output).contains(word), "{word} in {}", text(&output)));
-    };
-
-    // Edited, and sealed as if it had been computed so: the scores say otherwise.
-    let cells = || program::cells(&home.join("run"));
-    let whole = cells().into_iter().next().expect("a cell");
-    let mut forged = whole.clone();
-    let place = forged.metrics.iter().position(|row| row.metric == Metric::ImageAuroc).expect("an AUROC");
-    forged.metrics[place].value = Some(0.999);
-    forged.write().expect("a cell");
-    fails(
-        &["verify", "run"],
-        &["DOES NOT HOLD", whole.cell.id.as_str(), "image-auroc", "stored as 0.999", "leaderboard.md"],
-    );
-    whole.write().expect("the cell as it was");
-    succeeds(home, &["verify", "run"]);
-
-    // Edited and not sealed: the cell has failed, and is computed again where that is asked for.
-    std::fs::copy(whole.folder.join("metrics.parquet"), whole.folder.join("scores.parquet"))
-        .expect("a table");
-    fails(&["verify", "run"], &["scores.parquet is not what was written"]);
-    fails(&["episodes", "verify", "run", "--manifest", "manifests/phantom"], &["is not what was written"]);
-    fails(&bench, &["9 cells, 8 already done", "1 of 9 cells failed"]);
-    succeeds(home, &[&bench[..], &["--retry-failed"]].concat());
-    assert!(cells().iter().any(|cell| cell.scores == whole.scores && cell.metrics == whole.metrics));
-    succeeds(home, &["verify", "run"]);
-
-    fails(
-        &["verify", "run", "--manifest", "elsewhere"],
-        &["DOES NOT HOLD: manifest and episodes", "elsewhere"],
     );
 }

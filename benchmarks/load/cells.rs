@@ -97,18 +97,8 @@ fn measured(scores: &[Score], protocol: Protocol) -> Vec<Measured> {
     let (normal, anomalous) = (of(Label::Normal), of(Label::Anomalous));
     let ranked = (Metric::RANKED, (auroc(&normal, &anomalous), None));
     let all = [ranked].into_iter().chain(image::along_thresholds(&normal, &anomalous));
-    let row = |(metric, (value, interval)): (_, image::Value)| Measured {
-        protocol,
-        metric,
-        value,
-        low: interval.map(|(low, _)| low),
-        high: interval.map(|(_, high)| high),
-        n_normal: normal.len() as u64,
-        n_anomalous: anomalous.len() as u64,
-        n_left_out: 0,
-        epoch: None,
-    };
-    all.map(row).collect()
+    let counts = [normal.len(), anomalous.len(), 0];
+    all.map(|number| Measured::of(protocol, number, counts)).collect()
 }
 
 fn provenance() -> Provenance {

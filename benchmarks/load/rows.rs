@@ -8,35 +8,16 @@ use medfsad::ids::TaskName;
 use medfsad::manifest::{self, Header, Label, MANIFEST, REJECTED, Rejected, Row, Split, image_id};
 use medfsad::table::Record;
 
-const SPEC: &str = "\
-name = 'rows'
-version = 1
-title = 'rows that nobody curated'
-seed = 1
-sizes = [64]
-[[task]]
-name = 'a'
-organ = 'a'
-modality = 'made up'
-anomaly = 'bad'
-source = 'folders'
-folder = 'a'
-normal = ['good']
-owner_split = 'exact'
-[[task.anomalous]]
-findings = ['bad']
-[[task]]
-name = 'b'
-organ = 'b'
-modality = 'made up'
-anomaly = 'bad'
-source = 'folders'
-folder = 'b'
-normal = ['good']
-owner_split = 'exact'
-[[task.anomalous]]
-findings = ['bad']
-";
+fn spec() -> String {
+    let task = |name: &str| {
+        format!(
+            "[[task]]\nname = '{name}'\norgan = '{name}'\nmodality = 'made up'\nanomaly = 'bad'\nsource = 'folders'\n\
+             folder = '{name}'\nnormal = ['good']\nowner_split = 'exact'\n[[task.anomalous]]\nfindings = ['bad']\n"
+        )
+    };
+    let head = "name = 'rows'\nversion = 1\ntitle = 'rows that nobody curated'\nseed = 1\nsizes = [64]\n";
+    [head, &task("a"), &task("b")].concat()
+}
 
 /// Raw files, of which rows are the frames.
 const N_FILES: usize = 1000;
@@ -48,7 +29,7 @@ pub(super) fn write(folder: &Path, n: usize) -> Result<()> {
     let header = Header::of(&mut rows, ("rows", 1), "rows that nobody curated", &[64]);
     Row::write(&folder.join(MANIFEST), &rows)?;
     Rejected::write(&folder.join(REJECTED), &[])?;
-    files::write_whole(&folder.join("spec.toml"), SPEC.as_bytes())?;
+    files::write_whole(&folder.join("spec.toml"), spec().as_bytes())?;
     let raw = folder.join("raw");
     for file in 0..N_FILES {
         files::write_unsynced(&raw.join(path(file)), b"")?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::episodes;
 use crate::manifest::Manifest;
-use crate::results::{self, GALLERY, Place, StoredCell, read_run, recompute};
+use crate::results::{self, GALLERY, StoredCell, read_run, recompute};
 use crate::{files, progress, report};
 
 /// Check that a run's stored results hold; exit 1 if something does not
@@ -105,15 +105,14 @@ fn cells(results: &[StoredCell], findings: &mut Findings) {
 }
 
 /// The cells that are there, against the run's plan.
-fn planned(run: &Path, results: &[StoredCell], findings: &mut Findings) -> Result<()> {
+fn planned(run: &Path, cells: &[StoredCell], findings: &mut Findings) -> Result<()> {
     let Some(planned) = results::planned(run)? else {
         findings
             .unchecked
             .push("whether cells are missing: the run has no plan.json that names its tasks".to_owned());
         return Ok(());
     };
-    let there: BTreeSet<Place> = results.iter().map(|result| Place::of(&result.cell)).collect();
-    let missing: Vec<&Place> = planned.difference(&there).collect();
+    let missing = results::missing(&planned, cells);
     match missing.first() {
         None => findings.holds.push(format!("all {} planned cells are there", planned.len())),
         Some(first) => findings.broken.push(format!(

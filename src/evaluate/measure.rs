@@ -58,18 +58,9 @@ impl Scores {
         [first].into_iter().chain(numbers).chain([last]).map(|number| self.measured(number))
     }
 
-    fn measured(&self, (metric, (value, interval)): (Metric, image::Value)) -> Measured {
-        Measured {
-            protocol: self.protocol,
-            metric,
-            value,
-            low: interval.map(|(low, _)| low),
-            high: interval.map(|(_, high)| high),
-            n_normal: self.normal.len() as u64,
-            n_anomalous: self.anomalous.len() as u64,
-            n_left_out: self.n_left_out as u64,
-            epoch: self.epoch,
-        }
+    fn measured(&self, number: (Metric, image::Value)) -> Measured {
+        let counts = [self.normal.len(), self.anomalous.len(), self.n_left_out];
+        Measured { epoch: self.epoch, ..Measured::of(self.protocol, number, counts) }
     }
 }
 
@@ -148,16 +139,10 @@ pub(super) fn pixels(
         ]);
     }
     let n_normal = test.rows.iter().filter(|row| row.label == Label::Normal).count();
-    let measured = |(metric, value): (Metric, Option<f64>)| Measured {
-        protocol: Protocol::RANKED,
-        metric,
-        value,
-        low: None,
-        high: None,
-        n_normal: n_normal as u64,
-        n_anomalous: n_masks as u64,
-        n_left_out: (test.rows.len() - n_normal - n_masks) as u64,
+    let counts = [n_normal, n_masks, test.rows.len() - n_normal - n_masks];
+    let measured = |(metric, value)| Measured {
         epoch,
+        ..Measured::of(Protocol::RANKED, (metric, (value, None)), counts)
     };
     Ok(found.into_iter().map(measured).collect())
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::display_table::{DisplayTable, Entry, Line};
-use crate::results::{Place, StoredCell, planned};
+use crate::results::{Place, StoredCell, missing, planned};
 
 /// Cells that a row of the table names.
 const NAMED: usize = 4;
@@ -32,9 +32,7 @@ impl Missing {
                 None => unplanned = true,
             }
         }
-        let there: BTreeSet<Place> = results.iter().map(|result| Place::of(&result.cell)).collect();
-        let places: Vec<Place> = all.difference(&there).cloned().collect();
-        Ok(Missing { planned: all.len(), places, unplanned })
+        Ok(Missing { planned: all.len(), places: missing(&all, results), unplanned })
     }
 
     /// In a sentence or two; `None` if nothing is missing.

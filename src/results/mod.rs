@@ -17,6 +17,7 @@ use crate::files;
 use crate::ids::{CellId, ImageId, TaskName};
 use crate::manifest::Label;
 use crate::metric::Metric;
+use crate::metric::image::Value;
 use crate::protocol::Protocol;
 use crate::regime::Regime;
 use crate::table::{self, Columns, Datum, Described, Field, Kind, Record, Scalar, Table, record};
@@ -31,7 +32,7 @@ mod seal;
 pub mod seen;
 mod stored;
 
-pub use planned::{Place, planned};
+pub use planned::{Place, missing, planned};
 pub use recompute::recompute;
 pub use run::{read_run, read_runs};
 use seal::{EPOCHS, METRICS, SCORES};
@@ -299,6 +300,19 @@ pub struct Measured {
     /// The epoch whose maps were used; null for methods without epochs.
     pub epoch: Option<u64>,
 }
+}
+
+impl Measured {
+    /// A number with its interval, measured on so many normal and anomalous pictures, with so many left out; of no epoch.
+    pub fn of(
+        protocol: Protocol,
+        (metric, (value, interval)): (Metric, Value),
+        counts: [usize; 3],
+    ) -> Measured {
+        let [n_normal, n_anomalous, n_left_out] = counts.map(|count| count as u64);
+        let (low, high) = interval.unzip();
+        Measured { protocol, metric, value, low, high, n_normal, n_anomalous, n_left_out, epoch: None }
+    }
 }
 
 record! {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::{Cell, Seed};
+use super::{Cell, Seed, StoredCell};
 use crate::files;
 use crate::ids::TaskName;
 
@@ -27,7 +27,7 @@ pub struct Place {
 
 impl Place {
     /// Of a cell.
-    pub fn of(cell: &Cell) -> Place {
+    fn of(cell: &Cell) -> Place {
         let id = &cell.identity;
         Place {
             method: id.method.clone(),
@@ -37,6 +37,12 @@ impl Place {
             seed: id.seed,
         }
     }
+}
+
+/// Planned places that none of the cells has.
+pub fn missing(planned: &BTreeSet<Place>, cells: &[StoredCell]) -> Vec<Place> {
+    let there: BTreeSet<Place> = cells.iter().map(|stored| Place::of(&stored.cell)).collect();
+    planned.difference(&there).cloned().collect()
 }
 
 /// The part of `plan.json` that says which cells there are to be.

@@ -43,20 +43,8 @@ fn follows(result: &CellResult, protocol: Protocol) -> BTreeMap<Metric, Measured
         .into_iter()
         .chain(image::along_thresholds(&normal, &anomalous))
         .chain(image::at_threshold(&normal, &anomalous, threshold));
-    let measured = |(metric, (value, interval)): (Metric, image::Value)| {
-        let row = Measured {
-            protocol,
-            metric,
-            value,
-            low: interval.map(|(low, _)| low),
-            high: interval.map(|(_, high)| high),
-            n_normal: normal.len() as u64,
-            n_anomalous: anomalous.len() as u64,
-            n_left_out: (result.scores.len() - normal.len() - anomalous.len()) as u64,
-            epoch: None,
-        };
-        (metric, row)
-    };
+    let counts = [normal.len(), anomalous.len(), result.scores.len() - normal.len() - anomalous.len()];
+    let measured = |number: (Metric, image::Value)| (number.0, Measured::of(protocol, number, counts));
     numbers.map(measured).collect()
 }
 
