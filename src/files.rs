@@ -12,14 +12,14 @@ mod draft;
 mod folders;
 /// Who works on what.
 pub mod lock;
-mod once;
 mod owner;
+mod remembered;
 mod switch;
 mod walk;
 
 pub use draft::Draft;
 pub use folders::{CACHE, from_to, last_name, stated, without_folders};
-pub use once::Once;
+pub use remembered::RememberedHashes;
 pub use switch::switch;
 pub use walk::{Rejected, Scan, scan, walk};
 

@@ -7,11 +7,12 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{Network, published};
-use crate::files::{self, Once};
+use crate::files::{self, RememberedHashes};
 
 /// SHA-256 of a file.
 fn hash(path: &Path) -> Result<String> {
-    static HASHES: Once = Once::new(|path| files::sha256_of(&[path.to_owned()]).map(|(hash, _)| hash));
+    static HASHES: RememberedHashes =
+        RememberedHashes::new(|path| files::sha256_of(&[path.to_owned()]).map(|(hash, _)| hash));
     HASHES.of(path)
 }
 

@@ -23,6 +23,10 @@ pub struct Place {
     pub draw: usize,
     /// Of the training.
     pub seed: Seed,
+    /// Side of the pictures in pixels.
+    pub size: usize,
+    /// Of the episodes.
+    pub episode_seed: Seed,
 }
 
 impl Place {
@@ -35,6 +39,8 @@ impl Place {
             task: id.task.clone(),
             draw: id.draw,
             seed: id.seed,
+            size: id.size,
+            episode_seed: id.episode_seed,
         }
     }
 }
@@ -59,6 +65,8 @@ struct Definition {
     shots: Vec<usize>,
     draws: usize,
     seeds: Vec<Seed>,
+    size: usize,
+    episode_seed: Seed,
 }
 
 /// The places of all cells that the run in a folder was planned to hold; `None` if no plan lies there, or one that does
@@ -73,7 +81,7 @@ pub fn planned(run: &Path) -> Result<Option<BTreeSet<Place>>> {
     }
     let Plan { definition } = serde_json::from_str(&files::read_text(&path)?)
         .with_context(|| format!("{} is not a plan; plan again", path.display()))?;
-    let Definition { methods, tasks, shots, draws, seeds } = definition;
+    let Definition { methods, tasks, shots, draws, seeds, size, episode_seed } = definition;
     if tasks.is_empty() {
         return Ok(None);
     }
@@ -88,6 +96,8 @@ pub fn planned(run: &Path) -> Result<Option<BTreeSet<Place>>> {
                         task: task.clone(),
                         draw,
                         seed,
+                        size,
+                        episode_seed,
                     }));
                 }
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, Once};
+use crate::files::{self, RememberedHashes};
 
 /// Hashes of the files beside a header, which holds them: BLAKE3 of each file's bytes, by its name.
 ///
@@ -44,7 +44,7 @@ impl Seals {
     /// # Errors
     /// As [`Seals::check`].
     pub fn check_once(&self, folder: &Path, name: &str) -> Result<PathBuf> {
-        static HASHES: Once = Once::new(files::fingerprint_file);
+        static HASHES: RememberedHashes = RememberedHashes::new(files::fingerprint_file);
         self.check_by(|path| HASHES.of(path), folder, name)
     }
 

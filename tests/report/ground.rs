@@ -19,7 +19,8 @@ fn board(run: &Path) -> String {
 fn plan(run: &Path) {
     let methods: Vec<&str> = METHODS.iter().map(|(name, ..)| *name).collect();
     let plan = serde_json::json!({
-        "definition": { "methods": methods, "tasks": TASKS, "shots": SHOTS, "draws": 2, "seeds": [1] }
+        "definition": { "methods": methods, "tasks": TASKS, "shots": SHOTS, "draws": 2, "seeds": [1], "size": 128,
+            "episode_seed": 1 }
     });
     fs::write(run.join("plan.json"), plan.to_string()).expect("a plan");
 }
@@ -76,9 +77,20 @@ fn a_method_that_lacks_one_cell_of_one_task_is_not_ranked_either() {
     let run = run_of(folder.path(), &METHODS[..2]);
     remove_worse_draws(&run, "patchcore", &["rsna"]);
     // As earlier programs wrote it where all tasks were meant.
-    let old = r#"{"definition":{"methods":["d24fad"],"tasks":[],"shots":[2],"draws":2,"seeds":[1]}}"#;
+    let old = r#"{"definition":{"methods":["d24fad"],"tasks":[],"shots":[2],"draws":2,"seeds":[1],
+        "size":128,"episode_seed":1}}"#;
     fs::write(run.join("plan.json"), old).expect("a plan");
     let board = board(&run);
     line(&board, "| – | patchcore random teacher not ranked: lacks rsna draw 0 seed 1 | 2 | 2 | 1 |");
     assert!(board.contains("cannot be told where no plan.json names"), "{board}");
+}
+
+#[test]
+fn a_cell_of_pictures_of_another_size_does_not_stand_for_a_missing_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = run_of(folder.path(), &METHODS[..1]);
+    plan(&run);
+    let text = fs::read_to_string(run.join("plan.json")).expect("a plan");
+    fs::write(run.join("plan.json"), text.replace("\"size\":128", "\"size\":256")).expect("a plan");
+    assert!(board(&run).contains("120 of 120 planned cells are missing"));
 }

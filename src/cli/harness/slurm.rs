@@ -90,7 +90,8 @@ impl Order<'_> {
 
     fn collecting(&self, script: &Path, arrays: &[String]) -> Command {
         let mut sbatch = Command::new("sbatch");
-        sbatch.args(["--parsable", "--job-name=medfsad-collect"]);
+        // An account or a partition is asked of every job; the others cost little.
+        sbatch.args(["--parsable", "--job-name=medfsad-collect"]).args(self.options);
         sbatch.arg(format!("--dependency=afterany:{}", arrays.join(":")));
         sbatch.arg(self.log("collect.log")).arg(script);
         sbatch

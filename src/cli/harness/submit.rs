@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// Jobs run in parallel
     #[arg(long, default_value_t = 1)]
     jobs: usize,
-    /// Further option of sbatch for the jobs, such as --gres=gpu:1; may be repeated
+    /// Further option of sbatch for all jobs, also the one that collects, such as --account=lab; may be repeated
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     sbatch: Vec<String>,
     /// `MaxArraySize` of the cluster (`scontrol show config`), one more than the most jobs of one array. More jobs

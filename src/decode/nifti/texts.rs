@@ -9,8 +9,13 @@ use super::container::is_gzip;
 use super::header::{HEADER_1, stated_size};
 
 /// Name, first byte and length of the text fields of NIfTI-1.
-const FIELDS_1: [(&str, usize, usize); 4] =
-    [("db_name", 14, 18), ("descrip", 148, 80), ("aux_file", 228, 24), ("intent_name", 328, 16)];
+const FIELDS_1: [(&str, usize, usize); 5] = [
+    ("data_type", 4, 10),
+    ("db_name", 14, 18),
+    ("descrip", 148, 80),
+    ("aux_file", 228, 24),
+    ("intent_name", 328, 16),
+];
 /// Of NIfTI-2.
 const FIELDS_2: [(&str, usize, usize); 3] =
     [("descrip", 240, 80), ("aux_file", 320, 24), ("intent_name", 508, 16)];
@@ -37,15 +42,19 @@ pub fn texts(bytes: &[u8]) -> Result<Vec<String>> {
     let is_said = |(_, at, length): &&(&str, usize, usize)| says_something(&head[*at..at + length]);
     let mut texts: Vec<String> =
         fields.iter().filter(is_said).map(|(name, ..)| format!("NIfTI field {name}")).collect();
-    texts.extend(extensions(&head, content)?);
-    texts.dedup();
+    for extension in extensions(&head, content)? {
+        if !texts.contains(&extension) {
+            texts.push(extension);
+        }
+    }
     Ok(texts)
 }
 
-/// Whether a field holds more than blanks and `none`, which some writers put into empty fields.
+/// Whether a field holds more than blanks and `none`, which some writers put into empty fields; what stands behind its
+/// end counts too.
 fn says_something(field: &[u8]) -> bool {
-    let text = field.split(|byte| *byte == 0).next().unwrap_or_default().trim_ascii();
-    !text.is_empty() && !text.eq_ignore_ascii_case(b"none")
+    let mut parts = field.split(|byte| *byte == 0).map(<[u8]>::trim_ascii);
+    parts.any(|part| !part.is_empty() && !part.eq_ignore_ascii_case(b"none"))
 }
 
 /// What stands between a header and its voxels, or the end of a file without voxels.

@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use super::pages;
 
-/// Tags of TIFF 6.0 that hold words of people or of devices.
-const TEXTS: [(u16, &str); 10] = [
+/// Tags that hold words of people or of devices: of TIFF 6.0, of Windows, and what ImageJ keeps of the file that it opened.
+const TEXTS: [(u16, &str); 16] = [
     (269, "TIFF tag DocumentName"),
     (270, "TIFF tag ImageDescription"),
     (271, "TIFF tag Make"),
@@ -18,6 +18,12 @@ const TEXTS: [(u16, &str); 10] = [
     (315, "TIFF tag Artist"),
     (316, "TIFF tag HostComputer"),
     (33432, "TIFF tag Copyright"),
+    (40091, "TIFF tag XPTitle"),
+    (40092, "TIFF tag XPComment"),
+    (40093, "TIFF tag XPAuthor"),
+    (40094, "TIFF tag XPKeywords"),
+    (40095, "TIFF tag XPSubject"),
+    (50839, "ImageJ metadata"),
 ];
 /// Tags that hold tables of other standards.
 const TABLES: [(u16, &str); 4] = [(700, "XMP"), (33723, "IPTC"), (34665, "EXIF"), (34853, "GPS position")];
@@ -86,6 +92,10 @@ mod tests {
         assert_eq!(
             names(&[&[(256, b"12345")], &[(315, b"Dr. Miller"), (306, b"2020:01:31 10:11:12")]]),
             ["TIFF tag Artist", "TIFF tag DateTime"]
+        );
+        assert_eq!(
+            names(&[&[(40093, b"M\0i\0l\0l\0"), (50839, b"IJIJinfo")]]),
+            ["ImageJ metadata", "TIFF tag XPAuthor"]
         );
         assert_eq!(names(&[&[(700, b"<x/>."), (34665, b"12345")]]), ["EXIF", "XMP"]);
         assert_eq!(names(&[&[(34377, b"8BIM\x04\x04\0\0")]]), ["IPTC"]);
