@@ -1,6 +1,7 @@
 //! An entrant at one number of shots: its numbers, and its place among the others.
 
 use anyhow::Result;
+use indicatif::ProgressBar;
 
 use super::averages::{Averages, with_intervals};
 use super::entrant::Entrant;
@@ -62,13 +63,19 @@ impl Row {
 ///
 /// # Errors
 /// Scores that cannot be read.
-pub(super) fn ranked_rows(entrants: &[Entrant], tasks: &[&str], shots: usize) -> Result<Vec<Row>> {
+pub(super) fn ranked_rows(
+    entrants: &[Entrant],
+    tasks: &[&str],
+    shots: usize,
+    bar: &ProgressBar,
+) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (index, entrant) in entrants.iter().enumerate() {
         let cells = entrant.at(shots);
         if !cells.is_empty() {
             rows.push(row(index, &cells, tasks, shots)?);
         }
+        bar.inc(1);
     }
     let mean = |row: &Row| row.ranked().mean.map(|mean| mean.value);
     rows.sort_by(|a, b| {

@@ -7,6 +7,7 @@ use super::entrant::{Entrant, entrants, warning};
 use super::published;
 use super::row::{Row, ranked_rows};
 use crate::metric::Metric;
+use crate::progress;
 use crate::protocol::Protocol;
 use crate::results::StoredCell;
 
@@ -42,7 +43,10 @@ impl<'a> Summary<'a> {
             means.map(|mean| mean.value).fold(f64::NEG_INFINITY, f64::max)
         };
         entrants.sort_by(|a, b| best(b).total_cmp(&best(a)).then_with(|| a.label.cmp(&b.label)));
-        let rows = shots.iter().map(|&k| ranked_rows(&entrants, &tasks, k)).collect::<Result<Vec<_>>>()?;
+        let bar = progress::bar(shots.len() * entrants.len(), "rows and their intervals");
+        let rows =
+            shots.iter().map(|&k| ranked_rows(&entrants, &tasks, k, &bar)).collect::<Result<Vec<_>>>()?;
+        bar.finish_and_clear();
         let warning = warning(&entrants);
         Ok(Summary { tasks, shots, entrants, rows: rows.into_iter().flatten().collect(), warning })
     }
