@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::pages;
 
-/// Tags that hold words of people or of devices: of TIFF 6.0, of Windows, and what ImageJ keeps of the file that it opened.
+/// Tags that hold words of people or of devices: of TIFF 6.0, of Windows, and what `ImageJ` keeps of a file.
 const TEXTS: [(u16, &str); 16] = [
     (269, "TIFF tag DocumentName"),
     (270, "TIFF tag ImageDescription"),
