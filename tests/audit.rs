@@ -106,6 +106,16 @@ fn a_copy_a_turned_a_re_encoded_and_a_patient_planted_across_sides_are_all_named
     assert_eq!(patients.findings.len(), 1);
     assert!(patients.findings[0].pictures.iter().any(|picture| picture.source_path.ends_with(&other)));
     assert_eq!(gate(&report, "near-copies").findings.len(), 2);
+
+    // Exact copies are found in the manifest alone.
+    std::fs::remove_dir_all(out.path().join("pixels")).unwrap();
+    let manifest = Manifest::read(out.path()).unwrap();
+    let exact = run(&manifest, &spec.audit.clone().only(&["copies".to_owned()]), None, None).unwrap();
+    assert!(names(gate(&exact, "copies"), "train/good/copy.png", &copied));
+    let run_gates = exact.gates.iter().filter(|gate| gate.outcome() != Outcome::LeftOut);
+    assert_eq!(run_gates.map(|gate| gate.name.as_str()).collect::<Vec<_>>(), ["copies"]);
+    assert_eq!(exact.gates.iter().map(|gate| gate.name.as_str()).collect::<Vec<_>>(), Audit::GATES);
+    assert!(run(&manifest, &spec.audit, None, None).is_err(), "near copies are sought in pixel stores");
 }
 
 /// Pictures of every task of the reference data, standardised.

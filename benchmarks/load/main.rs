@@ -2,12 +2,14 @@
 //!
 //!     cargo run --release --example load cells FOLDER [CELLS] [PICTURES]
 //!     cargo run --release --example load rows FOLDER [ROWS]
+//!     cargo run --release --example load hashes FOLDER
 //!     cargo run --release --example load report PROGRAM FOLDER
 //!     cargo run --release --example load soak PROGRAM FOLDER [CELLS]
 //!     cargo run --release --example load kills PROGRAM FOLDER [KILLS]
 //!     cargo run --release --example load disks PROGRAM FOLDER
 //!
-//! `cells` writes a run of made-up cells, `rows` a curated folder without pictures. `report` draws a run's report with
+//! `cells` writes a run of made-up cells, `rows` a curated folder without pictures. `hashes` measures what it costs to
+//! hash the files of a folder. `report` draws a run's report with
 //! `PROGRAM report` and prints its peak of memory. `soak` runs a bench of tiny cells in one process and watches its memory
 //! and open files. `kills` ends build-dataset, bench (which trains three methods) and report at random moments and compares
 //! what they leave, gone on with, with undisturbed runs. `disks` does the same on a disk that is full, until it is not.
@@ -20,6 +22,8 @@ use anyhow::{Context, Result, bail};
 mod cells;
 /// Fills disks.
 mod disks;
+/// Hashes files.
+mod hashes;
 /// Ends programs at random moments.
 mod kills;
 /// Rows that nobody curated.
@@ -38,11 +42,12 @@ fn main() -> Result<()> {
     match arguments[..] {
         ["cells", folder, ..] => cells::write(Path::new(folder), number(2, 11_250)?, number(3, 1500)?),
         ["rows", folder, ..] => rows::write(Path::new(folder), number(2, 1_000_000)?),
+        ["hashes", folder] => hashes::measure(Path::new(folder)),
         ["report", program, folder] => watch::report(&found(program)?, Path::new(folder)),
         ["soak", program, folder, ..] => watch::soak(&found(program)?, Path::new(folder), number(3, 500)?),
         ["kills", program, folder, ..] => kills::all(&found(program)?, Path::new(folder), number(3, 20)?),
         ["disks", program, folder] => disks::all(&found(program)?, Path::new(folder)),
-        _ => bail!("say cells or rows FOLDER, or report, soak, kills or disks with PROGRAM FOLDER"),
+        _ => bail!("say cells, rows or hashes FOLDER, or report, soak, kills or disks with PROGRAM FOLDER"),
     }
 }
 

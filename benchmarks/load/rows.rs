@@ -21,8 +21,12 @@ fn spec() -> String {
 
 /// Raw files, of which rows are the frames.
 const N_FILES: usize = 1000;
+/// Rows after which tasks and sides repeat.
+const PERIOD: usize = 20;
+/// Rows from one copy to the next.
+const APART: usize = 10_000;
 
-/// Writes `n` rows in two tasks, three fifths of them to train on; every row has its patient, study and series. The raw
+/// Writes `n` rows in two tasks, three fifths of them to train on; every row has its patient, study and series, and 99 of a million are copies. The raw
 /// files, which are empty, lie in `raw`.
 pub(super) fn write(folder: &Path, n: usize) -> Result<()> {
     let mut rows: Vec<Row> = (0..n).map(row).collect();
@@ -52,7 +56,12 @@ fn row(index: usize) -> Row {
         6..8 => (Split::Test, Label::Normal),
         _ => (Split::Test, Label::Anomalous),
     };
-    let name = |kind: &str, share: usize| Some(format!("{kind}-{:08}", index / share));
+    // `share` rows of one task and side have the same.
+    let name = |kind: &str, share: usize| {
+        Some(format!("{kind}-{:08}", index / (PERIOD * share) * PERIOD + index % PERIOD))
+    };
+    // Some are copies of another on their side.
+    let pixels = if index > 0 && index.is_multiple_of(APART) { index - PERIOD } else { index };
     Row {
         image_id: image_id(task, &source_path, frame),
         task: TaskName::new(task),
@@ -77,7 +86,7 @@ fn row(index: usize) -> Row {
         repaired: None,
         file_bytes: index as u64,
         file_sha256: files::sha256(&index.to_le_bytes()),
-        pixel_hash: files::fingerprint(&index.to_le_bytes()),
+        pixel_hash: files::fingerprint(&pixels.to_le_bytes()),
         phash: format!("{index:016x}"),
         mask_kind: None,
         mask_path: None,

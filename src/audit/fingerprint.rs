@@ -13,6 +13,17 @@ use crate::manifest::{Manifest, Row};
 use crate::pixels::Pixels;
 use crate::progress;
 
+/// What of pictures is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// Nothing: no pixel store is opened.
+    No,
+    /// Numbers on grey values.
+    Numbers,
+    /// Details too, 4 KiB a picture, so that pictures can be compared.
+    Compares,
+}
+
 /// What is compared of one picture.
 pub struct Fingerprint {
     /// Difference hash, laid down in each of [`ORIENTATIONS`].
@@ -74,11 +85,14 @@ impl Fingerprint {
 pub struct Fingerprints(HashMap<(TaskName, String), Fingerprint>);
 
 impl Fingerprints {
-    /// Reads every picture of the smallest pixel store of each task.
+    /// Reads every picture of the smallest pixel store of each task, if anything of it is needed.
     ///
     /// # Errors
     /// A pixel store that is missing, stale or damaged.
-    pub fn read(manifest: &Manifest) -> Result<Fingerprints> {
+    pub fn read(manifest: &Manifest, looks: Looks) -> Result<Fingerprints> {
+        if looks == Looks::No {
+            return Ok(Fingerprints(HashMap::new()));
+        }
         let size = manifest.smallest_size()?;
         let mut fingerprints = HashMap::new();
         let bar = progress::bar(manifest.rows.len(), "looking at pictures");
@@ -86,7 +100,10 @@ impl Fingerprints {
             let rows = manifest.task(&task)?;
             let (store, rows) = (rows.store(size)?, rows.rows);
             let fingerprint = |row: &&Row| -> Result<_> {
-                let fingerprint = Fingerprint::of(&store.pixels(&row.pixel_hash)?);
+                let mut fingerprint = Fingerprint::of(&store.pixels(&row.pixel_hash)?);
+                if looks == Looks::Numbers {
+                    fingerprint.details = None;
+                }
                 bar.inc(1);
                 Ok(((task.clone(), row.pixel_hash.clone()), fingerprint))
             };
@@ -96,7 +113,7 @@ impl Fingerprints {
         Ok(Fingerprints(fingerprints))
     }
 
-    /// The fingerprint of a row of the manifest that was read.
+    /// The fingerprint of a row of the manifest that was read, if anything was.
     pub fn of(&self, row: &Row) -> &Fingerprint {
         &self.0[&(row.task.clone(), row.pixel_hash.clone())]
     }

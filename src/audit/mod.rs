@@ -1,6 +1,7 @@
 //! Proof that a curated benchmark does not leak: gates over a manifest, its pixels and, where they are at hand,
 //! its raw files.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -44,6 +45,7 @@ mod statement;
 pub mod transformed;
 
 pub use embedding::Embedder;
+use fingerprint::{Fingerprints, Looks};
 pub use shortcuts::{BOOTSTRAP_SEED, Shortcut};
 
 /// All that an audit found.
@@ -68,7 +70,7 @@ pub struct Report {
 /// One gate and what it found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Gate {
-    /// As `[audit]` in a spec spells it.
+    /// One of [`Audit::GATES`].
     pub name: String,
     /// What it asks.
     pub asks: String,
@@ -200,6 +202,12 @@ impl Report {
         self
     }
 
+    /// Says why gates of these names did not run.
+    pub fn leave_out(&mut self, of: impl Fn(&String) -> bool, reason: &str) {
+        let left_out = self.gates.iter_mut().filter(|gate| of(&gate.name));
+        left_out.for_each(|gate| gate.left_out = Some(reason.to_owned()));
+    }
+
     /// Whether any gate failed.
     pub fn fails(&self) -> bool {
         self.gates.iter().any(|gate| gate.outcome() == Outcome::Fail)
@@ -224,18 +232,15 @@ pub fn run(
     embedder: Option<&Embedder>,
 ) -> Result<Report> {
     let rejected = manifest.rejected()?;
-    let fingerprints = fingerprint::Fingerprints::read(manifest).context("reading the pixel stores")?;
-    let limits = near::limits(&manifest.rows, &fingerprints, thresholds);
-    let candidates = candidates::Candidates::of(&manifest.rows, &fingerprints);
-    let mut pairs = near::pairs(&manifest.rows, &candidates, &limits, thresholds.near_bits);
-    let near_gate = near::gate(&manifest.rows, &pairs, &limits, thresholds.near_copies);
-    let neighbours = embedder
-        .filter(|_| thresholds.embedding_neighbours != Level::Off)
-        .map(|embedder| embedding::neighbours(manifest, &candidates, thresholds, embedder, &pairs))
-        .transpose()?;
+    let embedder = embedder.filter(|_| thresholds.embedding_neighbours != Level::Off);
+    let fingerprints = Fingerprints::read(manifest, looks(thresholds, embedder))
+        .context("reading the pixel stores")?;
+    let alike = alike(manifest, &fingerprints, thresholds, embedder)?;
+    let near_gate = near::gate(&manifest.rows, &alike.pairs, &alike.limits, thresholds.near_copies);
     let embedding_gate =
-        embedding::gate(&manifest.rows, neighbours.as_ref(), thresholds.embedding_neighbours);
-    pairs.extend(neighbours.into_iter().flat_map(|neighbours| neighbours.pairs));
+        embedding::gate(&manifest.rows, alike.neighbours.as_ref(), thresholds.embedding_neighbours);
+    let mut pairs = alike.pairs;
+    pairs.extend(alike.neighbours.into_iter().flat_map(|neighbours| neighbours.pairs));
     let (shortcuts, shortcut_gate) = shortcuts::gate(manifest, &fingerprints, thresholds, raw)?;
     let gates = vec![
         patients::gate(&manifest.rows, thresholds.patients),
@@ -256,4 +261,41 @@ pub fn run(
         gates,
         shortcuts,
     })
+}
+
+/// What the gates that are on need of pictures.
+fn looks(thresholds: &Audit, embedder: Option<&Embedder>) -> Looks {
+    let compares = [thresholds.near_copies, thresholds.label_conflicts].iter().any(|level| *level != Level::Off);
+    match thresholds.shortcuts {
+        _ if compares || embedder.is_some() => Looks::Compares,
+        Level::Off => Looks::No,
+        _ => Looks::Numbers,
+    }
+}
+
+/// Pictures that are alike without being equal.
+#[derive(Default)]
+struct Alike {
+    limits: BTreeMap<TaskName, near::Limit>,
+    /// By their hashes.
+    pairs: Vec<near::Pair>,
+    /// By a network's features, and not by their hashes.
+    neighbours: Option<embedding::Neighbours>,
+}
+
+fn alike(
+    manifest: &Manifest,
+    fingerprints: &Fingerprints,
+    thresholds: &Audit,
+    embedder: Option<&Embedder>,
+) -> Result<Alike> {
+    if looks(thresholds, embedder) != Looks::Compares {
+        return Ok(Alike::default());
+    }
+    let limits = near::limits(&manifest.rows, fingerprints, thresholds);
+    let candidates = candidates::Candidates::of(&manifest.rows, fingerprints);
+    let pairs = near::pairs(&manifest.rows, &candidates, &limits, thresholds.near_bits);
+    let neighbours =
+        embedder.map(|embedder| embedding::neighbours(manifest, &candidates, thresholds, embedder, &pairs));
+    Ok(Alike { limits, pairs, neighbours: neighbours.transpose()? })
 }

@@ -1,6 +1,6 @@
 //! The page of an audit: gates, the pictures of every finding, the shortcut table. One file that opens offline.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context, Result};
 use askama::Template;
@@ -62,7 +62,9 @@ struct ShownShortcut<'a> {
 /// # Errors
 /// A pixel store that cannot be read.
 pub fn page(report: &Report, manifest: &Manifest) -> Result<String> {
-    let thumbnails = Thumbnails::open(manifest)?;
+    let shown_findings = || report.gates.iter().flat_map(|gate| gate.findings.iter().take(N_SHOWN));
+    let tasks = shown_findings().flat_map(|finding| &finding.pictures).map(|picture| &picture.task);
+    let thumbnails = Thumbnails::open(manifest, tasks.collect())?;
     let finding = |finding: &'_ Finding| -> Result<Vec<ShownPicture>> {
         let picture = |picture: &Picture| {
             Ok(ShownPicture { caption: picture.to_string(), address: thumbnails.address(picture)? })
@@ -109,17 +111,17 @@ fn shown(shortcut: &Shortcut, margin: f64) -> ShownShortcut<'_> {
     }
 }
 
-/// Pixel stores of the smallest size, by task.
+/// Pixel stores of the smallest size, by task; only of tasks of which a picture is shown.
 struct Thumbnails(HashMap<TaskName, PixelStore>);
 
 impl Thumbnails {
-    fn open(manifest: &Manifest) -> Result<Thumbnails> {
+    fn open(manifest: &Manifest, tasks: BTreeSet<&TaskName>) -> Result<Thumbnails> {
         let size = manifest.smallest_size()?;
-        let open = |task: TaskName| {
-            let store = manifest.task(&task)?.store(size)?;
-            Ok((task, store))
+        let open = |task: &TaskName| {
+            let store = manifest.task(task)?.store(size)?;
+            Ok((task.clone(), store))
         };
-        Ok(Thumbnails(manifest.tasks().into_iter().map(open).collect::<Result<_>>()?))
+        Ok(Thumbnails(tasks.into_iter().map(open).collect::<Result<_>>()?))
     }
 
     fn address(&self, picture: &Picture) -> Result<String> {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use flate2::bufread::MultiGzDecoder;
 
 use super::container::is_gzip;
-use super::header::{HEADER_1, stated_size};
+use super::header::{HEADER_1, Header, stated_size};
 
 /// Name, first byte and length of the text fields of NIfTI-1.
 const FIELDS_1: [(&str, usize, usize); 5] = [
@@ -19,6 +19,8 @@ const FIELDS_1: [(&str, usize, usize); 5] = [
 /// Of NIfTI-2.
 const FIELDS_2: [(&str, usize, usize); 3] =
     [("descrip", 240, 80), ("aux_file", 320, 24), ("intent_name", 508, 16)];
+/// Readable characters in a row that make a text.
+const TEXT: usize = 6;
 /// Codes of extensions that are known by name.
 const EXTENSIONS: [(i32, &str); 6] =
     [(2, "DICOM"), (4, "AFNI"), (6, "comment"), (8, "XCEDE"), (12, "workflow"), (16, "pickle")];
@@ -42,12 +44,37 @@ pub fn texts(bytes: &[u8]) -> Result<Vec<String>> {
     let is_said = |(_, at, length): &&(&str, usize, usize)| says_something(&head[*at..at + length]);
     let mut texts: Vec<String> =
         fields.iter().filter(is_said).map(|(name, ..)| format!("NIfTI field {name}")).collect();
-    for extension in extensions(&head, content)? {
+    for extension in extensions(&head, content)?.into_iter().chain(behind(&head, content)?) {
         if !texts.contains(&extension) {
             texts.push(extension);
         }
     }
     Ok(texts)
+}
+
+/// Whether a text stands behind the voxels, if they follow in the same file and their number can be read.
+fn behind(head: &[u8], content: &mut dyn Read) -> Result<Option<String>> {
+    let Some(header) = Header::read(head).ok().filter(|header| header.single_file) else { return Ok(None) };
+    let skipped = io::copy(&mut content.take(header.n_bytes() as u64), &mut io::sink());
+    skipped.context("reading voxels of the NIfTI file")?;
+    Ok(holds_text(content)?.then(|| "text behind the NIfTI file's voxels".to_owned()))
+}
+
+/// Whether so many readable characters follow each other as no numbers do by chance.
+fn holds_text(content: &mut dyn Read) -> Result<bool> {
+    let (mut part, mut length) = (vec![0; 1 << 16], 0);
+    loop {
+        let n_read = content.read(&mut part).context("reading the NIfTI file")?;
+        if n_read == 0 {
+            return Ok(false);
+        }
+        for byte in &part[..n_read] {
+            length = if byte.is_ascii_graphic() || *byte == b' ' { length + 1 } else { 0 };
+            if length == TEXT {
+                return Ok(true);
+            }
+        }
+    }
 }
 
 /// Whether a field holds more than blanks and `none`, which some writers put into empty fields; what stands behind its
@@ -57,7 +84,7 @@ fn says_something(field: &[u8]) -> bool {
     parts.any(|part| !part.is_empty() && !part.eq_ignore_ascii_case(b"none"))
 }
 
-/// What stands between a header and its voxels, or the end of a file without voxels.
+/// What stands between a header and its voxels, or the end of a file without voxels. Leaves `content` at the voxels.
 fn extensions(head: &[u8], content: &mut dyn Read) -> Result<Vec<String>> {
     let is_big = i32::from_be_bytes(four(head)) as usize == head.len();
     let number =
@@ -94,6 +121,12 @@ fn extensions(head: &[u8], content: &mut dyn Read) -> Result<Vec<String>> {
         ));
         at += length as u64;
     }
+    // What no flag and no length announces.
+    let mut gap = content.take(end.saturating_sub(at));
+    if holds_text(&mut gap)? {
+        found.push("text before the NIfTI file's voxels".to_owned());
+    }
+    io::copy(&mut gap, &mut io::sink()).context("reading what follows the NIfTI header")?;
     Ok(found)
 }
 
@@ -155,6 +188,25 @@ mod tests {
         bytes.extend([16i32.to_be_bytes(), 6i32.to_be_bytes()].concat());
         bytes.extend(b"a remark");
         assert_eq!(texts(&bytes).unwrap(), ["NIfTI field descrip", "NIfTI extension comment"]);
+    }
+
+    #[test]
+    fn text_that_nothing_announces_is_found_before_and_behind_the_voxels() {
+        let mut gap = file(148, b"", &[]);
+        gap.splice(352..352, *b"\0\0Miller, Ann\0\0\0");
+        gap[108..112].copy_from_slice(&368f32.to_le_bytes());
+        assert_eq!(texts(&gap).unwrap(), ["text before the NIfTI file's voxels"]);
+        // Bytes of 2 x 3 x 4 voxels.
+        let mut bytes = file(148, b"", &[])[..352].to_vec();
+        for (at, value) in [(40, 3i16), (42, 2), (44, 3), (46, 4), (70, 2), (72, 8)] {
+            bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+        }
+        bytes.extend(b"voxels and more of voxels");
+        assert!(texts(&bytes).unwrap().is_empty());
+        bytes.extend([0; 9]);
+        assert!(texts(&bytes).unwrap().is_empty());
+        bytes.extend(b"Miller, Ann");
+        assert_eq!(texts(&bytes).unwrap(), ["text behind the NIfTI file's voxels"]);
     }
 
     #[test]
