@@ -42,6 +42,23 @@ fn every_command_explains_itself() {
 }
 
 #[test]
+#[cfg(feature = "torch")]
+fn every_worker_flushes_subnormal_numbers_unless_told_to_keep_them() {
+    let home = TempDir::new().expect("a folder");
+    let doctor = |setting: &str| {
+        let mut doctor = crate::program::command(home.path(), &["doctor"]);
+        doctor.env("MEDFSAD_SUBNORMALS", setting).env("RAYON_NUM_THREADS", "3");
+        text(&doctor.output().expect("the binary runs"))
+    };
+    let flushed = doctor("");
+    assert!(flushed.contains("subnormals flushed to zero, in 3 of 3 workers flushed"), "{flushed}");
+    let kept = doctor("keep");
+    assert!(kept.contains("subnormals kept, in 0 of 3 workers flushed"), "{kept}");
+    let odd = doctor("no");
+    assert!(odd.contains("MEDFSAD_SUBNORMALS is no; set it to keep, or not at all"), "{odd}");
+}
+
+#[test]
 fn wrong_names_are_answered_with_the_right_ones() {
     let home = TempDir::new().expect("a folder");
     assert_fails_with(home.path(), &["build-dataset", "--spec", "minni"], &["minni", "mini", "medfsad"]);

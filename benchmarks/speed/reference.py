@@ -319,10 +319,14 @@ def main():
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--precision", choices=["f32", "tf32", "bf16"], default="f32")
+    parser.add_argument("--flush-subnormals", action="store_true", help="compute with zero for subnormal numbers")
     args = parser.parse_args()
     on_card = args.device.startswith("cuda")
     if args.precision == "tf32" and not on_card:
         parser.error("--precision tf32 exists on CUDA alone")
+    # Before any thread is started: they have the control register of the one that starts them.
+    if args.flush_subnormals and not torch.set_flush_denormal(True):
+        parser.error("this processor cannot flush subnormal numbers")
     torch.set_num_threads(args.threads)
     torch.backends.mkldnn.enabled = True
     clock = Clock(Model(args.backbone, args.size, args.device, args.precision))

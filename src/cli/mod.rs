@@ -52,6 +52,7 @@ impl Cli {
     /// # Errors
     /// What the command fails with; the text is for the user.
     pub fn run(self) -> Result<()> {
+        harness::prepare()?;
         match self.command {
             Command::BuildDataset(args) => args.run(),
             Command::Audit(args) => args.run(),

@@ -12,6 +12,14 @@ use crate::spec::Audit;
 const NEEDS_LIBTORCH: &str = "needs libtorch, which this program was built without; `cargo xtask libtorch` fetches \
                               it, and the next `cargo xtask` command builds with it";
 
+/// Without libtorch there is nothing to prepare.
+///
+/// # Errors
+/// None.
+pub(super) fn prepare() -> Result<()> {
+    Ok(())
+}
+
 /// Whatever else is called.
 #[derive(clap::Subcommand)]
 pub(super) enum Command {

@@ -24,6 +24,7 @@ use crate::manifest::{Row, Split};
 use crate::method::{Context, StateFile, TrainTask};
 use crate::network::card::Card;
 use crate::network::origin::Origin;
+use crate::network::subnormals::Subnormals;
 use crate::random::Stream;
 use crate::regime::Regime;
 use crate::results::{self, Cell, CellResult, Identity, Lacked, Provenance};
@@ -162,6 +163,7 @@ impl Run<'_> {
             device: device_words(self.device),
             threads: self.workers,
             precision: self.precision.name().to_owned(),
+            subnormals: Some(Subnormals::here().to_string()),
             command: self.command.clone(),
             started_at,
             fit_seconds: seconds.map(|[fit, _]| fit),

@@ -57,6 +57,8 @@ pub mod small_autoencoder;
 pub mod spatial_transformer;
 /// A random network in the place of a pretrained one.
 mod stand_in;
+/// The smallest numbers, which cost the most time.
+pub mod subnormals;
 /// The frozen teacher: loaded weights, or a seeded random one.
 pub mod teacher;
 /// State dictionaries that PyTorch saved.

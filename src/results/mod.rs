@@ -152,6 +152,8 @@ pub struct Provenance {
     pub threads: usize,
     /// `f32` and so on.
     pub precision: String,
+    /// What became of subnormal numbers on the CPU: `flushed to zero` or `kept`; null in old cells.
+    pub subnormals: Option<String>,
     /// How the user called the program.
     pub command: String,
     /// Seconds since 1970.

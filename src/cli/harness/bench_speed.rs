@@ -15,6 +15,7 @@ use crate::evaluate::workload::{Timed, Workload};
 use crate::metric::quantile::median;
 use crate::network::card::Card;
 use crate::network::precision::Precision;
+use crate::network::subnormals::Subnormals;
 use crate::network::{Backbone, rate};
 use crate::{files, progress};
 
@@ -26,7 +27,8 @@ const PROGRAM: &str = include_str!("../../../benchmarks/speed/reference.py");
 /// step, scoring one batch and, on request, a whole epoch with its evaluation, in turns, with the same device,
 /// threads, batch and size. Both compute the same losses and maps from the same formula; the command fails if
 /// they differ. `at most` is the speed-up if training did nothing but the decoder's multiplications at the
-/// fastest rate that this machine reached.
+/// fastest rate that this machine reached. On a CPU the reference is also timed with subnormal numbers flushed to zero,
+/// as medfsad has them and PyTorch by default does not.
 ///
 /// Under `cargo xtask` a Python environment with PyTorch (5 GB) is created on the first call.
 #[derive(clap::Args)]
@@ -99,6 +101,8 @@ struct Record {
     medfsad: &'static str,
     git_revision: &'static str,
     reference: Option<Versions>,
+    /// What ours does with them.
+    subnormals: String,
     device: String,
     card: Option<Card>,
     backbone: &'static str,
@@ -123,10 +127,13 @@ struct Row {
     shots: usize,
     batch: usize,
     reference: Timed,
+    /// With subnormal numbers flushed to zero; not on a card, which has no slow ones.
+    reference_flushed: Option<Timed>,
     medfsad: Timed,
     /// What comes on top for work that is done once: teacher features of training pictures over 70 epochs.
     medfsad_once: f64,
     times_faster: f64,
+    times_faster_than_flushed: Option<f64>,
     /// Against the reference in single precision, which is what was published, where that was timed too.
     times_faster_than_f32: Option<f64>,
     /// What `times_faster` would be if training did nothing but the decoder's multiplications, forward and backward, at
@@ -174,6 +181,7 @@ impl Args {
             medfsad: crate::VERSION,
             git_revision: crate::GIT_REVISION,
             reference: None,
+            subnormals: Subnormals::here().to_string(),
             device: format!("{device:?}").to_lowercase(),
             card: Card::of(device),
             backbone: backbone.name(),
@@ -208,7 +216,9 @@ impl Args {
     ) -> Result<()> {
         let backbone = Backbone::parse(&self.backbone)?;
         device::set_up(device, precision)?;
-        let mut reference = self.reference(precision, device, folder, record)?;
+        let mut reference = self.reference(precision, device, false, folder, record)?;
+        let flushed = || self.reference(precision, device, true, folder, record);
+        let mut flushed = (!device.is_cuda()).then(flushed).transpose()?;
         let ours = Workload::new(backbone, record.size, device, precision, folder)?;
         let rate = rate::of(precision, device);
         let repeats = usize::from(self.repeats) + 1;
@@ -225,6 +235,7 @@ impl Args {
                 _ => format!("{name} {shots} {batch} {repeats}"),
             };
             let theirs: Timed = reference.ask(&request)?;
+            let theirs_flushed = flushed.as_mut().map(|flushed| flushed.ask(&request)).transpose()?;
             bar.inc(1);
             let (timed, once) = match work {
                 Work::Train => ours.train(shots, batch, repeats)?,
@@ -235,7 +246,7 @@ impl Args {
                 }
             };
             bar.inc(1);
-            let mut row = row(job, precision, theirs, timed, once)?;
+            let mut row = row(job, precision, (theirs, theirs_flushed), timed, once)?;
             let (teacher, decoder) = (ours.teacher_operations, ours.decoder_operations());
             // The gradient by the input and the one by the kernel each take what the way forward takes.
             let trained = 3.0 * (batch * (shots + 1)) as f64 * decoder;
@@ -270,6 +281,7 @@ impl Args {
         &self,
         precision: Precision,
         device: Device,
+        flushed: bool,
         folder: &Path,
         record: &mut Record,
     ) -> Result<ChildProcess> {
@@ -278,6 +290,9 @@ impl Args {
         let mut command = Command::new(&self.python);
         command.arg(&script).args(["--backbone", record.backbone, "--size", &record.size.to_string()]);
         command.args(["--threads", &record.threads.to_string()]);
+        if flushed {
+            command.arg("--flush-subnormals");
+        }
         if device.is_cuda() {
             command.args(["--device", &self.device.settled().to_string(), "--precision", precision.name()]);
         }
@@ -289,7 +304,13 @@ impl Args {
     }
 }
 
-fn row(job: Job, precision: Precision, reference: Timed, medfsad: Timed, once: f64) -> Result<Row> {
+fn row(
+    job: Job,
+    precision: Precision,
+    (reference, reference_flushed): (Timed, Option<Timed>),
+    medfsad: Timed,
+    once: f64,
+) -> Result<Row> {
     let Job { work, shots, batch } = job;
     let (theirs, own) =
         (reference.values.first().context("no value")?, medfsad.values.first().context("no value")?);
@@ -308,9 +329,11 @@ fn row(job: Job, precision: Precision, reference: Timed, medfsad: Timed, once: f
         shots,
         batch,
         reference,
+        reference_flushed,
         medfsad,
         medfsad_once,
         times_faster: 0.0,
+        times_faster_than_flushed: None,
         times_faster_than_f32: None,
         at_most: None,
         pictures_per_second: 0.0,
@@ -318,6 +341,8 @@ fn row(job: Job, precision: Precision, reference: Timed, medfsad: Timed, once: f
         apart,
     };
     row.times_faster = row.reference_seconds() / row.medfsad_seconds();
+    row.times_faster_than_flushed =
+        row.reference_flushed.as_ref().map(|flushed| typical(&flushed.seconds) / row.medfsad_seconds());
     row.pictures_per_second = batch as f64 / row.medfsad_seconds();
     Ok(row)
 }
@@ -353,13 +378,15 @@ fn print_head(record: &Record, precision: Precision) {
         record.card.as_ref().map_or("the CPU", |card| &card.name)
     );
     println!(
-        "{:<6} {:>5} {:>6} {:>12} {:>10} {:>7} {:>8} {:>7} {:>9} {:>6} {:>6} {:>6}  values apart",
+        "{:<6} {:>5} {:>6} {:>12} {:>10} {:>10} {:>7} {:>7} {:>8} {:>7} {:>9} {:>6} {:>6} {:>6}  values apart",
         "work",
         "shots",
         "batch",
         "reference, s",
+        "flushed, s",
         "ours, s",
         "times",
+        "flushed",
         "than f32",
         "at most",
         "a second",
@@ -374,15 +401,18 @@ fn line(row: &Row) -> String {
     let gibibytes = |bytes: Option<u64>| {
         bytes.map_or(String::new(), |bytes| format!("{:.1}", bytes as f64 / f64::from(1u32 << 30)))
     };
+    let flushed = row.reference_flushed.as_ref().map(|flushed| typical(&flushed.seconds));
     let share = row.share_of_peak.map_or(String::new(), |share| format!("{:.0} %", 100.0 * share));
     format!(
-        "{:<6} {:>5} {:>6} {:>12.4} {:>10.4} {:>7.2} {:>8} {:>7} {:>9.1} {share:>6} {:>6} {:>6}  {:.1e}",
+        "{:<6} {:>5} {:>6} {:>12.4} {:>10} {:>10.4} {:>7.2} {:>7} {:>8} {:>7} {:>9.1} {share:>6} {:>6} {:>6}  {:.1e}",
         row.work.name(),
         row.shots,
         row.batch,
         row.reference_seconds(),
+        flushed.map_or(String::new(), |seconds| format!("{seconds:.4}")),
         row.medfsad_seconds(),
         row.times_faster,
+        times(row.times_faster_than_flushed),
         times(row.times_faster_than_f32),
         times(row.at_most),
         row.pictures_per_second,

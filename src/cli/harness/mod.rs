@@ -31,6 +31,16 @@ mod weights;
 pub(super) use embedding::EmbeddingArgs;
 pub(super) use libtorch::print_libtorch;
 
+use crate::network::subnormals;
+
+/// What comes before any thread is started.
+///
+/// # Errors
+/// A libtorch or a setting that does not fit.
+pub(super) fn prepare() -> Result<()> {
+    subnormals::flush()
+}
+
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
     Bench(Box<bench::Args>),
