@@ -14,7 +14,9 @@ use medfsad::episode::{self, Episodes};
 use medfsad::ids::TaskName;
 use medfsad::manifest::{Label, Manifest, Row, Split};
 use medfsad::maps::MapStack;
-use medfsad::method::{Context, Detector, Fitted, Method, Observer, Prediction, TrainTask, Unobserved};
+use medfsad::method::{
+    Context, Detector, Encoded, Fitted, Method, Observer, OpenTeachers, Prediction, TrainTask, Unobserved,
+};
 use medfsad::metric::auroc::auroc;
 use medfsad::network::origin::Teachers;
 use medfsad::network::precision::Precision;
@@ -49,7 +51,8 @@ impl Fitted for DistanceFromMean {
 
 impl Detector for MeanPicture {
     /// One map for each query; the protocol turns maps into image scores.
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let queries = queries.pictures();
         let distances = (grey(queries) - &self.0).abs();
         let side = usize::try_from(queries.size())?;
         let values = Vec::try_from(distances.flatten(0, -1))?;
@@ -95,11 +98,13 @@ fn evaluate(manifest: &Manifest, episodes: &Episodes, task: &str) -> Result<Opti
         task: TaskName::new(task),
         label: format!("distance-from-mean {task}"),
         state_file: None,
+        opened: OpenTeachers::default(),
     };
     let model = DistanceFromMean.fit(&[], &context, &mut Unobserved)?;
     let detector = model.adapt(&Pictures::load(&store, &supports)?)?;
 
-    let scores = match detector.score(&Pictures::load(&store, &tested)?)? {
+    let queries = Pictures::load(&store, &tested)?;
+    let scores = match detector.score(&model.encode(&queries)?)? {
         Prediction::Maps(maps) => protocol::score_maps(&maps).ranked(),
         Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,
     };

@@ -142,7 +142,7 @@ fn maps_agree(backbone: Backbone) {
     let rig = rig(backbone);
     let supports = rig.student.encode_supports(&rig.encode(&picture("image.support2", 2)).deep);
     let query = rig.encode(&picture("image.query4", 4));
-    let ours = rig.student.maps(&query.scales, &query.deep, &supports, 128);
+    let ours = rig.student.maps(&query.scales, &rig.student.decode_queries(&query.deep), &supports, 128);
     let golden = &rig.maps["map_raw"];
     let worst = (&ours - golden).abs().max().double_value(&[]);
     println!(
@@ -362,7 +362,7 @@ fn resnet34_and_resnet50_equal_a_reference_in_pytorch() {
         let rig = networks(backbone);
         let supports = rig.student.encode_supports(&rig.encode(&picture("image.support", 2)).deep);
         let query = rig.encode(&picture("image.query", 4));
-        let maps = rig.student.maps(&query.scales, &query.deep, &supports, 128);
+        let maps = rig.student.maps(&query.scales, &rig.student.decode_queries(&query.deep), &supports, 128);
         let ours = maps.to_kind(Kind::Double).mean(None::<Kind>).double_value(&[]);
         println!(
             "{name}, mean of maps: expected {mean:.8}, ours {ours:.8}, off {:.1e}",

@@ -7,7 +7,10 @@ use std::rc::Rc;
 use medfsad::episode::batch::{Acquisition, Pictures};
 use medfsad::ids::TaskName;
 use medfsad::maps::MapStack;
-use medfsad::method::{Built, Context, Detector, Fitted, METHODS, Output, Prediction, TrainTask, find};
+use medfsad::method::batches::{predict, score};
+use medfsad::method::{
+    Built, Context, Detector, Fitted, METHODS, OpenTeachers, Output, Prediction, TrainTask, find,
+};
 use medfsad::network::encoder::Encoder;
 use medfsad::network::origin::{Origin, Teachers};
 use medfsad::network::precision::Precision;
@@ -91,6 +94,7 @@ fn context(folder: &TempDir, shots: usize) -> Context {
         label: "test".to_owned(),
         precision: Precision::F32,
         state_file: None,
+        opened: OpenTeachers::default(),
     }
 }
 
@@ -109,10 +113,15 @@ fn fit(name: &str, folder: &TempDir) -> Box<dyn Fitted> {
 }
 
 /// Image scores under `clean`, scored in batches of `size`, in the given order, returned in natural order.
-fn scores(detector: &dyn Detector, queries: &Pictures, order: &[usize], size: usize) -> Vec<f64> {
+fn scores(
+    (fitted, detector): (&dyn Fitted, &dyn Detector),
+    queries: &Pictures,
+    order: &[usize],
+    size: usize,
+) -> Vec<f64> {
     let mut by_index = vec![f64::NAN; queries.len()];
     for batch in order.chunks(size) {
-        let values = match detector.score(&queries.at(batch)).expect("a prediction") {
+        let values = match predict(fitted, detector, &queries.at(batch)).expect("a prediction") {
             Prediction::Maps(maps) => protocol::of_each(Protocol::Clean, &maps),
             Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,
         };
@@ -140,7 +149,7 @@ fn no_method_lets_batch_mates_or_order_touch_a_score() {
 
 fn predicts_what_it_states(name: &str, fitted: &dyn Fitted) {
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-    let output = match detector.score(&pictures("query", 1)).expect("a prediction") {
+    let output = match predict(&*fitted, &*detector, &pictures("query", 1)).expect("a prediction") {
         Prediction::Maps(_) => Output::Maps,
         Prediction::Scores(_) => Output::Scores,
         Prediction::Both(..) => Output::Both,
@@ -155,11 +164,38 @@ fn no_mate_touches_a_score(name: &str, fitted: &dyn Fitted) {
     let mut shuffled = natural.clone();
     Stream::new(1, "shuffled", 0).shuffle(&mut shuffled);
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-    let alone = scores(&*detector, &queries, &natural, 1);
+    let alone = scores((&*fitted, &*detector), &queries, &natural, 1);
     assert!(alone.iter().all(|score| score.is_finite()), "{name}: a score is not finite");
-    assert_close(name, &alone, &scores(&*detector, &queries, &natural, 7));
-    assert_close(name, &alone, &scores(&*detector, &queries, &natural, 16));
-    assert_close(name, &alone, &scores(&*detector, &queries, &shuffled, 7));
+    assert_close(name, &alone, &scores((&*fitted, &*detector), &queries, &natural, 7));
+    assert_close(name, &alone, &scores((&*fitted, &*detector), &queries, &natural, 16));
+    assert_close(name, &alone, &scores((&*fitted, &*detector), &queries, &shuffled, 7));
+    other_draws_touch_no_bit(name, fitted, &queries);
+}
+
+/// Detectors of several support sets that score the same encoded queries give what each gives by itself.
+fn other_draws_touch_no_bit(name: &str, fitted: &dyn Fitted, queries: &Pictures) {
+    let supports = pictures("support", 4);
+    let draws = [vec![0, 1], vec![2, 3], vec![1, 2]];
+    let detectors = draws.map(|draw| fitted.adapt(&supports.at(&draw)).expect("a detector"));
+    let detectors: Vec<&dyn Detector> = detectors.iter().map(|detector| &**detector).collect();
+    let scored = |detectors: &[&dyn Detector]| -> Vec<Vec<u64>> {
+        let mut all = vec![Vec::new(); detectors.len()];
+        score(fitted, detectors, queries, Device::Cpu, &mut |place, range, prediction| {
+            let values = match prediction {
+                Prediction::Maps(maps) => protocol::of_each(Protocol::Clean, &maps),
+                Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,
+            };
+            assert_eq!(range, all[place].len()..all[place].len() + values.len(), "{name}");
+            all[place].extend(values.iter().map(|value| value.to_bits()));
+            Ok(())
+        })
+        .expect("scores");
+        all
+    };
+    let together = scored(&detectors);
+    for (detector, together) in detectors.iter().zip(together) {
+        assert_eq!(scored(&[*detector]), [together], "{name}");
+    }
 }
 
 #[test]
@@ -207,10 +243,11 @@ fn published_smoothing_lets_neighbours_touch_a_score() {
     let fitted = fit("d24fad", &folder);
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
     let queries = pictures("query", 16);
-    let score = |order: &[usize]| match detector.score(&queries.at(order)).expect("a prediction") {
-        Prediction::Maps(maps) => protocol::score_maps(&maps)[Protocol::Published].to_vec(),
-        _ => panic!("d24fad gives maps alone"),
-    };
+    let score =
+        |order: &[usize]| match predict(&*fitted, &*detector, &queries.at(order)).expect("a prediction") {
+            Prediction::Maps(maps) => protocol::score_maps(&maps)[Protocol::Published].to_vec(),
+            _ => panic!("d24fad gives maps alone"),
+        };
     let natural: Vec<usize> = (0..16).collect();
     let reversed_halves: Vec<usize> = (8..16).chain(0..8).collect();
     let (a, b) = (score(&natural), score(&reversed_halves));
@@ -231,7 +268,7 @@ fn permuted_or_duplicated_supports_leave_d24fad_scores_unchanged() {
     let natural: Vec<usize> = (0..5).collect();
     let with = |order: &[usize]| {
         let detector = fitted.adapt(&supports.at(order)).expect("a detector");
-        scores(&*detector, &queries, &natural, 5)
+        scores((&*fitted, &*detector), &queries, &natural, 5)
     };
     let base = with(&[0, 1, 2]);
     assert_close("permuted", &base, &with(&[2, 0, 1]));
@@ -244,7 +281,9 @@ fn a_query_equal_to_its_only_support_has_no_anomaly() {
     let fitted = fit("d24fad", &folder);
     let picture = pictures("support", 1);
     let detector = fitted.adapt(&picture).expect("a detector");
-    let Prediction::Maps(maps) = detector.score(&picture).expect("a prediction") else { panic!("no maps") };
+    let Prediction::Maps(maps) = predict(&*fitted, &*detector, &picture).expect("a prediction") else {
+        panic!("no maps")
+    };
     // Where all features are zero a cosine is zero by definition; none are here.
     let highest = maps.values().iter().copied().fold(f32::MIN, f32::max);
     assert!(highest.abs() < 1e-5, "the map of a support rises to {highest}");
@@ -263,7 +302,8 @@ fn training_is_repeatable_and_depends_on_the_seed() {
         };
         let fitted = build("d24fad").method.fit(&tasks, &context, &mut observer).expect("a fitted method");
         let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-        let Prediction::Maps(maps) = detector.score(&pictures("query", 3)).expect("maps") else {
+        let Prediction::Maps(maps) = predict(&*fitted, &*detector, &pictures("query", 3)).expect("maps")
+        else {
             panic!("no maps")
         };
         (losses, maps)

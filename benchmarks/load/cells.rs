@@ -121,7 +121,7 @@ fn provenance() -> Provenance {
         device: text("none"),
         threads: 1,
         precision: text("f32"),
-            subnormals: None,
+        subnormals: None,
         command: text("load cells"),
         started_at: 1_700_000_000,
         fit_seconds: Some(1.0),

@@ -233,8 +233,8 @@ pub fn run(
 ) -> Result<Report> {
     let rejected = manifest.rejected()?;
     let embedder = embedder.filter(|_| thresholds.embedding_neighbours != Level::Off);
-    let fingerprints = Fingerprints::read(manifest, looks(thresholds, embedder))
-        .context("reading the pixel stores")?;
+    let fingerprints =
+        Fingerprints::read(manifest, looks(thresholds, embedder)).context("reading the pixel stores")?;
     let alike = alike(manifest, &fingerprints, thresholds, embedder)?;
     let near_gate = near::gate(&manifest.rows, &alike.pairs, &alike.limits, thresholds.near_copies);
     let embedding_gate =
@@ -265,7 +265,8 @@ pub fn run(
 
 /// What the gates that are on need of pictures.
 fn looks(thresholds: &Audit, embedder: Option<&Embedder>) -> Looks {
-    let compares = [thresholds.near_copies, thresholds.label_conflicts].iter().any(|level| *level != Level::Off);
+    let compares =
+        [thresholds.near_copies, thresholds.label_conflicts].iter().any(|level| *level != Level::Off);
     match thresholds.shortcuts {
         _ if compares || embedder.is_some() => Looks::Compares,
         Level::Off => Looks::No,

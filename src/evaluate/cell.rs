@@ -9,7 +9,7 @@ use tch::Device;
 
 use super::LIBTORCH_VERSION;
 use super::calibration::calibration;
-use super::draw::Draw;
+use super::draw::{self, Draw};
 use super::plan::Job;
 use super::run::Run;
 use super::seen;
@@ -21,7 +21,7 @@ use crate::files::lock::Lock;
 use crate::ids::{ImageId, TaskName};
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Row, Split};
-use crate::method::{Context, StateFile, TrainTask};
+use crate::method::{Context, OpenTeachers, StateFile, TrainTask};
 use crate::network::card::Card;
 use crate::network::origin::Origin;
 use crate::network::subnormals::Subnormals;
@@ -60,6 +60,7 @@ impl Run<'_> {
             task: job.task.clone(),
             label: format!("{} {}", job.method, job.task),
             state_file: Some(state_file.clone()),
+            opened: OpenTeachers::default(),
         };
         let start = Instant::now();
         let sources: Vec<SourceTask> = match todo[0].epoch_by_sources {
@@ -71,18 +72,24 @@ impl Run<'_> {
         let mut watch = Watch { draws, test: &test, sources: &sources, seconds: 0.0 };
         let fitted = job.built.method.fit(&tasks, &context, &mut watch)?;
         let fit_seconds = start.elapsed().as_secs_f64() - watch.seconds;
-        for mut draw in watch.draws {
-            if draw.last.is_none() {
-                draw.score(&*fitted, &test)?;
+        let mut draws = watch.draws;
+        while !draws.is_empty() {
+            let is_scored = |draw: &&Draw| draw.last.is_some();
+            let n = match draws.iter().take_while(is_scored).count() {
+                0 => draw::score_some(&mut draws, &*fitted, &test)?,
+                n => n,
+            };
+            for mut draw in draws.drain(..n) {
+                if job.built.regime != Regime::TargetNormals {
+                    draw.preset(&*fitted)?;
+                }
+                let seconds = Some([fit_seconds, draw.seconds]);
+                let mut cell = self.cell(job, draw.identity, started, seconds, None);
+                if draw.identity.draw == 0 {
+                    cell.provenance.latency_seconds = Some(draw.latency(&*fitted, &test)?);
+                }
+                draw.finish(self.empty_result(cell), &test, &store, lock)?;
             }
-            if job.built.regime != Regime::TargetNormals {
-                draw.preset(&*fitted)?;
-            }
-            let mut cell = self.cell(job, draw.identity, started, Some([fit_seconds, draw.seconds]), None);
-            if draw.identity.draw == 0 {
-                cell.provenance.latency_seconds = Some(draw.latency(&*fitted, &test)?);
-            }
-            draw.finish(self.empty_result(cell), &test, &store, lock)?;
         }
         state_file.remove()
     }

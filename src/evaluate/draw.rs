@@ -13,7 +13,7 @@ use crate::episode::batch::Pictures;
 use crate::files::lock::Lock;
 use crate::manifest::Row;
 use crate::manifest::store::PixelStore;
-use crate::method::{EpochFigures, Fitted};
+use crate::method::{Detector, EpochFigures, Fitted};
 use crate::metric::preset::Preset;
 use crate::metric::quantile::median;
 use crate::protocol::{EpochRule, Protocol, Reduction};
@@ -41,10 +41,38 @@ pub(super) struct Draw<'a> {
     supports: Pictures,
     pub gathered: Gathered,
     pub last: Option<Scored>,
-    /// Spent adapting and scoring, last time.
+    /// Spent adapting and scoring, last time; of what several draws share, an equal part.
     pub seconds: f64,
     /// The threshold that the supports set, where they do.
     preset: Option<Preset>,
+}
+
+/// Bytes of detectors and of their maps that are held at once, as long as it is more than one.
+const AT_ONCE: usize = 1 << 30;
+
+/// Adapts the model as it stands to the supports of the first of `draws`, as many as there is memory for, and scores the
+/// test set by all of them. Returns how many.
+pub(super) fn score_some(draws: &mut [Draw], model: &dyn Fitted, test: &TestSet) -> Result<usize> {
+    let start = Instant::now();
+    let mut detectors: Vec<Box<dyn Detector + '_>> = Vec::new();
+    let mut held = 0;
+    for draw in &mut *draws {
+        // Where each takes a training, one that is done is written before the next begins.
+        if !detectors.is_empty() && (held >= AT_ONCE || model.trains_on_supports()) {
+            break;
+        }
+        draw.last = None;
+        let detector = model.adapt(&draw.supports)?;
+        held += detector.bytes() + test.map_bytes();
+        detectors.push(detector);
+    }
+    let scored = test.score(model, &detectors.iter().map(|detector| &**detector).collect::<Vec<_>>())?;
+    let n = scored.len();
+    let seconds = start.elapsed().as_secs_f64() / n as f64;
+    for (draw, scored) in draws.iter_mut().zip(scored) {
+        (draw.last, draw.seconds) = (Some(scored), seconds);
+    }
+    Ok(n)
 }
 
 /// Time and runs for the latency of one picture, whichever ends first.
@@ -53,15 +81,6 @@ const LATENCY: (Duration, usize) = (Duration::from_millis(300), 100);
 impl<'a> Draw<'a> {
     pub(super) fn new(identity: &'a Identity, supports: Pictures) -> Draw<'a> {
         Draw { identity, supports, gathered: Gathered::default(), last: None, seconds: 0.0, preset: None }
-    }
-
-    /// Adapts to the supports and scores the test set with the model as it stands.
-    pub(super) fn score(&mut self, model: &dyn Fitted, test: &TestSet) -> Result<()> {
-        let start = Instant::now();
-        let detector = model.adapt(&self.supports)?;
-        self.last = Some(test.score(&*detector)?);
-        self.seconds = start.elapsed().as_secs_f64();
-        Ok(())
     }
 
     /// Scores each support by the others, so that they set a threshold without any test picture. Undefined for one
@@ -75,7 +94,7 @@ impl<'a> Draw<'a> {
             let others: Vec<usize> = (0..n).filter(|&other| other != index).collect();
             let others = self.supports.at(&others);
             let detector = model.adapt(&others)?;
-            test_set::ranked_score(&*detector, &self.supports.at(&[index]))
+            test_set::ranked_score(model, &*detector, &self.supports.at(&[index]))
         });
         self.preset = Preset::new(left_out.collect::<Result<_>>()?);
         Ok(())
@@ -89,23 +108,21 @@ impl<'a> Draw<'a> {
         let mut seconds = Vec::new();
         while seconds.len() < 3 || (seconds.len() < most && start.elapsed() < limit) {
             let run = Instant::now();
-            test_set::ranked_score(&*detector, &test.first())?;
+            test_set::ranked_score(model, &*detector, &test.first())?;
             seconds.push(run.elapsed().as_secs_f64());
         }
         median(&mut seconds).context("at least three runs")
     }
 
-    /// Logs an epoch and keeps the best one for the protocols that choose on the test set, and for those that choose
+    /// Logs an epoch that was just scored, and keeps the best one for the protocols that choose on the test set, and for those that choose
     /// by what the model reaches `on_sources`, if that was asked for.
     pub(super) fn observe(
         &mut self,
         epoch: u64,
         figures: &EpochFigures,
-        model: &dyn Fitted,
         test: &TestSet,
         on_sources: Option<f64>,
     ) -> Result<()> {
-        self.score(model, test)?;
         let all = &self.last.as_ref().context("just scored")?.scores;
         let Gathered { epochs, best } = &mut self.gathered;
         let mut log = |quantity: String, value| epochs.push(Epoch { epoch, quantity, value });

@@ -10,7 +10,7 @@ use crate::episode::batch::Pictures;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Label, Row};
 use crate::maps::MapStack;
-use crate::method::{Detector, Prediction, batches};
+use crate::method::{Detector, Fitted, Prediction, batches};
 use crate::metric::auroc::auroc;
 use crate::protocol::{self, Host, ImageScores, Protocol};
 use crate::random::Stream;
@@ -22,6 +22,30 @@ pub(super) struct TestSet {
     pictures: Pictures,
     /// Where maps are smoothed: where they are made.
     device: Device,
+}
+
+/// What one detector said, picture after picture.
+#[derive(Default)]
+struct Predictions {
+    maps: Vec<f32>,
+    /// Of a map: height and width.
+    side: (usize, usize),
+    scores: Vec<f64>,
+}
+
+impl Predictions {
+    fn take(&mut self, prediction: Prediction) {
+        let (maps, scores) = match prediction {
+            Prediction::Maps(maps) => (Some(maps), Vec::new()),
+            Prediction::Scores(scores) => (None, scores),
+            Prediction::Both(maps, scores) => (Some(maps), scores),
+        };
+        self.scores.extend(scores);
+        if let Some(maps) = maps {
+            self.side = (maps.height(), maps.width());
+            self.maps.extend_from_slice(maps.values());
+        }
+    }
 }
 
 /// Raw maps and the scores of every protocol.
@@ -52,26 +76,26 @@ impl TestSet {
         Ok(TestSet { rows, pictures, device })
     }
 
-    /// Scores every picture, batch by batch.
-    pub(super) fn score(&self, detector: &dyn Detector) -> Result<Scored> {
-        let (mut maps, mut scores) = (Vec::new(), Vec::new());
-        let mut side = (0, 0);
-        batches::score(detector, &self.pictures, self.device, &mut |_, prediction| {
-            let mut keep = |stack: MapStack| {
-                side = (stack.height(), stack.width());
-                maps.extend_from_slice(stack.values());
-            };
-            match prediction {
-                Prediction::Maps(stack) => keep(stack),
-                Prediction::Scores(own) => scores.extend(own),
-                Prediction::Both(stack, own) => {
-                    keep(stack);
-                    scores.extend(own);
-                }
-            }
+    /// Scores every picture by every one of `detectors`, batch by batch; `model`, which they come from, sees each once.
+    pub(super) fn score(&self, model: &dyn Fitted, detectors: &[&dyn Detector]) -> Result<Vec<Scored>> {
+        let mut gathered: Vec<Predictions> = detectors.iter().map(|_| Predictions::default()).collect();
+        batches::score(model, detectors, &self.pictures, self.device, &mut |place, _, prediction| {
+            gathered[place].take(prediction);
             Ok(())
         })
         .map_err(|error| batches::named(error, |place| self.rows[place].source_path.clone()))?;
+        gathered.into_iter().map(|predictions| self.scored(predictions)).collect()
+    }
+
+    /// Bytes of the maps of all pictures, if there are any.
+    pub(super) fn map_bytes(&self) -> usize {
+        let side = self.pictures.size() as usize;
+        self.rows.len() * side * side * size_of::<f32>()
+    }
+
+    /// What predictions come to under every protocol.
+    fn scored(&self, predictions: Predictions) -> Result<Scored> {
+        let Predictions { maps, side, scores } = predictions;
         if maps.is_empty() {
             let scores = protocol::pass_scores(&scores);
             return Ok(Scored { maps: None, scores_are_of_maps: false, scores });
@@ -120,8 +144,8 @@ impl TestSet {
 }
 
 /// The score of one picture under the protocol that ranks.
-pub(super) fn ranked_score(detector: &dyn Detector, picture: &Pictures) -> Result<f64> {
-    let scores = match batches::predict(detector, picture)? {
+pub(super) fn ranked_score(model: &dyn Fitted, detector: &dyn Detector, picture: &Pictures) -> Result<f64> {
+    let scores = match batches::predict(model, detector, picture)? {
         Prediction::Maps(maps) => protocol::of_each(Protocol::RANKED, &maps),
         Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,
     };

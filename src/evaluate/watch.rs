@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use super::draw::{Draw, Gathered};
+use super::draw::{self, Draw, Gathered};
 use super::test_set::TestSet;
 use crate::episode::batch::Pictures;
 use crate::ids::CellId;
@@ -25,8 +25,12 @@ impl Observer for Watch<'_> {
     fn after_epoch(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()> {
         let start = Instant::now();
         let on_sources = mean_auroc(self.sources, model)?;
+        let mut n_scored = 0;
+        while n_scored < self.draws.len() {
+            n_scored += draw::score_some(&mut self.draws[n_scored..], model, self.test)?;
+        }
         for draw in &mut self.draws {
-            draw.observe(epoch, figures, model, self.test, on_sources)?;
+            draw.observe(epoch, figures, self.test, on_sources)?;
         }
         self.seconds += start.elapsed().as_secs_f64();
         Ok(())
@@ -60,7 +64,8 @@ pub(super) struct SourceTask {
 fn mean_auroc(sources: &[SourceTask], model: &dyn Fitted) -> Result<Option<f64>> {
     let one = |source: &SourceTask| -> Result<Option<f64>> {
         let detector = model.adapt(&source.supports)?;
-        Ok(source.test.auroc(&source.test.score(&*detector)?.scores[Protocol::RANKED]))
+        let scored = source.test.score(model, &[&*detector])?;
+        Ok(scored.first().and_then(|scored| source.test.auroc(&scored.scores[Protocol::RANKED])))
     };
     let aurocs = sources.iter().map(one).collect::<Result<Option<Vec<f64>>>>()?;
     Ok(aurocs.filter(|all| !all.is_empty()).map(|all| all.iter().sum::<f64>() / all.len() as f64))

@@ -1,6 +1,7 @@
 //! Work to be timed: what `bench` runs of D2-4FAD, on formula weights and pictures.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -20,6 +21,7 @@ use crate::network::encoder::Encoder;
 use crate::network::optimiser::Optimiser;
 use crate::network::origin::Origin;
 use crate::network::precision::Precision;
+use crate::network::remembering::Remembering;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, card, formula, operations, weights};
 use crate::protocol::{self, Host, Smoother};
@@ -65,7 +67,7 @@ impl Workload {
         let file = folder.join("teacher.safetensors");
         weights::save(&store, &file)?;
         let teacher = Teacher::new(backbone, Input::Unit, &Origin::file(file)?, None, device)?;
-        let teacher = teacher.computing_in(precision);
+        let teacher = Rc::new(Remembering::new(teacher.computing_in(precision)));
         let settings = Settings { backbone, ..Settings::default() };
         let model = Model::new(teacher, &settings, device);
         Ok(Workload { model, settings, size, device, teacher_operations })
@@ -132,7 +134,7 @@ impl Workload {
             "nothing was recorded, so there is nothing to hold against the steps as they are written"
         );
         let supports = batch::to(&self.pixels("image.support", shots), self.device);
-        let maps = self.model.adapted(&supports).maps(&self.pixels("image.query", batch));
+        let maps = self.model.maps(&self.model.adapted(&supports), &self.pixels("image.query", batch));
         outcome.extend(grid::to_maps(&maps)?.values().iter().map(|&value| f64::from(value)));
         Ok(outcome)
     }
@@ -154,7 +156,7 @@ impl Workload {
         let mut all = Vec::with_capacity(repeats);
         let mut failed = Ok(());
         let mut timed = self.timed(repeats, || {
-            let maps = grid::to_maps(&ready.maps(&queries)).and_then(|maps| {
+            let maps = grid::to_maps(&self.model.maps(&ready, &queries)).and_then(|maps| {
                 match self.device {
                     Device::Cpu => Host(&maps).own()?,
                     device => OnDevice::new(&maps, device).own()?,
@@ -209,7 +211,7 @@ impl Workload {
                 let (mut values, at_once) =
                     (Vec::new(), if self.device.is_cuda() { batches::ON_CARD * batch } else { batch });
                 for part in test.split(at_once as i64, 0) {
-                    values.extend_from_slice(grid::to_maps(&ready.maps(&part))?.values());
+                    values.extend_from_slice(grid::to_maps(&self.model.maps(&ready, &part))?.values());
                 }
                 let side = self.size as usize;
                 self.protocols(&MapStack::new(n_test, side, side, values)?)

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Output, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer, Output, Prediction};
 use super::part::learner::{self, Fixed, Learner};
 use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
 use super::part::{grid, picture};
@@ -225,7 +225,8 @@ impl AutoEncoderModel {
 }
 
 impl Detector for AutoEncoderModel {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let queries = queries.pictures();
         tch::no_grad(|| {
             let x = self.inputs(&queries.on(self.store.device()));
             let decoded = self.network.decode(&self.network.encode(&x, Norm::Stored).mean, Norm::Stored);

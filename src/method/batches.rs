@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use anyhow::{Error, Result, bail};
 use tch::Device;
 
-use super::contract::Detector;
+use super::contract::{Detector, Fitted};
 use super::prediction::{NotANumber, Prediction};
 use crate::episode::batch::Pictures;
 use crate::panics::{caught_quietly, message};
@@ -14,29 +14,34 @@ use crate::panics::{caught_quietly, message};
 /// Times as many pictures at once on a card, which small batches leave idle, as on a CPU.
 pub const ON_CARD: usize = 16;
 
-/// Scores all of `pictures` in their order on `device` and hands over what each batch gives. Batches are halved, and it
-/// is said so, when its memory is full; scores do not depend on it but for rounding. Returns how many were given at once in the end.
+/// Scores all of `pictures` in their order on `device`, each batch encoded by `model` once and scored by all of
+/// `detectors`, and hands over what each of them gives, by its place. Batches are halved, and it is said so, when the
+/// device's memory is full; scores do not depend on it but for rounding. Returns how many were given at once in the end.
 ///
 /// # Errors
-/// What the detector or `take` refuses, [`NotANumber`] with the place among all pictures, or a memory that does not hold
-/// one picture.
+/// What the model, a detector or `take` refuses, [`NotANumber`] with the place among all pictures, or a memory that does
+/// not hold one picture.
 pub fn score(
-    detector: &dyn Detector,
+    model: &dyn Fitted,
+    detectors: &[&dyn Detector],
     pictures: &Pictures,
     device: Device,
-    take: &mut dyn FnMut(Range<usize>, Prediction) -> Result<()>,
+    take: &mut dyn FnMut(usize, Range<usize>, Prediction) -> Result<()>,
 ) -> Result<usize> {
-    let at_once = detector.batch().saturating_mul(if device.is_cuda() { ON_CARD } else { 1 });
+    let least = detectors.iter().map(|detector| detector.batch()).min().unwrap_or(1);
+    let at_once = least.saturating_mul(if device.is_cuda() { ON_CARD } else { 1 });
     let (mut size, mut start) = (at_once.clamp(1, pictures.len().max(1)), 0);
     while start < pictures.len() {
         let range = start..(start + size).min(pictures.len());
         let batch: Vec<usize> = range.clone().collect();
-        match unless_memory_is_full(|| predict(detector, &pictures.at(&batch)))
+        match unless_memory_is_full(|| predict_all(model, detectors, &pictures.at(&batch)))
             .map_err(|e| behind(e, start))?
         {
-            Some(prediction) => {
+            Some(predictions) => {
                 start = range.end;
-                take(range, prediction)?;
+                for (place, prediction) in predictions.into_iter().enumerate() {
+                    take(place, range.clone(), prediction)?;
+                }
             }
             None if size > 1 => {
                 eprintln!("the device's memory is full: batches of {} instead of {size}", size / 2);
@@ -48,12 +53,23 @@ pub fn score(
     Ok(size)
 }
 
-/// What `detector` says of `queries`, held against the contract. Everything that is scored comes through here.
+fn predict_all(
+    model: &dyn Fitted,
+    detectors: &[&dyn Detector],
+    queries: &Pictures,
+) -> Result<Vec<Prediction>> {
+    let encoded = model.encode(queries)?;
+    let predict = |detector: &&dyn Detector| detector.score(&encoded)?.checked(queries.len());
+    detectors.iter().map(predict).collect()
+}
+
+/// What `detector`, an adapted `model`, says of `queries`, held against the contract. Everything that is scored comes
+/// through here or through [`score`].
 ///
 /// # Errors
-/// What the detector fails with, and as [`Prediction::checked`].
-pub fn predict(detector: &dyn Detector, queries: &Pictures) -> Result<Prediction> {
-    detector.score(queries)?.checked(queries.len())
+/// What the model or the detector fails with, and as [`Prediction::checked`].
+pub fn predict(model: &dyn Fitted, detector: &dyn Detector, queries: &Pictures) -> Result<Prediction> {
+    detector.score(&model.encode(queries)?)?.checked(queries.len())
 }
 
 /// Counts a picture without a number among all pictures, not those of its batch.

@@ -1,5 +1,6 @@
 //! What a method is: what it is given, what it makes of it, and its entry in the list.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tch::{Device, Tensor};
 
+pub use super::encoded::Encoded;
 pub use super::prediction::{NotANumber, Output, Prediction};
 use super::work::{CellSize, Work};
 use crate::episode::batch::Pictures;
@@ -14,6 +16,7 @@ use crate::files;
 use crate::ids::TaskName;
 use crate::network::origin::Teachers;
 use crate::network::precision::Precision;
+use crate::network::remembering::Remembering;
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
 use crate::regime::Regime;
@@ -51,7 +54,12 @@ pub struct Context {
     pub label: String,
     /// Where a training saves its state; `None` saves none.
     pub state_file: Option<StateFile>,
+    /// Teachers that are open already; contexts that were cloned share them.
+    pub opened: OpenTeachers,
 }
+
+/// Teachers by backbone and input.
+pub type OpenTeachers = Rc<RefCell<Vec<(Backbone, Input, Rc<Remembering>)>>>;
 
 /// Where and how often a training saves its state, so that it resumes there after a stop, to the same bits on a CPU.
 #[derive(Clone, Debug)]
@@ -90,18 +98,27 @@ impl StateFile {
 }
 
 impl Context {
-    /// The frozen teacher: weights from the file that was given, or the labelled random ones that were asked for.
+    /// The frozen teacher: weights from the file that was given, or the labelled random ones that were asked for. It is
+    /// opened once.
     ///
     /// # Errors
     /// Weights that cannot be read or do not fit the network, or random ones with fewer than two pictures to
     /// calibrate them on.
-    pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Teacher> {
+    pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Rc<Remembering>> {
+        let known =
+            self.opened.borrow().iter().find(|known| (known.0, known.1) == (backbone, input)).cloned();
+        if let Some((_, _, teacher)) = known {
+            return Ok(teacher);
+        }
         let origin = self.teachers.of(Network::Backbone(backbone))?;
         let teacher = Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device);
-        teacher.map(|teacher| teacher.computing_in(self.precision)).with_context(|| {
+        let teacher = teacher.map(|teacher| teacher.computing_in(self.precision)).with_context(|| {
             let name = backbone.name();
             format!("the teacher is {name}; each network can have its own file: --teacher {name}=FILE")
-        })
+        })?;
+        let teacher = Rc::new(Remembering::new(teacher));
+        self.opened.borrow_mut().push((backbone, input, teacher.clone()));
+        Ok(teacher)
     }
 }
 
@@ -168,6 +185,14 @@ pub trait Method: Send + Sync {
 
 /// A trained method.
 pub trait Fitted {
+    /// What it makes of queries whatever the supports are. Detectors of this model score it, any number of them.
+    ///
+    /// # Errors
+    /// What libtorch or the device fails with.
+    fn encode<'p>(&self, queries: &'p Pictures) -> Result<Encoded<'p>> {
+        Ok(queries.into())
+    }
+
     /// Takes in the supports of one episode.
     ///
     /// # Errors
@@ -181,6 +206,10 @@ pub trait Fitted {
 }
 
 impl<F: Fitted + ?Sized> Fitted for &F {
+    fn encode<'p>(&self, queries: &'p Pictures) -> Result<Encoded<'p>> {
+        (**self).encode(queries)
+    }
+
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         (**self).adapt(supports)
     }
@@ -192,35 +221,48 @@ impl<F: Fitted + ?Sized> Fitted for &F {
 
 /// A method ready to score.
 pub trait Detector {
-    /// Scores each query by itself; higher is more anomalous.
+    /// Scores each query, encoded by the model that was adapted, by itself; higher is more anomalous.
     ///
     /// # Errors
-    /// What libtorch, the device or an external program fails with.
-    fn score(&self, queries: &Pictures) -> Result<Prediction>;
+    /// What libtorch, the device or an external program fails with; queries that another model has encoded.
+    fn score(&self, queries: &Encoded) -> Result<Prediction>;
 
     /// Queries that it is given at once, at most; scores do not depend on it but for rounding.
     fn batch(&self) -> usize {
         16
     }
+
+    /// Memory that it holds, where that is a lot.
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
 impl<D: Detector + ?Sized> Detector for Box<D> {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
         (**self).score(queries)
     }
 
     fn batch(&self) -> usize {
         (**self).batch()
+    }
+
+    fn bytes(&self) -> usize {
+        (**self).bytes()
     }
 }
 
 impl<D: Detector + ?Sized> Detector for &D {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
         (**self).score(queries)
     }
 
     fn batch(&self) -> usize {
         (**self).batch()
+    }
+
+    fn bytes(&self) -> usize {
+        (**self).bytes()
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::contract::{
-    Built, Context, Detector, Entry, Fitted, Method, Observer, Output, Prediction, TrainTask,
+    Built, Context, Detector, Encoded, Entry, Fitted, Method, Observer, Output, Prediction, TrainTask,
 };
 use super::work::Work;
 use crate::episode::batch::{Acquisition, Pictures};
@@ -152,7 +152,8 @@ impl Fitted for Seeded {
 }
 
 impl Detector for Seeded {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let queries = queries.pictures();
         let score = |(index, file): (usize, &Acquisition)| {
             let known = Known { file, seed: self.seed, normal: self.normal.as_ref() };
             (self.rule)(&queries.pixels.get(index as i64), &known)

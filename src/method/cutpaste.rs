@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::{Linear, Module, VarStore};
 use tch::{Device, Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Output, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer, Output, Prediction};
 use super::part::cut_paste::{Cut, jitter_colours, paste};
 use super::part::gaussian::{Gaussian, Moments, Regular};
 use super::part::grid;
@@ -335,7 +335,8 @@ impl<M: Borrow<CutPasteModel>> CutPasteDetector<M> {
 }
 
 impl<M: Borrow<CutPasteModel>> Detector for CutPasteDetector<M> {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let queries = queries.pictures();
         let vectors = tch::no_grad(|| self.model.borrow().vectors(&queries.pixels, Norm::Stored));
         let distances = self.gaussian()?.distances(&vectors.unsqueeze(0)).squeeze_dim(0);
         Ok(Prediction::Scores(grid::to_scores(&distances)?))

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer, Prediction};
 use super::part::learner::{self, Fixed, Learner};
 use super::part::trainer::{self, Order, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
 use super::part::{grid, picture};
@@ -256,7 +256,8 @@ impl DaeModel {
 }
 
 impl Detector for DaeModel {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let queries = queries.pictures();
         tch::no_grad(|| {
             let pictures = picture::unit(&queries.on(self.store.device()), self.channels);
             // Outside the picture counts as background.

@@ -5,15 +5,14 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Observer, Output, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::{Bank, MAX_BYTES};
-use super::part::normals::pooled;
+use super::part::normals::{all_pooled, pooled};
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
 
 /// DN2: the mean distance to the nearest normals in globally averaged features.
@@ -93,22 +92,26 @@ impl Learner for Dn2 {
     ) -> Result<Box<dyn Detector>> {
         let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
         let neighbours = Neighbours::new(
-            pooled(&teacher, &normals.pixels, None),
+            all_pooled(&teacher, &normals.pixels, None),
             self.settings.neighbours,
             self.settings.distance,
         );
-        Ok(Box::new(Dn2Detector { teacher, neighbours }))
+        Ok(Box::new(Dn2Detector { neighbours }))
+    }
+
+    fn encode<'p>(&self, queries: &'p Pictures, context: &Context) -> Result<Encoded<'p>> {
+        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
+        Ok(Encoded::new(queries, teacher.features(&queries.pixels)))
     }
 }
 
 struct Dn2Detector {
-    teacher: Teacher,
     neighbours: Neighbours,
 }
 
 impl Detector for Dn2Detector {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
-        let vectors = pooled(&self.teacher, &queries.pixels, None);
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let vectors = pooled(queries.made()?);
         Ok(Prediction::Scores(grid::to_scores(&self.neighbours.scores(&vectors))?))
     }
 }

@@ -5,16 +5,15 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Kind;
 
-use super::contract::{Built, Context, Detector, Entry, Observer, Output, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
 use super::part::gaussian::{Gaussian, Moments, Regular};
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
-use super::part::normals::{Views, pooled};
+use super::part::normals::{Views, all_pooled, pooled};
 use super::train_on::TrainOn;
 use super::views;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
 
 /// Gaussian density: the Mahalanobis distance to the normals in globally averaged features.
@@ -85,23 +84,27 @@ impl Learner for Gde {
         );
         let teacher = context.teacher(self.backbone, Input::ImageNet)?;
         let views = self.views.then_some(&views::augmented as Views);
-        let vectors = pooled(&teacher, &normals.pixels, views);
+        let vectors = all_pooled(&teacher, &normals.pixels, views);
         let regular = Regular { shrink: true, ridge: 0.0 };
         let gaussian = Moments::new(&vectors.unsqueeze(0))
             .gaussian(regular, Kind::Double)
             .context("gde: the normals are all alike; give more of them")?;
-        Ok(Box::new(GdeDetector { teacher, gaussian }))
+        Ok(Box::new(GdeDetector { gaussian }))
+    }
+
+    fn encode<'p>(&self, queries: &'p Pictures, context: &Context) -> Result<Encoded<'p>> {
+        let teacher = context.teacher(self.backbone, Input::ImageNet)?;
+        Ok(Encoded::new(queries, teacher.features(&queries.pixels)))
     }
 }
 
 struct GdeDetector {
-    teacher: Teacher,
     gaussian: Gaussian,
 }
 
 impl Detector for GdeDetector {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
-        let vectors = pooled(&self.teacher, &queries.pixels, None);
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let vectors = pooled(queries.made()?);
         Ok(Prediction::Scores(grid::to_scores(
             &self.gaussian.distances(&vectors.unsqueeze(0)).squeeze_dim(0),
         )?))

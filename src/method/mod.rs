@@ -23,6 +23,8 @@ pub mod dae;
 pub mod dn2;
 /// Deep perceptual auto-encoder.
 pub mod dpa;
+/// Queries as a model sees them.
+pub mod encoded;
 /// Somebody's program as a method.
 pub mod external;
 /// One Gaussian of whole pictures.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Output, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer, Output, Prediction};
 use super::part::learner::{self, Fixed, Learner};
 use super::part::ocsvm::{self, Dual, OneClass, Points};
 use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
@@ -321,7 +321,8 @@ struct OgaeModel<C> {
 }
 
 impl<C: Borrow<OgaeNetwork>> Detector for OgaeModel<C> {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let queries = queries.pictures();
         tch::no_grad(|| {
             let coder = self.coder.borrow();
             let OgaeNetwork { store, network, channels, input } = coder;

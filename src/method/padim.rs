@@ -4,18 +4,17 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::contract::{Built, Context, Detector, Entry, Observer, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Prediction};
 use super::part::gaussian::Regular;
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
-use super::part::normals::{Views, chunks};
+use super::part::normals::{Views, features};
 use super::part::positionwise::{Fitting, Positionwise};
 use super::train_on::TrainOn;
 use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::teacher::Teacher;
-use crate::network::{Backbone, Input, Network};
+use crate::network::{Backbone, Features, Input, Network};
 use crate::random::Stream;
 
 /// PaDiM: the Mahalanobis distance at each position, over random channels of three layers.
@@ -119,14 +118,19 @@ impl Learner for Padim {
         let teacher = context.teacher(self.backbone, Input::ImageNet)?;
         let [first, second, third, _] = self.backbone.channels();
         let chosen = channels(first + second + third, self.channels, context.seed);
-        let features = Embedding { teacher, chosen: split(&chosen, [first, second, third]) };
+        let chosen = Chosen(split(&chosen, [first, second, third]));
         let views = self.views.then_some(&views::augmented as Views);
         let mut fitting = Fitting::default();
-        for chunk in chunks(&normals.pixels, views) {
-            fitting.add(&features.grid(&chunk));
+        for features in features(&teacher, &normals.pixels, views) {
+            fitting.add(&chosen.grid(&features));
         }
         let normal = fitting.finish(self.regular).context("padim: raise `ridge`")?;
-        Ok(Box::new(PadimDetector { features, normal }))
+        Ok(Box::new(PadimDetector { chosen, normal }))
+    }
+
+    fn encode<'p>(&self, queries: &'p Pictures, context: &Context) -> Result<Encoded<'p>> {
+        let teacher = context.teacher(self.backbone, Input::ImageNet)?;
+        Ok(Encoded::new(queries, teacher.features(&queries.pixels)))
     }
 }
 
@@ -153,36 +157,37 @@ fn split(chosen: &[i64], widths: [i64; 3]) -> [Vec<i64>; 3] {
     })
 }
 
-/// From pictures to one vector per position.
-struct Embedding {
-    teacher: Teacher,
-    /// Channels kept of stages 1 to 3.
-    chosen: [Vec<i64>; 3],
-}
+/// Channels kept of stages 1 to 3.
+struct Chosen([Vec<i64>; 3]);
 
-impl Embedding {
-    /// `[n, channels, h / 4, w / 4]` of pictures `[n, 3, h, w]`; coarser stages by the nearest position.
-    fn grid(&self, pictures: &Tensor) -> Tensor {
-        let scales = self.teacher.features(pictures).scales;
+impl Chosen {
+    /// One vector per position, `[n, channels, h / 4, w / 4]`; coarser stages by the nearest position.
+    fn grid(&self, features: &Features) -> Tensor {
+        let scales = &features.scales;
         let size = [scales[0].size()[2], scales[0].size()[3]];
         let kept = |(scale, chosen): (&Tensor, &Vec<i64>)| {
             let kept = scale.index_select(1, &Tensor::from_slice(chosen).to_device(scale.device()));
             if kept.size()[2..] == size { kept } else { kept.upsample_nearest2d(size, None, None) }
         };
         let kept: Vec<Tensor> =
-            scales.iter().zip(&self.chosen).filter(|(_, chosen)| !chosen.is_empty()).map(kept).collect();
+            scales.iter().zip(&self.0).filter(|(_, chosen)| !chosen.is_empty()).map(kept).collect();
         Tensor::cat(&kept, 1)
     }
 }
 
 struct PadimDetector {
-    features: Embedding,
+    chosen: Chosen,
     normal: Positionwise,
 }
 
 impl Detector for PadimDetector {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
-        let grids = self.normal.distance(&self.features.grid(&queries.pixels));
-        Ok(Prediction::Maps(grid::to_maps(&grid::upsample(&grids, queries.size(), false))?))
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let grids = self.normal.distance(&self.chosen.grid(queries.made()?));
+        let side = queries.pictures().size();
+        Ok(Prediction::Maps(grid::to_maps(&grid::upsample(&grids, side, false))?))
+    }
+
+    fn bytes(&self) -> usize {
+        self.normal.bytes()
     }
 }

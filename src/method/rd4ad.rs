@@ -3,12 +3,14 @@
 //! A frozen teacher sees the picture; a bottleneck fuses and squeezes its features; a mirrored decoder rebuilds
 //! them. What it cannot rebuild is anomalous. The teacher runs once per picture.
 
+use std::rc::Rc;
+
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer, Prediction};
 use super::part::feature_store::{FeatureLimits, FeatureStore};
 use super::part::grid;
 use super::part::learner::{self, Fixed, Learner};
@@ -21,7 +23,7 @@ use crate::network::bottleneck::Bottleneck;
 use crate::network::decoder::Decoder;
 use crate::network::layer::Norm;
 use crate::network::optimiser::{Adam, Optimiser, Rule};
-use crate::network::teacher::Teacher;
+use crate::network::remembering::Remembering;
 use crate::network::{Backbone, Input, Network, Scales, initial};
 
 /// RD4AD: reverse distillation through a one-class bottleneck.
@@ -209,13 +211,14 @@ impl Student {
 }
 
 struct Rd4adModel {
-    teacher: Teacher,
+    teacher: Rc<Remembering>,
     student: Student,
     device: Device,
 }
 
 impl Detector for Rd4adModel {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let queries = queries.pictures();
         let scales = self.teacher.features(&queries.on(self.device)).scales;
         let maps = tch::no_grad(|| self.student.maps(&scales, queries.size()));
         Ok(Prediction::Maps(grid::to_maps(&maps)?))

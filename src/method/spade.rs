@@ -1,19 +1,21 @@
 //! SPADE: nearest normals for the picture, then nearest of their positions for each of its own (Cohen and
 //! Hoshen, arXiv 2005.02357).
 
+use std::rc::Rc;
+
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Observer, Output, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::{Bank, MAX_BYTES};
-use super::part::normals::{CHUNK, chunks, pooled};
+use super::part::normals::{CHUNK, all_pooled, features, pooled};
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::teacher::Teacher;
+use crate::network::remembering::Remembering;
 use crate::network::{Backbone, Features, Input, Network};
 
 /// SPADE: the nearest normals of the picture, and for maps the nearest position of any of them.
@@ -86,15 +88,20 @@ impl Learner for Spade {
         _: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>> {
         let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
-        let pictures = Bank::new(pooled(&teacher, &normals.pixels, None));
+        let pictures = Bank::new(all_pooled(&teacher, &normals.pixels, None));
         let neighbours = self.settings.neighbours;
         let gallery = if normals.len() <= neighbours {
-            let parts = chunks(&normals.pixels, None).map(|chunk| positions(&teacher.features(&chunk)));
+            let parts = features(&teacher, &normals.pixels, None).map(|features| positions(&features));
             Gallery::Positions(Bank::new(Tensor::cat(&parts.collect::<Vec<_>>(), 0)))
         } else {
             Gallery::Pixels(normals.pixels.shallow_clone())
         };
         Ok(Box::new(SpadeDetector { teacher, pictures, neighbours, gallery }))
+    }
+
+    fn encode<'p>(&self, queries: &'p Pictures, context: &Context) -> Result<Encoded<'p>> {
+        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
+        Ok(Encoded::new(queries, teacher.features(&queries.pixels)))
     }
 }
 
@@ -107,7 +114,7 @@ enum Gallery {
 }
 
 struct SpadeDetector {
-    teacher: Teacher,
+    teacher: Rc<Remembering>,
     /// One vector per normal.
     pictures: Bank,
     neighbours: usize,
@@ -115,14 +122,14 @@ struct SpadeDetector {
 }
 
 impl Detector for SpadeDetector {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
-        let features = self.teacher.features(&queries.pixels);
-        let vectors = features.deep.mean_dim([2i64, 3].as_slice(), false, None::<Kind>);
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let (features, queries) = (queries.made::<Features>()?, queries.pictures());
+        let vectors = pooled(features);
         let found = self.pictures.nearest(&vectors, self.neighbours, MAX_BYTES);
         let scores = found.distances.mean_dim(1, false, None::<Kind>);
         let grid = features.scales[0].size()[2];
         let map = |index: i64| {
-            let one = positions_of(&features, index);
+            let one = positions_of(features, index);
             self.distances(&one, &found.rows.get(index)).view([1, grid, grid])
         };
         let maps = Tensor::cat(&(0..queries.len() as i64).map(map).collect::<Vec<_>>(), 0);

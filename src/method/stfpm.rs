@@ -3,12 +3,14 @@
 //! A student of the teacher's architecture learns to imitate it on normals; where it fails, on all three scales
 //! at once, is anomalous.
 
+use std::rc::Rc;
+
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer, Prediction};
 use super::part::feature_store::{FeatureLimits, FeatureStore};
 use super::part::grid;
 use super::part::learner::{self, Fixed, Learner};
@@ -20,7 +22,7 @@ use crate::episode::batch::Pictures;
 use crate::network::encoder::Encoder;
 use crate::network::layer::Norm;
 use crate::network::optimiser::{Optimiser, Rule, Sgd};
-use crate::network::teacher::Teacher;
+use crate::network::remembering::Remembering;
 use crate::network::{Backbone, Input, Network, Scales, initial};
 
 /// STFPM: a student imitates the teacher's feature pyramid.
@@ -194,7 +196,7 @@ pub fn maps(teacher: &Scales, student: &Scales, side: i64) -> Tensor {
 }
 
 struct StfpmModel {
-    teacher: Teacher,
+    teacher: Rc<Remembering>,
     store: VarStore,
     student: Encoder,
     backbone: Backbone,
@@ -209,7 +211,8 @@ impl StfpmModel {
 }
 
 impl Detector for StfpmModel {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let queries = queries.pictures();
         let pixels = queries.on(self.device);
         let taught = self.teacher.features(&pixels).scales;
         let maps = tch::no_grad(|| {

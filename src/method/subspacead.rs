@@ -4,17 +4,16 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Observer, Output, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
 use super::part::gaussian::Moments;
 use super::part::grid;
-use super::part::learner::{Fixed, Learner, build as build_learner};
-use super::part::normals::{Views, chunks};
+use super::part::learner::{Learner, Learnt, build as build_learner};
+use super::part::normals::{Views, features};
 use super::train_on::TrainOn;
 use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::teacher::Teacher;
-use crate::network::{Backbone, Input, Network};
+use crate::network::{Backbone, Features, Input, Network};
 use crate::progress;
 use crate::random::Stream;
 
@@ -98,7 +97,7 @@ impl Learner for SubspaceAd {
         context: &Context,
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>> {
-        let features = Tokens(context.teacher(self.settings.backbone, Input::ImageNet)?);
+        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
         let angles = angles(self.settings.rotations, context.seed);
         let turned = |picture: &Tensor| {
             let picture = picture.to_kind(Kind::Float);
@@ -107,13 +106,11 @@ impl Learner for SubspaceAd {
         };
         let bar = progress::bar(normals.len(), &context.label);
         let mut moments: Option<Moments> = None;
-        for views in chunks(&normals.pixels, Some(&turned as Views)) {
-            for part in views.split(16, 0) {
-                let tokens = grid::positions(&features.of(&part)).unsqueeze(0);
-                match &mut moments {
-                    None => moments = Some(Moments::new(&tokens)),
-                    Some(moments) => moments.add(&tokens),
-                }
+        for features in features(&teacher, &normals.pixels, Some(&turned as Views)) {
+            let tokens = grid::positions(&tokens(&features)).unsqueeze(0);
+            match &mut moments {
+                None => moments = Some(Moments::new(&tokens)),
+                Some(moments) => moments.add(&tokens),
             }
             bar.inc(1);
         }
@@ -122,9 +119,15 @@ impl Learner for SubspaceAd {
         let components = subspace.components();
         bar.println(format!("{}: {components} components", context.label));
         bar.finish_and_clear();
-        let ready = SubspaceAdDetector { features, subspace };
-        observer.after_epoch(1, &vec![("components", components as f64)], &Fixed(&ready))?;
+        let ready = SubspaceAdDetector { subspace };
+        let model = Learnt { learner: self, context: context.clone(), detector: &ready };
+        observer.after_epoch(1, &vec![("components", components as f64)], &model)?;
         Ok(Box::new(ready))
+    }
+
+    fn encode<'p>(&self, queries: &'p Pictures, context: &Context) -> Result<Encoded<'p>> {
+        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
+        Ok(Encoded::new(queries, teacher.features(&queries.pixels)))
     }
 }
 
@@ -134,15 +137,10 @@ fn angles(count: usize, seed: u64) -> Vec<f64> {
     (0..count).map(|_| stream.between(0.0, 345.0).to_radians()).collect()
 }
 
-/// Where tokens come from; another network's take its place.
-struct Tokens(Teacher);
-
-impl Tokens {
-    /// `[n, d, h, w]` of pictures `[n, 3, side, side]`.
-    fn of(&self, pictures: &Tensor) -> Tensor {
-        let [_, second, third] = self.0.features(pictures).scales;
-        grid::joined(&[&second, &third], true)
-    }
+/// Tokens, `[n, d, h, w]`; another network's take their place.
+fn tokens(features: &Features) -> Tensor {
+    let [_, second, third] = &features.scales;
+    grid::joined(&[second, third], true)
 }
 
 /// The directions in which tokens vary most.
@@ -191,20 +189,19 @@ impl Subspace {
 }
 
 struct SubspaceAdDetector {
-    features: Tokens,
     subspace: Subspace,
 }
 
 impl Detector for SubspaceAdDetector {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
-        let tokens = self.features.of(&queries.pixels);
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let tokens = tokens(queries.made()?);
         let (n, h, w) = (tokens.size()[0], tokens.size()[2], tokens.size()[3]);
         let residual = |index: i64| {
             let one = grid::positions(&tokens.narrow(0, index, 1));
             self.subspace.residuals(&one).view([1, h, w])
         };
         let grids = Tensor::cat(&(0..n).map(residual).collect::<Vec<_>>(), 0);
-        let maps = grid::upsample(&grids, queries.size(), false);
+        let maps = grid::upsample(&grids, queries.pictures().size(), false);
         Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&image_scores(&maps))?))
     }
 }

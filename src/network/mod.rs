@@ -49,6 +49,8 @@ pub mod precision;
 pub mod published;
 /// Operations a device does in a second.
 pub mod rate;
+/// A teacher that remembers supports.
+pub mod remembering;
 /// Residual encoders of torchvision.
 pub mod resnet;
 /// The smallest auto-encoder, for guided latents.

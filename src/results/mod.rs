@@ -160,7 +160,8 @@ pub struct Provenance {
     pub started_at: u64,
     /// Training, shared by all draws of the same method, task, shots and seed; null if the cell failed.
     pub fit_seconds: Option<f64>,
-    /// Adapting to the supports, which is where some methods train, and scoring; null if the cell failed.
+    /// Adapting to the supports, which is where some methods train, and scoring, of which draws that were scored together
+    /// have equal parts; null if the cell failed.
     pub score_seconds: Option<f64>,
     /// Scoring one picture once the supports are taken in, median of up to 100 runs; measured on first draws, beside
     /// whatever else the machine was doing.

@@ -1,5 +1,7 @@
 //! A card whose memory is nearly full: batches are halved until they fit, and scores stay what they were.
 
+use std::rc::Rc;
+
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
@@ -7,8 +9,9 @@ use super::methods::{Given, scores};
 use super::{Numbers, Options, Part, Record, apart};
 use crate::episode::batch::Pictures;
 use crate::method::part::grid;
-use crate::method::{Detector, Prediction, batches};
-use crate::network::teacher::Teacher;
+use crate::method::part::learner::Fixed;
+use crate::method::{Detector, Encoded, Prediction, batches};
+use crate::network::remembering::Remembering;
 use crate::network::{Backbone, Input, card};
 
 /// Bytes that are left free, beside up to 20 MiB that no piece fills: enough for some pictures, not for 256, whose first
@@ -26,7 +29,7 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     let many: Vec<usize> = (0..PICTURES).map(|index| index % given.queries.len()).collect();
     let many = given.queries.at(&many);
     // While there is room: what does not fit a card with one picture is an error, not tried here.
-    let detector = AtOnce { teacher: context.teacher(Backbone::Resnet18, Input::ImageNet)? };
+    let detector = Fixed(AtOnce { teacher: context.teacher(Backbone::Resnet18, Input::ImageNet)? });
     let (few, _) = score(&detector, &given.queries, options)?;
     card::give_back_memory(options.device);
     let bytes = |bytes: i64| Tensor::f_empty([bytes], (Kind::Uint8, options.device));
@@ -51,20 +54,21 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
 
 /// Mean of the teacher's last stage. Methods may pass pictures through their teacher in parts; this passes all at once.
 struct AtOnce {
-    teacher: Teacher,
+    teacher: Rc<Remembering>,
 }
 
 impl Detector for AtOnce {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let queries = queries.pictures();
         let deep = self.teacher.features(&queries.pixels).deep;
         let means = deep.mean_dim([1i64, 2, 3].as_slice(), false, Kind::Double);
         Ok(Prediction::Scores(grid::to_scores(&means)?))
     }
 }
 
-fn score(detector: &dyn Detector, pictures: &Pictures, options: &Options) -> Result<(Vec<f64>, usize)> {
+fn score(model: &Fixed<AtOnce>, pictures: &Pictures, options: &Options) -> Result<(Vec<f64>, usize)> {
     let mut all = Vec::new();
-    let at_once = batches::score(detector, pictures, options.device, &mut |_, prediction| {
+    let at_once = batches::score(model, &[&model.0], pictures, options.device, &mut |_, _, prediction| {
         all.extend(scores(prediction, None)?);
         Ok(())
     })?;

@@ -14,7 +14,8 @@ use crate::episode::batch::Pictures;
 use crate::evaluate::folder;
 use crate::ids::TaskName;
 use crate::maps::MapStack;
-use crate::method::{Context, Entry, METHODS, Prediction, TrainTask, Unobserved};
+use crate::method::batches::predict;
+use crate::method::{Context, Entry, METHODS, OpenTeachers, Prediction, TrainTask, Unobserved};
 use crate::metric::rank::spearman;
 use crate::network::encoder::Encoder;
 use crate::network::origin::{Origin, Teachers};
@@ -99,6 +100,7 @@ impl Given {
             task: TaskName::new("lag"),
             label: "self-test".to_owned(),
             state_file: None,
+            opened: OpenTeachers::default(),
         }
     }
 
@@ -112,7 +114,7 @@ impl Given {
         // What sees all train normals of the target takes the first task for it.
         let fitted = built.method.fit(&self.tasks, context, &mut Unobserved)?;
         let detector = fitted.adapt(&self.supports)?;
-        scores(detector.score(&self.queries)?, fault)
+        scores(predict(&*fitted, &*detector, &self.queries)?, fault)
     }
 }
 

@@ -184,7 +184,7 @@ impl Rig {
     pub(super) fn maps(&self) -> Tensor {
         let supports = self.student.encode_supports(&self.encode(&self.pictures("image.support2", 2)).deep);
         let query = self.encode(&self.pictures("image.query4", 4));
-        self.student.maps(&query.scales, &query.deep, &supports, SIDE)
+        self.student.maps(&query.scales, &self.student.decode_queries(&query.deep), &supports, SIDE)
     }
 
     /// Losses before each of some steps, and the optimiser after the first.

@@ -9,6 +9,7 @@ use super::methods::{Given, scores};
 use super::published::Rig;
 use super::{Numbers, Options, Part, Record, apart, full, prepare, values};
 use crate::evaluate::workload::Workload;
+use crate::method::batches::predict;
 use crate::method::{EpochFigures, Fitted, Observer, StateFile, Unobserved, find};
 use crate::network::precision::Precision;
 use crate::network::{Backbone, graph};
@@ -86,7 +87,7 @@ fn taken_up(options: &Options, record: &mut Record) -> Result<()> {
         let built = (find("d24fad")?.build)(toml::from_str(SETTINGS)?)?;
         let fitted = built.method.fit(given.tasks(), &context, observer)?;
         let detector = fitted.adapt(&given.supports)?;
-        scores(detector.score(&given.queries)?, None)
+        scores(predict(&*fitted, &*detector, &given.queries)?, None)
     };
     let whole = fit(None, &mut Unobserved)?;
     if fit(Some(state_file.clone()), &mut BreaksOff).is_ok() {

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use anyhow::{Result, bail};
-use medfsad::episode::batch::Pictures;
-use medfsad::method::{Detector, Prediction, batches};
+use medfsad::method::part::learner::Fixed;
+use medfsad::method::{Detector, Encoded, Prediction, batches};
 use tch::Device;
 
 use super::pictures;
@@ -17,7 +17,8 @@ struct Small {
 }
 
 impl Detector for Small {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let queries = queries.pictures();
         self.tried.borrow_mut().push(queries.len());
         if queries.len() > self.holds {
             let text = "CUDA out of memory. Tried to allocate 2.00 GiB";
@@ -30,7 +31,8 @@ impl Detector for Small {
 
 fn widths(detector: &Small) -> Result<Vec<f64>> {
     let mut all = Vec::new();
-    batches::score(detector, &pictures("query", 21), Device::Cpu, &mut |range, prediction| {
+    let query = pictures("query", 21);
+    batches::score(&Fixed(detector), &[detector], &query, Device::Cpu, &mut |_, range, prediction| {
         let Prediction::Scores(scores) = prediction else { bail!("no scores") };
         assert_eq!(range, all.len()..all.len() + scores.len());
         all.extend(scores);
@@ -58,7 +60,8 @@ fn batches_are_halved_until_they_fit() {
 struct Broken(u32);
 
 impl Detector for Broken {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let queries = queries.pictures();
         let score = |width: u32| if width == self.0 { f64::NEG_INFINITY } else { 0.5 };
         Ok(Prediction::Scores(queries.acquisition.iter().map(|a| score(a.width)).collect()))
     }
@@ -68,7 +71,8 @@ impl Detector for Broken {
 fn a_score_that_is_no_number_is_refused_with_its_picture() {
     let score = |width: u32| {
         let query = pictures("query", 21);
-        batches::score(&Broken(width), &query, Device::Cpu, &mut |_, _| Ok(()))
+        let broken = Broken(width);
+        batches::score(&Fixed(&broken), &[&broken], &query, Device::Cpu, &mut |_, _, _| Ok(()))
     };
     assert!(score(39).is_ok());
     // The third of the second batch.

@@ -2,6 +2,7 @@
 
 use medfsad::episode::batch::{Acquisition, Pictures};
 use medfsad::method::Prediction;
+use medfsad::method::batches::predict;
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
 
@@ -11,7 +12,9 @@ fn scores(name: &str, supports: &Pictures, queries: &Pictures) -> Vec<f64> {
     let folder = TempDir::new().expect("a folder");
     let fitted = fit(name, &folder);
     let detector = fitted.adapt(supports).expect("a detector");
-    let Prediction::Scores(scores) = detector.score(queries).expect("scores") else { panic!("no maps") };
+    let Prediction::Scores(scores) = predict(&*fitted, &*detector, queries).expect("scores") else {
+        panic!("no maps")
+    };
     scores
 }
 

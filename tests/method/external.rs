@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use medfsad::ids::TaskName;
+use medfsad::method::batches::predict;
 use medfsad::method::{Context, Prediction, find};
 use tempfile::TempDir;
 
@@ -27,7 +28,7 @@ fn run(folder: &TempDir, body: &str, more: &str) -> Result<Prediction, String> {
     let fitted =
         built.method.fit(&tasks, &context, &mut medfsad::method::Unobserved).expect("a fitted method");
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-    detector.score(&pictures("query", 5)).map_err(|error| format!("{error:#}"))
+    predict(&*fitted, &*detector, &pictures("query", 5)).map_err(|error| format!("{error:#}"))
 }
 
 #[test]
@@ -36,7 +37,9 @@ fn the_worked_example_scores_by_mean_colour() {
     let fitted = fit("external", &folder);
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
     let queries = pictures("query", 6);
-    let Prediction::Scores(scores) = detector.score(&queries).expect("scores") else { panic!("no maps") };
+    let Prediction::Scores(scores) = predict(&*fitted, &*detector, &queries).expect("scores") else {
+        panic!("no maps")
+    };
     let means = |set: &medfsad::episode::batch::Pictures| -> Vec<Vec<f64>> {
         let means = set.pixels.to_kind(tch::Kind::Double).mean_dim(&[2i64, 3][..], false, None::<tch::Kind>);
         Vec::try_from(means).expect("two dimensions")
@@ -105,9 +108,10 @@ fn a_program_that_changes_while_the_bench_runs_is_refused() {
         .fit(&[], &context(&folder, 2), &mut medfsad::method::Unobserved)
         .expect("a fitted method");
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-    assert!(detector.score(&pictures("query", 3)).is_ok());
+    assert!(predict(&*fitted, &*detector, &pictures("query", 3)).is_ok());
     std::fs::write(folder.path().join("helper.py"), "new").expect("a file");
-    let error = detector.score(&pictures("query", 3)).err().expect("a changed program").to_string();
+    let error =
+        predict(&*fitted, &*detector, &pictures("query", 3)).err().expect("a changed program").to_string();
     assert!(error.contains("helper.py changed while the bench ran"), "{error}");
 }
 
@@ -183,7 +187,8 @@ fn a_program_that_goes_wrong_is_named_with_its_reason() {
         .fit(&[], &context(&folder, 2), &mut medfsad::method::Unobserved)
         .expect("a fitted method");
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-    let error = format!("{:#}", detector.score(&pictures("query", 1)).err().expect("an error"));
+    let error =
+        format!("{:#}", predict(&*fitted, &*detector, &pictures("query", 1)).err().expect("an error"));
     assert!(error.contains("no-such-program") && error.contains("installed"), "{error}");
     let error = (find("external").expect("known").build)(toml::Table::new()).err().expect("an error");
     assert!(error.to_string().contains("command"));

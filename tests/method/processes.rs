@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use medfsad::method::batches::predict;
 use medfsad::method::{Fitted, Prediction, find};
 use tempfile::TempDir;
 
@@ -70,7 +71,7 @@ fn what_a_program_started_ends_with_it() {
     );
     let fitted = fitted(&folder, 60);
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-    let scored = detector.score(&pictures("query", 3)).expect("scores");
+    let scored = predict(&*fitted, &*detector, &pictures("query", 3)).expect("scores");
     assert!(matches!(scored, Prediction::Scores(scores) if scores == [1.0; 3]));
     all_end(&pids(&folder.path().join("pids")), 5);
 }
@@ -82,7 +83,8 @@ fn a_program_that_heeds_no_signal_is_killed_after_its_time() {
     let fitted = fitted(&folder, 2);
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
     let started = Instant::now();
-    let error = format!("{:#}", detector.score(&pictures("query", 3)).err().expect("an error"));
+    let error =
+        format!("{:#}", predict(&*fitted, &*detector, &pictures("query", 3)).err().expect("an error"));
     assert!(error.contains("over 2 s") && error.contains("timeout_s"), "{error}");
     assert!(started.elapsed() > Duration::from_secs(6), "it was given no time to end by itself");
     all_end(&pids(&folder.path().join("pids")), 5);

@@ -3,12 +3,12 @@
 use medfsad::episode::batch::Pictures;
 use medfsad::ids::TaskName;
 use medfsad::maps::MapStack;
+use medfsad::method::batches::predict;
 use medfsad::method::part::trainer::Order;
-use medfsad::method::{Context, Detector, EpochFigures, Fitted, Prediction, TrainTask, find};
+use medfsad::method::{Context, Detector, EpochFigures, Fitted, OpenTeachers, Prediction, TrainTask, find};
 use medfsad::network::layer::Norm;
 use medfsad::network::origin::{Origin, Teachers};
 use medfsad::network::precision::Precision;
-use medfsad::network::teacher::Teacher;
 use medfsad::network::{Backbone, Input, Network, initial, weights};
 use medfsad::random::Stream;
 use std::rc::Rc;
@@ -34,7 +34,19 @@ fn calibrated() -> Context {
     let calibration = Some(Rc::new(pictures("calibration", 32).pixels));
     let (task, label) = (TaskName::new("target"), "test".to_owned());
     let (device, precision) = (Device::Cpu, Precision::F32);
-    Context { device, precision, seed: 5, shots: 2, teachers, calibration, task, label, state_file: None }
+    let opened = OpenTeachers::default();
+    Context {
+        device,
+        precision,
+        seed: 5,
+        shots: 2,
+        teachers,
+        calibration,
+        task,
+        label,
+        state_file: None,
+        opened,
+    }
 }
 
 /// Fits on all of `normals` by settings in TOML; figures of every look.
@@ -57,8 +69,8 @@ fn train(
     (fitted, looks)
 }
 
-fn maps(detector: &dyn Detector, queries: &Pictures) -> MapStack {
-    match detector.score(queries).expect("a prediction") {
+fn maps(fitted: &dyn Fitted, detector: &dyn Detector, queries: &Pictures) -> MapStack {
+    match predict(fitted, detector, queries).expect("a prediction") {
         Prediction::Maps(maps) => maps,
         _ => panic!("no maps alone"),
     }
@@ -144,7 +156,7 @@ fn batches_by_task_hold_items_of_one_task_and_whole_ones_are_of_one_size() {
 #[test]
 fn a_teacher_copied_to_an_encoder_that_trains_gives_the_same_features() {
     let context = calibrated();
-    let teacher: Teacher = context.teacher(Backbone::Resnet18, Input::Unit).expect("a teacher");
+    let teacher = context.teacher(Backbone::Resnet18, Input::Unit).expect("a teacher");
     let store = VarStore::new(Device::Cpu);
     let encoder = medfsad::network::encoder::Encoder::new(&(store.root() / "encoder"), Backbone::Resnet18);
     teacher.copy_to(&store, "encoder");

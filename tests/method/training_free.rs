@@ -1,5 +1,6 @@
 //! Methods without training against brute force and their own acceptance tests.
 
+use medfsad::method::batches::predict;
 use medfsad::method::dn2::{Distance, Neighbours};
 use medfsad::method::part::gaussian::Moments;
 use medfsad::method::part::nearest::{Bank, MAX_BYTES, least_room};
@@ -107,7 +108,7 @@ fn two_classes_are_apart_and_the_order_of_supports_does_not_count() {
         let fitted = waiting(name, "", &context);
         let run = |supports: &Pictures| {
             let detector = fitted.adapt(supports).expect("a detector");
-            scores(&*detector, &queries, &all(&queries), 16)
+            scores((&*fitted, &*detector), &queries, &all(&queries), 16)
         };
         let found = run(&supports);
         assert_eq!(auroc(&found[..12], &found[12..]), Some(1.0), "{name}: {found:?}");
@@ -123,7 +124,8 @@ fn a_support_has_score_zero_by_its_nearest_neighbour() {
     let supports = pictures("support", 3);
     let own = |name: &str, more: &str, supports: &Pictures| {
         let fitted = waiting(name, more, &context);
-        own_scores(fitted.adapt(supports).expect("a detector").score(supports).expect("scores"))
+        let detector = fitted.adapt(supports).expect("a detector");
+        own_scores(predict(&*fitted, &*detector, supports).expect("scores"))
     };
     for (name, more, supports) in [
         ("dn2", "neighbours = 1", &supports),
@@ -143,7 +145,8 @@ fn spade_maps_come_from_the_retrieved_normals_alone() {
     let (supports, queries) = (pictures("support", 5), pictures("query", 3));
     let run = |more: &str, supports: &Pictures| {
         let fitted = waiting("spade", more, &context);
-        match fitted.adapt(supports).expect("a detector").score(&queries).expect("a prediction") {
+        let detector = fitted.adapt(supports).expect("a detector");
+        match predict(&*fitted, &*detector, &queries).expect("a prediction") {
             Prediction::Both(maps, scores) => (maps, scores),
             _ => panic!("spade gives maps and scores"),
         }

@@ -10,7 +10,7 @@ use crate::decode::{self, overlap};
 use crate::evaluate::folder;
 use crate::maps::{self, MapStack};
 use crate::method::d24fad::explanation::{Explainer, Explanation};
-use crate::method::{Detector, Prediction, batches};
+use crate::method::{Detector, Fitted, Prediction, batches};
 use crate::metric::explanation as quality;
 use crate::metric::rank::spearman;
 use crate::pixels::Pixels;
@@ -61,14 +61,15 @@ impl Args {
         let model = opened.d24fad()?;
         let supports = opened.supports.pictures();
         let explainer = model.explainer(&supports)?;
-        let detector = crate::method::Fitted::adapt(&model, &supports)?;
+        let detector = model.adapt(&supports)?;
+        let ready: (&dyn Fitted, &dyn Detector) = (&model, &*detector);
         let bar = progress::bar(entries.len(), "explaining");
         let (mut explained, mut raw, mut refused) = (Vec::new(), BTreeMap::new(), refused);
         for chunk in entries.chunks(BATCH) {
             let read = folder::read(chunk, opened.size);
             refused.extend(read.refused.iter().cloned());
             if !read.names.is_empty() {
-                explained.extend(self.explain(&opened, &explainer, &*detector, &read, &mut raw)?);
+                explained.extend(self.explain(&opened, &explainer, ready, &read, &mut raw)?);
             }
             bar.inc(chunk.len() as u64);
         }
@@ -90,7 +91,7 @@ impl Args {
         &self,
         opened: &Opened,
         explainer: &Explainer,
-        detector: &dyn Detector,
+        ready: (&dyn Fitted, &dyn Detector),
         read: &folder::Read,
         raw: &mut BTreeMap<String, MapStack>,
     ) -> Result<Vec<Explained>> {
@@ -102,7 +103,7 @@ impl Args {
         for (((peak, region), name), picture) in
             peaks.into_iter().zip(regions).zip(&read.names).zip(&read.squares)
         {
-            let score = &mut |pictures: &[Pixels]| scores(detector, opened, pictures);
+            let score = &mut |pictures: &[Pixels]| scores(ready, opened, pictures);
             let place = (peak.row, peak.column);
             explained.push(Explained {
                 name: name.clone(),
@@ -194,9 +195,14 @@ impl Peak {
 }
 
 /// Clean scores of pictures.
-fn scores(detector: &dyn Detector, opened: &Opened, pictures: &[Pixels]) -> Result<Vec<f64>> {
+fn scores(
+    (model, detector): (&dyn Fitted, &dyn Detector),
+    opened: &Opened,
+    pictures: &[Pixels],
+) -> Result<Vec<f64>> {
     let mut scores = Vec::with_capacity(pictures.len());
-    batches::score(detector, &folder::pictures(pictures), opened.device(), &mut |_, prediction| {
+    let pictures = folder::pictures(pictures);
+    batches::score(model, &[detector], &pictures, opened.device(), &mut |_, _, prediction| {
         let Prediction::Maps(maps) = prediction else { anyhow::bail!("d24fad gives maps") };
         scores.extend(protocol::of_each(Protocol::RANKED, &maps));
         Ok(())

@@ -12,7 +12,7 @@ use super::teacher::{self, TeacherArgs};
 use crate::evaluate::folder;
 use crate::ids::TaskName;
 use crate::method::d24fad::{self, checkpoint};
-use crate::method::{self, Built, Context, Entry, Fitted, Unobserved};
+use crate::method::{self, Built, Context, Entry, Fitted, OpenTeachers, Unobserved};
 use crate::network::Network;
 use crate::network::origin::{Origin, Teachers};
 use crate::regime::Regime;
@@ -74,6 +74,7 @@ impl ModelArgs {
             task: TaskName::new("target"),
             label: "fitting".to_owned(),
             state_file: None,
+            opened: OpenTeachers::default(),
         };
         if let Some(network) = built.network {
             println!("network: {}", context.teachers.of(network)?.label(network));

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::model::{ModelArgs, Opened};
 use crate::evaluate::folder;
 use crate::maps::{self, MapStack};
-use crate::method::{Detector, Output, Prediction, batches};
+use crate::method::{Detector, Fitted, Output, Prediction, batches};
 use crate::pixels::Pixels;
 use crate::protocol::{self, Protocol};
 use crate::report::{encode, overlay};
@@ -73,7 +73,7 @@ impl Args {
             let read = folder::read(chunk, opened.size);
             refused.extend(read.refused.iter().cloned());
             if !read.names.is_empty() {
-                scored.extend(self.score(&*detector, &opened, read)?);
+                scored.extend(self.score((&*fitted, &*detector), &opened, read)?);
             }
             bar.inc(chunk.len() as u64);
         }
@@ -101,10 +101,15 @@ impl Args {
         Ok(())
     }
 
-    fn score(&self, detector: &dyn Detector, opened: &Opened, read: folder::Read) -> Result<Vec<Scored>> {
+    fn score(
+        &self,
+        (model, detector): (&dyn Fitted, &dyn Detector),
+        opened: &Opened,
+        read: folder::Read,
+    ) -> Result<Vec<Scored>> {
         let pictures = read.pictures();
         let mut scored = Vec::with_capacity(pictures.len());
-        batches::score(detector, &pictures, opened.device(), &mut |range, prediction| {
+        batches::score(model, &[detector], &pictures, opened.device(), &mut |_, range, prediction| {
             let (scores, maps) = match prediction {
                 Prediction::Maps(maps) => (protocol::of_each(self.protocol, &maps), Some(maps)),
                 Prediction::Scores(scores) => {

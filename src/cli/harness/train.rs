@@ -14,7 +14,7 @@ use crate::evaluate::folder;
 use crate::files;
 use crate::ids::TaskName;
 use crate::method::d24fad::{self, Settings};
-use crate::method::{Context, EpochFigures, Fitted, Observer, StateFile, TrainTask};
+use crate::method::{Context, EpochFigures, Fitted, Observer, OpenTeachers, StateFile, TrainTask};
 use crate::network::Network;
 use crate::network::origin::{Origin, Teachers};
 use crate::network::teacher::Teacher;
@@ -88,6 +88,7 @@ impl Args {
             task: TaskName::new("target"),
             label: "training".to_owned(),
             state_file: Some(state_file.clone()),
+            opened: OpenTeachers::default(),
         };
         let mut log = Log::default();
         d24fad::train_to(&settings, &tasks, &context, &mut log, &self.out)?;

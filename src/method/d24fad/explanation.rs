@@ -65,9 +65,9 @@ impl Explainer<'_> {
     /// What libtorch fails with.
     pub fn explain(&self, queries: &Pictures) -> Result<Vec<Explanation>> {
         let model = self.adapted.model;
-        let features = model.teacher.features(&queries.pixels);
+        let seen = model.seen(&queries.pixels);
         let side = queries.size();
-        let parts = model.student.dissect(&features.scales, &features.deep, &self.adapted.supports, side);
+        let parts = model.student.dissect(&seen.teacher, &seen.student, &self.adapted.supports, side);
         let mut scales = parts.own;
         for (scale, residual) in scales.iter_mut().zip(parts.residual.into_iter().flatten()) {
             *scale = &*scale + residual;

@@ -167,11 +167,16 @@ impl Student {
         tch::no_grad(|| self.weighting.encode(self.decode(deep, Norm::Stored)))
     }
 
-    /// Anomaly maps `[b, side, side]`: one minus cosine per position over channels between query and
+    /// Queries' decoded scales, from their stage 4 features, once for any number of support sets.
+    pub fn decode_queries(&self, deep: &Tensor) -> Scales {
+        tch::no_grad(|| self.decode(deep, Norm::Stored))
+    }
+
+    /// Anomaly maps `[b, side, side]` of queries, as teacher and student see them: one minus cosine per position over channels between query and
     /// weighted supports, upsampled (corners aligned) and summed over scales. Where it is switched on, the same
     /// between student and `teacher` is added with its weight.
-    pub fn maps(&self, teacher: &Scales, deep: &Tensor, supports: &EncodedSupports, side: i64) -> Tensor {
-        let Dissected { own, residual, .. } = self.dissect(teacher, deep, supports, side);
+    pub fn maps(&self, teacher: &Scales, query: &Scales, supports: &EncodedSupports, side: i64) -> Tensor {
+        let Dissected { own, residual, .. } = self.dissect(teacher, query, supports, side);
         let [first, second, third] = own;
         residual.into_iter().flatten().fold(first + second + third, |maps, part| maps + part)
     }
@@ -180,12 +185,11 @@ impl Student {
     pub fn dissect(
         &self,
         teacher: &Scales,
-        deep: &Tensor,
+        query: &Scales,
         supports: &EncodedSupports,
         side: i64,
     ) -> Dissected {
         tch::no_grad(|| {
-            let query = self.decode(deep, Norm::Stored);
             let between = |a: &Tensor, b: &Tensor| {
                 let distance: Tensor = 1.0 - Tensor::cosine_similarity(a, b, 1, 1e-8);
                 grid::upsample(&distance, side, true)

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Observer, Output, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer, Output, Prediction};
 use super::part::learner::{self, Fixed, Learner};
 use super::part::trainer::{self, Order, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
 use super::part::{grid, picture};
@@ -336,7 +336,8 @@ impl DpaModel {
 }
 
 impl Detector for DpaModel {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let queries = queries.pictures();
         tch::no_grad(|| {
             let x = picture::resized(&queries.on(self.store.device()), 3, self.input) * 2.0 - 1.0;
             let map =

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::contract::{
-    Built, Context, Detector, Entry, Fitted, Method, Observer, Output, Prediction, TrainTask,
+    Built, Context, Detector, Encoded, Entry, Fitted, Method, Observer, Output, Prediction, TrainTask,
 };
 use crate::episode::batch::Pictures;
 use crate::files;
@@ -151,7 +151,8 @@ struct ExternalDetector<'a> {
 }
 
 impl Detector for ExternalDetector<'_> {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let queries = queries.pictures();
         let Prepared { settings, context, shared, .. } = self.prepared;
         let folder = self.folder.path();
         let listed = exchange::write_queries(folder, queries)?;

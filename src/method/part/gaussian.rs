@@ -147,6 +147,12 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
+    /// Memory that it holds.
+    pub fn bytes(&self) -> usize {
+        let bytes = |tensor: &Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();
+        bytes(&self.mean) + bytes(&self.factor)
+    }
+
     /// Mahalanobis distances (roots, not squares) of vectors `[p, n, d]`: `[p, n]`, double precision.
     pub fn distances(&self, vectors: &Tensor) -> Tensor {
         let differences = (vectors.to_kind(Kind::Double) - &self.mean).transpose(1, 2);

@@ -1,6 +1,7 @@
 //! Methods that learn from normals of the target alone: from its supports (R1) or from all its train
 //! normals (R5), by one setting.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,7 +10,9 @@ use serde::de::DeserializeOwned;
 
 use crate::episode::batch::Pictures;
 use crate::files;
-use crate::method::contract::{Built, Context, Detector, Fitted, Method, Observer, TrainTask, Unobserved};
+use crate::method::contract::{
+    Built, Context, Detector, Encoded, Fitted, Method, Observer, TrainTask, Unobserved,
+};
 use crate::method::train_on::TrainOn;
 use crate::network::Network;
 use crate::regime::Regime;
@@ -26,6 +29,15 @@ pub trait Learner: Send + Sync {
         context: &Context,
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>>;
+
+    /// What its detectors read of queries, whatever was learnt.
+    ///
+    /// # Errors
+    /// A teacher that cannot be opened; what libtorch or the device fails with.
+    fn encode<'p>(&self, queries: &'p Pictures, context: &Context) -> Result<Encoded<'p>> {
+        let _ = context;
+        Ok(queries.into())
+    }
 
     /// Whether it takes steps of an optimiser, rather than remember features.
     fn takes_steps(&self) -> bool {
@@ -69,7 +81,8 @@ impl<L: Learner + 'static> Method for OnTarget<L> {
             }));
         }
         let normals = &tasks.first().context("the target's train normals are missing")?.pictures;
-        Ok(Box::new(Fixed(self.learner.learn(normals, context, observer)?)))
+        let detector = self.learner.learn(normals, context, observer)?;
+        Ok(Box::new(Learnt { learner: self.learner.clone(), context: context.clone(), detector }))
     }
 }
 
@@ -80,6 +93,10 @@ struct LearnsFromSupports<L> {
 }
 
 impl<L: Learner> Fitted for LearnsFromSupports<L> {
+    fn encode<'p>(&self, queries: &'p Pictures) -> Result<Encoded<'p>> {
+        self.learner.encode(queries, &self.context)
+    }
+
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         ensure!(!supports.is_empty(), "at least one support is needed");
         let mut context = self.context.clone();
@@ -95,7 +112,27 @@ impl<L: Learner> Fitted for LearnsFromSupports<L> {
     }
 }
 
-/// A detector that supports do not change.
+/// What a learner has learnt once; supports change nothing.
+pub struct Learnt<L, D> {
+    /// It encodes queries.
+    pub learner: L,
+    /// What it may know.
+    pub context: Context,
+    /// What scores them.
+    pub detector: D,
+}
+
+impl<L: Deref<Target: Learner>, D: Detector> Fitted for Learnt<L, D> {
+    fn encode<'p>(&self, queries: &'p Pictures) -> Result<Encoded<'p>> {
+        self.learner.encode(queries, &self.context)
+    }
+
+    fn adapt<'a>(&'a self, _: &Pictures) -> Result<Box<dyn Detector + 'a>> {
+        Ok(Box::new(&self.detector))
+    }
+}
+
+/// A detector of plain pictures that supports do not change.
 pub struct Fixed<D>(pub D);
 
 impl<D: Detector> Fitted for Fixed<D> {

@@ -2,7 +2,8 @@
 
 use tch::{Kind, Tensor};
 
-use crate::network::teacher::Teacher;
+use crate::network::Features;
+use crate::network::remembering::Remembering;
 
 /// Pictures that enter a teacher at once.
 pub const CHUNK: i64 = 16;
@@ -10,18 +11,31 @@ pub const CHUNK: i64 = 16;
 /// From pictures `[k, 3, h, w]` of 0 to 255 to more of them, view after view.
 pub type Views<'a> = &'a dyn Fn(&Tensor) -> Tensor;
 
-/// Pictures `[n, 3, h, w]` chunk by chunk; with views, one picture's views at a time.
-pub fn chunks<'a>(pictures: &Tensor, views: Option<Views<'a>>) -> impl Iterator<Item = Tensor> + use<'a> {
-    let per_chunk = if views.is_some() { 1 } else { CHUNK };
-    pictures
-        .split(per_chunk, 0)
-        .into_iter()
-        .map(move |chunk| views.map_or(chunk.shallow_clone(), |f| f(&chunk)))
+/// So few are supports, which other support sets may share: they enter one by one, and what a teacher makes of each is
+/// remembered.
+const FEW: i64 = 32;
+
+/// Features of pictures `[n, 3, h, w]` chunk by chunk; with views, one picture's views at a time.
+pub fn features<'a>(
+    teacher: &'a Remembering,
+    pictures: &Tensor,
+    views: Option<Views<'a>>,
+) -> impl Iterator<Item = Features> + use<'a> {
+    let are_few = pictures.size()[0] <= FEW;
+    let per_chunk = if are_few || views.is_some() { 1 } else { CHUNK };
+    pictures.split(per_chunk, 0).into_iter().map(move |chunk| {
+        let chunk = views.map_or(chunk.shallow_clone(), |views| views(&chunk));
+        if are_few { teacher.features_again(&chunk) } else { teacher.features(&chunk) }
+    })
 }
 
 /// The last stage averaged over all positions, `[n, c]`.
-pub fn pooled(teacher: &Teacher, pictures: &Tensor, views: Option<Views>) -> Tensor {
-    let pool =
-        |chunk: Tensor| teacher.features(&chunk).deep.mean_dim([2i64, 3].as_slice(), false, None::<Kind>);
-    Tensor::cat(&chunks(pictures, views).map(pool).collect::<Vec<_>>(), 0)
+pub fn pooled(features: &Features) -> Tensor {
+    features.deep.mean_dim([2i64, 3].as_slice(), false, None::<Kind>)
+}
+
+/// The same of all of `pictures`.
+pub fn all_pooled(teacher: &Remembering, pictures: &Tensor, views: Option<Views>) -> Tensor {
+    let parts = features(teacher, pictures, views).map(|features| pooled(&features));
+    Tensor::cat(&parts.collect::<Vec<_>>(), 0)
 }

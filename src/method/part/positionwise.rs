@@ -49,6 +49,11 @@ pub struct Positionwise {
 }
 
 impl Positionwise {
+    /// Memory that it holds.
+    pub fn bytes(&self) -> usize {
+        self.gaussians.iter().map(Gaussian::bytes).sum()
+    }
+
     /// Mahalanobis distances `[b, h, w]` of features `[b, c, h, w]`, in double precision.
     pub fn distance(&self, features: &Tensor) -> Tensor {
         let [b, _, h, w] = features.size()[..] else { panic!("features are [b, c, h, w]") };

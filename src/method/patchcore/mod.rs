@@ -4,15 +4,14 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Entry, Observer, Output, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::Bank;
-use super::part::normals::chunks;
+use super::part::normals::features;
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Features, Input, Network};
 use bank::BankBuilder;
 use coreset::PROJECTED;
@@ -131,9 +130,8 @@ impl Learner for PatchCore {
     ) -> Result<Box<dyn Detector>> {
         let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
         let mut builder: Option<(BankBuilder, usize)> = None;
-        for chunk in chunks(&normals.pixels, None) {
-            let features = teacher.features(&chunk);
-            for index in 0..chunk.size()[0] {
+        for features in features(&teacher, &normals.pixels, None) {
+            for index in 0..features.deep.size()[0] {
                 let rows = patches(&features, index);
                 if builder.is_none() {
                     let (positions, channels) = (rows.size()[0] as usize, rows.size()[1] as usize);
@@ -150,7 +148,12 @@ impl Learner for PatchCore {
         }
         let (builder, room) = builder.context("patchcore needs at least one normal")?;
         let bank = Bank::new(builder.finish(self.ratio));
-        Ok(Box::new(PatchCoreDetector { teacher, bank, room, reweight: self.settings.reweight }))
+        Ok(Box::new(PatchCoreDetector { bank, room, reweight: self.settings.reweight }))
+    }
+
+    fn encode<'p>(&self, queries: &'p Pictures, context: &Context) -> Result<Encoded<'p>> {
+        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
+        Ok(Encoded::new(queries, teacher.features(&queries.pixels)))
     }
 }
 
@@ -163,20 +166,19 @@ impl Settings {
 }
 
 struct PatchCoreDetector {
-    teacher: Teacher,
     bank: Bank,
     room: usize,
     reweight: bool,
 }
 
 impl Detector for PatchCoreDetector {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
-        let features = self.teacher.features(&queries.pixels);
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let (features, queries) = (queries.made::<Features>()?, queries.pictures());
         let grid = features.scales[1].size()[2];
         let mut maps = Vec::new();
         let mut scores = Vec::new();
         for index in 0..queries.len() as i64 {
-            let patches = patches(&features, index);
+            let patches = patches(features, index);
             let distances = patch_scores(&self.bank, &patches, self.room);
             if self.reweight {
                 scores.push(reweighted(&self.bank, &patches, &distances, self.room));

@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::contract::{Built, Context, Detector, Entry, Fitted, Method, Observer, Prediction, TrainTask};
+use super::contract::{
+    Built, Context, Detector, Encoded, Entry, Fitted, Method, Observer, Prediction, TrainTask,
+};
 use super::part::gaussian::Regular;
 use super::part::positionwise::{Fitting, Positionwise};
 use super::part::trainer::{self, Plan, Recipe, Schedule, Subject};
@@ -132,6 +134,10 @@ impl Method for Regad {
 }
 
 impl Fitted for RegadModel {
+    fn encode<'p>(&self, queries: &'p Pictures) -> Result<Encoded<'p>> {
+        Ok(Encoded::new(queries, self.joined(&queries.pixels)))
+    }
+
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         ensure!(!supports.is_empty(), "regad needs at least one support");
         let views = views::augmented(&supports.pixels);
@@ -140,20 +146,24 @@ impl Fitted for RegadModel {
             fitting.add(&self.joined(&part));
         }
         let normal = fitting.finish(Regular { shrink: false, ridge: RIDGE }).context("regad")?;
-        Ok(Box::new(RegadDetector { model: self, normal }))
+        Ok(Box::new(RegadDetector { normal }))
     }
 }
 
 /// A model that has seen the supports.
-struct RegadDetector<'a> {
-    model: &'a RegadModel,
+struct RegadDetector {
     normal: Positionwise,
 }
 
-impl Detector for RegadDetector<'_> {
-    fn score(&self, queries: &Pictures) -> Result<Prediction> {
-        let distance = self.normal.distance(&self.model.joined(&queries.pixels));
-        Ok(Prediction::Maps(grid::to_maps(&grid::upsample(&distance, queries.size(), false))?))
+impl Detector for RegadDetector {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let distance = self.normal.distance(queries.made()?);
+        let side = queries.pictures().size();
+        Ok(Prediction::Maps(grid::to_maps(&grid::upsample(&distance, side, false))?))
+    }
+
+    fn bytes(&self) -> usize {
+        self.normal.bytes()
     }
 }
 

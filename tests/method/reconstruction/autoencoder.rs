@@ -61,7 +61,7 @@ fn equal_pictures_get_equal_scores_from_the_variational_autoencoder() {
         fit("vae", "hidden = 64\nepochs = 3\nbatch = 4", pictures("normal", 8), &context(&folder, 2));
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
     let twice = pictures("query", 2).at(&[0, 1, 0]);
-    let given = scores(&*detector, &twice, &[0, 1, 2], 3);
+    let given = scores((&*fitted, &*detector), &twice, &[0, 1, 2], 3);
     assert_eq!(given[0], given[2]);
     assert_ne!(given[0], given[1]);
 }
@@ -75,7 +75,7 @@ fn reconstruction_learns_the_same_from_the_same_seed_alone() {
             let trial = find(name).expect("known").trial;
             let fitted = fit(name, trial, pictures("normal", 8), &context);
             let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-            scores(&*detector, &pictures("query", 3), &[0, 1, 2], 3)
+            scores((&*fitted, &*detector), &pictures("query", 3), &[0, 1, 2], 3)
         };
         assert_eq!(run(1), run(1), "{name}");
         assert_ne!(run(1), run(2), "{name}");
@@ -93,6 +93,6 @@ fn reconstruction_learns_from_views_of_few_supports() {
         let fitted =
             built.method.fit(&[], &context(&folder, 1), &mut medfsad::method::Unobserved).expect("fitted");
         let detector = fitted.adapt(&pictures("support", 1)).expect("a detector");
-        assert_eq!(scores(&*detector, &pictures("query", 2), &[0, 1], 2).len(), 2, "{name}");
+        assert_eq!(scores((&*fitted, &*detector), &pictures("query", 2), &[0, 1], 2).len(), 2, "{name}");
     }
 }

@@ -1,6 +1,7 @@
 //! The denoising auto-encoder, its U-Net and its noise.
 
 use medfsad::episode::batch::Acquisition;
+use medfsad::method::batches::predict;
 use medfsad::method::dae::coarse_noise;
 use medfsad::method::{Detector, Prediction};
 use medfsad::metric::auroc::auroc;
@@ -95,8 +96,8 @@ fn discs(purpose: &str, n: usize, blob: bool) -> (Pictures, Vec<bool>) {
     (Pictures { pixels, acquisition }, inside)
 }
 
-fn maps(detector: &dyn Detector, queries: &Pictures) -> Vec<f64> {
-    match detector.score(queries).expect("a prediction") {
+fn maps(fitted: &dyn Fitted, detector: &dyn Detector, queries: &Pictures) -> Vec<f64> {
+    match predict(fitted, detector, queries).expect("a prediction") {
         Prediction::Maps(maps) | Prediction::Both(maps, _) => {
             maps.values().iter().map(|&v| v.into()).collect()
         }
@@ -116,7 +117,7 @@ fn a_pasted_blob_is_erased_by_coarse_noise_and_less_by_pixel_noise() {
         let fitted = fit("dae", &settings, discs("normal disc", 32, false).0, &context(&folder, 2));
         let (queries, inside) = discs("ill disc", 16, true);
         let detector = fitted.adapt(&queries).expect("a detector");
-        let maps = maps(&*detector, &queries);
+        let maps = maps(&*fitted, &*detector, &queries);
         let of = |blob: bool| -> Vec<f64> {
             maps.iter().zip(&inside).filter(|(_, is)| **is == blob).map(|(value, _)| *value).collect()
         };
@@ -138,7 +139,7 @@ fn nothing_outside_the_foreground_is_anomalous() {
     );
     let (queries, _) = discs("ill disc", 4, true);
     let detector = fitted.adapt(&queries).expect("a detector");
-    let maps = maps(&*detector, &queries);
+    let maps = maps(&*fitted, &*detector, &queries);
     let grey = queries.pixels.narrow(1, 0, 1).contiguous().flatten(0, -1);
     let grey: Vec<u8> = Vec::try_from(grey).expect("bytes");
     let side = DISC_SIDE as usize;

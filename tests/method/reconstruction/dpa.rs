@@ -138,5 +138,7 @@ fn a_growing_autoencoder_fades_from_one_level_to_the_next() {
     let settings = "input = 32\nprogressive = true\nsteps = 2\nstage_steps = 2\nbatch = 4";
     let fitted = fit("dpa", settings, pictures("normal", 4), &context(&folder, 2));
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-    assert!(scores(&*detector, &pictures("query", 2), &[0, 1], 2).iter().all(|score| *score > 0.0));
+    assert!(
+        scores((&*fitted, &*detector), &pictures("query", 2), &[0, 1], 2).iter().all(|score| *score > 0.0)
+    );
 }

@@ -32,7 +32,7 @@ fn trained(settings: &str, context: &Context) -> (Vec<f64>, Vec<EpochFigures>) {
     let fitted = built.method.fit(&tasks, context, &mut observer).expect("a fitted method");
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
     let queries = pictures("query", 5);
-    (scores(&*detector, &queries, &[0, 1, 2, 3, 4], 5), figures)
+    (scores((&*fitted, &*detector), &queries, &[0, 1, 2, 3, 4], 5), figures)
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn a_stopped_training_goes_on_with_what_its_observer_had_seen() {
         let fitted = built.method.fit(&[task("first"), task("second")], context, &mut observer);
         let scores = fitted.map(|fitted| {
             let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-            scores(&*detector, &pictures("query", 3), &[0, 1, 2], 3)
+            scores((&*fitted, &*detector), &pictures("query", 3), &[0, 1, 2], 3)
         });
         (scores, observer.seen)
     };

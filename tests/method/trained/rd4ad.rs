@@ -57,13 +57,14 @@ fn rd4ad_learns_normals_finds_a_foreign_texture_and_calls_no_normal_ill() {
         let is_found = |(index, &place)| contrast(maps.map(index), side, place) > 0.0;
         places.iter().enumerate().filter(|&place| is_found(place)).count()
     };
-    let (found, found_in_clean) = (n_found(maps(&*detector, &ill)), n_found(maps(&*detector, &clean)));
+    let (found, found_in_clean) =
+        (n_found(maps(&*fitted, &*detector, &ill)), n_found(maps(&*fitted, &*detector, &clean)));
     assert!(
         found >= 18 && found_in_clean <= 15,
         "{found} of 20 textures, {found_in_clean} in clean pictures"
     );
     let order: Vec<usize> = (0..20).collect();
-    let score = |queries: &Pictures| scores(&*detector, queries, &order, 20);
+    let score = |queries: &Pictures| scores((&*fitted, &*detector), queries, &order, 20);
     let (held_out, also) = (score(&clean), score(&stripes("also held out", 20, side)));
     let chance = auroc(&held_out, &also).expect("scores");
     assert!((chance - 0.5).abs() < 0.2, "normals against normals give {chance}");

@@ -73,7 +73,7 @@ fn permuted_supports_leave_regad_scores_unchanged_and_other_supports_do_not() {
     let natural: Vec<usize> = (0..5).collect();
     let with = |order: &[usize]| {
         let detector = fitted.adapt(&supports.at(order)).expect("a detector");
-        scores(&*detector, &queries, &natural, 5)
+        scores((&*fitted, &*detector), &queries, &natural, 5)
     };
     let base = with(&[0, 1, 2]);
     assert_close("permuted", &base, &with(&[2, 0, 1]));

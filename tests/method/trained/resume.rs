@@ -69,7 +69,7 @@ fn train(name: &str, settings: &str, context: &Context, observer: &mut Mortal) -
     let built = (find(name).expect("a method").build)(table).expect("good settings");
     let fitted = built.method.fit(&[task("first"), task("second")], context, observer)?;
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-    Ok(scores(&*detector, &pictures("query", 3), &[0, 1, 2], 3))
+    Ok(scores((&*fitted, &*detector), &pictures("query", 3), &[0, 1, 2], 3))
 }
 
 /// Settings of a method's trial, on all normals if it can learn from supports too.
@@ -120,7 +120,7 @@ fn trainings_on_different_supports_keep_states_of_their_own() {
     let fitted = built.method.fit(&[], &context, &mut Unobserved).expect("fitted");
     let score = |supports: &str| {
         let detector = fitted.adapt(&pictures(supports, 2)).expect("a detector");
-        scores(&*detector, &pictures("query", 3), &[0, 1, 2], 3)
+        scores((&*fitted, &*detector), &pictures("query", 3), &[0, 1, 2], 3)
     };
     let (one, other) = (score("support"), score("other support"));
     assert_ne!(one, other);

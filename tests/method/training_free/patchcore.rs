@@ -1,6 +1,7 @@
 //! PatchCore: its bank, coreset, scores and memory.
 
 use medfsad::ids::TaskName;
+use medfsad::method::batches::predict;
 use medfsad::method::patchcore::bank::BankBuilder;
 use medfsad::method::patchcore::coreset::greedy;
 use medfsad::method::patchcore::memory::{BankSize, Plan};
@@ -110,10 +111,10 @@ fn a_query_in_the_bank_has_no_anomaly() {
     for name in ["patchcore", "spade"] {
         let fitted = waiting(name, "", &context);
         let detector = fitted.adapt(&supports).expect("a detector");
-        let maps = maps_of(detector.score(&supports).expect("a prediction"));
+        let maps = maps_of(predict(&*fitted, &*detector, &supports).expect("a prediction"));
         let highest = maps.values().iter().copied().fold(f32::MIN, f32::max);
         assert!(highest <= 1e-3, "{name}: the map of a support rises to {highest}");
-        let other = maps_of(detector.score(&pictures("query", 3)).expect("a prediction"));
+        let other = maps_of(predict(&*fitted, &*detector, &pictures("query", 3)).expect("a prediction"));
         let lowest = other.values().iter().copied().fold(f32::MAX, f32::min);
         assert!(lowest > 0.01, "{name}: the map of another picture falls to {lowest}");
     }
@@ -128,7 +129,8 @@ fn more_supports_never_raise_a_patch_score() {
         let fitted = waiting(name, "", &context);
         let maps = |count: usize| {
             let supports = supports.at(&(0..count).collect::<Vec<_>>());
-            maps_of(fitted.adapt(&supports).expect("a detector").score(&queries).expect("a prediction"))
+            let detector = fitted.adapt(&supports).expect("a detector");
+            maps_of(predict(&*fitted, &*detector, &queries).expect("a prediction"))
         };
         let (few, many) = (maps(2), maps(4));
         let raised = |(few, many): (&f32, &f32)| many - few;
@@ -189,7 +191,7 @@ fn too_little_memory_for_patchcore_is_refused_and_little_changes_only_the_bank()
             .map_err(|error| format!("{error:#}"))?;
         let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
         let queries = pictures("query", 5);
-        Ok(scores(&*detector, &queries, &all(&queries), 5))
+        Ok(scores((&*fitted, &*detector), &queries, &all(&queries), 5))
     };
     let error = run(1).expect_err("1 MiB is too little");
     assert!(error.contains("memory_mib = 1 ") && error.contains("at least"), "{error}");
