@@ -7,12 +7,14 @@
 //!     cargo run --release --example load soak PROGRAM FOLDER [CELLS]
 //!     cargo run --release --example load kills PROGRAM FOLDER [KILLS]
 //!     cargo run --release --example load disks PROGRAM FOLDER
+//!     cargo run --release --example load growth PROGRAM FOLDER
 //!
 //! `cells` writes a run of made-up cells, `rows` a curated folder without pictures. `hashes` measures what it costs to
 //! hash the files of a folder. `report` draws a run's report with
 //! `PROGRAM report` and prints its peak of memory. `soak` runs a bench of tiny cells in one process and watches its memory
 //! and open files. `kills` ends build-dataset, bench (which trains three methods) and report at random moments and compares
-//! what they leave, gone on with, with undisturbed runs. `disks` does the same on a disk that is full, until it is not.
+//! what they leave, gone on with, with undisturbed runs. `disks` does the same on a disk that is full, until it is not. `growth` measures what more draws, methods and test
+//! pictures cost.
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +24,8 @@ use anyhow::{Context, Result, bail};
 mod cells;
 /// Fills disks.
 mod disks;
+/// More draws, methods, pictures.
+mod growth;
 /// Hashes files.
 mod hashes;
 /// Ends programs at random moments.
@@ -46,8 +50,11 @@ fn main() -> Result<()> {
         ["report", program, folder] => watch::report(&found(program)?, Path::new(folder)),
         ["soak", program, folder, ..] => watch::soak(&found(program)?, Path::new(folder), number(3, 500)?),
         ["kills", program, folder, ..] => kills::all(&found(program)?, Path::new(folder), number(3, 20)?),
+        ["growth", program, folder] => growth::measure(&found(program)?, Path::new(folder)),
         ["disks", program, folder] => disks::all(&found(program)?, Path::new(folder)),
-        _ => bail!("say cells, rows or hashes FOLDER, or report, soak, kills or disks with PROGRAM FOLDER"),
+        _ => bail!(
+            "say cells, rows or hashes FOLDER, or report, soak, kills, disks or growth with PROGRAM FOLDER"
+        ),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -17,19 +17,24 @@ pub(super) fn report(program: &Path, run: &Path) -> Result<()> {
     command.arg("report").arg(run).arg("--out").arg(out.path()).stdout(Stdio::null());
     let started = Instant::now();
     let mut child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
-    let mut peak = 0;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        peak = peak.max(state(&child).map_or(0, |state| state.peak_kib));
-        std::thread::sleep(Duration::from_millis(50));
-    };
+    let (status, peak) = peak(&mut child)?;
     ensure!(status.success(), "the report ended with {status}");
     let cells = fs::read_dir(run.join("cells"))?.count();
     let seconds = started.elapsed().as_secs_f64();
-    println!("{cells} cells: {seconds:.1} s, {:.0} MiB at most", peak as f64 / MIB);
+    println!("{cells} cells: {seconds:.1} s, {peak:.0} MiB at most");
     Ok(())
+}
+
+/// Waits for a process; how it ended, and the most MiB of memory that it had.
+pub(super) fn peak(child: &mut Child) -> Result<(ExitStatus, f64)> {
+    let mut peak = 0;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok((status, peak as f64 / MIB));
+        }
+        peak = peak.max(state(child).map_or(0, |state| state.peak_kib));
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// What the system says of a process at one moment.

@@ -101,20 +101,13 @@ impl TestSet {
             return Ok(Scored { maps: None, scores_are_of_maps: false, scores });
         }
         let maps = MapStack::new(self.rows.len(), side.0, side.1, maps)?;
-        let of_maps = match self.device {
-            Device::Cpu => protocol::score(&Host(&maps))?,
-            device => {
-                let smoothed = || protocol::score(&OnDevice::new(&maps, device));
-                match batches::unless_memory_is_full(smoothed)? {
-                    Some(scores) => scores,
-                    None => {
-                        static SAID: Once = Once::new();
-                        SAID.call_once(|| {
-                            eprintln!("the device's memory is full: maps are smoothed on the host");
-                        });
-                        protocol::score(&Host(&maps))?
-                    }
-                }
+        let smoothed = || protocol::score(&OnDevice::new(&maps, self.device));
+        let of_maps = match batches::unless_memory_is_full(smoothed)? {
+            Some(scores) => scores,
+            None => {
+                static SAID: Once = Once::new();
+                SAID.call_once(|| eprintln!("the device's memory is full: maps are smoothed on the host"));
+                protocol::score(&Host(&maps))?
             }
         };
         let scores_are_of_maps = scores.is_empty();

@@ -1,4 +1,5 @@
-//! Methods in three steps that make leakage unsayable: fit on training tasks, adapt to supports, score.
+//! Methods in three steps that make leakage unsayable: fit on training tasks, adapt to supports, score. What does not
+//! depend on supports is made of queries once for all support sets: encode.
 //!
 //! Queries are pictures without labels, and a score may depend on the model, the supports and that one
 //! picture alone; a test scores every method in several batchings to hold that.

@@ -1,0 +1,183 @@
+//! How the cost of a bench grows with support draws, methods and test pictures.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use plotters::prelude::*;
+
+use super::watch;
+
+/// Side of the pictures.
+const SIDE: usize = 128;
+/// One of the phantom's tasks.
+const TASK: &str = "his";
+/// What is tried with several numbers of draws.
+const METHODS: [&str; 6] = ["d24fad", "patchcore", "padim", "spade", "subspacead", "dn2"];
+const DRAWS: [usize; 4] = [1, 3, 10, 30];
+/// Test pictures of the phantom, and of larger ones.
+const PICTURES: usize = 64;
+const MORE: [usize; 3] = [100, 400, 1600];
+
+const SPEC: &str = include_str!("../../manifests/phantom.toml");
+
+/// One bench.
+struct Measured {
+    what: &'static str,
+    method: String,
+    draws: usize,
+    pictures: usize,
+    seconds: f64,
+    mib: f64,
+}
+
+/// Runs every bench in `folder` with a random wide_resnet50_2, and writes `growth.csv` and `growth.svg` there.
+pub(super) fn measure(program: &Path, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let folder = folder.canonicalize()?;
+    let mut all = Vec::new();
+    let mut csv = "what,method,draws,test_pictures,seconds,peak_mib\n".to_owned();
+    let mut note = |one: Measured| -> Result<()> {
+        let Measured { what, method, draws, pictures, seconds, mib } = &one;
+        let line = format!("{what},{method},{draws},{pictures},{seconds:.2},{mib:.0}\n");
+        print!("{line}");
+        csv += &line;
+        fs::write(folder.join("growth.csv"), &csv)?;
+        all.push(one);
+        Ok(())
+    };
+    let phantom = Bench::new(program, &folder, PICTURES)?;
+    // The first run of all reads the network from disk.
+    phantom.run("dn2", 1)?;
+    for method in METHODS {
+        for draws in DRAWS {
+            note(phantom.measured("draws", method, draws)?)?;
+        }
+    }
+    for n in [1, 2, 4, METHODS.len()] {
+        note(phantom.measured("methods", &METHODS[..n].join("+"), 3)?)?;
+    }
+    for pictures in MORE {
+        let larger = Bench::new(program, &folder, pictures)?;
+        note(larger.measured("test pictures", "patchcore", 3)?)?;
+    }
+    draw(&all, &folder.join("growth.svg"))
+}
+
+/// A curated phantom.
+struct Bench<'a> {
+    program: &'a Path,
+    folder: PathBuf,
+    pictures: usize,
+}
+
+impl Bench<'_> {
+    fn new<'a>(program: &'a Path, folder: &Path, pictures: usize) -> Result<Bench<'a>> {
+        let bench = Bench { program, folder: folder.join(format!("pictures-{pictures}")), pictures };
+        fs::create_dir_all(&bench.folder)?;
+        let half = pictures / 2;
+        let spec = SPEC.replace("sizes = [64]", &format!("sizes = [{SIDE}]"));
+        // The first task is the one that is scored.
+        let spec = spec.replacen("test_normal = 32", &format!("test_normal = {half}"), 1);
+        let spec = spec.replacen("\ncount = 32", &format!("\ncount = {half}"), 1);
+        fs::write(bench.folder.join("growth-spec.toml"), spec)?;
+        let (raw, scale) =
+            if pictures == PICTURES { ("../raw-quick", "quick") } else { ("../raw-full", "full") };
+        bench.say(&["phantom", "--out", raw, "--scale", scale])?;
+        bench.say(&["build-dataset", "--spec", "growth-spec.toml", "--raw", raw, "--out", "curated"])?;
+        Ok(bench)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.program);
+        command.args(arguments).current_dir(&self.folder).env("MEDFSAD_CACHE", self.folder.join("../cache"));
+        command
+    }
+
+    fn say(&self, arguments: &[&str]) -> Result<()> {
+        let output = self.command(arguments).output().context("starting the program")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{arguments:?}: {said}");
+        Ok(())
+    }
+
+    /// Seconds, and the most MiB of memory.
+    fn run(&self, methods: &str, draws: usize) -> Result<(f64, f64)> {
+        let methods: Vec<&str> = methods.split('+').collect();
+        let settings =
+            METHODS.map(|method| format!("[settings.{method}]\nbackbone = 'wide_resnet50_2'\n")).concat();
+        let settings = settings.replace("[settings.d24fad]\n", "[settings.d24fad]\nepochs = 1\n");
+        let definition = format!(
+            "name = 'growth'\nspec = 'phantom'\nsize = {SIDE}\nmethods = {methods:?}\nshots = [4]\ndraws = {draws}\n\
+             seeds = [1]\nepisode_seed = 1\nteacher_seed = 1\n{settings}"
+        );
+        fs::write(self.folder.join("growth.toml"), definition)?;
+        let out = self.folder.join("run");
+        if out.exists() {
+            fs::remove_dir_all(&out)?;
+        }
+        let mut command = self.command(&[
+            "bench",
+            "--bench",
+            "growth.toml",
+            "--manifest",
+            "curated",
+            "--task",
+            TASK,
+            "--device",
+            "cpu",
+            "--teacher",
+            "random",
+            "--threads",
+            "1",
+            "--out",
+            "run",
+        ]);
+        let started = Instant::now();
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("starting the program")?;
+        let (status, mib) = watch::peak(&mut child)?;
+        ensure!(status.success(), "a bench of {methods:?} ended with {status}");
+        Ok((started.elapsed().as_secs_f64(), mib))
+    }
+
+    fn measured(&self, what: &'static str, methods: &str, draws: usize) -> Result<Measured> {
+        let (seconds, mib) = self.run(methods, draws)?;
+        Ok(Measured { what, method: methods.to_owned(), draws, pictures: self.pictures, seconds, mib })
+    }
+}
+
+/// Seconds over those of one draw, method by method.
+fn draw(all: &[Measured], path: &Path) -> Result<()> {
+    let area = SVGBackend::new(path, (720, 360)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let of = |method: &str| -> Vec<(f64, f64)> {
+        let points: Vec<&Measured> =
+            all.iter().filter(|one| one.what == "draws" && one.method == method).collect();
+        let first = points.first().map_or(1.0, |one| one.seconds);
+        points.iter().map(|one| (one.draws as f64, one.seconds / first)).collect()
+    };
+    let most = METHODS.iter().flat_map(|method| of(method)).map(|(_, times)| times).fold(2.0, f64::max);
+    let mut chart = ChartBuilder::on(&area)
+        .margin(12)
+        .x_label_area_size(36)
+        .y_label_area_size(56)
+        .build_cartesian_2d(0.0..31.0, 0.0..1.1 * most)?;
+    chart.configure_mesh().x_desc("support draws").y_desc("seconds over those of one draw").draw()?;
+    for (index, method) in METHODS.iter().enumerate() {
+        let colour = Palette99::pick(index).to_rgba();
+        let series = chart.draw_series(LineSeries::new(of(method), colour.stroke_width(2)))?;
+        series
+            .label(*method)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
+    area.present()?;
+    Ok(())
+}
