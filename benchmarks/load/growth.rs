@@ -15,7 +15,7 @@ const SIDE: usize = 128;
 /// One of the phantom's tasks.
 const TASK: &str = "his";
 /// What is tried with several numbers of draws.
-const METHODS: [&str; 6] = ["d24fad", "patchcore", "padim", "spade", "subspacead", "dn2"];
+const METHODS: [&str; 6] = ["dn2", "patchcore", "spade", "padim", "subspacead", "d24fad"];
 const DRAWS: [usize; 4] = [1, 3, 10, 30];
 /// Test pictures of the phantom, and of larger ones.
 const PICTURES: usize = 64;
@@ -108,7 +108,7 @@ impl Bench<'_> {
         let methods: Vec<&str> = methods.split('+').collect();
         let settings =
             METHODS.map(|method| format!("[settings.{method}]\nbackbone = 'wide_resnet50_2'\n")).concat();
-        let settings = settings.replace("[settings.d24fad]\n", "[settings.d24fad]\nepochs = 1\n");
+        let settings = settings.replace("[settings.d24fad]\n", "[settings.d24fad]\nepochs = 1\nbatch = 4\n");
         let definition = format!(
             "name = 'growth'\nspec = 'phantom'\nsize = {SIDE}\nmethods = {methods:?}\nshots = [4]\ndraws = {draws}\n\
              seeds = [1]\nepisode_seed = 1\nteacher_seed = 1\n{settings}"

@@ -112,7 +112,7 @@ fn planned(run: &Path, cells: &[StoredCell], findings: &mut Findings) -> Result<
             .push("whether cells are missing: the run has no plan.json that names its tasks".to_owned());
         return Ok(());
     };
-    let missing = results::missing(&planned, cells);
+    let missing = results::missing(run, &planned, cells);
     match missing.first() {
         None => findings.holds.push(format!("all {} planned cells are there", planned.len())),
         Some(first) => findings.broken.push(format!(

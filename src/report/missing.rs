@@ -14,25 +14,28 @@ const NAMED: usize = 4;
 /// What is missing of the runs' plans.
 pub(super) struct Missing {
     planned: usize,
-    places: Vec<Place>,
+    places: BTreeSet<Place>,
     /// Whether a run has no plan.
     unplanned: bool,
 }
 
 impl Missing {
-    /// Of all plans together: a cell that lies in any of the runs is not missing.
+    /// Of all plans together: a cell that lies in another of the runs with the same settings is not missing.
     ///
     /// # Errors
     /// A plan that cannot be read.
     pub(super) fn new(runs: &[PathBuf], results: &[StoredCell]) -> Result<Missing> {
-        let (mut all, mut unplanned) = (BTreeSet::new(), false);
+        let (mut all, mut places, mut unplanned) = (BTreeSet::new(), BTreeSet::new(), false);
         for run in runs {
             match planned(run)? {
-                Some(places) => all.extend(places),
+                Some(planned) => {
+                    places.extend(missing(run, &planned, results));
+                    all.extend(planned);
+                }
                 None => unplanned = true,
             }
         }
-        Ok(Missing { planned: all.len(), places: missing(&all, results), unplanned })
+        Ok(Missing { planned: all.len(), places, unplanned })
     }
 
     /// In a sentence or two; `None` if nothing is missing.

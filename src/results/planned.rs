@@ -1,6 +1,6 @@
 //! What a run was planned to hold, so that what is missing can be told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -45,9 +45,19 @@ impl Place {
     }
 }
 
-/// Planned places that none of the cells has.
-pub fn missing(planned: &BTreeSet<Place>, cells: &[StoredCell]) -> Vec<Place> {
-    let there: BTreeSet<Place> = cells.iter().map(|stored| Place::of(&stored.cell)).collect();
+/// Places planned for the run in a folder that none of the cells has. Cells of other runs count where they have the
+/// settings of the run's own cells of that method, or where it has none.
+pub fn missing(run: &Path, planned: &BTreeSet<Place>, cells: &[StoredCell]) -> Vec<Place> {
+    let is_own = |stored: &&StoredCell| stored.folder.starts_with(run);
+    let mut own: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for StoredCell { cell, .. } in cells.iter().filter(is_own) {
+        own.entry(&cell.identity.method).or_default().insert(&cell.identity.settings);
+    }
+    let counts = |stored: &&StoredCell| {
+        let id = &stored.cell.identity;
+        is_own(stored) || own.get(id.method.as_str()).is_none_or(|own| own.contains(id.settings.as_str()))
+    };
+    let there: BTreeSet<Place> = cells.iter().filter(counts).map(|stored| Place::of(&stored.cell)).collect();
     planned.difference(&there).cloned().collect()
 }
 

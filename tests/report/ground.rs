@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use medfsad::report;
-use medfsad::results::read_run;
+use medfsad::results::{StoredCell, read_run};
 
 use super::made_up::{METHODS, SHOTS, TASKS, run_of};
 
@@ -93,4 +93,35 @@ fn a_cell_of_pictures_of_another_size_does_not_stand_for_a_missing_one() {
     let text = fs::read_to_string(run.join("plan.json")).expect("a plan");
     fs::write(run.join("plan.json"), text.replace("\"size\":128", "\"size\":256")).expect("a plan");
     assert!(board(&run).contains("120 of 120 planned cells are missing"));
+}
+
+#[test]
+fn a_cell_of_other_settings_in_another_run_does_not_stand_for_a_missing_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = run_of(&folder.path().join("one"), &METHODS);
+    plan(&run);
+    remove_worse_draws(&run, "control-border", &TASKS);
+    let joined = |other: &Path| medfsad::results::missing(&run, &planned(&run), &read_all(&[&run, other]));
+    // A copy of the whole run has what is missing here ...
+    let other = run_of(&folder.path().join("other"), &METHODS);
+    assert!(joined(&other).is_empty());
+    // ... and one with other settings does not.
+    let changed: Vec<StoredCell> = read_all(&[&run, &other])
+        .into_iter()
+        .map(|mut stored| {
+            if stored.folder.starts_with(&other) {
+                stored.cell.identity.settings = "{\"other\":1}".to_owned();
+            }
+            stored
+        })
+        .collect();
+    assert_eq!(medfsad::results::missing(&run, &planned(&run), &changed).len(), 5);
+}
+
+fn planned(run: &Path) -> std::collections::BTreeSet<medfsad::results::Place> {
+    medfsad::results::planned(run).expect("a plan").expect("one that names its tasks")
+}
+
+fn read_all(runs: &[&Path]) -> Vec<StoredCell> {
+    runs.iter().flat_map(|run| read_run(run).expect("a run")).collect()
 }
