@@ -10,7 +10,7 @@ use crate::episode::batch::Pictures;
 use crate::manifest::store::PixelStore;
 use crate::manifest::{Label, Row};
 use crate::maps::MapStack;
-use crate::method::{Detector, Fitted, Prediction, batches};
+use crate::method::{Detector, Encoded, Fitted, Prediction, batches};
 use crate::metric::auroc::auroc;
 use crate::protocol::{self, Host, ImageScores, Protocol};
 use crate::random::Stream;
@@ -137,8 +137,8 @@ impl TestSet {
 }
 
 /// The score of one picture under the protocol that ranks.
-pub(super) fn ranked_score(model: &dyn Fitted, detector: &dyn Detector, picture: &Pictures) -> Result<f64> {
-    let scores = match batches::predict(model, detector, picture)? {
+pub(super) fn ranked_score(detector: &dyn Detector, picture: &Encoded) -> Result<f64> {
+    let scores = match batches::predict_encoded(detector, picture)? {
         Prediction::Maps(maps) => protocol::of_each(Protocol::RANKED, &maps),
         Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,
     };

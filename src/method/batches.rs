@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use anyhow::{Error, Result, bail};
 use tch::Device;
 
-use super::contract::{Detector, Fitted};
+use super::contract::{Detector, Encoded, Fitted};
 use super::prediction::{NotANumber, Prediction};
 use crate::episode::batch::Pictures;
 use crate::panics::{caught_quietly, message};
@@ -59,8 +59,7 @@ fn predict_all(
     queries: &Pictures,
 ) -> Result<Vec<Prediction>> {
     let encoded = model.encode(queries)?;
-    let predict = |detector: &&dyn Detector| detector.score(&encoded)?.checked(queries.len());
-    detectors.iter().map(predict).collect()
+    detectors.iter().map(|detector| predict_encoded(*detector, &encoded)).collect()
 }
 
 /// What `detector`, an adapted `model`, says of `queries`, held against the contract. Everything that is scored comes
@@ -69,7 +68,15 @@ fn predict_all(
 /// # Errors
 /// What the model or the detector fails with, and as [`Prediction::checked`].
 pub fn predict(model: &dyn Fitted, detector: &dyn Detector, queries: &Pictures) -> Result<Prediction> {
-    detector.score(&model.encode(queries)?)?.checked(queries.len())
+    predict_encoded(detector, &model.encode(queries)?)
+}
+
+/// As [`predict`], of queries that `detector`'s model has encoded.
+///
+/// # Errors
+/// What the detector fails with, and as [`Prediction::checked`].
+pub fn predict_encoded(detector: &dyn Detector, queries: &Encoded) -> Result<Prediction> {
+    detector.score(queries)?.checked(queries.pictures().len())
 }
 
 /// Counts a picture without a number among all pictures, not those of its batch.

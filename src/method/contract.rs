@@ -193,6 +193,14 @@ pub trait Fitted {
         Ok(queries.into())
     }
 
+    /// As [`Fitted::encode`] of one support, which is left out of several support sets and scored by them.
+    ///
+    /// # Errors
+    /// As [`Fitted::encode`].
+    fn encode_support<'p>(&self, support: &'p Pictures) -> Result<Encoded<'p>> {
+        self.encode(support)
+    }
+
     /// Takes in the supports of one episode.
     ///
     /// # Errors
@@ -208,6 +216,10 @@ pub trait Fitted {
 impl<F: Fitted + ?Sized> Fitted for &F {
     fn encode<'p>(&self, queries: &'p Pictures) -> Result<Encoded<'p>> {
         (**self).encode(queries)
+    }
+
+    fn encode_support<'p>(&self, support: &'p Pictures) -> Result<Encoded<'p>> {
+        (**self).encode_support(support)
     }
 
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {

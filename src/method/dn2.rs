@@ -99,9 +99,8 @@ impl Learner for Dn2 {
         Ok(Box::new(Dn2Detector { neighbours }))
     }
 
-    fn encode<'p>(&self, queries: &'p Pictures, context: &Context) -> Result<Encoded<'p>> {
-        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
-        Ok(Encoded::new(queries, teacher.features(&queries.pixels)))
+    fn sees(&self) -> Option<(Backbone, Input)> {
+        Some((self.settings.backbone, Input::ImageNet))
     }
 }
 

@@ -128,9 +128,8 @@ impl Learner for Padim {
         Ok(Box::new(PadimDetector { chosen, normal }))
     }
 
-    fn encode<'p>(&self, queries: &'p Pictures, context: &Context) -> Result<Encoded<'p>> {
-        let teacher = context.teacher(self.backbone, Input::ImageNet)?;
-        Ok(Encoded::new(queries, teacher.features(&queries.pixels)))
+    fn sees(&self) -> Option<(Backbone, Input)> {
+        Some((self.backbone, Input::ImageNet))
     }
 }
 

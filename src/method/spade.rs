@@ -99,9 +99,8 @@ impl Learner for Spade {
         Ok(Box::new(SpadeDetector { teacher, pictures, neighbours, gallery }))
     }
 
-    fn encode<'p>(&self, queries: &'p Pictures, context: &Context) -> Result<Encoded<'p>> {
-        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
-        Ok(Encoded::new(queries, teacher.features(&queries.pixels)))
+    fn sees(&self) -> Option<(Backbone, Input)> {
+        Some((self.settings.backbone, Input::ImageNet))
     }
 }
 

@@ -125,9 +125,8 @@ impl Learner for SubspaceAd {
         Ok(Box::new(ready))
     }
 
-    fn encode<'p>(&self, queries: &'p Pictures, context: &Context) -> Result<Encoded<'p>> {
-        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
-        Ok(Encoded::new(queries, teacher.features(&queries.pixels)))
+    fn sees(&self) -> Option<(Backbone, Input)> {
+        Some((self.settings.backbone, Input::ImageNet))
     }
 }
 

@@ -42,7 +42,10 @@ impl Model {
 
     /// Queries `[b, 3, side, side]` of 0 to 255 as teacher and student see them.
     pub(crate) fn seen(&self, queries: &Tensor) -> Seen {
-        let Features { scales, deep } = self.teacher.features(&batch::to(queries, self.device));
+        self.seen_by_student(self.teacher.features(&batch::to(queries, self.device)))
+    }
+
+    fn seen_by_student(&self, Features { scales, deep }: Features) -> Seen {
         Seen { student: self.student.decode_queries(&deep), teacher: scales }
     }
 
@@ -66,6 +69,11 @@ pub(crate) struct Seen {
 impl Fitted for Model {
     fn encode<'p>(&self, queries: &'p Pictures) -> Result<Encoded<'p>> {
         Ok(Encoded::new(queries, self.seen(&queries.pixels)))
+    }
+
+    fn encode_support<'p>(&self, support: &'p Pictures) -> Result<Encoded<'p>> {
+        let features = self.teacher.features_again(&support.pixels);
+        Ok(Encoded::new(support, self.seen_by_student(features)))
     }
 
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {

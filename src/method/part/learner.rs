@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tch::Tensor;
 
 use crate::episode::batch::Pictures;
 use crate::files;
@@ -14,7 +15,8 @@ use crate::method::contract::{
     Built, Context, Detector, Encoded, Fitted, Method, Observer, TrainTask, Unobserved,
 };
 use crate::method::train_on::TrainOn;
-use crate::network::Network;
+use crate::network::remembering::Remembering;
+use crate::network::{Backbone, Features, Input, Network};
 use crate::regime::Regime;
 
 /// Turns normals of one task into a detector.
@@ -30,13 +32,10 @@ pub trait Learner: Send + Sync {
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>>;
 
-    /// What its detectors read of queries, whatever was learnt.
-    ///
-    /// # Errors
-    /// A teacher that cannot be opened; what libtorch or the device fails with.
-    fn encode<'p>(&self, queries: &'p Pictures, context: &Context) -> Result<Encoded<'p>> {
-        let _ = context;
-        Ok(queries.into())
+    /// The frozen teacher whose features its detectors find in queries ([`Encoded::made`]), where they read any; else
+    /// pictures alone.
+    fn sees(&self) -> Option<(Backbone, Input)> {
+        None
     }
 
     /// Whether it takes steps of an optimiser, rather than remember features.
@@ -94,7 +93,11 @@ struct LearnsFromSupports<L> {
 
 impl<L: Learner> Fitted for LearnsFromSupports<L> {
     fn encode<'p>(&self, queries: &'p Pictures) -> Result<Encoded<'p>> {
-        self.learner.encode(queries, &self.context)
+        encoded(&*self.learner, &self.context, queries, |teacher, pixels| teacher.features(pixels))
+    }
+
+    fn encode_support<'p>(&self, support: &'p Pictures) -> Result<Encoded<'p>> {
+        encoded(&*self.learner, &self.context, support, Remembering::features_again)
     }
 
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
@@ -112,6 +115,17 @@ impl<L: Learner> Fitted for LearnsFromSupports<L> {
     }
 }
 
+/// Pictures, with features of the teacher that the learner sees.
+fn encoded<'p>(
+    learner: &(impl Learner + ?Sized),
+    context: &Context,
+    pictures: &'p Pictures,
+    features: impl Fn(&Remembering, &Tensor) -> Features,
+) -> Result<Encoded<'p>> {
+    let Some((backbone, input)) = learner.sees() else { return Ok(pictures.into()) };
+    Ok(Encoded::new(pictures, features(&*context.teacher(backbone, input)?, &pictures.pixels)))
+}
+
 /// What a learner has learnt once; supports change nothing.
 pub struct Learnt<L, D> {
     /// It encodes queries.
@@ -122,9 +136,13 @@ pub struct Learnt<L, D> {
     pub detector: D,
 }
 
-impl<L: Deref<Target: Learner>, D: Detector> Fitted for Learnt<L, D> {
+impl<L: Deref<Target: Learner + Sized>, D: Detector> Fitted for Learnt<L, D> {
     fn encode<'p>(&self, queries: &'p Pictures) -> Result<Encoded<'p>> {
-        self.learner.encode(queries, &self.context)
+        encoded(&*self.learner, &self.context, queries, |teacher, pixels| teacher.features(pixels))
+    }
+
+    fn encode_support<'p>(&self, support: &'p Pictures) -> Result<Encoded<'p>> {
+        encoded(&*self.learner, &self.context, support, Remembering::features_again)
     }
 
     fn adapt<'a>(&'a self, _: &Pictures) -> Result<Box<dyn Detector + 'a>> {

@@ -151,9 +151,8 @@ impl Learner for PatchCore {
         Ok(Box::new(PatchCoreDetector { bank, room, reweight: self.settings.reweight }))
     }
 
-    fn encode<'p>(&self, queries: &'p Pictures, context: &Context) -> Result<Encoded<'p>> {
-        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
-        Ok(Encoded::new(queries, teacher.features(&queries.pixels)))
+    fn sees(&self) -> Option<(Backbone, Input)> {
+        Some((self.settings.backbone, Input::ImageNet))
     }
 }
 
