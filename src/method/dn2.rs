@@ -1,6 +1,8 @@
 //! DN2: distance to the nearest normals in one vector per picture (Bergman, Cohen and Hoshen, arXiv
 //! 2002.10445).
 
+use std::any::Any;
+
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -13,7 +15,7 @@ use super::part::normals::{all_pooled, pooled};
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::{Backbone, Input, Network};
+use crate::network::{Backbone, Features, Input, Network};
 
 /// DN2: the mean distance to the nearest normals in globally averaged features.
 pub const ENTRY: Entry = Entry {
@@ -102,6 +104,10 @@ impl Learner for Dn2 {
     fn sees(&self) -> Option<(Backbone, Input)> {
         Some((self.settings.backbone, Input::ImageNet))
     }
+
+    fn reads(&self, features: Features) -> Box<dyn Any> {
+        Box::new(pooled(&features))
+    }
 }
 
 struct Dn2Detector {
@@ -110,8 +116,7 @@ struct Dn2Detector {
 
 impl Detector for Dn2Detector {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
-        let vectors = pooled(queries.made()?);
-        Ok(Prediction::Scores(grid::to_scores(&self.neighbours.scores(&vectors))?))
+        Ok(Prediction::Scores(grid::to_scores(&self.neighbours.scores(queries.made()?))?))
     }
 }
 

@@ -15,8 +15,8 @@ pub struct Encoded<'p> {
 
 impl<'p> Encoded<'p> {
     /// Queries, and what was made of them.
-    pub fn new(pictures: &'p Pictures, made: impl Any) -> Encoded<'p> {
-        Encoded { pictures, made: Box::new(made) }
+    pub fn new(pictures: &'p Pictures, made: Box<dyn Any>) -> Encoded<'p> {
+        Encoded { pictures, made }
     }
 
     /// The queries themselves.
@@ -36,6 +36,6 @@ impl<'p> Encoded<'p> {
 /// Of which nothing was made.
 impl<'p> From<&'p Pictures> for Encoded<'p> {
     fn from(pictures: &'p Pictures) -> Encoded<'p> {
-        Encoded::new(pictures, ())
+        Encoded::new(pictures, Box::new(()))
     }
 }

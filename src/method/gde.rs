@@ -1,9 +1,11 @@
 //! GDE: Mahalanobis distance to the normals in one vector per picture, with Ledoit and Wolf's covariance
 //! (the baseline of MedIAnomaly, arXiv 2404.04518; Rippel et al., arXiv 2005.14140).
 
+use std::any::Any;
+
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
 use super::part::gaussian::{Gaussian, Moments, Regular};
@@ -14,7 +16,7 @@ use super::train_on::TrainOn;
 use super::views;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::{Backbone, Input, Network};
+use crate::network::{Backbone, Features, Input, Network};
 
 /// Gaussian density: the Mahalanobis distance to the normals in globally averaged features.
 pub const ENTRY: Entry = Entry {
@@ -95,6 +97,10 @@ impl Learner for Gde {
     fn sees(&self) -> Option<(Backbone, Input)> {
         Some((self.backbone, Input::ImageNet))
     }
+
+    fn reads(&self, features: Features) -> Box<dyn Any> {
+        Box::new(pooled(&features))
+    }
 }
 
 struct GdeDetector {
@@ -103,7 +109,7 @@ struct GdeDetector {
 
 impl Detector for GdeDetector {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
-        let vectors = pooled(queries.made()?);
+        let vectors: &Tensor = queries.made()?;
         Ok(Prediction::Scores(grid::to_scores(
             &self.gaussian.distances(&vectors.unsqueeze(0)).squeeze_dim(0),
         )?))

@@ -1,6 +1,7 @@
 //! SPADE: nearest normals for the picture, then nearest of their positions for each of its own (Cohen and
 //! Hoshen, arXiv 2005.02357).
 
+use std::any::Any;
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result, ensure};
@@ -102,6 +103,21 @@ impl Learner for Spade {
     fn sees(&self) -> Option<(Backbone, Input)> {
         Some((self.settings.backbone, Input::ImageNet))
     }
+
+    fn reads(&self, features: Features) -> Box<dyn Any> {
+        let positions = (0..features.deep.size()[0]).map(|index| positions_of(&features, index)).collect();
+        Box::new(Seen { vectors: pooled(&features), positions, grid: features.scales[0].size()[2] })
+    }
+}
+
+/// What is seen of queries.
+struct Seen {
+    /// `[n, c4]`.
+    vectors: Tensor,
+    /// Of each picture, `[h * w, c]`.
+    positions: Vec<Tensor>,
+    /// Positions along a side.
+    grid: i64,
 }
 
 /// Where positions of normals come from.
@@ -122,17 +138,14 @@ struct SpadeDetector {
 
 impl Detector for SpadeDetector {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
-        let (features, queries) = (queries.made::<Features>()?, queries.pictures());
-        let vectors = pooled(features);
-        let found = self.pictures.nearest(&vectors, self.neighbours, MAX_BYTES);
+        let Seen { vectors, positions, grid } = queries.made()?;
+        let found = self.pictures.nearest(vectors, self.neighbours, MAX_BYTES);
         let scores = found.distances.mean_dim(1, false, None::<Kind>);
-        let grid = features.scales[0].size()[2];
-        let map = |index: i64| {
-            let one = positions_of(features, index);
-            self.distances(&one, &found.rows.get(index)).view([1, grid, grid])
+        let map = |(index, one): (usize, &Tensor)| {
+            self.distances(one, &found.rows.get(index as i64)).view([1, *grid, *grid])
         };
-        let maps = Tensor::cat(&(0..queries.len() as i64).map(map).collect::<Vec<_>>(), 0);
-        let maps = grid::upsample(&maps, queries.size(), false);
+        let maps = Tensor::cat(&positions.iter().enumerate().map(map).collect::<Vec<_>>(), 0);
+        let maps = grid::upsample(&maps, queries.pictures().size(), false);
         Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
     }
 }

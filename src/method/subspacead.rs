@@ -1,5 +1,7 @@
 //! SubspaceAD: what a principal subspace of the normals' features leaves over (arXiv 2602.23013, CVPR 2026).
 
+use std::any::Any;
+
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -128,6 +130,10 @@ impl Learner for SubspaceAd {
     fn sees(&self) -> Option<(Backbone, Input)> {
         Some((self.settings.backbone, Input::ImageNet))
     }
+
+    fn reads(&self, features: Features) -> Box<dyn Any> {
+        Box::new(tokens(&features))
+    }
 }
 
 /// Random angles of 0 to 345 degrees, in radians; the same for all normals, so that their order does not count.
@@ -193,7 +199,7 @@ struct SubspaceAdDetector {
 
 impl Detector for SubspaceAdDetector {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
-        let tokens = tokens(queries.made()?);
+        let tokens: &Tensor = queries.made()?;
         let (n, h, w) = (tokens.size()[0], tokens.size()[2], tokens.size()[3]);
         let residual = |index: i64| {
             let one = grid::positions(&tokens.narrow(0, index, 1));

@@ -68,12 +68,12 @@ pub(crate) struct Seen {
 
 impl Fitted for Model {
     fn encode<'p>(&self, queries: &'p Pictures) -> Result<Encoded<'p>> {
-        Ok(Encoded::new(queries, self.seen(&queries.pixels)))
+        Ok(Encoded::new(queries, Box::new(self.seen(&queries.pixels))))
     }
 
     fn encode_support<'p>(&self, support: &'p Pictures) -> Result<Encoded<'p>> {
         let features = self.teacher.features_again(&support.pixels);
-        Ok(Encoded::new(support, self.seen_by_student(features)))
+        Ok(Encoded::new(support, Box::new(self.seen_by_student(features))))
     }
 
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {

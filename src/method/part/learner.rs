@@ -1,6 +1,7 @@
 //! Methods that learn from normals of the target alone: from its supports (R1) or from all its train
 //! normals (R5), by one setting.
 
+use std::any::Any;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -32,10 +33,15 @@ pub trait Learner: Send + Sync {
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>>;
 
-    /// The frozen teacher whose features its detectors find in queries ([`Encoded::made`]), where they read any; else
+    /// The frozen teacher of whose features its detectors read what [`Learner::reads`] makes; `None` where they read
     /// pictures alone.
     fn sees(&self) -> Option<(Backbone, Input)> {
         None
+    }
+
+    /// What its detectors find in queries ([`Encoded::made`]), whatever was learnt.
+    fn reads(&self, features: Features) -> Box<dyn Any> {
+        Box::new(features)
     }
 
     /// Whether it takes steps of an optimiser, rather than remember features.
@@ -123,7 +129,8 @@ fn encoded<'p>(
     features: impl Fn(&Remembering, &Tensor) -> Features,
 ) -> Result<Encoded<'p>> {
     let Some((backbone, input)) = learner.sees() else { return Ok(pictures.into()) };
-    Ok(Encoded::new(pictures, features(&*context.teacher(backbone, input)?, &pictures.pixels)))
+    let features = features(&*context.teacher(backbone, input)?, &pictures.pixels);
+    Ok(Encoded::new(pictures, learner.reads(features)))
 }
 
 /// What a learner has learnt once; supports change nothing.

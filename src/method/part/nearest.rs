@@ -7,7 +7,7 @@
 use tch::{Kind, Tensor};
 
 /// Candidates beyond the neighbours asked for; the more, the fewer queries are searched twice.
-const SPARE: usize = 7;
+const SPARE: usize = 2;
 
 /// Queries and rows of the bank multiplied at once, at most.
 const LARGEST: (usize, usize) = (1024, 8192);

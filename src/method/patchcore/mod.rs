@@ -1,5 +1,7 @@
 //! PatchCore: the nearest of all normals' patches (Roth et al., arXiv 2106.08265, CVPR 2022).
 
+use std::any::Any;
+
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -131,8 +133,8 @@ impl Learner for PatchCore {
         let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
         let mut builder: Option<(BankBuilder, usize)> = None;
         for features in features(&teacher, &normals.pixels, None) {
-            for index in 0..features.deep.size()[0] {
-                let rows = patches(&features, index);
+            let n = features.deep.size()[0];
+            for rows in patches(&features).chunk(n, 0) {
                 if builder.is_none() {
                     let (positions, channels) = (rows.size()[0] as usize, rows.size()[1] as usize);
                     let side = normals.size() as usize;
@@ -154,6 +156,10 @@ impl Learner for PatchCore {
     fn sees(&self) -> Option<(Backbone, Input)> {
         Some((self.settings.backbone, Input::ImageNet))
     }
+
+    fn reads(&self, features: Features) -> Box<dyn Any> {
+        Box::new(patches(&features))
+    }
 }
 
 impl Settings {
@@ -172,19 +178,22 @@ struct PatchCoreDetector {
 
 impl Detector for PatchCoreDetector {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
-        let (features, queries) = (queries.made::<Features>()?, queries.pictures());
-        let grid = features.scales[1].size()[2];
-        let mut maps = Vec::new();
-        let mut scores = Vec::new();
-        for index in 0..queries.len() as i64 {
-            let patches = patches(features, index);
-            let distances = patch_scores(&self.bank, &patches, self.room);
-            if self.reweight {
-                scores.push(reweighted(&self.bank, &patches, &distances, self.room));
+        // Of all pictures at once: the bank is read once for many patches.
+        let patches: &Tensor = queries.made()?;
+        let distances = patch_scores(&self.bank, patches, self.room);
+        let n = queries.pictures().len() as i64;
+        // Positions of a square.
+        let grid = (distances.size()[0] / n).isqrt();
+        let of_each = |all: &Tensor| all.split(grid * grid, 0);
+        let scores = match self.reweight {
+            true => {
+                let pairs = of_each(patches).into_iter().zip(of_each(&distances));
+                pairs.map(|(patches, scores)| reweighted(&self.bank, &patches, &scores, self.room)).collect()
             }
-            maps.push(distances.view([1, grid, grid]));
-        }
-        let maps = grid::to_maps(&grid::upsample(&Tensor::cat(&maps, 0), queries.size(), false))?;
+            false => Vec::new(),
+        };
+        let maps = grid::upsample(&distances.view([n, grid, grid]), queries.pictures().size(), false);
+        let maps = grid::to_maps(&maps)?;
         Ok(if self.reweight { Prediction::Both(maps, scores) } else { Prediction::Maps(maps) })
     }
 
@@ -193,11 +202,10 @@ impl Detector for PatchCoreDetector {
     }
 }
 
-/// Patches of one of the pictures, `[positions, c2 + c3]`: each stage averaged over 3 x 3 positions (zeros
-/// beyond the border), the deeper one brought to the grid of the shallower.
-fn patches(features: &Features, index: i64) -> Tensor {
-    let pooled =
-        |scale: &Tensor| scale.narrow(0, index, 1).avg_pool2d([3, 3], [1, 1], [1, 1], false, true, None);
+/// Patches of all pictures, `[n * positions, c2 + c3]`: each stage averaged over 3 x 3 positions (zeros beyond the
+/// border), the deeper one brought to the grid of the shallower.
+fn patches(features: &Features) -> Tensor {
+    let pooled = |scale: &Tensor| scale.avg_pool2d([3, 3], [1, 1], [1, 1], false, true, None);
     let [_, second, third] = &features.scales;
     grid::positions(&grid::joined(&[&pooled(second), &pooled(third)], true))
 }

@@ -135,7 +135,7 @@ impl Method for Regad {
 
 impl Fitted for RegadModel {
     fn encode<'p>(&self, queries: &'p Pictures) -> Result<Encoded<'p>> {
-        Ok(Encoded::new(queries, self.joined(&queries.pixels)))
+        Ok(Encoded::new(queries, Box::new(self.joined(&queries.pixels))))
     }
 
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
