@@ -149,7 +149,7 @@ fn no_method_lets_batch_mates_or_order_touch_a_score() {
 
 fn predicts_what_it_states(name: &str, fitted: &dyn Fitted) {
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-    let output = match predict(&*fitted, &*detector, &pictures("query", 1)).expect("a prediction") {
+    let output = match predict(fitted, &*detector, &pictures("query", 1)).expect("a prediction") {
         Prediction::Maps(_) => Output::Maps,
         Prediction::Scores(_) => Output::Scores,
         Prediction::Both(..) => Output::Both,
@@ -164,11 +164,11 @@ fn no_mate_touches_a_score(name: &str, fitted: &dyn Fitted) {
     let mut shuffled = natural.clone();
     Stream::new(1, "shuffled", 0).shuffle(&mut shuffled);
     let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
-    let alone = scores((&*fitted, &*detector), &queries, &natural, 1);
+    let alone = scores((fitted, &*detector), &queries, &natural, 1);
     assert!(alone.iter().all(|score| score.is_finite()), "{name}: a score is not finite");
-    assert_close(name, &alone, &scores((&*fitted, &*detector), &queries, &natural, 7));
-    assert_close(name, &alone, &scores((&*fitted, &*detector), &queries, &natural, 16));
-    assert_close(name, &alone, &scores((&*fitted, &*detector), &queries, &shuffled, 7));
+    assert_close(name, &alone, &scores((fitted, &*detector), &queries, &natural, 7));
+    assert_close(name, &alone, &scores((fitted, &*detector), &queries, &natural, 16));
+    assert_close(name, &alone, &scores((fitted, &*detector), &queries, &shuffled, 7));
     other_draws_touch_no_bit(name, fitted, &queries);
 }
 

@@ -28,7 +28,7 @@ pub fn score(
     device: Device,
     take: &mut dyn FnMut(usize, Range<usize>, Prediction) -> Result<()>,
 ) -> Result<usize> {
-    let least = detectors.iter().map(|detector| detector.batch()).min().unwrap_or(1);
+    let least = detectors.iter().map(Detector::batch).min().unwrap_or(1);
     let at_once = least.saturating_mul(if device.is_cuda() { ON_CARD } else { 1 });
     let (mut size, mut start) = (at_once.clamp(1, pictures.len().max(1)), 0);
     while start < pictures.len() {
