@@ -7,9 +7,9 @@ use std::rc::Rc;
 use medfsad::episode::batch::{Acquisition, Pictures};
 use medfsad::ids::TaskName;
 use medfsad::maps::MapStack;
-use medfsad::method::batches::{predict, score};
+use medfsad::method::batches::{predict, predict_encoded, score};
 use medfsad::method::{
-    Built, Context, Detector, Fitted, METHODS, OpenTeachers, Output, Prediction, TrainTask, find,
+    Built, Context, Detector, Encoded, Fitted, METHODS, OpenTeachers, Output, Prediction, TrainTask, find,
 };
 use medfsad::network::encoder::Encoder;
 use medfsad::network::origin::{Origin, Teachers};
@@ -192,6 +192,16 @@ fn other_draws_touch_no_bit(name: &str, fitted: &dyn Fitted, queries: &Pictures)
         .expect("scores");
         all
     };
+    // What is remembered of a support is what is seen of it as a query.
+    let one = supports.at(&[3]);
+    let of = |encoded: Encoded| match predict_encoded(detectors[0], &encoded).expect("a prediction") {
+        Prediction::Maps(maps) => protocol::of_each(Protocol::Clean, &maps),
+        Prediction::Scores(values) | Prediction::Both(_, values) => values,
+    };
+    let as_query = of(fitted.encode(&one).expect("a query"));
+    for _ in 0..2 {
+        assert_eq!(of(fitted.encode_support(&one).expect("a support")), as_query, "{name}");
+    }
     let together = scored(&detectors);
     for (detector, together) in detectors.iter().zip(together) {
         assert_eq!(scored(&[*detector]), [together], "{name}");

@@ -62,7 +62,11 @@ pub(super) fn score_some(draws: &mut [Draw], model: &dyn Fitted, test: &TestSet)
             break;
         }
         draw.last = None;
-        let detector = model.adapt(&draw.supports)?;
+        let detector = match model.adapt(&draw.supports) {
+            // The draws before it are scored and written first; it is tried again, and fails, by itself.
+            Err(_) if !detectors.is_empty() => break,
+            detector => detector?,
+        };
         held += detector.bytes() + test.map_bytes();
         detectors.push(detector);
     }

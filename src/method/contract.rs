@@ -14,7 +14,7 @@ use super::work::{CellSize, Work};
 use crate::episode::batch::Pictures;
 use crate::files;
 use crate::ids::TaskName;
-use crate::network::origin::Teachers;
+use crate::network::origin::{Origin, Teachers};
 use crate::network::precision::Precision;
 use crate::network::remembering::Remembering;
 use crate::network::teacher::Teacher;
@@ -58,8 +58,14 @@ pub struct Context {
     pub opened: OpenTeachers,
 }
 
-/// Teachers by backbone and input.
-pub type OpenTeachers = Rc<RefCell<Vec<(Backbone, Input, Rc<Remembering>)>>>;
+/// Teachers that are open.
+pub type OpenTeachers = Rc<RefCell<Vec<OpenTeacher>>>;
+
+/// A teacher, and what it was opened for: a context with other weights opens another.
+pub struct OpenTeacher {
+    opened_for: (Backbone, Input, Origin, Precision, Device),
+    teacher: Rc<Remembering>,
+}
 
 /// Where and how often a training saves its state, so that it resumes there after a stop, to the same bits on a CPU.
 #[derive(Clone, Debug)]
@@ -105,19 +111,18 @@ impl Context {
     /// Weights that cannot be read or do not fit the network, or random ones with fewer than two pictures to
     /// calibrate them on.
     pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Rc<Remembering>> {
-        let known =
-            self.opened.borrow().iter().find(|known| (known.0, known.1) == (backbone, input)).cloned();
-        if let Some((_, _, teacher)) = known {
-            return Ok(teacher);
-        }
         let origin = self.teachers.of(Network::Backbone(backbone))?;
+        let opened_for = (backbone, input, origin.clone(), self.precision, self.device);
+        if let Some(known) = self.opened.borrow().iter().find(|known| known.opened_for == opened_for) {
+            return Ok(known.teacher.clone());
+        }
         let teacher = Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device);
         let teacher = teacher.map(|teacher| teacher.computing_in(self.precision)).with_context(|| {
             let name = backbone.name();
             format!("the teacher is {name}; each network can have its own file: --teacher {name}=FILE")
         })?;
         let teacher = Rc::new(Remembering::new(teacher));
-        self.opened.borrow_mut().push((backbone, input, teacher.clone()));
+        self.opened.borrow_mut().push(OpenTeacher { opened_for, teacher: teacher.clone() });
         Ok(teacher)
     }
 }

@@ -39,3 +39,21 @@ impl<'p> From<&'p Pictures> for Encoded<'p> {
         Encoded::new(pictures, Box::new(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn queries_of_another_model_are_refused() {
+        let pixels = Tensor::zeros([0, 3, 8, 8], (Kind::Uint8, Device::Cpu));
+        let pictures = Pictures { pixels, acquisition: Vec::new() };
+        let encoded = Encoded::new(&pictures, Box::new(7u32));
+        assert_eq!(*encoded.made::<u32>().unwrap(), 7);
+        let error = encoded.made::<Tensor>().err().unwrap();
+        assert!(error.to_string().contains("encoded by another model"), "{error}");
+        assert!(Encoded::from(&pictures).made::<u32>().is_err());
+    }
+}

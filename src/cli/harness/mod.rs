@@ -23,6 +23,7 @@ mod selftest;
 mod settings;
 mod shell;
 mod slurm;
+mod speed_record;
 mod submit;
 mod teacher;
 mod train;

@@ -172,9 +172,9 @@ impl Student {
         tch::no_grad(|| self.decode(deep, Norm::Stored))
     }
 
-    /// Anomaly maps `[b, side, side]` of queries, as teacher and student see them: one minus cosine per position over channels between query and
-    /// weighted supports, upsampled (corners aligned) and summed over scales. Where it is switched on, the same
-    /// between student and `teacher` is added with its weight.
+    /// Anomaly maps `[b, side, side]` of queries, as teacher and student see them: one minus cosine per position over
+    /// channels between query and weighted supports, upsampled (corners aligned) and summed over scales. Where it is
+    /// switched on, the same between student and `teacher` is added with its weight.
     pub fn maps(&self, teacher: &Scales, query: &Scales, supports: &EncodedSupports, side: i64) -> Tensor {
         let Dissected { own, residual, .. } = self.dissect(teacher, query, supports, side);
         let [first, second, third] = own;

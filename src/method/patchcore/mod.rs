@@ -59,7 +59,7 @@ pub struct Settings {
     /// far from others (the paper), rather than the highest of the map (the published code).
     pub reweight: bool,
     /// MiB of memory, on the device, for all that PatchCore holds beside the teacher and what the teacher
-    /// makes of 16 pictures. Where the normals' patches do not fit, a coreset of those seen so far makes
+    /// makes of the pictures that are scored at once, their patches among it. Where the normals' patches do not fit, a coreset of those seen so far makes
     /// place for the next.
     pub memory_mib: usize,
 }
