@@ -71,6 +71,19 @@ pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
     write().with_context(|| format!("writing {}", path.display()))
 }
 
+/// Removes a folder and all in it; that there is none is no error.
+///
+/// # Errors
+/// A folder that is there and cannot be removed.
+pub fn remove_folder_if_there(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Removes a file; that there is none is no error.
 ///
 /// # Errors

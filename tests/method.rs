@@ -1,7 +1,7 @@
 //! One contract for every method: a score depends on the model, the supports and that one picture.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use medfsad::episode::batch::{Acquisition, Pictures};
@@ -9,11 +9,13 @@ use medfsad::ids::TaskName;
 use medfsad::maps::MapStack;
 use medfsad::method::batches::{predict, predict_encoded, score};
 use medfsad::method::{
-    Built, Context, Detector, Encoded, Fitted, METHODS, OpenTeachers, Output, Prediction, TrainTask, find,
+    Built, Context, Detector, Encoded, Fitted, METHODS, OpenTeachers, Output, Prediction, TrainTask,
+    Unobserved, find,
 };
 use medfsad::network::encoder::Encoder;
 use medfsad::network::origin::{Origin, Teachers};
 use medfsad::network::precision::Precision;
+use medfsad::network::remembering::FeatureLimits;
 use medfsad::network::{Backbone, Network, initial, weights};
 use medfsad::protocol::{self, Protocol};
 use medfsad::random::Stream;
@@ -200,7 +202,7 @@ fn other_draws_touch_no_bit(name: &str, fitted: &dyn Fitted, queries: &Pictures)
     };
     let as_query = of(fitted.encode(&one).expect("a query"));
     for _ in 0..2 {
-        assert_eq!(of(fitted.encode_support(&one).expect("a support")), as_query, "{name}");
+        assert_eq!(of(fitted.encode_again(&one).expect("a support")), as_query, "{name}");
     }
     let together = scored(&detectors);
     for (detector, together) in detectors.iter().zip(together) {
@@ -322,27 +324,75 @@ fn training_is_repeatable_and_depends_on_the_seed() {
     assert_ne!(run(1).0, run(2).0);
 }
 
+/// A context whose teachers may keep features in `kept`, in files as large as `disk` says, in GiB.
+fn keeping(folder: &TempDir, memory: f64, disk: f64, kept: &Path) -> Context {
+    let limits = FeatureLimits { memory, disk };
+    Context { opened: OpenTeachers::keeping(limits.keeping_in(kept.to_owned())), ..context(folder, 2) }
+}
+
 #[test]
-fn teacher_features_in_memory_in_a_file_and_recomputed_train_alike() {
+fn teacher_features_in_memory_in_files_and_recomputed_train_alike() {
     let folder = TempDir::new().expect("a folder");
     let loss = |memory: f64, disk: f64| {
-        let text = format!(
-            "backbone = 'resnet18'\nepochs = 1\nbatch = 4\nfeature_memory_gib = {memory:?}\nfeature_disk_gib = {disk:?}"
-        );
-        let built =
-            (find("d24fad").expect("known").build)(toml::from_str(&text).expect("TOML")).expect("settings");
+        let settings = toml::from_str("backbone = 'resnet18'\nepochs = 1\nbatch = 4").expect("TOML");
+        let built = (find("d24fad").expect("known").build)(settings).expect("settings");
         let mut loss = 0.0;
         let tasks = [task("first"), task("second")];
         let mut observer = |_: u64, figures: &medfsad::method::EpochFigures, _: &dyn Fitted| {
             loss = figures[0].1;
             Ok(())
         };
-        built.method.fit(&tasks, &context(&folder, 2), &mut observer).expect("a fitted method");
-        loss
+        let kept = folder.path().join(format!("{memory} {disk}"));
+        let context = keeping(&folder, memory, disk, &kept);
+        built.method.fit(&tasks, &context, &mut observer).expect("a fitted method");
+        (loss, kept.exists())
     };
-    let (kept, mapped, recomputed) = (loss(4.0, 0.0), loss(0.0, 4.0), loss(0.0, 0.0));
-    assert_eq!(kept, mapped, "a file gave other bits");
-    assert!((kept / recomputed - 1.0).abs() < 1e-5, "{kept} against {recomputed}");
+    let (in_memory, mapped, recomputed) = (loss(4.0, 0.0), loss(0.0, 4.0), loss(0.0, 0.0));
+    assert_eq!((in_memory.1, mapped.1, recomputed.1), (false, true, false));
+    assert_eq!(in_memory.0, mapped.0, "files gave other bits");
+    assert_eq!(loss(4.0, 4.0), mapped, "what another training kept gave other bits");
+    assert!((in_memory.0 / recomputed.0 - 1.0).abs() < 1e-5, "{in_memory:?} against {recomputed:?}");
+}
+
+#[test]
+fn what_one_method_keeps_of_queries_others_score_to_the_same_bits() {
+    let folder = TempDir::new().expect("a folder");
+    let kept = folder.path().join("features");
+    let (supports, queries) = (pictures("support", 2), pictures("query", 5));
+    let scores = |name: &str, context: &Context| {
+        let settings = toml::from_str("backbone = 'resnet18'").expect("TOML");
+        let built = (find(name).expect("known").build)(settings).expect("settings");
+        let fitted = built.method.fit(&[], context, &mut Unobserved).expect("a fitted method");
+        let detector = fitted.adapt(&supports).expect("a detector");
+        let mut all = Vec::new();
+        score(&*fitted, &[&*detector], &queries, Device::Cpu, &mut |_, _, prediction| {
+            all.push(match prediction {
+                Prediction::Maps(maps) => maps.values().iter().map(|value| f64::from(*value)).collect(),
+                Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,
+            });
+            Ok(())
+        })
+        .expect("scores");
+        all
+    };
+    let n_files = || std::fs::read_dir(&kept).map_or(0, Iterator::count);
+    assert_eq!(scores("dn2", &keeping(&folder, 1.0, 1.0, &kept)), scores("dn2", &context(&folder, 2)));
+    // Two supports by themselves, and the queries together.
+    assert_eq!(n_files(), 3);
+    for name in ["dn2", "patchcore", "spade"] {
+        assert_eq!(
+            scores(name, &keeping(&folder, 1.0, 1.0, &kept)),
+            scores(name, &context(&folder, 2)),
+            "{name}"
+        );
+        assert_eq!(n_files(), 3, "{name} asked the teacher again");
+    }
+    // Another teacher's features are others.
+    let other = Origin::Random { seed: 9, cache: None };
+    let teachers = Teachers { named: BTreeMap::new(), other: Some(other) };
+    let of_other = |context: Context| scores("dn2", &Context { teachers: teachers.clone(), ..context });
+    assert_eq!(of_other(keeping(&folder, 1.0, 1.0, &kept)), of_other(context(&folder, 2)));
+    assert_eq!(n_files(), 6);
 }
 
 #[test]

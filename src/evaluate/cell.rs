@@ -60,7 +60,7 @@ impl Run<'_> {
             task: job.task.clone(),
             label: format!("{} {}", job.method, job.task),
             state_file: Some(state_file.clone()),
-            opened: OpenTeachers::default(),
+            opened: OpenTeachers::keeping(self.keeping.clone()),
         };
         let start = Instant::now();
         let sources: Vec<SourceTask> = match todo[0].epoch_by_sources {

@@ -98,7 +98,7 @@ impl<'a> Draw<'a> {
             let others: Vec<usize> = (0..n).filter(|&other| other != index).collect();
             let others = self.supports.at(&others);
             let detector = model.adapt(&others)?;
-            test_set::ranked_score(&*detector, &model.encode_support(&self.supports.at(&[index]))?)
+            test_set::ranked_score(&*detector, &model.encode_again(&self.supports.at(&[index]))?)
         });
         self.preset = Preset::new(left_out.collect::<Result<_>>()?);
         Ok(())

@@ -19,9 +19,13 @@ use crate::manifest::Manifest;
 use crate::metric::quantile::median;
 use crate::network::origin::{Origin, Teachers};
 use crate::network::precision::Precision;
+use crate::network::remembering::FeatureLimits;
 use crate::regime::Regime;
 use crate::results::{Cell, Identity, Provenance, Seed};
 use crate::table::{Record, record};
+
+/// Folder of teachers' features in a run.
+const FEATURES: &str = "features";
 
 /// A bench and its circumstances, as resolved from definition and command line.
 #[derive(Clone, Serialize, Deserialize)]
@@ -36,6 +40,9 @@ pub struct Planned {
     pub device: Wanted,
     /// In what precision networks compute.
     pub precision: Precision,
+    /// How much of teachers' features may be kept.
+    #[serde(default)]
+    pub features: FeatureLimits,
     /// How the user called it.
     pub command: String,
 }
@@ -175,6 +182,7 @@ impl Opened {
             device,
             precision: self.planned.precision,
             workers: if device == Device::Cpu { workers } else { 1 },
+            keeping: self.planned.features.keeping_in(folder.join(FEATURES)),
             folder: folder.to_owned(),
             command: self.planned.command.clone(),
             retry,
@@ -197,18 +205,17 @@ impl Opened {
         Ok(n_aside)
     }
 
-    /// Removes what killed processes left, once all cells are there and nobody is at work.
+    /// Removes what killed processes left and what cells shared, once all cells are there and nobody is at work.
     ///
     /// # Errors
     /// If something cannot be removed.
     pub fn tidy_up(&self, folder: &Path) -> Result<()> {
         let is_busy = lock::sweep(&folder.join("jobs"))?;
-        let training = folder.join("training");
         let Tally { to_do, lacked, .. } = self.tally(folder);
-        if !is_busy && training.exists() && to_do + lacked == 0 {
-            std::fs::remove_dir_all(&training).with_context(|| format!("removing {}", training.display()))?;
+        if is_busy || to_do + lacked > 0 {
+            return Ok(());
         }
-        Ok(())
+        ["training", FEATURES].iter().try_for_each(|name| files::remove_folder_if_there(&folder.join(name)))
     }
 
     /// `plan.parquet`: one row per cell, with the job that computes it and, where cells of the same method and

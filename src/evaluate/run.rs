@@ -15,6 +15,7 @@ use crate::files::lock::{Lock, Lost};
 use crate::manifest::Manifest;
 use crate::network::origin::Teachers;
 use crate::network::precision::Precision;
+use crate::network::remembering::Keeping;
 use crate::results::Identity;
 use crate::{files, panics, progress};
 
@@ -36,6 +37,8 @@ pub struct Run<'a> {
     pub precision: Precision,
     /// Jobs run at once. Each computes on one thread, so that no sum depends on their number.
     pub workers: usize,
+    /// What teachers may keep of features, and where.
+    pub keeping: Keeping,
     /// Receives `cells/<id>/`.
     pub folder: PathBuf,
     /// How the user called it.

@@ -21,7 +21,7 @@ use crate::network::encoder::Encoder;
 use crate::network::optimiser::Optimiser;
 use crate::network::origin::Origin;
 use crate::network::precision::Precision;
-use crate::network::remembering::Remembering;
+use crate::network::remembering::{Keeping, Remembering};
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, card, formula, operations, weights};
 use crate::protocol::{self, Host, Smoother};
@@ -67,7 +67,7 @@ impl Workload {
         let file = folder.join("teacher.safetensors");
         weights::save(&store, &file)?;
         let teacher = Teacher::new(backbone, Input::Unit, &Origin::file(file)?, None, device)?;
-        let teacher = Rc::new(Remembering::new(teacher.computing_in(precision)));
+        let teacher = Rc::new(Remembering::new(teacher.computing_in(precision), Keeping::default()));
         let settings = Settings { backbone, ..Settings::default() };
         let model = Model::new(teacher, &settings, device);
         Ok(Workload { model, settings, size, device, teacher_operations })
@@ -253,7 +253,7 @@ impl Workload {
     /// A training from the start.
     fn training(&self, pixels: &Tensor) -> Result<(Distillation<'_>, Optimiser)> {
         formula::fill(&self.model.student.store, "");
-        let training = Distillation::new(&self.model, &self.settings, pixels)?;
+        let training = Distillation::new(&self.model, &self.settings, &[pixels])?;
         Ok((training, Optimiser::new(&[&self.model.student.store], self.settings.rule())))
     }
 

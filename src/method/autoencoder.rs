@@ -191,7 +191,7 @@ impl Training for AutoEncoderTraining<'_> {
     }
 
     fn model(&self) -> Result<Box<dyn Fitted + '_>> {
-        Ok(Box::new(Fixed(self.model)))
+        Ok(Box::new(Fixed::new(self.model)))
     }
 }
 

@@ -58,7 +58,7 @@ fn predict_all(
     detectors: &[&dyn Detector],
     queries: &Pictures,
 ) -> Result<Vec<Prediction>> {
-    let encoded = model.encode(queries)?;
+    let encoded = model.encode_again(queries)?;
     detectors.iter().map(|detector| predict_encoded(*detector, &encoded)).collect()
 }
 

@@ -1,23 +1,22 @@
 //! What a method is: what it is given, what it makes of it, and its entry in the list.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tch::{Device, Tensor};
 
 pub use super::encoded::Encoded;
+pub use super::open_teachers::OpenTeachers;
 pub use super::prediction::{NotANumber, Output, Prediction};
 use super::work::{CellSize, Work};
 use crate::episode::batch::Pictures;
 use crate::files;
 use crate::ids::TaskName;
-use crate::network::origin::{Origin, Teachers};
+use crate::network::origin::Teachers;
 use crate::network::precision::Precision;
 use crate::network::remembering::Remembering;
-use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, Network};
 use crate::regime::Regime;
 
@@ -58,15 +57,6 @@ pub struct Context {
     pub opened: OpenTeachers,
 }
 
-/// Teachers that are open.
-pub type OpenTeachers = Rc<RefCell<Vec<OpenTeacher>>>;
-
-/// A teacher, and what it was opened for: a context with other weights opens another.
-pub struct OpenTeacher {
-    opened_for: (Backbone, Input, Origin, Precision, Device),
-    teacher: Rc<Remembering>,
-}
-
 /// Where and how often a training saves its state, so that it resumes there after a stop, to the same bits on a CPU.
 #[derive(Clone, Debug)]
 pub struct StateFile {
@@ -89,13 +79,7 @@ impl StateFile {
     /// Names what cannot be removed.
     pub fn remove(&self) -> Result<()> {
         files::remove_if_there(&self.path)?;
-        let parts = self.parts();
-        match std::fs::remove_dir_all(&parts) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("removing {}", parts.display()))
-            }
-            _ => Ok(()),
-        }
+        files::remove_folder_if_there(&self.parts())
     }
 
     fn parts(&self) -> PathBuf {
@@ -112,18 +96,8 @@ impl Context {
     /// calibrate them on.
     pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Rc<Remembering>> {
         let origin = self.teachers.of(Network::Backbone(backbone))?;
-        let opened_for = (backbone, input, origin.clone(), self.precision, self.device);
-        if let Some(known) = self.opened.borrow().iter().find(|known| known.opened_for == opened_for) {
-            return Ok(known.teacher.clone());
-        }
-        let teacher = Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device);
-        let teacher = teacher.map(|teacher| teacher.computing_in(self.precision)).with_context(|| {
-            let name = backbone.name();
-            format!("the teacher is {name}; each network can have its own file: --teacher {name}=FILE")
-        })?;
-        let teacher = Rc::new(Remembering::new(teacher));
-        self.opened.borrow_mut().push(OpenTeacher { opened_for, teacher: teacher.clone() });
-        Ok(teacher)
+        let wanted = (backbone, input, origin.clone(), self.precision, self.device);
+        self.opened.teacher(wanted, self.calibration.as_deref())
     }
 }
 
@@ -198,12 +172,13 @@ pub trait Fitted {
         Ok(queries.into())
     }
 
-    /// As [`Fitted::encode`] of one support, which is left out of several support sets and scored by them.
+    /// As [`Fitted::encode`], of pictures that come again: a support that is left out of several support sets, or a batch
+    /// of the test set, which other draws, epochs and methods score too. What is kept of them is used.
     ///
     /// # Errors
     /// As [`Fitted::encode`].
-    fn encode_support<'p>(&self, support: &'p Pictures) -> Result<Encoded<'p>> {
-        self.encode(support)
+    fn encode_again<'p>(&self, pictures: &'p Pictures) -> Result<Encoded<'p>> {
+        self.encode(pictures)
     }
 
     /// Takes in the supports of one episode.
@@ -223,8 +198,8 @@ impl<F: Fitted + ?Sized> Fitted for &F {
         (**self).encode(queries)
     }
 
-    fn encode_support<'p>(&self, support: &'p Pictures) -> Result<Encoded<'p>> {
-        (**self).encode_support(support)
+    fn encode_again<'p>(&self, pictures: &'p Pictures) -> Result<Encoded<'p>> {
+        (**self).encode_again(pictures)
     }
 
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {

@@ -281,7 +281,7 @@ impl Training for CutPasteTraining<'_> {
     }
 
     fn model(&self) -> Result<Box<dyn Fitted + '_>> {
-        Ok(Box::new(Fixed(CutPasteDetector { model: self.model, gaussian: OnceCell::new() })))
+        Ok(Box::new(Fixed::new(CutPasteDetector { model: self.model, gaussian: OnceCell::new() })))
     }
 }
 

@@ -212,7 +212,7 @@ impl Training for DaeTraining<'_> {
     }
 
     fn model(&self) -> Result<Box<dyn Fitted + '_>> {
-        Ok(Box::new(Fixed(self.model)))
+        Ok(Box::new(Fixed::new(self.model)))
     }
 }
 

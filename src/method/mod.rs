@@ -32,6 +32,8 @@ pub mod external;
 pub mod gde;
 /// Auto-encoder guided by a one-class support vector machine.
 pub mod ogae;
+/// Teachers that are open.
+pub mod open_teachers;
 /// A Gaussian at each position.
 pub mod padim;
 /// Parts that several methods share.

@@ -197,7 +197,7 @@ impl Training for OgaeTraining<'_> {
 
     fn model(&self) -> Result<Box<dyn Fitted + '_>> {
         let boundary = Boundary::new(self.coder, self.inputs, self.settings)?;
-        Ok(Box::new(Fixed(OgaeModel { coder: self.coder, boundary })))
+        Ok(Box::new(Fixed::new(OgaeModel { coder: self.coder, boundary })))
     }
 }
 

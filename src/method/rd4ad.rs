@@ -11,7 +11,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer, Prediction};
-use super::part::feature_store::{FeatureLimits, FeatureStore};
+use super::part::feature_store::{FeatureStore, Sharing};
 use super::part::grid;
 use super::part::learner::{self, Fixed, Learner};
 use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
@@ -24,7 +24,7 @@ use crate::network::decoder::Decoder;
 use crate::network::layer::Norm;
 use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::network::remembering::Remembering;
-use crate::network::{Backbone, Input, Network, Scales, initial};
+use crate::network::{Backbone, Features, Input, Network, Scales, initial};
 
 /// RD4AD: reverse distillation through a one-class bottleneck.
 pub const ENTRY: Entry = Entry {
@@ -61,10 +61,6 @@ pub struct Settings {
     /// Learns from the 22 views of `views` of each picture rather than from the pictures: true for
     /// supports, false for normals.
     pub views: bool,
-    /// Teacher features are kept in memory up to this many GiB.
-    pub feature_memory_gib: f64,
-    /// Beyond that they are kept in a file up to this many GiB, and beyond both computed again in each step.
-    pub feature_disk_gib: f64,
 }
 
 impl Settings {
@@ -77,8 +73,6 @@ impl Settings {
             steps: if few { 300 } else { 3000 },
             batch: 16,
             views: few,
-            feature_memory_gib: 4.0,
-            feature_disk_gib: 16.0,
         }
     }
 }
@@ -106,6 +100,10 @@ struct Rd4ad {
 }
 
 impl Learner for Rd4ad {
+    fn sees(&self) -> Option<(Backbone, Input)> {
+        Some((self.settings.backbone, Input::ImageNet))
+    }
+
     fn takes_steps(&self) -> bool {
         true
     }
@@ -122,11 +120,8 @@ impl Learner for Rd4ad {
         initial::initialise(&student.store, context.seed);
         let model = Rd4adModel { teacher, student, device: context.device };
         let pixels = if settings.views { views::augmented(&normals.pixels) } else { normals.pixels.copy() };
-        let features = FeatureStore::new(
-            &model.teacher,
-            pixels.to_device(context.device),
-            FeatureLimits { memory: settings.feature_memory_gib, disk: settings.feature_disk_gib },
-        )?;
+        let sharing = Sharing::of(settings.train_on, settings.views);
+        let features = FeatureStore::new(&model.teacher, &[&pixels], context.device, sharing)?;
         ensure!(
             features.len() >= FEWEST,
             "rd4ad: {} pictures are too few for batch norm; set `views = true`",
@@ -166,7 +161,7 @@ impl Training for Rd4adTraining<'_> {
     }
 
     fn model(&self) -> Result<Box<dyn Fitted + '_>> {
-        Ok(Box::new(Fixed(self.model)))
+        Ok(Box::new(Fixed::seeing(&self.model.teacher, self.model)))
     }
 }
 
@@ -218,9 +213,8 @@ struct Rd4adModel {
 
 impl Detector for Rd4adModel {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
-        let queries = queries.pictures();
-        let scales = self.teacher.features(&queries.on(self.device)).scales;
-        let maps = tch::no_grad(|| self.student.maps(&scales, queries.size()));
+        let features: &Features = queries.made()?;
+        let maps = tch::no_grad(|| self.student.maps(&features.scales, queries.pictures().size()));
         Ok(Prediction::Maps(grid::to_maps(&maps)?))
     }
 }

@@ -11,7 +11,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer, Prediction};
-use super::part::feature_store::{FeatureLimits, FeatureStore};
+use super::part::feature_store::{FeatureStore, Sharing};
 use super::part::grid;
 use super::part::learner::{self, Fixed, Learner};
 use super::part::trainer::{self, Plan, Recipe, Step, StepFigures, Subject, Training};
@@ -23,7 +23,7 @@ use crate::network::encoder::Encoder;
 use crate::network::layer::Norm;
 use crate::network::optimiser::{Optimiser, Rule, Sgd};
 use crate::network::remembering::Remembering;
-use crate::network::{Backbone, Input, Network, Scales, initial};
+use crate::network::{Backbone, Features, Input, Network, Scales, initial};
 
 /// STFPM: a student imitates the teacher's feature pyramid.
 pub const ENTRY: Entry = Entry {
@@ -60,10 +60,6 @@ pub struct Settings {
     /// Learns from the 22 views of `views` of each picture rather than from the pictures: true for
     /// supports, false for normals.
     pub views: bool,
-    /// Teacher features are kept in memory up to this many GiB.
-    pub feature_memory_gib: f64,
-    /// Beyond that they are kept in a file up to this many GiB, and beyond both computed again in each step.
-    pub feature_disk_gib: f64,
 }
 
 impl Settings {
@@ -78,8 +74,6 @@ impl Settings {
             steps: if few { 300 } else { 3000 },
             batch: 32,
             views: few,
-            feature_memory_gib: 4.0,
-            feature_disk_gib: 16.0,
         }
     }
 }
@@ -106,6 +100,10 @@ struct Stfpm {
 }
 
 impl Learner for Stfpm {
+    fn sees(&self) -> Option<(Backbone, Input)> {
+        Some((self.settings.backbone, INPUT))
+    }
+
     fn takes_steps(&self) -> bool {
         true
     }
@@ -124,12 +122,9 @@ impl Learner for Stfpm {
         let model =
             StfpmModel { teacher, store, student, backbone: settings.backbone, device: context.device };
         let pixels = if settings.views { views::augmented(&normals.pixels) } else { normals.pixels.copy() };
+        let sharing = Sharing::of(settings.train_on, settings.views);
+        let features = FeatureStore::new(&model.teacher, &[&pixels], context.device, sharing)?;
         let pixels = pixels.to_device(context.device);
-        let features = FeatureStore::new(
-            &model.teacher,
-            pixels.shallow_clone(),
-            FeatureLimits { memory: settings.feature_memory_gib, disk: settings.feature_disk_gib },
-        )?;
         ensure!(features.len() >= 2, "stfpm: one picture is too few for batch norm; set `views = true`");
         let Settings { learning_rate, momentum, weight_decay, .. } = *settings;
         let plan = Plan::of_steps(features.len(), settings.batch, settings.steps);
@@ -165,7 +160,7 @@ impl Training for StfpmTraining<'_> {
     }
 
     fn model(&self) -> Result<Box<dyn Fitted + '_>> {
-        Ok(Box::new(Fixed(self.model)))
+        Ok(Box::new(Fixed::seeing(&self.model.teacher, self.model)))
     }
 }
 
@@ -212,12 +207,11 @@ impl StfpmModel {
 
 impl Detector for StfpmModel {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let features: &Features = queries.made()?;
         let queries = queries.pictures();
-        let pixels = queries.on(self.device);
-        let taught = self.teacher.features(&pixels).scales;
         let maps = tch::no_grad(|| {
-            let student = self.student.scales(&self.prepared(&pixels), Norm::Stored);
-            maps(&taught, &student, queries.size())
+            let student = self.student.scales(&self.prepared(&queries.on(self.device)), Norm::Stored);
+            maps(&features.scales, &student, queries.size())
         });
         Ok(Prediction::Maps(grid::to_maps(&maps)?))
     }

@@ -21,6 +21,8 @@ pub mod decoder;
 pub mod efficientnet;
 /// The encoder of any backbone.
 pub mod encoder;
+/// Features that methods, epochs and processes share.
+pub mod feature_folder;
 /// Weights and pictures that two implementations can compute alike.
 pub mod formula;
 /// Work on a card that is recorded and replayed.
@@ -49,7 +51,7 @@ pub mod precision;
 pub mod published;
 /// Operations a device does in a second.
 pub mod rate;
-/// A teacher that remembers supports.
+/// A teacher that keeps what it made of pictures.
 pub mod remembering;
 /// Residual encoders of torchvision.
 pub mod resnet;
@@ -148,4 +150,12 @@ pub struct Features {
     pub scales: Scales,
     /// Stage 4, `[n, c4, h/32, w/32]`: the decoder's input.
     pub deep: Tensor,
+}
+
+impl Features {
+    /// Scales, then stage 4.
+    pub(crate) fn parts(&self) -> [&Tensor; 4] {
+        let [first, second, third] = &self.scales;
+        [first, second, third, &self.deep]
+    }
 }

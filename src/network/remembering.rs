@@ -1,23 +1,72 @@
-//! A teacher that remembers what it made of pictures that come again: supports, which several support sets share.
+//! A teacher that keeps what it makes of pictures that come again: supports, which several support sets share, in memory;
+//! these, queries and training pictures, which methods, draws and epochs share, in a folder.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::Features;
+use super::feature_folder::{FeatureFolder, KeptFeatures};
+use super::subnormals::Subnormals;
 use super::teacher::Teacher;
 use crate::files;
 
-/// Bytes of features that are remembered, at most; what was asked for least recently goes first.
+/// Bytes of features of single pictures that are remembered, at most; what was asked for least recently goes first.
 const MOST: usize = 512 << 20;
+
+/// How much of features may be kept, in GiB.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct FeatureLimits {
+    /// Of main memory, for one training.
+    pub memory: f64,
+    /// Of disk: for the pictures of one training, and for those of all test sets. 0 keeps no files.
+    pub disk: f64,
+}
+
+impl Default for FeatureLimits {
+    fn default() -> FeatureLimits {
+        FeatureLimits { memory: 1.0, disk: 16.0 }
+    }
+}
+
+impl FeatureLimits {
+    /// With files in `folder`.
+    pub fn keeping_in(self, folder: PathBuf) -> Keeping {
+        let [memory, disk] = [self.memory, self.disk].map(|gib| (gib * f64::from(1u32 << 30)) as u64);
+        Keeping { memory, folder: (disk > 0).then(|| Arc::new(FeatureFolder::new(folder, disk))) }
+    }
+}
+
+/// How much may be kept, and where.
+#[derive(Clone, Debug)]
+pub struct Keeping {
+    /// Bytes of main memory for the features of one training.
+    pub memory: u64,
+    /// What does not fit there; without it that is computed again each time. On a card, features are kept in its own
+    /// memory alone: reading them from a file takes as long as computing them.
+    pub folder: Option<Arc<FeatureFolder>>,
+}
+
+impl Default for Keeping {
+    fn default() -> Keeping {
+        Keeping { memory: 1 << 30, folder: None }
+    }
+}
 
 /// Features are looked up by the content of the pictures, and are those of just these pictures passed together: what
 /// was asked before does not change a bit.
 pub struct Remembering {
     teacher: Teacher,
+    keeping: Keeping,
     memory: RefCell<Memory>,
+    /// What features depend on beside pictures, hashed.
+    identity: OnceCell<String>,
 }
 
 #[derive(Default)]
@@ -35,21 +84,83 @@ struct Known {
 }
 
 impl Remembering {
-    /// A teacher that remembers nothing yet.
-    pub fn new(teacher: Teacher) -> Remembering {
-        Remembering { teacher, memory: RefCell::default() }
+    /// A teacher that has kept nothing yet.
+    pub fn new(teacher: Teacher, keeping: Keeping) -> Remembering {
+        let folder = keeping.folder.filter(|_| teacher.device() == Device::Cpu);
+        let keeping = Keeping { folder, ..keeping };
+        Remembering { teacher, keeping, memory: RefCell::default(), identity: OnceCell::new() }
     }
 
-    /// As [`Teacher::features`], which are not to be written into.
+    /// As [`Teacher::features`], which are not to be written into, of pictures that are asked for again: a support by
+    /// itself, or a batch that other methods and epochs have alike.
     pub fn features_again(&self, pictures: &Tensor) -> Features {
-        let key = content(pictures);
-        if let Some(features) = self.memory.borrow_mut().recall(&key) {
+        let is_single = pictures.size()[0] == 1;
+        if !is_single && self.keeping.folder.is_none() {
+            return self.teacher.features(pictures);
+        }
+        let content = content(pictures);
+        if let Some(features) = self.memory.borrow_mut().recall(&content) {
             return features;
         }
-        let features = self.teacher.features(pictures);
-        self.memory.borrow_mut().keep(key, &features, MOST);
+        let features = self.from_folder(pictures, &content);
+        if is_single {
+            self.memory.borrow_mut().keep(content, &features, MOST);
+        }
         features
     }
+
+    fn from_folder(&self, pictures: &Tensor, content: &str) -> Features {
+        let Some(folder) = &self.keeping.folder else { return self.teacher.features(pictures) };
+        let key = self.key(content);
+        if let Some(kept) = folder.find(&key) {
+            return kept.all();
+        }
+        let features = self.teacher.features(pictures);
+        folder.keep_if_there_is_room(&key, &features);
+        features
+    }
+
+    /// Bytes of main memory for the features of one training.
+    pub fn memory(&self) -> u64 {
+        self.keeping.memory
+    }
+
+    /// Whether there is a folder for `bytes` of training features.
+    pub fn has_folder_for(&self, bytes: u64) -> bool {
+        self.keeping.folder.as_ref().is_some_and(|folder| bytes <= folder.most())
+    }
+
+    /// As [`Remembering::features_again`], in the folder, of which there must be one.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn kept(&self, pictures: &Tensor) -> Result<KeptFeatures> {
+        let folder = self.keeping.folder.as_ref().expect("asked for before");
+        let key = self.key(&content(pictures));
+        match folder.find(&key) {
+            Some(kept) => Ok(kept),
+            None => folder.keep(&key, &self.teacher.features(pictures)),
+        }
+    }
+
+    /// What the features of pictures with that content are called in the folder.
+    fn key(&self, content: &str) -> String {
+        let identity = self.identity.get_or_init(|| {
+            let flags = ["ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA"].map(std::env::var_os);
+            let here = format!("{flags:?} {} {:?}", Subnormals::here(), processor());
+            files::fingerprint_of([self.teacher.fingerprint(), here].into_iter())
+        });
+        files::fingerprint_of([identity.clone(), content.to_owned()].into_iter())
+    }
+}
+
+/// Another kind of processor may round otherwise; processes on several machines may share a folder.
+fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let is_told =
+        |line: &&str| ["model name", "flags", "CPU part", "Features"].iter().any(|key| line.starts_with(key));
+    let lines: std::collections::BTreeSet<&str> = text.lines().filter(is_told).collect();
+    Some(lines.into_iter().collect())
 }
 
 impl Deref for Remembering {
@@ -69,8 +180,11 @@ impl Memory {
     }
 
     fn keep(&mut self, key: String, features: &Features, most: usize) {
-        let all = features.scales.iter().chain([&features.deep]);
-        let bytes = all.map(|tensor| tensor.numel() * tensor.kind().elt_size_in_bytes()).sum();
+        let bytes = features
+            .parts()
+            .into_iter()
+            .map(|tensor| tensor.numel() * tensor.kind().elt_size_in_bytes())
+            .sum();
         if bytes > most {
             return;
         }

@@ -1,10 +1,11 @@
 //! The frozen teacher: published weights from a file, or a seeded random stand-in that says so.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
 use tch::nn::VarStore;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::encoder::{self, Encoder};
 use super::layer::Norm;
@@ -13,6 +14,7 @@ use super::precision::Precision;
 use super::stand_in::StandIn;
 use super::{Backbone, Features, Input, Network, initial, layout, weights};
 use crate::episode::batch;
+use crate::files;
 
 /// An encoder that never trains.
 pub struct Teacher {
@@ -98,6 +100,22 @@ impl Teacher {
             });
         }
         Teacher { precision, has_channels_together, ..self }
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.store.device()
+    }
+
+    /// Over all that its features depend on beside pictures and device: architecture, weights, input and precision.
+    pub fn fingerprint(&self) -> String {
+        let variables: BTreeMap<String, Tensor> = self.store.variables().into_iter().collect();
+        let words = format!("{} {:?} {}", self.network.name(), self.input, self.precision.name());
+        let weights = variables.into_iter().flat_map(|(name, value)| {
+            let plain = value.to_device(Device::Cpu).contiguous().flatten(0, -1).view_dtype(Kind::Uint8);
+            [name, files::fingerprint(&Vec::<u8>::try_from(plain).expect("bytes"))]
+        });
+        files::fingerprint_of([words].into_iter().chain(weights))
     }
 
     /// In what precision it computes.

@@ -10,7 +10,7 @@ use super::{Numbers, Options, Part, Record, apart};
 use crate::episode::batch::Pictures;
 use crate::method::part::grid;
 use crate::method::part::learner::Fixed;
-use crate::method::{Detector, Encoded, Prediction, batches};
+use crate::method::{Detector, Encoded, Fitted, Prediction, batches};
 use crate::network::remembering::Remembering;
 use crate::network::{Backbone, Input, card};
 
@@ -29,7 +29,7 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
     let many: Vec<usize> = (0..PICTURES).map(|index| index % given.queries.len()).collect();
     let many = given.queries.at(&many);
     // While there is room: what does not fit a card with one picture is an error, not tried here.
-    let detector = Fixed(AtOnce { teacher: context.teacher(Backbone::Resnet18, Input::ImageNet)? });
+    let detector = Fixed::new(AtOnce { teacher: context.teacher(Backbone::Resnet18, Input::ImageNet)? });
     let (few, _) = score(&detector, &given.queries, options)?;
     card::give_back_memory(options.device);
     let bytes = |bytes: i64| Tensor::f_empty([bytes], (Kind::Uint8, options.device));
@@ -66,9 +66,9 @@ impl Detector for AtOnce {
     }
 }
 
-fn score(model: &Fixed<AtOnce>, pictures: &Pictures, options: &Options) -> Result<(Vec<f64>, usize)> {
-    let mut all = Vec::new();
-    let at_once = batches::score(model, &[&model.0], pictures, options.device, &mut |_, _, prediction| {
+fn score(model: &dyn Fitted, pictures: &Pictures, options: &Options) -> Result<(Vec<f64>, usize)> {
+    let (mut all, detector) = (Vec::new(), model.adapt(pictures)?);
+    let at_once = batches::score(model, &[&*detector], pictures, options.device, &mut |_, _, prediction| {
         all.extend(scores(prediction, None)?);
         Ok(())
     })?;

@@ -32,7 +32,7 @@ impl Detector for Small {
 fn widths(detector: &Small) -> Result<Vec<f64>> {
     let mut all = Vec::new();
     let query = pictures("query", 21);
-    batches::score(&Fixed(detector), &[detector], &query, Device::Cpu, &mut |_, range, prediction| {
+    batches::score(&Fixed::new(detector), &[detector], &query, Device::Cpu, &mut |_, range, prediction| {
         let Prediction::Scores(scores) = prediction else { bail!("no scores") };
         assert_eq!(range, all.len()..all.len() + scores.len());
         all.extend(scores);
@@ -72,7 +72,7 @@ fn a_score_that_is_no_number_is_refused_with_its_picture() {
     let score = |width: u32| {
         let query = pictures("query", 21);
         let broken = Broken(width);
-        batches::score(&Fixed(&broken), &[&broken], &query, Device::Cpu, &mut |_, _, _| Ok(()))
+        batches::score(&Fixed::new(&broken), &[&broken], &query, Device::Cpu, &mut |_, _, _| Ok(()))
     };
     assert!(score(39).is_ok());
     // The third of the second batch.

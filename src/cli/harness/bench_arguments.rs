@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::compute::Compute;
+use super::compute::{Compute, FeatureArgs};
 use super::settings::{self, MethodArgs};
 use super::shell::command_line;
 use super::teacher::TeacherArgs;
@@ -57,6 +57,8 @@ pub(super) struct BenchArgs {
     #[arg(long)]
     epoch_by_sources: bool,
     #[command(flatten)]
+    features: FeatureArgs,
+    #[command(flatten)]
     pub compute: Compute,
     /// Curated benchmark [default: manifests/<spec of the definition>]
     #[arg(long)]
@@ -94,6 +96,7 @@ impl BenchArgs {
             teachers,
             device: self.compute.device.settled(),
             precision: self.compute.precision,
+            features: self.features.limits(),
             command: command_line()?,
         };
         Ok((planned.on(manifest)?, folder, threads))

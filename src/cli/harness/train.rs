@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tch::Tensor;
 
-use super::compute::Compute;
+use super::compute::{Compute, FeatureArgs};
 use super::settings::{self, MethodArgs};
 use super::teacher::{self, TeacherArgs};
 use crate::evaluate::folder;
@@ -55,6 +55,8 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 5.0, value_name = "MINUTES")]
     keep_every: f64,
     #[command(flatten)]
+    features: FeatureArgs,
+    #[command(flatten)]
     compute: Compute,
 }
 
@@ -78,6 +80,7 @@ impl Args {
         };
         println!("teacher: {}", origin.label(network));
         let state_file = StateFile { path: folder::beside(&self.out, "unfinished.safetensors")?, every };
+        let features = folder::beside(&self.out, "features")?;
         let context = Context {
             device,
             precision: self.compute.precision,
@@ -88,11 +91,12 @@ impl Args {
             task: TaskName::new("target"),
             label: "training".to_owned(),
             state_file: Some(state_file.clone()),
-            opened: OpenTeachers::default(),
+            opened: OpenTeachers::keeping(self.features.limits().keeping_in(features.clone())),
         };
         let mut log = Log::default();
         d24fad::train_to(&settings, &tasks, &context, &mut log, &self.out)?;
         state_file.remove()?;
+        files::remove_folder_if_there(&features)?;
         let table = folder::beside(&self.out, "training.csv")?;
         files::write_whole(&table, &log.csv()?)?;
         println!(

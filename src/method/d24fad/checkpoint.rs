@@ -14,6 +14,9 @@ use crate::network::{Network, weights};
 /// writes several in no fixed order.
 const KEY: &str = "medfsad";
 
+/// Settings of earlier versions that said where features were kept, not what was learnt.
+const RETIRED: [&str; 2] = ["feature_memory_gib", "feature_disk_gib"];
+
 /// What a student was trained with.
 #[derive(Serialize, Deserialize)]
 pub struct Trained {
@@ -50,7 +53,13 @@ impl Trained {
 /// A file that cannot be read, or of a version that this program does not know.
 pub fn header(path: &Path) -> Result<Option<Trained>> {
     let metadata = weights::metadata(path)?;
-    let known = |text| serde_json::from_str(text);
+    let known = |text| -> serde_json::Result<Trained> {
+        let mut trained: serde_json::Value = serde_json::from_str(text)?;
+        if let Some(settings) = trained.get_mut("settings").and_then(serde_json::Value::as_object_mut) {
+            RETIRED.iter().for_each(|name| drop(settings.remove(*name)));
+        }
+        serde_json::from_value(trained)
+    };
     metadata
         .get(KEY)
         .map(|text| known(text))

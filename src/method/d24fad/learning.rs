@@ -35,7 +35,8 @@ pub(super) fn train(
     );
     let plan = Plan::of_observed_passes(Order::Whole { items, batch }, settings.epochs);
     let subject = Subject::of_tasks("d24fad", settings, Some(Network::Backbone(settings.backbone)), tasks)?;
-    let distillation = Distillation::new(&model, settings, &pixels(tasks))?;
+    let pixels: Vec<&Tensor> = tasks.iter().map(|task| &task.pictures.pixels).collect();
+    let distillation = Distillation::new(&model, settings, &pixels)?;
     let (shots, seed) = (context.shots, context.seed);
     let redrawn = settings.redrawn.then_some(Redrawn { tasks, shots, seed, pass: 0 });
     let probe = Probe::of(&episodes);
@@ -85,9 +86,4 @@ impl Training for D24fadTraining<'_> {
     fn diagnose(&self) -> EpochFigures {
         self.probe.figures(self.model, &self.distillation.features)
     }
-}
-
-/// All tasks' pictures, `[n, 3, h, w]`.
-fn pixels(tasks: &[TrainTask]) -> Tensor {
-    Tensor::cat(&tasks.iter().map(|task| &task.pictures.pixels).collect::<Vec<_>>(), 0)
 }

@@ -71,9 +71,9 @@ impl Fitted for Model {
         Ok(Encoded::new(queries, Box::new(self.seen(&queries.pixels))))
     }
 
-    fn encode_support<'p>(&self, support: &'p Pictures) -> Result<Encoded<'p>> {
-        let features = self.teacher.features_again(&support.pixels);
-        Ok(Encoded::new(support, Box::new(self.seen_by_student(features))))
+    fn encode_again<'p>(&self, pictures: &'p Pictures) -> Result<Encoded<'p>> {
+        let features = self.teacher.features_again(&pictures.pixels);
+        Ok(Encoded::new(pictures, Box::new(self.seen_by_student(features))))
     }
 
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {

@@ -4,7 +4,6 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::switches::{Compared, Switches, Terms, Weighted};
-use crate::method::part::feature_store::FeatureLimits;
 use crate::network::optimiser::{Adam, Rule};
 use crate::network::weighting::Scaling;
 use crate::network::{Backbone, Input};
@@ -37,11 +36,6 @@ pub struct Settings {
     pub redrawn: bool,
     /// Pictures less ImageNet's mean over its deviation, as the teacher's weights were trained; published: not.
     pub imagenet: bool,
-    /// Teacher features are kept in memory up to this many GiB, beyond it in a file up to `feature_disk_gib`, and
-    /// beyond that computed again each epoch.
-    pub feature_memory_gib: f64,
-    /// Largest such file, in GiB; 0 writes none.
-    pub feature_disk_gib: f64,
 }
 
 impl Default for Settings {
@@ -59,8 +53,6 @@ impl Default for Settings {
             teacher_residual: 0.0,
             redrawn: false,
             imagenet: false,
-            feature_memory_gib: 4.0,
-            feature_disk_gib: 16.0,
         }
     }
 }
@@ -74,11 +66,6 @@ impl Settings {
             compared: self.compared,
             teacher_residual: self.teacher_residual,
         }
-    }
-
-    /// Where teacher features may be kept.
-    pub(super) fn feature_limits(&self) -> FeatureLimits {
-        FeatureLimits { memory: self.feature_memory_gib, disk: self.feature_disk_gib }
     }
 
     /// How pictures enter the teacher.

@@ -6,7 +6,7 @@ use tch::Tensor;
 use super::episodes::Episode;
 use super::model::Model;
 use super::settings::Settings;
-use crate::method::part::feature_store::FeatureStore;
+use crate::method::part::feature_store::{FeatureStore, Sharing};
 use crate::network::graph::{self, Graph, SideStream};
 use crate::network::optimiser::Optimiser;
 use crate::network::{Features, card};
@@ -44,15 +44,14 @@ struct Recorded {
 }
 
 impl<'a> Distillation<'a> {
-    /// On teacher features of `pixels` `[n, 3, h, w]`, which are computed here.
+    /// On teacher features of all pictures of `sets`, each `[n, 3, h, w]`, which are computed here.
     ///
     /// # Errors
     /// If features are to be kept in a file and cannot.
-    pub(crate) fn new(model: &'a Model, settings: &Settings, pixels: &Tensor) -> Result<Distillation<'a>> {
-        let pixels = pixels.to_device(model.device);
+    pub(crate) fn new(model: &'a Model, settings: &Settings, sets: &[&Tensor]) -> Result<Distillation<'a>> {
         // What an earlier training had recorded on this card.
         card::give_back_memory(model.device);
-        let features = FeatureStore::new(&model.teacher, pixels, settings.feature_limits())?;
+        let features = FeatureStore::new(&model.teacher, sets, model.device, Sharing::Shared)?;
         let can_record = model.device.is_cuda() && features.is_on_device() && graph::is_wanted();
         let recording = match can_record.then(|| SideStream::new(model.device)) {
             Some(Ok(stream)) => Recording::Soon(stream, 0),

@@ -309,7 +309,7 @@ impl Training for DpaTraining<'_> {
     }
 
     fn model(&self) -> Result<Box<dyn Fitted + '_>> {
-        Ok(Box::new(Fixed(self.model)))
+        Ok(Box::new(Fixed::new(self.model)))
     }
 }
 

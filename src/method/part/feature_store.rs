@@ -1,34 +1,19 @@
-//! Teacher features of training pictures, computed once: kept in memory, else in a file that is mapped, else computed
+//! Teacher features of training pictures, computed once: kept in memory, else in files that are mapped, else computed
 //! again each time.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-
 use anyhow::{Context, Result};
-use memmap2::Mmap;
 use tch::{Device, Kind, Tensor};
 
+use super::normals::CHUNK;
 use crate::episode::batch;
-use crate::files;
-use crate::network::teacher::Teacher;
+use crate::method::train_on::TrainOn;
+use crate::network::feature_folder::KeptFeatures;
+use crate::network::remembering::Remembering;
 use crate::network::{Features, card};
-
-/// Pictures whose features are computed at once.
-const CHUNK: i64 = 32;
-const GIB: f64 = (1u64 << 30) as f64;
-
-/// How much may be kept, in GiB.
-#[derive(Clone, Copy, Debug)]
-pub struct FeatureLimits {
-    /// Of main memory.
-    pub memory: f64,
-    /// Of a file in the cache folder, which is gone when the process ends, however it ends.
-    pub disk: f64,
-}
 
 /// Features of a set of pictures by index.
 pub struct FeatureStore<'a> {
-    teacher: &'a Teacher,
+    teacher: &'a Remembering,
     /// `[n, 3, h, w]` of 0 to 255, on the device.
     pixels: Tensor,
     kept: Kept,
@@ -40,25 +25,54 @@ enum Kept {
     Nothing,
 }
 
+/// Whether other trainings, and other methods, learn from the same pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// As they are: what the teacher's folder has of them is used, and it gets what it lacks.
+    Shared,
+    /// Supports or their views, which are few and which nobody else has alike.
+    Own,
+}
+
+impl Sharing {
+    /// Of what a method learns from.
+    pub fn of(train_on: TrainOn, views: bool) -> Sharing {
+        if train_on == TrainOn::Normals && !views { Sharing::Shared } else { Sharing::Own }
+    }
+}
+
 impl FeatureStore<'_> {
-    /// Computes the features of `pixels` `[n, 3, h, w]` where there is room for all of them.
+    /// Computes the features of all pictures of `sets`, each `[n, 3, h, w]` of 0 to 255, where there is room for all of
+    /// them. They are numbered from 0, set after set.
     ///
     /// # Errors
-    /// A file that cannot be written.
-    pub fn new(teacher: &Teacher, pixels: Tensor, room: FeatureLimits) -> Result<FeatureStore<'_>> {
-        let n = pixels.size()[0];
+    /// A folder that cannot be written.
+    pub fn new<'a>(
+        teacher: &'a Remembering,
+        sets: &[&Tensor],
+        device: Device,
+        sharing: Sharing,
+    ) -> Result<FeatureStore<'a>> {
+        let pixels = Tensor::cat(sets, 0).to_device(device);
+        // Batches of one set are the same beside whatever other sets.
+        let chunks: Vec<Tensor> = sets.iter().flat_map(|set| set.split(CHUNK, 0)).collect();
+        let of = |chunk: &Tensor| match sharing {
+            Sharing::Shared => teacher.features_again(chunk),
+            Sharing::Own => teacher.features(chunk),
+        };
         let first = teacher.features(&pixels.narrow(0, 0, 1));
-        let bytes: f64 = parts(&first).iter().map(|tensor| tensor.numel() as f64 * 4.0 * n as f64).sum();
-        let gib = bytes / GIB;
-        let has_room = gib <= room.memory.max(on_card(pixels.device()));
-        let gathered = if has_room { gathered(teacher, &pixels, &first) } else { None };
-        let kept = if let Some(features) = gathered {
-            Kept::Memory(features)
-        } else if gib <= room.disk {
-            let what = "keeping teacher features; feature_disk_gib = 0 computes them anew instead";
-            Kept::Mapped(Mapped::write(teacher, &pixels, &first).context(what)?)
-        } else {
-            Kept::Nothing
+        let values: usize = first.parts().iter().map(|part| part.numel()).sum();
+        let bytes = (values * size_of::<f32>()) as u64 * pixels.size()[0] as u64;
+        let has_room = bytes <= teacher.memory().max(on_card(device));
+        let gathered =
+            if has_room { gathered(&first, pixels.size()[0], chunks.iter().map(of)) } else { None };
+        let kept = match gathered {
+            Some(features) => Kept::Memory(features),
+            None if teacher.has_folder_for(bytes) => {
+                let what = "keeping teacher features; --feature-disk 0 computes them again instead";
+                Kept::Mapped(Mapped::new(teacher, &chunks).context(what)?)
+            }
+            None => Kept::Nothing,
         };
         Ok(FeatureStore { teacher, pixels, kept })
     }
@@ -124,89 +138,57 @@ fn rows(index: &Tensor) -> Vec<usize> {
     index.into_iter().map(|row| row as usize).collect()
 }
 
-/// Features of all pictures, chunk by chunk, each with the place of its first.
-fn chunks(teacher: &Teacher, pixels: &Tensor) -> impl Iterator<Item = (i64, Features)> {
-    let n = pixels.size()[0];
-    (0..n)
-        .step_by(CHUNK as usize)
-        .map(move |start| (start, teacher.features(&pixels.narrow(0, start, (n - start).min(CHUNK)))))
-}
-
-/// Scales and stage 4, in their order in a file.
-fn parts(features: &Features) -> [&Tensor; 4] {
-    let [first, second, third] = &features.scales;
-    [first, second, third, &features.deep]
-}
-
-/// Features of all pictures, each chunk written to its place, so that they are in memory once; `None` where there is no
-/// room after all, since another process may share a card.
-fn gathered(teacher: &Teacher, pixels: &Tensor, first: &Features) -> Option<Features> {
-    let n = pixels.size()[0];
+/// Features of all `n` pictures from those of chunks, each written to its place, so that they are in memory once; `None`
+/// where there is no room after all, since another process may share a card.
+fn gathered(first: &Features, n: i64, chunks: impl Iterator<Item = Features>) -> Option<Features> {
     let room = |part: &Tensor| {
         let shape: Vec<i64> = [n].into_iter().chain(part.size()[1..].iter().copied()).collect();
         Tensor::f_empty(&shape, (part.kind(), part.device())).ok()
     };
     let [one, two, three] = &first.scales;
     let all = Features { scales: [room(one)?, room(two)?, room(three)?], deep: room(&first.deep)? };
-    for (start, features) in chunks(teacher, pixels) {
-        for (whole, part) in parts(&all).into_iter().zip(parts(&features)) {
+    let mut start = 0;
+    for features in chunks {
+        for (whole, part) in all.parts().into_iter().zip(features.parts()) {
             whole.narrow(0, start, part.size()[0]).copy_(part);
         }
+        start += features.deep.size()[0];
     }
     Some(all)
 }
 
-/// GiB of a card that may be kept, besides what settings allow: half of what is free. A card that has room never waits
-/// for its host.
-fn on_card(device: Device) -> f64 {
-    card::memory(device).map_or(0.0, |memory| memory.free as f64 / GIB / 2.0)
+/// Bytes of a card that may be kept, whatever is allowed of main memory: half of what is free. A card that has room never
+/// waits for its host.
+fn on_card(device: Device) -> u64 {
+    card::memory(device).map_or(0, |memory| memory.free / 2)
 }
 
-/// Features in a file: all pictures' first scale, then all second, and so on.
+/// Features in files, one for each chunk.
 struct Mapped {
-    map: Mmap,
-    /// Per part: where it begins, in bytes, and one picture's shape.
-    parts: [(usize, Vec<i64>); 4],
+    chunks: Vec<KeptFeatures>,
+    /// Of each picture: its chunk, and its place in there.
+    places: Vec<(usize, usize)>,
 }
 
 impl Mapped {
-    fn write(teacher: &Teacher, pixels: &Tensor, first: &Features) -> Result<Mapped> {
-        let n = pixels.size()[0] as usize;
-        let mut begin = 0;
-        let parts_of_file = parts(first).map(|tensor| {
-            let part = (begin, tensor.size()[1..].to_vec());
-            begin += n * tensor.numel() * 4;
-            part
-        });
-        let folder = files::cache_folder()?.join("features");
-        std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-        let file: File = tempfile::tempfile_in(&folder)
-            .with_context(|| format!("making a file in {}", folder.display()))?;
-        for (start, features) in chunks(teacher, pixels) {
-            for (tensor, (begin, _)) in parts(&features).into_iter().zip(&parts_of_file) {
-                let values: Vec<f32> =
-                    Vec::try_from(tensor.to_device(tch::Device::Cpu).contiguous().flatten(0, -1))?;
-                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
-                let row = bytes.len() / tensor.size()[0] as usize;
-                file.write_all_at(&bytes, (begin + start as usize * row) as u64)
-                    .with_context(|| format!("writing {} GiB in {}", begin >> 30, folder.display()))?;
-            }
-        }
-        // SAFETY: the file has no name, so nobody else can change it.
-        let map = unsafe { Mmap::map(&file) }.context("mapping the features")?;
-        Ok(Mapped { map, parts: parts_of_file })
+    fn new(teacher: &Remembering, pixels: &[Tensor]) -> Result<Mapped> {
+        let of_chunk = |(chunk, pixels): (usize, &Tensor)| {
+            (0..pixels.size()[0] as usize).map(move |place| (chunk, place))
+        };
+        let places = pixels.iter().enumerate().flat_map(of_chunk).collect();
+        let chunks = pixels.iter().map(|chunk| teacher.kept(chunk)).collect::<Result<_>>()?;
+        Ok(Mapped { chunks, places })
     }
 
     /// The rows of one part, `[rows, ...]`, on the CPU.
     fn gather(&self, part: usize, rows: &[usize]) -> Tensor {
-        let (begin, shape) = &self.parts[part];
-        let length = shape.iter().product::<i64>() as usize * 4;
-        let mut bytes = Vec::with_capacity(rows.len() * length);
-        for row in rows {
-            let at = begin + row * length;
-            bytes.extend_from_slice(&self.map[at..at + length]);
+        let mut bytes = Vec::new();
+        for &row in rows {
+            let (chunk, place) = self.places[row];
+            bytes.extend_from_slice(self.chunks[chunk].row(part, place));
         }
-        let shape: Vec<i64> = [rows.len() as i64].into_iter().chain(shape.iter().copied()).collect();
+        let one = self.chunks[0].shape(part);
+        let shape: Vec<i64> = [rows.len() as i64].into_iter().chain(one.iter().copied()).collect();
         Tensor::from_data_size(&bytes, &shape, Kind::Float)
     }
 }

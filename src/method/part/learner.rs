@@ -102,8 +102,8 @@ impl<L: Learner> Fitted for LearnsFromSupports<L> {
         encoded(&*self.learner, &self.context, queries, |teacher, pixels| teacher.features(pixels))
     }
 
-    fn encode_support<'p>(&self, support: &'p Pictures) -> Result<Encoded<'p>> {
-        encoded(&*self.learner, &self.context, support, Remembering::features_again)
+    fn encode_again<'p>(&self, pictures: &'p Pictures) -> Result<Encoded<'p>> {
+        encoded(&*self.learner, &self.context, pictures, Remembering::features_again)
     }
 
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
@@ -148,8 +148,8 @@ impl<L: Deref<Target: Learner + Sized>, D: Detector> Fitted for Learnt<L, D> {
         encoded(&*self.learner, &self.context, queries, |teacher, pixels| teacher.features(pixels))
     }
 
-    fn encode_support<'p>(&self, support: &'p Pictures) -> Result<Encoded<'p>> {
-        encoded(&*self.learner, &self.context, support, Remembering::features_again)
+    fn encode_again<'p>(&self, pictures: &'p Pictures) -> Result<Encoded<'p>> {
+        encoded(&*self.learner, &self.context, pictures, Remembering::features_again)
     }
 
     fn adapt<'a>(&'a self, _: &Pictures) -> Result<Box<dyn Detector + 'a>> {
@@ -157,12 +157,48 @@ impl<L: Deref<Target: Learner + Sized>, D: Detector> Fitted for Learnt<L, D> {
     }
 }
 
-/// A detector of plain pictures that supports do not change.
-pub struct Fixed<D>(pub D);
+/// A detector that supports do not change.
+pub struct Fixed<'t, D> {
+    detector: D,
+    teacher: Option<&'t Remembering>,
+}
 
-impl<D: Detector> Fitted for Fixed<D> {
+impl<D> Fixed<'static, D> {
+    /// One of plain pictures.
+    pub fn new(detector: D) -> Fixed<'static, D> {
+        Fixed { detector, teacher: None }
+    }
+}
+
+impl<'t, D> Fixed<'t, D> {
+    /// One that reads a teacher's features.
+    pub fn seeing(teacher: &'t Remembering, detector: D) -> Fixed<'t, D> {
+        Fixed { detector, teacher: Some(teacher) }
+    }
+
+    fn encoded<'p>(
+        &self,
+        pictures: &'p Pictures,
+        features: impl Fn(&Remembering, &Tensor) -> Features,
+    ) -> Encoded<'p> {
+        self.teacher.map_or_else(
+            || pictures.into(),
+            |teacher| Encoded::new(pictures, Box::new(features(teacher, &pictures.pixels))),
+        )
+    }
+}
+
+impl<D: Detector> Fitted for Fixed<'_, D> {
+    fn encode<'p>(&self, queries: &'p Pictures) -> Result<Encoded<'p>> {
+        Ok(self.encoded(queries, |teacher, pixels| teacher.features(pixels)))
+    }
+
+    fn encode_again<'p>(&self, pictures: &'p Pictures) -> Result<Encoded<'p>> {
+        Ok(self.encoded(pictures, Remembering::features_again))
+    }
+
     fn adapt<'a>(&'a self, _: &Pictures) -> Result<Box<dyn Detector + 'a>> {
-        Ok(Box::new(&self.0))
+        Ok(Box::new(&self.detector))
     }
 }
 

@@ -25,7 +25,7 @@ pub fn features<'a>(
     let per_chunk = if are_few || views.is_some() { 1 } else { CHUNK };
     pictures.split(per_chunk, 0).into_iter().map(move |chunk| {
         let chunk = views.map_or(chunk.shallow_clone(), |views| views(&chunk));
-        if are_few { teacher.features_again(&chunk) } else { teacher.features(&chunk) }
+        if views.is_none() || are_few { teacher.features_again(&chunk) } else { teacher.features(&chunk) }
     })
 }
 
