@@ -204,6 +204,10 @@ fn other_draws_touch_no_bit(name: &str, fitted: &dyn Fitted, queries: &Pictures)
     for _ in 0..2 {
         assert_eq!(of(fitted.encode_again(&one).expect("a support")), as_query, "{name}");
     }
+    if fitted.ignores_supports() {
+        let all: Vec<_> = detectors.iter().map(|detector| scored(&[*detector])).collect();
+        assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{name} depends on supports");
+    }
     let together = scored(&detectors);
     for (detector, together) in detectors.iter().zip(together) {
         assert_eq!(scored(&[*detector]), [together], "{name}");

@@ -1,6 +1,7 @@
 //! What one support draw gathers over the epochs of a training, and the cell it becomes.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -40,7 +41,7 @@ pub(super) struct Draw<'a> {
     pub identity: &'a Identity,
     supports: Pictures,
     pub gathered: Gathered,
-    pub last: Option<Scored>,
+    pub last: Option<Rc<Scored>>,
     /// Spent adapting and scoring, last time; of what several draws share, an equal part.
     pub seconds: f64,
     /// The threshold that the supports set, where they do.
@@ -51,7 +52,7 @@ pub(super) struct Draw<'a> {
 const AT_ONCE: usize = 1 << 30;
 
 /// Adapts the model as it stands to the supports of the first of `draws`, as many as there is memory for, and scores the
-/// test set by all of them. Returns how many.
+/// test set by all of them. Where supports change nothing, the first one's scores are those of all. Returns how many.
 pub(super) fn score_some(draws: &mut [Draw], model: &dyn Fitted, test: &TestSet) -> Result<usize> {
     let start = Instant::now();
     let mut detectors: Vec<Box<dyn Detector + '_>> = Vec::new();
@@ -69,8 +70,15 @@ pub(super) fn score_some(draws: &mut [Draw], model: &dyn Fitted, test: &TestSet)
         };
         held += detector.bytes() + test.map_bytes();
         detectors.push(detector);
+        if model.ignores_supports() {
+            break;
+        }
     }
     let scored = test.score(model, &detectors.iter().map(|detector| &**detector).collect::<Vec<_>>())?;
+    let mut scored: Vec<Rc<Scored>> = scored.into_iter().map(Rc::new).collect();
+    if let (true, Some(first)) = (model.ignores_supports(), scored.first().cloned()) {
+        scored.resize(draws.len(), first);
+    }
     let n = scored.len();
     let seconds = start.elapsed().as_secs_f64() / n as f64;
     for (draw, scored) in draws.iter_mut().zip(scored) {

@@ -13,6 +13,7 @@ use crate::ids::TaskName;
 use crate::manifest::{Row, Split};
 use crate::method;
 use crate::method::work::{CellSize, Work};
+use crate::regime::Regime;
 use crate::results::Identity;
 
 /// Seconds in which a core measures a cell and writes it, for each picture of its test set, mostly for bootstraps:
@@ -145,7 +146,8 @@ impl Counts {
         }
     }
 
-    /// What the `wanted` cells of a job take. Their training is counted once: as it took where that is known.
+    /// What the `wanted` cells of a job take. What they share is counted once: their training, as it took where that is
+    /// known, what is made of the test set whatever the supports, and all scoring where supports change nothing.
     fn estimate(
         &self,
         job: &Job,
@@ -156,6 +158,7 @@ impl Counts {
         let mut estimate =
             JobEstimate { method: job.method.clone(), task: job.task.clone(), ..JobEstimate::default() };
         let (mut took, mut counted): (Option<f64>, f64) = (None, 0.0);
+        let shares_scores = job.built.regime == Regime::TargetNormals;
         for identity in wanted {
             let load = self.load(job, identity);
             let entry = method::find(&job.method)?;
@@ -169,8 +172,17 @@ impl Counts {
                 }
                 (None, Some(work), Some(speed)) => {
                     estimate.known.counted += 1;
-                    counted = counted.max(self.fitting(job, &work, &load, speed));
-                    estimate.seconds += speed.at_once * speed.of_cell(&work, &load, job.built.regime);
+                    let cell = speed.of_cell(&work, &load, job.built.regime);
+                    let encoding = speed.of_encoding(&work, load.n_test);
+                    let shared = self.fitting(job, &work, &load, speed);
+                    // Where supports are trained on, the test set is taken up anew for each.
+                    let (shared, own) = match (shares_scores, work.adapt.training > 0.0) {
+                        (true, _) => (shared + encoding + cell, 0.0),
+                        (false, true) => (shared, encoding + cell),
+                        (false, false) => (shared + encoding, cell),
+                    };
+                    counted = counted.max(shared);
+                    estimate.seconds += speed.at_once * own;
                     estimate.memory = estimate.memory.max(work.bytes);
                 }
                 _ => {
@@ -255,10 +267,11 @@ mod tests {
         let (teacher, student) = (encoder(WideResnet50x2, 128), decoder(WideResnet50x2, 128));
         let fit = 100.0 * teacher / 2e12 + 2.0 * 100.0 * 3.0 * 3.0 * student / 4e12;
         let taking_in = 2.0 * (teacher + student) / 2e12;
-        let scoring = 400.0 * ((teacher + student) / 3e12 + 1e-3);
+        let encoding = 2.0 * 400.0 * (teacher + student) / 3e12;
+        let smoothing = 400.0 * 1e-3;
         let preset = taking_in + 2.0 * (teacher + student) / 3e12;
         let measuring = 400.0 * 3e-4;
-        let first = fit + 2.0 * (2.0 * (taking_in + scoring) + preset + measuring);
+        let first = fit + encoding + 2.0 * (2.0 * (taking_in + smoothing) + preset + measuring);
         let found = estimate(&trained, &Experience::default(), Some(&speed));
         assert_close(found.seconds, first);
         assert_close(found.memory, 100.0 * 2.015232e6);
@@ -290,6 +303,20 @@ mod tests {
         let measuring = 2.0 * 400.0 * MEASURING;
         assert_close(estimate(&shared).seconds - measuring, 8.0 * (estimate(&alone).seconds - measuring));
         assert_close(Estimate::sum(vec![estimate(&shared)], 8.0).seconds, estimate(&shared).seconds / 8.0);
+    }
+
+    #[test]
+    fn what_supports_do_not_change_is_done_once_for_all_cells() {
+        let speed = speed();
+        let measuring = 400.0 * MEASURING;
+        let of = |method: &str, settings: &str, shots: &[usize]| {
+            estimate(&job(method, settings, &["a"], shots), &Experience::default(), Some(&speed)).seconds
+        };
+        // Learnt from all normals, the method says the same of a picture in each cell.
+        let one = of("stfpm", "train_on = 'normals'", &[2]);
+        assert_close(of("stfpm", "train_on = 'normals'", &[2, 2, 2]), one + 2.0 * measuring);
+        // Trained on supports, it is another student in each; a card does not keep what the teacher says.
+        assert_close(of("stfpm", "", &[2, 2, 2]), 3.0 * of("stfpm", "", &[2]));
     }
 
     #[test]

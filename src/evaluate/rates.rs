@@ -27,6 +27,7 @@ pub struct Speed {
     pub held: f64,
     /// Cells that are computed at once, and share what the device can do.
     pub at_once: f64,
+    is_card: bool,
 }
 
 /// What counts here of the record that `medfsad selftest` writes.
@@ -91,14 +92,25 @@ impl Speed {
         count as f64 * (work.query / self.scoring + smoothing)
     }
 
-    /// Seconds of one cell, without what its job shares.
+    /// Seconds of one cell, without what its job shares: its training, and making of the test set what does not depend on
+    /// supports.
     pub fn of_cell(&self, work: &Work, load: &CellSize, sees: Regime) -> f64 {
         let adapting = self.of(work.adapt, load.shots);
-        let each = adapting + self.of_scoring(work, load.n_test, load.size);
+        let own = Work { query: work.query - work.encode, ..*work };
+        let each = adapting + self.of_scoring(&own, load.n_test, load.size);
         // Each support is scored by the others, where taking them in is no training.
         let is_preset = sees != Regime::TargetNormals && work.adapt.training == 0.0 && load.shots > 1;
         let preset = (load.shots - 1) as f64 * adapting + load.shots as f64 * work.query / self.scoring;
         work.evaluations as f64 * each + if is_preset { preset } else { 0.0 }
+    }
+
+    /// Seconds of making of the test set what does not depend on supports, for one training or support set that is trained
+    /// on. A teacher's features are kept on a CPU.
+    pub fn of_encoding(&self, work: &Work, n_test: usize) -> f64 {
+        let evaluations = work.evaluations as f64;
+        let times_of_teacher = if self.is_card { evaluations } else { 1.0 };
+        let operations = evaluations * (work.encode - work.teacher) + times_of_teacher * work.teacher;
+        n_test as f64 * operations / self.scoring
     }
 }
 
@@ -146,6 +158,7 @@ impl Record {
             smoothing: smoothing.and_then(pixels).with_context(|| lacks("smoothing, all ways"))?,
             held: held.max().unwrap_or_default() as f64,
             at_once: at_once as f64,
+            is_card: self.card.is_some(),
         })
     }
 }

@@ -187,6 +187,11 @@ pub trait Fitted {
     /// Supports that the method cannot use, such as too few.
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>>;
 
+    /// Whether all supports give the same detector, so that one scores for all.
+    fn ignores_supports(&self) -> bool {
+        false
+    }
+
     /// Whether that is a training, or of unknown cost, so that the harness does it no more often than it must.
     fn trains_on_supports(&self) -> bool {
         false
@@ -204,6 +209,10 @@ impl<F: Fitted + ?Sized> Fitted for &F {
 
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         (**self).adapt(supports)
+    }
+
+    fn ignores_supports(&self) -> bool {
+        (**self).ignores_supports()
     }
 
     fn trains_on_supports(&self) -> bool {

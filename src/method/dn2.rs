@@ -78,7 +78,7 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let encoder = work::encoder(backbone, cell.size);
     let forward = cell.learnt_from(train_on, false) as f64 * encoder;
     let fit = Operations { forward, training: 0.0 };
-    Ok(Work { fit, query: encoder, ..Work::default() }.on(train_on))
+    Ok(Work { fit, query: encoder, encode: encoder, teacher: encoder, ..Work::default() }.on(train_on))
 }
 
 struct Dn2 {

@@ -64,7 +64,7 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let encoder = work::encoder(backbone, cell.size);
     let forward = cell.learnt_from(train_on, views.unwrap_or_default()) as f64 * encoder;
     let fit = Operations { forward, training: 0.0 };
-    Ok(Work { fit, query: encoder, ..Work::default() }.on(train_on))
+    Ok(Work { fit, query: encoder, encode: encoder, teacher: encoder, ..Work::default() }.on(train_on))
 }
 
 struct Gde {

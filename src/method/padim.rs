@@ -94,6 +94,8 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     Ok(Work {
         fit: Operations { forward, training: 0.0 },
         query: encoder + covariances.distance,
+        encode: encoder,
+        teacher: encoder,
         maps: true,
         bytes: covariances.bytes,
         ..Work::default()

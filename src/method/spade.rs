@@ -70,6 +70,8 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     Ok(Work {
         fit: Operations { forward: n as f64 * encoder, training: 0.0 },
         query: encoder + retrieved * (again + compared),
+        encode: encoder,
+        teacher: encoder,
         maps: true,
         bytes: 4.0 * retrieved * positions * channels as f64,
         ..Work::default()

@@ -81,6 +81,8 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     Ok(Work {
         fit: Operations { forward, training: 0.0 },
         query: encoder + 4.0 * tokens * covariance.distance,
+        encode: encoder,
+        teacher: encoder,
         maps: true,
         bytes: covariance.bytes,
         ..Work::default()

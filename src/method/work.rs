@@ -59,6 +59,10 @@ pub struct Work {
     pub adapt: Operations,
     /// Operations of scoring one picture.
     pub query: f64,
+    /// Of these, what does not depend on supports: done once for all draws.
+    pub encode: f64,
+    /// And of these, what a frozen teacher does, whose features a CPU keeps.
+    pub teacher: f64,
     /// Times that supports are taken in and the test set is scored: once, or whenever a training is looked at.
     pub evaluations: u64,
     /// Whether it gives maps, which are smoothed.
@@ -71,7 +75,16 @@ pub struct Work {
 impl Default for Work {
     fn default() -> Work {
         let none = Operations::default();
-        Work { fit: none, adapt: none, query: 0.0, evaluations: 1, maps: false, bytes: 0.0 }
+        Work {
+            fit: none,
+            adapt: none,
+            query: 0.0,
+            encode: 0.0,
+            teacher: 0.0,
+            evaluations: 1,
+            maps: false,
+            bytes: 0.0,
+        }
     }
 }
 

@@ -78,11 +78,14 @@ fn trainings_cost_what_the_list_of_methods_says() {
 
 #[test]
 fn the_student_of_d24fad_is_counted_by_hand() {
-    let Work { fit, adapt, query, evaluations, maps, bytes } = work("d24fad", "epochs = 7");
+    let Work { fit, adapt, query, encode, teacher: frozen, evaluations, maps, bytes } =
+        work("d24fad", "epochs = 7");
     let (teacher, decoder) = (encoder(Backbone::WideResnet50x2, 128), decoder(Backbone::WideResnet50x2, 128));
     assert_eq!(fit, Operations { forward: 64.0 * teacher, training: 7.0 * 64.0 * 9.0 * 3.0 * decoder });
     assert_eq!(adapt, Operations { forward: 8.0 * (teacher + decoder), training: 0.0 });
     assert_eq!((query, evaluations, maps), (teacher + decoder, 7, true));
+    // What the student says of a query does not depend on supports either.
+    assert_eq!((encode, frozen), (query, teacher));
     assert!((bytes / 64.0 / 2.015e6 - 1.0).abs() < 1e-3, "{bytes}");
 }
 
@@ -103,6 +106,8 @@ fn every_method_but_programs_is_counted() {
         let is_control = entry.name.starts_with("control-");
         assert_eq!(counted == Work::default(), is_control, "{}: {counted:?}", entry.name);
         assert!(counted.query.is_finite() && (is_control || counted.query > 0.0), "{}", entry.name);
+        let Work { query, encode, teacher, .. } = counted;
+        assert!(0.0 <= teacher && teacher <= encode && encode <= query, "{}: {counted:?}", entry.name);
     }
     assert!(find("external").unwrap().work.is_none());
 }

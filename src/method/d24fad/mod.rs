@@ -67,6 +67,8 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
         fit: Operations { forward: n * teacher, training: passes * work::TRAINING * decoder },
         adapt: Operations { forward: shots * (teacher + decoder), training: 0.0 },
         query: teacher + decoder,
+        encode: teacher + decoder,
+        teacher,
         evaluations: epochs,
         maps: true,
         bytes: n * work::kept(backbone, cell.size),

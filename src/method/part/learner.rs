@@ -155,6 +155,10 @@ impl<L: Deref<Target: Learner + Sized>, D: Detector> Fitted for Learnt<L, D> {
     fn adapt<'a>(&'a self, _: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         Ok(Box::new(&self.detector))
     }
+
+    fn ignores_supports(&self) -> bool {
+        true
+    }
 }
 
 /// A detector that supports do not change.
@@ -199,6 +203,10 @@ impl<D: Detector> Fitted for Fixed<'_, D> {
 
     fn adapt<'a>(&'a self, _: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         Ok(Box::new(&self.detector))
+    }
+
+    fn ignores_supports(&self) -> bool {
+        true
     }
 }
 

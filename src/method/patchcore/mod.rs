@@ -111,6 +111,8 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     Ok(Work {
         fit: Operations { forward: n as f64 * encoder + choosing, training: 0.0 },
         query: encoder + 2.0 * positions * bank * channels as f64,
+        encode: encoder,
+        teacher: encoder,
         maps: true,
         bytes,
         ..Work::default()

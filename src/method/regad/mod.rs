@@ -98,6 +98,8 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
         fit: Operations { forward: 0.0, training: passes * work::TRAINING * network },
         adapt: Operations { forward: adapting, training: 0.0 },
         query: network + covariances.distance,
+        encode: network,
+        teacher: 0.0,
         evaluations: epochs,
         maps: true,
         bytes: covariances.bytes,

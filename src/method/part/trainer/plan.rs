@@ -80,6 +80,8 @@ impl Plan {
         Work {
             fit: Operations { forward, training },
             query: teacher + student,
+            encode: teacher,
+            teacher,
             evaluations: self.epochs,
             maps: true,
             ..Work::default()
