@@ -68,7 +68,7 @@ fn metrics(home: &Path, run: &str) -> String {
 /// Every file of a run, to look for what should not be there.
 fn leftovers(run: &Path) -> Vec<String> {
     let files = medfsad::files::walk(run).expect("a folder");
-    let odd = |name: &String| [".draft-", ".lock", "training/"].iter().any(|part| name.contains(part));
+    let odd = |name: &String| [".draft-", ".lock", "training/", "features/"].iter().any(|part| name.contains(part));
     files.into_iter().filter(odd).collect()
 }
 
@@ -274,4 +274,74 @@ fn source_tasks_choose_an_epoch_without_the_target() {
         control.metric(Protocol::CleanSource, Metric::ImageAuroc).is_none()
             && !control.cell.identity.epoch_by_sources
     );
+}
+
+#[test]
+fn epochs_that_are_passed_over_leave_losses_and_the_last_one_is_observed() {
+    let home = home();
+    let home = home.path();
+    let definition = BENCH.replace("tasks = ['rsna', 'lag']", "tasks = ['rsna']");
+    let definition = definition.replace("epochs = 1", "epochs = 5").replace("draws = 2", "draws = 1");
+    std::fs::write(home.join("short.toml"), definition).expect("a definition");
+    succeeds(home, &bench(&["bench"], "each"));
+    succeeds(home, &[bench(&["bench"], "some"), vec!["--observe-every", "2"]].concat());
+    let trained = |run: &str| {
+        let cells = program::cells(&home.join(run));
+        cells.into_iter().find(|cell| cell.cell.identity.method == "d24fad").expect("a cell")
+    };
+    let (each, some) = (trained("each"), trained("some"));
+    let curve = |cell: &medfsad::results::CellResult, quantity: &str| -> Vec<(u64, Option<f64>)> {
+        let epochs = cell.epochs.iter().filter(|epoch| epoch.quantity == quantity);
+        epochs.map(|epoch| (epoch.epoch, epoch.value)).collect()
+    };
+    assert_eq!(curve(&some, "loss"), curve(&each, "loss"));
+    let observed: Vec<_> =
+        curve(&each, "auroc-clean").into_iter().filter(|(epoch, _)| [2, 4, 5].contains(epoch)).collect();
+    assert_eq!(curve(&some, "auroc-clean"), observed);
+    let clean = |cell: &medfsad::results::CellResult| {
+        cell.metric(Protocol::Clean, Metric::ImageAuroc).expect("a row").value
+    };
+    assert_eq!(clean(&some), clean(&each));
+    // The published protocols choose among what was observed, and the cell says so.
+    let published = some.metric(Protocol::Published, Metric::ImageAuroc).expect("a row");
+    assert!([2, 4, 5].contains(&published.epoch.expect("an epoch")));
+    assert_eq!(some.cell.identity.observed_every, Some(2));
+    assert_eq!(each.cell.identity.observed_every, None);
+    let seconds = |cell: &medfsad::results::CellResult| {
+        cell.cell.provenance.observe_seconds.expect("observed") > 0.0
+    };
+    assert!(seconds(&each) && seconds(&some));
+    // What cells shared is gone with the last of them.
+    assert!(!home.join("each/features").exists() && !home.join("each/training").exists());
+}
+
+#[test]
+fn a_run_shares_features_until_all_cells_are_there() {
+    let home = home();
+    let home = home.path();
+    let definition = BENCH.replace("methods = ['d24fad']", "methods = ['dn2', 'patchcore']");
+    let settings = "[settings.dn2]\nbackbone = 'resnet18'\n[settings.patchcore]\nbackbone = 'resnet18'\n";
+    let definition = definition.split("[settings.d24fad]").next().expect("a part").to_owned() + settings;
+    std::fs::write(home.join("short.toml"), definition).expect("a definition");
+    succeeds(home, &bench(&["plan"], "shared"));
+    let table = Table::read(&home.join("shared/plan.parquet")).expect("a plan");
+    let column = |name: &str| table.text_given(name).expect("a column");
+    let (jobs, methods, tasks) = (column("job"), column("method"), column("task"));
+    let job = |wanted: &str| {
+        let mut all = methods.iter().zip(&tasks);
+        let place = all.position(|(method, task)| method == wanted && task == "lag").expect("a job");
+        jobs[place].as_str()
+    };
+    let n_kept = || std::fs::read_dir(home.join("shared/features")).map_or(0, Iterator::count);
+    succeeds(home, &["run-cell", "shared", job("dn2")]);
+    let after_first = n_kept();
+    assert!(after_first > 0);
+    succeeds(home, &["run-cell", "shared", job("patchcore")]);
+    assert_eq!(n_kept(), after_first, "the second method asked the teacher again");
+    succeeds(home, &bench(&["bench"], "shared"));
+    assert_eq!(n_kept(), 0);
+    // Without files, the same numbers.
+    succeeds(home, &[bench(&["bench"], "alone"), vec!["--feature-disk", "0"]].concat());
+    let metrics = |run: &str| std::fs::read(home.join(run).join("results/metrics.csv")).expect("metrics");
+    assert_eq!(metrics("shared"), metrics("alone"));
 }

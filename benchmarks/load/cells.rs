@@ -58,6 +58,7 @@ fn identity(method: usize, task: &str, shots: usize, draw: usize, seed: u64) -> 
         weights_hash: String::new(),
         device_class: "cpu".to_owned(),
         epoch_by_sources: false,
+        observed_every: None,
     }
 }
 
@@ -125,6 +126,7 @@ fn provenance() -> Provenance {
         command: text("load cells"),
         started_at: 1_700_000_000,
         fit_seconds: Some(1.0),
+        observe_seconds: None,
         score_seconds: Some(1.0),
         latency_seconds: None,
         peak_memory_bytes: None,

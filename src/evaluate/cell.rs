@@ -69,9 +69,12 @@ impl Run<'_> {
             }
             false => Vec::new(),
         };
-        let mut watch = Watch { draws, test: &test, sources: &sources, seconds: 0.0 };
+        let every = todo[0].observed_every.unwrap_or(1) as u64;
+        let mut watch = Watch { draws, test: &test, sources: &sources, every, seconds: 0.0 };
         let fitted = job.built.method.fit(&tasks, &context, &mut watch)?;
-        let fit_seconds = start.elapsed().as_secs_f64() - watch.seconds;
+        watch.look_at_last(&*fitted)?;
+        let observe_seconds = watch.seconds;
+        let fit_seconds = start.elapsed().as_secs_f64() - observe_seconds;
         let mut draws = watch.draws;
         while !draws.is_empty() {
             let is_scored = |draw: &&Draw| draw.last.is_some();
@@ -83,7 +86,7 @@ impl Run<'_> {
                 if job.built.regime != Regime::TargetNormals {
                     draw.preset(&*fitted)?;
                 }
-                let seconds = Some([fit_seconds, draw.seconds]);
+                let seconds = Some([fit_seconds, observe_seconds, draw.seconds]);
                 let mut cell = self.cell(job, draw.identity, started, seconds, None);
                 if draw.identity.draw == 0 {
                     cell.provenance.latency_seconds = Some(draw.latency(&*fitted, &test)?);
@@ -136,13 +139,13 @@ impl Run<'_> {
         Ok(TrainTask { name: TaskName::new(task), pictures: Pictures::load(&store, &rows)?, pairs })
     }
 
-    /// A cell's identity and circumstances; `seconds` are of training and of scoring.
+    /// A cell's identity and circumstances; `seconds` are of training, of observing it and of scoring.
     pub(super) fn cell(
         &self,
         job: &Job,
         identity: &Identity,
         started_at: u64,
-        seconds: Option<[f64; 2]>,
+        seconds: Option<[f64; 3]>,
         error: Option<&anyhow::Error>,
     ) -> Cell {
         let header = &self.manifest.header;
@@ -173,8 +176,9 @@ impl Run<'_> {
             subnormals: Some(Subnormals::here().to_string()),
             command: self.command.clone(),
             started_at,
-            fit_seconds: seconds.map(|[fit, _]| fit),
-            score_seconds: seconds.map(|[_, score]| score),
+            fit_seconds: seconds.map(|[fit, ..]| fit),
+            observe_seconds: seconds.map(|[_, observe, _]| observe),
+            score_seconds: seconds.map(|[.., score]| score),
             latency_seconds: None,
             peak_memory_bytes: peak_memory_bytes().filter(|_| error.is_none()),
         };

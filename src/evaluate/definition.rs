@@ -21,6 +21,10 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("external", include_str!("../../benchmarks/external.toml")),
 ];
 
+fn every_epoch() -> usize {
+    1
+}
+
 /// One run definition.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +58,10 @@ pub struct Definition {
     /// tasks, and time for their test sets.
     #[serde(default)]
     pub epoch_by_sources: bool,
+    /// Every how many epochs a training is observed: the test set is scored, and the published protocols choose among
+    /// these epochs. The last one is observed in any case. Published: every one.
+    #[serde(default = "every_epoch")]
+    pub observe_every: usize,
     /// Settings by method. A variant such as `dae:coarse` has those of `dae`, overridden by its own.
     #[serde(default)]
     pub settings: BTreeMap<String, toml::Table>,
@@ -92,6 +100,7 @@ impl Definition {
             "held_out must be dataset or organ: methods train on other tasks"
         );
         ensure!(self.draws > 0, "draws must be at least 1");
+        ensure!(self.observe_every > 0, "observe_every must be at least 1, which is every epoch");
         ensure!(!self.seeds.is_empty(), "give at least one seed");
         ensure!(!self.methods.is_empty(), "give at least one method");
         Ok(())

@@ -32,8 +32,22 @@ struct Best {
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Gathered {
     epochs: Vec<Epoch>,
+    /// The last epoch, if the test set was not scored after it: only its figures are there.
+    #[serde(default)]
+    pub passed: Option<u64>,
     /// Under the protocols that choose an epoch.
     best: BTreeMap<Protocol, Best>,
+}
+
+impl Gathered {
+    fn log(&mut self, epoch: u64, figures: &EpochFigures) {
+        let entry = |(quantity, value): &(&str, f64)| Epoch {
+            epoch,
+            quantity: (*quantity).to_owned(),
+            value: Some(*value),
+        };
+        self.epochs.extend(figures.iter().map(entry));
+    }
 }
 
 /// One support draw over the epochs of a training.
@@ -126,6 +140,12 @@ impl<'a> Draw<'a> {
         median(&mut seconds).context("at least three runs")
     }
 
+    /// Logs an epoch after which the test set is not scored; what an earlier one left is no longer the last.
+    pub(super) fn pass_over(&mut self, epoch: u64, figures: &EpochFigures) {
+        self.gathered.log(epoch, figures);
+        (self.gathered.passed, self.last) = (Some(epoch), None);
+    }
+
     /// Logs an epoch that was just scored, and keeps the best one for the protocols that choose on the test set, and for those that choose
     /// by what the model reaches `on_sources`, if that was asked for.
     pub(super) fn observe(
@@ -136,11 +156,10 @@ impl<'a> Draw<'a> {
         on_sources: Option<f64>,
     ) -> Result<()> {
         let all = &self.last.as_ref().context("just scored")?.scores;
-        let Gathered { epochs, best } = &mut self.gathered;
+        self.gathered.log(epoch, figures);
+        let Gathered { epochs, best, passed } = &mut self.gathered;
+        *passed = None;
         let mut log = |quantity: String, value| epochs.push(Epoch { epoch, quantity, value });
-        for (quantity, value) in figures {
-            log((*quantity).to_owned(), Some(*value));
-        }
         for (protocol, scores) in all.iter() {
             let auroc = match protocol.rule().epoch {
                 EpochRule::Last if protocol != Protocol::RANKED => continue,
@@ -159,7 +178,7 @@ impl<'a> Draw<'a> {
 
     /// The scores under a protocol, of the epoch that it chooses, and that epoch; `None` where it has none.
     fn chosen(&self, protocol: Protocol) -> Option<(&[Option<f64>], Option<u64>)> {
-        let Gathered { epochs, best } = &self.gathered;
+        let Gathered { epochs, best, .. } = &self.gathered;
         if let Some(best) = best.get(&protocol) {
             return Some((&best.scores, Some(best.epoch)));
         }

@@ -239,6 +239,7 @@ mod tests {
             weights_hash: String::new(),
             device_class: "cuda".to_owned(),
             epoch_by_sources: false,
+            observed_every: None,
         };
         let cells = shots.iter().map(cell).collect();
         let training = training.iter().map(|&task| TaskName::new(task)).collect();

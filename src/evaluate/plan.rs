@@ -106,6 +106,8 @@ fn job(
     let calibration = if random { others } else { Vec::new() };
     let weights_hash = origin.map(|(network, origin)| origin.hash(network)).unwrap_or_default();
     let by_sources = definition.epoch_by_sources && built.regime == Regime::OtherNormals;
+    let has_epochs = built.regime == Regime::OtherNormals || built.regime == Regime::TargetNormals;
+    let observed_every = (has_epochs && definition.observe_every > 1).then_some(definition.observe_every);
     let ruled = random || built.regime == Regime::OtherNormals;
     let identity = |shots: usize, draw: usize| {
         Ok(Identity {
@@ -124,6 +126,7 @@ fn job(
             weights_hash: weights_hash.clone(),
             device_class: setting.device_class.clone(),
             epoch_by_sources: by_sources,
+            observed_every,
         })
     };
     let all = shots.iter().flat_map(|&shots| (0..definition.draws).map(move |draw| (shots, draw)));

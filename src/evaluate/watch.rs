@@ -17,12 +17,20 @@ pub(super) struct Watch<'a> {
     pub draws: Vec<Draw<'a>>,
     pub test: &'a TestSet,
     pub sources: &'a [SourceTask],
+    /// Epochs from one look to the next.
+    pub every: u64,
     /// Spent here, not in training.
     pub seconds: f64,
 }
 
-impl Observer for Watch<'_> {
-    fn after_epoch(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()> {
+impl Watch<'_> {
+    /// Looks at the last epoch, if that was passed over.
+    pub(super) fn look_at_last(&mut self, model: &dyn Fitted) -> Result<()> {
+        let passed = self.draws.first().and_then(|draw| draw.gathered.passed);
+        passed.map_or(Ok(()), |epoch| self.look(epoch, &Vec::new(), model))
+    }
+
+    fn look(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()> {
         let start = Instant::now();
         let on_sources = mean_auroc(self.sources, model)?;
         let mut n_scored = 0;
@@ -33,6 +41,16 @@ impl Observer for Watch<'_> {
             draw.observe(epoch, figures, self.test, on_sources)?;
         }
         self.seconds += start.elapsed().as_secs_f64();
+        Ok(())
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn after_epoch(&mut self, epoch: u64, figures: &EpochFigures, model: &dyn Fitted) -> Result<()> {
+        if epoch.is_multiple_of(self.every) {
+            return self.look(epoch, figures, model);
+        }
+        self.draws.iter_mut().for_each(|draw| draw.pass_over(epoch, figures));
         Ok(())
     }
 

@@ -232,8 +232,10 @@ fn partners(first: &Summary, second: &Summary, unjudged: &mut Vec<String>) -> Ve
 fn partner(entrant: &Entrant, among: &Summary) -> Result<usize, String> {
     let own = &entrant.cells[0].cell.identity;
     let of = |index: usize| &among.entrants[index].cells[0].cell.identity;
-    let set_up =
-        |id: &Identity| (id.method.clone(), id.settings.clone(), id.size, id.held_out, id.epoch_by_sources);
+    let set_up = |id: &Identity| {
+        let observed = (id.epoch_by_sources, id.observed_every);
+        (id.method.clone(), id.settings.clone(), id.size, id.held_out, observed)
+    };
     let mut found: Vec<usize> =
         (0..among.entrants.len()).filter(|&index| set_up(of(index)) == set_up(own)).collect();
     let finer: [fn(&Identity) -> &str; 3] =

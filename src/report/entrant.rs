@@ -55,7 +55,7 @@ pub(super) fn entrants(results: &[StoredCell]) -> Vec<Entrant<'_>> {
 /// What must agree for two cells to share a row, in words.
 pub(super) fn set_up(identity: &Identity, provenance: &Provenance) -> String {
     format!(
-        "settings {}; {} px; held out by {}; manifest {}; episode seed {}; weights {}; code {}; {}; regime {}; {}{}{}",
+        "settings {}; {} px; held out by {}; manifest {}; episode seed {}; weights {}; code {}; {}; regime {}; {}{}{}{}",
         identity.settings,
         identity.size,
         identity.held_out,
@@ -68,6 +68,7 @@ pub(super) fn set_up(identity: &Identity, provenance: &Provenance) -> String {
         if provenance.backbone.is_empty() { "no network" } else { &provenance.backbone },
         if provenance.random_weights { " (random)" } else { "" },
         if identity.epoch_by_sources { "; epoch also chosen on source tasks" } else { "" },
+        identity.observed_every.map_or(String::new(), |every| format!("; observed every {every} epochs")),
     )
 }
 

@@ -22,7 +22,7 @@ pub(super) fn table(summary: &Summary) -> DisplayTable {
             .to_vec();
     head.extend(summary.tasks.iter().map(|task| (*task).to_owned()));
     head.extend(GAPS.map(|protocol| format!("{protocol} gap")));
-    let rest = ["seconds", "ms a picture", "peak MiB", "undefined", "failed"];
+    let rest = ["seconds", "observing", "ms a picture", "peak MiB", "undefined", "failed"];
     head.extend(rest.map(str::to_owned));
     let rows = summary.rows.iter().map(|row| line(summary, row)).collect();
     DisplayTable {
@@ -48,7 +48,7 @@ fn caption(summary: &Summary) -> String {
          stands below them and has no group. Regimes R0 to R6 say what a method was allowed to see; rows of different regimes do not \
          compete on equal terms. Seen before says whether pictures of the tasks may be among those that the pretrained network \
          was trained on. Rows named control-… are trivial controls that a useful method must beat. Gaps \
-         are the mean under that protocol less the mean under clean. Seconds are fit and score per cell; ms a picture is the median time for one picture once the supports are \
+         are the mean under that protocol less the mean under clean. Seconds are fit and score per cell; observing is scoring the test set after epochs of the training, which only protocols that choose an epoch need; ms a picture is the median time for one picture once the supports are \
          taken in, with whatever cells ran beside; \
          peak MiB is the most that the whole process had held by then, cells beside it included. \
          Undefined values are shown as – ({} of {} cells undefined, {} failed).",
@@ -85,6 +85,7 @@ fn line(summary: &Summary, row: &Row) -> Line {
     entries.extend(row.ranked().tasks.iter().map(|task| score(*task, draws)));
     entries.extend(GAPS.map(|protocol| Entry::number(signed(row.gap(protocol)))));
     entries.push(Entry::number(seconds(row.seconds)));
+    entries.push(Entry::number(seconds(row.observe_seconds)));
     entries.push(Entry::number(seconds(row.latency_seconds.map(|seconds| 1000.0 * seconds))));
     entries.push(Entry::number(mebibytes(row.peak_memory_bytes)));
     entries.extend([row.undefined, row.failed].map(|n| Entry::number(n.to_string())));
@@ -146,7 +147,15 @@ pub(super) fn csv(summary: &Summary) -> Result<Vec<u8>> {
         head.extend(["", "_low", "_high", "_worst_draw"].map(|end| format!("{column}{end}")));
     }
     head.extend(GAPS.map(|protocol| format!("gap_{}", protocol.column())));
-    let rest = ["seconds", "latency_seconds", "peak_memory_bytes", "cells", "undefined", "failed"];
+    let rest = [
+        "seconds",
+        "observe_seconds",
+        "latency_seconds",
+        "peak_memory_bytes",
+        "cells",
+        "undefined",
+        "failed",
+    ];
     head.extend(rest.map(str::to_owned));
     writer.write_record(&head)?;
     for row in &summary.rows {
@@ -178,7 +187,7 @@ fn record(summary: &Summary, row: &Row) -> Vec<String> {
         );
     }
     record.extend(GAPS.map(|protocol| number(row.gap(protocol))));
-    record.extend([row.seconds, row.latency_seconds].map(number));
+    record.extend([row.seconds, row.observe_seconds, row.latency_seconds].map(number));
     record.push(row.peak_memory_bytes.map_or(String::new(), |bytes| bytes.to_string()));
     record.extend([row.cells, row.undefined, row.failed].map(|n| n.to_string()));
     record

@@ -32,6 +32,8 @@ pub(super) struct Row {
     pub averages: Vec<(Protocol, Averages)>,
     /// Fit and score, mean over cells.
     pub seconds: Option<f64>,
+    /// Scoring the test set after epochs of the training, mean over cells; not in `seconds`.
+    pub observe_seconds: Option<f64>,
     /// Of one picture, supports taken in: median over the cells where it was measured.
     pub latency_seconds: Option<f64>,
     pub peak_memory_bytes: Option<u64>,
@@ -131,6 +133,8 @@ fn row(entrant: usize, cells: &[&StoredCell], tasks: &[&str], shots: usize) -> R
         fit_seconds.zip(*score_seconds).map(|(fit, score)| fit + score)
     };
     let seconds: Vec<f64> = ran.iter().filter_map(took).collect();
+    let observing: Vec<f64> = ran.iter().filter_map(|r| r.cell.provenance.observe_seconds).collect();
+    let mean = |all: Vec<f64>| (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64);
     let mut latencies: Vec<f64> = ran.iter().filter_map(|r| r.cell.provenance.latency_seconds).collect();
     let is_undefined =
         |r: &&&StoredCell| r.metric(Protocol::RANKED, Metric::RANKED).and_then(|m| m.value).is_none();
@@ -141,7 +145,8 @@ fn row(entrant: usize, cells: &[&StoredCell], tasks: &[&str], shots: usize) -> R
         ground: Ground::of(&ran),
         off_ground: None,
         averages: with_intervals(&ran, tasks, &shown())?,
-        seconds: (!seconds.is_empty()).then(|| seconds.iter().sum::<f64>() / seconds.len() as f64),
+        seconds: mean(seconds),
+        observe_seconds: mean(observing),
         latency_seconds: median(&mut latencies),
         peak_memory_bytes: ran.iter().filter_map(|r| r.cell.provenance.peak_memory_bytes).max(),
         cells: cells.len(),

@@ -103,6 +103,8 @@ pub struct Identity {
     pub device_class: String,
     /// Whether source tasks' test sets chose an epoch for protocol `clean-source`.
     pub epoch_by_sources: bool,
+    /// Every how many epochs the test set was scored, among which the published protocols choose; null for every one.
+    pub observed_every: Option<usize>,
 }
 }
 

@@ -53,6 +53,9 @@ pub struct Provenance {
     pub started_at: u64,
     /// Training, shared by all draws of the same method, task, shots and seed; null if the cell failed.
     pub fit_seconds: Option<f64>,
+    /// Scoring the test set after epochs of the training, shared as the training is; null in cells of earlier versions and
+    /// if the cell failed.
+    pub observe_seconds: Option<f64>,
     /// Adapting to the supports, which is where some methods train, and scoring, of which draws that were scored together
     /// have equal parts; null if the cell failed.
     pub score_seconds: Option<f64>,

@@ -45,6 +45,7 @@ pub fn identity(method: &str, task: &str, shots: usize, draw: usize) -> Identity
         weights_hash: text("weights"),
         device_class: text("cpu"),
         epoch_by_sources: false,
+        observed_every: None,
     }
 }
 
@@ -72,6 +73,7 @@ pub fn provenance(method: &str, regime: &str) -> Provenance {
         command: text("medfsad bench --method d24fad,patchcore"),
         started_at: 1_700_000_000,
         fit_seconds: Some(12.5),
+        observe_seconds: Some(2.5),
         score_seconds: Some(1.5),
         latency_seconds: Some(0.012),
         peak_memory_bytes: Some(300 << 20),
@@ -189,6 +191,7 @@ fn write_cell(run: &Path, (method, regime, base): (&str, &str, f64), task: &str,
             identity,
             provenance: Provenance {
                 fit_seconds: (!failed).then_some(12.5),
+                observe_seconds: (!failed).then_some(2.5),
                 score_seconds: (!failed).then_some(1.5),
                 ..provenance(method, regime)
             },

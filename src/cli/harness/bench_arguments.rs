@@ -56,6 +56,10 @@ pub(super) struct BenchArgs {
     /// train on them
     #[arg(long)]
     epoch_by_sources: bool,
+    /// Score the test set after every N epochs of a training, and the last; the published protocols choose among these
+    /// [default: the definition's, else 1 as published]
+    #[arg(long, value_name = "N")]
+    observe_every: Option<usize>,
     #[command(flatten)]
     features: FeatureArgs,
     #[command(flatten)]
@@ -141,6 +145,7 @@ impl BenchArgs {
         definition.draws = self.draws.unwrap_or(definition.draws);
         definition.held_out = self.held_out.unwrap_or(definition.held_out);
         definition.epoch_by_sources |= self.epoch_by_sources;
+        definition.observe_every = self.observe_every.unwrap_or(definition.observe_every);
         definition.size = self.settings.size.map_or(definition.size, usize::from);
         // Asking twice is asking once.
         keep_first(&mut definition.methods);

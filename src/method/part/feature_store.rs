@@ -11,6 +11,9 @@ use crate::network::feature_folder::KeptFeatures;
 use crate::network::remembering::Remembering;
 use crate::network::{Features, card};
 
+/// Pictures that enter a teacher at once where nobody else has the same batches.
+const OWN_CHUNK: i64 = 32;
+
 /// Features of a set of pictures by index.
 pub struct FeatureStore<'a> {
     teacher: &'a Remembering,
@@ -55,7 +58,8 @@ impl FeatureStore<'_> {
     ) -> Result<FeatureStore<'a>> {
         let pixels = Tensor::cat(sets, 0).to_device(device);
         // Batches of one set are the same beside whatever other sets.
-        let chunks: Vec<Tensor> = sets.iter().flat_map(|set| set.split(CHUNK, 0)).collect();
+        let at_once = if sharing == Sharing::Shared { CHUNK } else { OWN_CHUNK };
+        let chunks: Vec<Tensor> = sets.iter().flat_map(|set| set.split(at_once, 0)).collect();
         let of = |chunk: &Tensor| match sharing {
             Sharing::Shared => teacher.features_again(chunk),
             Sharing::Own => teacher.features(chunk),
