@@ -68,7 +68,8 @@ fn metrics(home: &Path, run: &str) -> String {
 /// Every file of a run, to look for what should not be there.
 fn leftovers(run: &Path) -> Vec<String> {
     let files = medfsad::files::walk(run).expect("a folder");
-    let odd = |name: &String| [".draft-", ".lock", "training/", "features/"].iter().any(|part| name.contains(part));
+    let odd =
+        |name: &String| [".draft-", ".lock", "training/", "features/"].iter().any(|part| name.contains(part));
     files.into_iter().filter(odd).collect()
 }
 
@@ -307,9 +308,8 @@ fn epochs_that_are_passed_over_leave_losses_and_the_last_one_is_observed() {
     assert!([2, 4, 5].contains(&published.epoch.expect("an epoch")));
     assert_eq!(some.cell.identity.observed_every, Some(2));
     assert_eq!(each.cell.identity.observed_every, None);
-    let seconds = |cell: &medfsad::results::CellResult| {
-        cell.cell.provenance.observe_seconds.expect("observed") > 0.0
-    };
+    let seconds =
+        |cell: &medfsad::results::CellResult| cell.cell.provenance.observe_seconds.expect("observed") > 0.0;
     assert!(seconds(&each) && seconds(&some));
     // What cells shared is gone with the last of them.
     assert!(!home.join("each/features").exists() && !home.join("each/training").exists());

@@ -29,7 +29,9 @@ struct Measured {
     method: String,
     draws: usize,
     pictures: usize,
+    /// Elapsed, and those in which it kept processors busy, which whatever runs beside changes less.
     seconds: f64,
+    busy: f64,
     mib: f64,
 }
 
@@ -38,10 +40,10 @@ pub(super) fn measure(program: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     let folder = folder.canonicalize()?;
     let mut all = Vec::new();
-    let mut csv = "what,method,draws,test_pictures,seconds,peak_mib\n".to_owned();
+    let mut csv = "what,method,draws,test_pictures,seconds,busy_seconds,peak_mib\n".to_owned();
     let mut note = |one: Measured| -> Result<()> {
-        let Measured { what, method, draws, pictures, seconds, mib } = &one;
-        let line = format!("{what},{method},{draws},{pictures},{seconds:.2},{mib:.0}\n");
+        let Measured { what, method, draws, pictures, seconds, busy, mib } = &one;
+        let line = format!("{what},{method},{draws},{pictures},{seconds:.2},{busy:.2},{mib:.0}\n");
         print!("{line}");
         csv += &line;
         fs::write(folder.join("growth.csv"), &csv)?;
@@ -103,8 +105,8 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Seconds, and the most MiB of memory.
-    fn run(&self, methods: &str, draws: usize) -> Result<(f64, f64)> {
+    /// Seconds elapsed and busy, and the most MiB of memory.
+    fn run(&self, methods: &str, draws: usize) -> Result<[f64; 3]> {
         let methods: Vec<&str> = methods.split('+').collect();
         let settings =
             METHODS.map(|method| format!("[settings.{method}]\nbackbone = 'wide_resnet50_2'\n")).concat();
@@ -138,26 +140,26 @@ impl Bench<'_> {
         let started = Instant::now();
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("starting the program")?;
-        let (status, mib) = watch::peak(&mut child)?;
+        let (status, mib, busy) = watch::cost(&mut child)?;
         ensure!(status.success(), "a bench of {methods:?} ended with {status}");
-        Ok((started.elapsed().as_secs_f64(), mib))
+        Ok([started.elapsed().as_secs_f64(), busy, mib])
     }
 
     fn measured(&self, what: &'static str, methods: &str, draws: usize) -> Result<Measured> {
-        let (seconds, mib) = self.run(methods, draws)?;
-        Ok(Measured { what, method: methods.to_owned(), draws, pictures: self.pictures, seconds, mib })
+        let [seconds, busy, mib] = self.run(methods, draws)?;
+        Ok(Measured { what, method: methods.to_owned(), draws, pictures: self.pictures, seconds, busy, mib })
     }
 }
 
-/// Seconds over those of one draw, method by method.
+/// Busy seconds over those of one draw, method by method.
 fn draw(all: &[Measured], path: &Path) -> Result<()> {
     let area = SVGBackend::new(path, (720, 360)).into_drawing_area();
     area.fill(&WHITE)?;
     let of = |method: &str| -> Vec<(f64, f64)> {
         let points: Vec<&Measured> =
             all.iter().filter(|one| one.what == "draws" && one.method == method).collect();
-        let first = points.first().map_or(1.0, |one| one.seconds);
-        points.iter().map(|one| (one.draws as f64, one.seconds / first)).collect()
+        let first = points.first().map_or(1.0, |one| one.busy);
+        points.iter().map(|one| (one.draws as f64, one.busy / first)).collect()
     };
     let most = METHODS.iter().flat_map(|method| of(method)).map(|(_, times)| times).fold(2.0, f64::max);
     let mut chart = ChartBuilder::on(&area)
@@ -165,7 +167,11 @@ fn draw(all: &[Measured], path: &Path) -> Result<()> {
         .x_label_area_size(36)
         .y_label_area_size(56)
         .build_cartesian_2d(0.0..31.0, 0.0..1.1 * most)?;
-    chart.configure_mesh().x_desc("support draws").y_desc("seconds over those of one draw").draw()?;
+    chart
+        .configure_mesh()
+        .x_desc("support draws")
+        .y_desc("processor seconds over those of one draw")
+        .draw()?;
     for (index, method) in METHODS.iter().enumerate() {
         let colour = Palette99::pick(index).to_rgba();
         let series = chart.draw_series(LineSeries::new(of(method), colour.stroke_width(2)))?;

@@ -27,14 +27,33 @@ pub(super) fn report(program: &Path, run: &Path) -> Result<()> {
 
 /// Waits for a process; how it ended, and the most MiB of memory that it had.
 pub(super) fn peak(child: &mut Child) -> Result<(ExitStatus, f64)> {
-    let mut peak = 0;
+    let (status, mib, _) = cost(child)?;
+    Ok((status, mib))
+}
+
+/// As [`peak`], and the seconds that it kept processors busy.
+pub(super) fn cost(child: &mut Child) -> Result<(ExitStatus, f64, f64)> {
+    let (mut peak, mut busy) = (0, 0.0);
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok((status, peak as f64 / MIB));
+            return Ok((status, peak as f64 / MIB, busy));
         }
         peak = peak.max(state(child).map_or(0, |state| state.peak_kib));
+        busy = busy_seconds(child).map_or(busy, |seconds| seconds.max(busy));
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// In the process and the system for it, as far as it has come.
+fn busy_seconds(child: &Child) -> Option<f64> {
+    /// A second, as the system counts them for programs, whatever the processor.
+    const TICKS: f64 = 100.0;
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).ok()?;
+    // The name, in brackets, may hold spaces; time is in the 14th and 15th field.
+    let after = stat.rsplit_once(')')?.1;
+    let mut fields = after.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<f64>().ok();
+    Some((next()? + next()?) / TICKS)
 }
 
 /// What the system says of a process at one moment.

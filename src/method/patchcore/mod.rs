@@ -186,12 +186,8 @@ impl Detector for PatchCoreDetector {
         let n = queries.pictures().len() as i64;
         // Positions of a square.
         let grid = (distances.size()[0] / n).isqrt();
-        let of_each = |all: &Tensor| all.split(grid * grid, 0);
         let scores = match self.reweight {
-            true => {
-                let pairs = of_each(patches).into_iter().zip(of_each(&distances));
-                pairs.map(|(patches, scores)| reweighted(&self.bank, &patches, &scores, self.room)).collect()
-            }
+            true => reweighted(&self.bank, patches, &distances.view([n, -1]), self.room)?,
             false => Vec::new(),
         };
         let maps = grid::upsample(&distances.view([n, grid, grid]), queries.pictures().size(), false);
@@ -217,17 +213,25 @@ pub fn patch_scores(bank: &Bank, patches: &Tensor, room: usize) -> Tensor {
     bank.nearest(patches, 1, room).distances.squeeze_dim(1)
 }
 
-/// The highest patch score s times `1 - exp(s) / sum of exp(d)`, where d are the distances of that patch to the
-/// nine rows of the bank nearest to its nearest one, itself among them (section 3.3 of the paper).
-pub fn reweighted(bank: &Bank, patches: &Tensor, scores: &Tensor, room: usize) -> f64 {
-    let patch = patches.get(scores.argmax(0, false).int64_value(&[])).unsqueeze(0);
-    let nearest = bank.nearest(&patch, 1, room);
-    let score = nearest.distances.double_value(&[0, 0]);
-    let row = bank.rows().index_select(0, &nearest.rows.squeeze_dim(0));
-    let around = bank.nearest(&row, REWEIGHTED_OVER, room).rows.squeeze_dim(0);
-    let differences = (bank.rows().index_select(0, &around) - patch).to_kind(Kind::Double);
-    let distances = differences.square().sum_dim_intlist(1, false, None::<Kind>).sqrt();
+/// Of each picture, from the scores of its patches `[n, m]`, all patches being `[n * m, c]`: the highest patch score s
+/// times `1 - exp(s) / sum of exp(d)`, where d are the distances of that patch to the nine rows of the bank nearest to its
+/// nearest one, itself among them (section 3.3 of the paper).
+///
+/// # Errors
+/// What libtorch fails with.
+pub fn reweighted(bank: &Bank, patches: &Tensor, scores: &Tensor, room: usize) -> Result<Vec<f64>> {
+    let (n, m) = scores.size2()?;
+    let first = Tensor::arange_start_step(0, n * m, m, (Kind::Int64, scores.device()));
+    let patches = patches.index_select(0, &(scores.argmax(1, false) + first));
+    // All pictures' at once: the bank is read twice in all.
+    let nearest = bank.nearest(&patches, 1, room);
+    let rows = bank.rows().index_select(0, &nearest.rows.squeeze_dim(1));
+    let around = bank.nearest(&rows, REWEIGHTED_OVER, room).rows;
+    let rows = bank.rows().index_select(0, &around.flatten(0, -1)).view([n, around.size()[1], -1]);
+    let differences = (rows - patches.unsqueeze(1)).to_kind(Kind::Double);
+    let distances = differences.square().sum_dim_intlist(2, false, None::<Kind>).sqrt();
     // Distances of tens overflow an exponential in single precision, hundreds one in double.
-    let log_sum = distances.logsumexp([0i64].as_slice(), false).double_value(&[]);
-    score * (1.0 - (score - log_sum).exp())
+    let log_sum = distances.logsumexp([1i64].as_slice(), false);
+    let score = nearest.distances.squeeze_dim(1);
+    grid::to_scores(&(&score * (1.0 - (&score - log_sum).exp())))
 }

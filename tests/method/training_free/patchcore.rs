@@ -86,7 +86,12 @@ fn a_reweighted_score_is_the_papers_formula() {
         let patches = noise("patches", &[16, 8]) * (2.0 * scale);
         let bank = Bank::new(rows.shallow_clone());
         let scores = patch_scores(&bank, &patches, MAX_BYTES);
-        let found = reweighted(&bank, &patches, &scores, MAX_BYTES);
+        // Beside another picture, whose patches are the same in another order.
+        let both = [patches.shallow_clone(), patches.flip([0])];
+        let of_both = [scores.shallow_clone(), scores.flip([0])];
+        let all = reweighted(&bank, &Tensor::cat(&both, 0), &Tensor::stack(&of_both, 0), MAX_BYTES);
+        let [found, flipped] = all.expect("scores")[..] else { panic!("two scores") };
+        assert_eq!(found, flipped);
 
         let (nearest, places) = brute(&patches, &rows).min_dim(1, false);
         let patch = nearest.argmax(0, false).int64_value(&[]);
