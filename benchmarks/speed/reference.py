@@ -24,6 +24,7 @@ import scipy
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
+from scipy.stats import rankdata
 from torch import nn
 
 # Blocks per stage, and the inner width of bottlenecks over their planes (None: two plain 3x3).
@@ -307,6 +308,31 @@ class Clock:
 
         return self.repeat(repeats, work)
 
+    def cell(self, k, batch, n_train, n_test, epochs):
+        """As the published script: the test set after every epoch, anomalous pictures first, in batches of 16 of which an
+        incomplete last one is dropped; the best epoch on it counts."""
+        steps = n_train // batch
+        pool = self.host("image.query", (steps + k) * batch, 256).unflatten(0, (steps + k, batch))
+        tested, supports = self.host("image.query", n_test, 256), self.host("image.support", k)
+
+        def work():
+            best = 0.0
+            for _ in range(epochs):
+                for step in range(steps):
+                    self.model.train_step(pool[step], pool[step + 1 : step + 1 + k])
+                whole = [queries for queries in tested.split(16) if len(queries) == 16]
+                smoothed = numpy.concatenate([self.model.score(queries, supports)[0] for queries in whole])
+                scores = smoothed.reshape(len(smoothed), -1).max(1)
+                best = max(best, auroc(scores, numpy.arange(len(scores)) < n_test // 2))
+            return [best]
+
+        return self.repeat(1, work)
+
+
+def auroc(scores, anomalous):
+    ranks, n = rankdata(scores), int(anomalous.sum())
+    return (ranks[anomalous].sum() - n * (n + 1) / 2) / (n * (len(scores) - n))
+
 
 def say(**answer):
     print(json.dumps(answer), flush=True)
@@ -346,6 +372,8 @@ def main():
                 say(**clock.score(k, batch, repeats))
             case ["epoch", int(k), int(batch), int(n), int(n_test), int(repeats)] if n >= batch and n_test > 0:
                 say(**clock.epoch(k, batch, n, n_test, repeats))
+            case ["cell", int(k), int(batch), int(n), int(n_test), int(epochs)] if n >= batch and n_test >= 32:
+                say(**clock.cell(k, batch, n, n_test, epochs))
             case _:
                 say(error=f"no such request: {line.strip()}")
 

@@ -1,6 +1,6 @@
 //! Work to be timed: what `bench` runs of D2-4FAD, on formula weights and pictures.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -21,10 +21,13 @@ use crate::network::encoder::Encoder;
 use crate::network::optimiser::Optimiser;
 use crate::network::origin::Origin;
 use crate::network::precision::Precision;
-use crate::network::remembering::{Keeping, Remembering};
+use crate::network::remembering::{FeatureLimits, Remembering};
 use crate::network::teacher::Teacher;
 use crate::network::{Backbone, Input, card, formula, operations, weights};
-use crate::protocol::{self, Host, Smoother};
+use crate::protocol::{self, Smoother};
+
+/// A whole cell.
+mod cell;
 
 /// Seconds of each repeat, and the loss or the maps' mean of each.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -46,10 +49,12 @@ pub struct Workload {
     device: Device,
     /// Operations of one picture through the teacher, forward.
     pub teacher_operations: f64,
+    /// Where features are kept.
+    features: PathBuf,
 }
 
 impl Workload {
-    /// `folder` is for the teacher's weights.
+    /// `folder` is for the teacher's weights and for features that are kept.
     ///
     /// # Errors
     /// If they cannot be written.
@@ -67,10 +72,12 @@ impl Workload {
         let file = folder.join("teacher.safetensors");
         weights::save(&store, &file)?;
         let teacher = Teacher::new(backbone, Input::Unit, &Origin::file(file)?, None, device)?;
-        let teacher = Rc::new(Remembering::new(teacher.computing_in(precision), Keeping::default()));
+        let features = folder.join("features");
+        let keeping = FeatureLimits::default().keeping_in(features.clone());
+        let teacher = Rc::new(Remembering::new(teacher.computing_in(precision), keeping));
         let settings = Settings { backbone, ..Settings::default() };
         let model = Model::new(teacher, &settings, device);
-        Ok(Workload { model, settings, size, device, teacher_operations })
+        Ok(Workload { model, settings, size, device, teacher_operations, features })
     }
 
     /// Operations of one picture through the decoder, forward.
@@ -157,10 +164,7 @@ impl Workload {
         let mut failed = Ok(());
         let mut timed = self.timed(repeats, || {
             let maps = grid::to_maps(&self.model.maps(&ready, &queries)).and_then(|maps| {
-                match self.device {
-                    Device::Cpu => Host(&maps).own()?,
-                    device => OnDevice::new(&maps, device).own()?,
-                };
+                OnDevice::new(&maps, self.device).own()?;
                 Ok(maps)
             });
             match maps {
@@ -195,10 +199,7 @@ impl Workload {
         let (mut training, mut optimiser) = self.training(&pixels)?;
         let supports = batch::to(&self.pixels("image.support", shots), self.device);
         let test = self.pool("image.query", n_test);
-        let n = n_train as i64;
-        let episodes: Vec<Episode> = (0..n)
-            .map(|query| Episode { query, supports: (1..=shots as i64).map(|k| (query + k) % n).collect() })
-            .collect();
+        let episodes = episodes_of(n_train, shots);
         let mut failed = Ok(());
         let timed = self.timed(repeats, || {
             let mut last = None;
@@ -244,10 +245,7 @@ impl Workload {
     }
 
     fn protocols(&self, maps: &MapStack) -> Result<()> {
-        match self.device {
-            Device::Cpu => protocol::score(&Host(maps)).map(drop),
-            device => protocol::score(&OnDevice::new(maps, device)).map(drop),
-        }
+        protocol::score(&OnDevice::new(maps, self.device)).map(drop)
     }
 
     /// A training from the start.
@@ -280,6 +278,13 @@ impl Workload {
         timed.memory = card::memory(self.device).map(|memory| memory.total - memory.free);
         timed
     }
+}
+
+/// Each of `n` pictures with those after it as its supports.
+fn episodes_of(n: usize, shots: usize) -> Vec<Episode> {
+    let n = n as i64;
+    let supports = |query: i64| (1..=shots as i64).map(|k| (query + k) % n).collect();
+    (0..n).map(|query| Episode { query, supports: supports(query) }).collect()
 }
 
 /// One batch over what [`Workload::episode_pixels`] gives.

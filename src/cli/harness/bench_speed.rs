@@ -23,7 +23,7 @@ const PROGRAM: &str = include_str!("../../../benchmarks/speed/reference.py");
 /// Time D2-4FAD's training and scoring against plain PyTorch
 ///
 /// Times D2-4FAD in plain PyTorch (benchmarks/speed/reference.py, as published) and in medfsad: one training
-/// step, scoring one batch and, on request, a whole epoch with its evaluation, in turns, with the same device,
+/// step, scoring one batch and, on request, a whole epoch or a whole cell with its evaluation, in turns, with the same device,
 /// threads, batch and size. Both compute the same losses and maps from the same formula; the command fails if
 /// they differ. `at most` is the speed-up if training did nothing but the decoder's multiplications at the
 /// fastest rate that this machine reached. On a CPU the reference is also timed with subnormal numbers flushed to zero,
@@ -44,8 +44,8 @@ pub(crate) struct Args {
     /// Size of the pictures in pixels, a multiple of 32
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(32..=512))]
     size: u16,
-    /// Support set sizes, separated by commas
-    #[arg(long, value_delimiter = ',', default_value = "2,4,8")]
+    /// Support set sizes, separated by commas [default: 2,4,8; with --cell 2,8]
+    #[arg(long, value_delimiter = ',')]
     shots: Vec<usize>,
     /// Queries per training step [default: 4 on a CPU, 16 on a card, as published]
     #[arg(long)]
@@ -57,12 +57,20 @@ pub(crate) struct Args {
     /// same, by autocast and its switches, with cuDNN benchmarking; on a CPU always f32
     #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
     precision: Vec<Precision>,
-    /// What is timed: a training step, scoring a batch, a whole epoch with its evaluation
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "train,score")]
+    /// What is timed: a training step, scoring a batch, scoring it again with kept features, a whole epoch with its
+    /// evaluation, a whole cell [default: train,score]
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "cell")]
     work: Vec<Work>,
-    /// Of an epoch: pictures that train, and pictures that are scored after it
-    #[arg(long, value_delimiter = ',', value_name = "TRAIN,TEST", default_value = "4500,1000")]
+    /// Time whole cells as the published script computes them: --epochs epochs, the test set after each, the best epoch
+    /// on it; as --work cell
+    #[arg(long)]
+    cell: bool,
+    /// Of an epoch: pictures that train, and pictures that are scored after it [default: 4500,1000; with --cell 320,400]
+    #[arg(long, value_delimiter = ',', value_name = "TRAIN,TEST")]
     epoch: Vec<usize>,
+    /// Epochs of a cell
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    epochs: u16,
     /// Timed repetitions, of which the median is taken; one more warms up
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=100))]
     repeats: u16,
@@ -75,7 +83,8 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> Result<()> {
+    pub(crate) fn run(mut self) -> Result<()> {
+        self.complete();
         let threads = use_threads(self.threads)?;
         memory::keep_freed();
         let backbone = Backbone::parse(&self.backbone).context("--backbone")?;
@@ -111,8 +120,22 @@ impl Args {
         Ok(())
     }
 
+    /// Puts in what was not given.
+    fn complete(&mut self) {
+        let of = |given: &mut Vec<usize>, otherwise: &[usize]| {
+            if given.is_empty() {
+                given.extend_from_slice(otherwise);
+            }
+        };
+        of(&mut self.shots, if self.cell { &[2, 8] } else { &[2, 4, 8] });
+        of(&mut self.epoch, if self.cell { &[320, 400] } else { &[4500, 1000] });
+        if self.work.is_empty() {
+            self.work = if self.cell { vec![Work::Cell] } else { vec![Work::Train, Work::Score] };
+        }
+    }
+
     fn jobs(&self, batch: usize) -> Vec<Job> {
-        let of = |work| if work == Work::Score { self.scored } else { batch };
+        let of = |work| if matches!(work, Work::Score | Work::Again) { self.scored } else { batch };
         let works = |&shots| self.work.iter().map(move |&work| Job { work, shots, batch: of(work) });
         self.shots.iter().flat_map(works).collect()
     }
@@ -140,10 +163,14 @@ impl Args {
         for job in jobs {
             let Job { work, shots, batch } = job;
             // Whole epochs take long and need no median.
-            let repeats = if work == Work::Epoch { 1 } else { repeats };
+            let repeats = if matches!(work, Work::Epoch | Work::Cell) { 1 } else { repeats };
+            let epochs = usize::from(self.epochs);
             let name = work.name();
             let request = match work {
                 Work::Epoch => format!("{name} {shots} {batch} {n_train} {n_test} {repeats}"),
+                Work::Cell => format!("{name} {shots} {batch} {n_train} {n_test} {epochs}"),
+                // It keeps nothing.
+                Work::Again => format!("score {shots} {batch} {repeats}"),
                 _ => format!("{name} {shots} {batch} {repeats}"),
             };
             let theirs: Timed = reference.ask(&request)?;
@@ -152,6 +179,8 @@ impl Args {
             let (timed, once) = match work {
                 Work::Train => ours.train(shots, batch, repeats)?,
                 Work::Score => (ours.score(shots, batch, repeats)?, 0.0),
+                Work::Again => (ours.score_again(shots, batch, repeats)?, 0.0),
+                Work::Cell => (ours.cell(shots, batch, [n_train, n_test], epochs)?, 0.0),
                 Work::Epoch => {
                     let once = typical(&ours.encode(8 * batch, 3).seconds) / (8 * batch) as f64;
                     (ours.epoch(shots, batch, [n_train, n_test], repeats)?, once * n_train as f64)
@@ -167,9 +196,18 @@ impl Args {
                     row.at_most = Some(row.reference_seconds() / (trained / rate));
                     row.share_of_peak = Some(trained / typical(&row.medfsad.seconds) / rate);
                 }
-                Work::Score => {
+                Work::Score | Work::Again => {
+                    let teacher = if work == Work::Score { teacher } else { 0.0 };
                     let needed = batch as f64 * (teacher + decoder);
                     row.share_of_peak = Some(needed / typical(&row.medfsad.seconds) / rate);
+                }
+                Work::Cell => {
+                    let scored = n_test as f64 * decoder;
+                    let of_epochs = epochs as f64 * ((n_train / batch) as f64 * trained + scored);
+                    let needed = of_epochs + (n_train + n_test) as f64 * teacher;
+                    row.at_most = Some(row.reference_seconds() / (needed / rate));
+                    row.share_of_peak = Some(needed / row.medfsad_seconds() / rate);
+                    row.pictures_per_second = (epochs * n_train) as f64 / row.medfsad_seconds();
                 }
                 Work::Epoch => row.pictures_per_second = n_train as f64 / row.medfsad_seconds(),
             }

@@ -12,9 +12,16 @@ use crate::network::precision::Precision;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Work {
+    /// A training step.
     Train,
+    /// Scoring a batch.
     Score,
+    /// Scoring a batch again, the teacher's features being kept.
+    Again,
+    /// An epoch with its evaluation.
     Epoch,
+    /// A cell as the published script computes one: epochs, each with its evaluation, and the best on the test set.
+    Cell,
 }
 
 impl Work {
@@ -22,7 +29,9 @@ impl Work {
         match self {
             Work::Train => "train",
             Work::Score => "score",
+            Work::Again => "again",
             Work::Epoch => "epoch",
+            Work::Cell => "cell",
         }
     }
 }
@@ -107,9 +116,9 @@ pub(super) fn row(
         (reference.values.first().context("no value")?, medfsad.values.first().context("no value")?);
     let apart = (own / theirs - 1.0).abs();
     let same = if precision == Precision::F32 { SAME } else { SAME_ROUNDED };
-    // An epoch is the same work on other pictures.
+    // An epoch is the same work on other pictures, and what becomes of a training after some steps is chaotic.
     ensure!(
-        apart <= same || work == Work::Epoch,
+        apart <= same || matches!(work, Work::Epoch | Work::Cell),
         "{} with {shots} supports: the reference computes {theirs}, ours {own}, so their times do not compare",
         work.name()
     );
