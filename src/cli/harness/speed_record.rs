@@ -203,8 +203,12 @@ pub(super) fn line(row: &Row) -> String {
     };
     let flushed = row.reference_flushed.as_ref().map(|flushed| typical(&flushed.seconds));
     let share = row.share_of_peak.map_or(String::new(), |share| format!("{:.0} %", 100.0 * share));
+    let apart = match row.work {
+        Work::Epoch | Work::Cell => "other pictures".to_owned(),
+        _ => format!("{:.1e}", row.apart),
+    };
     format!(
-        "{:<6} {:>5} {:>6} {:>12.4} {:>10} {:>10.4} {:>7.2} {:>7} {:>8} {:>7} {:>9.1} {share:>6} {:>6} {:>6}  {:.1e}",
+        "{:<6} {:>5} {:>6} {:>12.4} {:>10} {:>10.4} {:>7.2} {:>7} {:>8} {:>7} {:>9.1} {share:>6} {:>6} {:>6}  {apart}",
         row.work.name(),
         row.shots,
         row.batch,
@@ -218,6 +222,5 @@ pub(super) fn line(row: &Row) -> String {
         row.pictures_per_second,
         gibibytes(row.medfsad.memory),
         gibibytes(row.reference.memory),
-        row.apart
     )
 }
