@@ -12,6 +12,7 @@ mod altered;
 mod compare;
 mod ground;
 mod made_up;
+mod trivia;
 use made_up::{METHODS, SHOTS, TASKS, identity, provenance, run_of};
 
 const RANDOM: &str = "random teacher: these numbers test the software, not the published method";

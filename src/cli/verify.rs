@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::episodes;
 use crate::manifest::Manifest;
 use crate::results::{self, GALLERY, StoredCell, read_run, recompute};
+use crate::trivia::Stored;
 use crate::{files, progress, report};
 
 /// Check that a run's stored results hold; exit 1 if something does not
@@ -196,6 +197,7 @@ fn inputs(plan: &Plan, given: Option<&Path>, results: &[StoredCell], findings: &
         Some(path) => {
             findings.of("manifest and episodes", episodes::verify(plan.run, &path));
             pictures(&path, results, findings);
+            looked_at(plan.run, &path, findings);
         }
         None => {
             findings
@@ -213,6 +215,23 @@ fn pictures(folder: &Path, results: &[StoredCell], findings: &mut Findings) {
             "{what}: the benchmark was curated by an earlier program, which kept no hash of them"
         )),
         manifest => findings.of(what, manifest.and_then(|manifest| stores(&manifest, results))),
+    }
+}
+
+/// The trivial numbers of the test pictures, against the pictures.
+fn looked_at(run: &Path, manifest: &Path, findings: &mut Findings) {
+    let again = |stored: Stored| {
+        let manifest = Manifest::read(manifest)?;
+        let n = stored.rows.len();
+        ensure!(
+            Stored::of(&manifest, stored.size)? == stored,
+            "trivia.parquet is not what the pictures give"
+        );
+        Ok(format!("those of {n} pictures are what the pictures give"))
+    };
+    match Stored::read(run).transpose() {
+        Some(stored) => findings.of("trivial numbers", stored.and_then(again)),
+        None => findings.unchecked.push("trivial numbers: nobody has looked at the pictures".to_owned()),
     }
 }
 

@@ -14,6 +14,8 @@ pub mod explanation;
 pub mod image;
 /// Stratified bootstrap over pictures.
 pub mod interval;
+/// Logistic regression, and predictions by those that have not seen a picture.
+pub mod logistic;
 /// What numbers are called.
 mod named;
 /// The normal distribution.

@@ -16,6 +16,7 @@ use gallery::Gallery;
 use html::Page;
 use missing::Missing;
 use summary::Summary;
+use trivia::Telling;
 
 /// The page of an audit.
 pub mod audit;
@@ -48,6 +49,7 @@ mod roc;
 mod row;
 mod speed;
 mod summary;
+mod trivia;
 
 pub use compare::Comparison;
 pub use drawing::encode;
@@ -77,7 +79,8 @@ fn draw(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
     let summary = Summary::new(&results)?;
     joined_tables::write(&results, &out.join("results"))?;
     let missing = Missing::new(runs, &results)?;
-    let sheets = Sheets::new(&summary, &missing);
+    let telling = Telling::new(trivia::read(runs, &results)?.as_ref(), &summary);
+    let sheets = Sheets::new(&summary, &missing, telling.as_ref());
     let markdown = sheets.markdown(&results, &summary);
     files::write_whole(&out.join("leaderboard.md"), markdown.as_bytes())?;
     files::write_whole(&out.join("leaderboard.csv"), &leaderboard::csv(&summary)?)?;
@@ -113,6 +116,7 @@ struct Sheets {
     gap: DisplayTable,
     paper: Option<DisplayTable>,
     measures: Vec<DisplayTable>,
+    trivia: Option<DisplayTable>,
     failures: Option<DisplayTable>,
     missing: Option<DisplayTable>,
     /// What a reader must know before comparing.
@@ -120,7 +124,8 @@ struct Sheets {
 }
 
 impl Sheets {
-    fn new(summary: &Summary, missing: &Missing) -> Sheets {
+    fn new(summary: &Summary, missing: &Missing, telling: Option<&Telling>) -> Sheets {
+        let shortcuts = telling.and_then(|telling| telling.caution(summary));
         Sheets {
             leaderboard: leaderboard::table(summary),
             standings: ranking::table(summary),
@@ -128,8 +133,14 @@ impl Sheets {
             paper: gap::paper_sheet(summary),
             measures: measures::sheets(summary),
             failures: measures::failures(summary),
+            trivia: telling.map(|telling| telling.table(summary)),
             missing: missing.table(),
-            cautions: missing.caution().into_iter().chain(provenance::cautions(summary)).collect(),
+            cautions: missing
+                .caution()
+                .into_iter()
+                .chain(shortcuts)
+                .chain(provenance::cautions(summary))
+                .collect(),
         }
     }
 
@@ -141,7 +152,8 @@ impl Sheets {
         parts.push(self.leaderboard.markdown(warning));
         parts.push(format!("{}\n{}", self.gap.markdown(warning), gap::WHY));
         parts.push(self.standings.markdown(warning));
-        let rest = self.paper.iter().chain(&self.measures).chain(&self.failures).chain(&self.missing);
+        let rest = self.trivia.iter().chain(&self.paper).chain(&self.measures);
+        let rest = rest.chain(&self.failures).chain(&self.missing);
         parts.extend(rest.map(|table| table.markdown(warning)));
         let facts = provenance::rows(results);
         let facts: Vec<String> =
@@ -204,6 +216,7 @@ fn page_of(
         gap: [Some(&sheets.gap), sheets.paper.as_ref()].into_iter().flatten().collect(),
         gap_figures: figures.gap.iter().collect(),
         standings: &sheets.standings,
+        trivia: sheets.trivia.as_ref(),
         measures: &sheets.measures,
         details: figures.details.iter().collect(),
         galleries: html::shown(galleries, |entrant| summary.entrants[entrant].random)?,
