@@ -47,7 +47,8 @@ fn caption(summary: &Summary) -> String {
          told apart. A row whose mean rests on other draws, seeds or pictures than that of most rows of its shots says so, \
          stands below them and has no group. Regimes R0 to R6 say what a method was allowed to see; rows of different regimes do not \
          compete on equal terms. Seen before says whether pictures of the tasks may be among those that the pretrained network \
-         was trained on. Rows named control-… are trivial controls that a useful method must beat. Gaps \
+         was trained on. Rows named control-… are trivial controls that a useful method must beat. Rows named imported:… hold scores of another \
+         program: they were not run here, and what the method was given is what its author states. Gaps \
          are the mean under that protocol less the mean under clean. Seconds are fit and score per cell; ms a picture is the median time for one picture once the supports are \
          taken in, with whatever cells ran beside; \
          peak MiB is the most that the whole process had held by then, cells beside it included. \
@@ -75,7 +76,7 @@ fn line(summary: &Summary, row: &Row) -> Line {
         Entry::number(row.shots.to_string()),
         Entry::number(row.ground.draws().to_string()),
         Entry::number(row.ground.seeds().to_string()),
-        Entry::text(entrant.regime.name()),
+        Entry::text(entrant.regime_words()),
         Entry::text(seen_before(entrant).unwrap_or(UNDEFINED.to_owned())),
     ];
     let mean = row.ranked().mean;
@@ -146,7 +147,8 @@ pub(super) fn csv(summary: &Summary) -> Result<Vec<u8>> {
         head.extend(["", "_low", "_high", "_worst_draw"].map(|end| format!("{column}{end}")));
     }
     head.extend(GAPS.map(|protocol| format!("gap_{}", protocol.column())));
-    let rest = ["seconds", "latency_seconds", "peak_memory_bytes", "cells", "undefined", "failed"];
+    let rest =
+        ["seconds", "latency_seconds", "peak_memory_bytes", "cells", "undefined", "failed", "imported"];
     head.extend(rest.map(str::to_owned));
     writer.write_record(&head)?;
     for row in &summary.rows {
@@ -181,5 +183,6 @@ fn record(summary: &Summary, row: &Row) -> Vec<String> {
     record.extend([row.seconds, row.latency_seconds].map(number));
     record.push(row.peak_memory_bytes.map_or(String::new(), |bytes| bytes.to_string()));
     record.extend([row.cells, row.undefined, row.failed].map(|n| n.to_string()));
+    record.push(entrant.imported.to_string());
     record
 }

@@ -104,7 +104,7 @@ fn line(
         entries: vec![
             Entry::text(&entrant.label),
             Entry::number(row.shots.to_string()),
-            Entry::text(entrant.regime.name()),
+            Entry::text(entrant.regime_words()),
             Entry::text(row.group.map_or(UNDEFINED.to_owned(), group_name)),
             Entry::number(two(place.map(|place| place.mean_rank))),
             Entry::number(two(place.map(|place| place.borda))),
