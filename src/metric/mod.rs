@@ -26,6 +26,8 @@ pub mod paired;
 pub mod pimo;
 /// Localisation over all pixels.
 pub mod pixel;
+/// What a comparison could have shown.
+pub mod power;
 /// Thresholds from the supports alone.
 pub mod preset;
 /// Quantiles and the median.

@@ -7,6 +7,7 @@ use super::display_table::{
     DisplayTable, Entry, Line, UNDEFINED, mebibytes, seconds, signed, three_decimals,
 };
 use super::entrant::Entrant;
+use super::power;
 use super::row::Row;
 use super::summary::Summary;
 use crate::protocol::Protocol;
@@ -36,7 +37,7 @@ pub(super) fn table(summary: &Summary) -> DisplayTable {
 
 fn caption(summary: &Summary) -> String {
     let count = |pick: fn(&Row) -> usize| summary.rows.iter().map(pick).sum::<usize>();
-    format!(
+    let text = format!(
         "Image AUROC under protocol clean, mean over draws, with a 95 % score interval over support draws, seeds \
          and pictures together (patients where they are known), which holds near 1 and with few draws \
          (benchmarks/README.md), and the lowest draw. With one draw it is over pictures alone and says nothing of other \
@@ -52,12 +53,14 @@ fn caption(summary: &Summary) -> String {
          are the mean under that protocol less the mean under clean. Seconds are fit and score per cell; ms a picture is the median time for one picture once the supports are \
          taken in, with whatever cells ran beside; \
          peak MiB is the most that the whole process had held by then, cells beside it included. \
-         Undefined values are shown as – ({} of {} cells undefined, {} failed).",
+         Undefined values are shown as – ({} of {} cells undefined, {} failed). {}",
         summary.tasks.len(),
         count(|row| row.undefined),
         count(|row| row.cells),
         count(|row| row.failed),
-    )
+        power::sentence(summary),
+    );
+    text.trim_end().to_owned()
 }
 
 fn line(summary: &Summary, row: &Row) -> Line {

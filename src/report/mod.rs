@@ -42,11 +42,13 @@ mod leaderboard;
 mod loss;
 mod measures;
 mod missing;
+mod power;
 mod provenance;
 mod published;
 mod ranking;
 mod roc;
 mod row;
+mod shared;
 mod speed;
 mod summary;
 mod trivia;
@@ -80,7 +82,7 @@ fn draw(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
     joined_tables::write(&results, &out.join("results"))?;
     let missing = Missing::new(runs, &results)?;
     let telling = Telling::new(trivia::read(runs, &results)?.as_ref(), &summary);
-    let sheets = Sheets::new(&summary, &missing, telling.as_ref());
+    let sheets = Sheets::new(&summary, &missing, telling.as_ref())?;
     let markdown = sheets.markdown(&results, &summary);
     files::write_whole(&out.join("leaderboard.md"), markdown.as_bytes())?;
     files::write_whole(&out.join("leaderboard.csv"), &leaderboard::csv(&summary)?)?;
@@ -124,11 +126,11 @@ struct Sheets {
 }
 
 impl Sheets {
-    fn new(summary: &Summary, missing: &Missing, telling: Option<&Telling>) -> Sheets {
+    fn new(summary: &Summary, missing: &Missing, telling: Option<&Telling>) -> Result<Sheets> {
         let shortcuts = telling.and_then(|telling| telling.caution(summary));
-        Sheets {
+        Ok(Sheets {
             leaderboard: leaderboard::table(summary),
-            standings: ranking::table(summary),
+            standings: ranking::table(summary)?,
             gap: gap::table(summary),
             paper: gap::paper_sheet(summary),
             measures: measures::sheets(summary),
@@ -141,7 +143,7 @@ impl Sheets {
                 .chain(shortcuts)
                 .chain(provenance::cautions(summary))
                 .collect(),
-        }
+        })
     }
 
     fn markdown(&self, results: &[StoredCell], summary: &Summary) -> String {
