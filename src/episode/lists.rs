@@ -27,7 +27,7 @@ pub fn write(episodes: &Episodes, manifest: &Manifest, folder: &Path) -> Result<
     table(&folder.join("normals.csv"), &head, of(Split::Train))?;
     let rows: HashMap<&ImageId, &Row> = manifest.rows.iter().map(|row| (&row.image_id, row)).collect();
     let mut supports = Vec::new();
-    for (_, draws) in &episodes.supports {
+    for draws in episodes.supports.values() {
         for (draw, ids) in draws.iter().enumerate() {
             for (position, id) in ids.iter().enumerate() {
                 let [task, id, path, frame] = entries(rows[id]);

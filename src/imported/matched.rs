@@ -209,8 +209,8 @@ impl<'a> Pictures<'a> {
             Some((file, Ok(frame))) if !self.by_path.contains_key(path.as_str()) => (file, Some(frame)),
             _ => (path.as_str(), None),
         };
-        let tails = std::iter::successors(Some(file), |tail| tail.split_once('/').map(|(_, rest)| rest));
-        let rows = tails.filter_map(|tail| self.by_path.get(tail)).next().cloned().unwrap_or_default();
+        let mut tails = std::iter::successors(Some(file), |tail| tail.split_once('/').map(|(_, rest)| rest));
+        let rows = tails.find_map(|tail| self.by_path.get(tail)).cloned().unwrap_or_default();
         rows.into_iter().filter(|row| frame.is_none_or(|frame| row.frame == frame)).collect()
     }
 }

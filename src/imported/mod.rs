@@ -163,7 +163,7 @@ impl Import<'_> {
     fn provenance(&self) -> Result<Provenance> {
         let header = &self.manifest.header;
         let (hash, _) = files::sha256_of(&[PathBuf::from(self.file)])?;
-        let file = files::last_name(&self.file.display().to_string()).to_owned();
+        let file = files::last_name(&self.file.display().to_string());
         Ok(Provenance {
             bench: self.bench.clone(),
             regime: self.regime,

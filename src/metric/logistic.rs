@@ -95,9 +95,7 @@ fn newton(rows: &[Vec<f64>], is_anomalous: &[bool], coefficients: &[f64]) -> Opt
     let width = coefficients.len();
     let mut slope: Vec<f64> = (0..width).map(|at| if at == 0 { 0.0 } else { -coefficients[at] }).collect();
     let mut curvature = vec![vec![0.0; width]; width];
-    for at in 1..width {
-        curvature[at][at] = 1.0;
-    }
+    curvature.iter_mut().enumerate().skip(1).for_each(|(at, row)| row[at] = 1.0);
     for (row, &class) in rows.iter().zip(is_anomalous) {
         let chance = 1.0 / (1.0 + (-dot(coefficients, row)).exp());
         let (miss, weight) = (f64::from(u8::from(class)) - chance, chance * (1.0 - chance));

@@ -187,7 +187,7 @@ mod tests {
     fn rows(n: usize, darker: f64) -> Vec<Trivia> {
         let mut stream = Stream::new(5, "trivia", 0);
         let row = |index: usize| {
-            let label = if index % 2 == 0 { Label::Normal } else { Label::Anomalous };
+            let label = if index.is_multiple_of(2) { Label::Normal } else { Label::Anomalous };
             let shift = f64::from(u8::from(label == Label::Anomalous));
             Trivia {
                 image_id: ImageId::new(format!("{index}")),
