@@ -1,5 +1,7 @@
 //! One file per metric, with intervals; undefined is `None`, never 0.5.
 
+/// AUROC between pictures that trivia cannot tell apart.
+pub mod adjusted;
 /// Area under the ROC curve.
 pub mod auroc;
 /// Intervals of AUROC that hold near 1 and with few draws.

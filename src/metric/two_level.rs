@@ -76,12 +76,12 @@ impl Sample {
     }
 
     /// Whether both classes come from at least two units: one patient says nothing of how patients differ.
-    fn varies(&self) -> bool {
+    pub(super) fn varies(&self) -> bool {
         self.n_units(false) >= 2 && self.n_units(true) >= 2
     }
 
     /// How often each picture is drawn.
-    fn draw(&self, stream: &mut Stream) -> Vec<u32> {
+    pub(super) fn draw(&self, stream: &mut Stream) -> Vec<u32> {
         let mut counts = vec![0; self.is_anomalous.len()];
         for units in &self.strata {
             for _ in 0..units.len() {

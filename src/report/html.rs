@@ -25,6 +25,7 @@ pub(super) struct Page<'a> {
     pub gap_figures: Vec<&'a Figure>,
     pub standings: &'a DisplayTable,
     pub trivia: Option<&'a DisplayTable>,
+    pub adjusted: Option<&'a DisplayTable>,
     pub measures: &'a [DisplayTable],
     pub details: Vec<&'a Figure>,
     pub galleries: Vec<Shown>,

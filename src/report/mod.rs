@@ -9,6 +9,7 @@ use askama::Template;
 
 use crate::files;
 use crate::results::{StoredCell, read_runs};
+use crate::trivia::Stored;
 use chart::Figure;
 use display_table::DisplayTable;
 use exemplar::Exemplars;
@@ -18,6 +19,7 @@ use missing::Missing;
 use summary::Summary;
 use trivia::Telling;
 
+mod adjusted;
 /// The page of an audit.
 pub mod audit;
 mod auroc;
@@ -81,8 +83,8 @@ fn draw(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
     let summary = Summary::new(&results)?;
     joined_tables::write(&results, &out.join("results"))?;
     let missing = Missing::new(runs, &results)?;
-    let telling = Telling::new(trivia::read(runs, &results)?.as_ref(), &summary);
-    let sheets = Sheets::new(&summary, &missing, telling.as_ref())?;
+    let looked_at = trivia::read(runs, &results)?;
+    let sheets = Sheets::new(&summary, &missing, looked_at.as_ref())?;
     let markdown = sheets.markdown(&results, &summary);
     files::write_whole(&out.join("leaderboard.md"), markdown.as_bytes())?;
     files::write_whole(&out.join("leaderboard.csv"), &leaderboard::csv(&summary)?)?;
@@ -119,6 +121,7 @@ struct Sheets {
     paper: Option<DisplayTable>,
     measures: Vec<DisplayTable>,
     trivia: Option<DisplayTable>,
+    adjusted: Option<DisplayTable>,
     failures: Option<DisplayTable>,
     missing: Option<DisplayTable>,
     /// What a reader must know before comparing.
@@ -126,7 +129,9 @@ struct Sheets {
 }
 
 impl Sheets {
-    fn new(summary: &Summary, missing: &Missing, telling: Option<&Telling>) -> Result<Sheets> {
+    fn new(summary: &Summary, missing: &Missing, looked_at: Option<&Stored>) -> Result<Sheets> {
+        let telling = Telling::new(looked_at, summary);
+        let telling = telling.as_ref();
         let shortcuts = telling.and_then(|telling| telling.caution(summary));
         Ok(Sheets {
             leaderboard: leaderboard::table(summary),
@@ -136,6 +141,7 @@ impl Sheets {
             measures: measures::sheets(summary),
             failures: measures::failures(summary),
             trivia: telling.map(|telling| telling.table(summary)),
+            adjusted: adjusted::table(looked_at, summary)?,
             missing: missing.table(),
             cautions: missing
                 .caution()
@@ -154,7 +160,7 @@ impl Sheets {
         parts.push(self.leaderboard.markdown(warning));
         parts.push(format!("{}\n{}", self.gap.markdown(warning), gap::WHY));
         parts.push(self.standings.markdown(warning));
-        let rest = self.trivia.iter().chain(&self.paper).chain(&self.measures);
+        let rest = self.trivia.iter().chain(&self.adjusted).chain(&self.paper).chain(&self.measures);
         let rest = rest.chain(&self.failures).chain(&self.missing);
         parts.extend(rest.map(|table| table.markdown(warning)));
         let facts = provenance::rows(results);
@@ -219,6 +225,7 @@ fn page_of(
         gap_figures: figures.gap.iter().collect(),
         standings: &sheets.standings,
         trivia: sheets.trivia.as_ref(),
+        adjusted: sheets.adjusted.as_ref(),
         measures: &sheets.measures,
         details: figures.details.iter().collect(),
         galleries: html::shown(galleries, |entrant| summary.entrants[entrant].random)?,

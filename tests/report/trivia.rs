@@ -67,6 +67,18 @@ fn a_report_says_what_trivia_tell_and_that_no_method_tells_more() {
     }
     // 0.80 and 0.82 at 2 shots, 0.02 more at 8.
     assert_eq!(cell("| best method", 1), "0.830 d24fad, 8 shots");
+    let left = board.split("## What is left without the shortcuts?").nth(1).expect("a table");
+    let kept = left.lines().find(|line| line.starts_with("| pairs kept |")).expect("shares");
+    let shares: Vec<f64> =
+        kept.split(" | ").filter_map(|entry| entry.strip_suffix(" %")?.parse().ok()).collect();
+    assert!(shares.len() == 5 && shares[1] < 10.0 && shares[0] > 50.0, "{kept}");
+    let row = left.lines().find(|line| line.starts_with("| d24fad random teacher | 8 |"));
+    let row = row.or_else(|| left.lines().find(|line| line.starts_with("| d24fad | 8 |"))).expect("a row");
+    let entries: Vec<&str> = row.split(" | ").collect();
+    // Scores of normal pictures are normal, of anomalous ones 1.2 higher: Phi(1.2 / sqrt 2) = 0.802, whatever the file.
+    let value: f64 = entries[3][..5].parse().expect("a number");
+    assert!((value - 0.802).abs() < 0.08 && entries[3].contains("] plain 0.830"), "{row}");
+    assert_eq!(entries[4], "cannot be decided with these pictures plain 0.830");
     let caution = "Trivial numbers of a picture, taken together, tell the label at least as well as every method on lag \
                    (1.000; the best method 0.830): there";
     assert!(board.contains(caution), "{board}");
