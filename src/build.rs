@@ -18,6 +18,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "progress.rs",
     "report",
     "selftest",
+    "trivia",
     "wheel.rs",
 ];
 

@@ -101,6 +101,12 @@ pub mod audit;
 /// CONTRACT: scores, metrics, epochs and provenance of every cell.
 pub mod results;
 
+/// Scores of other programs become cells.
+pub mod imported;
+
+/// CONTRACT: numbers of test pictures that know nothing of what they show, and how much these tell together.
+pub mod trivia;
+
 /// The cell: fit, adapt, score, measure, write.
 #[cfg(feature = "torch")]
 pub mod evaluate;

@@ -20,6 +20,7 @@ mod folders;
 mod fuzz;
 #[cfg(feature = "torch")]
 mod golden;
+mod imported;
 mod locks;
 mod made_up;
 #[cfg(feature = "torch")]

@@ -12,6 +12,7 @@ mod altered;
 mod compare;
 mod ground;
 mod made_up;
+mod trivia;
 use made_up::{METHODS, SHOTS, TASKS, identity, provenance, run_of};
 
 const RANDOM: &str = "random teacher: these numbers test the software, not the published method";
@@ -344,11 +345,9 @@ fn a_comparison_says_which_is_worse() {
     let compare = |methods| report::compare_runs(&run, &run, methods);
     let same = compare([None, None]).expect("a comparison");
     assert_eq!(same.regressions, 0);
-    assert!(
-        same.table
-            .markdown(None)
-            .contains("| d24fad | d24fad | 2 | 10 of 10 and 10 | 0.810 | 0.810 | +0.000 [+0.000, +0.000] |")
-    );
+    assert!(same.table.markdown(None).contains(
+        "| d24fad | d24fad | 2 | 2 of 2 and 2 | 10 of 10 and 10 | 0.810 | 0.810 | +0.000 [+0.000, +0.000] |"
+    ));
     let worse = compare([Some("control-border"), Some("d24fad")]).expect("a comparison");
     assert_eq!(worse.regressions, 3, "at every number of shots");
     let better = compare([Some("d24fad"), Some("control-border")]).expect("a comparison");

@@ -1,11 +1,12 @@
 //! `episodes`: draw, export, verify.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::common::home;
-use crate::episode::{self, Episodes, Pool, Settings};
+use super::planned_run::PlannedRun;
+use crate::episode::{self, Episodes, Pool, Settings, lists};
 use crate::files;
 use crate::manifest::Manifest;
 
@@ -47,13 +48,25 @@ enum Action {
         #[arg(long, default_value_os_t = home("manifests").join("phantom"))]
         manifest: PathBuf,
     },
-    /// Write stored episodes as one JSON file
+    /// Write stored episodes as one JSON file, or as lists of files for a program of one's own
+    ///
+    /// `--lists` writes queries.csv (test pictures, in an order that tells nothing of their labels), supports.csv (by task,
+    /// draw and position; K shots are the first K) and normals.csv (train normals of every task): `task`, `image_id`, `path`
+    /// below the raw folder, and `frame`. Paths may name people: keep them at home. What a program makes of them,
+    /// `import-scores` takes.
+    #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["out", "lists"])))]
     Export {
         /// Folder with episodes.parquet
         run: PathBuf,
         /// JSON file to write
         #[arg(long)]
-        out: PathBuf,
+        out: Option<PathBuf>,
+        /// Folder for lists of files
+        #[arg(long, value_name = "DIR")]
+        lists: Option<PathBuf>,
+        /// --lists: the curated benchmark [default: the one that the run's plan names]
+        #[arg(long, requires = "lists")]
+        manifest: Option<PathBuf>,
     },
 }
 
@@ -66,18 +79,36 @@ impl Args {
                 println!("episodes {} written to {}", episodes.hash(), out.display());
             }
             Action::Verify { run, manifest } => println!("episodes {}", verify(&run, &manifest)?),
-            Action::Export { run, out } => {
-                let json = serde_json::to_vec_pretty(&Episodes::read(&run)?.to_json())?;
-                files::write_whole(&out, &json)?;
-                println!("written to {}", out.display());
+            Action::Export { run, out, lists, manifest } => {
+                let episodes = Episodes::read(&run)?;
+                if let Some(out) = out {
+                    files::write_whole(&out, &serde_json::to_vec_pretty(&episodes.to_json())?)?;
+                    println!("written to {}", out.display());
+                }
+                if let Some(lists) = lists {
+                    export_lists(&episodes, &run, manifest, &lists)?;
+                }
             }
         }
         Ok(())
     }
 }
 
+/// Writes what a program of one's own must score, and by which supports; says where the files are.
+fn export_lists(episodes: &Episodes, run: &Path, manifest: Option<PathBuf>, to: &Path) -> Result<()> {
+    let named = PlannedRun::read(run)?.manifest();
+    let folder = manifest.or(named).with_context(|| {
+        format!("{} does not say which curated benchmark it is of; give --manifest FOLDER", run.display())
+    })?;
+    let manifest = Manifest::read(&folder)?;
+    lists::write(episodes, &manifest, to)?;
+    let raw = manifest.raw()?.map_or("the raw folder".to_owned(), |raw| raw.display().to_string());
+    println!("queries.csv, supports.csv and normals.csv written to {}; paths are below {raw}", to.display());
+    Ok(())
+}
+
 /// Checks that episodes follow from their seed and the manifest, and that the run's cells used them; says so.
-pub(super) fn verify(run: &std::path::Path, manifest: &std::path::Path) -> Result<String> {
+pub(super) fn verify(run: &Path, manifest: &Path) -> Result<String> {
     let manifest = Manifest::read(manifest)?;
     let stored = Episodes::read(run)?;
     stored.verify(&manifest)?;

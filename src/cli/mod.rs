@@ -14,7 +14,10 @@ mod export;
 mod fuzz;
 #[cfg_attr(not(feature = "torch"), path = "without_harness.rs")]
 mod harness;
+mod import_scores;
 mod phantom;
+mod planned_run;
+mod record;
 mod report;
 mod sources;
 mod verify;
@@ -35,6 +38,7 @@ enum Command {
     BenchIngest(bench_ingest::Args),
     Report(report::Args),
     Compare(compare::Args),
+    ImportScores(import_scores::Args),
     Verify(verify::Args),
     Episodes(episodes::Args),
     Export(export::Args),
@@ -60,6 +64,7 @@ impl Cli {
             Command::BenchIngest(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Compare(args) => args.run(),
+            Command::ImportScores(args) => args.run(),
             Command::Verify(args) => args.run(),
             Command::Episodes(args) => args.run(),
             Command::Export(args) => args.run(),

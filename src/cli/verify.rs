@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
-use serde_json::Value;
 
 use super::episodes;
+use super::planned_run::PlannedRun;
 use crate::manifest::Manifest;
 use crate::results::{self, GALLERY, StoredCell, read_run, recompute};
+use crate::trivia::Stored;
 use crate::{files, progress, report};
 
 /// Check that a run's stored results hold; exit 1 if something does not
@@ -35,7 +36,7 @@ impl Args {
         planned(&self.run, &results, &mut findings)?;
         galleries(&results, &mut findings);
         drawn_again(&self.run, &mut findings)?;
-        let plan = Plan { json: plan(&self.run)?, run: &self.run, cache: files::cache_folder()? };
+        let plan = PlannedRun::read(&self.run)?;
         inputs(&plan, self.manifest.as_deref(), &results, &mut findings);
         weights(&plan, &mut findings);
         findings.print();
@@ -166,36 +167,13 @@ fn drawn_again(run: &Path, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-/// What a run was planned with; its file names paths from the run's folder, or from the cache.
-struct Plan<'a> {
-    json: Value,
-    run: &'a Path,
-    cache: PathBuf,
-}
-
-impl Plan<'_> {
-    fn path(&self, stated: &str) -> PathBuf {
-        files::stated(self.run, &self.cache, Path::new(stated))
-    }
-}
-
-/// The run's plan; null where it has none.
-fn plan(run: &Path) -> Result<Value> {
-    let path = run.join("plan.json");
-    if !path.exists() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_str(&files::read_text(&path)?).with_context(|| format!("reading {}", path.display()))
-}
-
 /// The curated benchmark, given or named by the plan, and the episodes drawn from it.
-fn inputs(plan: &Plan, given: Option<&Path>, results: &[StoredCell], findings: &mut Findings) {
-    let planned = plan.json["manifest"].as_str().map(|path| plan.path(path));
-    let planned = planned.filter(|path| path.join("manifest.json").exists());
-    match given.map(Path::to_owned).or(planned) {
+fn inputs(plan: &PlannedRun, given: Option<&Path>, results: &[StoredCell], findings: &mut Findings) {
+    match given.map(Path::to_owned).or(plan.manifest()) {
         Some(path) => {
             findings.of("manifest and episodes", episodes::verify(plan.run, &path));
             pictures(&path, results, findings);
+            looked_at(plan.run, &path, findings);
         }
         None => {
             findings
@@ -216,6 +194,23 @@ fn pictures(folder: &Path, results: &[StoredCell], findings: &mut Findings) {
     }
 }
 
+/// The trivial numbers of the test pictures, against the pictures.
+fn looked_at(run: &Path, manifest: &Path, findings: &mut Findings) {
+    let again = |stored: Stored| {
+        let manifest = Manifest::read(manifest)?;
+        let n = stored.rows.len();
+        ensure!(
+            Stored::of(&manifest, stored.size)? == stored,
+            "trivia.parquet is not what the pictures give"
+        );
+        Ok(format!("those of {n} pictures are what the pictures give"))
+    };
+    match Stored::read(run).transpose() {
+        Some(stored) => findings.of("trivial numbers", stored.and_then(again)),
+        None => findings.unchecked.push("trivial numbers: nobody has looked at the pictures".to_owned()),
+    }
+}
+
 fn stores(manifest: &Manifest, results: &[StoredCell]) -> Result<String> {
     let sizes: BTreeSet<usize> = results.iter().map(|result| result.cell.identity.size).collect();
     let mut n = 0;
@@ -229,7 +224,7 @@ fn stores(manifest: &Manifest, results: &[StoredCell]) -> Result<String> {
 }
 
 /// Files of pretrained weights that the plan names, against the hashes that it states.
-fn weights(plan: &Plan, findings: &mut Findings) {
+fn weights(plan: &PlannedRun, findings: &mut Findings) {
     let teachers = &plan.json["teachers"];
     let named = teachers["named"].as_object().into_iter().flat_map(|named| named.values());
     let files = named.chain([&teachers["other"]]).filter_map(|origin| {

@@ -19,6 +19,9 @@ use crate::regime::Regime;
 use crate::table::{Columns, Seals, Table};
 use crate::words::word;
 
+/// Episodes for programs of one's own.
+pub mod lists;
+
 /// Pictures to tensors; the only place.
 #[cfg(feature = "torch")]
 pub mod batch;

@@ -41,6 +41,8 @@ pub(super) fn set_aside(run: &Path, planned: &[CellId], manifest_hash: &str) -> 
 fn is_current(folder: &Path, manifest_hash: &str) -> bool {
     results::read_cell(folder).is_ok_and(|cell| {
         let Identity { code_hash, manifest_hash: of, .. } = &cell.identity;
-        cell.error.is_none() && code_hash == crate::CODE_HASH && of == manifest_hash
+        // No code of ours made imported scores.
+        let is_of_code = code_hash == crate::CODE_HASH || cell.identity.is_imported();
+        cell.error.is_none() && is_of_code && of == manifest_hash
     })
 }

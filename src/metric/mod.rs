@@ -1,5 +1,7 @@
 //! One file per metric, with intervals; undefined is `None`, never 0.5.
 
+/// AUROC between pictures that trivia cannot tell apart.
+pub mod adjusted;
 /// Area under the ROC curve.
 pub mod auroc;
 /// Intervals of AUROC that hold near 1 and with few draws.
@@ -14,6 +16,8 @@ pub mod explanation;
 pub mod image;
 /// Stratified bootstrap over pictures.
 pub mod interval;
+/// Logistic regression, and predictions by those that have not seen a picture.
+pub mod logistic;
 /// What numbers are called.
 mod named;
 /// The normal distribution.
@@ -24,6 +28,8 @@ pub mod paired;
 pub mod pimo;
 /// Localisation over all pixels.
 pub mod pixel;
+/// What a comparison could have shown.
+pub mod power;
 /// Thresholds from the supports alone.
 pub mod preset;
 /// Quantiles and the median.

@@ -45,6 +45,11 @@ pub fn signed_rank(differences: &[f64]) -> Option<SignedRank> {
     Some(SignedRank { statistic: smaller as f64 / 2.0, p: (2.0 * tail).min(1.0), n: kept.len() })
 }
 
+/// The smallest p-value that [`signed_rank`] can give of `n` pairs: all of one sign.
+pub fn least_p(n: usize) -> f64 {
+    (2.0 * 0.5f64.powi(n as i32)).min(1.0)
+}
+
 /// Holm's step-down correction: p-values that keep the chance of any false claim among all of them.
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();

@@ -41,8 +41,33 @@ impl Sample {
         Sample { is_anomalous, strata: strata.into_values().collect() }
     }
 
-    pub(super) fn is_anomalous(&self) -> &[bool] {
+    /// Each picture's class.
+    pub fn is_anomalous(&self) -> &[bool] {
         &self.is_anomalous
+    }
+
+    /// Divides the pictures into `n` folds: which one each is in. Units stay whole, and every fold has as many of each
+    /// class as can be. `None` where a class comes from fewer than `n` units.
+    pub fn folds(&self, n: usize, purpose: &str) -> Option<Vec<usize>> {
+        if self.n_units(false).min(self.n_units(true)) < n {
+            return None;
+        }
+        let mut stream = Stream::new(0, purpose, 0);
+        let mut folds = vec![0; self.is_anomalous.len()];
+        for units in &self.strata {
+            let mut order: Vec<&Vec<usize>> = units.iter().collect();
+            stream.shuffle(&mut order);
+            for (place, unit) in order.into_iter().enumerate() {
+                unit.iter().for_each(|&picture| folds[picture] = place % n);
+            }
+        }
+        Some(folds)
+    }
+
+    /// Units that hold pictures of a class.
+    fn n_units(&self, class: bool) -> usize {
+        let units = self.strata.iter().flatten();
+        units.filter(|unit| unit.iter().any(|&picture| self.is_anomalous[picture] == class)).count()
     }
 
     /// Pictures that belong together: a patient's, a group's, or one alone.
@@ -51,16 +76,12 @@ impl Sample {
     }
 
     /// Whether both classes come from at least two units: one patient says nothing of how patients differ.
-    fn varies(&self) -> bool {
-        let n_units = |class: bool| {
-            let units = self.strata.iter().flatten();
-            units.filter(|unit| unit.iter().any(|&picture| self.is_anomalous[picture] == class)).count()
-        };
-        n_units(false) >= 2 && n_units(true) >= 2
+    pub(super) fn varies(&self) -> bool {
+        self.n_units(false) >= 2 && self.n_units(true) >= 2
     }
 
     /// How often each picture is drawn.
-    fn draw(&self, stream: &mut Stream) -> Vec<u32> {
+    pub(super) fn draw(&self, stream: &mut Stream) -> Vec<u32> {
         let mut counts = vec![0; self.is_anomalous.len()];
         for units in &self.strata {
             for _ in 0..units.len() {
@@ -159,5 +180,18 @@ mod tests {
         // Anomalous ones first.
         let units: Vec<&[usize]> = first.units().collect();
         assert_eq!(units, [&[2, 5][..], &[4], &[0, 3], &[1]]);
+    }
+
+    #[test]
+    fn folds_keep_units_whole_and_classes_even() {
+        let groups: Vec<Option<String>> = (0..60).map(|index| Some(format!("p{}", index / 2))).collect();
+        let sample = Sample::new((0..60).map(|index| index >= 40).collect(), &groups);
+        let folds = sample.folds(5, "test").expect("20 and 10 patients");
+        assert!(folds.chunks(2).all(|pair| pair[0] == pair[1]));
+        for fold in 0..5 {
+            let of = |range: std::ops::Range<usize>| folds[range].iter().filter(|own| **own == fold).count();
+            assert_eq!((of(0..40), of(40..60)), (8, 4));
+        }
+        assert_eq!(sample.folds(11, "test"), None, "10 patients have anomalous pictures");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
+use crate::ids::ImageId;
 use crate::manifest::Label;
 use crate::metric::Metric;
 use crate::metric::auroc_interval;
@@ -110,7 +111,7 @@ struct Resampled {
 impl Resampled {
     /// From each draw's scores, by picture; nothing where a draw has none, or they were scored on different pictures.
     fn new(draws: &[Vec<Score>], task: &str, protocol: Protocol) -> Resampled {
-        let Some((sample, scores)) = drawn(draws, protocol) else { return Resampled::default() };
+        let Some(Drawn { sample, scores, .. }) = drawn(draws, protocol) else { return Resampled::default() };
         let ranks = protocol == Protocol::RANKED;
         let replicates = || two_level::replicates(&sample, &scores, &format!("bootstrap of {task}"));
         Resampled {
@@ -121,7 +122,23 @@ impl Resampled {
 }
 
 /// The pictures that a protocol scores, and each draw's scores of them.
-fn drawn(draws: &[Vec<Score>], protocol: Protocol) -> Option<(Sample, Vec<Vec<f64>>)> {
+pub(super) struct Drawn {
+    pub pictures: Vec<(ImageId, Label)>,
+    pub sample: Sample,
+    /// By draw, in the pictures' order.
+    pub scores: Vec<Vec<f64>>,
+}
+
+/// What cells of one method and number of shots scored on a task; `None` where they did not, or on different pictures.
+///
+/// # Errors
+/// Scores that cannot be read.
+pub(super) fn scored(cells: &[&StoredCell], task: &str, protocol: Protocol) -> Result<Option<Drawn>> {
+    let draws = of_task(cells, task).map(by_picture).collect::<Result<Vec<_>>>()?;
+    Ok(drawn(&draws, protocol))
+}
+
+fn drawn(draws: &[Vec<Score>], protocol: Protocol) -> Option<Drawn> {
     let under = |draw: &Vec<Score>| -> Vec<(usize, f64)> {
         let scores = draw.iter().enumerate();
         scores.filter_map(|(place, score)| Some((place, score.under(protocol)?))).collect()
@@ -135,7 +152,8 @@ fn drawn(draws: &[Vec<Score>], protocol: Protocol) -> Option<(Sample, Vec<Vec<f6
     let classes = pictures(0).map(|score| score.label == Label::Anomalous).collect();
     let groups: Vec<Option<String>> = pictures(0).map(|score| score.group.clone()).collect();
     let scores = scored.iter().map(|draw| draw.iter().map(|&(_, value)| value).collect()).collect();
-    Some((Sample::new(classes, &groups), scores))
+    let named = pictures(0).map(|score| (score.image_id.clone(), score.label)).collect();
+    Some(Drawn { pictures: named, sample: Sample::new(classes, &groups), scores })
 }
 
 fn by_picture(cell: &StoredCell) -> Result<Vec<Score>> {

@@ -4,18 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail, ensure};
 
-use super::averages::{Averages, with_intervals};
-use super::display_table::{DisplayTable, Entry, Line, UNDEFINED, signed, three_decimals};
+use super::display_table::{DisplayTable, Entry, Line, UNDEFINED, p_value, signed, three_decimals};
 use super::entrant::Entrant;
-use super::ranking::paired;
-use super::row::paired_interval;
+use super::shared::{Shared, paired};
 use super::summary::Summary;
 use crate::ids::ImageId;
 use crate::manifest::Label;
 use crate::metric::delong::{Contributions, Difference};
-use crate::metric::paired::signed_rank;
+use crate::metric::paired::{least_p, signed_rank};
 use crate::protocol::Protocol;
-use crate::results::{Identity, Seed, StoredCell};
+use crate::results::{Identity, StoredCell};
 
 /// What a comparison found.
 pub struct Comparison {
@@ -67,10 +65,12 @@ fn table(rows: Vec<Line>) -> DisplayTable {
         "first",
         "second",
         "shots",
+        "draws",
         "cells",
         "first, mean",
         "second, mean",
         "first less second",
+        "could show",
         "p over draws",
         "DeLong p, per cell",
         "verdict",
@@ -78,9 +78,10 @@ fn table(rows: Vec<Line>) -> DisplayTable {
     DisplayTable {
         name: "comparison",
         title: "Comparison".to_owned(),
-        caption: "Image AUROC under clean, over the tasks, draws and seeds that both have (cells: those of how many of \
-                  the first and of the second), on the same pictures. The difference has a 95 % interval over draws, \
-                  seeds and pictures, resampled alike for both. p over draws is Wilcoxon's signed-rank test over paired \
+        caption: "Image AUROC under clean, over the tasks, draws and seeds that both have (draws and cells: those of how \
+                  many of the first and of the second), on the same pictures. The difference has a 95 % interval over draws, \
+                  seeds and pictures, resampled alike for both; could show is the smallest true \
+                  difference that such an interval would tell from zero with a power of 80 %. p over draws is Wilcoxon's signed-rank test over paired \
                   tasks, draws and seeds. DeLong's test is of single cells on the same pictures: the smallest of their \
                   p-values and how many lie below 0.05. Worse is an interval that lies below zero. Methods are paired \
                   by name and settings."
@@ -90,117 +91,8 @@ fn table(rows: Vec<Line>) -> DisplayTable {
     }
 }
 
-/// Task, draw and seed: what two cells of different methods must share to be paired.
-type Place<'a> = (&'a str, usize, Seed);
-
-fn place(cell: &StoredCell) -> Place<'_> {
-    let id = &cell.cell.identity;
-    (id.task.as_str(), id.draw, id.seed)
-}
-
-/// The cells of an entrant, by place.
-fn by_place<'a>(entrant: &Entrant<'a>, shots: usize) -> BTreeMap<Place<'a>, &'a StoredCell> {
-    let cells = entrant.cells.iter().copied().filter(|cell| cell.cell.identity.shots == shots);
-    cells.map(|cell| (place(cell), cell)).collect()
-}
-
 fn shots_of(entrant: &Entrant) -> BTreeSet<usize> {
     entrant.cells.iter().map(|cell| cell.cell.identity.shots).collect()
-}
-
-/// What two entrants share at a number of shots.
-struct Shared {
-    /// Cells of the first, of the second, and those that both have.
-    counts: [usize; 3],
-    means: [Option<f64>; 2],
-    interval: Option<(f64, f64)>,
-    /// Why there is no interval.
-    unjudged: Option<String>,
-}
-
-impl Shared {
-    fn new(pair: [&Entrant; 2], shots: usize) -> Result<Shared> {
-        let all = pair.map(|entrant| by_place(entrant, shots));
-        let ran = |cells: &BTreeMap<_, &StoredCell>, place: &Place| {
-            cells.get(place).is_some_and(|cell| cell.cell.error.is_none())
-        };
-        let places: Vec<Place> =
-            all[0].keys().copied().filter(|place| all.iter().all(|cells| ran(cells, place))).collect();
-        let shared = [0, 1].map(|side| places.iter().map(|place| all[side][place]).collect::<Vec<_>>());
-        let tasks: BTreeSet<&str> = all.iter().flat_map(BTreeMap::keys).map(|place| place.0).collect();
-        let tasks: Vec<&str> = tasks.into_iter().collect();
-        let averages = |side: usize| -> Result<Averages> {
-            let mut averages = with_intervals(&shared[side], &tasks, &[Protocol::RANKED])?;
-            Ok(averages.remove(0).1)
-        };
-        let averages = [averages(0)?, averages(1)?];
-        let failed =
-            all[0].iter().filter(|(place, cell)| cell.cell.error.is_some() && ran(&all[1], place)).count();
-        let obstacle = obstacle(&all, &shared, &tasks, failed)?;
-        let interval = match obstacle {
-            Some(_) => None,
-            None => paired_interval(&averages[0].replicates, &averages[1].replicates),
-        };
-        let no_interval =
-            "there is no interval: a task has too few pictures, or those of a class are one patient's";
-        Ok(Shared {
-            counts: [all[0].len(), all[1].len(), places.len()],
-            means: [0, 1].map(|side| averages[side].mean.map(|mean| mean.value)),
-            unjudged: obstacle.or_else(|| interval.is_none().then(|| no_interval.to_owned())),
-            interval,
-        })
-    }
-
-    fn verdict(&self) -> &'static str {
-        match self.interval {
-            Some((_, high)) if high < 0.0 => "worse",
-            Some((low, _)) if low > 0.0 => "better",
-            Some(_) => "not told apart",
-            None => "not comparable",
-        }
-    }
-}
-
-/// What keeps two sets of cells from being compared.
-fn obstacle(
-    all: &[BTreeMap<Place, &StoredCell>; 2],
-    shared: &[Vec<&StoredCell>; 2],
-    tasks: &[&str],
-    failed: usize,
-) -> Result<Option<String>> {
-    if all[0].is_empty() {
-        return Ok(Some("the first has no such cell".to_owned()));
-    }
-    if failed > 0 {
-        return Ok(Some(format!("{failed} cells failed in the first that did not in the second")));
-    }
-    let lacking: Vec<&str> = tasks
-        .iter()
-        .copied()
-        .filter(|task| shared[0].iter().all(|cell| cell.cell.identity.task != *task))
-        .collect();
-    if !lacking.is_empty() {
-        return Ok(Some(format!("no draw of {} ran in both", lacking.join(", "))));
-    }
-    let differ = |of: fn(&Identity) -> String| {
-        let pairs = shared[0].iter().zip(&shared[1]);
-        pairs.clone().any(|(a, b)| of(&a.cell.identity) != of(&b.cell.identity))
-    };
-    if differ(|id| id.manifest_hash.clone()) {
-        return Ok(Some("they were made on different manifests".to_owned()));
-    }
-    if differ(|id| id.episode_seed.to_string()) {
-        return Ok(Some("their supports were drawn by different seeds".to_owned()));
-    }
-    let pictures = |cell: &StoredCell| -> Result<BTreeMap<ImageId, Label>> {
-        Ok(cell.scores()?.into_iter().map(|score| (score.image_id, score.label)).collect())
-    };
-    for (a, b) in shared[0].iter().zip(&shared[1]) {
-        if pictures(a)? != pictures(b)? {
-            return Ok(Some("they scored different pictures, or by other labels".to_owned()));
-        }
-    }
-    Ok(None)
 }
 
 fn find(summary: &Summary, method: &str) -> Result<usize> {
@@ -257,25 +149,33 @@ fn partner(entrant: &Entrant, among: &Summary) -> Result<usize, String> {
 
 fn line(pair: [&Entrant; 2], shots: usize, shared: &Shared) -> Result<Line> {
     let [one, other] = shared.means;
-    let less = one.zip(other).map(|(one, other)| one - other);
     let detail = shared.interval.map_or(String::new(), |(low, high)| format!("[{low:+.3}, {high:+.3}]"));
-    let draws = signed_rank(&paired(pair[0], pair[1], shots)).map(|test| test.p);
-    let [firsts, seconds, both] = shared.counts;
+    let of = |[firsts, seconds, both]: [usize; 3]| Entry::number(format!("{both} of {firsts} and {seconds}"));
     Ok(Line {
         class: String::new(),
         entries: vec![
             Entry::text(&pair[0].label),
             Entry::text(&pair[1].label),
             Entry::number(shots.to_string()),
-            Entry::number(format!("{both} of {firsts} and {seconds}")),
+            of(shared.draws),
+            of(shared.counts),
             Entry::number(three_decimals(one)),
             Entry::number(three_decimals(other)),
-            Entry::number(signed(less)).detail(detail),
-            Entry::number(three_decimals(draws)),
+            Entry::number(signed(shared.less())).detail(detail),
+            Entry::number(three_decimals(shared.could_show)),
+            Entry::number(over_draws(&paired(pair[0], pair[1], shots))),
             Entry::number(delong(pair, shots)?),
             Entry::text(shared.verdict()),
         ],
     })
+}
+
+/// The p-value of Wilcoxon's test, unless there are too few pairs for any.
+fn over_draws(differences: &[f64]) -> String {
+    match differences.len() {
+        n if n > 0 && least_p(n) > 0.05 => format!("{n} pairs: no test can reach 0.05"),
+        _ => p_value(signed_rank(differences).map(|test| test.p)),
+    }
 }
 
 /// The smallest p of DeLong's tests of cells with the same place, and how many are below 0.05.
@@ -295,7 +195,7 @@ fn delong(pair: [&Entrant; 2], shots: usize) -> Result<String> {
     let least = p_values.iter().copied().fold(f64::INFINITY, f64::min);
     Ok(match p_values.len() {
         0 => UNDEFINED.to_owned(),
-        n => format!("{least:.3} ({} of {n})", p_values.iter().filter(|p| **p < 0.05).count()),
+        n => format!("{} ({} of {n})", p_value(Some(least)), p_values.iter().filter(|p| **p < 0.05).count()),
     })
 }
 

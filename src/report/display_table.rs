@@ -85,6 +85,14 @@ pub(super) fn three_decimals(value: Option<f64>) -> String {
     value.map_or(UNDEFINED.to_owned(), |value| format!("{value:.3}"))
 }
 
+/// A p-value; one that three decimals would show as nothing is said to be smaller than they can show.
+pub(super) fn p_value(value: Option<f64>) -> String {
+    match value {
+        Some(value) if value < 0.001 => "< 0.001".to_owned(),
+        value => three_decimals(value),
+    }
+}
+
 /// Three decimals with a sign.
 pub(super) fn signed(value: Option<f64>) -> String {
     value.map_or(UNDEFINED.to_owned(), |value| format!("{value:+.3}"))

@@ -16,10 +16,17 @@ pub(super) struct Entrant<'a> {
     pub regime: Regime,
     pub control: bool,
     pub random: bool,
+    /// Whether another program computed its scores.
+    pub imported: bool,
     pub cells: Vec<&'a StoredCell>,
 }
 
 impl<'a> Entrant<'a> {
+    /// Its regime: what it was given or, where scores were imported, what its author states.
+    pub(super) fn regime_words(&self) -> String {
+        if self.imported { format!("{} (stated)", self.regime) } else { self.regime.to_string() }
+    }
+
     /// Its cells of a number of shots.
     pub(super) fn at(&self, shots: usize) -> Vec<&'a StoredCell> {
         self.cells.iter().copied().filter(|cell| cell.cell.identity.shots == shots).collect()
@@ -39,13 +46,16 @@ pub(super) fn entrants(results: &[StoredCell]) -> Vec<Entrant<'_>> {
     let mut entrants = Vec::new();
     for ((method, _), cells) in &groups {
         let number = seen.entry(method).and_modify(|n| *n += 1).or_insert(1);
-        let label = if several(method) { format!("{method} #{number}") } else { (*method).to_owned() };
+        let imported = cells[0].cell.identity.is_imported();
+        let name = if several(method) { format!("{method} #{number}") } else { (*method).to_owned() };
+        let label = if imported { format!("{name} (not run here)") } else { name };
         entrants.push(Entrant {
             label,
             method,
             regime: cells[0].cell.provenance.regime,
             control: method.starts_with("control-"),
             random: cells.iter().any(|r| r.cell.provenance.random_weights),
+            imported,
             cells: cells.clone(),
         });
     }
@@ -62,7 +72,7 @@ pub(super) fn set_up(identity: &Identity, provenance: &Provenance) -> String {
         identity.manifest_hash,
         identity.episode_seed,
         if identity.weights_hash.is_empty() { "none" } else { &identity.weights_hash },
-        identity.code_hash,
+        if identity.is_imported() { "of others" } else { &identity.code_hash },
         identity.device_class,
         provenance.regime,
         if provenance.backbone.is_empty() { "no network" } else { &provenance.backbone },
@@ -75,7 +85,7 @@ pub(super) fn set_up(identity: &Identity, provenance: &Provenance) -> String {
 /// The loud label of entrants whose teacher has random weights.
 pub(super) fn warning(entrants: &[Entrant]) -> Option<String> {
     let random: Vec<&str> = entrants.iter().filter(|e| e.random).map(|e| e.label.as_str()).collect();
-    let all = entrants.iter().filter(|e| !e.control).all(|e| e.random);
+    let all = entrants.iter().filter(|e| !e.control && !e.imported).all(|e| e.random);
     match random.as_slice() {
         [] => None,
         _ if all => Some(RANDOM_TEACHER.to_owned()),

@@ -106,7 +106,7 @@ pub(super) fn table(summary: &Summary) -> DisplayTable {
         let mut entries = vec![
             Entry::text(&entrant.label).detail(if row.off_ground.is_some() { "not ranked" } else { "" }),
             Entry::number(row.shots.to_string()),
-            Entry::text(entrant.regime.name()),
+            Entry::text(entrant.regime_words()),
         ];
         entries.extend(row.averages.iter().map(|(_, average)| score(average.mean, 0)));
         entries.extend(gaps.iter().map(|&protocol| Entry::number(signed(row.gap(protocol)))));

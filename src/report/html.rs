@@ -24,6 +24,8 @@ pub(super) struct Page<'a> {
     pub gap: Vec<&'a DisplayTable>,
     pub gap_figures: Vec<&'a Figure>,
     pub standings: &'a DisplayTable,
+    pub trivia: Option<&'a DisplayTable>,
+    pub adjusted: Option<&'a DisplayTable>,
     pub measures: &'a [DisplayTable],
     pub details: Vec<&'a Figure>,
     pub galleries: Vec<Shown>,

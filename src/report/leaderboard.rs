@@ -7,6 +7,7 @@ use super::display_table::{
     DisplayTable, Entry, Line, UNDEFINED, mebibytes, seconds, signed, three_decimals,
 };
 use super::entrant::Entrant;
+use super::power;
 use super::row::Row;
 use super::summary::Summary;
 use crate::protocol::Protocol;
@@ -36,7 +37,7 @@ pub(super) fn table(summary: &Summary) -> DisplayTable {
 
 fn caption(summary: &Summary) -> String {
     let count = |pick: fn(&Row) -> usize| summary.rows.iter().map(pick).sum::<usize>();
-    format!(
+    let text = format!(
         "Image AUROC under protocol clean, mean over draws, with a 95 % score interval over support draws, seeds \
          and pictures together (patients where they are known), which holds near 1 and with few draws \
          (benchmarks/README.md), and the lowest draw. With one draw it is over pictures alone and says nothing of other \
@@ -47,16 +48,19 @@ fn caption(summary: &Summary) -> String {
          told apart. A row whose mean rests on other draws, seeds or pictures than that of most rows of its shots says so, \
          stands below them and has no group. Regimes R0 to R6 say what a method was allowed to see; rows of different regimes do not \
          compete on equal terms. Seen before says whether pictures of the tasks may be among those that the pretrained network \
-         was trained on. Rows named control-… are trivial controls that a useful method must beat. Gaps \
+         was trained on. Rows named control-… are trivial controls that a useful method must beat. Rows named imported:… hold scores of another \
+         program: they were not run here, and what the method was given is what its author states. Gaps \
          are the mean under that protocol less the mean under clean. Seconds are fit and score per cell; observing is scoring the test set after epochs of the training, which only protocols that choose an epoch need; ms a picture is the median time for one picture once the supports are \
          taken in, with whatever cells ran beside; \
          peak MiB is the most that the whole process had held by then, cells beside it included. \
-         Undefined values are shown as – ({} of {} cells undefined, {} failed).",
+         Undefined values are shown as – ({} of {} cells undefined, {} failed). {}",
         summary.tasks.len(),
         count(|row| row.undefined),
         count(|row| row.cells),
         count(|row| row.failed),
-    )
+        power::sentence(summary),
+    );
+    text.trim_end().to_owned()
 }
 
 fn line(summary: &Summary, row: &Row) -> Line {
@@ -75,7 +79,7 @@ fn line(summary: &Summary, row: &Row) -> Line {
         Entry::number(row.shots.to_string()),
         Entry::number(row.ground.draws().to_string()),
         Entry::number(row.ground.seeds().to_string()),
-        Entry::text(entrant.regime.name()),
+        Entry::text(entrant.regime_words()),
         Entry::text(seen_before(entrant).unwrap_or(UNDEFINED.to_owned())),
     ];
     let mean = row.ranked().mean;
@@ -155,6 +159,7 @@ pub(super) fn csv(summary: &Summary) -> Result<Vec<u8>> {
         "cells",
         "undefined",
         "failed",
+        "imported",
     ];
     head.extend(rest.map(str::to_owned));
     writer.write_record(&head)?;
@@ -190,5 +195,6 @@ fn record(summary: &Summary, row: &Row) -> Vec<String> {
     record.extend([row.seconds, row.observe_seconds, row.latency_seconds].map(number));
     record.push(row.peak_memory_bytes.map_or(String::new(), |bytes| bytes.to_string()));
     record.extend([row.cells, row.undefined, row.failed].map(|n| n.to_string()));
+    record.push(entrant.imported.to_string());
     record
 }

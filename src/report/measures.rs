@@ -90,7 +90,7 @@ fn line(summary: &Summary, row: &Row, columns: &[(Protocol, Metric)]) -> Line {
     let mut entries = vec![
         Entry::text(&entrant.label).detail(if row.off_ground.is_some() { "not ranked" } else { "" }),
         Entry::number(row.shots.to_string()),
-        Entry::text(entrant.regime.name()),
+        Entry::text(entrant.regime_words()),
     ];
     let cells = entrant.at(row.shots);
     for &(protocol, metric) in columns {

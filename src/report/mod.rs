@@ -9,6 +9,7 @@ use askama::Template;
 
 use crate::files;
 use crate::results::{StoredCell, read_runs};
+use crate::trivia::Stored;
 use chart::Figure;
 use display_table::DisplayTable;
 use exemplar::Exemplars;
@@ -16,7 +17,9 @@ use gallery::Gallery;
 use html::Page;
 use missing::Missing;
 use summary::Summary;
+use trivia::Telling;
 
+mod adjusted;
 /// The page of an audit.
 pub mod audit;
 mod auroc;
@@ -41,13 +44,16 @@ mod leaderboard;
 mod loss;
 mod measures;
 mod missing;
+mod power;
 mod provenance;
 mod published;
 mod ranking;
 mod roc;
 mod row;
+mod shared;
 mod speed;
 mod summary;
+mod trivia;
 
 pub use compare::Comparison;
 pub use drawing::encode;
@@ -77,7 +83,8 @@ fn draw(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
     let summary = Summary::new(&results)?;
     joined_tables::write(&results, &out.join("results"))?;
     let missing = Missing::new(runs, &results)?;
-    let sheets = Sheets::new(&summary, &missing);
+    let looked_at = trivia::read(runs, &results)?;
+    let sheets = Sheets::new(&summary, &missing, looked_at.as_ref())?;
     let markdown = sheets.markdown(&results, &summary);
     files::write_whole(&out.join("leaderboard.md"), markdown.as_bytes())?;
     files::write_whole(&out.join("leaderboard.csv"), &leaderboard::csv(&summary)?)?;
@@ -113,6 +120,8 @@ struct Sheets {
     gap: DisplayTable,
     paper: Option<DisplayTable>,
     measures: Vec<DisplayTable>,
+    trivia: Option<DisplayTable>,
+    adjusted: Option<DisplayTable>,
     failures: Option<DisplayTable>,
     missing: Option<DisplayTable>,
     /// What a reader must know before comparing.
@@ -120,17 +129,27 @@ struct Sheets {
 }
 
 impl Sheets {
-    fn new(summary: &Summary, missing: &Missing) -> Sheets {
-        Sheets {
+    fn new(summary: &Summary, missing: &Missing, looked_at: Option<&Stored>) -> Result<Sheets> {
+        let telling = Telling::new(looked_at, summary);
+        let telling = telling.as_ref();
+        let shortcuts = telling.and_then(|telling| telling.caution(summary));
+        Ok(Sheets {
             leaderboard: leaderboard::table(summary),
-            standings: ranking::table(summary),
+            standings: ranking::table(summary)?,
             gap: gap::table(summary),
             paper: gap::paper_sheet(summary),
             measures: measures::sheets(summary),
             failures: measures::failures(summary),
+            trivia: telling.map(|telling| telling.table(summary)),
+            adjusted: adjusted::table(looked_at, summary)?,
             missing: missing.table(),
-            cautions: missing.caution().into_iter().chain(provenance::cautions(summary)).collect(),
-        }
+            cautions: missing
+                .caution()
+                .into_iter()
+                .chain(shortcuts)
+                .chain(provenance::cautions(summary))
+                .collect(),
+        })
     }
 
     fn markdown(&self, results: &[StoredCell], summary: &Summary) -> String {
@@ -141,7 +160,8 @@ impl Sheets {
         parts.push(self.leaderboard.markdown(warning));
         parts.push(format!("{}\n{}", self.gap.markdown(warning), gap::WHY));
         parts.push(self.standings.markdown(warning));
-        let rest = self.paper.iter().chain(&self.measures).chain(&self.failures).chain(&self.missing);
+        let rest = self.trivia.iter().chain(&self.adjusted).chain(&self.paper).chain(&self.measures);
+        let rest = rest.chain(&self.failures).chain(&self.missing);
         parts.extend(rest.map(|table| table.markdown(warning)));
         let facts = provenance::rows(results);
         let facts: Vec<String> =
@@ -204,6 +224,8 @@ fn page_of(
         gap: [Some(&sheets.gap), sheets.paper.as_ref()].into_iter().flatten().collect(),
         gap_figures: figures.gap.iter().collect(),
         standings: &sheets.standings,
+        trivia: sheets.trivia.as_ref(),
+        adjusted: sheets.adjusted.as_ref(),
         measures: &sheets.measures,
         details: figures.details.iter().collect(),
         galleries: html::shown(galleries, |entrant| summary.entrants[entrant].random)?,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::entrant::set_up;
+use super::entrant::{Entrant, set_up};
 use super::summary::Summary;
 use crate::protocol::Protocol;
 use crate::results::{Cell, Identity, Provenance, StoredCell};
@@ -26,7 +26,7 @@ pub(super) fn rows(results: &[StoredCell]) -> Vec<(&'static str, String)> {
         ("Episodes", of(&|i, _| i.episodes_hash.clone())),
         ("Held out", of(&|i, _| i.held_out.to_string())),
         ("Backbone", of(&|_, p| p.backbone.clone())),
-        ("Teacher weights", of(&|_, p| p.weights.clone())),
+        ("Teacher weights", of(&|i, p| if i.is_imported() { String::new() } else { p.weights.clone() })),
         ("Trained on", of(&trained_on)),
         (
             "Protocol",
@@ -79,9 +79,11 @@ pub(super) fn cautions(summary: &Summary) -> Vec<String> {
     if count(|i| &i.manifest_hash) > 1 {
         cautions.push("The cells come from different manifests: rows do not compare across them.".to_owned());
     }
-    if count(|i| &i.code_hash) > 1 {
+    let own = cells().map(|result| &result.cell.identity).filter(|identity| !identity.is_imported());
+    if own.map(|identity| &identity.code_hash).collect::<BTreeSet<_>>().len() > 1 {
         cautions.push("The cells come from different versions of the code.".to_owned());
     }
+    cautions.extend(imported(summary));
     let mut extensions: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     for Cell { identity, provenance, .. } in cells().map(|result| &result.cell) {
         if let Some(how) = &provenance.extension {
@@ -110,4 +112,20 @@ pub(super) fn cautions(summary: &Summary) -> Vec<String> {
         cautions.push(format!("{}: {}.", entrant.label, set_up(&cell.identity, &cell.provenance)));
     }
     cautions
+}
+
+/// Names what was not run here, and from which files it came.
+fn imported(summary: &Summary) -> Option<String> {
+    let of = |entrant: &Entrant| {
+        let files = entrant.cells.iter().map(|result| result.cell.provenance.weights.as_str());
+        let files: Vec<&str> = files.collect::<BTreeSet<_>>().into_iter().collect();
+        format!("{} ({})", entrant.method, files.join("; "))
+    };
+    let all: Vec<String> = summary.entrants.iter().filter(|entrant| entrant.imported).map(of).collect();
+    (!all.is_empty()).then(|| {
+        format!(
+            "Imported, not run here: {}. The scores are another program's; supports and training are as its author states.",
+            all.join(", ")
+        )
+    })
 }

@@ -8,7 +8,7 @@ use super::entrant::Entrant;
 use super::ground::{Ground, common};
 use crate::metric::Metric;
 use crate::metric::quantile::median;
-use crate::metric::two_level;
+use crate::metric::{power, two_level};
 use crate::protocol::Protocol;
 use crate::results::{Provenance, StoredCell};
 
@@ -114,16 +114,26 @@ fn group(rows: &mut [Row]) {
 /// The 95 % interval of the first row's mean less the second's, over draws and pictures, which both share; `None` where
 /// they do not, or either has no replicates.
 pub(super) fn difference(first: &Row, second: &Row) -> Option<(f64, f64)> {
+    differences(first, second).as_deref().and_then(two_level::interval)
+}
+
+/// The smallest true difference of two rows' means that such an interval would tell from zero with a power of 80 %.
+pub(super) fn could_show(first: &Row, second: &Row) -> Option<f64> {
+    let higher = first.ranked().mean?.value.max(second.ranked().mean?.value);
+    power::smallest_difference(&differences(first, second)?, higher)
+}
+
+fn differences(first: &Row, second: &Row) -> Option<Vec<f64>> {
     if first.ground != second.ground {
         return None;
     }
-    paired_interval(&first.ranked().replicates, &second.ranked().replicates)
+    paired_differences(&first.ranked().replicates, &second.ranked().replicates)
 }
 
-/// The 95 % interval of a difference, from replicates that were resampled alike.
-pub(super) fn paired_interval(first: &[f64], second: &[f64]) -> Option<(f64, f64)> {
-    let differences: Vec<f64> = first.iter().zip(second).map(|(a, b)| a - b).collect();
-    (first.len() == second.len()).then(|| two_level::interval(&differences)).flatten()
+/// Replicates of a difference, from those of two means that were resampled alike.
+pub(super) fn paired_differences(first: &[f64], second: &[f64]) -> Option<Vec<f64>> {
+    let is_paired = first.len() == second.len() && !first.is_empty();
+    is_paired.then(|| first.iter().zip(second).map(|(a, b)| a - b).collect())
 }
 
 fn row(entrant: usize, cells: &[&StoredCell], tasks: &[&str], shots: usize) -> Result<Row> {

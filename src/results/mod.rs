@@ -34,7 +34,7 @@ mod stored;
 
 pub use planned::{Place, missing, planned};
 pub use provenance::Provenance;
-pub use recompute::recompute;
+pub use recompute::{image_level, recompute};
 pub use run::{read_run, read_runs};
 use seal::{EPOCHS, METRICS, SCORES};
 pub use seal::{GALLERY, Seal};
@@ -95,11 +95,12 @@ pub struct Identity {
     pub episode_seed: Seed,
     /// Over the supports and pairs that the cell uses.
     pub episodes_hash: String,
-    /// Over all source files that can change a score.
+    /// Over all source files that can change a score; empty where scores were imported.
     pub code_hash: String,
     /// Of the pretrained weights; empty for methods without a network.
     pub weights_hash: String,
-    /// `cpu`, `cuda`, or one of these with a precision (`cuda-bf16`): what numbers may differ by.
+    /// `cpu`, `cuda`, or one of these with a precision (`cuda-bf16`): what numbers may differ by; `elsewhere` where scores
+    /// were imported.
     pub device_class: String,
     /// Whether source tasks' test sets chose an epoch for protocol `clean-source`.
     pub epoch_by_sources: bool,
@@ -108,7 +109,15 @@ pub struct Identity {
 }
 }
 
+/// Begins the method's name of cells whose scores another program computed.
+pub const IMPORTED: &str = "imported:";
+
 impl Identity {
+    /// Whether its scores were imported, and not computed here.
+    pub fn is_imported(&self) -> bool {
+        self.method.starts_with(IMPORTED)
+    }
+
     /// The cell's id: 16 hexadecimal digits.
     pub fn id(&self) -> CellId {
         let text = serde_json::to_vec(self).expect("identities are plain data");

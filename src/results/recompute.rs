@@ -31,6 +31,11 @@ pub fn recompute(result: &CellResult) -> (usize, Vec<String>) {
     (holding, broken)
 }
 
+/// Every image-level number under one protocol that follows from a cell's scores, in the order of their names.
+pub fn image_level(result: &CellResult, protocol: Protocol) -> Vec<Measured> {
+    follows(result, protocol).into_values().collect()
+}
+
 /// What the scores of a protocol give, by metric.
 fn follows(result: &CellResult, protocol: Protocol) -> BTreeMap<Metric, Measured> {
     let of = |label: Label| -> Vec<f64> {

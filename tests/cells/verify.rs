@@ -1,6 +1,7 @@
 //! `verify`: stored numbers follow from stored scores, or are named.
 
 use medfsad::metric::Metric;
+use medfsad::trivia::Stored;
 use tempfile::TempDir;
 
 use super::CONTROLS;
@@ -47,6 +48,18 @@ fn verify_computes_stored_numbers_again() {
     fails(&bench, &["9 cells, 8 already done", "1 of 9 cells failed"]);
     succeeds(home, &[&bench[..], &["--retry-failed"]].concat());
     assert!(cells().iter().any(|cell| cell.scores == whole.scores && cell.metrics == whole.metrics));
+    succeeds(home, &["verify", "run"]);
+
+    // Trivia that are not the pictures', sealed as if they were.
+    let run = home.join("run");
+    let looked_at = Stored::read(&run).expect("trivia").expect("the bench looked at its pictures");
+    let of_cell = looked_at.of_task("lag").len();
+    assert!(of_cell == whole.scores.len() && of_cell < looked_at.rows.len(), "all test pictures are there");
+    let mut other = looked_at.clone();
+    other.rows[0].file_bytes += 1;
+    other.write(&run).expect("trivia");
+    fails(&["verify", "run"], &["DOES NOT HOLD: trivial numbers", "not what the pictures give"]);
+    looked_at.write(&run).expect("trivia as they were");
     succeeds(home, &["verify", "run"]);
 
     fails(

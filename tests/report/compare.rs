@@ -110,7 +110,10 @@ fn methods_are_paired_by_settings_and_not_by_number() {
     });
     changed(&run, "first", |_| true);
     let markdown = compared(&first, &second).table.markdown(None);
-    let line = markdown.lines().find(|line| line.contains("| 2 | 10 of 10 and 10 |")).expect("a line");
+    let line = markdown
+        .lines()
+        .find(|line| line.contains("| 2 | 2 of 2 and 2 | 10 of 10 and 10 |"))
+        .expect("a line");
     assert!(line.contains("| 0.610 | 0.810 | -0.200 "), "{line}");
     assert_eq!(markdown.lines().filter(|line| line.starts_with("| d24fad")).count(), 3);
 }
@@ -123,5 +126,28 @@ fn only_what_both_have_is_compared_and_counted() {
     assert!(comparison.unjudged.is_empty(), "{:?}", comparison.unjudged);
     // The first draw alone has 0.80 in both; the second run's own mean is 0.81.
     let markdown = comparison.table.markdown(None);
-    assert!(markdown.contains("| 2 | 5 of 5 and 10 | 0.800 | 0.800 | +0.000 "), "{markdown}");
+    assert!(markdown.contains("| 2 | 1 of 1 and 2 | 5 of 5 and 10 | 0.800 | 0.800 | +0.000 "), "{markdown}");
+    // 2 / 2^5 = 0.0625 at best, whatever the five differences.
+    assert!(markdown.contains(" | 5 pairs: no test can reach 0.05 | "), "{markdown}");
+    let whole = compared(&run, &run).table.markdown(None);
+    assert!(
+        whole.contains("| 2 of 2 and 2 | 10 of 10 and 10 |") && !whole.contains("no test can"),
+        "{whole}"
+    );
+}
+
+#[test]
+fn a_small_p_value_is_never_nothing_and_power_is_said() {
+    let (folder, run) = run();
+    let weaker = run_of(&folder.path().join("weaker"), &METHODS[2..3]);
+    let methods = [Some("d24fad"), Some("control-random")];
+    let markdown = compare_runs(&run, &weaker, methods).expect("a comparison").table.markdown(None);
+    let line =
+        markdown.lines().find(|line| line.contains("| 2 of 2 and 2 | 10 of 10 and 10 |")).expect("a line");
+    let entries: Vec<&str> = line.split(" | ").collect();
+    // Draws differ by 0.3 throughout, so that all ten pairs have one sign; the scores' own AUROC differs by more.
+    assert!(entries[8].parse::<f64>().is_ok_and(|size| (0.01..0.2).contains(&size)), "{line}");
+    assert_eq!(entries[9], "0.002");
+    assert!(entries[10].starts_with("&lt; 0.001 ("), "{line}");
+    assert!(entries[11].starts_with("better"), "{line}");
 }

@@ -107,6 +107,12 @@ pub(crate) const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "import-scores",
+        about: "scores of another program -> cells of a run",
+        needs_libtorch: false,
+        python: None,
+    },
+    Forwarded {
         name: "verify",
         about: "whether a run's stored results hold",
         needs_libtorch: false,

@@ -56,8 +56,8 @@ fn summary(record: &str) -> String {
         return String::new();
     }
     let mut text = format!(
-        "left out: {} tests, or parts of them, for want of reference data in ../shared, which are not part of the \
-         repository\n",
+        "left out: {} tests, or parts of them, for want of what is not part of the repository: reference data in \
+         ../shared, python3\n",
         tests.len()
     );
     for (test, missing) in tests {

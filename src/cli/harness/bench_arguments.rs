@@ -6,10 +6,10 @@ use anyhow::{Context, Result, ensure};
 
 use super::compute::{Compute, FeatureArgs};
 use super::settings::{self, MethodArgs};
-use super::shell::command_line;
 use super::teacher::TeacherArgs;
 use crate::cli::build_dataset;
 use crate::cli::common::home;
+use crate::cli::record::command_line;
 use crate::episode::HeldOut;
 use crate::evaluate::definition::Definition;
 use crate::evaluate::device::Wanted;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 
 use crate::evaluate::planned::{Opened, Planned, Tally};
-use crate::{files, report};
+use crate::{files, report, trivia};
 
 /// Says how much there is to do.
 pub(super) fn announce(opened: &Opened, folder: &Path) {
@@ -35,6 +35,7 @@ pub(super) fn write_plan(opened: &Opened, folder: &Path) -> Result<()> {
 /// # Errors
 /// If cells failed or are missing, after the report is drawn.
 pub(super) fn finish(opened: &Opened, folder: &Path) -> Result<()> {
+    trivia(opened, folder);
     // A stop meanwhile leaves the earlier report.
     let index: PathBuf = report::write(folder, folder)?;
     print_board(folder)?;
@@ -54,6 +55,14 @@ pub(super) fn finish(opened: &Opened, folder: &Path) -> Result<()> {
     );
     ensure!(missing == 0, "{missing} of {all} cells are not there yet");
     Ok(())
+}
+
+/// What the test pictures' trivial numbers are, for the report's joint control. Cells may be collected where no pictures
+/// are; then the report goes without.
+fn trivia(opened: &Opened, folder: &Path) {
+    if let Err(error) = trivia::provide(&opened.manifest, opened.planned.definition.size, folder) {
+        eprintln!("note: the report has no joint control, as the pictures cannot be looked at: {error:#}");
+    }
 }
 
 /// The first table of the report, so that the terminal shows it too.

@@ -1,0 +1,138 @@
+//! `import-scores`: what another program computed, as cells of a run.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::common::home;
+use super::planned_run::PlannedRun;
+use super::record::command_line;
+use crate::episode::{Episodes, HeldOut};
+use crate::imported::matched::{Defaults, Place, matched};
+use crate::imported::{Import, lines};
+use crate::manifest::Manifest;
+use crate::regime::Regime;
+use crate::trivia;
+
+/// Import the scores of another program into a run, to be measured and compared as any others
+///
+/// Reads scores from a CSV or parquet file with columns `image_id` or `path` (below the raw folder), `score` (higher is
+/// more anomalous) and, where they matter, `method`, `shots`, `draw`, `seed`, `task` and `label`; holds them against the
+/// curated benchmark and the run's episodes; and writes cells, which every table marks as not run here. Each cell must
+/// have every test picture of its task once. If anything is wrong, all of it is said and nothing is imported.
+/// `episodes export RUN --lists DIR` writes which pictures to score, and by which supports. Needs no libtorch.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Table of scores, CSV or parquet
+    file: PathBuf,
+    /// The method's name, where the table has no column of it; tables show it as imported:NAME
+    #[arg(long)]
+    method: Option<String>,
+    /// Run that the scores join: the name of a bench, or a folder with episodes (`episodes draw` makes one too)
+    #[arg(long, default_value = "quick")]
+    bench: String,
+    /// Curated benchmark [default: the one that the run's plan names]
+    #[arg(long)]
+    manifest: Option<PathBuf>,
+    /// What the method was given: R0 nothing, R1 the supports, R2 also train normals of other tasks, R5 all train normals
+    /// of the task
+    #[arg(long, value_parser = Regime::parse)]
+    regime: Regime,
+    /// Number of supports, where the table has no column of it
+    #[arg(long)]
+    shots: Option<usize>,
+    /// The scores do not depend on the supports (R0, R5): they stand for every draw of the run, and every seed
+    #[arg(long)]
+    all_draws: bool,
+    /// Put these scores in the place of others that were imported before
+    #[arg(long)]
+    replace: bool,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Result<()> {
+        let run = self.folder();
+        ensure!(
+            run.join("episodes.json").exists(),
+            "{} holds no episodes; name a bench that has run, or draw some: `episodes draw --manifest FOLDER --out {}`",
+            run.display(),
+            run.display()
+        );
+        let plan = PlannedRun::read(&run)?;
+        let manifest = self.manifest.clone().or_else(|| plan.manifest());
+        let manifest = manifest.with_context(|| {
+            format!("{} does not say which curated benchmark it is of; give --manifest FOLDER", run.display())
+        })?;
+        let manifest = Manifest::read(&manifest)?;
+        let episodes = Episodes::read(&run)?;
+        episodes.verify(&manifest)?;
+        let lines = lines::read(&self.file)?;
+        let defaults = Defaults { method: self.method.as_deref(), shots: self.shots };
+        let found = matched(&lines, &defaults, &manifest)
+            .with_context(|| format!("{} does not fit the benchmark", self.file.display()))?;
+        let import = self.import(&run, &plan, &manifest, &episodes, found.keys())?;
+        let n = import.write(&found)?;
+        if let Err(error) = trivia::provide(&manifest, import.size, &run) {
+            eprintln!(
+                "note: the report has no joint control, as the pictures cannot be looked at: {error:#}"
+            );
+        }
+        println!("{n} cells imported into {}; `report {}` draws the tables", run.display(), run.display());
+        Ok(())
+    }
+
+    /// A folder that is there, or the one of a bench's name.
+    fn folder(&self) -> PathBuf {
+        let folder = PathBuf::from(&self.bench);
+        if folder.join("episodes.json").exists() { folder } else { home("reports").join(&self.bench) }
+    }
+
+    fn import<'a>(
+        &'a self,
+        run: &'a std::path::Path,
+        plan: &PlannedRun,
+        manifest: &'a Manifest,
+        episodes: &'a Episodes,
+        mut places: impl Iterator<Item = &'a Place>,
+    ) -> Result<Import<'a>> {
+        let definition = plan.definition();
+        let number = |value: &serde_json::Value| value.as_u64().and_then(|value| usize::try_from(value).ok());
+        let draws = number(&definition["draws"]).unwrap_or(episodes.settings.draws);
+        if self.all_draws {
+            ensure!(
+                matches!(self.regime, Regime::Nothing | Regime::TargetNormals),
+                "--all-draws is for methods that are given no supports (R0, R5)"
+            );
+            ensure!(
+                places.all(|place| place.draw.is_none()),
+                "the table has a column `draw`; leave --all-draws out"
+            );
+        } else if draws > 1 && places.any(|place| place.draw.is_none()) {
+            bail!(
+                "the run has {draws} support draws and the table has no column `draw` (from 0), or gaps in it; add it, or \
+                 give --all-draws where the scores do not depend on the supports"
+            );
+        }
+        let seeds =
+            definition["seeds"].as_array().map(|seeds| seeds.iter().filter_map(serde_json::Value::as_u64));
+        let seeds: Vec<u64> = seeds.map_or(vec![1], Iterator::collect);
+        let held_out = definition["held_out"].as_str().map(HeldOut::parse).transpose()?;
+        Ok(Import {
+            file: &self.file,
+            manifest,
+            episodes,
+            bench: definition["name"].as_str().unwrap_or("import-scores").to_owned(),
+            run,
+            regime: self.regime,
+            held_out: held_out.unwrap_or_default(),
+            size: match number(&definition["size"]) {
+                Some(size) => size,
+                None => manifest.smallest_size()?,
+            },
+            draws: if self.all_draws { (0..draws).collect() } else { vec![0] },
+            seeds: if self.all_draws { seeds } else { seeds.into_iter().take(1).collect() },
+            command: command_line()?,
+            replace: self.replace,
+        })
+    }
+}

@@ -1,0 +1,194 @@
+//! Scores that another program computed, as cells of a run: checked against the manifest and the episodes, and
+//! from then on measured, compared and reported as any others, but marked as not run here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::episode::{Episodes, HeldOut};
+use crate::files;
+use crate::manifest::{Manifest, Row, Split};
+use crate::protocol::Protocol;
+use crate::regime::Regime;
+use crate::results::{
+    self, Cell, CellResult, FORMAT, IMPORTED, Identity, Provenance, Score, Seed, Seen, StoredCell,
+};
+
+/// The table as it is read.
+pub mod lines;
+/// The table against the manifest.
+pub mod matched;
+
+use matched::{Place, Scores};
+
+/// What an import is made of, beside the table.
+pub struct Import<'a> {
+    /// The table, for the record.
+    pub file: &'a Path,
+    /// The curated benchmark.
+    pub manifest: &'a Manifest,
+    /// Those of the run.
+    pub episodes: &'a Episodes,
+    /// The run's name.
+    pub bench: String,
+    /// Receives the cells.
+    pub run: &'a Path,
+    /// What the author says that the method was given.
+    pub regime: Regime,
+    /// Which tasks the author kept from training, in regime R2.
+    pub held_out: HeldOut,
+    /// Side of the pictures in the run.
+    pub size: usize,
+    /// Where the table names no draw: those that the scores stand for.
+    pub draws: Vec<usize>,
+    /// Where the table names no seed: those that the scores stand for.
+    pub seeds: Vec<u64>,
+    /// How the user called the program.
+    pub command: String,
+    /// Whether cells that were imported before make room.
+    pub replace: bool,
+}
+
+impl Import<'_> {
+    /// Writes a cell for every place, all or none.
+    ///
+    /// # Errors
+    /// A draw or more shots than the episodes have, cells that were imported before, or a folder that cannot be written.
+    pub fn write(&self, found: &BTreeMap<Place, Scores>) -> Result<usize> {
+        let (cells, draft) = (self.run.join("cells"), self.run.join("cells-importing"));
+        let mut results = Vec::new();
+        for (place, scores) in found {
+            for &draw in place.draw.as_ref().map_or(&self.draws[..], std::slice::from_ref) {
+                for &seed in place.seed.as_ref().map_or(&self.seeds[..], std::slice::from_ref) {
+                    results.push(self.result(place, draw, seed, scores, &draft)?);
+                }
+            }
+        }
+        self.make_room(&results, &cells)?;
+        if draft.exists() {
+            std::fs::remove_dir_all(&draft).with_context(|| format!("removing {}", draft.display()))?;
+        }
+        results.iter().try_for_each(CellResult::write)?;
+        std::fs::create_dir_all(&cells).with_context(|| format!("creating {}", cells.display()))?;
+        for CellResult { cell, folder, .. } in &results {
+            let to = cells.join(&cell.id);
+            if to.exists() {
+                std::fs::remove_dir_all(&to).with_context(|| format!("removing {}", to.display()))?;
+            }
+            std::fs::rename(folder, &to).with_context(|| format!("moving a cell to {}", to.display()))?;
+        }
+        std::fs::remove_dir(&draft).with_context(|| format!("removing {}", draft.display()))?;
+        Ok(results.len())
+    }
+
+    /// Whether no cell of another import stands where these shall.
+    fn make_room(&self, results: &[CellResult], cells: &Path) -> Result<()> {
+        for result in results {
+            let folder = cells.join(&result.cell.id);
+            if self.replace || !folder.join("cell.json").exists() {
+                continue;
+            }
+            if StoredCell::read(&folder)?.scores()? != result.scores {
+                let Identity { method, task, shots, draw, seed, .. } = &result.cell.identity;
+                bail!(
+                    "nothing was imported: other scores of {method} on {task}, {shots} shots, draw {draw}, seed {seed} were \
+                     imported before ({}); --replace puts these in their place",
+                    folder.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn result(
+        &self,
+        place: &Place,
+        draw: usize,
+        seed: u64,
+        scores: &Scores,
+        draft: &Path,
+    ) -> Result<CellResult> {
+        let identity = self.identity(place, draw, seed)?;
+        let provenance = self.provenance()?;
+        let cell =
+            Cell { format: FORMAT, id: identity.id(), identity, provenance, error: None, lacked: None };
+        let folder = draft.join(&cell.id);
+        let mut rows: Vec<&Row> = self.manifest.select(&place.task, Split::Test).collect();
+        // As cells that are computed have them.
+        rows.sort_by(|a, b| (b.label, &a.source_path, a.frame).cmp(&(a.label, &b.source_path, b.frame)));
+        let score = |row: &Row| Score {
+            image_id: row.image_id.clone(),
+            label: row.label,
+            finding: row.finding.clone(),
+            group: row.patient_id.clone().or_else(|| row.group_id.clone()),
+            p_value: None,
+            scores: [(Protocol::RANKED, scores[&row.image_id])].into(),
+        };
+        let scores = rows.into_iter().map(score).collect();
+        let mut result = CellResult { cell, scores, metrics: Vec::new(), epochs: Vec::new(), folder };
+        result.metrics = results::image_level(&result, Protocol::RANKED);
+        Ok(result)
+    }
+
+    fn identity(&self, place: &Place, draw: usize, seed: u64) -> Result<Identity> {
+        let Place { method, task, shots, .. } = place;
+        let held_out = if self.regime == Regime::OtherNormals { self.held_out } else { HeldOut::None };
+        let training = held_out.given_tasks(self.regime, self.manifest, task);
+        let n_draws = self.episodes.settings.draws;
+        ensure!(
+            draw < n_draws,
+            "nothing was imported: draw {draw} of {task} is not among the run's {n_draws} support draws, which count from 0"
+        );
+        Ok(Identity {
+            method: format!("{IMPORTED}{method}"),
+            settings: "{}".to_owned(),
+            task: task.clone(),
+            shots: *shots,
+            draw,
+            seed: Seed(seed),
+            size: self.size,
+            held_out,
+            manifest_hash: self.manifest.header.canonical_hash.clone(),
+            episode_seed: Seed(self.episodes.settings.seed),
+            episodes_hash: self.episodes.cell_hash(task, draw, *shots, &training)?,
+            code_hash: String::new(),
+            weights_hash: String::new(),
+            device_class: "elsewhere".to_owned(),
+            epoch_by_sources: false,
+        })
+    }
+
+    fn provenance(&self) -> Result<Provenance> {
+        let header = &self.manifest.header;
+        let (hash, _) = files::sha256_of(&[PathBuf::from(self.file)])?;
+        let file = files::last_name(&self.file.display().to_string());
+        Ok(Provenance {
+            bench: self.bench.clone(),
+            regime: self.regime,
+            spec: header.spec.clone(),
+            spec_version: header.spec_version,
+            spec_title: header.title.clone(),
+            backbone: String::new(),
+            weights: format!("imported, not run here: {file}, SHA-256 {hash}"),
+            extension: None,
+            random_weights: false,
+            weights_trained_on: None,
+            seen_before: Some(Seen::Unknown),
+            version: crate::VERSION.to_owned(),
+            git_revision: crate::GIT_REVISION.to_owned(),
+            libtorch: "none".to_owned(),
+            device: "elsewhere".to_owned(),
+            threads: 0,
+            precision: "unknown".to_owned(),
+            subnormals: None,
+            command: self.command.clone(),
+            started_at: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+            fit_seconds: None,
+            score_seconds: None,
+            latency_seconds: None,
+            peak_memory_bytes: None,
+        })
+    }
+}

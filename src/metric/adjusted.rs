@@ -1,0 +1,200 @@
+//! AUROC between pictures that trivia cannot tell apart: a covariate-adjusted Mann-Whitney statistic (after arXiv
+//! 0905.0436; the weights are ours).
+//!
+//! Each pair of an anomalous picture with a normal one counts by how alike the two are in the chance, as trivia state it, of
+//! being anomalous. With `d` the difference of their logits, the weight is Epanechnikov's kernel `1 - (d / h)^2` up to the
+//! bandwidth `h`, times `exp(-d / 2)`. The second factor levels what is left within the bandwidth: where logits are
+//! true, a pair and the same pair with labels exchanged weigh alike, so a score that sees trivia alone has exactly 0.5.
+//! Logits are clipped first. A score that does not depend on trivia, given the label, keeps its AUROC.
+
+use rayon::prelude::*;
+
+use super::two_level::{N_RESAMPLES, Sample, interval};
+use crate::random::Stream;
+
+/// Pairs count up to this difference of logits: odds within a factor of e.
+pub const BANDWIDTH: f64 = 1.0;
+/// Logits beyond count as this, a chance of 0.99: no regression on few pictures knows better.
+pub const CLIPPED_AT: f64 = 4.6;
+/// Where fewer pairs are effectively kept, nothing can be decided.
+pub const LEAST_SHARE: f64 = 0.1;
+
+/// The pairs of a test set that count.
+pub struct Pairs<'a> {
+    sample: &'a Sample,
+    kept: Vec<Pair>,
+    /// Effectively kept, of all: the square of the sum of weights over the sum of their squares (Kish).
+    pub share: f64,
+}
+
+struct Pair {
+    anomalous: usize,
+    normal: usize,
+    weight: f64,
+}
+
+/// An adjusted AUROC, the mean over draws.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adjusted {
+    /// 0 to 1.
+    pub value: f64,
+    /// 95 % over draws and pictures (patients where known); `None` where a class comes from fewer than two patients, or
+    /// no replicate differs from another.
+    pub interval: Option<(f64, f64)>,
+}
+
+impl<'a> Pairs<'a> {
+    /// From each picture's logit of being anomalous by trivia, in the sample's order. `None` without a pair that counts.
+    pub fn new(sample: &'a Sample, logits: &[f64]) -> Option<Pairs<'a>> {
+        let clipped: Vec<f64> = logits.iter().map(|logit| logit.clamp(-CLIPPED_AT, CLIPPED_AT)).collect();
+        let of = |class: bool| -> Vec<usize> {
+            (0..clipped.len()).filter(|&picture| sample.is_anomalous()[picture] == class).collect()
+        };
+        let (normals, anomalous) = (of(false), of(true));
+        let mut kept = Vec::new();
+        for &anomalous in &anomalous {
+            for &normal in &normals {
+                let d = clipped[anomalous] - clipped[normal];
+                if d.abs() < BANDWIDTH {
+                    let weight = (1.0 - (d / BANDWIDTH).powi(2)) * (-d / 2.0).exp();
+                    kept.push(Pair { anomalous, normal, weight });
+                }
+            }
+        }
+        let sum: f64 = kept.iter().map(|pair| pair.weight).sum();
+        let squares: f64 = kept.iter().map(|pair| pair.weight.powi(2)).sum();
+        let all = (normals.len() * anomalous.len()) as f64;
+        (sum > 0.0).then(|| Pairs { sample, kept, share: sum * sum / squares / all })
+    }
+
+    /// Of each draw's scores, in the sample's order. `None` where too few pairs are kept, without draws, or where a score
+    /// is no number.
+    ///
+    /// The interval is by the two-level bootstrap: pictures are resampled as units for the mean over draws, draws among
+    /// themselves, and the two deviations are added.
+    pub fn adjusted(&self, draws: &[Vec<f64>], purpose: &str) -> Option<Adjusted> {
+        let n = self.sample.is_anomalous().len();
+        let is_sound = |scores: &Vec<f64>| scores.len() == n && scores.iter().all(|score| !score.is_nan());
+        if self.share < LEAST_SHARE || draws.is_empty() || !draws.iter().all(is_sound) {
+            return None;
+        }
+        let once = vec![1; n];
+        let values: Vec<f64> =
+            draws.iter().map(|scores| self.mean(&self.won(scores), &once)).collect::<Option<_>>()?;
+        let value = values.iter().sum::<f64>() / values.len() as f64;
+        let mut won = vec![0.0; self.kept.len()];
+        for scores in draws {
+            let shares = self.won(scores);
+            won.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share / draws.len() as f64);
+        }
+        let replicate = |index: usize| {
+            let mut stream = Stream::new(0, purpose, index as u64);
+            let of_pictures = self.mean(&won, &self.sample.draw(&mut stream))?;
+            let chosen = (0..values.len()).map(|_| values[stream.below(values.len())]);
+            Some(of_pictures + chosen.sum::<f64>() / values.len() as f64 - value)
+        };
+        let replicates: Option<Vec<f64>> = if self.sample.varies() {
+            (0..N_RESAMPLES).into_par_iter().map(replicate).collect()
+        } else {
+            None
+        };
+        // Replicates that do not differ, as of a score that ties throughout, say nothing of errors.
+        let found = replicates.as_deref().and_then(interval).filter(|(low, high)| low < high);
+        Some(Adjusted { value, interval: found.map(|(low, high)| (low.max(0.0), high.min(1.0))) })
+    }
+
+    /// Of each pair: 1 where the anomalous picture scores higher, one half for a tie.
+    fn won(&self, scores: &[f64]) -> Vec<f64> {
+        let won = |pair: &Pair| match scores[pair.anomalous].total_cmp(&scores[pair.normal]) {
+            _ if scores[pair.anomalous] == scores[pair.normal] => 0.5,
+            order => f64::from(u8::from(order.is_gt())),
+        };
+        self.kept.iter().map(won).collect()
+    }
+
+    /// The weighted mean over pairs of pictures that count as often as they were drawn.
+    fn mean(&self, won: &[f64], counts: &[u32]) -> Option<f64> {
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for (pair, won) in self.kept.iter().zip(won) {
+            let weight = pair.weight * f64::from(counts[pair.anomalous] * counts[pair.normal]);
+            sum += weight * won;
+            weights += weight;
+        }
+        (weights > 0.0).then(|| sum / weights)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::logistic::out_of_fold;
+
+    /// 150 normal and 150 anomalous pictures with one trivial number, which is `shortcut` higher where they are anomalous, and
+    /// what a method sees of the disease. Logits are out-of-fold predictions, as a report has them.
+    fn made(shortcut: f64, seed: u64) -> (Sample, Vec<f64>, Vec<f64>, Vec<f64>) {
+        let mut stream = Stream::new(seed, "adjusted", 0);
+        let classes: Vec<bool> = (0..300).map(|index| index % 2 == 1).collect();
+        let mut drawn = |shift: f64| -> Vec<f64> {
+            classes.iter().map(|&class| stream.normal() + if class { shift } else { 0.0 }).collect()
+        };
+        // Phi(1.2 / sqrt 2) = 0.802.
+        let (trivia, disease) = (drawn(shortcut), drawn(1.2));
+        let sample = Sample::new(classes, &vec![None; 300]);
+        let numbers: Vec<Vec<f64>> = trivia.iter().map(|&number| vec![number]).collect();
+        let logits = out_of_fold(&numbers, &sample, "test").expect("many pictures");
+        (sample, logits, trivia, disease)
+    }
+
+    /// Mean adjusted AUROC over trials, and how many of their intervals hold `truth`.
+    fn over_trials(shortcut: f64, truth: f64, score: impl Fn(&[f64], &[f64]) -> Vec<f64>) -> (f64, usize) {
+        let trial = |seed: u64| {
+            let (sample, logits, trivia, disease) = made(shortcut, seed);
+            let pairs = Pairs::new(&sample, &logits).expect("pairs");
+            let found = pairs.adjusted(&[score(&trivia, &disease)], "test").expect("enough pairs");
+            let (low, high) = found.interval.expect("many pictures");
+            (found.value, usize::from(low <= truth && truth <= high))
+        };
+        let all: Vec<(f64, usize)> = (0..40).map(trial).collect();
+        (all.iter().map(|(value, _)| value).sum::<f64>() / 40.0, all.iter().map(|(_, holds)| holds).sum())
+    }
+
+    #[test]
+    fn a_score_that_sees_the_shortcut_alone_comes_out_at_a_half() {
+        // Its plain AUROC is 0.802.
+        let (mean, holding) = over_trials(1.2, 0.5, |trivia, _| trivia.to_vec());
+        assert!((mean - 0.5).abs() < 0.02 && holding >= 34, "{mean} {holding}");
+    }
+
+    #[test]
+    fn a_score_that_sees_the_disease_alone_keeps_its_value() {
+        let (mean, holding) = over_trials(1.2, 0.802, |_, disease| disease.to_vec());
+        assert!((mean - 0.802).abs() < 0.02 && holding >= 34, "{mean} {holding}");
+    }
+
+    #[test]
+    fn without_a_shortcut_nearly_all_pairs_count_and_with_a_strong_one_nothing_is_decided() {
+        let (sample, logits, _, disease) = made(0.0, 1);
+        let pairs = Pairs::new(&sample, &logits).expect("pairs");
+        assert!(pairs.share > 0.9, "{}", pairs.share);
+        let (sample, logits, ..) = made(6.0, 1);
+        let few = Pairs::new(&sample, &logits);
+        assert!(few.as_ref().is_none_or(|few| few.share < LEAST_SHARE));
+        assert_eq!(few.and_then(|few| few.adjusted(&[disease], "test")), None);
+    }
+
+    #[test]
+    fn draws_that_differ_widen_the_interval_and_one_patient_has_none() {
+        let (sample, logits, trivia, disease) = made(0.5, 2);
+        let pairs = Pairs::new(&sample, &logits).expect("pairs");
+        let width = |draws: &[Vec<f64>]| {
+            let (low, high) = pairs.adjusted(draws, "test").expect("pairs").interval.expect("pictures");
+            high - low
+        };
+        assert!(width(&[disease.clone(), trivia]) > 1.5 * width(&[disease.clone(), disease.clone()]));
+        let one = Sample::new(sample.is_anomalous().to_vec(), &vec![Some("p".to_owned()); 300]);
+        let found = Pairs::new(&one, &logits).expect("pairs").adjusted(&[disease], "test").expect("defined");
+        assert_eq!(found.interval, None);
+        let ties = pairs.adjusted(&[vec![1.0; 300]], "test").expect("defined");
+        assert_eq!(ties, Adjusted { value: 0.5, interval: None });
+    }
+}
