@@ -47,4 +47,6 @@ mod source;
 mod spec;
 mod table;
 #[cfg(feature = "torch")]
+mod vit;
+#[cfg(feature = "torch")]
 mod weights;

@@ -69,6 +69,8 @@ mod torch_file;
 pub mod unet;
 /// VGG19 as a measure of likeness.
 pub mod vgg;
+/// Vision transformers.
+pub mod vit;
 /// Support weighting.
 pub mod weighting;
 /// Parameters by name and shape.
