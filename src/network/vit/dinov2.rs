@@ -123,6 +123,16 @@ pub fn fill(store: &VarStore, tensors: BTreeMap<String, Tensor>) -> Result<()> {
     weights::fill(store, hugging_face::renamed(tensors)?, is_unused)
 }
 
+/// Whether tensors by name have a class token of that width, and as many registers: what no file of another network has.
+pub fn resembles(tensors: &BTreeMap<String, Tensor>, plan: Plan) -> bool {
+    let size = |name: &str| {
+        let tensor = tensors.get(name).or_else(|| tensors.get(&format!("embeddings.{name}")));
+        tensor.map(Tensor::size)
+    };
+    let registers = (plan.registers > 0).then(|| vec![1, plan.registers, plan.width]);
+    size("cls_token") == Some(vec![1, 1, plan.width]) && size("register_tokens") == registers
+}
+
 #[cfg(test)]
 mod tests {
     use tch::Device;

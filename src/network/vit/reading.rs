@@ -1,10 +1,13 @@
 //! Which tokens of a transformer make up the features that methods read.
 
-use tch::Tensor;
+use rayon::prelude::*;
+use tch::{Device, Kind, Tensor};
 
 use super::dinov2::Dinov2;
 use super::{Interpolation, Transformer};
+use crate::decode::resize::bicubic;
 use crate::network::Features;
+use crate::pixels::Pixels;
 
 /// How a method reads a transformer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,14 @@ impl Reading {
         Reading { deep: Deep::Last, interpolation: transformer.plan().interpolation(), side: None }
     }
 
+    /// Pictures `[n, 3, h, w]` of 0 to 255 at the side that is asked for.
+    pub fn resized(&self, pictures: &Tensor) -> Tensor {
+        match self.side {
+            Some(side) if pictures.size()[2..] != [side, side] => squares(pictures, side),
+            _ => pictures.shallow_clone(),
+        }
+    }
+
     /// Features of prepared pictures `[n, 3, 14 h, 14 w]`, all on the grid of patches. The three scales are the tokens
     /// after a quarter, a half and three quarters of the blocks (rounded up), after the final norm, as
     /// `get_intermediate_layers` gives them.
@@ -68,6 +79,24 @@ impl Reading {
         };
         Features { scales: scales.try_into().expect("three quarters"), deep }
     }
+}
+
+/// Squares of that side, in bytes, resized as Pillow does.
+fn squares(pictures: &Tensor, side: i64) -> Tensor {
+    let bytes = match pictures.kind() {
+        Kind::Uint8 => pictures.shallow_clone(),
+        _ => pictures.round().clamp(0.0, 255.0).to_kind(Kind::Uint8),
+    };
+    let (n, _, h, w) = bytes.size4().expect("pictures are [n, 3, h, w]");
+    let planes =
+        Vec::<u8>::try_from(bytes.to_device(Device::Cpu).contiguous().flatten(0, -1)).expect("bytes");
+    let (h, w, to) = (h as usize, w as usize, side as usize);
+    let resize = |planes: &[u8]| {
+        let picture = Pixels::from_planes(h, w, 3, planes).expect("whole pictures");
+        bicubic(&picture, to, to).to_planes()
+    };
+    let resized: Vec<u8> = planes.par_chunks_exact(3 * h * w).flat_map_iter(resize).collect();
+    Tensor::from_data_size(&resized, &[n, 3, side, side], Kind::Uint8)
 }
 
 /// Blocks after which a quarter, a half and three quarters are done.
