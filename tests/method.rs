@@ -83,7 +83,11 @@ fn file_of(backbone: Backbone, folder: &TempDir, name: &str) -> PathBuf {
 fn context(folder: &TempDir, shots: usize) -> Context {
     let other = Origin::file(teacher_file(folder)).expect("a weights file");
     let vgg19 = Origin::Random { seed: 4, cache: Some(folder.path().to_owned()) };
-    let teachers = Teachers { named: BTreeMap::from([("vgg19".to_owned(), vgg19)]), other: Some(other) };
+    let tiny = Origin::Random { seed: 4, cache: None };
+    let teachers = Teachers {
+        named: BTreeMap::from([("vgg19".to_owned(), vgg19), ("dinov2_tiny14".to_owned(), tiny)]),
+        other: Some(other),
+    };
     Context {
         device: Device::Cpu,
         seed: 5,
@@ -260,7 +264,8 @@ fn methods_of_features_take_a_transformer_and_those_of_stages_refuse_it() {
     context.teachers.other = Some(Origin::Random { seed: 4, cache: None });
     let (mut taken, mut refused) = (Vec::new(), Vec::new());
     for entry in METHODS {
-        if build(entry.name).network.is_none() || entry.name == "dpa" {
+        // `dpa` calls it `network`, and these two resize pictures themselves.
+        if build(entry.name).network.is_none() || ["dpa", "anomalydino", "subspacead"].contains(&entry.name) {
             continue;
         }
         let mut settings: toml::Table = toml::from_str(entry.trial).expect("TOML");
@@ -287,7 +292,7 @@ fn methods_of_features_take_a_transformer_and_those_of_stages_refuse_it() {
         assert_close(entry.name, &alone, &scores((&*fitted, &*detector), &queries, &[4, 2, 0, 1, 3], 5));
         taken.push(entry.name);
     }
-    assert_eq!(taken, ["dn2", "gde", "spade", "patchcore", "padim", "subspacead"]);
+    assert_eq!(taken, ["dn2", "gde", "spade", "patchcore", "padim"]);
     assert_eq!(refused, ["d24fad", "rd4ad", "stfpm", "regad", "cutpaste"]);
 }
 

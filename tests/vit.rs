@@ -2,12 +2,16 @@
 
 use std::path::Path;
 
+use medfsad::network::formula;
+use medfsad::pixels::Pixels;
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
+mod anomalydino;
 mod dinov2;
 mod loading;
 mod positions;
+mod subspacead;
 
 /// A file of the repository's own reference values.
 fn reference(file: &str) -> Value {
@@ -28,6 +32,34 @@ fn shape(value: &Value) -> Vec<i64> {
 
 fn text(value: &Value) -> &str {
     value.as_str().expect("text")
+}
+
+/// A number that must lie within `bound` of the golden one.
+fn assert_near(what: &str, ours: f64, golden: &Value, bound: f64) {
+    let golden = golden.as_f64().expect("a number");
+    assert!((ours - golden).abs() < bound, "{what}: {ours} against {golden}");
+}
+
+/// A picture that changes slowly: 8 x 8 colours of that name, bilinearly between them, rounded.
+fn smooth(name: &str, height: usize, width: usize) -> Pixels {
+    let colours = formula::uniform(name, 8 * 8 * 3);
+    let place = |at: usize, n: usize| {
+        let position = (at * 7) as f64 / (n - 1) as f64;
+        let cell = position.floor().min(6.0);
+        (cell as usize, position - cell)
+    };
+    let mut samples = Vec::with_capacity(height * width * 3);
+    for y in 0..height {
+        for x in 0..width {
+            let ((row, down), (column, right)) = (place(y, height), place(x, width));
+            samples.extend((0..3).map(|channel| {
+                let at = |row: usize, column: usize| colours[(row * 8 + column) * 3 + channel];
+                let along = |row: usize| at(row, column) * (1.0 - right) + at(row, column + 1) * right;
+                (255.0 * (along(row) * (1.0 - down) + along(row + 1) * down) + 0.5).floor() as u8
+            }));
+        }
+    }
+    Pixels::new(height, width, 3, samples).expect("a picture")
 }
 
 fn values(tensor: &Tensor) -> Vec<f64> {

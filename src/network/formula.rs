@@ -66,7 +66,7 @@ fn is_embedding(name: &str) -> bool {
     let ends_with = |ending: &&str| {
         name.strip_suffix(*ending).is_some_and(|before| before.is_empty() || before.ends_with(['.', '_']))
     };
-    EMBEDDINGS.iter().any(|ending| ends_with(&ending))
+    EMBEDDINGS.iter().any(ends_with)
 }
 
 /// A tensor of that name and shape, uniform from `low` to `high`, in single precision.

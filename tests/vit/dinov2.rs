@@ -41,7 +41,7 @@ pub fn network(plan: Plan, config: &Value, kind: Kind) -> Dinov2 {
     network
 }
 
-fn picture(golden: &Value, kind: Kind) -> Tensor {
+pub fn picture(golden: &Value, kind: Kind) -> Tensor {
     formula::tensor(text(&golden["picture"]), &shape(&golden["shape"]), -2.0, 2.0).to_kind(kind)
 }
 

@@ -56,7 +56,7 @@ struct Fetch {
 struct Import {
     file: PathBuf,
     /// The network that it must fit: resnet18, resnet34, resnet50, wide_resnet50_2, efficientnet_lite0, vgg19, or
-    /// dinov2_vits14, dinov2_vitb14, dinov2_vitl14, each also with _reg
+    /// dinov2_vits14, dinov2_vitb14, dinov2_vitl14, each also with `_reg`
     #[arg(long)]
     network: String,
     /// The name to install it under [default: the file's]

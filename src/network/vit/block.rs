@@ -52,7 +52,7 @@ impl Block {
     /// Declares its variables below `path`.
     pub fn new(path: &Path, kind: Kind, names: &Names) -> Block {
         let Kind { width, heads, epsilon, activation } = kind;
-        let [weight, bias] = names.joint.map(|name| split(name));
+        let [weight, bias] = names.joint.map(split);
         let joint = Linear {
             weight: below(path, weight.0).zeros(weight.1, &[3 * width, width]),
             bias: below(path, bias.0).zeros(bias.1, &[3 * width]),

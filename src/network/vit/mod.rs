@@ -2,6 +2,7 @@
 //! owners publish.
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use crate::names;
 
@@ -20,7 +21,8 @@ pub use positions::Interpolation;
 pub use reading::{Deep, Reading};
 
 /// A transformer that methods can choose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Transformer {
     /// DINOv2 ViT-S/14.
     Dinov2Small,
@@ -35,7 +37,7 @@ pub enum Transformer {
     /// DINOv2 ViT-L/14 with four registers.
     Dinov2LargeRegisters,
     /// DINOv2's form, as small as it can be. Nobody publishes weights of it: it is for tests, and for quick runs on
-    /// random weights.
+    /// random weights, which it gets where none are given.
     Dinov2Tiny,
 }
 
@@ -110,10 +112,19 @@ impl Transformer {
             Transformer::Dinov2Tiny => Plan { heads: 4, table: 5, ..dinov2(64, 3, 0) },
         }
     }
+}
 
-    /// Whether somebody publishes weights of it.
-    pub fn is_published(self) -> bool {
-        self != Transformer::Dinov2Tiny
+impl TryFrom<String> for Transformer {
+    type Error = anyhow::Error;
+
+    fn try_from(name: String) -> Result<Transformer> {
+        Transformer::parse(&name)
+    }
+}
+
+impl From<Transformer> for String {
+    fn from(transformer: Transformer) -> String {
+        transformer.name().to_owned()
     }
 }
 

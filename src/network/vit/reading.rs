@@ -30,7 +30,7 @@ pub enum Deep {
     Mean {
         /// The first block of them.
         first: usize,
-        /// The last block of them, not before three quarters of all.
+        /// The last block of them.
         last: usize,
     },
 }
