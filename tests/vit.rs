@@ -8,6 +8,7 @@ use serde_json::Value;
 use tch::{Kind, Tensor};
 
 mod anomalydino;
+mod clip;
 mod dinov2;
 mod loading;
 mod positions;

@@ -30,8 +30,11 @@ const EMBEDDINGS: [&str; 7] = [
     "token_embedding.weight",
 ];
 
+/// CLIP's first factor of cosines, 100, as its logarithm.
+const LOGIT_SCALE: f64 = 4.605_170_185_988_092;
+
 /// Fills every variable by its name after `prefix`: variances 0.75 to 1.25, means within 0.1, tables and tokens of
-/// transformers within 0.3 and their factors 0.75 to 1.25, weights of two or more dimensions uniform with variance 1
+/// transformers within 0.3, their factors 0.75 to 1.25 and CLIP's of cosines 100, weights of two or more dimensions uniform with variance 1
 /// over fan-in, norms' scales 0.75 to 1.25, biases within 0.1.
 pub fn fill(store: &VarStore, prefix: &str) {
     for (name, mut tensor) in store.variables() {
@@ -44,6 +47,8 @@ pub fn fill(store: &VarStore, prefix: &str) {
                 (2.0 * u - 1.0) * 0.1
             } else if is_embedding(&name) {
                 (2.0 * u - 1.0) * 0.3
+            } else if name.ends_with("logit_scale") {
+                LOGIT_SCALE
             } else if name.ends_with("gamma") {
                 0.75 + 0.5 * u
             } else if shape.len() >= 2 {

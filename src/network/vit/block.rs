@@ -22,6 +22,8 @@ pub struct Names {
 pub enum Activation {
     /// `x` times the normal distribution's function of `x`, exactly.
     Gelu,
+    /// `x` times the logistic function of `1.702 x`.
+    QuickGelu,
 }
 
 /// Sizes and kinds of a block.
@@ -35,6 +37,8 @@ pub struct Kind {
     pub epsilon: f64,
     /// Between the two layers.
     pub activation: Activation,
+    /// Whether a token sees those before it and itself alone.
+    pub is_causal: bool,
 }
 
 /// Tokens `[n, t, width]` to as many.
@@ -46,12 +50,13 @@ pub struct Block {
     layers: [Linear; 2],
     heads: i64,
     activation: Activation,
+    is_causal: bool,
 }
 
 impl Block {
     /// Declares its variables below `path`.
     pub fn new(path: &Path, kind: Kind, names: &Names) -> Block {
-        let Kind { width, heads, epsilon, activation } = kind;
+        let Kind { width, heads, epsilon, activation, is_causal } = kind;
         let [weight, bias] = names.joint.map(split);
         let joint = Linear {
             weight: below(path, weight.0).zeros(weight.1, &[3 * width, width]),
@@ -66,6 +71,7 @@ impl Block {
             layers: [Linear::new(&first, width, 4 * width), Linear::new(&second, 4 * width, width)],
             heads,
             activation,
+            is_causal,
         }
     }
 
@@ -76,6 +82,7 @@ impl Block {
         let inside = self.layers[0].forward(&self.norms[1].forward(&tokens));
         let inside = match self.activation {
             Activation::Gelu => inside.gelu("none"),
+            Activation::QuickGelu => &inside * (&inside * 1.702).sigmoid(),
         };
         let alone = self.scaled(1, self.layers[1].forward(&inside));
         tokens + alone
@@ -91,7 +98,7 @@ impl Block {
             &values,
             None::<&Tensor>,
             0.0,
-            false,
+            self.is_causal,
             None,
             false,
         );

@@ -40,7 +40,7 @@ impl Dinov2 {
     /// Declares its variables below `path`.
     pub fn new(path: &Path, plan: Plan) -> Dinov2 {
         let Plan { width, depth, heads, patch, table, registers } = plan;
-        let kind = Kind { width, heads, epsilon: EPSILON, activation: Activation::Gelu };
+        let kind = Kind { width, heads, epsilon: EPSILON, activation: Activation::Gelu, is_causal: false };
         let patches = path / "patch_embed" / "proj";
         let block = |index: usize| Block::new(&(path / "blocks" / index), kind, &NAMES);
         Dinov2 {

@@ -8,6 +8,8 @@ use crate::names;
 
 /// One block: attention, then two layers for each token.
 pub mod block;
+/// CLIP's towers for pictures and texts.
+pub mod clip;
 /// DINOv2, with and without registers.
 pub mod dinov2;
 /// Hugging Face's names of the same tensors.
