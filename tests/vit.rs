@@ -13,6 +13,7 @@ mod dinov2;
 mod loading;
 mod positions;
 mod subspacead;
+mod teacher;
 mod tokenizer;
 
 /// A file of the repository's own reference values.

@@ -218,7 +218,7 @@ fn plain(text: &str) -> String {
             '\u{201c}'..='\u{201f}' => plain.push('"'),
             // The block of ligatures, and forms of common width of full-width letters.
             '\u{fb00}'..='\u{fb06}' | '\u{ff01}'..='\u{ff5e}' | '\u{3000}' => {
-                plain.extend([letter].into_iter().nfkc())
+                plain.extend([letter].into_iter().nfkc());
             }
             '\u{feff}' => {}
             letter if letter.is_control() && !letter.is_whitespace() => {}
