@@ -34,7 +34,8 @@ pub const ENTRY: Entry = Entry {
     work: Some(work),
 };
 
-/// Defaults are the published ones, but for the features: `backbone = "dinov2_vits14"` has those of the authors' ablation.
+/// Defaults are the published ones, but for the features and the corners of turned copies: `backbone = "dinov2_vits14"` has
+/// the features of the authors' ablation, `corners = "black"` their corners.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -51,6 +52,18 @@ pub struct Settings {
     /// Turned copies beside each normal, by random angles of 0 to 345 degrees. Without any, few supports span
     /// so little that the subspace keeps nearly all of it.
     pub rotations: usize,
+    /// What a turn brings in from outside.
+    pub corners: Corners,
+}
+
+/// What a turn brings in from outside of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Corners {
+    /// The picture's own reflection, and bilinear turns: nothing that no picture has.
+    Reflected,
+    /// Black, and turns from the nearest pixels: as published, so that black wedges are normal too.
+    Black,
 }
 
 impl Default for Settings {
@@ -61,6 +74,7 @@ impl Default for Settings {
             side: None,
             explained: 0.99,
             rotations: 30,
+            corners: Corners::Reflected,
         }
     }
 }
@@ -188,7 +202,10 @@ impl Learner for SubspaceAd {
         let angles = angles(self.settings.rotations, context.seed);
         let turned = |picture: &Tensor| {
             let picture = picture.to_kind(Kind::Float);
-            let turned = angles.iter().map(|&angle| views::turned(&picture, angle));
+            let turned = angles.iter().map(|&angle| match self.settings.corners {
+                Corners::Reflected => views::turned(&picture, angle),
+                Corners::Black => views::turned_on_black(&picture, angle),
+            });
             Tensor::cat(&std::iter::once(picture.shallow_clone()).chain(turned).collect::<Vec<_>>(), 0)
         };
         let bar = progress::bar(normals.len(), &context.label);
