@@ -12,6 +12,7 @@ mod clip;
 mod dinov2;
 mod loading;
 mod positions;
+mod preprocess;
 mod subspacead;
 mod teacher;
 mod tokenizer;
