@@ -48,4 +48,6 @@ mod source;
 mod spec;
 mod table;
 #[cfg(feature = "torch")]
+mod vit;
+#[cfg(feature = "torch")]
 mod weights;

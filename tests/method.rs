@@ -85,7 +85,11 @@ fn file_of(backbone: Backbone, folder: &TempDir, name: &str) -> PathBuf {
 fn context(folder: &TempDir, shots: usize) -> Context {
     let other = Origin::file(teacher_file(folder)).expect("a weights file");
     let vgg19 = Origin::Random { seed: 4, cache: Some(folder.path().to_owned()) };
-    let teachers = Teachers { named: BTreeMap::from([("vgg19".to_owned(), vgg19)]), other: Some(other) };
+    let tiny = Origin::Random { seed: 4, cache: None };
+    let teachers = Teachers {
+        named: BTreeMap::from([("vgg19".to_owned(), vgg19), ("dinov2_tiny14".to_owned(), tiny)]),
+        other: Some(other),
+    };
     Context {
         device: Device::Cpu,
         seed: 5,
@@ -251,6 +255,51 @@ fn every_method_with_a_backbone_takes_efficientnet() {
         "cutpaste",
     ];
     assert_eq!(taken, with_a_backbone);
+}
+
+/// Pictures of two patches by two.
+fn of_whole_patches(purpose: &str, n: usize) -> Pictures {
+    let Pictures { pixels, acquisition } = pictures(purpose, n);
+    Pictures { pixels: pixels.narrow(2, 2, 28).narrow(3, 2, 28).contiguous(), acquisition }
+}
+
+#[test]
+fn methods_of_features_take_a_transformer_and_those_of_stages_refuse_it() {
+    let folder = TempDir::new().expect("a folder");
+    let mut context = context(&folder, 2);
+    context.teachers.other = Some(Origin::Random { seed: 4, cache: None });
+    let (mut taken, mut refused) = (Vec::new(), Vec::new());
+    for entry in METHODS {
+        // `dpa` calls it `network`, and these two resize pictures themselves.
+        if build(entry.name).network.is_none() || ["dpa", "anomalydino", "subspacead"].contains(&entry.name) {
+            continue;
+        }
+        let mut settings: toml::Table = toml::from_str(entry.trial).expect("TOML");
+        settings.insert("backbone".to_owned(), "dinov2_tiny14".into());
+        let built = match (entry.build)(settings) {
+            Ok(built) => built,
+            Err(error) => {
+                let error = format!("{error:#}");
+                assert!(error.contains("dinov2_tiny14 is a transformer"), "{}: {error}", entry.name);
+                refused.push(entry.name);
+                continue;
+            }
+        };
+        let error = built.check_size(32).expect_err("no whole patches").to_string();
+        assert!(error.contains("dinov2_tiny14") && error.contains("224"), "{error}");
+        built.check_size(224).expect("whole patches");
+        let fitted = built.method.fit(&[], &context, &mut medfsad::method::Unobserved).expect("a method");
+        let error = fitted.adapt(&pictures("support", 2)).err().expect("no whole patches").to_string();
+        assert!(error.contains("32 is no multiple"), "{error}");
+        let detector = fitted.adapt(&of_whole_patches("support", 2)).expect("a detector");
+        let queries = of_whole_patches("query", 5);
+        let alone = scores((&*fitted, &*detector), &queries, &[0, 1, 2, 3, 4], 1);
+        assert!(alone.iter().all(|score| score.is_finite()), "{}: {alone:?}", entry.name);
+        assert_close(entry.name, &alone, &scores((&*fitted, &*detector), &queries, &[4, 2, 0, 1, 3], 5));
+        taken.push(entry.name);
+    }
+    assert_eq!(taken, ["dn2", "gde", "spade", "patchcore", "padim"]);
+    assert_eq!(refused, ["d24fad", "rd4ad", "stfpm", "regad", "cutpaste"]);
 }
 
 #[test]

@@ -88,6 +88,26 @@ fn imported_weights_are_checked_listed_and_found_by_name() {
 }
 
 #[test]
+fn weights_of_a_transformer_are_known_by_facebooks_names() {
+    use medfsad::network::vit::{Transformer, dinov2::Dinov2};
+    let store = tch::nn::VarStore::new(tch::Device::Cpu);
+    let _ = Dinov2::new(&store.root(), Transformer::Dinov2Tiny.plan());
+    let mut tensors: BTreeMap<String, Tensor> = store.variables().into_iter().collect();
+    tensors.insert("mask_token".to_owned(), Tensor::zeros([1, 64], (Kind::Float, tch::Device::Cpu)));
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("tiny.safetensors");
+    weights::write(tensors, None, &file).unwrap();
+    let path = file.to_str().unwrap();
+    let words = ["does not fit dinov2_vits14", "blocks.10.attn.proj.bias"];
+    fails(home.path(), &["import", path, "--network", "dinov2_vits14"], &words);
+    succeeds(home.path(), &["import", path, "--network", "dinov2_tiny14"]);
+    assert!(succeeds(home.path(), &["show"]).contains("tiny: fits dinov2_tiny14,"));
+    let listed = succeeds(home.path(), &["list"]);
+    let row = listed.lines().find(|line| line.starts_with("dinov2_vits14 ")).expect("a row");
+    assert!(row.contains("b938bf1b") && row.contains("unknown (LVD-142M"), "{row}");
+}
+
+#[test]
 fn the_list_says_what_weights_have_seen() {
     let home = TempDir::new().unwrap();
     let listed = succeeds(home.path(), &["list"]);

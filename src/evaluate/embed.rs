@@ -7,20 +7,26 @@ use super::calibration::calibration;
 use crate::manifest::Manifest;
 use crate::network::origin::Origin;
 use crate::network::teacher::Teacher;
-use crate::network::{Backbone, Input};
+use crate::network::{Extractor, Sight};
 use crate::pixels::Pixels;
 
 /// The teacher for a curated benchmark's pictures; one of random weights is calibrated on train normals.
 ///
 /// # Errors
-/// Weights or pixel stores that cannot be read.
-pub fn teacher(manifest: &Manifest, backbone: Backbone, origin: &Origin, device: Device) -> Result<Teacher> {
-    let size = manifest.smallest_size()?;
+/// Weights or pixel stores that cannot be read, pictures of a size that the network cannot take.
+pub fn teacher(
+    manifest: &Manifest,
+    backbone: impl Into<Extractor>,
+    origin: &Origin,
+    device: Device,
+) -> Result<Teacher> {
+    let (size, sight) = (manifest.smallest_size()?, Sight::of(backbone.into()));
+    sight.check_side(size as i64)?;
     let calibration = match origin {
         Origin::File { .. } => None,
         Origin::Random { .. } => calibration(manifest, &manifest.tasks(), size)?,
     };
-    Teacher::new(backbone, Input::ImageNet, origin, calibration.as_ref(), device)
+    Teacher::seeing(sight, origin, calibration.as_ref(), device)
 }
 
 /// The mean over positions of the deepest stage, one vector for each picture; all pictures have one shape.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::definition::Definition;
 use crate::episode::{Episodes, HeldOut};
@@ -90,6 +90,7 @@ fn job(
     seed: u64,
 ) -> Result<Job> {
     let built = build(definition, method)?;
+    built.check_size(definition.size).with_context(|| method.to_owned())?;
     let others = definition.held_out.training_tasks(setting.manifest, task);
     let rule = definition.held_out;
     ensure!(

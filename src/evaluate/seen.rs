@@ -19,6 +19,7 @@ pub(super) fn seen(origin: &Origin, sources: &BTreeSet<&str>) -> (Option<String>
                 sources.iter().any(|name| source::find(name).map_or(true, |source| source.is_own_layout));
             (Some("ImageNet-1k".to_owned()), if is_any { Seen::Unknown } else { Seen::NotSeen })
         }
+        TrainedOn::Lvd142m => (Some("LVD-142M".to_owned()), Seen::Unknown),
         TrainedOn::Unknown => (None, Seen::Unknown),
     }
 }
@@ -34,11 +35,14 @@ mod tests {
     fn photographs_hold_no_owners_pictures_and_perhaps_a_users() {
         let sha256 = published(LITE0).unwrap().source.sha256_prefix().to_owned();
         let lite = Origin::File { path: "lite.pth".into(), sha256 };
+        let sha256 = published("dinov2_vits14").unwrap().source.sha256_prefix().to_owned();
+        let web = Origin::File { path: "dinov2.pth".into(), sha256 };
         let other = Origin::File { path: "other.pth".into(), sha256: "00".repeat(32) };
         let random = Origin::Random { seed: 1, cache: None };
         let imagenet = Some("ImageNet-1k".to_owned());
         assert_eq!(seen(&lite, &["rsna"].into()), (imagenet.clone(), Seen::NotSeen));
         assert_eq!(seen(&lite, &["rsna", "folders"].into()), (imagenet, Seen::Unknown));
+        assert_eq!(seen(&web, &["rsna"].into()), (Some("LVD-142M".to_owned()), Seen::Unknown));
         assert_eq!(seen(&other, &["rsna"].into()), (None, Seen::Unknown));
         assert_eq!(seen(&random, &["folders"].into()).1, Seen::NotSeen);
     }

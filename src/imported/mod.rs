@@ -157,6 +157,7 @@ impl Import<'_> {
             weights_hash: String::new(),
             device_class: "elsewhere".to_owned(),
             epoch_by_sources: false,
+            observed_every: None,
         })
     }
 
@@ -186,6 +187,7 @@ impl Import<'_> {
             command: self.command.clone(),
             started_at: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
             fit_seconds: None,
+            observe_seconds: None,
             score_seconds: None,
             latency_seconds: None,
             peak_memory_bytes: None,

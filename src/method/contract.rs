@@ -17,7 +17,7 @@ use crate::ids::TaskName;
 use crate::network::origin::Teachers;
 use crate::network::precision::Precision;
 use crate::network::remembering::Remembering;
-use crate::network::{Backbone, Input, Network};
+use crate::network::{Backbone, Input, Network, Sight};
 use crate::regime::Regime;
 
 /// One training task: its normals and, for each, its supports.
@@ -88,15 +88,23 @@ impl StateFile {
 }
 
 impl Context {
+    /// A frozen teacher with stages: as [`Context::seeing`].
+    ///
+    /// # Errors
+    /// As [`Context::seeing`].
+    pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Rc<Remembering>> {
+        self.seeing(Sight::Pyramid(backbone, input))
+    }
+
     /// The frozen teacher: weights from the file that was given, or the labelled random ones that were asked for. It is
     /// opened once.
     ///
     /// # Errors
     /// Weights that cannot be read or do not fit the network, or random ones with fewer than two pictures to
     /// calibrate them on.
-    pub fn teacher(&self, backbone: Backbone, input: Input) -> Result<Rc<Remembering>> {
-        let origin = self.teachers.of(Network::Backbone(backbone))?;
-        let wanted = (backbone, input, origin.clone(), self.precision, self.device);
+    pub fn seeing(&self, sight: Sight) -> Result<Rc<Remembering>> {
+        let origin = self.teachers.of(sight.network())?;
+        let wanted = (sight, origin.clone(), self.precision, self.device);
         self.opened.teacher(wanted, self.calibration.as_deref())
     }
 }
@@ -299,6 +307,8 @@ pub struct Built {
     pub regime: Regime,
     /// The pretrained network it needs, if any.
     pub network: Option<Network>,
+    /// What it asks of a frozen teacher, where that limits the sizes of pictures.
+    pub sight: Option<Sight>,
     /// How these settings make it another method than the published one, an extension of ours; `None` where they do not.
     pub extension: Option<&'static str>,
     /// What its detectors will predict.
@@ -319,8 +329,17 @@ impl Built {
         network: Option<Network>,
     ) -> Result<Built> {
         let settings = serde_json::to_string(settings)?;
-        let (method, extension, output) = (Box::new(method), None, Output::Maps);
-        Ok(Built { method, settings, regime, network, extension, output, against_shuffled_labels: false })
+        let (method, sight, extension, output) = (Box::new(method), None, None, Output::Maps);
+        let against_shuffled_labels = false;
+        Ok(Built { method, settings, regime, network, sight, extension, output, against_shuffled_labels })
+    }
+
+    /// Refuses pictures of a size that its network cannot take.
+    ///
+    /// # Errors
+    /// Names the network and sizes that fit it.
+    pub fn check_size(&self, size: usize) -> Result<()> {
+        self.sight.map_or(Ok(()), |sight| sight.check_side(size as i64))
     }
 
     /// The same, with other predictions than maps alone.

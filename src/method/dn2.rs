@@ -15,7 +15,7 @@ use super::part::normals::{all_pooled, pooled};
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::{Backbone, Features, Input, Network};
+use crate::network::{Backbone, Extractor, Features, Sight};
 
 /// DN2: the mean distance to the nearest normals in globally averaged features.
 pub const ENTRY: Entry = Entry {
@@ -37,7 +37,7 @@ pub struct Settings {
     /// Which normals of the target are the neighbours.
     pub train_on: TrainOn,
     /// Its last stage, averaged over all positions, is the picture's vector.
-    pub backbone: Backbone,
+    pub backbone: Extractor,
     /// Neighbours that are averaged; all normals, if there are fewer.
     pub neighbours: usize,
     /// Distance between vectors.
@@ -58,7 +58,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             train_on: TrainOn::Supports,
-            backbone: Backbone::WideResnet50x2,
+            backbone: Backbone::WideResnet50x2.into(),
             neighbours: 2,
             distance: Distance::Euclidean,
         }
@@ -68,7 +68,7 @@ impl Default for Settings {
 fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of dn2")?;
     ensure!(settings.neighbours >= 1, "dn2: neighbours must be at least 1");
-    let network = Some(Network::Backbone(settings.backbone));
+    let network = Some(settings.backbone.into());
     let built = build_learner(Dn2 { settings: settings.clone() }, settings.train_on, &settings, network)?;
     Ok(built.giving(Output::Scores))
 }
@@ -92,7 +92,7 @@ impl Learner for Dn2 {
         context: &Context,
         _: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>> {
-        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
+        let teacher = context.seeing(Sight::of(self.settings.backbone))?;
         let neighbours = Neighbours::new(
             all_pooled(&teacher, &normals.pixels, None),
             self.settings.neighbours,
@@ -101,8 +101,8 @@ impl Learner for Dn2 {
         Ok(Box::new(Dn2Detector { neighbours }))
     }
 
-    fn sees(&self) -> Option<(Backbone, Input)> {
-        Some((self.settings.backbone, Input::ImageNet))
+    fn sees(&self) -> Option<Sight> {
+        Some(Sight::of(self.settings.backbone))
     }
 
     fn reads(&self, features: Features) -> Box<dyn Any> {

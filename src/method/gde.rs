@@ -16,7 +16,7 @@ use super::train_on::TrainOn;
 use super::views;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::{Backbone, Features, Input, Network};
+use crate::network::{Backbone, Extractor, Features, Sight};
 
 /// Gaussian density: the Mahalanobis distance to the normals in globally averaged features.
 pub const ENTRY: Entry = Entry {
@@ -38,7 +38,7 @@ pub struct Settings {
     /// Which normals of the target are the sample.
     pub train_on: TrainOn,
     /// Its last stage, averaged over all positions, is the picture's vector.
-    pub backbone: Backbone,
+    pub backbone: Extractor,
     /// Whether each normal enters in 22 views ([`views::augmented`]); unless set, supports do, all train
     /// normals do not. Without them at least 3 normals are needed.
     pub views: Option<bool>,
@@ -46,14 +46,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { train_on: TrainOn::Supports, backbone: Backbone::Resnet18, views: None }
+        Settings { train_on: TrainOn::Supports, backbone: Backbone::Resnet18.into(), views: None }
     }
 }
 
 fn build(settings: toml::Table) -> Result<Built> {
     let mut settings: Settings = settings.try_into().context("settings of gde")?;
     let views = *settings.views.get_or_insert(settings.train_on == TrainOn::Supports);
-    let network = Some(Network::Backbone(settings.backbone));
+    let network = Some(settings.backbone.into());
     let built =
         build_learner(Gde { backbone: settings.backbone, views }, settings.train_on, &settings, network)?;
     Ok(built.giving(Output::Scores))
@@ -68,7 +68,7 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
 }
 
 struct Gde {
-    backbone: Backbone,
+    backbone: Extractor,
     views: bool,
 }
 
@@ -84,7 +84,7 @@ impl Learner for Gde {
             "gde: {} normals have no covariance; set views = true or give at least 3",
             normals.len()
         );
-        let teacher = context.teacher(self.backbone, Input::ImageNet)?;
+        let teacher = context.seeing(Sight::of(self.backbone))?;
         let views = self.views.then_some(&views::augmented as Views);
         let vectors = all_pooled(&teacher, &normals.pixels, views);
         let regular = Regular { shrink: true, ridge: 0.0 };
@@ -94,8 +94,8 @@ impl Learner for Gde {
         Ok(Box::new(GdeDetector { gaussian }))
     }
 
-    fn sees(&self) -> Option<(Backbone, Input)> {
-        Some((self.backbone, Input::ImageNet))
+    fn sees(&self) -> Option<Sight> {
+        Some(Sight::of(self.backbone))
     }
 
     fn reads(&self, features: Features) -> Box<dyn Any> {

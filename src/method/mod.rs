@@ -6,6 +6,8 @@
 //!
 //! What a method is stands in `contract`; each method uses that, and the list uses the methods.
 
+/// Nearest neighbours of tokens.
+pub mod anomalydino;
 /// The plain and the variational auto-encoder.
 pub mod autoencoder;
 /// Queries in batches that fit.

@@ -6,14 +6,14 @@ use std::rc::Rc;
 use anyhow::{Context as _, Result};
 use tch::{Device, Tensor};
 
+use crate::network::Sight;
 use crate::network::origin::Origin;
 use crate::network::precision::Precision;
 use crate::network::remembering::{Keeping, Remembering};
 use crate::network::teacher::Teacher;
-use crate::network::{Backbone, Input};
 
 /// What a teacher is opened for: a context with other weights opens another.
-pub(super) type Wanted = (Backbone, Input, Origin, Precision, Device);
+pub(super) type Wanted = (Sight, Origin, Precision, Device);
 
 /// Teachers that are open, and what they may keep of features; clones share them.
 #[derive(Clone, Default)]
@@ -31,15 +31,15 @@ impl OpenTeachers {
     /// The teacher that is `wanted`, opened if it is not yet.
     ///
     /// # Errors
-    /// As [`Teacher::new`].
+    /// As [`Teacher::seeing`].
     pub(super) fn teacher(&self, wanted: Wanted, calibration: Option<&Tensor>) -> Result<Rc<Remembering>> {
         if let Some((_, teacher)) = self.open.borrow().iter().find(|(known, _)| *known == wanted) {
             return Ok(teacher.clone());
         }
-        let (backbone, input, origin, precision, device) = &wanted;
-        let teacher = Teacher::new(*backbone, *input, origin, calibration, *device);
+        let (sight, origin, precision, device) = &wanted;
+        let teacher = Teacher::seeing(*sight, origin, calibration, *device);
         let teacher = teacher.map(|teacher| teacher.computing_in(*precision)).with_context(|| {
-            let name = backbone.name();
+            let name = sight.network().name();
             format!("the teacher is {name}; each network can have its own file: --teacher {name}=FILE")
         })?;
         let teacher = Rc::new(Remembering::new(teacher, self.keeping.clone()));

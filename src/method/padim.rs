@@ -14,7 +14,7 @@ use super::train_on::TrainOn;
 use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::{Backbone, Features, Input, Network};
+use crate::network::{Backbone, Extractor, Features, Sight};
 use crate::random::Stream;
 
 /// PaDiM: the Mahalanobis distance at each position, over random channels of three layers.
@@ -37,7 +37,7 @@ pub struct Settings {
     /// Which normals of the target are the sample.
     pub train_on: TrainOn,
     /// Its stages 1 to 3 are the features.
-    pub backbone: Backbone,
+    pub backbone: Extractor,
     /// Random channels kept of those stages. Unless set, 100 of 448 (resnet18, resnet34) or of 176
     /// (efficientnet_lite0), or 550 of 1792.
     pub channels: Option<i64>,
@@ -54,7 +54,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             train_on: TrainOn::Supports,
-            backbone: Backbone::Resnet18,
+            backbone: Backbone::Resnet18.into(),
             channels: None,
             ridge: 0.01,
             ledoit_wolf: false,
@@ -65,7 +65,9 @@ impl Default for Settings {
 
 fn build(settings: toml::Table) -> Result<Built> {
     let mut settings: Settings = settings.try_into().context("settings of padim")?;
-    let usual = if settings.backbone.has_bottlenecks() { 550 } else { 100 };
+    let has_bottlenecks =
+        matches!(settings.backbone, Extractor::Pyramid(backbone) if backbone.has_bottlenecks());
+    let usual = if has_bottlenecks { 550 } else { 100 };
     let channels = *settings.channels.get_or_insert(usual);
     let views = *settings.views.get_or_insert(settings.train_on == TrainOn::Supports);
     let total: i64 = settings.backbone.channels()[..3].iter().sum();
@@ -75,7 +77,7 @@ fn build(settings: toml::Table) -> Result<Built> {
         settings.backbone.name()
     );
     ensure!(settings.ridge > 0.0, "padim: ridge must be positive");
-    let network = Some(Network::Backbone(settings.backbone));
+    let network = Some(settings.backbone.into());
     let padim = Padim {
         backbone: settings.backbone,
         channels: channels as usize,
@@ -89,7 +91,7 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { train_on, backbone, channels, views, .. } = serde_json::from_str(settings)?;
     let (n, encoder) =
         (cell.learnt_from(train_on, views.unwrap_or_default()), work::encoder(backbone, cell.size));
-    let covariances = Covariances::new(cell.positions(4), channels.unwrap_or_default());
+    let covariances = Covariances::new(cell.positions(backbone.strides()[0]), channels.unwrap_or_default());
     let forward = n as f64 * (encoder + covariances.each) + covariances.factoring;
     Ok(Work {
         fit: Operations { forward, training: 0.0 },
@@ -104,7 +106,7 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
 }
 
 struct Padim {
-    backbone: Backbone,
+    backbone: Extractor,
     channels: usize,
     regular: Regular,
     views: bool,
@@ -117,7 +119,7 @@ impl Learner for Padim {
         context: &Context,
         _: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>> {
-        let teacher = context.teacher(self.backbone, Input::ImageNet)?;
+        let teacher = context.seeing(Sight::of(self.backbone))?;
         let [first, second, third, _] = self.backbone.channels();
         let chosen = channels(first + second + third, self.channels, context.seed);
         let chosen = Chosen(split(&chosen, [first, second, third]));
@@ -130,8 +132,8 @@ impl Learner for Padim {
         Ok(Box::new(PadimDetector { chosen, normal }))
     }
 
-    fn sees(&self) -> Option<(Backbone, Input)> {
-        Some((self.backbone, Input::ImageNet))
+    fn sees(&self) -> Option<Sight> {
+        Some(Sight::of(self.backbone))
     }
 }
 

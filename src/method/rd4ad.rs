@@ -24,7 +24,7 @@ use crate::network::decoder::Decoder;
 use crate::network::layer::Norm;
 use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::network::remembering::Remembering;
-use crate::network::{Backbone, Features, Input, Network, Scales, initial};
+use crate::network::{Backbone, Features, Input, Network, Scales, Sight, initial};
 
 /// RD4AD: reverse distillation through a one-class bottleneck.
 pub const ENTRY: Entry = Entry {
@@ -100,8 +100,8 @@ struct Rd4ad {
 }
 
 impl Learner for Rd4ad {
-    fn sees(&self) -> Option<(Backbone, Input)> {
-        Some((self.settings.backbone, Input::ImageNet))
+    fn sees(&self) -> Option<Sight> {
+        Some(Sight::Pyramid(self.settings.backbone, Input::ImageNet))
     }
 
     fn takes_steps(&self) -> bool {

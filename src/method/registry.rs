@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 
 use super::contract::Entry;
 use super::{
-    autoencoder, control, cutpaste, d24fad, dae, dn2, dpa, external, gde, ogae, padim, patchcore, rd4ad,
-    regad, spade, stfpm, subspacead,
+    anomalydino, autoencoder, control, cutpaste, d24fad, dae, dn2, dpa, external, gde, ogae, padim,
+    patchcore, rd4ad, regad, spade, stfpm, subspacead,
 };
 use crate::names;
 
@@ -16,6 +16,7 @@ pub const METHODS: &[Entry] = &[
     gde::ENTRY,
     spade::ENTRY,
     patchcore::ENTRY,
+    anomalydino::ENTRY,
     padim::ENTRY,
     subspacead::ENTRY,
     rd4ad::ENTRY,

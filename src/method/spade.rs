@@ -17,7 +17,7 @@ use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::remembering::Remembering;
-use crate::network::{Backbone, Features, Input, Network};
+use crate::network::{Backbone, Extractor, Features, Sight};
 
 /// SPADE: the nearest normals of the picture, and for maps the nearest position of any of them.
 pub const ENTRY: Entry = Entry {
@@ -39,7 +39,7 @@ pub struct Settings {
     /// Which normals of the target are the neighbours.
     pub train_on: TrainOn,
     /// Last stage for pictures, stages 1 to 3 for positions.
-    pub backbone: Backbone,
+    pub backbone: Extractor,
     /// Normals that are retrieved for a picture; all, if there are fewer. Their mean distance is its score. The
     /// features of so many are held in memory, at most.
     pub neighbours: usize,
@@ -47,14 +47,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { train_on: TrainOn::Supports, backbone: Backbone::WideResnet50x2, neighbours: 50 }
+        Settings { train_on: TrainOn::Supports, backbone: Backbone::WideResnet50x2.into(), neighbours: 50 }
     }
 }
 
 fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of spade")?;
     ensure!(settings.neighbours >= 1, "spade: neighbours must be at least 1");
-    let network = Some(Network::Backbone(settings.backbone));
+    let network = Some(settings.backbone.into());
     let built = build_learner(Spade { settings: settings.clone() }, settings.train_on, &settings, network)?;
     Ok(built.giving(Output::Both))
 }
@@ -63,7 +63,7 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { train_on, backbone, neighbours } = serde_json::from_str(settings)?;
     let (n, encoder) = (cell.learnt_from(train_on, false), work::encoder(backbone, cell.size));
     let channels: i64 = backbone.channels()[..3].iter().sum();
-    let (retrieved, positions) = (n.min(neighbours) as f64, cell.positions(4));
+    let (retrieved, positions) = (n.min(neighbours) as f64, cell.positions(backbone.strides()[0]));
     // Those that do not stay in memory pass the network again.
     let again = if n > neighbours { encoder } else { 0.0 };
     let compared = 2.0 * positions * positions * channels as f64;
@@ -90,7 +90,7 @@ impl Learner for Spade {
         context: &Context,
         _: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>> {
-        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
+        let teacher = context.seeing(Sight::of(self.settings.backbone))?;
         let pictures = Bank::new(all_pooled(&teacher, &normals.pixels, None));
         let neighbours = self.settings.neighbours;
         let gallery = if normals.len() <= neighbours {
@@ -102,8 +102,8 @@ impl Learner for Spade {
         Ok(Box::new(SpadeDetector { teacher, pictures, neighbours, gallery }))
     }
 
-    fn sees(&self) -> Option<(Backbone, Input)> {
-        Some((self.settings.backbone, Input::ImageNet))
+    fn sees(&self) -> Option<Sight> {
+        Some(Sight::of(self.settings.backbone))
     }
 
     fn reads(&self, features: Features) -> Box<dyn Any> {

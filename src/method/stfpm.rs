@@ -23,7 +23,7 @@ use crate::network::encoder::Encoder;
 use crate::network::layer::Norm;
 use crate::network::optimiser::{Optimiser, Rule, Sgd};
 use crate::network::remembering::Remembering;
-use crate::network::{Backbone, Features, Input, Network, Scales, initial};
+use crate::network::{Backbone, Features, Input, Network, Scales, Sight, initial};
 
 /// STFPM: a student imitates the teacher's feature pyramid.
 pub const ENTRY: Entry = Entry {
@@ -100,8 +100,8 @@ struct Stfpm {
 }
 
 impl Learner for Stfpm {
-    fn sees(&self) -> Option<(Backbone, Input)> {
-        Some((self.settings.backbone, INPUT))
+    fn sees(&self) -> Option<Sight> {
+        Some(Sight::Pyramid(self.settings.backbone, INPUT))
     }
 
     fn takes_steps(&self) -> bool {

@@ -15,66 +15,95 @@ use super::train_on::TrainOn;
 use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::{Backbone, Features, Input, Network};
+use crate::network::vit::{Deep, Interpolation, Plan, Reading, Transformer};
+use crate::network::{Backbone, Extractor, Features, Sight};
 use crate::progress;
 use crate::random::Stream;
 
 /// `SubspaceAD`: what a principal subspace of the normals' features leaves over.
 pub const ENTRY: Entry = Entry {
     name: "subspacead",
-    about: "what a principal subspace of the normals' features leaves over, on a residual network's features",
-    paper: "arXiv 2602.23013 (CVPR 2026; DINOv2 features there)",
+    about: "what a principal subspace of the normals' features leaves over, on a residual network's features or, as \
+            published, on DINOv2's",
+    paper: "arXiv 2602.23013 (CVPR 2026)",
     regime: "R1 (or R5)",
-    needs: "ImageNet wide_resnet50_2",
+    needs: "ImageNet wide_resnet50_2 (or dinov2_vits14)",
     cost: "one forward pass a picture, 31 a support, and one eigendecomposition",
     trial: "backbone = 'resnet18'",
     build,
     work: Some(work),
 };
 
-/// Defaults are the published ones, but for the features.
+/// Defaults are the published ones, but for the features and the corners of turned copies: `backbone = "dinov2_vits14"` has
+/// the features of the authors' ablation, `corners = "black"` their corners.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Which normals of the target span the subspace.
     pub train_on: TrainOn,
-    /// Its stages 2 and 3, joined, are the features.
-    pub backbone: Backbone,
+    /// Its stages 2 and 3, joined, are the features. Of a transformer, the mean of the tokens after some blocks beyond
+    /// the middle (8 and 9 of 12, 14 to 18 of 24), without a norm, its position table fitted as Hugging Face does.
+    pub backbone: Extractor,
+    /// Side in pixels that pictures are resized to before they enter a transformer, a multiple of the patch's; 448 unless
+    /// set. Other networks take pictures as they are.
+    pub side: Option<i64>,
     /// Share of the variance that the subspace holds, at least.
     pub explained: f64,
     /// Turned copies beside each normal, by random angles of 0 to 345 degrees. Without any, few supports span
     /// so little that the subspace keeps nearly all of it.
     pub rotations: usize,
+    /// What a turn brings in from outside.
+    pub corners: Corners,
+}
+
+/// What a turn brings in from outside of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Corners {
+    /// The picture's own reflection, and bilinear turns: nothing that no picture has.
+    Reflected,
+    /// Black, and turns from the nearest pixels: as published, so that black wedges are normal too.
+    Black,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
             train_on: TrainOn::Supports,
-            backbone: Backbone::WideResnet50x2,
+            backbone: Backbone::WideResnet50x2.into(),
+            side: None,
             explained: 0.99,
             rotations: 30,
+            corners: Corners::Reflected,
         }
     }
 }
 
 fn build(settings: toml::Table) -> Result<Built> {
-    let settings: Settings = settings.try_into().context("settings of subspacead")?;
+    let mut settings: Settings = settings.try_into().context("settings of subspacead")?;
+    settings.settle_side()?;
     let explained = settings.explained;
     ensure!(explained > 0.0 && explained < 1.0, "subspacead: explained must be above 0 and below 1");
-    let network = Some(Network::Backbone(settings.backbone));
+    let network = Some(settings.backbone.into());
     let built =
         build_learner(SubspaceAd { settings: settings.clone() }, settings.train_on, &settings, network)?;
     Ok(built.giving(Output::Both))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {
-    let Settings { train_on, backbone, rotations, .. } = serde_json::from_str(settings)?;
+    let settings: Settings = serde_json::from_str(settings)?;
+    let Settings { train_on, backbone, rotations, .. } = settings;
     let n = (cell.learnt_from(train_on, false) * (1 + rotations)) as f64;
-    let encoder = work::encoder(backbone, cell.size);
     let [_, c2, c3, _] = backbone.channels();
-    let covariance = Covariances::new(1.0, c2 + c3);
-    let tokens = cell.positions(8);
+    let (encoder, width, size) = match backbone {
+        Extractor::Pyramid(_) => (work::encoder(backbone, cell.size), c2 + c3, cell.size),
+        Extractor::Transformer(transformer) => {
+            let (plan, size) = (transformer.plan(), settings.side.unwrap_or(SIDE));
+            (plan.operations(size, blocks(plan).1), plan.width, size)
+        }
+    };
+    let covariance = Covariances::new(1.0, width);
+    let tokens = CellSize { size, ..*cell }.positions(backbone.strides()[1]);
     // An eigendecomposition takes some thirty times what a factorisation takes. A subspace has fewer directions than
     // there are: queries are counted from above.
     let forward = n * (encoder + tokens * covariance.each) + 30.0 * covariance.factoring;
@@ -90,6 +119,76 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     .on(train_on))
 }
 
+/// Side of a transformer's pictures in the authors' ablation.
+const SIDE: i64 = 448;
+
+impl Settings {
+    fn settle_side(&mut self) -> Result<()> {
+        let name = self.backbone.name();
+        match self.backbone {
+            Extractor::Pyramid(_) => {
+                ensure!(
+                    self.side.is_none(),
+                    "subspacead: side is for transformers; {name} takes pictures as they are"
+                );
+            }
+            Extractor::Transformer(transformer) => {
+                let (side, patch) = (*self.side.get_or_insert(SIDE), transformer.plan().patch);
+                ensure!(
+                    side > 0 && side % patch == 0,
+                    "subspacead: side must be a multiple of {patch}, the patch of {name}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn sight(&self) -> Sight {
+        match self.backbone {
+            Extractor::Pyramid(_) => Sight::of(self.backbone),
+            Extractor::Transformer(transformer) => {
+                let (first, last) = blocks(transformer.plan());
+                let reading = Reading {
+                    deep: Deep::Mean { first, last },
+                    side: self.side,
+                    ..hugging_face(transformer)
+                };
+                Sight::Tokens(transformer, reading)
+            }
+        }
+    }
+
+    /// Tokens, `[n, d, h, w]`; of a pyramid, its features take their place.
+    fn tokens(&self, features: Features) -> Tensor {
+        match self.backbone {
+            Extractor::Pyramid(_) => {
+                let [_, second, third] = &features.scales;
+                grid::joined(&[second, third], true)
+            }
+            Extractor::Transformer(_) => features.deep,
+        }
+    }
+}
+
+/// The first and the last of the blocks whose tokens are averaged, counted from 1.
+fn blocks(plan: Plan) -> (usize, usize) {
+    match plan.depth {
+        12 => (8, 9),
+        24 => (14, 18),
+        depth => (depth.div_ceil(2), depth.div_ceil(2)),
+    }
+}
+
+/// As `Dinov2Model` and `Dinov2WithRegistersModel` of Hugging Face's transformers fit the position table.
+fn hugging_face(transformer: Transformer) -> Reading {
+    let owners = Reading::of(transformer);
+    let interpolation = match owners.interpolation {
+        Interpolation::Offset => Interpolation::Exact,
+        other => other,
+    };
+    Reading { interpolation, ..owners }
+}
+
 struct SubspaceAd {
     settings: Settings,
 }
@@ -101,17 +200,20 @@ impl Learner for SubspaceAd {
         context: &Context,
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>> {
-        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
+        let teacher = context.seeing(self.settings.sight())?;
         let angles = angles(self.settings.rotations, context.seed);
         let turned = |picture: &Tensor| {
             let picture = picture.to_kind(Kind::Float);
-            let turned = angles.iter().map(|&angle| views::turned(&picture, angle));
+            let turned = angles.iter().map(|&angle| match self.settings.corners {
+                Corners::Reflected => views::turned(&picture, angle),
+                Corners::Black => views::turned_on_black(&picture, angle),
+            });
             Tensor::cat(&std::iter::once(picture.shallow_clone()).chain(turned).collect::<Vec<_>>(), 0)
         };
         let bar = progress::bar(normals.len(), &context.label);
         let mut moments: Option<Moments> = None;
         for features in features(&teacher, &normals.pixels, Some(&turned as Views)) {
-            let tokens = grid::positions(&tokens(&features)).unsqueeze(0);
+            let tokens = grid::positions(&self.settings.tokens(features)).unsqueeze(0);
             match &mut moments {
                 None => moments = Some(Moments::new(&tokens)),
                 Some(moments) => moments.add(&tokens),
@@ -123,18 +225,18 @@ impl Learner for SubspaceAd {
         let components = subspace.components();
         bar.println(format!("{}: {components} components", context.label));
         bar.finish_and_clear();
-        let ready = SubspaceAdDetector { subspace };
+        let ready = SubspaceAdDetector { subspace, side: self.settings.side };
         let model = Learnt { learner: self, context: context.clone(), detector: &ready };
         observer.after_epoch(1, &vec![("components", components as f64)], &model)?;
         Ok(Box::new(ready))
     }
 
-    fn sees(&self) -> Option<(Backbone, Input)> {
-        Some((self.settings.backbone, Input::ImageNet))
+    fn sees(&self) -> Option<Sight> {
+        Some(self.settings.sight())
     }
 
     fn reads(&self, features: Features) -> Box<dyn Any> {
-        Box::new(tokens(&features))
+        Box::new(self.settings.tokens(features))
     }
 }
 
@@ -142,12 +244,6 @@ impl Learner for SubspaceAd {
 fn angles(count: usize, seed: u64) -> Vec<f64> {
     let mut stream = Stream::new(seed, "subspacead angles", 0);
     (0..count).map(|_| stream.between(0.0, 345.0).to_radians()).collect()
-}
-
-/// Tokens, `[n, d, h, w]`; another network's take their place.
-fn tokens(features: &Features) -> Tensor {
-    let [_, second, third] = &features.scales;
-    grid::joined(&[second, third], true)
 }
 
 /// The directions in which tokens vary most.
@@ -197,6 +293,8 @@ impl Subspace {
 
 struct SubspaceAdDetector {
     subspace: Subspace,
+    /// Of the map that the image score is made of; the pictures' own where there is none.
+    side: Option<i64>,
 }
 
 impl Detector for SubspaceAdDetector {
@@ -208,8 +306,13 @@ impl Detector for SubspaceAdDetector {
             self.subspace.residuals(&one).view([1, h, w])
         };
         let grids = Tensor::cat(&(0..n).map(residual).collect::<Vec<_>>(), 0);
-        let maps = grid::upsample(&grids, queries.pictures().size(), false);
-        Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&image_scores(&maps))?))
+        let size = queries.pictures().size();
+        let maps = grid::upsample(&grids, size, false);
+        let scored = match self.side {
+            Some(side) if side != size => image_scores(&grid::upsample(&grids, side, false)),
+            _ => image_scores(&maps),
+        };
+        Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scored)?))
     }
 }
 

@@ -35,11 +35,25 @@ pub fn turned(pictures: &Tensor, angle: f64) -> Tensor {
     warped(pictures, [[cos, -sin, 0.0], [sin, cos, 0.0]])
 }
 
+/// The same from the nearest pixels, and black where a turn brings in what lies outside.
+pub fn turned_on_black(pictures: &Tensor, angle: f64) -> Tensor {
+    let (sin, cos) = angle.sin_cos();
+    let theta = theta(pictures, [[cos, -sin, 0.0], [sin, cos, 0.0]]);
+    let grid = Tensor::affine_grid_generator(&theta, pictures.size(), false);
+    // Nearest is 1, zeros are 0.
+    pictures.grid_sampler(&grid, 1, 0, false)
+}
+
 /// Samples pictures at `transform` of their normalised coordinates, bilinearly, reflected at the border.
 fn warped(pictures: &Tensor, transform: [[f64; 3]; 2]) -> Tensor {
+    warp(pictures, &theta(pictures, transform))
+}
+
+/// One transform for each picture, `[k, 2, 3]`.
+fn theta(pictures: &Tensor, transform: [[f64; 3]; 2]) -> Tensor {
     let values: Vec<f32> = transform.concat().into_iter().map(|value| value as f32).collect();
     let theta = Tensor::from_slice(&values).view([1, 2, 3]).to_device(pictures.device());
-    warp(pictures, &theta.expand([pictures.size()[0], 2, 3], false))
+    theta.expand([pictures.size()[0], 2, 3], false)
 }
 
 /// Rec. 601 luma in all three channels.

@@ -6,7 +6,7 @@
 use super::train_on::TrainOn;
 use super::views;
 use crate::network::layer::of_convolution;
-use crate::network::{Backbone, efficientnet};
+use crate::network::{Backbone, Extractor, efficientnet};
 
 /// Times the way forward that a training step takes: the gradient by the input and the one by the kernel each take as
 /// much again.
@@ -99,8 +99,14 @@ impl Work {
 }
 
 /// One picture of `size` x `size` pixels through all of an encoder.
-pub fn encoder(backbone: Backbone, size: i64) -> f64 {
-    stages(backbone, size, 4)
+pub fn encoder(extractor: impl Into<Extractor>, size: i64) -> f64 {
+    match extractor.into() {
+        Extractor::Pyramid(backbone) => stages(backbone, size, 4),
+        Extractor::Transformer(transformer) => {
+            let plan = transformer.plan();
+            plan.operations(size, plan.depth)
+        }
+    }
 }
 
 /// The same up to its third stage.

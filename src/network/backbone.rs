@@ -1,26 +1,23 @@
-//! The encoders that methods can choose from, by name.
+//! The encoders with stages that methods can choose from, by name.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
+use super::vit::Transformer;
 use crate::names;
 
 /// An encoder: a residual network by torchvision's name, or EfficientNet-Lite0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Backbone {
     /// ResNet-18, of basic blocks.
-    #[serde(rename = "resnet18")]
     Resnet18,
     /// ResNet-34, of basic blocks.
-    #[serde(rename = "resnet34")]
     Resnet34,
     /// ResNet-50, of bottleneck blocks.
-    #[serde(rename = "resnet50")]
     Resnet50,
     /// ResNet-50 with twice the width inside its blocks.
-    #[serde(rename = "wide_resnet50_2")]
     WideResnet50x2,
     /// EfficientNet-Lite0, without squeeze-and-excitation.
-    #[serde(rename = "efficientnet_lite0")]
     EfficientNetLite0,
 }
 
@@ -37,8 +34,15 @@ impl Backbone {
     /// By the name that [`Backbone::name`] gives.
     ///
     /// # Errors
-    /// Lists the known ones.
+    /// Lists the known ones; says of a transformer that it is none.
     pub fn parse(name: &str) -> Result<Backbone> {
+        if Transformer::parse(name).is_ok() {
+            let known = Backbone::ALL.map(Backbone::name).join(", ");
+            bail!(
+                "{name} is a transformer: its features have no stages of halved sides, which are needed here; choose one of \
+                 {known}"
+            );
+        }
         let found = Backbone::ALL.into_iter().find(|backbone| backbone.name() == name);
         found.ok_or_else(|| names::unknown("backbone", name, Backbone::ALL.map(Backbone::name)))
     }
@@ -85,5 +89,19 @@ impl Backbone {
             Backbone::WideResnet50x2 => c_out / 2,
             _ => c_out,
         }
+    }
+}
+
+impl TryFrom<String> for Backbone {
+    type Error = anyhow::Error;
+
+    fn try_from(name: String) -> Result<Backbone> {
+        Backbone::parse(&name)
+    }
+}
+
+impl From<Backbone> for String {
+    fn from(backbone: Backbone) -> String {
+        backbone.name().to_owned()
     }
 }

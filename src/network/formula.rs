@@ -19,8 +19,23 @@ pub fn uniform(name: &str, n: usize) -> Vec<f64> {
     (1..=n as u64).map(draw).collect()
 }
 
-/// Fills every variable by its name after `prefix`: variances 0.75 to 1.25, means within 0.1, weights of two or
-/// more dimensions uniform with variance 1 over fan-in, norms' scales 0.75 to 1.25, biases within 0.1.
+/// Tables and tokens that transformers learn, by the ends of their names.
+const EMBEDDINGS: [&str; 7] = [
+    "cls_token",
+    "pos_embed",
+    "register_tokens",
+    "mask_token",
+    "class_embedding",
+    "positional_embedding",
+    "token_embedding.weight",
+];
+
+/// CLIP's first factor of cosines, 100, as its logarithm.
+const LOGIT_SCALE: f64 = 4.605_170_185_988_092;
+
+/// Fills every variable by its name after `prefix`: variances 0.75 to 1.25, means within 0.1, tables and tokens of
+/// transformers within 0.3, their factors 0.75 to 1.25 and CLIP's of cosines 100, weights of two or more dimensions uniform with variance 1
+/// over fan-in, norms' scales 0.75 to 1.25, biases within 0.1.
 pub fn fill(store: &VarStore, prefix: &str) {
     for (name, mut tensor) in store.variables() {
         let shape = tensor.size();
@@ -30,6 +45,12 @@ pub fn fill(store: &VarStore, prefix: &str) {
                 0.75 + 0.5 * u
             } else if name.ends_with("running_mean") {
                 (2.0 * u - 1.0) * 0.1
+            } else if is_embedding(&name) {
+                (2.0 * u - 1.0) * 0.3
+            } else if name.ends_with("logit_scale") {
+                LOGIT_SCALE
+            } else if name.ends_with("gamma") {
+                0.75 + 0.5 * u
             } else if shape.len() >= 2 {
                 (2.0 * u - 1.0) * (3.0 / (n / shape[0]) as f64).sqrt()
             } else if name.ends_with("weight") {
@@ -43,6 +64,22 @@ pub fn fill(store: &VarStore, prefix: &str) {
         let values = Tensor::from_slice(&values).to_kind(Kind::Float).view(shape.as_slice());
         tch::no_grad(|| tensor.copy_(&values));
     }
+}
+
+/// Whether a name is, or ends after `.` or `_` with, one of a table or token.
+fn is_embedding(name: &str) -> bool {
+    let ends_with = |ending: &&str| {
+        name.strip_suffix(*ending).is_some_and(|before| before.is_empty() || before.ends_with(['.', '_']))
+    };
+    EMBEDDINGS.iter().any(ends_with)
+}
+
+/// A tensor of that name and shape, uniform from `low` to `high`, in single precision.
+pub fn tensor(name: &str, shape: &[i64], low: f64, high: f64) -> Tensor {
+    let n: i64 = shape.iter().product();
+    let values: Vec<f32> =
+        uniform(name, n as usize).into_iter().map(|u| (low + (high - low) * u) as f32).collect();
+    Tensor::from_slice(&values).view(shape)
 }
 
 /// Pictures of that name, `[n, 3, side, side]` of 0 to 1.

@@ -31,6 +31,19 @@ pub fn initialise_leaky(store: &VarStore, seed: u64) {
     });
 }
 
+/// A transformer's: weights normal with variance one over fan-in, tables and tokens normal with deviation 0.02; norms
+/// and factors stay 1, biases 0.
+pub fn initialise_transformer(store: &VarStore, seed: u64) {
+    fill(store, seed, |name, shape, _, seed| match shape {
+        [_, from, kernel @ ..] if name.ends_with("weight") => {
+            let fan_in = (from * kernel.iter().product::<i64>()) as f64;
+            Some(normal(name, shape, fan_in.sqrt().recip(), seed))
+        }
+        [1, _, _] => Some(normal(name, shape, 0.02, seed)),
+        _ => None,
+    });
+}
+
 /// Values of one tensor, by name, shape, all names with their shapes, and seed.
 type Draw = fn(&str, &[i64], &[(String, Vec<i64>)], u64) -> Option<Vec<f32>>;
 

@@ -9,7 +9,8 @@ use super::origin::Origin;
 use super::published::{self, Published, Source};
 use super::teacher::Teacher;
 use super::vgg::Vgg;
-use super::{Input, Network};
+use super::vit::dinov2;
+use super::{Extractor, Input, Network, Sight, weights};
 use crate::{download, files, wheel};
 
 /// What is to be installed.
@@ -125,6 +126,10 @@ fn load(network: Network, origin: &Origin) -> Result<()> {
             Teacher::new(backbone, Input::Unit, origin, None, Device::Cpu).map(drop)
         }
         Network::Vgg19 => Vgg::new(origin, None, Device::Cpu).map(drop),
+        Network::Transformer(transformer) => {
+            let sight = Sight::of(Extractor::Transformer(transformer));
+            Teacher::seeing(sight, origin, None, Device::Cpu).map(drop)
+        }
     }
 }
 
@@ -134,7 +139,14 @@ fn load(network: Network, origin: &Origin) -> Result<()> {
 /// If it cannot be read.
 pub fn describe(path: &Path) -> Result<(String, Vec<Network>)> {
     let origin = Origin::file(path.to_owned())?;
-    let fitting = Network::all().filter(|&network| load(network, &origin).is_ok()).collect();
+    let tensors = weights::read(path)?;
+    let may_fit = |network: &Network| match network {
+        // A large one would take a gigabyte to be tried.
+        Network::Transformer(transformer) => dinov2::resembles(&tensors, transformer.plan()),
+        Network::Backbone(_) | Network::Vgg19 => true,
+    };
+    let fits = |network: &Network| may_fit(network) && load(*network, &origin).is_ok();
+    let fitting = Network::all().filter(fits).collect();
     let network = Network::all().next().context("there are networks")?;
     Ok((origin.hash(network), fitting))
 }

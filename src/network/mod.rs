@@ -21,6 +21,8 @@ pub mod decoder;
 pub mod efficientnet;
 /// The encoder of any backbone.
 pub mod encoder;
+/// The networks whose features methods can compare.
+mod extractor;
 /// Features that methods, epochs and processes share.
 pub mod feature_folder;
 /// Weights and pictures that two implementations can compute alike.
@@ -55,6 +57,8 @@ pub mod rate;
 pub mod remembering;
 /// Residual encoders of torchvision.
 pub mod resnet;
+/// What a method asks of a frozen teacher.
+mod sight;
 /// The smallest auto-encoder, for guided latents.
 pub mod small_autoencoder;
 /// Predicted rotation and scale of features.
@@ -71,12 +75,17 @@ mod torch_file;
 pub mod unet;
 /// VGG19 as a measure of likeness.
 pub mod vgg;
+/// Vision transformers.
+pub mod vit;
 /// Support weighting.
 pub mod weighting;
 /// Parameters by name and shape.
 pub mod weights;
 
 pub use backbone::Backbone;
+pub use extractor::Extractor;
+pub use sight::Sight;
+use vit::Transformer;
 
 /// A pretrained network that a method may need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,12 +94,15 @@ pub enum Network {
     Backbone(Backbone),
     /// VGG19.
     Vgg19,
+    /// A vision transformer.
+    Transformer(Transformer),
 }
 
 impl Network {
     /// Every network.
     pub fn all() -> impl Iterator<Item = Network> {
-        Backbone::ALL.into_iter().map(Network::Backbone).chain([Network::Vgg19])
+        let others = Transformer::ALL.into_iter().map(Network::Transformer);
+        Backbone::ALL.into_iter().map(Network::Backbone).chain([Network::Vgg19]).chain(others)
     }
 
     /// The network of that name.
@@ -102,11 +114,21 @@ impl Network {
         found.ok_or_else(|| names::unknown("network", name, Network::all().map(Network::name)))
     }
 
-    /// torchvision's name; of EfficientNet-Lite0, timm's.
+    /// torchvision's name; of EfficientNet-Lite0, timm's; of DINOv2, Facebook's.
     pub fn name(self) -> &'static str {
         match self {
             Network::Backbone(backbone) => backbone.name(),
             Network::Vgg19 => "vgg19",
+            Network::Transformer(transformer) => transformer.name(),
+        }
+    }
+}
+
+impl From<Extractor> for Network {
+    fn from(extractor: Extractor) -> Network {
+        match extractor {
+            Extractor::Pyramid(backbone) => Network::Backbone(backbone),
+            Extractor::Transformer(transformer) => Network::Transformer(transformer),
         }
     }
 }
@@ -131,7 +153,7 @@ impl Input {
         match (self, network) {
             (Input::Unit, _) => floating / 255.0,
             (Input::ImageNet, Network::Backbone(Backbone::EfficientNetLite0)) => (floating - 127.0) / 128.0,
-            (Input::ImageNet, Network::Backbone(_) | Network::Vgg19) => {
+            (Input::ImageNet, Network::Backbone(_) | Network::Vgg19 | Network::Transformer(_)) => {
                 let unit = floating / 255.0;
                 let [mean, deviation] = IMAGENET
                     .map(|values| Tensor::from_slice(&values).view([1, 3, 1, 1]).to_device(unit.device()));
@@ -141,14 +163,14 @@ impl Input {
     }
 }
 
-/// Three feature scales, shallow to deep: `[n, c1, h/4, w/4]`, `[n, c2, h/8, w/8]`, `[n, c3, h/16, w/16]`.
+/// Three feature scales, shallow to deep: of a pyramid `[n, c1, h/4, w/4]`, `[n, c2, h/8, w/8]`, `[n, c3, h/16, w/16]`.
 pub type Scales = [Tensor; 3];
 
-/// What an encoder sees in pictures; channels are [`Backbone::channels`].
+/// What an encoder sees in pictures; channels and sides are [`Extractor::channels`] and [`Extractor::strides`].
 pub struct Features {
-    /// Stages 1 to 3.
+    /// Stages 1 to 3 of a pyramid; a transformer's tokens after quarters of its blocks ([`vit::Reading::features`]).
     pub scales: Scales,
-    /// Stage 4, `[n, c4, h/32, w/32]`: the decoder's input.
+    /// Stage 4 of a pyramid, `[n, c4, h/32, w/32]`: the decoder's input. A transformer's as [`vit::Deep`] says.
     pub deep: Tensor,
 }
 

@@ -19,7 +19,7 @@ fn hash(path: &Path) -> Result<String> {
 /// Where a teacher's weights come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
-    /// A safetensors file with torchvision's names, and its SHA-256.
+    /// A weights file with the published names, and its SHA-256.
     File {
         /// Where the file lies.
         path: PathBuf,
@@ -27,7 +27,8 @@ pub enum Origin {
         sha256: String,
     },
     /// Kaiming normal from a named stream, batch norms calibrated on training normals; kept in `cache`, if
-    /// given, under a name that holds all that determines it.
+    /// given, under a name that holds all that determines it. A transformer has nothing to calibrate and is drawn
+    /// anew each time.
     Random {
         /// Seed of the named stream.
         seed: u64,
@@ -102,10 +103,11 @@ impl Origin {
             }
             Origin::Random { seed, .. } => {
                 let calibrated = match network {
-                    Network::Backbone(_) => "batch norm",
-                    Network::Vgg19 => "layers",
+                    Network::Backbone(_) => ", calibrated batch norm",
+                    Network::Vgg19 => ", calibrated layers",
+                    Network::Transformer(_) => "",
                 };
-                format!("{name}, random teacher (seed {seed}, calibrated {calibrated})")
+                format!("{name}, random teacher (seed {seed}{calibrated})")
             }
         }
     }

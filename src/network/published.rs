@@ -60,6 +60,9 @@ impl<'a> Source<'a> {
 pub enum TrainedOn {
     /// The 1.28 million photographs of ImageNet-1k (ILSVRC 2012), none of which any data source here is drawn from.
     ImageNet1k,
+    /// LVD-142M: 142 million pictures of the web, chosen by their likeness to public data sets (arXiv 2304.07193). There
+    /// is no list of them.
+    Lvd142m,
     /// Nobody says.
     Unknown,
 }
@@ -75,6 +78,7 @@ impl TrainedOn {
     pub fn label(self) -> &'static str {
         match self {
             TrainedOn::ImageNet1k => "not seen (ImageNet-1k photographs)",
+            TrainedOn::Lvd142m => "unknown (LVD-142M, web pictures)",
             TrainedOn::Unknown => "unknown",
         }
     }
@@ -86,8 +90,8 @@ pub const LITE0: &str = "efficientnet-lite0";
 const ABOUT_V1: &str = "torchvision IMAGENET1K_V1, the recipe of the papers";
 const ABOUT_V2: &str = "torchvision IMAGENET1K_V2, a newer recipe; other numbers";
 
-/// Every network that a method can use, as its owner publishes it: torchvision (its `models/*.py`), and for
-/// EfficientNet-Lite0 a wheel.
+/// Every network that a method can use, as its owner publishes it: torchvision (its `models/*.py`), for
+/// EfficientNet-Lite0 a wheel, for DINOv2 Facebook.
 pub const PUBLISHED: &[Published] = &[
     Published {
         name: LITE0,
@@ -159,7 +163,61 @@ pub const PUBLISHED: &[Published] = &[
         about: ABOUT_V1,
         trained_on: TrainedOn::ImageNet1k,
     },
+    dinov2(
+        "dinov2_vits14",
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
+        "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
+        84.2,
+    ),
+    dinov2(
+        "dinov2_vits14_reg",
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_reg4_pretrain.pth",
+        "f433177089a681826f849f194ece3bb48f4d63fb38d32fc837e3dc7a4e5641fb",
+        84.2,
+    ),
+    dinov2(
+        "dinov2_vitb14",
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
+        "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
+        330.3,
+    ),
+    dinov2(
+        "dinov2_vitb14_reg",
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_reg4_pretrain.pth",
+        "73182a088cf94833c94b1666d1c99e02fe87e2007bff57b564fb6206e25dba71",
+        330.3,
+    ),
+    dinov2(
+        "dinov2_vitl14",
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
+        "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
+        1161.1,
+    ),
+    dinov2(
+        "dinov2_vitl14_reg",
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_reg4_pretrain.pth",
+        "36e4deffbaef061a2576705b0c36f93621e2ae20bf6274694821b0b492551b51",
+        1161.1,
+    ),
 ];
+
+/// Facebook states no hash: these are what the converter of finegrain-ai/refiners (`conversion/models/dinov2.py`) checks
+/// its downloads by. Sizes are four bytes for each parameter.
+const fn dinov2(
+    name: &'static str,
+    url: &'static str,
+    sha256_prefix: &'static str,
+    mebibytes: f64,
+) -> Published {
+    Published {
+        name,
+        network: name,
+        source: Source::Address { url, sha256_prefix },
+        mebibytes,
+        about: "Facebook's DINOv2, Apache-2.0",
+        trained_on: TrainedOn::Lvd142m,
+    }
+}
 
 const fn torchvision(url: &'static str, sha256_prefix: &'static str) -> Source<'static> {
     Source::Address { url, sha256_prefix }

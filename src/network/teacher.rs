@@ -12,27 +12,32 @@ use super::layer::Norm;
 use super::origin::Origin;
 use super::precision::Precision;
 use super::stand_in::StandIn;
-use super::{Backbone, Features, Input, Network, initial, layout, weights};
+use super::vit::Reading;
+use super::vit::dinov2::{self, Dinov2};
+use super::{Backbone, Features, Input, Network, Sight, initial, layout, weights};
 use crate::episode::batch;
 use crate::files;
 
 /// An encoder that never trains.
 pub struct Teacher {
-    encoder: Encoder,
+    eyes: Eyes,
     store: VarStore,
-    network: Network,
-    input: Input,
+    sight: Sight,
     precision: Precision,
     has_channels_together: bool,
 }
 
+/// What sees pictures.
+enum Eyes {
+    Pyramid(Encoder),
+    Tokens(Dinov2, Reading),
+}
+
 impl Teacher {
-    /// Builds the teacher on `device`. `calibration` are normals of training tasks, `[n, 3, h, w]` of 0 to
-    /// 255: a random network's activations are ill-scaled until its batch norms have seen pictures.
+    /// A teacher with stages: as [`Teacher::seeing`].
     ///
     /// # Errors
-    /// Weights that cannot be read or do not fit the network, or random ones with fewer than two pictures to
-    /// calibrate them on.
+    /// As [`Teacher::seeing`].
     pub fn new(
         backbone: Backbone,
         input: Input,
@@ -40,49 +45,81 @@ impl Teacher {
         calibration: Option<&Tensor>,
         device: Device,
     ) -> Result<Teacher> {
-        // A stand-in is made on the CPU, whatever the device, so that its weights are the same everywhere.
-        let store = VarStore::new(Device::Cpu);
-        let encoder = Encoder::new(&store.root(), backbone);
-        let network = Network::Backbone(backbone);
-        let (precision, has_channels_together) = (Precision::F32, false);
-        let mut teacher = Teacher { encoder, store, network, input, precision, has_channels_together };
-        let stand_in = StandIn { network, input, store: &teacher.store };
-        match origin {
-            Origin::File { path, sha256 } => {
-                encoder::load(&teacher.store, backbone, Origin::unchanged(path, sha256)?)?;
-            }
-            Origin::Random { seed, cache } => {
-                stand_in.fill(*seed, cache.as_deref(), calibration, |calibration| {
-                    initial::initialise(&teacher.store, *seed);
-                    teacher.encoder.forward(&input.prepare(network, calibration), Norm::Calibrate);
-                })?;
-            }
-        }
-        if device != Device::Cpu {
-            teacher.store.set_device(device);
-        }
-        teacher.store.freeze();
-        Ok(teacher)
+        Teacher::seeing(Sight::Pyramid(backbone, input), origin, calibration, device)
     }
 
-    /// Features of pictures `[n, 3, h, w]` of 0 to 255, without gradients.
-    pub fn features(&self, pictures: &Tensor) -> Features {
-        let mut pictures = self.input.prepare(self.network, &batch::to(pictures, self.store.device()));
-        if self.has_channels_together {
-            pictures = layout::channels_together(&pictures);
+    /// Builds the teacher on `device`. `calibration` are normals of training tasks, `[n, 3, h, w]` of 0 to
+    /// 255: a random network's activations are ill-scaled until its batch norms have seen pictures. A transformer has
+    /// none and needs no pictures.
+    ///
+    /// # Errors
+    /// Weights that cannot be read or do not fit the network, or random ones with fewer than two pictures to
+    /// calibrate them on.
+    pub fn seeing(
+        sight: Sight,
+        origin: &Origin,
+        calibration: Option<&Tensor>,
+        device: Device,
+    ) -> Result<Teacher> {
+        // A stand-in is made on the CPU, whatever the device, so that its weights are the same everywhere.
+        let mut store = VarStore::new(Device::Cpu);
+        let eyes = match sight {
+            Sight::Pyramid(backbone, input) => {
+                Eyes::Pyramid(pyramid(&store, backbone, input, origin, calibration)?)
+            }
+            Sight::Tokens(transformer, reading) => {
+                let network = Dinov2::new(&store.root(), transformer.plan());
+                match origin {
+                    Origin::File { path, sha256 } => {
+                        dinov2::load(&store, Origin::unchanged(path, sha256)?)?;
+                    }
+                    Origin::Random { seed, .. } => initial::initialise_transformer(&store, *seed),
+                }
+                Eyes::Tokens(network, reading)
+            }
+        };
+        if device != Device::Cpu {
+            store.set_device(device);
         }
-        let Features { scales, deep } =
-            tch::no_grad(|| self.encoder.forward(&self.precision.enter(&pictures), Norm::Stored));
+        store.freeze();
+        let (precision, has_channels_together) = (Precision::F32, false);
+        Ok(Teacher { eyes, store, sight, precision, has_channels_together })
+    }
+
+    /// Features of pictures `[n, 3, h, w]` of 0 to 255, without gradients. A transformer takes sides that
+    /// [`Sight::check_side`] lets pass.
+    pub fn features(&self, pictures: &Tensor) -> Features {
+        let prepare = |pictures: &Tensor| {
+            let pictures = batch::to(pictures, self.store.device());
+            self.sight.input().prepare(self.sight.network(), &pictures)
+        };
+        let Features { scales, deep } = tch::no_grad(|| match &self.eyes {
+            Eyes::Pyramid(encoder) => {
+                let mut pictures = prepare(pictures);
+                if self.has_channels_together {
+                    pictures = layout::channels_together(&pictures);
+                }
+                encoder.forward(&self.precision.enter(&pictures), Norm::Stored)
+            }
+            Eyes::Tokens(network, reading) => {
+                let pictures = prepare(&reading.resized(pictures));
+                reading.features(network, &self.precision.enter(&pictures))
+            }
+        });
         let scales = scales.each_ref().map(|scale| self.precision.leave(scale));
         Features { scales, deep: self.precision.leave(&deep) }
     }
 
     /// Features of one stage, counted from 0, of pictures `[n, 3, h, w]` of 0 to 255 on its own device, in single
     /// precision. Gradients pass through to the pictures.
+    ///
+    /// # Panics
+    /// If it is a transformer.
     pub fn stage_with_gradient(&self, pictures: &Tensor, stage: usize) -> Tensor {
-        let prepared = self.input.prepare(self.network, pictures);
-        let stem = self.encoder.stem(&prepared, Norm::Stored);
-        (0..=stage).fold(stem, |x, stage| self.encoder.stage(stage, &x, Norm::Stored))
+        let Eyes::Pyramid(encoder) = &self.eyes else { panic!("a transformer has no stages") };
+        let prepared = self.sight.input().prepare(self.sight.network(), pictures);
+        let stem = encoder.stem(&prepared, Norm::Stored);
+        (0..=stage).fold(stem, |x, stage| encoder.stage(stage, &x, Norm::Stored))
     }
 
     /// The same teacher, computing in another precision. The tensor cores of a card, which multiply all but single
@@ -110,7 +147,7 @@ impl Teacher {
     /// Over all that its features depend on beside pictures and device: architecture, weights, input and precision.
     pub fn fingerprint(&self) -> String {
         let variables: BTreeMap<String, Tensor> = self.store.variables().into_iter().collect();
-        let words = format!("{} {:?} {}", self.network.name(), self.input, self.precision.name());
+        let words = format!("{:?} {}", self.sight, self.precision.name());
         let weights = variables.into_iter().flat_map(|(name, value)| {
             let plain = value.to_device(Device::Cpu).contiguous().flatten(0, -1).view_dtype(Kind::Uint8);
             [name, files::fingerprint(&Vec::<u8>::try_from(plain).expect("bytes"))]
@@ -123,7 +160,7 @@ impl Teacher {
         self.precision
     }
 
-    /// Writes its weights with torchvision's names.
+    /// Writes its weights with their published names.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -142,4 +179,29 @@ impl Teacher {
             }
         });
     }
+}
+
+/// An encoder with stages, its variables in an empty store.
+fn pyramid(
+    store: &VarStore,
+    backbone: Backbone,
+    input: Input,
+    origin: &Origin,
+    calibration: Option<&Tensor>,
+) -> Result<Encoder> {
+    let encoder = Encoder::new(&store.root(), backbone);
+    let network = Network::Backbone(backbone);
+    match origin {
+        Origin::File { path, sha256 } => {
+            encoder::load(store, backbone, Origin::unchanged(path, sha256)?)?;
+        }
+        Origin::Random { seed, cache } => {
+            let stand_in = StandIn { network, input, store };
+            stand_in.fill(*seed, cache.as_deref(), calibration, |calibration| {
+                initial::initialise(store, *seed);
+                encoder.forward(&input.prepare(network, calibration), Norm::Calibrate);
+            })?;
+        }
+    }
+    Ok(encoder)
 }

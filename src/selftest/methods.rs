@@ -19,6 +19,7 @@ use crate::method::{Context, Entry, METHODS, OpenTeachers, Prediction, TrainTask
 use crate::metric::rank::spearman;
 use crate::network::encoder::Encoder;
 use crate::network::origin::{Origin, Teachers};
+use crate::network::vit::Transformer;
 use crate::network::{Backbone, Network, formula, weights};
 use crate::phantom;
 use crate::protocol::{self, Protocol};
@@ -69,7 +70,11 @@ impl Given {
         let file = folder.path().join("resnet18.safetensors");
         weights::save(&store, &file)?;
         let vgg19 = Origin::Random { seed: 4, cache: Some(folder.path().to_owned()) };
-        let named = BTreeMap::from([(Network::Vgg19.name().to_owned(), vgg19)]);
+        let tiny = Origin::Random { seed: 4, cache: None };
+        let named = BTreeMap::from([
+            (Network::Vgg19.name().to_owned(), vgg19),
+            (Transformer::Dinov2Tiny.name().to_owned(), tiny),
+        ]);
         let task = |name: &str, finding: &str| -> Result<TrainTask> {
             let pictures = phantom(name, finding, 0..8)?;
             let pairs =

@@ -38,6 +38,18 @@ fn counts_are_those_of_the_real_networks() {
 }
 
 #[test]
+fn a_transformer_is_counted_on_its_own_grid() {
+    let of = |size: i64| {
+        let entry = find("patchcore").unwrap();
+        let built = (entry.build)(toml::from_str("backbone = 'dinov2_vits14'").unwrap()).unwrap();
+        entry.work.unwrap()(&built.settings, &CellSize { size, ..CELL }).unwrap()
+    };
+    // 63.4 GFLOP of the network; 1024 patches against 8 x 1024 of the bank, 768 values each.
+    let expected = 63.4e9 + 2.0 * 1024.0 * 8192.0 * 768.0;
+    assert!((of(448).query / expected - 1.0).abs() < 1e-3, "{}", of(448).query);
+}
+
+#[test]
 fn stages_are_what_an_encoder_is_made_of() {
     // Stage 4 of resnet18 at 32 pixels, by hand: four positions become one.
     let last = 2.0 * f64::from(256 * 512 * 9 + 256 * 512 + 512 * 512 * 9 * 3);

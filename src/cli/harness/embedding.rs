@@ -12,7 +12,7 @@ use crate::evaluate::embed;
 use crate::files;
 use crate::manifest::Manifest;
 use crate::network::origin::Origin;
-use crate::network::{Backbone, Network};
+use crate::network::{Backbone, Extractor, Network};
 use crate::pixels::Pixels;
 use crate::spec::{Audit, Level};
 
@@ -35,8 +35,8 @@ impl EmbeddingArgs {
     pub(crate) fn audit(&self, manifest: &Manifest, gates: &Audit, raw: Option<&Path>) -> Result<Report> {
         let random = Origin::Random { seed: 0, cache: Some(files::cache_folder()?.join("weights")) };
         let usual = if self.teacher.is_empty() { teacher::DEFAULT } else { Backbone::Resnet18 };
-        let backbone = self.backbone.backbone.unwrap_or(usual);
-        let network = Network::Backbone(backbone);
+        let backbone = self.backbone.backbone.unwrap_or(Extractor::Pyramid(usual));
+        let network = Network::from(backbone);
         let chosen = self.teacher.choose(&random)?;
         chosen.check_used_by(&[network])?;
         if gates.embedding_neighbours == Level::Off {

@@ -59,6 +59,7 @@ impl ModelArgs {
         let built = settings::build(entry, &table)?;
         ensure_fits_here(entry, &built)?;
         check(&built)?;
+        built.check_size(size).context("--size")?;
         let teachers = self.teachers(entry, built.network)?;
         folder::require(&self.support).context("--support")?;
         let device = self.compute.start()?;
@@ -118,9 +119,14 @@ impl ModelArgs {
     }
 }
 
-/// The settings, with the network of [`teacher::DEFAULT`] where they name none and the method takes one.
+/// The settings, with the network of [`teacher::DEFAULT`] where they name none and the method takes one; not where it is
+/// made for transformers.
 fn on_default_network(entry: &Entry, mut given: toml::Table) -> Result<toml::Table> {
-    let known = settings::keys(&settings::build(entry, &given)?)?;
+    let built = settings::build(entry, &given)?;
+    if matches!(built.network, Some(Network::Transformer(_))) {
+        return Ok(given);
+    }
+    let known = settings::keys(&built)?;
     // `dpa` calls it `network`.
     let key = ["backbone", "network"].into_iter().find(|key| known.iter().any(|known| known == key));
     if let Some(key) = key.filter(|key| !given.contains_key(*key)) {

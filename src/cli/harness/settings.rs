@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::method::{Built, Entry};
 use crate::names;
-use crate::network::Backbone;
+use crate::network::Extractor;
 
 /// What replaces a method's own settings.
 #[derive(clap::Args)]
@@ -26,10 +26,10 @@ pub(super) struct MethodArgs {
 /// The architecture of the pretrained network.
 #[derive(clap::Args)]
 pub(super) struct BackboneArg {
-    /// Architecture of the pretrained network, such as resnet18 or wide_resnet50_2 [default: the checkpoint's or the bench
+    /// Architecture of the pretrained network, such as resnet18, wide_resnet50_2 or dinov2_vits14 [default: the checkpoint's or the bench
     /// definition's; else efficientnet_lite0 where --teacher is not given, and the published one of the method where it is]
-    #[arg(long, value_name = "NETWORK", value_parser = Backbone::parse)]
-    pub backbone: Option<Backbone>,
+    #[arg(long, value_name = "NETWORK", value_parser = Extractor::parse)]
+    pub backbone: Option<Extractor>,
 }
 
 /// `KEY=VALUE`.

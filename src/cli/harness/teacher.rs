@@ -55,6 +55,8 @@ impl FromStr for Given {
 pub(super) struct Chosen {
     named: BTreeMap<String, Origin>,
     other: Option<Origin>,
+    /// What `random` stands for.
+    random: Origin,
 }
 
 impl TeacherArgs {
@@ -68,7 +70,7 @@ impl TeacherArgs {
     /// # Errors
     /// A file or name that is not there, or weights that are given twice.
     pub(super) fn choose(&self, random: &Origin) -> Result<Chosen> {
-        let mut chosen = Chosen { named: BTreeMap::new(), other: None };
+        let mut chosen = Chosen { named: BTreeMap::new(), other: None, random: random.clone() };
         for Given { network, weights } in &self.given {
             let origin = if weights == "random" { Ok(random.clone()) } else { find(weights) };
             let origin = origin.context("--teacher")?;
@@ -118,14 +120,16 @@ impl Chosen {
     }
 
     /// With weights for each of the networks that are `used`: those given, else those that can be fetched. No random
-    /// network stands in that nobody asked for.
+    /// network stands in that nobody asked for; who names one of which nobody publishes weights asks for a random one.
     ///
     /// # Errors
     /// A network without weights; says how to get or do without them.
     pub(super) fn complete(mut self, used: &[Network]) -> Result<Teachers> {
         for &network in used {
             if self.of(network).is_none() {
-                self.named.insert(network.name().to_owned(), fetched(network)?);
+                let is_published = PUBLISHED.iter().any(|published| published.network == network.name());
+                let origin = if is_published { fetched(network)? } else { self.random.clone() };
+                self.named.insert(network.name().to_owned(), origin);
             }
         }
         Ok(Teachers { named: self.named, other: self.other })
@@ -181,6 +185,16 @@ mod tests {
         assert!(vgg.check_used_by(&[resnet18, Network::Vgg19]).is_ok());
         let error = vgg.check_used_by(&[resnet18]).unwrap_err().to_string();
         assert!(error.contains("vgg19 is not used here, but resnet18"), "{error}");
+    }
+
+    #[test]
+    fn a_network_that_nobody_publishes_is_random() {
+        let tiny = Network::named("dinov2_tiny14").unwrap();
+        let teachers = choose(&[]).unwrap().complete(&[tiny]).unwrap();
+        let label = teachers.of(tiny).unwrap().label(tiny);
+        assert_eq!(label, "dinov2_tiny14, random teacher (seed 7)");
+        let error = choose(&[]).unwrap().complete(&[Network::named("dinov2_vits14").unwrap()]).err().unwrap();
+        assert!(error.to_string().contains("weights fetch dinov2_vits14"), "{error}");
     }
 
     #[test]

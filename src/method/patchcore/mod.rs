@@ -14,7 +14,7 @@ use super::part::normals::features;
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::{Backbone, Features, Input, Network};
+use crate::network::{Backbone, Extractor, Features, Sight};
 use bank::BankBuilder;
 use coreset::PROJECTED;
 
@@ -51,7 +51,7 @@ pub struct Settings {
     /// Which normals of the target fill the bank.
     pub train_on: TrainOn,
     /// Its stages 2 and 3, averaged over 3 x 3 positions and joined, are the patches.
-    pub backbone: Backbone,
+    pub backbone: Extractor,
     /// Share of the normals' patches that the coreset keeps. Unless set, 1 on supports, because their
     /// patches are few, and the published 0.1 on all train normals.
     pub coreset_ratio: Option<f64>,
@@ -68,7 +68,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             train_on: TrainOn::Supports,
-            backbone: Backbone::WideResnet50x2,
+            backbone: Backbone::WideResnet50x2.into(),
             coreset_ratio: None,
             reweight: false,
             memory_mib: 2048,
@@ -84,7 +84,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     });
     ensure!(ratio > 0.0 && ratio <= 1.0, "patchcore: coreset_ratio must be above 0 and at most 1");
     ensure!(settings.memory_mib >= 1, "patchcore: memory_mib must be at least 1");
-    let network = Some(Network::Backbone(settings.backbone));
+    let network = Some(settings.backbone.into());
     let built = build_learner(
         PatchCore { settings: settings.clone(), ratio },
         settings.train_on,
@@ -99,7 +99,8 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let (n, encoder) =
         (cell.learnt_from(settings.train_on, false), work::encoder(settings.backbone, cell.size));
     let [_, c2, c3, _] = settings.backbone.channels();
-    let (channels, positions) = ((c2 + c3) as usize, cell.positions(8));
+    let stride = settings.backbone.strides()[1];
+    let (channels, positions) = ((c2 + c3) as usize, cell.positions(stride));
     let memory = settings.memory(channels, positions as usize, n, cell.size as usize);
     // A budget that is too small fails when the cell is computed, and says so there.
     let (capacity, bytes) = memory
@@ -132,7 +133,7 @@ impl Learner for PatchCore {
         context: &Context,
         _: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>> {
-        let teacher = context.teacher(self.settings.backbone, Input::ImageNet)?;
+        let teacher = context.seeing(Sight::of(self.settings.backbone))?;
         let mut builder: Option<(BankBuilder, usize)> = None;
         for features in features(&teacher, &normals.pixels, None) {
             let n = features.deep.size()[0];
@@ -155,8 +156,8 @@ impl Learner for PatchCore {
         Ok(Box::new(PatchCoreDetector { bank, room, reweight: self.settings.reweight }))
     }
 
-    fn sees(&self) -> Option<(Backbone, Input)> {
-        Some((self.settings.backbone, Input::ImageNet))
+    fn sees(&self) -> Option<Sight> {
+        Some(Sight::of(self.settings.backbone))
     }
 
     fn reads(&self, features: Features) -> Box<dyn Any> {

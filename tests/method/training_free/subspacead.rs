@@ -50,6 +50,36 @@ fn a_rotation_of_all_features_leaves_residuals() {
 }
 
 #[test]
+fn a_transformer_has_the_published_side_and_other_networks_none() {
+    let built = |text: &str| (find("subspacead").unwrap().build)(toml::from_str(text).unwrap());
+    let settings =
+        |text: &str| -> serde_json::Value { serde_json::from_str(&built(text).unwrap().settings).unwrap() };
+    assert_eq!(settings("backbone = 'dinov2_vits14'")["side"], 448);
+    assert_eq!(settings("")["side"], serde_json::Value::Null);
+    let error = |text: &str| format!("{:#}", built(text).err().unwrap());
+    assert!(error("side = 224").contains("side is for transformers; wide_resnet50_2"));
+    assert!(error("side = 225\nbackbone = 'dinov2_vitl14'").contains("a multiple of 14"));
+}
+
+#[test]
+fn a_transformers_tokens_are_scored_at_any_size() {
+    let folder = TempDir::new().expect("a folder");
+    let mut settings: toml::Table = toml::from_str("rotations = 3\nside = 28").expect("TOML");
+    settings.insert("backbone".to_owned(), "dinov2_tiny14".into());
+    let built = (find("subspacead").expect("known").build)(settings).expect("settings");
+    built.check_size(32).expect("pictures are resized");
+    let fitted =
+        built.method.fit(&[], &context(&folder, 2), &mut medfsad::method::Unobserved).expect("a method");
+    let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
+    let Prediction::Both(maps, values) = predict(&*fitted, &*detector, &pictures("query", 3)).expect("both")
+    else {
+        panic!("maps and scores")
+    };
+    assert_eq!((maps.count(), maps.height(), maps.width(), values.len()), (3, 32, 32, 3));
+    assert!(values.iter().all(|value| value.is_finite() && *value > 0.0), "{values:?}");
+}
+
+#[test]
 fn subspaceads_score_is_the_mean_of_the_highest_share() {
     let flat = Tensor::ones([1, 20, 20], (Kind::Double, Device::Cpu)) * 3.0;
     assert!((image_scores(&flat).double_value(&[0]) - 3.0).abs() < 1e-12);

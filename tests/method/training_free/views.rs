@@ -24,6 +24,24 @@ fn twenty_two_views_hold_the_picture_its_mirror_and_its_quarter_turns() {
 }
 
 #[test]
+fn black_corners_are_black_and_all_else_is_some_pixel() {
+    let picture = pictures("support", 1).pixels.to_kind(Kind::Float) + 1.0;
+    let quarter = views::turned_on_black(&picture, std::f64::consts::FRAC_PI_2);
+    assert!([1, 3].iter().any(|&quarters| quarter.equal(&picture.rot90(quarters, [2, 3]))));
+    let eighth = views::turned_on_black(&picture, std::f64::consts::FRAC_PI_4);
+    for [row, column] in [[0, 0], [0, SIDE - 1], [SIDE - 1, 0], [SIDE - 1, SIDE - 1]] {
+        assert_eq!(eighth.double_value(&[0, 0, row, column]), 0.0);
+    }
+    let known: std::collections::BTreeSet<i64> =
+        doubles(&picture).into_iter().map(|value| value as i64).collect();
+    assert!(
+        doubles(&eighth)
+            .into_iter()
+            .all(|value| value == 0.0 || known.contains(&(value as i64)) && value.fract() == 0.0)
+    );
+}
+
+#[test]
 fn turns_and_shifts_move_an_off_centre_bar_where_they_should() {
     // A bar off the centre, longer than wide, whose turns stay inside.
     let bar = Tensor::zeros([1, 3, 40, 40], (Kind::Float, Device::Cpu));

@@ -1,0 +1,202 @@
+//! AnomalyDINO: the nearest of the supports' tokens (Damm et al., arXiv 2405.14529, WACV 2025).
+
+use std::any::Any;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
+use super::part::grid;
+use super::part::learner::{Learner, build as build_learner};
+use super::part::nearest::{Bank, MAX_BYTES};
+use super::part::normals::{Views, features};
+use super::train_on::TrainOn;
+use super::work::{CellSize, Operations, Work};
+use crate::episode::batch::Pictures;
+use crate::network::vit::{Deep, Reading, Transformer};
+use crate::network::{Features, Network, Sight};
+use mask::Mask;
+
+/// Which patches show the object.
+pub mod mask;
+/// Pictures turned as OpenCV turns them.
+pub mod rotation;
+
+/// AnomalyDINO: the distance of each token to the nearest of the supports' and their turned copies' tokens.
+pub const ENTRY: Entry = Entry {
+    name: "anomalydino",
+    about: "distance of each token to the nearest of the supports' and their turned copies' tokens",
+    paper: "arXiv 2405.14529 (WACV 2025)",
+    regime: "R1",
+    needs: "DINOv2 dinov2_vits14",
+    cost: "one forward pass of 448 x 448 pixels a picture (63 GFLOP), 8 a support, and each of its 1,024 tokens against \
+           8,192 a support",
+    trial: "backbone = 'dinov2_tiny14'\nside = 28",
+    build,
+    work: Some(work),
+};
+
+/// Defaults are the published ones, without the mask, which was made for photographs of objects.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Its last block's tokens, after the final norm, are compared.
+    pub backbone: Transformer,
+    /// Side in pixels that pictures are resized to, a multiple of the patch's. Pictures are square, so that this is what
+    /// the authors do: the shorter edge becomes 448.
+    pub side: i64,
+    /// Whether each support enters in eight views, turned by eighths.
+    pub rotations: bool,
+    /// Nearest tokens whose squared distances are averaged.
+    pub neighbours: usize,
+    /// Which of a query's patches count; the others' distance is 0. Supports are never masked.
+    pub mask: Mask,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            backbone: Transformer::Dinov2Small,
+            side: 448,
+            rotations: true,
+            neighbours: 1,
+            mask: Mask::None,
+        }
+    }
+}
+
+impl Settings {
+    fn reading(&self) -> Reading {
+        Reading { deep: Deep::Last, side: Some(self.side), ..Reading::of(self.backbone) }
+    }
+
+    fn views(&self) -> usize {
+        if self.rotations { rotation::COUNT } else { 1 }
+    }
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let settings: Settings = settings.try_into().context("settings of anomalydino")?;
+    let patch = settings.backbone.plan().patch;
+    ensure!(
+        settings.side > 0 && settings.side % patch == 0,
+        "anomalydino: side must be a multiple of {patch}, the patch of {}",
+        settings.backbone.name()
+    );
+    ensure!(settings.neighbours >= 1, "anomalydino: neighbours must be at least 1");
+    let network = Some(Network::Transformer(settings.backbone));
+    let learner = AnomalyDino { settings: settings.clone() };
+    Ok(build_learner(learner, TrainOn::Supports, &settings, network)?.giving(Output::Both))
+}
+
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
+    let settings: Settings = serde_json::from_str(settings)?;
+    let plan = settings.backbone.plan();
+    let (tokens, width) = (((settings.side / plan.patch) as f64).powi(2), plan.width as f64);
+    let encoder = plan.operations(settings.side, plan.depth);
+    let views = (cell.learnt_from(TrainOn::Supports, false) * settings.views()) as f64;
+    Ok(Work {
+        adapt: Operations { forward: views * encoder, training: 0.0 },
+        query: encoder + 2.0 * tokens * views * tokens * width,
+        encode: encoder,
+        teacher: encoder,
+        maps: true,
+        bytes: 4.0 * views * tokens * width,
+        ..Work::default()
+    })
+}
+
+struct AnomalyDino {
+    settings: Settings,
+}
+
+impl Learner for AnomalyDino {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        _: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
+        let teacher = context.seeing(Sight::Tokens(self.settings.backbone, self.settings.reading()))?;
+        let views = self.settings.rotations.then_some(&rotation::eighths as Views);
+        let parts = features(&teacher, &normals.pixels, views).map(|seen| grid::positions(&seen.deep));
+        let bank = TokenBank::new(&Tensor::cat(&parts.collect::<Vec<_>>(), 0));
+        let Settings { neighbours, mask, .. } = self.settings;
+        Ok(Box::new(AnomalyDinoDetector { bank, neighbours, mask }))
+    }
+
+    fn sees(&self) -> Option<Sight> {
+        Some(Sight::Tokens(self.settings.backbone, self.settings.reading()))
+    }
+
+    fn reads(&self, features: Features) -> Box<dyn Any> {
+        Box::new(features.deep)
+    }
+}
+
+/// Tokens of normals, without their lengths.
+pub struct TokenBank(Bank);
+
+impl TokenBank {
+    /// Of tokens `[m, d]`, single precision.
+    pub fn new(tokens: &Tensor) -> TokenBank {
+        TokenBank(Bank::new(unit(tokens)))
+    }
+
+    /// One less the cosine to the nearest, or the mean of that over several, of tokens `[m, d]`: `[m]`, double precision.
+    pub fn distances(&self, tokens: &Tensor, neighbours: usize) -> Tensor {
+        let nearest = self.0.nearest(&unit(tokens), neighbours, MAX_BYTES).distances;
+        // Of unit vectors, the squared distance is twice one less the cosine.
+        nearest.square().mean_dim(1, false, None::<Kind>) / 2.0
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.rows().numel() * self.0.rows().kind().elt_size_in_bytes()
+    }
+}
+
+/// Tokens `[m, d]` of length 1.
+fn unit(tokens: &Tensor) -> Tensor {
+    let wide = tokens.to_kind(Kind::Double);
+    let length = wide.square().sum_dim_intlist(1, true, None::<Kind>).sqrt();
+    (wide / length.clamp_min(1e-12)).to_kind(Kind::Float)
+}
+
+struct AnomalyDinoDetector {
+    bank: TokenBank,
+    neighbours: usize,
+    mask: Mask,
+}
+
+impl Detector for AnomalyDinoDetector {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let tokens: &Tensor = queries.made()?;
+        let (n, _, h, w) = tokens.size4()?;
+        let distances = self.bank.distances(&grid::positions(tokens), self.neighbours).view([n, h, w]);
+        let counted = match self.mask {
+            Mask::None => distances,
+            mask => {
+                let kept = |index: i64| {
+                    let rows = grid::positions(&tokens.narrow(0, index, 1));
+                    mask.kept(&rows, [h, w])
+                };
+                let kept = (0..n).map(kept).collect::<Result<Vec<Tensor>>>()?;
+                distances * Tensor::stack(&kept, 0).to_device(tokens.device())
+            }
+        };
+        let maps = grid::upsample(&counted, queries.pictures().size(), false);
+        Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&image_scores(&counted))?))
+    }
+
+    fn bytes(&self) -> usize {
+        self.bank.bytes()
+    }
+}
+
+/// Mean of the highest 1 % (at least one value) of grids `[n, h, w]`: `[n]`.
+pub fn image_scores(grids: &Tensor) -> Tensor {
+    let flat = grids.flatten(1, -1);
+    let highest = (flat.size()[1] / 100).max(1);
+    flat.topk(highest, 1, true, false).0.mean_dim(1, false, None::<Kind>)
+}
