@@ -15,11 +15,14 @@ use crate::network::teacher::Teacher;
 /// What a teacher is opened for: a context with other weights opens another.
 pub(super) type Wanted = (Sight, Origin, Precision, Device);
 
+/// A teacher, and what it was opened for.
+type Open = (Wanted, Rc<Remembering>);
+
 /// Teachers that are open, and what they may keep of features; clones share them.
 #[derive(Clone, Default)]
 pub struct OpenTeachers {
     keeping: Keeping,
-    open: Rc<RefCell<Vec<(Wanted, Rc<Remembering>)>>>,
+    open: Rc<RefCell<Vec<Open>>>,
 }
 
 impl OpenTeachers {

@@ -102,14 +102,14 @@ impl Remembering {
         if let Some(features) = self.memory.borrow_mut().recall(&content) {
             return features;
         }
-        let features = self.from_folder(pictures, &content);
+        let features = self.found_or_made(pictures, &content);
         if is_single {
             self.memory.borrow_mut().keep(content, &features, MOST);
         }
         features
     }
 
-    fn from_folder(&self, pictures: &Tensor, content: &str) -> Features {
+    fn found_or_made(&self, pictures: &Tensor, content: &str) -> Features {
         let Some(folder) = &self.keeping.folder else { return self.teacher.features(pictures) };
         let key = self.key(content);
         if let Some(kept) = folder.find(&key) {

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use tch::Device;
 
-use super::speed_record::{Job, Record, Versions, Work, line, print_head, row, typical};
+use super::speed_record::{Job, Record, Row, Versions, Work, line, print_head, row, typical};
 use crate::cli::child_process::ChildProcess;
 use crate::cli::common::use_threads;
 use crate::evaluate::device::{self, Wanted};
@@ -176,41 +176,10 @@ impl Args {
             let theirs: Timed = reference.ask(&request)?;
             let theirs_flushed = flushed.as_mut().map(|flushed| flushed.ask(&request)).transpose()?;
             bar.inc(1);
-            let (timed, once) = match work {
-                Work::Train => ours.train(shots, batch, repeats)?,
-                Work::Score => (ours.score(shots, batch, repeats)?, 0.0),
-                Work::Again => (ours.score_again(shots, batch, repeats)?, 0.0),
-                Work::Cell => (ours.cell(shots, batch, [n_train, n_test], epochs)?, 0.0),
-                Work::Epoch => {
-                    let once = typical(&ours.encode(8 * batch, 3).seconds) / (8 * batch) as f64;
-                    (ours.epoch(shots, batch, [n_train, n_test], repeats)?, once * n_train as f64)
-                }
-            };
+            let (timed, once) = ours_of(&ours, job, [n_train, n_test], epochs, repeats)?;
             bar.inc(1);
             let mut row = row(job, precision, (theirs, theirs_flushed), timed, once)?;
-            let (teacher, decoder) = (ours.teacher_operations, ours.decoder_operations());
-            // The gradient by the input and the one by the kernel each take what the way forward takes.
-            let trained = 3.0 * (batch * (shots + 1)) as f64 * decoder;
-            match work {
-                Work::Train => {
-                    row.at_most = Some(row.reference_seconds() / (trained / rate));
-                    row.share_of_peak = Some(trained / typical(&row.medfsad.seconds) / rate);
-                }
-                Work::Score | Work::Again => {
-                    let teacher = if work == Work::Score { teacher } else { 0.0 };
-                    let needed = batch as f64 * (teacher + decoder);
-                    row.share_of_peak = Some(needed / typical(&row.medfsad.seconds) / rate);
-                }
-                Work::Cell => {
-                    let scored = n_test as f64 * decoder;
-                    let of_epochs = epochs as f64 * ((n_train / batch) as f64 * trained + scored);
-                    let needed = of_epochs + (n_train + n_test) as f64 * teacher;
-                    row.at_most = Some(row.reference_seconds() / (needed / rate));
-                    row.share_of_peak = Some(needed / row.medfsad_seconds() / rate);
-                    row.pictures_per_second = (epochs * n_train) as f64 / row.medfsad_seconds();
-                }
-                Work::Epoch => row.pictures_per_second = n_train as f64 / row.medfsad_seconds(),
-            }
+            self.compare_with_peak(&mut row, &ours, [n_train, n_test], rate);
             let published = record.rows.iter().find(|known| {
                 (known.work, known.shots, known.batch, known.precision)
                     == (work, shots, batch, Precision::F32)
@@ -225,6 +194,34 @@ impl Args {
         }
         bar.finish_and_clear();
         Ok(())
+    }
+
+    /// How far the work is from what this machine's fastest `rate` allows.
+    fn compare_with_peak(&self, row: &mut Row, ours: &Workload, [n_train, n_test]: [usize; 2], rate: f64) {
+        let epochs = usize::from(self.epochs);
+        let (teacher, decoder) = (ours.teacher_operations, ours.decoder_operations());
+        // The gradient by the input and the one by the kernel each take what the way forward takes.
+        let trained = 3.0 * (row.batch * (row.shots + 1)) as f64 * decoder;
+        match row.work {
+            Work::Train => {
+                row.at_most = Some(row.reference_seconds() / (trained / rate));
+                row.share_of_peak = Some(trained / typical(&row.medfsad.seconds) / rate);
+            }
+            Work::Score | Work::Again => {
+                let teacher = if row.work == Work::Score { teacher } else { 0.0 };
+                let needed = row.batch as f64 * (teacher + decoder);
+                row.share_of_peak = Some(needed / typical(&row.medfsad.seconds) / rate);
+            }
+            Work::Cell => {
+                let scored = n_test as f64 * decoder;
+                let of_epochs = epochs as f64 * ((n_train / row.batch) as f64 * trained + scored);
+                let needed = of_epochs + (n_train + n_test) as f64 * teacher;
+                row.at_most = Some(row.reference_seconds() / (needed / rate));
+                row.share_of_peak = Some(needed / row.medfsad_seconds() / rate);
+                row.pictures_per_second = (epochs * n_train) as f64 / row.medfsad_seconds();
+            }
+            Work::Epoch => row.pictures_per_second = n_train as f64 / row.medfsad_seconds(),
+        }
     }
 
     fn reference(
@@ -252,4 +249,24 @@ impl Args {
         record.reference = Some(versions);
         Ok(child)
     }
+}
+
+/// What ours takes, and seconds of what is done once for a training.
+fn ours_of(
+    ours: &Workload,
+    Job { work, shots, batch }: Job,
+    [n_train, n_test]: [usize; 2],
+    epochs: usize,
+    repeats: usize,
+) -> Result<(Timed, f64)> {
+    Ok(match work {
+        Work::Train => ours.train(shots, batch, repeats)?,
+        Work::Score => (ours.score(shots, batch, repeats)?, 0.0),
+        Work::Again => (ours.score_again(shots, batch, repeats)?, 0.0),
+        Work::Cell => (ours.cell(shots, batch, [n_train, n_test], epochs)?, 0.0),
+        Work::Epoch => {
+            let once = typical(&ours.encode(8 * batch, 3).seconds) / (8 * batch) as f64;
+            (ours.epoch(shots, batch, [n_train, n_test], repeats)?, once * n_train as f64)
+        }
+    })
 }
