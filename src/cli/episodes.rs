@@ -50,10 +50,10 @@ enum Action {
     },
     /// Write stored episodes as one JSON file, or as lists of files for a program of one's own
     ///
-    /// `--lists` writes queries.csv (test pictures, in an order that tells nothing of their labels), supports.csv (by task,
-    /// draw and position; K shots are the first K) and normals.csv (train normals of every task): `task`, `image_id`, `path`
-    /// below the raw folder, and `frame`. Paths may name people: keep them at home. What a program makes of them,
-    /// `import-scores` takes.
+    /// `--lists` writes queries.csv (test pictures, in an order that tells nothing of their labels), supports.csv
+    /// (by task, draw and position; K shots are the first K) and normals.csv (train normals of every task):
+    /// `task`, `image_id`, `path` below the raw folder, and `frame`. Paths may name people: keep them at home.
+    /// What a program makes of them, `import-scores` takes.
     #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["out", "lists"])))]
     Export {
         /// Folder with episodes.parquet

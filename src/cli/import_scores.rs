@@ -16,11 +16,12 @@ use crate::trivia;
 
 /// Import the scores of another program into a run, to be measured and compared as any others
 ///
-/// Reads scores from a CSV or parquet file with columns `image_id` or `path` (below the raw folder), `score` (higher is
-/// more anomalous) and, where they matter, `method`, `shots`, `draw`, `seed`, `task` and `label`; holds them against the
-/// curated benchmark and the run's episodes; and writes cells, which every table marks as not run here. Each cell must
-/// have every test picture of its task once. If anything is wrong, all of it is said and nothing is imported.
-/// `episodes export RUN --lists DIR` writes which pictures to score, and by which supports. Needs no libtorch.
+/// Reads scores from a CSV or parquet file with columns `image_id` or `path` (below the raw folder), `score`
+/// (higher is more anomalous) and, where they matter, `method`, `shots`, `draw`, `seed`, `task` and `label`; holds
+/// them against the curated benchmark and the run's episodes; and writes cells, which every table marks as not run
+/// here. Each cell must have every test picture of its task once. If anything is wrong, all of it is said and
+/// nothing is imported. `episodes export RUN --lists DIR` writes which pictures to score, and by which supports.
+/// Needs no libtorch.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Table of scores, CSV or parquet
@@ -34,8 +35,8 @@ pub(super) struct Args {
     /// Curated benchmark [default: the one that the run's plan names]
     #[arg(long)]
     manifest: Option<PathBuf>,
-    /// What the method was given: R0 nothing, R1 the supports, R2 also train normals of other tasks, R5 all train normals
-    /// of the task
+    /// What the method was given: R0 nothing, R1 the supports, R2 also train normals of other tasks, R5 all train
+    /// normals of the task
     #[arg(long, value_parser = Regime::parse)]
     regime: Regime,
     /// Number of supports, where the table has no column of it

@@ -1,11 +1,12 @@
 //! AUROC between pictures that trivia cannot tell apart: a covariate-adjusted Mann-Whitney statistic (after arXiv
 //! 0905.0436; the weights are ours).
 //!
-//! Each pair of an anomalous picture with a normal one counts by how alike the two are in the chance, as trivia state it, of
-//! being anomalous. With `d` the difference of their logits, the weight is Epanechnikov's kernel `1 - (d / h)^2` up to the
-//! bandwidth `h`, times `exp(-d / 2)`. The second factor levels what is left within the bandwidth: where logits are
-//! true, a pair and the same pair with labels exchanged weigh alike, so a score that sees trivia alone has exactly 0.5.
-//! Logits are clipped first. A score that does not depend on trivia, given the label, keeps its AUROC.
+//! Each pair of an anomalous picture with a normal one counts by how alike the two are in the chance, as trivia
+//! state it, of being anomalous. With `d` the difference of their logits, the weight is Epanechnikov's kernel
+//! `1 - (d / h)^2` up to the bandwidth `h`, times `exp(-d / 2)`. The second factor levels what is left within the
+//! bandwidth: where logits are true, a pair and the same pair with labels exchanged weigh alike, so a score that
+//! sees trivia alone has exactly 0.5. Logits are clipped first. A score that does not depend on trivia, given the
+//! label, keeps its AUROC.
 
 use rayon::prelude::*;
 
@@ -38,13 +39,14 @@ struct Pair {
 pub struct Adjusted {
     /// 0 to 1.
     pub value: f64,
-    /// 95 % over draws and pictures (patients where known); `None` where a class comes from fewer than two patients, or
-    /// no replicate differs from another.
+    /// 95 % over draws and pictures (patients where known); `None` where a class comes from fewer than two
+    /// patients, or no replicate differs from another.
     pub interval: Option<(f64, f64)>,
 }
 
 impl<'a> Pairs<'a> {
-    /// From each picture's logit of being anomalous by trivia, in the sample's order. `None` without a pair that counts.
+    /// From each picture's logit of being anomalous by trivia, in the sample's order. `None` without a pair that
+    /// counts.
     pub fn new(sample: &'a Sample, logits: &[f64]) -> Option<Pairs<'a>> {
         let clipped: Vec<f64> = logits.iter().map(|logit| logit.clamp(-CLIPPED_AT, CLIPPED_AT)).collect();
         let of = |class: bool| -> Vec<usize> {
@@ -67,11 +69,11 @@ impl<'a> Pairs<'a> {
         (sum > 0.0).then(|| Pairs { sample, kept, share: sum * sum / squares / all })
     }
 
-    /// Of each draw's scores, in the sample's order. `None` where too few pairs are kept, without draws, or where a score
-    /// is no number.
+    /// Of each draw's scores, in the sample's order. `None` where too few pairs are kept, without draws, or where
+    /// a score is no number.
     ///
-    /// The interval is by the two-level bootstrap: pictures are resampled as units for the mean over draws, draws among
-    /// themselves, and the two deviations are added.
+    /// The interval is by the two-level bootstrap: pictures are resampled as units for the mean over draws, draws
+    /// among themselves, and the two deviations are added.
     pub fn adjusted(&self, draws: &[Vec<f64>], purpose: &str) -> Option<Adjusted> {
         let n = self.sample.is_anomalous().len();
         let is_sound = |scores: &Vec<f64>| scores.len() == n && scores.iter().all(|score| !score.is_nan());
@@ -129,8 +131,8 @@ mod tests {
     use super::*;
     use crate::metric::logistic::out_of_fold;
 
-    /// 150 normal and 150 anomalous pictures with one trivial number, which is `shortcut` higher where they are anomalous, and
-    /// what a method sees of the disease. Logits are out-of-fold predictions, as a report has them.
+    /// 150 normal and 150 anomalous pictures with one trivial number, which is `shortcut` higher where they are
+    /// anomalous, and what a method sees of the disease. Logits are out-of-fold predictions, as a report has them.
     fn made(shortcut: f64, seed: u64) -> (Sample, Vec<f64>, Vec<f64>, Vec<f64>) {
         let mut stream = Stream::new(seed, "adjusted", 0);
         let classes: Vec<bool> = (0..300).map(|index| index % 2 == 1).collect();

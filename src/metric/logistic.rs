@@ -1,7 +1,7 @@
 //! Logistic regression with a ridge penalty, and its out-of-fold predictions.
 //!
-//! The penalty is half the squared length of the coefficients, of numbers scaled to deviation 1 by the pictures that are
-//! fitted; the intercept has none. So scikit-learn's `StandardScaler` and `LogisticRegression()` state it.
+//! The penalty is half the squared length of the coefficients, of numbers scaled to deviation 1 by the pictures
+//! that are fitted; the intercept has none. So scikit-learn's `StandardScaler` and `LogisticRegression()` state it.
 
 use super::two_level::Sample;
 
@@ -22,8 +22,8 @@ pub struct Logistic {
 }
 
 impl Logistic {
-    /// Of pictures' numbers, all equally many, and whether each is anomalous. `None` without pictures of both classes, or
-    /// with a number that is not finite.
+    /// Of pictures' numbers, all equally many, and whether each is anomalous. `None` without pictures of both
+    /// classes, or with a number that is not finite.
     pub fn fit(numbers: &[&[f64]], is_anomalous: &[bool]) -> Option<Logistic> {
         let both = [false, true].iter().all(|class| is_anomalous.contains(class));
         if !both || numbers.iter().copied().flatten().any(|number| !number.is_finite()) {
@@ -53,8 +53,8 @@ impl Logistic {
     }
 }
 
-/// A logit for each picture by a regression on the other folds: no picture is judged by one that has seen it, nor by one
-/// that has seen its patient. `None` where a class comes from fewer than [`N_FOLDS`] patients or pictures.
+/// A logit for each picture by a regression on the other folds: no picture is judged by one that has seen it, nor
+/// by one that has seen its patient. `None` where a class comes from fewer than [`N_FOLDS`] patients or pictures.
 pub fn out_of_fold(numbers: &[Vec<f64>], sample: &Sample, purpose: &str) -> Option<Vec<f64>> {
     let folds = sample.folds(N_FOLDS, purpose)?;
     let mut logits = vec![0.0; numbers.len()];

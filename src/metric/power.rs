@@ -1,9 +1,11 @@
-//! What a comparison could have shown: the smallest true difference that its pictures and draws would have told from zero.
+//! What a comparison could have shown: the smallest true difference that its pictures and draws would have told
+//! from zero.
 //!
-//! By simulation from the scores themselves: the replicates of a difference, resampled over draws and pictures (patients
-//! where known) for both scores alike, are so many trials, each as far off the measured difference as a trial is off the
-//! true one. So they hold how the two scores go together on the same pictures. A trial of a true difference `d` measures `d`
-//! and its error, and shows a difference where its 95 % interval, as wide as the measured one, leaves out zero.
+//! By simulation from the scores themselves: the replicates of a difference, resampled over draws and pictures
+//! (patients where known) for both scores alike, are so many trials, each as far off the measured difference as a
+//! trial is off the true one. So they hold how the two scores go together on the same pictures. A trial of a true
+//! difference `d` measures `d` and its error, and shows a difference where its 95 % interval, as wide as the
+//! measured one, leaves out zero.
 
 use super::quantile::quantile;
 
@@ -14,11 +16,11 @@ pub const POWER: f64 = 0.8;
 const HALVINGS: usize = 40;
 
 /// The smallest difference that a share of [`POWER`] of the trials would show; of both directions the larger.
-/// `higher` is the higher of the two AUROCs, below which the other would lie by that difference, where errors are larger:
-/// its own are rescaled as the deviation of an AUROC is, `sqrt(a (1 - a))`, and the difference's go halfway.
+/// `higher` is the higher of the two AUROCs, below which the other would lie by that difference, where errors are
+/// larger: its own are rescaled as the deviation of an AUROC is, `sqrt(a (1 - a))`, and the difference's go halfway.
 ///
-/// `None` without replicates, where these do not differ, next to 1, where nothing is known of errors elsewhere, or where
-/// even an AUROC of 0 would not show.
+/// `None` without replicates, where these do not differ, next to 1, where nothing is known of errors elsewhere, or
+/// where even an AUROC of 0 would not show.
 pub fn smallest_difference(replicates: &[f64], higher: f64) -> Option<f64> {
     let mean = replicates.iter().sum::<f64>() / replicates.len() as f64;
     let mut errors: Vec<f64> = replicates.iter().map(|replicate| replicate - mean).collect();

@@ -59,14 +59,21 @@ pub(super) fn table(stored: Option<&Stored>, summary: &Summary) -> Result<Option
 
 fn caption() -> String {
     format!(
-        "Image AUROC under clean between pictures that trivia cannot tell apart, mean over draws, with the plain AUROC below. \
-         Each pair of an anomalous and a normal picture counts by how alike the two are in the logit that control-joint gives \
-         them (out of fold, clipped at {CLIPPED_AT}): Epanechnikov's kernel with a bandwidth of {BANDWIDTH}, times exp(-d/2) \
-         of the difference d, so that a score that sees trivia alone comes out at 0.5 and one that does not depend on them, given the label, keeps its value \
-         (simulated: metric/adjusted.rs). Pairs kept is their effective share (Kish); below {:.0} % no number is shown. Rows of \
+        "Image AUROC under clean between pictures that trivia cannot tell apart, mean over draws, with the \
+        plain AUROC below. \
+         Each pair of an anomalous and a normal picture counts by how alike the two are in the logit that \
+         control-joint gives \
+         them (out of fold, clipped at {CLIPPED_AT}): Epanechnikov's kernel with a bandwidth of {BANDWIDTH}, \
+         times exp(-d/2) \
+         of the difference d, so that a score that sees trivia alone comes out at 0.5 and one that does not \
+         depend on them, given the label, keeps its value \
+         (simulated: metric/adjusted.rs). Pairs kept is their effective share (Kish); below {:.0} % no number \
+         is shown. Rows of \
          controls show how far it succeeds: each should come near 0.5. Only the \
-         trivia of the table above are taken out: other shortcuts remain, and where a disease changes brightness, so is part \
-         of the disease. Intervals are 95 % over draws and pictures, by the two-level bootstrap, patients where known.",
+         trivia of the table above are taken out: other shortcuts remain, and where a disease changes \
+         brightness, so is part \
+         of the disease. Intervals are 95 % over draws and pictures, by the two-level bootstrap, patients where \
+         known.",
         100.0 * LEAST_SHARE
     )
 }

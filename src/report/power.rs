@@ -16,13 +16,15 @@ pub(super) fn sentence(summary: &Summary) -> String {
         others.iter().find(is_other)?;
         let Some(middle) = median(&mut sizes) else {
             return Some(format!(
-                "At {shots} shots it cannot be said what these pictures and draws could show: differences from the best row \
+                "At {shots} shots it cannot be said what these pictures and draws could show: differences from \
+                the best row \
                  have no interval."
             ));
         };
         let draws = best.ground.draws();
         Some(format!(
-            "At {shots} shots, these pictures and {draws} {} could show a difference of {middle:.3} in mean AUROC from the best \
+            "At {shots} shots, these pictures and {draws} {} could show a difference of {middle:.3} in mean \
+            AUROC from the best \
              row with a power of 80 % (median of {} rows; {:.3} to {:.3}): smaller ones would mostly stay unseen.",
             if draws == 1 { "draw" } else { "draws" },
             sizes.len(),

@@ -38,17 +38,26 @@ pub(super) fn table(summary: &Summary) -> Result<DisplayTable> {
     Ok(DisplayTable {
         name: "standings",
         title: "How sure is the order?".to_owned(),
-        caption: "Within the same number of shots, by image AUROC under clean. Mean rank (1 is best) and Borda points \
-                  (others beaten, summed over tasks) are over the tasks on which every row is defined. The difference \
+        caption: "Within the same number of shots, by image AUROC under clean. Mean rank (1 is best) and Borda \
+        points \
+                  (others beaten, summed over tasks) are over the tasks on which every row is defined. The \
+                  difference \
                   to the best row has a 95 % interval over support draws, seeds and pictures, resampled alike for \
-                  both; it decides the rank groups. Could show is the smallest true difference that such an interval would \
-                  tell from zero with a power of 80 %, by simulation from the scores themselves: what is smaller may be there and \
-                  stay unseen. Rows on other draws, seeds or pictures than most are not ranked; their difference is over the \
-                  draws that they share with the best row, whose number it gives. p is Wilcoxon's signed-rank test, exact and two-sided, of AUROCs paired with those \
-                  of d24fad over tasks, draws and seeds, then corrected for all pairs (Holm). Which pairs are tested is \
-                  fixed, whatever the numbers: d24fad against every other row; without d24fad there is no test here, and \
+                  both; it decides the rank groups. Could show is the smallest true difference that such an \
+                  interval would \
+                  tell from zero with a power of 80 %, by simulation from the scores themselves: what is \
+                  smaller may be there and \
+                  stay unseen. Rows on other draws, seeds or pictures than most are not ranked; their \
+                  difference is over the \
+                  draws that they share with the best row, whose number it gives. p is Wilcoxon's signed-rank \
+                  test, exact and two-sided, of AUROCs paired with those \
+                  of d24fad over tasks, draws and seeds, then corrected for all pairs (Holm). Which pairs are \
+                  tested is \
+                  fixed, whatever the numbers: d24fad against every other row; without d24fad there is no test \
+                  here, and \
                   `compare` tests any two. Draws of a task share their test pictures, so p speaks \
-                  of support sets and tasks, not of new patients; where pairs are so few that no outcome could reach 0.05, the table says so."
+                  of support sets and tasks, not of new patients; where pairs are so few that no outcome could \
+                  reach 0.05, the table says so."
             .to_owned(),
         head: head.map(str::to_owned).to_vec(),
         rows: rows.into_iter().flatten().collect(),

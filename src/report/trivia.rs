@@ -61,7 +61,8 @@ impl Telling {
         let beaten: Vec<String> = summary.tasks.iter().enumerate().filter_map(beaten).collect();
         (!beaten.is_empty()).then(|| {
             format!(
-                "Trivial numbers of a picture, taken together, tell the label at least as well as every method on {}: there \
+                "Trivial numbers of a picture, taken together, tell the label at least as well as every method \
+                on {}: there \
                  a high AUROC may be the shortcut and not the disease (\"What do trivia tell?\").",
                 beaten.join(", ")
             )
@@ -111,14 +112,21 @@ impl Telling {
 
 fn caption() -> String {
     format!(
-        "Image AUROC of numbers that know nothing of what a picture shows: of the file's header ({}) and of intensities ({}); \
-         file dates are never used. Alone, more of a number is taken for anomalous; the smaller print has the better of both \
-         ways. control-joint takes all of them, those of the header also by their logarithm, in a logistic regression (ridge \
-         penalty 1 on numbers scaled to deviation 1), each picture judged by what was learnt of the other four fifths, \
+        "Image AUROC of numbers that know nothing of what a picture shows: of the file's header ({}) and of \
+        intensities ({}); \
+         file dates are never used. Alone, more of a number is taken for anomalous; the smaller print has the \
+         better of both \
+         ways. control-joint takes all of them, those of the header also by their logarithm, in a logistic \
+         regression (ridge \
+         penalty 1 on numbers scaled to deviation 1), each picture judged by what was learnt of the other four \
+         fifths, \
          patients kept whole where a class has at least five. It is supervised by the test \
-         pictures' own labels, which no method may see, so it is an upper bound of what trivia tell, stands in no ranking, \
-         and says that a method may have used a shortcut, not that it did. With permuted labels (mean of 20) it must give \
-         0.5, but for chance. The best method is the highest row of the leaderboard that is no control, at any number of \
+         pictures' own labels, which no method may see, so it is an upper bound of what trivia tell, stands in \
+         no ranking, \
+         and says that a method may have used a shortcut, not that it did. With permuted labels (mean of 20) it \
+         must give \
+         0.5, but for chance. The best method is the highest row of the leaderboard that is no control, at any \
+         number of \
          shots. Intervals are 95 % over pictures, patients where known.",
         list(Numbers::Header),
         list(Numbers::Intensity)

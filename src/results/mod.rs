@@ -357,7 +357,7 @@ fn read_sealed(folder: &Path) -> Result<(Cell, Seal)> {
 /// What a finished cell's folder says of it, with its tables held against their hashes but not parsed.
 ///
 /// # Errors
-/// As [`CellResult::read`].
+/// As [`StoredCell::read`].
 pub fn read_cell(folder: &Path) -> Result<Cell> {
     read_sealed(folder).map(|(cell, _)| cell)
 }

@@ -1,8 +1,8 @@
 //! CONTRACT: `trivia.parquet`, one row for each test picture: numbers that know nothing of what the picture shows.
 //!
 //! A control looks at one of them and takes more of it for anomalous. The joint control takes all together, and learns
-//! from the test pictures' own labels how much each tells: an upper bound of what trivia tell, which no method may know.
-//! So it is no method: it is computed here, from numbers and labels, beside the methods and after them.
+//! from the test pictures' own labels how much each tells: an upper bound of what trivia tell, which no method may
+//! know. So it is no method: it is computed here, from numbers and labels, beside the methods and after them.
 
 use std::path::Path;
 
