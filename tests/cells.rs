@@ -332,7 +332,8 @@ fn a_run_shares_features_until_all_cells_are_there() {
         let place = all.position(|(method, task)| method == wanted && task == "lag").expect("a job");
         jobs[place].as_str()
     };
-    let n_kept = || std::fs::read_dir(home.join("shared/features")).map_or(0, Iterator::count);
+    let kept = home.join("shared/features").join(medfsad::CODE_HASH);
+    let n_kept = || std::fs::read_dir(&kept).map_or(0, Iterator::count);
     succeeds(home, &["run-cell", "shared", job("dn2")]);
     let after_first = n_kept();
     assert!(after_first > 0);

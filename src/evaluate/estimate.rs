@@ -163,6 +163,8 @@ impl Counts {
             let load = self.load(job, identity);
             let entry = method::find(&job.method)?;
             let work = entry.work.map(|work| work(&job.built.settings, &load)).transpose()?;
+            let every = identity.observed_every.unwrap_or(1) as u64;
+            let work = work.map(|work| Work { evaluations: work.evaluations.div_ceil(every), ..work });
             let cost = experience.of(identity);
             match (cost, work, speed) {
                 (Some(cost), work, _) => {
@@ -173,8 +175,8 @@ impl Counts {
                 (None, Some(work), Some(speed)) => {
                     estimate.known.counted += 1;
                     let cell = speed.of_cell(&work, &load, job.built.regime);
-                    let encoding = speed.of_encoding(&work, load.n_test);
-                    let shared = self.fitting(job, &work, &load, speed);
+                    let [once, encoding] = speed.of_encoding(&work, load.n_test);
+                    let shared = once + self.fitting(job, &work, &load, speed);
                     // Where supports are trained on, the test set is taken up anew for each.
                     let (shared, own) = match (shares_scores, work.adapt.training > 0.0) {
                         (true, _) => (shared + encoding + cell, 0.0),

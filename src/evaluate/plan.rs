@@ -107,7 +107,8 @@ fn job(
     let calibration = if random { others } else { Vec::new() };
     let weights_hash = origin.map(|(network, origin)| origin.hash(network)).unwrap_or_default();
     let by_sources = definition.epoch_by_sources && built.regime == Regime::OtherNormals;
-    let has_epochs = built.regime == Regime::OtherNormals || built.regime == Regime::TargetNormals;
+    // A training on supports is not observed.
+    let has_epochs = built.takes_steps && built.regime != Regime::Supports;
     let observed_every = (has_epochs && definition.observe_every > 1).then_some(definition.observe_every);
     let ruled = random || built.regime == Regime::OtherNormals;
     let identity = |shots: usize, draw: usize| {

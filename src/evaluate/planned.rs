@@ -17,6 +17,7 @@ use crate::files::{self, lock};
 use crate::ids::{CellId, TaskName};
 use crate::manifest::Manifest;
 use crate::metric::quantile::median;
+use crate::network::feature_folder::FeatureFolder;
 use crate::network::origin::{Origin, Teachers};
 use crate::network::precision::Precision;
 use crate::network::remembering::FeatureLimits;
@@ -196,6 +197,12 @@ impl Opened {
     pub fn write(&self, folder: &Path) -> Result<usize> {
         let ids: Vec<CellId> = self.cells().map(Identity::id).collect();
         let n_aside = stale_cells::set_aside(folder, &ids, &self.manifest.header.canonical_hash)?;
+        // Features of other code are not looked at.
+        for other in std::fs::read_dir(folder.join(FEATURES)).into_iter().flatten().flatten() {
+            if other.file_name() != crate::CODE_HASH {
+                FeatureFolder::clear(&other.path())?;
+            }
+        }
         store_episodes(&self.episodes, &self.manifest, folder)?;
         files::write_whole(
             &folder.join("plan.json"),
@@ -215,7 +222,8 @@ impl Opened {
         if is_busy || to_do + lacked > 0 {
             return Ok(());
         }
-        ["training", FEATURES].iter().try_for_each(|name| files::remove_folder_if_there(&folder.join(name)))
+        files::remove_folder_if_there(&folder.join("training"))?;
+        FeatureFolder::clear(&folder.join(FEATURES))
     }
 
     /// `plan.parquet`: one row per cell, with the job that computes it and, where cells of the same method and

@@ -158,6 +158,7 @@ impl<F: FnMut(u64, &EpochFigures, &dyn Fitted) -> Result<()>> Observer for F {
 /// Several cells may be fitted at once, each on a thread of its own.
 pub trait Method: Send + Sync {
     /// Trains on the train normals that [`Built::regime`] names. Methods that do not train return at once.
+    /// What is returned is the model that `observer` saw last.
     ///
     /// # Errors
     /// Weights that cannot be read, pictures that the settings do not fit, a state that cannot be saved, or
@@ -313,6 +314,8 @@ pub struct Built {
     pub extension: Option<&'static str>,
     /// What its detectors will predict.
     pub output: Output,
+    /// Whether it takes steps of an optimiser, so that there are epochs to observe.
+    pub takes_steps: bool,
     /// True for the control that is measured against permuted labels.
     pub against_shuffled_labels: bool,
 }
@@ -330,8 +333,19 @@ impl Built {
     ) -> Result<Built> {
         let settings = serde_json::to_string(settings)?;
         let (method, sight, extension, output) = (Box::new(method), None, None, Output::Maps);
-        let against_shuffled_labels = false;
-        Ok(Built { method, settings, regime, network, sight, extension, output, against_shuffled_labels })
+        // What learns from other tasks trains; a learner says so itself.
+        let (takes_steps, against_shuffled_labels) = (regime == Regime::OtherNormals, false);
+        Ok(Built {
+            method,
+            settings,
+            regime,
+            network,
+            sight,
+            extension,
+            output,
+            takes_steps,
+            against_shuffled_labels,
+        })
     }
 
     /// Refuses pictures of a size that its network cannot take.

@@ -1,12 +1,16 @@
 //! Features in a folder that methods, epochs and processes share, so that a batch of pictures passes a teacher once.
 //!
 //! A file holds what one teacher makes of one batch, in single precision, and a hash of it. It is called by the content of
-//! both, written whole and never changed; a file that is damaged is made anew.
+//! both, written whole and never changed: where two processes make the same, the first one's stays. A file that is damaged is
+//! removed and made anew.
 
+use std::fs::Permissions;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use memmap2::Mmap;
@@ -19,6 +23,10 @@ use crate::files;
 
 /// Where the scales and stage 4 are in a file.
 const NAMES: [&str; 4] = ["scale-1", "scale-2", "scale-3", "stage-4"];
+/// Ends the names of files that a training maps: they do not count against the limit of the others.
+const OF_TRAINING: &str = ".training";
+/// Begins the names of files that are being written.
+const DRAFT: &str = ".draft-";
 /// The file's only note: a hash of all values.
 const HASH: &str = "medfsad";
 
@@ -27,6 +35,8 @@ const HASH: &str = "medfsad";
 pub struct FeatureFolder {
     path: PathBuf,
     most: u64,
+    /// Bytes of files that count against the limit: those that were there when it was first asked, and this process's own.
+    held: std::sync::OnceLock<AtomicU64>,
     full: Once,
 }
 
@@ -38,65 +48,127 @@ pub struct KeptFeatures {
 }
 
 impl FeatureFolder {
-    /// A folder that takes in queries as long as it holds fewer bytes than `most`.
+    /// A folder that takes in features as long as it holds fewer bytes than `most`; for one training it holds as many.
     pub fn new(path: PathBuf, most: u64) -> FeatureFolder {
-        FeatureFolder { path, most, full: Once::new() }
+        FeatureFolder { path, most, held: std::sync::OnceLock::new(), full: Once::new() }
     }
 
-    /// The most bytes that one set of training pictures, or all queries together, may take.
+    /// Removes a folder of features, less what is not ours.
+    ///
+    /// # Errors
+    /// A file that cannot be removed.
+    pub fn clear(path: &Path) -> Result<()> {
+        let folder = match fs::read_dir(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            folder => folder.with_context(|| format!("removing {}", path.display()))?,
+        };
+        for entry in folder {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if entry.file_type()?.is_dir() && is_hash(&name) {
+                FeatureFolder::clear(&entry.path())?;
+            } else if is_hash(name.trim_end_matches(OF_TRAINING)) || name.starts_with(DRAFT) {
+                files::remove_if_there(&entry.path())?;
+            }
+        }
+        // One that holds something else, or in which another process begins anew, stays.
+        let _ = fs::remove_dir(path);
+        Ok(())
+    }
+
+    /// The most bytes that the pictures of one training, or all others together, may take.
     pub(super) fn most(&self) -> u64 {
         self.most
     }
 
     /// What is kept under `key`, if it is whole.
     pub(super) fn find(&self, key: &str) -> Option<KeptFeatures> {
-        let path = self.path.join(key);
-        let file = File::open(&path).ok()?;
-        match KeptFeatures::read(&file) {
-            Ok(kept) => Some(kept),
-            Err(error) => {
-                eprintln!("{}: {error:#}; its features are computed again", path.display());
-                None
-            }
+        [key.to_owned(), of_training(key)].iter().find_map(|name| self.read(name))
+    }
+
+    fn read(&self, name: &str) -> Option<KeptFeatures> {
+        let path = self.path.join(name);
+        let again = |error: anyhow::Error| {
+            eprintln!("{}: {error:#}; its features are computed again", path.display());
+            None
+        };
+        match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => again(error.into()),
+            Ok(file) => KeptFeatures::read(&file).map_or_else(
+                |error| {
+                    let _ = fs::remove_file(&path);
+                    again(error)
+                },
+                Some,
+            ),
         }
     }
 
-    /// Keeps `features` under `key`.
+    /// Keeps `features` of a training's pictures under `key`.
     ///
     /// # Errors
     /// A folder that cannot be written, or a disk that is full.
-    pub(super) fn keep(&self, key: &str, features: &Features) -> Result<KeptFeatures> {
-        let write = || -> Result<File> {
-            fs::create_dir_all(&self.path)?;
-            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
-            // Nobody waits for the disk: a file that a crash leaves unwritten is not what its hash says.
-            file.write_all(&bytes(features)?)?;
-            Ok(file.persist(self.path.join(key))?)
-        };
-        let file = write().with_context(|| format!("keeping features in {}", self.path.display()))?;
-        KeptFeatures::read(&file)
+    pub(super) fn keep_for_training(&self, key: &str, features: &Features) -> Result<KeptFeatures> {
+        let name = of_training(key);
+        self.write(&name, features)?;
+        self.read(&name).with_context(|| format!("{} was changed at once", self.path.join(name).display()))
     }
 
-    /// As [`FeatureFolder::keep`] where there is room. A reason why not is said once; the features are computed again then.
+    /// Keeps `features` under `key` where there is room. A reason why not is said once; they are computed again then.
     pub(super) fn keep_if_there_is_room(&self, key: &str, features: &Features) {
-        if self.full.is_completed() || self.bytes() >= self.most {
+        if self.full.is_completed() {
             return;
         }
-        if let Err(error) = self.keep(key, features) {
-            self.full.call_once(|| eprintln!("features are computed again for each method: {error:#}"));
+        let held = self.held.get_or_init(|| AtomicU64::new(self.bytes()));
+        if held.load(Ordering::Relaxed) >= self.most {
+            let gib = self.most as f64 / f64::from(1u32 << 30);
+            self.full.call_once(|| {
+                eprintln!("{gib:.1} GiB of features are kept; others are computed again (--feature-disk)");
+            });
+            return;
+        }
+        match self.write(key, features) {
+            Ok(bytes) => drop(held.fetch_add(bytes, Ordering::Relaxed)),
+            Err(error) => self.full.call_once(|| eprintln!("features are computed again: {error:#}")),
         }
     }
 
-    /// Bytes of all files.
-    fn bytes(&self) -> u64 {
-        let files = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum()
+    /// Writes a file unless it is there; its bytes.
+    fn write(&self, name: &str, features: &Features) -> Result<u64> {
+        let write = || -> Result<u64> {
+            let bytes = bytes(features)?;
+            fs::create_dir_all(&self.path)?;
+            // Other users of a shared run read it too.
+            let readable = Permissions::from_mode(0o666);
+            let mut file =
+                tempfile::Builder::new().prefix(DRAFT).permissions(readable).tempfile_in(&self.path)?;
+            // Nobody waits for the disk: a file that a crash leaves unwritten is not what its hash says.
+            file.write_all(&bytes)?;
+            match file.persist_noclobber(self.path.join(name)) {
+                Err(error) if error.error.kind() != ErrorKind::AlreadyExists => Err(error.error.into()),
+                _ => Ok(bytes.len() as u64),
+            }
+        };
+        write().with_context(|| format!("keeping features in {}", self.path.display()))
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Bytes of all files that count.
+    fn bytes(&self) -> u64 {
+        let files = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let counts = |file: &fs::DirEntry| is_hash(&file.file_name().to_string_lossy());
+        files.filter(counts).filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum()
     }
+}
+
+fn of_training(key: &str) -> String {
+    format!("{key}{OF_TRAINING}")
+}
+
+/// Whether a name may be one of ours.
+fn is_hash(name: &str) -> bool {
+    name.len() >= 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// A file's content.
@@ -123,7 +195,7 @@ fn hash<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
 
 impl KeptFeatures {
     fn read(file: &File) -> Result<KeptFeatures> {
-        // SAFETY: files of a feature folder are renamed into place and never changed.
+        // SAFETY: files of a feature folder are renamed into place, never changed or replaced, and removed as a whole.
         let map = unsafe { Mmap::map(file)? };
         let tensors = SafeTensors::deserialize(&map)?;
         let (_, header) = SafeTensors::read_metadata(&map)?;
@@ -184,53 +256,77 @@ mod tests {
         }
     }
 
+    /// As keys are.
+    const A: &str = "0123456789abcdef0123456789abcdef";
+    const B: &str = "fedcba9876543210fedcba9876543210";
+
     #[test]
     fn what_is_kept_comes_back_whole_and_by_picture() {
         let folder = tempfile::tempdir().unwrap();
         let features = features();
         let kept = FeatureFolder::new(folder.path().join("features"), 1 << 20);
-        assert!(kept.find("a").is_none());
-        kept.keep("a", &features).unwrap();
-        // As another process sees it.
+        assert!(kept.find(A).is_none());
+        kept.keep_if_there_is_room(A, &features);
+        // As another process sees it, which makes the same once more.
         let other = FeatureFolder::new(folder.path().join("features"), 1 << 20);
-        let found = other.find("a").unwrap();
+        let found = other.find(A).unwrap();
+        other.keep_if_there_is_room(A, &features);
         assert_same(&found.all(), &features);
         assert_eq!(found.shape(1), [2, 2, 2]);
         let row: Vec<f32> =
             found.row(2, 1).chunks(4).map(|value| f32::from_ne_bytes(value.try_into().unwrap())).collect();
         assert_eq!(row, [203.0, 204.0, 205.0]);
-        assert!(other.find("b").is_none());
+        assert!(other.find(B).is_none());
     }
 
     #[test]
     fn a_damaged_file_is_as_good_as_none_and_is_written_again() {
         let folder = tempfile::tempdir().unwrap();
         let kept = FeatureFolder::new(folder.path().to_owned(), 1 << 20);
-        kept.keep("a", &features()).unwrap();
-        let path = folder.path().join("a");
+        kept.keep_if_there_is_room(A, &features());
+        let path = folder.path().join(A);
         let whole = fs::read(&path).unwrap();
         let mut altered = whole.clone();
         *altered.last_mut().unwrap() ^= 1;
         for damaged in [&whole[..whole.len() / 2], &altered, b""] {
-            fs::remove_file(&path).unwrap();
             fs::write(&path, damaged).unwrap();
-            assert!(kept.find("a").is_none());
+            assert!(kept.find(A).is_none());
+            kept.keep_if_there_is_room(A, &features());
+            assert_eq!(fs::read(&path).unwrap(), whole);
         }
-        kept.keep("a", &features()).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), whole);
     }
 
     #[test]
-    fn a_full_folder_takes_no_more_queries() {
+    fn a_full_folder_takes_no_more_but_for_a_training() {
         let folder = tempfile::tempdir().unwrap();
         let kept = FeatureFolder::new(folder.path().to_owned(), 100);
-        kept.keep_if_there_is_room("a", &features());
-        kept.keep_if_there_is_room("b", &features());
-        assert!(kept.find("a").is_some() && kept.find("b").is_none());
-        // Nor does one that cannot be written, which is no error.
-        let file = folder.path().join("a");
-        let none = FeatureFolder::new(file.join("below"), 1 << 20);
-        none.keep_if_there_is_room("c", &features());
-        assert!(none.keep("c", &features()).is_err() && none.find("c").is_none());
+        assert_same(&kept.keep_for_training(B, &features()).unwrap().all(), &features());
+        kept.keep_if_there_is_room(A, &features());
+        let other = files::fingerprint(b"other");
+        kept.keep_if_there_is_room(&other, &features());
+        assert!(kept.find(A).is_some() && kept.find(B).is_some() && kept.find(&other).is_none());
+        // One that cannot be written is no error either, but for a training.
+        let none = FeatureFolder::new(folder.path().join(A).join("below"), 1 << 20);
+        none.keep_if_there_is_room(B, &features());
+        assert!(none.keep_for_training(B, &features()).is_err());
+    }
+
+    #[test]
+    fn what_is_not_ours_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("features");
+        let inside = path.join(files::fingerprint(b"some code"));
+        let kept = FeatureFolder::new(inside.clone(), 1 << 20);
+        kept.keep_if_there_is_room(A, &features());
+        kept.keep_for_training(B, &features()).unwrap();
+        fs::write(inside.join(".draft-cut"), "x").unwrap();
+        FeatureFolder::clear(&path).unwrap();
+        FeatureFolder::clear(&path).unwrap();
+        assert!(!path.exists());
+        kept.keep_if_there_is_room(A, &features());
+        fs::write(path.join("notes.txt"), "x").unwrap();
+        FeatureFolder::clear(&path).unwrap();
+        let left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["notes.txt"]);
     }
 }

@@ -25,7 +25,7 @@ const MOST: usize = 512 << 20;
 pub struct FeatureLimits {
     /// Of main memory, for one training.
     pub memory: f64,
-    /// Of disk: for the pictures of one training, and for those of all test sets. 0 keeps no files.
+    /// Of disk: for the pictures of one training, and for all others together. 0 keeps no files.
     pub disk: f64,
 }
 
@@ -36,26 +36,32 @@ impl Default for FeatureLimits {
 }
 
 impl FeatureLimits {
-    /// With files in `folder`.
+    /// With files in `folder`, in a folder of this version's own.
     pub fn keeping_in(self, folder: PathBuf) -> Keeping {
         let [memory, disk] = [self.memory, self.disk].map(|gib| (gib * f64::from(1u32 << 30)) as u64);
-        Keeping { memory, folder: (disk > 0).then(|| Arc::new(FeatureFolder::new(folder, disk))) }
+        Keeping {
+            memory,
+            folder: (disk > 0).then(|| Arc::new(FeatureFolder::new(folder.join(crate::CODE_HASH), disk))),
+        }
     }
 }
+
+/// Variables of these names change how libtorch and its libraries compute.
+const SWITCHES: [&str; 4] = ["ATEN_", "DNNL_", "MKL_", "ONEDNN_"];
 
 /// How much may be kept, and where.
 #[derive(Clone, Debug)]
 pub struct Keeping {
     /// Bytes of main memory for the features of one training.
     pub memory: u64,
-    /// What does not fit there; without it that is computed again each time. On a card, features are kept in its own
+    /// What does not fit there. On a card, features are kept in its own
     /// memory alone: reading them from a file takes as long as computing them.
     pub folder: Option<Arc<FeatureFolder>>,
 }
 
 impl Default for Keeping {
     fn default() -> Keeping {
-        Keeping { memory: 1 << 30, folder: None }
+        Keeping { memory: 4 << 30, folder: None }
     }
 }
 
@@ -86,7 +92,7 @@ struct Known {
 impl Remembering {
     /// A teacher that has kept nothing yet.
     pub fn new(teacher: Teacher, keeping: Keeping) -> Remembering {
-        let folder = keeping.folder.filter(|_| teacher.device() == Device::Cpu);
+        let folder = keeping.folder.filter(|_| teacher.device() == Device::Cpu && processor().is_some());
         let keeping = Keeping { folder, ..keeping };
         Remembering { teacher, keeping, memory: RefCell::default(), identity: OnceCell::new() }
     }
@@ -139,15 +145,19 @@ impl Remembering {
         let key = self.key(&content(pictures));
         match folder.find(&key) {
             Some(kept) => Ok(kept),
-            None => folder.keep(&key, &self.teacher.features(pictures)),
+            None => folder.keep_for_training(&key, &self.teacher.features(pictures)),
         }
     }
 
     /// What the features of pictures with that content are called in the folder.
     fn key(&self, content: &str) -> String {
         let identity = self.identity.get_or_init(|| {
-            let flags = ["ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA"].map(std::env::var_os);
-            let here = format!("{flags:?} {} {:?}", Subnormals::here(), processor());
+            let is_meant = |name: &str| SWITCHES.iter().any(|prefix| name.starts_with(prefix));
+            let switches: std::collections::BTreeMap<_, _> =
+                std::env::vars_os().filter(|(name, _)| is_meant(&name.to_string_lossy())).collect();
+            let (threads, processor) = (tch::get_num_threads(), processor());
+            let here =
+                format!("{} {switches:?} {} {threads} {processor:?}", crate::CODE_HASH, Subnormals::here());
             files::fingerprint_of([self.teacher.fingerprint(), here].into_iter())
         });
         files::fingerprint_of([identity.clone(), content.to_owned()].into_iter())

@@ -144,7 +144,7 @@ impl Teacher {
         self.store.device()
     }
 
-    /// Over all that its features depend on beside pictures and device: architecture, weights, input and precision.
+    /// Over its architecture, weights, input and precision.
     pub fn fingerprint(&self) -> String {
         let variables: BTreeMap<String, Tensor> = self.store.variables().into_iter().collect();
         let words = format!("{:?} {}", self.sight, self.precision.name());

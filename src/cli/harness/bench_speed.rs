@@ -127,11 +127,12 @@ impl Args {
                 given.extend_from_slice(otherwise);
             }
         };
-        of(&mut self.shots, if self.cell { &[2, 8] } else { &[2, 4, 8] });
-        of(&mut self.epoch, if self.cell { &[320, 400] } else { &[4500, 1000] });
         if self.work.is_empty() {
             self.work = if self.cell { vec![Work::Cell] } else { vec![Work::Train, Work::Score] };
         }
+        let are_cells = self.work.contains(&Work::Cell);
+        of(&mut self.shots, if are_cells { &[2, 8] } else { &[2, 4, 8] });
+        of(&mut self.epoch, if are_cells { &[320, 400] } else { &[4500, 1000] });
     }
 
     fn jobs(&self, batch: usize) -> Vec<Job> {

@@ -31,7 +31,7 @@ pub(super) struct FeatureArgs {
     #[arg(long, value_name = "GIB", default_value_t = FeatureLimits::default().memory, value_parser = gib)]
     feature_memory: f64,
     /// Disk for teacher features, which methods, draws and epochs share on a CPU: at most this for the pictures of one
-    /// training, and for all test pictures; 0 keeps none. They lie beside the results until all of these are there
+    /// training, and for all others; 0 keeps none. They lie beside the results until all of these are there
     #[arg(long, value_name = "GIB", default_value_t = FeatureLimits::default().disk, value_parser = gib)]
     feature_disk: f64,
 }

@@ -16,6 +16,7 @@ use crate::ids::TaskName;
 use crate::method::d24fad::{self, Settings};
 use crate::method::{Context, EpochFigures, Fitted, Observer, OpenTeachers, StateFile, TrainTask};
 use crate::network::Network;
+use crate::network::feature_folder::FeatureFolder;
 use crate::network::origin::{Origin, Teachers};
 use crate::network::teacher::Teacher;
 use crate::random::Stream;
@@ -80,7 +81,9 @@ impl Args {
         };
         println!("teacher: {}", origin.label(network));
         let state_file = StateFile { path: folder::beside(&self.out, "unfinished.safetensors")?, every };
-        let features = folder::beside(&self.out, "features")?;
+        let mut features = self.out.clone().into_os_string();
+        features.push(".features");
+        let features = PathBuf::from(features);
         let context = Context {
             device,
             precision: self.compute.precision,
@@ -96,7 +99,7 @@ impl Args {
         let mut log = Log::default();
         d24fad::train_to(&settings, &tasks, &context, &mut log, &self.out)?;
         state_file.remove()?;
-        files::remove_folder_if_there(&features)?;
+        FeatureFolder::clear(&features)?;
         let table = folder::beside(&self.out, "training.csv")?;
         files::write_whole(&table, &log.csv()?)?;
         println!(

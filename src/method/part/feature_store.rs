@@ -1,7 +1,7 @@
-//! Teacher features of training pictures, computed once: kept in memory, else in files that are mapped, else computed
-//! again each time.
+//! Teacher features of training pictures, computed once: kept in memory, else in files that are mapped. On a card that has
+//! no room for them they are computed again each time.
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::normals::CHUNK;
@@ -49,7 +49,8 @@ impl FeatureStore<'_> {
     /// them. They are numbered from 0, set after set.
     ///
     /// # Errors
-    /// A folder that cannot be written.
+    /// A folder that cannot be written; on a CPU, features that may be kept nowhere: what they are would depend on what is
+    /// asked for together.
     pub fn new<'a>(
         teacher: &'a Remembering,
         sets: &[&Tensor],
@@ -72,11 +73,16 @@ impl FeatureStore<'_> {
             if has_room { gathered(&first, pixels.size()[0], chunks.iter().map(of)) } else { None };
         let kept = match gathered {
             Some(features) => Kept::Memory(features),
-            None if teacher.has_folder_for(bytes) => {
-                let what = "keeping teacher features; --feature-disk 0 computes them again instead";
-                Kept::Mapped(Mapped::new(teacher, &chunks).context(what)?)
+            None if teacher.has_folder_for(bytes) => Kept::Mapped(Mapped::new(teacher, &chunks)?),
+            None => {
+                let (n, gib) = (pixels.size()[0], bytes as f64 / f64::from(1u32 << 30));
+                ensure!(
+                    device.is_cuda(),
+                    "teacher features of {n} pictures take {gib:.1} GiB, which neither --feature-memory nor --feature-disk \
+                     allows; raise one of them (files go with the last cell), or give fewer or smaller pictures"
+                );
+                Kept::Nothing
             }
-            None => Kept::Nothing,
         };
         Ok(FeatureStore { teacher, pixels, kept })
     }

@@ -64,9 +64,9 @@ pub fn build(
         TrainOn::Supports => Regime::Supports,
         TrainOn::Normals => Regime::TargetNormals,
     };
-    let sight = learner.sees();
+    let (sight, takes_steps) = (learner.sees(), learner.takes_steps());
     let built = Built::new(OnTarget { learner: Arc::new(learner), train_on }, settings, sees, network)?;
-    Ok(Built { sight, ..built })
+    Ok(Built { sight, takes_steps, ..built })
 }
 
 struct OnTarget<L> {
