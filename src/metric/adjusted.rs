@@ -5,7 +5,7 @@
 //! state it, of being anomalous. With `d` the difference of their logits, the weight is Epanechnikov's kernel
 //! `1 - (d / h)^2` up to the bandwidth `h`, times `exp(-d / 2)`. The second factor levels what is left within the
 //! bandwidth: where logits are true, a pair and the same pair with labels exchanged weigh alike, so a score that
-//! sees trivia alone has exactly 0.5. Logits are clipped first. A score that does not depend on trivia, given the
+//! sees trivia alone has exactly 0.5. Logits are first rid of how common each class is and then clipped. A score that does not depend on trivia, given the
 //! label, keeps its AUROC.
 
 use rayon::prelude::*;
@@ -15,10 +15,13 @@ use crate::random::Stream;
 
 /// Pairs count up to this difference of logits: odds within a factor of e.
 pub const BANDWIDTH: f64 = 1.0;
-/// Logits beyond count as this, a chance of 0.99: no regression on few pictures knows better.
+/// Logits beyond count as this, less that of the classes' numbers: a chance of 0.99 if both were equally common. No
+/// regression on few pictures knows better.
 pub const CLIPPED_AT: f64 = 4.6;
 /// Where fewer pairs are effectively kept, nothing can be decided.
 pub const LEAST_SHARE: f64 = 0.1;
+/// Where fewer pictures of a class are effectively in them, neither.
+pub const LEAST_PICTURES: f64 = 10.0;
 
 /// The pairs of a test set that count.
 pub struct Pairs<'a> {
@@ -26,6 +29,8 @@ pub struct Pairs<'a> {
     kept: Vec<Pair>,
     /// Effectively kept, of all: the square of the sum of weights over the sum of their squares (Kish).
     pub share: f64,
+    /// Pictures of the class with fewer that effectively count: of a picture's weight summed over its pairs, as above.
+    pub pictures: f64,
 }
 
 struct Pair {
@@ -48,28 +53,40 @@ impl<'a> Pairs<'a> {
     /// From each picture's logit of being anomalous by trivia, in the sample's order. `None` without a pair that
     /// counts.
     pub fn new(sample: &'a Sample, logits: &[f64]) -> Option<Pairs<'a>> {
-        let clipped: Vec<f64> = logits.iter().map(|logit| logit.clamp(-CLIPPED_AT, CLIPPED_AT)).collect();
         let of = |class: bool| -> Vec<usize> {
-            (0..clipped.len()).filter(|&picture| sample.is_anomalous()[picture] == class).collect()
+            (0..logits.len()).filter(|&picture| sample.is_anomalous()[picture] == class).collect()
         };
         let (normals, anomalous) = (of(false), of(true));
+        // Else most pictures of a skewed test set would be clipped to one value and count as alike.
+        let by_numbers = (anomalous.len() as f64 / normals.len() as f64).ln();
+        let clipped: Vec<f64> =
+            logits.iter().map(|logit| (logit - by_numbers).clamp(-CLIPPED_AT, CLIPPED_AT)).collect();
+        let mut of_pictures = vec![0.0; logits.len()];
         let mut kept = Vec::new();
         for &anomalous in &anomalous {
             for &normal in &normals {
                 let d = clipped[anomalous] - clipped[normal];
                 if d.abs() < BANDWIDTH {
                     let weight = (1.0 - (d / BANDWIDTH).powi(2)) * (-d / 2.0).exp();
+                    of_pictures[anomalous] += weight;
+                    of_pictures[normal] += weight;
                     kept.push(Pair { anomalous, normal, weight });
                 }
             }
         }
-        let sum: f64 = kept.iter().map(|pair| pair.weight).sum();
-        let squares: f64 = kept.iter().map(|pair| pair.weight.powi(2)).sum();
         let all = (normals.len() * anomalous.len()) as f64;
-        (sum > 0.0).then(|| Pairs { sample, kept, share: sum * sum / squares / all })
+        let share = effective(kept.iter().map(|pair| pair.weight))? / all;
+        let pictures = |class: &[usize]| effective(class.iter().map(|&picture| of_pictures[picture]));
+        let pictures = pictures(&normals)?.min(pictures(&anomalous)?);
+        Some(Pairs { sample, kept, share, pictures })
     }
 
-    /// Of each draw's scores, in the sample's order. `None` where too few pairs are kept, without draws, or where
+    /// Whether enough pairs are kept, of enough pictures.
+    pub fn decide(&self) -> bool {
+        self.share >= LEAST_SHARE && self.pictures >= LEAST_PICTURES
+    }
+
+    /// Of each draw's scores, in the sample's order. `None` where the pairs do not decide, without draws, or where
     /// a score is no number.
     ///
     /// The interval is by the two-level bootstrap: pictures are resampled as units for the mean over draws, draws
@@ -77,7 +94,7 @@ impl<'a> Pairs<'a> {
     pub fn adjusted(&self, draws: &[Vec<f64>], purpose: &str) -> Option<Adjusted> {
         let n = self.sample.is_anomalous().len();
         let is_sound = |scores: &Vec<f64>| scores.len() == n && scores.iter().all(|score| !score.is_nan());
-        if self.share < LEAST_SHARE || draws.is_empty() || !draws.iter().all(is_sound) {
+        if !self.decide() || draws.is_empty() || !draws.iter().all(is_sound) {
             return None;
         }
         let once = vec![1; n];
@@ -126,22 +143,33 @@ impl<'a> Pairs<'a> {
     }
 }
 
+/// The square of the sum of weights over the sum of their squares (Kish); `None` where all are zero.
+fn effective(weights: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, squares) = weights.fold((0.0, 0.0), |(sum, squares), w| (sum + w, squares + w * w));
+    (squares > 0.0).then(|| sum * sum / squares)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::metric::logistic::out_of_fold;
 
-    /// 150 normal and 150 anomalous pictures with one trivial number, which is `shortcut` higher where they are
-    /// anomalous, and what a method sees of the disease. Logits are out-of-fold predictions, as a report has them.
+    /// 150 normal and 150 anomalous pictures.
     fn made(shortcut: f64, seed: u64) -> (Sample, Vec<f64>, Vec<f64>, Vec<f64>) {
+        made_of((0..300).map(|index| index % 2 == 1).collect(), shortcut, seed)
+    }
+
+    /// Pictures with one trivial number, which is `shortcut` higher where they are anomalous, and what a method sees
+    /// of the disease. Logits are out-of-fold predictions, as a report has them.
+    fn made_of(classes: Vec<bool>, shortcut: f64, seed: u64) -> (Sample, Vec<f64>, Vec<f64>, Vec<f64>) {
         let mut stream = Stream::new(seed, "adjusted", 0);
-        let classes: Vec<bool> = (0..300).map(|index| index % 2 == 1).collect();
+        let n = classes.len();
         let mut drawn = |shift: f64| -> Vec<f64> {
             classes.iter().map(|&class| stream.normal() + if class { shift } else { 0.0 }).collect()
         };
         // Phi(1.2 / sqrt 2) = 0.802.
         let (trivia, disease) = (drawn(shortcut), drawn(1.2));
-        let sample = Sample::new(classes, &vec![None; 300]);
+        let sample = Sample::new(classes, &vec![None; n]);
         let numbers: Vec<Vec<f64>> = trivia.iter().map(|&number| vec![number]).collect();
         let logits = out_of_fold(&numbers, &sample, "test").expect("many pictures");
         (sample, logits, trivia, disease)
@@ -171,6 +199,39 @@ mod tests {
     fn a_score_that_sees_the_disease_alone_keeps_its_value() {
         let (mean, holding) = over_trials(1.2, 0.802, |_, disease| disease.to_vec());
         assert!((mean - 0.802).abs() < 0.02 && holding >= 34, "{mean} {holding}");
+    }
+
+    /// Of ten test sets of 60 normal and 2000 anomalous pictures, the adjusted AUROCs that are decided, of a score that
+    /// sees the shortcut alone.
+    fn skewed(shortcut: f64) -> Vec<f64> {
+        let one = |seed: u64| {
+            let (sample, logits, trivia, _) =
+                made_of((0..2060).map(|index| index >= 60).collect(), shortcut, seed);
+            Pairs::new(&sample, &logits)?.adjusted(&[trivia], "test").map(|found| found.value)
+        };
+        (0..10).filter_map(one).collect()
+    }
+
+    #[test]
+    fn a_shortcut_of_a_skewed_test_set_comes_out_at_a_half_or_is_undecided() {
+        let moderate = skewed(1.2);
+        let mean = moderate.iter().sum::<f64>() / moderate.len() as f64;
+        assert!(moderate.len() >= 8 && (mean - 0.5).abs() < 0.03, "{moderate:?}");
+        let strong = skewed(2.0);
+        assert!(strong.iter().all(|value| (value - 0.5).abs() < 0.05), "{strong:?}");
+    }
+
+    #[test]
+    fn a_few_pictures_that_bear_all_pairs_decide_nothing() {
+        // 5 of 100 normal pictures look like the anomalous ones, the others like none.
+        let sample = Sample::new((0..200).map(|index| index >= 100).collect(), &vec![None; 200]);
+        let of = |alike: usize| -> Vec<f64> {
+            (0..200).map(|index| if index < alike || index >= 100 { 1.0 } else { -4.0 }).collect()
+        };
+        let few = Pairs::new(&sample, &of(5)).expect("pairs");
+        assert!((few.pictures - 5.0).abs() < 1e-9 && !few.decide());
+        let some = Pairs::new(&sample, &of(12)).expect("pairs");
+        assert!((some.pictures - 12.0).abs() < 1e-9 && some.share > LEAST_SHARE && some.decide());
     }
 
     #[test]

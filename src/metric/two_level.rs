@@ -52,14 +52,21 @@ impl Sample {
         if self.n_units(false).min(self.n_units(true)) < n {
             return None;
         }
+        let has =
+            |unit: &[usize], class: bool| unit.iter().any(|&picture| self.is_anomalous[picture] == class);
+        let mut strata: Vec<&Vec<Vec<usize>>> = self.strata.iter().collect();
+        // Units of both classes come between those of one, so that each class's units follow each other without a gap.
+        strata.sort_by_key(|units| (has(&units[0], false), !has(&units[0], true)));
         let mut stream = Stream::new(0, purpose, 0);
+        let mut order: Vec<&Vec<usize>> = Vec::new();
+        for units in strata {
+            let mut shuffled: Vec<&Vec<usize>> = units.iter().collect();
+            stream.shuffle(&mut shuffled);
+            order.extend(shuffled);
+        }
         let mut folds = vec![0; self.is_anomalous.len()];
-        for units in &self.strata {
-            let mut order: Vec<&Vec<usize>> = units.iter().collect();
-            stream.shuffle(&mut order);
-            for (place, unit) in order.into_iter().enumerate() {
-                unit.iter().for_each(|&picture| folds[picture] = place % n);
-            }
+        for (place, unit) in order.into_iter().enumerate() {
+            unit.iter().for_each(|&picture| folds[picture] = place % n);
         }
         Some(folds)
     }
@@ -193,5 +200,24 @@ mod tests {
             assert_eq!((of(0..40), of(40..60)), (8, 4));
         }
         assert_eq!(sample.folds(11, "test"), None, "10 patients have anomalous pictures");
+    }
+
+    #[test]
+    fn patients_with_pictures_of_both_classes_leave_no_fold_without_a_class() {
+        // 3 patients are anomalous, 2 are normal, 3 are both, two pictures each.
+        let kinds = [[true, true]; 3].into_iter().chain([[false, false]; 2]).chain([[false, true]; 3]);
+        let groups: Vec<Option<String>> = (0..16).map(|index| Some(format!("p{}", index / 2))).collect();
+        let sample = Sample::new(kinds.flatten().collect(), &groups);
+        let folds = sample.folds(5, "test").expect("5 patients of a class at least");
+        assert!(folds.chunks(2).all(|pair| pair[0] == pair[1]));
+        for fold in 0..5 {
+            let patients = |class: bool| {
+                let has =
+                    |unit: &&[usize]| unit.iter().any(|&picture| sample.is_anomalous()[picture] == class);
+                sample.units().filter(|unit| folds[unit[0]] == fold).filter(has).count()
+            };
+            assert_eq!(patients(false), 1, "5 patients have normal pictures");
+            assert!((1..=2).contains(&patients(true)), "6 patients have anomalous ones");
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::row::Row;
 use super::summary::Summary;
 use crate::ids::ImageId;
 use crate::manifest::Label;
-use crate::metric::adjusted::{Adjusted, BANDWIDTH, CLIPPED_AT, LEAST_SHARE, Pairs};
+use crate::metric::adjusted::{Adjusted, BANDWIDTH, CLIPPED_AT, LEAST_PICTURES, LEAST_SHARE, Pairs};
 use crate::metric::auroc_interval;
 use crate::protocol::Protocol;
 use crate::trivia::Stored;
@@ -63,17 +63,17 @@ fn caption() -> String {
         plain AUROC below. \
          Each pair of an anomalous and a normal picture counts by how alike the two are in the logit that \
          control-joint gives \
-         them (out of fold, clipped at {CLIPPED_AT}): Epanechnikov's kernel with a bandwidth of {BANDWIDTH}, \
+         them (out of fold, less that of the classes' numbers, clipped at {CLIPPED_AT}): Epanechnikov's kernel with a bandwidth of {BANDWIDTH}, \
          times exp(-d/2) \
          of the difference d, so that a score that sees trivia alone comes out at 0.5 and one that does not \
          depend on them, given the label, keeps its value \
-         (simulated: metric/adjusted.rs). Pairs kept is their effective share (Kish); below {:.0} % no number \
-         is shown. Rows of \
+         (simulated: metric/adjusted.rs). Pairs kept is their effective share (Kish); below {:.0} %, or of fewer \
+        than {LEAST_PICTURES:.0} effective pictures of a class, no number is shown. Rows of \
          controls show how far it succeeds: each should come near 0.5. Only the \
          trivia of the table above are taken out: other shortcuts remain, and where a disease changes \
          brightness, so is part \
          of the disease. Intervals are 95 % over draws and pictures, by the two-level bootstrap, patients where \
-         known.",
+        known; they take the logits as given, and so hold no error of the regression.",
         100.0 * LEAST_SHARE
     )
 }
@@ -112,7 +112,7 @@ fn of_task(summary: &Summary, row: &Row, task: usize, propensity: Option<&Propen
     let share = pairs.share;
     Ok(match pairs.adjusted(&scores, &format!("adjusted {name}")) {
         Some(adjusted) => Outcome::Found { adjusted, share },
-        None if share < LEAST_SHARE => Outcome::TooFew { share },
+        None if !pairs.decide() => Outcome::TooFew { share },
         None => Outcome::Undefined,
     })
 }

@@ -128,7 +128,7 @@ pub fn logits(numbers: Numbers, rows: &[&Trivia]) -> Option<Vec<f64>> {
 pub fn together(numbers: Numbers, rows: &[&Trivia]) -> Told {
     let patients_divided = foldable(rows).1;
     let told = |logits: Vec<f64>| Told { patients_divided, ..told(&sample(rows), &logits) };
-    logits(numbers, rows).map(told).unwrap_or_default()
+    logits(numbers, rows).map_or(Told { patients_divided, ..Told::default() }, told)
 }
 
 /// Names the stream that divides pictures into folds.
@@ -147,7 +147,8 @@ fn foldable(rows: &[&Trivia]) -> (Sample, bool) {
 /// the procedure itself sees labels that it should not.
 pub fn permuted(numbers: Numbers, rows: &[&Trivia]) -> Option<f64> {
     let table = table(numbers, rows);
-    let group = |row: &&Trivia| row.group.clone().filter(|_| !foldable(rows).1);
+    let patients_divided = foldable(rows).1;
+    let group = |row: &&Trivia| row.group.clone().filter(|_| !patients_divided);
     let groups: Vec<Option<String>> = rows.iter().map(group).collect();
     let one = |index: u64| {
         let mut classes = sample(rows).is_anomalous().to_vec();
