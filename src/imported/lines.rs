@@ -128,15 +128,20 @@ fn line_of(record: &csv::StringRecord, text: &str) -> u64 {
 /// Whether the columns that say which cell a score belongs to have an entry on every line or on none: a score without one
 /// may belong to any.
 fn check_gaps(lines: &[Line]) -> Result<()> {
-    let has: [(&str, fn(&Line) -> bool); 4] = [
-        ("method", |line| line.method.is_some()),
-        ("shots", |line| line.shots.is_some()),
-        ("draw", |line| line.draw.is_some()),
-        ("seed", |line| line.seed.is_some()),
-    ];
-    for (name, has) in has {
-        let gap = lines.iter().find(|line| !has(line));
-        if let Some(gap) = gap.filter(|_| lines.iter().any(has)) {
+    let says = |line: &Line| {
+        let Line { method, shots, draw, seed, .. } = line;
+        [
+            ("method", method.is_some()),
+            ("shots", shots.is_some()),
+            ("draw", draw.is_some()),
+            ("seed", seed.is_some()),
+        ]
+    };
+    for column in 0..4 {
+        let has = |line: &&Line| says(line)[column].1;
+        if let (true, Some(gap)) = (lines.iter().any(|line| has(&line)), lines.iter().find(|line| !has(line)))
+        {
+            let name = says(gap)[column].0;
             bail!("column `{name}` is partly empty, first on {}; fill it or remove it", gap.place);
         }
     }
