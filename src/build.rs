@@ -11,6 +11,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "cli",
     "download.rs",
     "export",
+    "imported",
     "lib.rs",
     "main.rs",
     "names.rs",

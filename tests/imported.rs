@@ -3,11 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use medfsad::episode::{Episodes, HeldOut};
+use medfsad::ids::TaskName;
+use medfsad::imported::Import;
 use medfsad::imported::lines::read;
-use medfsad::imported::matched::{Defaults, matched};
+use medfsad::imported::matched::{Defaults, Place, Scores, matched};
 use medfsad::manifest::{Label, Manifest, Split};
 use medfsad::metric::Metric;
 use medfsad::protocol::Protocol;
+use medfsad::regime::Regime;
 use tempfile::TempDir;
 
 use crate::made_up;
@@ -59,6 +63,39 @@ fn every_fault_of_a_table_is_named_and_nothing_is_taken() {
     // A whole task may be left out; half of one may not.
     let of_one = judged(&|lines| lines.retain(|line| line.starts_with("raw/his"))).expect("one task");
     assert_eq!(of_one.len(), 1);
+}
+
+#[test]
+fn an_id_and_a_path_must_name_the_same_picture() {
+    let manifest = made_up::manifest(&[("his", "breast", 3)]);
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("scores.csv");
+    // The columns of the `queries.csv` that `episodes export --lists` writes, and a score.
+    let of = |change: &dyn Fn(usize, [String; 4]) -> [String; 4]| {
+        let tested = manifest.rows.iter().filter(|row| row.split == Split::Test);
+        let entries = tested.map(|row| {
+            [row.task.to_string(), row.image_id.to_string(), row.source_path.clone(), row.frame.to_string()]
+        });
+        let lines: Vec<String> =
+            entries.enumerate().map(|(index, entries)| change(index, entries).join(",") + ",0.5").collect();
+        std::fs::write(&path, format!("task,image_id,path,frame,score\n{}\n", lines.join("\n")))
+            .expect("a table");
+        matched(&read(&path).expect("lines"), &SHOTS, &manifest)
+    };
+    assert_eq!(of(&|_, entries| entries).expect("all is well").len(), 1);
+    let shifted = of(&|index, [task, id, path, frame]| {
+        [task, id, if index == 0 { "his/004.png".to_owned() } else { path }, frame]
+    });
+    let error = format!("{:#}", shifted.expect_err("two pictures"));
+    assert!(
+        error.contains("1 lines whose `image_id` and whose `path` or `frame` name two pictures"),
+        "{error}"
+    );
+    let other_frame = of(&|index, [task, id, path, frame]| {
+        [task, id, path, if index < 2 { "7".to_owned() } else { frame }]
+    });
+    let error = format!("{:#}", other_frame.expect_err("frames that are not there"));
+    assert!(error.contains("2 lines whose `image_id`"), "{error}");
 }
 
 #[test]
@@ -130,6 +167,36 @@ fn what_a_python_program_scored_is_measured_reported_and_verified() {
     assert!(board.contains("| control-joint |"), "trivia are looked at, too");
     let said = succeeds(home, &["verify", "run", "--manifest", "manifests/phantom"]);
     assert!(said.contains("10 cells used them") && said.contains("trivial numbers"), "{said}");
+    assert!(said.contains("not checked: how the scores of 10 imported cells came about"), "{said}");
+}
+
+/// A table whose column `draw` has gaps may be read as two places that are one cell.
+fn refuses_places_that_are_one_cell(home: &Path, manifest: &Manifest) {
+    let run = home.join("run");
+    let episodes = Episodes::read(&run).expect("episodes");
+    let scores: Scores = manifest.select("lag", Split::Test).map(|row| (row.image_id.clone(), 0.5)).collect();
+    let place =
+        |draw| Place { method: "mine".to_owned(), task: TaskName::new("lag"), shots: 2, draw, seed: None };
+    let import = Import {
+        file: &home.join("first.csv"),
+        manifest,
+        episodes: &episodes,
+        bench: "run".to_owned(),
+        run: &run,
+        regime: Regime::Supports,
+        held_out: HeldOut::None,
+        size: manifest.smallest_size().expect("a size"),
+        draws: vec![0],
+        seeds: vec![1],
+        command: String::new(),
+        replace: true,
+    };
+    let found = [(place(None), scores.clone()), (place(Some(0)), scores)].into();
+    let error = format!("{:#}", import.write(&found).expect_err("twice draw 0"));
+    assert!(
+        error.contains("`mine on lag, 2 shots` and `mine on lag, 2 shots, draw 0` are one cell"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -167,6 +234,25 @@ fn an_import_is_whole_and_is_replaced_only_where_that_is_asked_for() {
     let output = import("other.csv", &[]);
     assert!(!output.status.success() && text(&output).contains("--replace"), "{}", text(&output));
     assert!(import("other.csv", &["--replace"]).status.success());
+    assert_eq!(cells_there(), 2);
+    // Another regime's cells may have other ids, and would stand beside them.
+    let as_r2 = |more: &[&str]| {
+        let fixed = ["import-scores", "other.csv", "--bench", "run", "--manifest", "manifests/phantom"];
+        let given = ["--method", "mine", "--regime", "R2", "--shots", "2"];
+        command(home, &[&fixed[..], &given, more].concat()).output().expect("it runs")
+    };
+    let output = as_r2(&[]);
+    let said = text(&output);
+    assert!(
+        !output.status.success() && said.contains("under regime R1, not R2") && said.contains("--replace"),
+        "{said}"
+    );
+    assert!(as_r2(&["--replace"]).status.success());
+    assert_eq!(cells_there(), 2);
+    assert!(cells(&home.join("run")).iter().all(|cell| cell.cell.provenance.regime == Regime::OtherNormals));
+    assert!(import("other.csv", &["--replace"]).status.success());
+
+    refuses_places_that_are_one_cell(home, &manifest);
     assert_eq!(cells_there(), 2);
 
     // Without draws, a method that is given supports cannot be told which; one that is given none stands for all.

@@ -17,11 +17,11 @@ use crate::trivia;
 /// Import the scores of another program into a run, to be measured and compared as any others
 ///
 /// Reads scores from a CSV or parquet file with columns `image_id` or `path` (below the raw folder), `score`
-/// (higher is more anomalous) and, where they matter, `method`, `shots`, `draw`, `seed`, `task` and `label`; holds
+/// (higher is more anomalous) and, where they matter, `method`, `shots`, `draw`, `seed`, `task`, `frame` and `label`; holds
 /// them against the curated benchmark and the run's episodes; and writes cells, which every table marks as not run
 /// here. Each cell must have every test picture of its task once. If anything is wrong, all of it is said and
 /// nothing is imported. `episodes export RUN --lists DIR` writes which pictures to score, and by which supports.
-/// Needs no libtorch.
+/// Without a column `seed`, scores go to the run's first seed alone. Needs no libtorch.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Table of scores, CSV or parquet
@@ -78,6 +78,13 @@ impl Args {
                 "note: the report has no joint control, as the pictures cannot be looked at: {error:#}"
             );
         }
+        let all = seeds(&plan).len();
+        if let (true, [seed]) = (all > 1 && found.keys().all(|place| place.seed.is_none()), &import.seeds[..])
+        {
+            println!(
+                "the table has no column `seed`: its scores went to seed {seed}, the first of the run's {all}, alone"
+            );
+        }
         println!("{n} cells imported into {}; `report {}` draws the tables", run.display(), run.display());
         Ok(())
     }
@@ -110,13 +117,11 @@ impl Args {
             );
         } else if draws > 1 && places.any(|place| place.draw.is_none()) {
             bail!(
-                "the run has {draws} support draws and the table has no column `draw` (from 0), or gaps in it; add it, or \
+                "the run has {draws} support draws and the table has no column `draw` (from 0); add it, or \
                  give --all-draws where the scores do not depend on the supports"
             );
         }
-        let seeds =
-            definition["seeds"].as_array().map(|seeds| seeds.iter().filter_map(serde_json::Value::as_u64));
-        let seeds: Vec<u64> = seeds.map_or(vec![1], Iterator::collect);
+        let seeds = seeds(plan);
         let held_out = definition["held_out"].as_str().map(HeldOut::parse).transpose()?;
         Ok(Import {
             file: &self.file,
@@ -136,4 +141,12 @@ impl Args {
             replace: self.replace,
         })
     }
+}
+
+/// Those of the run's plan; 1 where it has none.
+fn seeds(plan: &PlannedRun) -> Vec<u64> {
+    let definition = plan.definition();
+    let seeds =
+        definition["seeds"].as_array().map(|seeds| seeds.iter().filter_map(serde_json::Value::as_u64));
+    seeds.map_or(vec![1], Iterator::collect)
 }

@@ -103,6 +103,13 @@ fn cells(results: &[StoredCell], findings: &mut Findings) {
     let unchecked =
         "pixel-level numbers, thresholds of supports and p-values: maps and supports' scores are not stored";
     findings.unchecked.push(format!("{unchecked}, so their tables are held against hashes only"));
+    let imported = results.iter().filter(|result| result.cell.identity.is_imported()).count();
+    if imported > 0 {
+        findings.unchecked.push(format!(
+            "how the scores of {imported} imported cells came about: another program computed them, and their \
+             author states method, regime and supports"
+        ));
+    }
 }
 
 /// The cells that are there, against the run's plan.

@@ -8,7 +8,7 @@ use crate::table::Table;
 use crate::{files, names};
 
 /// Columns that are read, and what each holds.
-pub const COLUMNS: [(&str, &str); 9] = [
+pub const COLUMNS: [(&str, &str); 10] = [
     ("image_id", "the picture's id in the manifest; this or `path` must be there"),
     ("path", "the owner's file, below the raw folder; `FILE#3` for frame 3 of a file"),
     ("score", "higher is more anomalous"),
@@ -18,6 +18,7 @@ pub const COLUMNS: [(&str, &str); 9] = [
     ("draw", "which support set, from 0"),
     ("seed", "of the training"),
     ("label", "0 normal, 1 anomalous; held against the manifest"),
+    ("frame", "which frame of the file that `path` names, from 0, as `FILE#3` does"),
 ];
 
 /// One score.
@@ -43,6 +44,8 @@ pub struct Line {
     pub seed: Option<u64>,
     /// As above.
     pub label: Option<i64>,
+    /// As above.
+    pub frame: Option<u32>,
 }
 
 impl Line {
@@ -55,7 +58,8 @@ impl Line {
 /// Reads a table of scores; what ends in `.parquet` is parquet, all else CSV.
 ///
 /// # Errors
-/// A file that cannot be read, a column that is missing or not known, or an entry that is no number where one belongs.
+/// A file that cannot be read, a column that is missing, not known or partly empty where it says which cell a score
+/// belongs to, or an entry that is no number where one belongs.
 pub fn read(path: &Path) -> Result<Vec<Line>> {
     let is_parquet = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
     let csv = if is_parquet { Table::read(path)?.to_csv()? } else { files::read(path)? };
@@ -80,7 +84,7 @@ fn lines(text: &str, unit: &str) -> Result<Vec<Line>> {
             let text = record.get(places[column]?).unwrap_or_default();
             (!text.is_empty()).then(|| names::composed(text))
         };
-        let at = format!("{unit} {}", if unit == "row" { index } else { index + 2 });
+        let at = format!("{unit} {}", if unit == "row" { index as u64 } else { line_of(&record, text) });
         let number = |column: usize| -> Result<Option<u64>> {
             let Some(text) = entry(column) else { return Ok(None) };
             let is_whole = |value: &f64| value.fract() == 0.0 && (0.0..9e15).contains(value);
@@ -100,11 +104,48 @@ fn lines(text: &str, unit: &str) -> Result<Vec<Line>> {
             draw: number(6)?.map(usize::try_from).transpose()?,
             seed: number(7)?,
             label: number(8)?.map(i64::try_from).transpose()?,
+            frame: number(9)?
+                .map(u32::try_from)
+                .transpose()
+                .with_context(|| format!("{at}: no file has so many frames"))?,
             place: at,
         });
     }
     ensure!(!lines.is_empty(), "it has no scores below its header");
+    check_gaps(&lines)?;
     Ok(lines)
+}
+
+/// The line on which a record begins, counted from 1. The reader counts from where the last one ended, and passes by
+/// empty lines then.
+fn line_of(record: &csv::StringRecord, text: &str) -> u64 {
+    let Some(position) = record.position() else { return 0 };
+    let rest = text.as_bytes().iter().skip(position.byte() as usize);
+    let passed = rest.take_while(|byte| b"\r\n".contains(byte)).filter(|byte| **byte == b'\n').count();
+    position.line() + passed as u64
+}
+
+/// Whether the columns that say which cell a score belongs to have an entry on every line or on none: a score without one
+/// may belong to any.
+fn check_gaps(lines: &[Line]) -> Result<()> {
+    let says = |line: &Line| {
+        let Line { method, shots, draw, seed, .. } = line;
+        [
+            ("method", method.is_some()),
+            ("shots", shots.is_some()),
+            ("draw", draw.is_some()),
+            ("seed", seed.is_some()),
+        ]
+    };
+    for column in 0..4 {
+        let has = |line: &&Line| says(line)[column].1;
+        if let (true, Some(gap)) = (lines.iter().any(|line| has(&line)), lines.iter().find(|line| !has(line)))
+        {
+            let name = says(gap)[column].0;
+            bail!("column `{name}` is partly empty, first on {}; fill it or remove it", gap.place);
+        }
+    }
+    Ok(())
 }
 
 /// Whether the columns can be read.
@@ -134,11 +175,21 @@ mod tests {
 
     #[test]
     fn columns_are_found_by_name_and_gaps_are_none() {
-        let text = "\u{feff}path, score,draw,label\na/b.png,0.5,1.0,0\nc.png,nan,,\n";
+        let text = "\u{feff}path, score,draw,label\na/b.png,0.5,1.0,0\nc.png,nan,2,\n";
         let read = lines(text, "line").expect("lines");
         assert_eq!((read[0].picture(), read[0].score, read[0].draw), ("a/b.png", 0.5, Some(1)));
         assert_eq!((read[0].label, read[0].seed, read[0].place.as_str()), (Some(0), None, "line 2"));
-        assert!(read[1].score.is_nan() && read[1].draw.is_none());
+        assert!(read[1].score.is_nan() && read[1].draw == Some(2) && read[1].label.is_none());
+    }
+
+    #[test]
+    fn lines_are_counted_as_an_editor_does() {
+        for end in ["\n", "\r\n"] {
+            let text = "path,score\n\na,1\n\n\n\"b\nb\",2\nc,3\n".replace('\n', end);
+            let read = lines(&text, "line").expect("lines");
+            let places: Vec<&str> = read.iter().map(|line| line.place.as_str()).collect();
+            assert_eq!(places, ["line 3", "line 6", "line 8"], "{text:?}");
+        }
     }
 
     #[test]
@@ -153,6 +204,9 @@ mod tests {
         says("path,score,score\n", "there twice");
         says("path,score,draw\na,1,first\n", "line 2: draw `first`");
         says("path,score,draw\na,1,-1\n", "line 2: draw `-1`");
+        says("path,score,draw\na,1,0\nb,1,\n", "column `draw` is partly empty, first on line 3");
+        says("path,score,seed\na,1,\nb,1,2\n", "column `seed` is partly empty, first on line 2");
+        says("path,score,frame\na,1,4294967296\n", "no file has so many frames");
         says("path,score\n", "no scores below its header");
     }
 }

@@ -41,7 +41,7 @@ pub struct Defaults<'a> {
 ///
 /// # Errors
 /// Names every fault of the table with some examples: pictures that are unknown, no test pictures, scored twice or
-/// not at all, scores that are no number, other labels than the manifest's; a method or a number of shots that nobody
+/// not at all, an id and a path of two pictures, scores that are no number, other labels than the manifest's; a method or a number of shots that nobody
 /// gives, or that both give.
 pub fn matched(lines: &[Line], defaults: &Defaults, manifest: &Manifest) -> Result<BTreeMap<Place, Scores>> {
     let pictures = Pictures::new(manifest);
@@ -79,7 +79,7 @@ pub fn matched(lines: &[Line], defaults: &Defaults, manifest: &Manifest) -> Resu
 }
 
 impl Place {
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let Place { method, task, shots, draw, seed } = self;
         let part =
             |what: &str, value: Option<String>| value.map_or(String::new(), |v| format!(", {what} {v}"));
@@ -123,6 +123,7 @@ impl Defaults<'_> {
 enum Fault {
     Unknown,
     Ambiguous,
+    TwoPictures,
     NoTestPicture,
     Twice,
     NoNumber,
@@ -135,8 +136,9 @@ impl Fault {
         match self {
             Fault::Unknown => "pictures that the benchmark does not have",
             Fault::Ambiguous => {
-                "pictures that several tasks or frames may be; add a column `task`, or write FILE#FRAME"
+                "pictures that several tasks or frames may be; add a column `task` or `frame`"
             }
+            Fault::TwoPictures => "lines whose `image_id` and whose `path` or `frame` name two pictures",
             Fault::NoTestPicture => "pictures that are not for testing",
             Fault::Twice => "pictures that are scored twice",
             Fault::NoNumber => "scores that are no finite number",
@@ -185,9 +187,20 @@ impl<'a> Pictures<'a> {
 
     fn of(&self, line: &Line) -> Result<&'a Row, Fault> {
         let is_of_task = |row: &&&Row| line.task.as_ref().is_none_or(|task| row.task == **task);
-        let found: Vec<&Row> = match (&line.image_id, &line.path) {
-            (Some(id), _) => self.by_id.get(id.as_str()).into_iter().filter(is_of_task).copied().collect(),
-            (None, Some(path)) => self.of_path(path).iter().filter(is_of_task).copied().collect(),
+        let is_of_frame = |row: &&&Row| line.frame.is_none_or(|frame| row.frame == frame);
+        let by_path = line.path.as_ref().map(|path| self.of_path(path));
+        let found: Vec<&Row> = match (&line.image_id, &by_path) {
+            (Some(id), by_path) => {
+                let by_id = self.by_id.get(id.as_str());
+                let is_of_path = |row: &&&Row| {
+                    by_path.as_ref().is_none_or(|rows| rows.iter().any(|one| one.image_id == row.image_id))
+                };
+                if by_id.is_some_and(|row| !is_of_path(&row) || !is_of_frame(&row)) {
+                    return Err(Fault::TwoPictures);
+                }
+                by_id.into_iter().filter(is_of_task).copied().collect()
+            }
+            (None, Some(rows)) => rows.iter().filter(is_of_task).filter(is_of_frame).copied().collect(),
             (None, None) => Vec::new(),
         };
         let tested: Vec<&Row> = found.iter().copied().filter(|row| row.split == Split::Test).collect();

@@ -1,14 +1,15 @@
 //! Scores that another program computed, as cells of a run: checked against the manifest and the episodes, and
 //! from then on measured, compared and reported as any others, but marked as not run here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::episode::{Episodes, HeldOut};
 use crate::files;
+use crate::ids::{CellId, TaskName};
 use crate::manifest::{Manifest, Row, Split};
 use crate::protocol::Protocol;
 use crate::regime::Regime;
@@ -16,11 +17,14 @@ use crate::results::{
     self, Cell, CellResult, FORMAT, IMPORTED, Identity, Provenance, Score, Seed, Seen, StoredCell,
 };
 
+/// Cells in the place of earlier ones.
+mod exchange;
 /// The table as it is read.
 pub mod lines;
 /// The table against the manifest.
 pub mod matched;
 
+use exchange::Exchange;
 use matched::{Place, Scores};
 
 /// What an import is made of, beside the table.
@@ -52,54 +56,60 @@ pub struct Import<'a> {
 }
 
 impl Import<'_> {
-    /// Writes a cell for every place, all or none.
+    /// Writes a cell for every place, all or none; an import that was interrupted in the run is finished first.
     ///
     /// # Errors
-    /// A draw or more shots than the episodes have, cells that were imported before, or a folder that cannot be written.
+    /// A draw or more shots than the episodes have, two places that are one cell, cells with other scores or another
+    /// regime that were imported before, or a folder that cannot be written.
     pub fn write(&self, found: &BTreeMap<Place, Scores>) -> Result<usize> {
-        let (cells, draft) = (self.run.join("cells"), self.run.join("cells-importing"));
+        let exchange = Exchange::of(self.run)?;
+        let results = self.results(found, exchange.draft())?;
+        let old = self.make_room(&results)?;
+        results.iter().try_for_each(CellResult::write)?;
+        exchange.run(old, results.iter().map(|result| result.cell.id.clone()).collect())?;
+        Ok(results.len())
+    }
+
+    /// A cell for every place, draw and seed, none of them twice.
+    fn results(&self, found: &BTreeMap<Place, Scores>, draft: &Path) -> Result<Vec<CellResult>> {
+        let mut places: HashMap<CellId, &Place> = HashMap::new();
         let mut results = Vec::new();
         for (place, scores) in found {
             for &draw in place.draw.as_ref().map_or(&self.draws[..], std::slice::from_ref) {
                 for &seed in place.seed.as_ref().map_or(&self.seeds[..], std::slice::from_ref) {
-                    results.push(self.result(place, draw, seed, scores, &draft)?);
+                    let result = self.result(place, draw, seed, scores, draft)?;
+                    if let Some(other) = places.insert(result.cell.id.clone(), place) {
+                        bail!(
+                            "nothing was imported: `{}` and `{}` are one cell, draw {draw} and seed {seed}",
+                            other.words(),
+                            place.words()
+                        );
+                    }
+                    results.push(result);
                 }
             }
         }
-        self.make_room(&results, &cells)?;
-        if draft.exists() {
-            std::fs::remove_dir_all(&draft).with_context(|| format!("removing {}", draft.display()))?;
-        }
-        results.iter().try_for_each(CellResult::write)?;
-        std::fs::create_dir_all(&cells).with_context(|| format!("creating {}", cells.display()))?;
-        for CellResult { cell, folder, .. } in &results {
-            let to = cells.join(&cell.id);
-            if to.exists() {
-                std::fs::remove_dir_all(&to).with_context(|| format!("removing {}", to.display()))?;
-            }
-            std::fs::rename(folder, &to).with_context(|| format!("moving a cell to {}", to.display()))?;
-        }
-        std::fs::remove_dir(&draft).with_context(|| format!("removing {}", draft.display()))?;
-        Ok(results.len())
+        Ok(results)
     }
 
-    /// Whether no cell of another import stands where these shall.
-    fn make_room(&self, results: &[CellResult], cells: &Path) -> Result<()> {
-        for result in results {
-            let folder = cells.join(&result.cell.id);
-            if self.replace || !folder.join("cell.json").exists() {
-                continue;
-            }
-            if StoredCell::read(&folder)?.scores()? != result.scores {
-                let Identity { method, task, shots, draw, seed, .. } = &result.cell.identity;
-                bail!(
-                    "nothing was imported: other scores of {method} on {task}, {shots} shots, draw {draw}, seed {seed} were \
-                     imported before ({}); --replace puts these in their place",
-                    folder.display()
-                );
-            }
+    /// Cells of earlier imports where these shall stand, found by method, task, shots, draw and seed: what else an
+    /// id depends on, such as the regime's tasks, does not make another cell of it.
+    fn make_room(&self, results: &[CellResult]) -> Result<Vec<CellId>> {
+        if !self.run.join("cells").exists() {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let mut old = Vec::new();
+        for earlier in results::read_run(self.run)? {
+            let place = Stands::of(&earlier.cell);
+            let Some(result) = results.iter().find(|result| Stands::of(&result.cell) == place) else {
+                continue;
+            };
+            if !self.replace {
+                check_same(&earlier, result)?;
+            }
+            old.push(earlier.cell.id);
+        }
+        Ok(old)
     }
 
     fn result(
@@ -193,4 +203,41 @@ impl Import<'_> {
             peak_memory_bytes: None,
         })
     }
+}
+
+/// Where a cell stands in a run's tables.
+#[derive(PartialEq)]
+struct Stands<'a> {
+    method: &'a str,
+    task: &'a TaskName,
+    shots: usize,
+    draw: usize,
+    seed: Seed,
+}
+
+impl Stands<'_> {
+    fn of(cell: &Cell) -> Stands<'_> {
+        let Identity { method, task, shots, draw, seed, .. } = &cell.identity;
+        Stands { method, task, shots: *shots, draw: *draw, seed: *seed }
+    }
+}
+
+/// Whether an earlier import says what this one says.
+fn check_same(earlier: &StoredCell, new: &CellResult) -> Result<()> {
+    let regimes = [earlier.cell.provenance.regime, new.cell.provenance.regime];
+    let what = if regimes[0] != regimes[1] {
+        format!("scores under regime {}, not {},", regimes[0], regimes[1])
+    } else if earlier.cell.id != new.cell.id {
+        "scores with another benchmark, size or episodes".to_owned()
+    } else if earlier.scores()? != new.scores {
+        "other scores".to_owned()
+    } else {
+        return Ok(());
+    };
+    let Identity { method, task, shots, draw, seed, .. } = &new.cell.identity;
+    bail!(
+        "nothing was imported: {what} of {method} on {task}, {shots} shots, draw {draw}, seed {seed} were imported before \
+         ({}); --replace puts these in their place",
+        earlier.folder.display()
+    );
 }

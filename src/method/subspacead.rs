@@ -23,8 +23,8 @@ use crate::random::Stream;
 /// `SubspaceAD`: what a principal subspace of the normals' features leaves over.
 pub const ENTRY: Entry = Entry {
     name: "subspacead",
-    about: "what a principal subspace of the normals' features leaves over, on a residual network's features or, as \
-            published, on DINOv2's",
+    about: "what a principal subspace of the normals' features leaves over, on a residual network's features or \
+            DINOv2's, as in the authors' ablation",
     paper: "arXiv 2602.23013 (CVPR 2026)",
     regime: "R1 (or R5)",
     needs: "ImageNet wide_resnet50_2 (or dinov2_vits14)",

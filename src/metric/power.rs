@@ -16,12 +16,13 @@ pub const POWER: f64 = 0.8;
 const HALVINGS: usize = 40;
 
 /// The smallest difference that a share of [`POWER`] of the trials would show; of both directions the larger.
-/// `higher` is the higher of the two AUROCs, below which the other would lie by that difference, where errors are
-/// larger: its own are rescaled as the deviation of an AUROC is, `sqrt(a (1 - a))`, and the difference's go halfway.
+/// `means` are the two AUROCs that were measured. The other row would lie by that difference below the higher, where
+/// its errors are others: a row's variance goes as `a (1 - a)`, and the difference's as the sum of both. Next to 1 this
+/// is too large for most scores, and so is the difference that is found.
 ///
-/// `None` without replicates, where these do not differ, next to 1, where nothing is known of errors elsewhere, or
-/// where even an AUROC of 0 would not show.
-pub fn smallest_difference(replicates: &[f64], higher: f64) -> Option<f64> {
+/// `None` without replicates, where these do not differ, where both AUROCs are next to 1, as nothing is known of
+/// errors elsewhere, or where even an AUROC of 0 would not show.
+pub fn smallest_difference(replicates: &[f64], means: [f64; 2]) -> Option<f64> {
     let mean = replicates.iter().sum::<f64>() / replicates.len() as f64;
     let mut errors: Vec<f64> = replicates.iter().map(|replicate| replicate - mean).collect();
     errors.sort_unstable_by(f64::total_cmp);
@@ -30,11 +31,13 @@ pub fn smallest_difference(replicates: &[f64], higher: f64) -> Option<f64> {
     let above = -(at(0.025)? + at(1.0 - POWER)?);
     let below = at(0.975)? + at(POWER)?;
     let needed = above.max(below);
-    let spread = |auroc: f64| (auroc * (1.0 - auroc)).max(0.0).sqrt();
-    if needed < 1e-9 || spread(higher) < 1e-3 {
+    let higher = means[0].max(means[1]);
+    let variance = |auroc: f64| (auroc * (1.0 - auroc)).max(0.0);
+    let measured = variance(means[0]) + variance(means[1]);
+    if needed < 1e-9 || measured < 1e-6 {
         return None;
     }
-    let is_shown = |d: f64| d >= needed * f64::midpoint(1.0, spread(higher - d) / spread(higher));
+    let is_shown = |d: f64| d >= needed * ((variance(higher) + variance(higher - d)) / measured).sqrt();
     let (mut unseen, mut shown) = (0.0, higher);
     if !is_shown(shown) {
         return None;
@@ -67,40 +70,69 @@ mod tests {
         of(0).into_iter().zip(of(1)).map(|(a, b)| a - b).collect()
     }
 
+    /// AUROC of two normals of deviation 1 that are `shift` apart: Phi(shift / sqrt 2).
+    fn auroc(shift: f64) -> f64 {
+        0.5 * libm::erfc(-shift / 2.0)
+    }
+
+    fn shift(of: f64) -> f64 {
+        let (mut low, mut high) = (-6.0, 6.0);
+        for _ in 0..50 {
+            let middle = f64::midpoint(low, high);
+            if auroc(middle) > of { high = middle } else { low = middle }
+        }
+        low
+    }
+
+    /// Mean over 20 trials of two such AUROCs.
+    fn planned(stream: &mut Stream, aurocs: [f64; 2]) -> f64 {
+        let one = |_| smallest_difference(&differences(&trial(stream, aurocs.map(shift))), aurocs);
+        (0..20).map(one).map(|found| found.expect("they differ")).sum::<f64>() / 20.0
+    }
+
+    /// Of so many trials, those that show that the second is lower.
+    fn shown(stream: &mut Stream, n: usize, aurocs: [f64; 2]) -> usize {
+        let mut shows = |_: &usize| {
+            let found = interval(&differences(&trial(stream, aurocs.map(shift))));
+            found.is_some_and(|(low, _)| low > 0.0)
+        };
+        (0..n).filter(|index| shows(index)).count()
+    }
+
     #[test]
     fn four_of_five_trials_show_a_difference_of_that_size() {
         let mut stream = Stream::new(1, "power", 0);
-        // Phi(1 / sqrt 2) = 0.760.
-        let planned: Vec<f64> = (0..20)
-            .map(|_| {
-                smallest_difference(&differences(&trial(&mut stream, [1.0, 1.0])), 0.76).expect("they differ")
-            })
-            .collect();
-        let planned = planned.iter().sum::<f64>() / 20.0;
+        let planned = planned(&mut stream, [0.76, 0.76]);
         assert!((0.06..0.12).contains(&planned), "{planned}");
-        // The shift at which the second is so much lower: the standard normal's quantile by bisection.
-        let auroc = |shift: f64| 0.5 * libm::erfc(-shift / 2.0);
-        let (mut low, mut high) = (0.0, 1.0);
-        for _ in 0..50 {
-            let middle = f64::midpoint(low, high);
-            if auroc(middle) > auroc(1.0) - planned { high = middle } else { low = middle }
-        }
-        let shows = |_: &usize| {
-            let found = interval(&differences(&trial(&mut stream, [1.0, low])));
-            found.is_some_and(|(low, _)| low > 0.0)
-        };
-        let shown = (0..200).filter(shows).count();
+        let shown = shown(&mut stream, 200, [0.76, 0.76 - planned]);
+        println!("0.76 and {planned:.3} less: {shown} of 200 trials");
         assert!((140..=180).contains(&shown), "{shown} of 200 trials");
     }
 
     #[test]
+    fn a_lower_row_that_was_measured_says_how_a_row_close_to_the_higher_would_err() {
+        let mut stream = Stream::new(2, "power", 0);
+        let planned = planned(&mut stream, [0.98, 0.60]);
+        // The lower one's errors, counted as if the higher had them, would ask for 0.20.
+        assert!((0.03..0.09).contains(&planned), "{planned}");
+        let shown = shown(&mut stream, 100, [0.98, 0.98 - planned]);
+        println!("0.98 and {planned:.3} less: {shown} of 100 trials");
+        // Next to 1 errors are smaller than `a (1 - a)` has them: it errs towards too large a difference.
+        assert!(shown >= 75, "{shown} of 100 trials");
+    }
+
+    #[test]
     fn replicates_that_do_not_differ_say_nothing() {
-        assert_eq!(smallest_difference(&[], 0.8), None);
-        assert_eq!(smallest_difference(&[0.1; 50], 0.8), None);
+        assert_eq!(smallest_difference(&[], [0.8, 0.8]), None);
+        assert_eq!(smallest_difference(&[0.1; 50], [0.8, 0.8]), None);
         let replicates: Vec<f64> = (0..100).map(|index| 0.0001 * f64::from(index)).collect();
-        assert!(smallest_difference(&replicates, 0.8).is_some());
-        assert_eq!(smallest_difference(&replicates, 1.0), None, "errors at 1 say nothing of errors below");
+        assert!(smallest_difference(&replicates, [0.8, 0.8]).is_some());
+        assert_eq!(
+            smallest_difference(&replicates, [1.0, 1.0]),
+            None,
+            "errors at 1 say nothing of errors below"
+        );
         let wide: Vec<f64> = (0..100).map(|index| 0.02 * f64::from(index)).collect();
-        assert_eq!(smallest_difference(&wide, 0.6), None, "not even 0.6 against 0 would show");
+        assert_eq!(smallest_difference(&wide, [0.6, 0.6]), None, "not even 0.6 against 0 would show");
     }
 }

@@ -81,7 +81,8 @@ fn table(rows: Vec<Line>) -> DisplayTable {
         caption: "Image AUROC under clean, over the tasks, draws and seeds that both have (draws and cells: those of how \
                   many of the first and of the second), on the same pictures. The difference has a 95 % interval over draws, \
                   seeds and pictures, resampled alike for both; could show is the smallest true \
-                  difference that such an interval would tell from zero with a power of 80 %. p over draws is Wilcoxon's signed-rank test over paired \
+                  difference that such an interval would tell from zero with a power of 80 %, \
+                  errors rescaled as an AUROC's variance a (1 - a) is, which next to 1 gives too large a difference. p over draws is Wilcoxon's signed-rank test over paired \
                   tasks, draws and seeds. DeLong's test is of single cells on the same pictures: the smallest of their \
                   p-values and how many lie below 0.05. Worse is an interval that lies below zero. Methods are paired \
                   by name and settings."

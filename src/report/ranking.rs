@@ -47,7 +47,9 @@ pub(super) fn table(summary: &Summary) -> Result<DisplayTable> {
                   interval would \
                   tell from zero with a power of 80 %, by simulation from the scores themselves: what is \
                   smaller may be there and \
-                  stay unseen. Rows on other draws, seeds or pictures than most are not ranked; their \
+                  stay unseen. Errors are rescaled to where the lower row would lie, each variance as that of an \
+                  AUROC a, \
+                  a (1 - a), which next to 1 gives too large a difference. Rows on other draws, seeds or pictures than most are not ranked; their \
                   difference is over the \
                   draws that they share with the best row, whose number it gives. p is Wilcoxon's signed-rank \
                   test, exact and two-sided, of AUROCs paired with those \

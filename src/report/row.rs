@@ -119,8 +119,8 @@ pub(super) fn difference(first: &Row, second: &Row) -> Option<(f64, f64)> {
 
 /// The smallest true difference of two rows' means that such an interval would tell from zero with a power of 80 %.
 pub(super) fn could_show(first: &Row, second: &Row) -> Option<f64> {
-    let higher = first.ranked().mean?.value.max(second.ranked().mean?.value);
-    power::smallest_difference(&differences(first, second)?, higher)
+    let means = [first.ranked().mean?.value, second.ranked().mean?.value];
+    power::smallest_difference(&differences(first, second)?, means)
 }
 
 fn differences(first: &Row, second: &Row) -> Option<Vec<f64>> {

@@ -73,15 +73,14 @@ impl Shared {
             places.map(|place| place.1).collect::<BTreeSet<_>>().len()
         };
         let means = [0, 1].map(|side| averages[side].mean.map(|mean| mean.value));
-        let higher = means[0].zip(means[1]).map(|(one, other)| one.max(other));
         let no_interval =
             "there is no interval: a task has too few pictures, or those of a class are one patient's";
         Ok(Shared {
             counts: [all[0].len(), all[1].len(), places.len()],
             draws: [draws(&mut all[0].keys()), draws(&mut all[1].keys()), draws(&mut places.iter())],
-            could_show: differences
-                .zip(higher)
-                .and_then(|(differences, higher)| power::smallest_difference(&differences, higher)),
+            could_show: differences.zip(means[0].zip(means[1])).and_then(|(differences, (one, other))| {
+                power::smallest_difference(&differences, [one, other])
+            }),
             means,
             unjudged: obstacle.or_else(|| interval.is_none().then(|| no_interval.to_owned())),
             interval,

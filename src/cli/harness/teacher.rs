@@ -99,9 +99,10 @@ fn find(weights: &str) -> Result<Origin> {
 }
 
 impl Chosen {
-    /// The weights of one network, if any were given for it.
+    /// The weights of one network, if any were given for it. Weights without a name are of a network that somebody
+    /// publishes: they cannot be meant for one of which there are none.
     fn of(&self, network: Network) -> Option<&Origin> {
-        self.named.get(network.name()).or(self.other.as_ref())
+        self.named.get(network.name()).or(self.other.as_ref().filter(|_| is_published(network)))
     }
 
     /// Refuses weights for a network that nothing here uses, which would be left aside without a word.
@@ -123,17 +124,29 @@ impl Chosen {
     /// network stands in that nobody asked for; who names one of which nobody publishes weights asks for a random one.
     ///
     /// # Errors
-    /// A network without weights; says how to get or do without them.
+    /// A network without weights; says how to get or do without them. A file for no network that is used.
     pub(super) fn complete(mut self, used: &[Network]) -> Result<Teachers> {
+        if let (Some(Origin::File { path, .. }), Some(first)) = (&self.other, used.first())
+            && !used.iter().any(|network| is_published(*network))
+        {
+            let (path, name) = (path.display(), first.name());
+            bail!(
+                "--teacher {path}: nobody publishes weights of {name}, so it takes them only by name: --teacher {name}={path}"
+            );
+        }
         for &network in used {
             if self.of(network).is_none() {
-                let is_published = PUBLISHED.iter().any(|published| published.network == network.name());
-                let origin = if is_published { fetched(network)? } else { self.random.clone() };
+                let origin = if is_published(network) { fetched(network)? } else { self.random.clone() };
                 self.named.insert(network.name().to_owned(), origin);
             }
         }
         Ok(Teachers { named: self.named, other: self.other })
     }
+}
+
+/// Whether somebody publishes weights of it.
+fn is_published(network: Network) -> bool {
+    PUBLISHED.iter().any(|published| published.network == network.name())
 }
 
 /// The published weights of a network, if they can be had without an account; installed first if they are not.
@@ -195,6 +208,23 @@ mod tests {
         assert_eq!(label, "dinov2_tiny14, random teacher (seed 7)");
         let error = choose(&[]).unwrap().complete(&[Network::named("dinov2_vits14").unwrap()]).err().unwrap();
         assert!(error.to_string().contains("weights fetch dinov2_vits14"), "{error}");
+    }
+
+    #[test]
+    fn weights_without_a_name_pass_by_a_network_that_nobody_publishes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("weights.pth").display().to_string();
+        std::fs::write(&file, "weights").unwrap();
+        let tiny = Network::named("dinov2_tiny14").unwrap();
+        let published = Network::Backbone(DEFAULT);
+        let teachers = choose(&[&file]).unwrap().complete(&[published, tiny]).unwrap();
+        assert!(teachers.of(tiny).unwrap().is_random());
+        assert!(!teachers.of(published).unwrap().is_random());
+        let named = choose(&[&format!("dinov2_tiny14={file}")]).unwrap().complete(&[tiny]).unwrap();
+        assert!(!named.of(tiny).unwrap().is_random());
+        // Not left aside without a word.
+        let error = choose(&[&file]).unwrap().complete(&[tiny]).err().unwrap().to_string();
+        assert!(error.contains(&format!("--teacher dinov2_tiny14={file}")), "{error}");
     }
 
     #[test]
