@@ -129,7 +129,7 @@ fn numbers_are_means_over_draws_and_tasks() {
     // Draws 0.80 and 0.82, so 0.81 and the lowest draw 0.80; intervals come from the pictures' scores.
     assert_eq!(line.matches("| 0.810 [").count(), 6, "{line}");
     assert_eq!(line.matches("] min 0.800 |").count(), 5, "{line}");
-    assert!(line.ends_with("| +0.050 | +0.110 | 14.0 | 12.0 | 300 | 0 | 0 |"), "{line}");
+    assert!(line.ends_with("| +0.050 | +0.110 | 14.0 | 2.50 | 12.0 | 300 | 0 | 0 |"), "{line}");
     // Their scores tell nothing of the label, whatever their stored numbers.
     for control in ["control-random", "control-border"] {
         assert!(markdown.contains(&format!("| B | {control} control | 8 |")), "{control} in {markdown}");
@@ -149,7 +149,7 @@ fn undefined_is_shown_and_counted() {
     assert!(
         line.contains("| – | – | 0.520 [")
             && line.contains("] min 0.510 |")
-            && line.contains("| – | – | 14.0 | 12.0 |")
+            && line.contains("| – | – | 14.0 | 2.50 | 12.0 |")
             && line.ends_with("| 2 | 0 |"),
         "{line}"
     );
