@@ -1,7 +1,7 @@
 //! One contract for every method: a score depends on the model, the supports and that one picture.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use medfsad::episode::batch::{Acquisition, Pictures};
@@ -9,23 +9,23 @@ use medfsad::ids::TaskName;
 use medfsad::maps::MapStack;
 use medfsad::method::batches::{predict, predict_encoded, score};
 use medfsad::method::{
-    Built, Context, Detector, Encoded, Fitted, METHODS, OpenTeachers, Output, Prediction, TrainTask,
-    Unobserved, find,
+    Built, Context, Detector, Encoded, Fitted, METHODS, OpenTeachers, Output, Prediction, TrainTask, find,
 };
 use medfsad::network::encoder::Encoder;
 use medfsad::network::origin::{Origin, Teachers};
 use medfsad::network::precision::Precision;
-use medfsad::network::remembering::FeatureLimits;
-use medfsad::network::{Backbone, Network, initial, weights};
+use medfsad::network::{Backbone, initial, weights};
 use medfsad::protocol::{self, Protocol};
 use medfsad::random::Stream;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
+mod backbones;
 mod batches;
 mod control;
 mod external;
+mod features;
 #[cfg(target_os = "linux")]
 mod processes;
 mod reconstruction;
@@ -219,90 +219,6 @@ fn other_draws_touch_no_bit(name: &str, fitted: &dyn Fitted, queries: &Pictures)
 }
 
 #[test]
-fn every_method_with_a_backbone_takes_efficientnet() {
-    let folder = TempDir::new().expect("a folder");
-    let lite = Backbone::EfficientNetLite0;
-    let mut context = context(&folder, 2);
-    context.teachers.named.insert(
-        lite.name().to_owned(),
-        Origin::file(file_of(lite, &folder, "lite.safetensors")).expect("a file"),
-    );
-    let mut taken = Vec::new();
-    for entry in METHODS {
-        if !matches!(build(entry.name).network, Some(Network::Backbone(_))) {
-            continue;
-        }
-        let mut settings: toml::Table = toml::from_str(entry.trial).expect("TOML");
-        settings.insert("backbone".to_owned(), lite.name().into());
-        let built = (entry.build)(settings).expect("good settings");
-        assert_eq!(built.network, Some(Network::Backbone(lite)), "{}", entry.name);
-        let tasks = [task("first"), task("second")];
-        let fitted = built.method.fit(&tasks, &context, &mut medfsad::method::Unobserved);
-        no_mate_touches_a_score(entry.name, &*fitted.expect("a fitted method"));
-        taken.push(entry.name);
-    }
-    let with_a_backbone = [
-        "d24fad",
-        "dn2",
-        "gde",
-        "spade",
-        "patchcore",
-        "padim",
-        "subspacead",
-        "rd4ad",
-        "stfpm",
-        "regad",
-        "cutpaste",
-    ];
-    assert_eq!(taken, with_a_backbone);
-}
-
-/// Pictures of two patches by two.
-fn of_whole_patches(purpose: &str, n: usize) -> Pictures {
-    let Pictures { pixels, acquisition } = pictures(purpose, n);
-    Pictures { pixels: pixels.narrow(2, 2, 28).narrow(3, 2, 28).contiguous(), acquisition }
-}
-
-#[test]
-fn methods_of_features_take_a_transformer_and_those_of_stages_refuse_it() {
-    let folder = TempDir::new().expect("a folder");
-    let mut context = context(&folder, 2);
-    context.teachers.other = Some(Origin::Random { seed: 4, cache: None });
-    let (mut taken, mut refused) = (Vec::new(), Vec::new());
-    for entry in METHODS {
-        // `dpa` calls it `network`, and these two resize pictures themselves.
-        if build(entry.name).network.is_none() || ["dpa", "anomalydino", "subspacead"].contains(&entry.name) {
-            continue;
-        }
-        let mut settings: toml::Table = toml::from_str(entry.trial).expect("TOML");
-        settings.insert("backbone".to_owned(), "dinov2_tiny14".into());
-        let built = match (entry.build)(settings) {
-            Ok(built) => built,
-            Err(error) => {
-                let error = format!("{error:#}");
-                assert!(error.contains("dinov2_tiny14 is a transformer"), "{}: {error}", entry.name);
-                refused.push(entry.name);
-                continue;
-            }
-        };
-        let error = built.check_size(32).expect_err("no whole patches").to_string();
-        assert!(error.contains("dinov2_tiny14") && error.contains("224"), "{error}");
-        built.check_size(224).expect("whole patches");
-        let fitted = built.method.fit(&[], &context, &mut medfsad::method::Unobserved).expect("a method");
-        let error = fitted.adapt(&pictures("support", 2)).err().expect("no whole patches").to_string();
-        assert!(error.contains("32 is no multiple"), "{error}");
-        let detector = fitted.adapt(&of_whole_patches("support", 2)).expect("a detector");
-        let queries = of_whole_patches("query", 5);
-        let alone = scores((&*fitted, &*detector), &queries, &[0, 1, 2, 3, 4], 1);
-        assert!(alone.iter().all(|score| score.is_finite()), "{}: {alone:?}", entry.name);
-        assert_close(entry.name, &alone, &scores((&*fitted, &*detector), &queries, &[4, 2, 0, 1, 3], 5));
-        taken.push(entry.name);
-    }
-    assert_eq!(taken, ["dn2", "gde", "spade", "patchcore", "padim"]);
-    assert_eq!(refused, ["d24fad", "rd4ad", "stfpm", "regad", "cutpaste"]);
-}
-
-#[test]
 fn published_smoothing_lets_neighbours_touch_a_score() {
     let folder = TempDir::new().expect("a folder");
     let fitted = fit("d24fad", &folder);
@@ -375,78 +291,6 @@ fn training_is_repeatable_and_depends_on_the_seed() {
     };
     assert_eq!(run(1), run(1));
     assert_ne!(run(1).0, run(2).0);
-}
-
-/// A context whose teachers may keep features in `kept`, in files as large as `disk` says, in GiB.
-fn keeping(folder: &TempDir, memory: f64, disk: f64, kept: &Path) -> Context {
-    let limits = FeatureLimits { memory, disk };
-    Context { opened: OpenTeachers::keeping(limits.keeping_in(kept.to_owned())), ..context(folder, 2) }
-}
-
-#[test]
-fn teacher_features_in_memory_and_in_files_train_alike() {
-    let folder = TempDir::new().expect("a folder");
-    let loss = |memory: f64, disk: f64| -> anyhow::Result<(f64, bool)> {
-        let settings = toml::from_str("backbone = 'resnet18'\nepochs = 1\nbatch = 4").expect("TOML");
-        let built = (find("d24fad").expect("known").build)(settings).expect("settings");
-        let mut loss = 0.0;
-        let tasks = [task("first"), task("second")];
-        let mut observer = |_: u64, figures: &medfsad::method::EpochFigures, _: &dyn Fitted| {
-            loss = figures[0].1;
-            Ok(())
-        };
-        let kept = folder.path().join(format!("{memory} {disk}"));
-        let context = keeping(&folder, memory, disk, &kept);
-        built.method.fit(&tasks, &context, &mut observer)?;
-        Ok((loss, kept.exists()))
-    };
-    let (in_memory, mapped) = (loss(4.0, 0.0).expect("a loss"), loss(0.0, 4.0).expect("a loss"));
-    assert_eq!((in_memory.1, mapped.1), (false, true));
-    assert_eq!(in_memory.0, mapped.0, "files gave other bits");
-    assert_eq!(loss(4.0, 4.0).expect("a loss"), mapped, "what another training kept gave other bits");
-    let error = loss(0.0, 0.0).expect_err("features that may be kept nowhere").to_string();
-    assert!(error.contains("pictures take 0.0 GiB") && error.contains("--feature-disk"), "{error}");
-}
-
-#[test]
-fn what_one_method_keeps_of_queries_others_score_to_the_same_bits() {
-    let folder = TempDir::new().expect("a folder");
-    let kept = folder.path().join("features");
-    let (supports, queries) = (pictures("support", 2), pictures("query", 5));
-    let scores = |name: &str, context: &Context| {
-        let settings = toml::from_str("backbone = 'resnet18'").expect("TOML");
-        let built = (find(name).expect("known").build)(settings).expect("settings");
-        let fitted = built.method.fit(&[], context, &mut Unobserved).expect("a fitted method");
-        let detector = fitted.adapt(&supports).expect("a detector");
-        let mut all = Vec::new();
-        score(&*fitted, &[&*detector], &queries, Device::Cpu, &mut |_, _, prediction| {
-            all.push(match prediction {
-                Prediction::Maps(maps) => maps.values().iter().map(|value| f64::from(*value)).collect(),
-                Prediction::Scores(scores) | Prediction::Both(_, scores) => scores,
-            });
-            Ok(())
-        })
-        .expect("scores");
-        all
-    };
-    let n_files = || std::fs::read_dir(kept.join(medfsad::CODE_HASH)).map_or(0, Iterator::count);
-    assert_eq!(scores("dn2", &keeping(&folder, 1.0, 1.0, &kept)), scores("dn2", &context(&folder, 2)));
-    // Two supports by themselves, and the queries together.
-    assert_eq!(n_files(), 3);
-    for name in ["dn2", "patchcore", "spade"] {
-        assert_eq!(
-            scores(name, &keeping(&folder, 1.0, 1.0, &kept)),
-            scores(name, &context(&folder, 2)),
-            "{name}"
-        );
-        assert_eq!(n_files(), 3, "{name} asked the teacher again");
-    }
-    // Another teacher's features are others.
-    let other = Origin::Random { seed: 9, cache: None };
-    let teachers = Teachers { named: BTreeMap::new(), other: Some(other) };
-    let of_other = |context: Context| scores("dn2", &Context { teachers: teachers.clone(), ..context });
-    assert_eq!(of_other(keeping(&folder, 1.0, 1.0, &kept)), of_other(context(&folder, 2)));
-    assert_eq!(n_files(), 6);
 }
 
 #[test]

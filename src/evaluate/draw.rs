@@ -56,7 +56,8 @@ pub(super) struct Draw<'a> {
     supports: Pictures,
     pub gathered: Gathered,
     pub last: Option<Rc<Scored>>,
-    /// Spent adapting and scoring, last time; of what several draws share, an equal part.
+    /// Spent adapting and scoring, last time; an equal part where several were scored together, and all of it where one was
+    /// for all.
     pub seconds: f64,
     /// The threshold that the supports set, where they do.
     preset: Option<Preset>,
@@ -94,7 +95,7 @@ pub(super) fn score_some(draws: &mut [Draw], model: &dyn Fitted, test: &TestSet)
         scored.resize(draws.len(), first);
     }
     let n = scored.len();
-    let seconds = start.elapsed().as_secs_f64() / n as f64;
+    let seconds = start.elapsed().as_secs_f64() / detectors.len() as f64;
     for (draw, scored) in draws.iter_mut().zip(scored) {
         (draw.last, draw.seconds) = (Some(scored), seconds);
     }

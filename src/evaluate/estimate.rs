@@ -169,8 +169,10 @@ impl Counts {
             match (cost, work, speed) {
                 (Some(cost), work, _) => {
                     estimate.known.measured += 1;
-                    took = Some(cost.fit.max(took.unwrap_or_default()));
-                    estimate.seconds += work.map_or(1, |work| work.evaluations) as f64 * cost.score;
+                    let scoring = work.map_or(1, |work| work.evaluations) as f64 * cost.score;
+                    let (shared, own) = if shares_scores { (scoring, 0.0) } else { (0.0, scoring) };
+                    took = Some((cost.fit + shared).max(took.unwrap_or_default()));
+                    estimate.seconds += own;
                 }
                 (None, Some(work), Some(speed)) => {
                     estimate.known.counted += 1;
@@ -320,6 +322,17 @@ mod tests {
         assert_close(of("stfpm", "train_on = 'normals'", &[2, 2, 2]), one + 2.0 * measuring);
         // Trained on supports, it is another student in each; a card does not keep what the teacher says.
         assert_close(of("stfpm", "", &[2, 2, 2]), 3.0 * of("stfpm", "", &[2]));
+    }
+
+    #[test]
+    fn what_cells_took_is_counted_as_they_share_it() {
+        let took = |settings: &str| {
+            let job = job("gde", settings, &["a"], &[2, 2, 2]);
+            let experience = Experience::of_one(&job.cells[0], [100.0, 7.0]);
+            estimate(&job, &experience, None).seconds - 3.0 * 400.0 * MEASURING
+        };
+        assert_close(took("train_on = 'normals'"), 107.0);
+        assert_close(took(""), 121.0);
     }
 
     #[test]

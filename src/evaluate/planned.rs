@@ -358,6 +358,12 @@ impl Experience {
         Experience(seen.into_iter().map(|(key, costs)| (key, typical(costs))).collect())
     }
 
+    /// Of cells like one that took so many seconds for its training and for scoring.
+    #[cfg(test)]
+    pub(super) fn of_one(identity: &Identity, [fit, score]: [f64; 2]) -> Experience {
+        Experience([(Experience::key(identity), Cost { fit, score, bytes: None, disk: 0.0 })].into())
+    }
+
     fn key(identity: &Identity) -> String {
         let Identity { method, settings, size, shots, device_class, .. } = identity;
         format!("{method} {settings} {size} {shots} {device_class}")

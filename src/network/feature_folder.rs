@@ -4,13 +4,12 @@
 //! both, written whole and never changed: where two processes make the same, the first one's stays. A file that is damaged is
 //! removed and made anew.
 
-use std::fs::Permissions;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Once, OnceLock};
 
 use anyhow::{Context as _, Result, ensure};
 use memmap2::Mmap;
@@ -36,7 +35,7 @@ pub struct FeatureFolder {
     path: PathBuf,
     most: u64,
     /// Bytes of files that count against the limit: those that were there when it was first asked, and this process's own.
-    held: std::sync::OnceLock<AtomicU64>,
+    held: OnceLock<AtomicU64>,
     full: Once,
 }
 
@@ -50,7 +49,7 @@ pub struct KeptFeatures {
 impl FeatureFolder {
     /// A folder that takes in features as long as it holds fewer bytes than `most`; for one training it holds as many.
     pub fn new(path: PathBuf, most: u64) -> FeatureFolder {
-        FeatureFolder { path, most, held: std::sync::OnceLock::new(), full: Once::new() }
+        FeatureFolder { path, most, held: OnceLock::new(), full: Once::new() }
     }
 
     /// Removes a folder of features, less what is not ours.

@@ -2,7 +2,7 @@
 //! these, queries and training pictures, which methods, draws and epochs share, in a folder.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -153,7 +153,7 @@ impl Remembering {
     fn key(&self, content: &str) -> String {
         let identity = self.identity.get_or_init(|| {
             let is_meant = |name: &str| SWITCHES.iter().any(|prefix| name.starts_with(prefix));
-            let switches: std::collections::BTreeMap<_, _> =
+            let switches: BTreeMap<_, _> =
                 std::env::vars_os().filter(|(name, _)| is_meant(&name.to_string_lossy())).collect();
             let (threads, processor) = (tch::get_num_threads(), processor());
             let here =
@@ -169,7 +169,7 @@ fn processor() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let is_told =
         |line: &&str| ["model name", "flags", "CPU part", "Features"].iter().any(|key| line.starts_with(key));
-    let lines: std::collections::BTreeSet<&str> = text.lines().filter(is_told).collect();
+    let lines: BTreeSet<&str> = text.lines().filter(is_told).collect();
     Some(lines.into_iter().collect())
 }
 
@@ -256,7 +256,7 @@ mod tests {
             bytes.view([1, 4]).to_kind(Kind::Float),
             Tensor::from_slice(&[1u8, 2, 4, 3]).view([1, 4]),
         ];
-        let keys: std::collections::BTreeSet<String> = all.iter().map(content).collect();
+        let keys: BTreeSet<String> = all.iter().map(content).collect();
         assert_eq!(keys.len(), all.len());
         assert_eq!(content(&all[0]), content(&bytes.view([1, 4]).shallow_clone()));
     }

@@ -57,7 +57,7 @@ pub struct Provenance {
     /// if the cell failed.
     pub observe_seconds: Option<f64>,
     /// Adapting to the supports, which is where some methods train, and scoring, of which draws that were scored together
-    /// have equal parts; null if the cell failed.
+    /// have equal parts; where supports change nothing, all of it. Null if the cell failed.
     pub score_seconds: Option<f64>,
     /// Scoring one picture once the supports are taken in, median of up to 100 runs; measured on first draws, beside
     /// whatever else the machine was doing.

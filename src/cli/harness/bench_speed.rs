@@ -62,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "cell")]
     work: Vec<Work>,
     /// Time whole cells as the published script computes them: --epochs epochs, the test set after each, the best epoch
-    /// on it; as --work cell
+    /// on it; as --work cell. Hours on a CPU
     #[arg(long)]
     cell: bool,
     /// Of an epoch: pictures that train, and pictures that are scored after it [default: 4500,1000; with --cell 320,400]

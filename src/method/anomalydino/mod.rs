@@ -67,8 +67,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn reading(&self) -> Reading {
-        Reading { deep: Deep::Last, side: Some(self.side), ..Reading::of(self.backbone) }
+    fn sight(&self) -> Sight {
+        let reading = Reading { deep: Deep::Last, side: Some(self.side), ..Reading::of(self.backbone) };
+        Sight::Tokens(self.backbone, reading)
     }
 
     fn views(&self) -> usize {
@@ -118,7 +119,7 @@ impl Learner for AnomalyDino {
         context: &Context,
         _: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>> {
-        let teacher = context.seeing(Sight::Tokens(self.settings.backbone, self.settings.reading()))?;
+        let teacher = context.seeing(self.settings.sight())?;
         let views = self.settings.rotations.then_some(&rotation::eighths as Views);
         let parts = features(&teacher, &normals.pixels, views).map(|seen| grid::positions(&seen.deep));
         let bank = TokenBank::new(&Tensor::cat(&parts.collect::<Vec<_>>(), 0));
@@ -127,7 +128,7 @@ impl Learner for AnomalyDino {
     }
 
     fn sees(&self) -> Option<Sight> {
-        Some(Sight::Tokens(self.settings.backbone, self.settings.reading()))
+        Some(self.settings.sight())
     }
 
     fn reads(&self, features: Features) -> Box<dyn Any> {
