@@ -12,6 +12,7 @@ mod cli;
 mod contributing;
 mod curate;
 mod decode;
+mod documents;
 #[cfg(feature = "torch")]
 mod efficientnet;
 mod episodes;
@@ -21,6 +22,7 @@ mod fuzz;
 #[cfg(feature = "torch")]
 mod golden;
 mod imported;
+mod init;
 mod locks;
 mod made_up;
 #[cfg(feature = "torch")]

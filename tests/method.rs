@@ -316,14 +316,14 @@ fn regimes_on_the_list_are_what_the_harness_hands_over() {
 }
 
 #[test]
-fn the_readme_lists_every_method_as_the_program_does() {
-    let readme = include_str!("../README.md");
+fn the_book_lists_every_method_as_the_program_does() {
+    let page = include_str!("../docs/methods.md");
     for e in METHODS {
         let row =
             format!("| `{}` | {} | {} | {} | {} | {} |", e.name, e.about, e.paper, e.regime, e.needs, e.cost);
         assert!(
-            readme.contains(&row),
-            "README.md lacks this row (`medfsad methods --markdown` prints all):\n{row}"
+            page.contains(&row),
+            "docs/methods.md lacks this row (`medfsad methods --markdown` prints all):\n{row}"
         );
     }
 }

@@ -31,6 +31,14 @@ pub fn succeeds(home: &Path, arguments: &[impl AsRef<OsStr> + Debug]) -> String 
     text(&output)
 }
 
+/// It must fail, and its error name all of `words`.
+pub fn fails(home: &Path, arguments: &[impl AsRef<OsStr> + Debug], words: &[&str]) {
+    let output = medfsad(home, arguments);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{arguments:?} should fail");
+    assert!(words.iter().all(|word| text.contains(word)), "{arguments:?} does not say {words:?}: {text}");
+}
+
 /// Every cell of a run, with all that it stores.
 pub fn cells(run: &Path) -> Vec<CellResult> {
     let stored = read_run(run).expect("a run");

@@ -42,7 +42,7 @@ fn text(path: &Path) -> String {
 #[test]
 fn a_report_holds_tables_figures_and_a_page() {
     let out = out();
-    let expected = ["index.html", "leaderboard.csv", "leaderboard.md", "leaderboard.tex"];
+    let expected = ["index.html", "leaderboard.csv", "leaderboard.md", "leaderboard.tex", "leaderboard.txt"];
     let tables = ["cells.parquet", "epochs.parquet", "metrics.csv", "metrics.parquet", "scores.parquet"];
     let figures = [
         "auroc",
@@ -50,6 +50,7 @@ fn a_report_holds_tables_figures_and_a_page() {
         "gallery-d24fad-his",
         "histograms",
         "loss",
+        "means",
         "protocol-gap",
         "roc",
         "shots",
@@ -169,7 +170,9 @@ fn random_teachers_are_called_so_everywhere() {
     let html = text(&out.join("index.html"));
     let (tables, figures) =
         (html.matches("<table").count(), html.matches("class=\"scroll drawing\"").count());
-    assert!(tables >= 4 && figures >= 7 && html.matches(RANDOM).count() > tables + figures);
+    // A strip that stays in sight says so once for all tables; every figure says it itself, as figures travel alone.
+    assert!(tables >= 4 && figures >= 8 && html.matches("class=\"strip alarm\"").count() == 1);
+    assert!(html.matches(RANDOM).count() > figures);
     let markdown = text(&out.join("leaderboard.md"));
     assert_eq!(markdown.matches(RANDOM).count(), markdown.matches("\n| --- |").count());
     for file in files::walk(&out.join("figures")).expect("a listing") {
@@ -333,10 +336,27 @@ fn the_order_is_tested_and_the_table_goes_into_papers() {
     // Ten pairs of one sign: p is 2 / 2^10, and three times that after the correction.
     assert!(line.contains("| +0.280 [+") && line.ends_with("| 0.002 | 0.006 | 10 |"), "{line}");
     let latex = text(&out.join("leaderboard.tex"));
-    assert!(
-        latex.contains("\\toprule") && latex.contains("random teacher") && latex.contains("control-border")
-    );
+    assert!(latex.contains("\\toprule") && latex.contains("random teacher"), "{latex}");
     assert!(!latex.contains(" & brain_tumor") && latex.contains("brain\\_tumor"), "{latex}");
+    // Of each number of shots every method, the best of each column in bold, and one control.
+    assert_eq!(latex.matches("\nA & d24fad & R2 & \\textbf{81.0}").count(), 3, "{latex}");
+    assert_eq!(latex.matches("& control-").count(), 3, "{latex}");
+}
+
+#[test]
+fn the_verdict_comes_first_and_fits_a_terminal() {
+    let out = out();
+    let screen = text(&out.join("leaderboard.txt"));
+    let first = "Best at 8 shots: d24fad with a mean image AUROC of 0.810 [";
+    assert!(screen.replace('\n', " ").contains(first), "{screen}");
+    assert!(screen.lines().all(|line| line.chars().count() <= 100), "{screen}");
+    assert_eq!(screen.matches("does not fit").count(), 1, "each reason once: {screen}");
+    assert!(screen.contains("failed: 1 cell of"), "{screen}");
+    for file in ["leaderboard.md", "index.html"] {
+        let text = text(&out.join(file));
+        let (verdict, board) = (text.find(first), text.find("Leaderboard<").or(text.find("## Leaderboard")));
+        assert!(verdict.is_some() && verdict < board, "{file}");
+    }
 }
 
 #[test]

@@ -10,14 +10,7 @@ use tempfile::TempDir;
 
 use medfsad::phantom;
 
-use crate::program::{medfsad, succeeds};
-
-fn fails(home: &Path, arguments: &[&str], words: &[&str]) {
-    let output = medfsad(home, arguments);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "{arguments:?} should fail");
-    assert!(words.iter().all(|word| text.contains(word)), "{arguments:?} does not say {words:?}: {text}");
-}
+use crate::program::{fails, succeeds};
 
 fn scores(path: &Path) -> BTreeMap<String, f64> {
     let mut reader = csv::Reader::from_path(path).expect("a table");

@@ -132,9 +132,10 @@ fn print_outcome(outcome: &Outcome, out: &Path) {
         *kinds.entry((row.task.as_str(), row.kind.as_str())).or_insert(0) += 1;
     }
     println!(
-        "\n{} pictures curated, {} files rejected, each with its reason:",
+        "\n{} pictures curated, {} files rejected{}",
         outcome.header.n_rows,
-        outcome.rejected.len()
+        outcome.rejected.len(),
+        if outcome.rejected.is_empty() { "" } else { ", each with its reason:" }
     );
     for ((task, kind), count) in kinds {
         println!("  {task:<14} {kind:<14} {count}");

@@ -8,6 +8,7 @@ mod build_dataset;
 mod child_process;
 mod common;
 mod compare;
+mod completions;
 mod doctor;
 mod episodes;
 mod export;
@@ -15,6 +16,7 @@ mod fuzz;
 #[cfg_attr(not(feature = "torch"), path = "without_harness.rs")]
 mod harness;
 mod import_scores;
+mod init;
 mod phantom;
 mod planned_run;
 mod record;
@@ -32,6 +34,7 @@ pub struct Cli {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    Init(init::Args),
     BuildDataset(build_dataset::Args),
     Audit(audit::Args),
     Phantom(phantom::Args),
@@ -44,6 +47,7 @@ enum Command {
     Export(export::Args),
     Sources(sources::Args),
     Fuzz(fuzz::Args),
+    Completions(completions::Args),
     /// Show versions, libtorch, CUDA devices and folders
     Doctor,
     #[command(flatten)]
@@ -58,6 +62,7 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         harness::prepare()?;
         match self.command {
+            Command::Init(args) => args.run(),
             Command::BuildDataset(args) => args.run(),
             Command::Audit(args) => args.run(),
             Command::Phantom(args) => args.run(),
@@ -70,6 +75,7 @@ impl Cli {
             Command::Export(args) => args.run(),
             Command::Sources(args) => args.run(),
             Command::Fuzz(args) => args.run(),
+            Command::Completions(args) => args.run(),
             Command::Doctor => doctor::run(),
             Command::Harness(command) => command.run(),
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::report;
+use crate::{files, report};
 
 /// Redraw a report from stored results, or join several
 ///
@@ -23,11 +23,13 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<()> {
+        let out = self.out.clone().unwrap_or_else(|| self.runs[0].clone());
         let index = match (&self.runs[..], self.out) {
             ([run], None) => report::write(run, run)?,
             (_, None) => anyhow::bail!("give the folder of the joined report with --out DIR"),
             (runs, Some(out)) => report::write_joined(runs, &out)?,
         };
+        println!("{}", files::read_text(&out.join(report::SCREEN))?);
         println!("report: {}", std::path::absolute(&index).unwrap_or(index).display());
         Ok(())
     }

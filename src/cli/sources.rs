@@ -1,6 +1,7 @@
 //! `sources`: the data sets that can be read, their layout and their owners.
 
 use anyhow::Result;
+use serde_json::json;
 
 use crate::export::card;
 use crate::source::SOURCES;
@@ -15,14 +16,23 @@ pub(super) struct Args {
     /// TOML file, or a shipped spec
     #[arg(long, default_value = "medfsad")]
     spec: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Args {
     pub(super) fn run(self) -> Result<()> {
+        let spec = Spec::load(&self.spec)?;
+        if self.json {
+            let layouts = SOURCES.iter().map(|source| json!({ "name": source.name, "about": source.about }));
+            let all = json!({ "sources": layouts.collect::<Vec<_>>(), "spec": spec });
+            println!("{}", serde_json::to_string_pretty(&all)?);
+            return Ok(());
+        }
         for source in SOURCES {
             println!("{:<18} {}", source.name, source.about);
         }
-        let spec = Spec::load(&self.spec)?;
         println!("\n{} (spec `{}`) reads, below --raw:", spec.title, spec.name);
         for task in spec.tasks {
             println!("\n{} in {}/", task.name, task.folder);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::episode::{self, HeldOut};
@@ -25,30 +26,30 @@ fn every_epoch() -> usize {
     1
 }
 
-/// One run definition.
+/// One run definition. A plan states all of it; a TOML file need not ([`Definition::parse`]).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
-    /// Names the report folder.
+    /// Names the report folder; the file's own name when not given.
     pub name: String,
     /// Curated benchmark to run on, by its spec's name.
     pub spec: String,
-    /// Side of the pictures; one of the spec's sizes.
+    /// Side of the pictures; one of the spec's sizes. 128 when not given.
     pub size: usize,
     /// Methods beside the controls.
     pub methods: Vec<String>,
     /// Tasks to hold out; every one when empty.
     #[serde(default)]
     pub tasks: Vec<TaskName>,
-    /// Sizes of the support set.
+    /// Sizes of the support set; 4 when not given.
     pub shots: Vec<usize>,
-    /// Support sets per task.
+    /// Support sets per task; 5 when not given.
     pub draws: usize,
-    /// Training seeds.
+    /// Training seeds; 1 alone when not given.
     pub seeds: Vec<u64>,
-    /// Seed of the episodes.
+    /// Seed of the episodes; 1 when not given.
     pub episode_seed: u64,
-    /// Seed of the random teacher that stands in where no weights are given.
+    /// Seed of the random teacher that stands in where no weights are given; 1 when not given.
     pub teacher_seed: u64,
     /// Which tasks may train for the one held out.
     #[serde(default)]
@@ -86,7 +87,35 @@ impl Definition {
                 })?
             }
         };
-        toml::from_str(&text).with_context(|| format!("in the bench definition {name_or_path}"))
+        let own_name =
+            Path::new(name_or_path).file_stem().map_or("bench".into(), |stem| stem.to_string_lossy());
+        Definition::parse(&text, &own_name).with_context(|| format!("in the bench definition {name_or_path}"))
+    }
+
+    /// Reads a definition; `own_name` is its name where the text gives none.
+    ///
+    /// # Errors
+    /// A text that is not TOML; else everything that is missing, unknown or of another kind, all at once.
+    pub fn parse(text: &str, own_name: &str) -> Result<Definition> {
+        let mut fields = Fields { table: toml::from_str(text)?, known: Vec::new(), wrong: Vec::new() };
+        let definition = Definition {
+            name: fields.or("name", own_name.to_owned()),
+            spec: fields.required("spec", "the curated benchmark, such as \"phantom\""),
+            size: fields.or("size", 128),
+            methods: fields.required("methods", "such as [\"patchcore\"]"),
+            tasks: fields.or("tasks", Vec::new()),
+            shots: fields.or("shots", vec![4]),
+            draws: fields.or("draws", 5),
+            seeds: fields.or("seeds", vec![1]),
+            episode_seed: fields.or("episode_seed", 1),
+            teacher_seed: fields.or("teacher_seed", 1),
+            held_out: fields.or("held_out", HeldOut::default()),
+            epoch_by_sources: fields.or("epoch_by_sources", false),
+            observe_every: fields.or("observe_every", 1),
+            settings: fields.or("settings", BTreeMap::new()),
+        };
+        fields.finish()?;
+        Ok(definition)
     }
 
     /// Checks what the command line may have changed.
@@ -118,5 +147,76 @@ impl Definition {
     pub fn episodes(&self) -> episode::Settings {
         let max_shots = self.shots.iter().copied().max().unwrap_or(0).max(8);
         episode::Settings { seed: self.episode_seed, draws: self.draws, max_shots }
+    }
+}
+
+/// The fields of a definition's text, and what is wrong with them.
+struct Fields {
+    table: toml::Table,
+    known: Vec<&'static str>,
+    wrong: Vec<String>,
+}
+
+impl Fields {
+    /// The value of a key, or `default` where it is not given or wrong.
+    fn or<T: DeserializeOwned>(&mut self, key: &'static str, default: T) -> T {
+        self.known.push(key);
+        let Some(value) = self.table.remove(key) else { return default };
+        let given = value.to_string();
+        value.try_into().unwrap_or_else(|error: toml::de::Error| {
+            self.wrong.push(format!("{key} = {given}: {}", error.message()));
+            default
+        })
+    }
+
+    fn required<T: DeserializeOwned + Default>(&mut self, key: &'static str, such_as: &str) -> T {
+        if !self.table.contains_key(key) {
+            self.wrong.push(format!("{key} is missing: {such_as}"));
+        }
+        self.or(key, T::default())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        for key in self.table.keys() {
+            let meant = names::did_you_mean(key, self.known.iter().copied());
+            self.wrong.push(format!("{key} is no key of a bench definition{meant}"));
+        }
+        ensure!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spec_and_methods_are_enough() {
+        let definition = Definition::parse("spec = 'own'\nmethods = ['dn2']", "mine").unwrap();
+        assert_eq!((definition.name.as_str(), definition.size, definition.draws), ("mine", 128, 5));
+        assert_eq!((definition.shots.as_slice(), definition.seeds.as_slice()), (&[4][..], &[1][..]));
+        definition.check().unwrap();
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let text = "shots = 'four'\nshot = [2]\nmethods = ['dn2']\ndraws = -1\nheld_out = 'nobody'";
+        let error = Definition::parse(text, "mine").unwrap_err().to_string();
+        for part in
+            ["spec is missing", "shots = \"four\"", "did you mean `shots`?", "draws = -1", "held_out = "]
+        {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for (name, text) in SHIPPED {
+            let definition = Definition::parse(text, "other").unwrap();
+            assert_eq!(definition.name, *name);
+            let written = toml::to_string(&definition).unwrap();
+            let again = Definition::parse(&written, "other").unwrap();
+            assert_eq!(toml::to_string(&again).unwrap(), written);
+        }
     }
 }

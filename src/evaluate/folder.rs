@@ -107,6 +107,18 @@ pub fn read(entries: &[Entry], size: usize) -> Read {
     read
 }
 
+/// Decodes `entries`, which [`read`] has read, at their own size.
+pub fn originals(entries: &[Entry]) -> Vec<Result<Pixels>> {
+    let files: Vec<&[Entry]> = entries.chunk_by(|a, b| a.path == b.path).collect();
+    let of_file = |file: &&[Entry]| {
+        let frames: Vec<u32> = file.iter().map(|entry| entry.frame).collect();
+        let whole = |decoded: Result<Decoded>| Ok(decoded?.pixels.to_rgb());
+        decode::map_frames(&file[0].path, &frames, &Reading::default(), whole)
+            .unwrap_or_else(|error| file.iter().map(|_| Err(anyhow!("{error:#}"))).collect())
+    };
+    files.par_iter().flat_map_iter(of_file).collect()
+}
+
 /// A result for each of the frames of one file.
 fn read_file(file: &[Entry], size: usize) -> Vec<Result<(Pixels, Acquisition)>> {
     let path = &file[0].path;

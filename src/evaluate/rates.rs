@@ -1,9 +1,11 @@
 //! How fast a device is, as `medfsad selftest` found it.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+use tch::{Device, Kind, Tensor};
 
 use super::device::Wanted;
 use crate::files;
@@ -75,6 +77,47 @@ impl Speed {
         record.speed(&file.to_string(), &device.class(Precision::F32)?, precision)
     }
 
+    /// Times one convolution with its batch norm, forwards and backwards, for half a second: rough, for a device of which no
+    /// self-test is at hand.
+    pub fn measured(device: Device) -> Speed {
+        const BATCH: i64 = 16;
+        const CHANNELS: i64 = 64;
+        const SIDE: i64 = 32;
+        let options = (Kind::Float, device);
+        let input = Tensor::ones([BATCH, CHANNELS, SIDE, SIDE], options);
+        let weights = Tensor::full([CHANNELS, CHANNELS, 3, 3], 1e-3, options).set_requires_grad(true);
+        let layer = || {
+            let made = input.conv2d(&weights, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1);
+            made.batch_norm(
+                None::<&Tensor>,
+                None::<&Tensor>,
+                None::<&Tensor>,
+                None::<&Tensor>,
+                true,
+                0.1,
+                1e-5,
+                false,
+            )
+            .relu()
+        };
+        let operations = (2 * BATCH * SIDE * SIDE * CHANNELS * CHANNELS * 9) as f64;
+        let forward = operations / seconds_of(device, &|| drop(tch::no_grad(layer)));
+        let training = 3.0 * operations / seconds_of(device, &|| layer().sum(Kind::Float).backward());
+        let threads = tch::get_num_threads().max(1) as usize;
+        let is_card = device != Device::Cpu;
+        Speed {
+            source: "one layer timed on this device".to_owned(),
+            training: vec![(1, training)],
+            forward,
+            scoring: forward,
+            // Two products of a map with a matrix of its side, twice.
+            smoothing: forward / 1024.0,
+            held: 0.0,
+            at_once: if is_card { 1.0 } else { threads as f64 },
+            is_card,
+        }
+    }
+
     fn training(&self, shots: usize) -> f64 {
         let nearest = self.training.iter().min_by_key(|(timed, _)| timed.abs_diff(shots));
         nearest.map_or(f64::NAN, |(_, rate)| *rate)
@@ -111,6 +154,23 @@ impl Speed {
         let again = work.evaluations as f64 * (work.encode - kept);
         [kept, again].map(|operations| n_test as f64 * operations / self.scoring)
     }
+}
+
+/// The least seconds that `work` took, of as many runs as fit into a quarter of a second.
+fn seconds_of(device: Device, work: &dyn Fn()) -> f64 {
+    let wait = || {
+        if let Device::Cuda(index) = device {
+            tch::Cuda::synchronize(index as i64);
+        }
+    };
+    let (start, mut least) = (Instant::now(), f64::INFINITY);
+    while start.elapsed() < Duration::from_millis(250) || least.is_infinite() {
+        let run = Instant::now();
+        work();
+        wait();
+        least = least.min(run.elapsed().as_secs_f64());
+    }
+    least
 }
 
 impl Record {

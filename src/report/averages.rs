@@ -35,6 +35,8 @@ pub(super) struct Averages {
     /// Resampled means over all tasks; empty where there is none, and under protocols that do not rank. Those of two rows
     /// with the same draws are paired.
     pub replicates: Vec<f64>,
+    /// The same of each task alone.
+    pub of_tasks: Vec<Option<Vec<f64>>>,
 }
 
 /// A metric under a protocol, without intervals: per task over draws and seeds, and over tasks. The cells are of one
@@ -83,7 +85,7 @@ fn averages(
         Estimate { worst, ..mean }
     });
     let replicates: Vec<_> = resampled.into_iter().map(|task| task.replicates).collect();
-    Averages { tasks: estimates, mean, replicates: mean_of_replicates(&replicates) }
+    Averages { tasks: estimates, mean, replicates: mean_of_replicates(&replicates), of_tasks: replicates }
 }
 
 fn of_task<'a>(cells: &[&'a StoredCell], task: &str) -> impl Iterator<Item = &'a StoredCell> {

@@ -1,5 +1,7 @@
 //! A table that can be shown as Markdown and as HTML.
 
+use super::terms;
+
 /// What stands for an undefined number.
 pub(super) const UNDEFINED: &str = "–";
 
@@ -28,6 +30,8 @@ pub struct Entry {
     pub detail: String,
     /// Numbers are set right.
     pub number: bool,
+    /// Where the page leads from here, such as `#method-1`; empty for nowhere.
+    pub link: String,
 }
 
 impl Entry {
@@ -43,9 +47,23 @@ impl Entry {
     pub fn detail(self, detail: impl Into<String>) -> Entry {
         Entry { detail: detail.into(), ..self }
     }
+
+    pub fn link(self, link: impl Into<String>) -> Entry {
+        Entry { link: link.into(), ..self }
+    }
+
+    /// What the text means, where it is a word that needs explaining.
+    pub fn meaning(&self) -> Option<&'static str> {
+        terms::meaning(&self.text)
+    }
 }
 
 impl DisplayTable {
+    /// The names of the columns, each with its meaning where it needs one.
+    pub fn explained_head(&self) -> impl Iterator<Item = (&str, Option<&'static str>)> {
+        self.head.iter().map(|name| (name.as_str(), terms::meaning(name)))
+    }
+
     /// The table as Markdown with its title and caption.
     pub fn markdown(&self, warning: Option<&str>) -> String {
         let mut text = format!("## {}\n\n", self.title);

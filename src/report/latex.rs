@@ -1,32 +1,93 @@
-//! A table for a paper: LaTeX with booktabs.
+//! A table for a paper: LaTeX with booktabs, no wider than the column it stands in.
 
-use super::display_table::DisplayTable;
+use super::display_table::UNDEFINED;
+use super::leaderboard::group_name;
+use super::row::Row;
+use super::summary::Summary;
 
-/// The table, with title and caption, and the warning inside the caption so that it cannot be cut off by chance.
-pub(super) fn table(table: &DisplayTable, warning: Option<&str>) -> String {
-    let numeric = |column: usize| table.rows.first().is_some_and(|row| row.entries[column].number);
-    let columns: String = (0..table.head.len()).map(|c| if numeric(c) { 'r' } else { 'l' }).collect();
-    let head: Vec<String> = table.head.iter().map(|name| escaped(name)).collect();
-    let warning = warning.map(|warning| format!("\\textbf{{{}}} ", escaped(warning))).unwrap_or_default();
+/// Methods down, tasks across, a block for each number of shots; the best of each column in bold, and the best trivial
+/// control below each block. The warning stands inside the caption so that it cannot be cut off by chance.
+pub(super) fn table(summary: &Summary) -> String {
+    let tasks = summary.tasks.len();
+    let head: Vec<String> = ["", "method", "reg."]
+        .into_iter()
+        .chain(summary.tasks.iter().copied())
+        .chain(["mean"])
+        .map(escaped)
+        .chain(["95\\,\\%".to_owned()])
+        .collect();
     let mut text = format!(
-        "% Needs \\usepackage{{booktabs}}.\n\\begin{{table}}\n\\caption{{{}. {warning}{}}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{} \\\\\n",
-        escaped(&table.title),
-        escaped(&table.caption),
+        "% Needs \\usepackage{{booktabs,adjustbox}}.\n\\begin{{table}}[t]\n\\centering\n\\caption{{{}}}\n\\label{{tab:medfsad}}\n\
+         \\footnotesize\n\\setlength{{\\tabcolsep}}{{3pt}}\n\\begin{{adjustbox}}{{max width=\\linewidth}}\n\
+         \\begin{{tabular}}{{@{{}}lll{}rr@{{}}}}\n\\toprule\n{} \\\\\n",
+        caption(summary),
+        "r".repeat(tasks),
         head.join(" & "),
     );
-    for (index, row) in table.rows.iter().enumerate() {
-        let is_first = row.class.split(' ').any(|class| class == "first");
-        text += if index == 0 || is_first { "\\midrule\n" } else { "" };
-        let entries = row.entries.iter().map(|entry| {
-            let detail = match entry.detail.lines().next() {
-                Some(detail) => format!(" {{\\scriptsize {}}}", escaped(detail)),
-                None => String::new(),
-            };
-            escaped(&entry.text) + &detail
-        });
-        text += &format!("{} \\\\\n", entries.collect::<Vec<_>>().join(" & "));
+    for &shots in &summary.shots {
+        text += &block(summary, shots);
     }
-    text + "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+    text + "\\bottomrule\n\\end{tabular}\n\\end{adjustbox}\n\\end{table}\n"
+}
+
+fn caption(summary: &Summary) -> String {
+    let warning = match &summary.warning {
+        Some(warning) => format!("\\textbf{{{}}} ", escaped(warning)),
+        None => String::new(),
+    };
+    let draws = summary.rows.iter().map(|row| row.ground.draws()).max().unwrap_or(0);
+    let draws =
+        if draws == 1 { "one support draw".to_owned() } else { format!("up to {draws} support draws") };
+    format!(
+        "{warning}Image AUROC in~\\% under protocol clean, mean over {draws}; 95\\,\\% interval of the mean over draws \
+         and pictures. Best of a column in bold; methods with one letter are not told apart. Controls see no disease."
+    )
+}
+
+/// The rows of a number of shots.
+fn block(summary: &Summary, shots: usize) -> String {
+    let rows = summary.rows.iter().filter(|row| row.shots == shots);
+    let (controls, methods): (Vec<&Row>, Vec<&Row>) = rows.partition(|row| summary.entrant(row).control);
+    let columns = summary.tasks.len() + 5;
+    let mut text = format!("\\midrule\n\\multicolumn{{{columns}}}{{@{{}}l}}{{{shots} shots}} \\\\\n");
+    let best: Vec<Option<f64>> = (0..=summary.tasks.len())
+        .map(|column| methods.iter().filter_map(|row| value(row, column)).reduce(f64::max))
+        .collect();
+    for row in &methods {
+        text += &line(summary, row, &best);
+    }
+    if let Some(control) = controls.first() {
+        text += &line(summary, control, &[]);
+    }
+    text
+}
+
+/// Of a task or, behind the last one, the mean over all.
+fn value(row: &Row, column: usize) -> Option<f64> {
+    let average = row.ranked();
+    if column < average.tasks.len() { average.tasks[column] } else { average.mean }
+        .map(|estimate| estimate.value)
+}
+
+fn line(summary: &Summary, row: &Row, best: &[Option<f64>]) -> String {
+    let entrant = summary.entrant(row);
+    let mut entries = vec![
+        row.group.map_or(String::new(), group_name),
+        escaped(&entrant.label),
+        escaped(&entrant.regime_words()),
+    ];
+    for column in 0..=summary.tasks.len() {
+        let value = value(row, column);
+        let text = value.map_or(escaped(UNDEFINED), |value| format!("{:.1}", 100.0 * value));
+        let is_best = value.is_some() && best.get(column).is_some_and(|best| *best == value);
+        entries.push(if is_best { format!("\\textbf{{{text}}}") } else { text });
+    }
+    let mean = row.ranked().mean;
+    entries.push(match mean.and_then(|mean| mean.low.zip(mean.high)) {
+        Some((low, high)) => format!("{:.1}--{:.1}", 100.0 * low, 100.0 * high),
+        None => escaped(UNDEFINED),
+    });
+    format!("{} \\\\\n", entries.join(" & "))
 }
 
 /// Text with everything that LaTeX would read as its own made harmless.

@@ -75,7 +75,7 @@ fn line(summary: &Summary, row: &Row) -> Line {
     let notes: Vec<String> = kind.map(str::to_owned).into_iter().chain(unlike).collect();
     let mut entries = vec![
         Entry::text(group),
-        Entry::text(&entrant.label).detail(notes.join("\n")),
+        Entry::text(&entrant.label).detail(notes.join("\n")).link(format!("#method-{}", row.entrant + 1)),
         Entry::number(row.shots.to_string()),
         Entry::number(row.ground.draws().to_string()),
         Entry::number(row.ground.seeds().to_string()),

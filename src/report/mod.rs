@@ -33,6 +33,7 @@ mod entrant;
 mod exemplar;
 /// The page of explanations.
 pub mod explanation;
+mod forest;
 mod gallery;
 mod gap;
 mod grid;
@@ -50,14 +51,23 @@ mod published;
 mod ranking;
 mod roc;
 mod row;
+/// The page of scores.
+#[cfg(feature = "torch")]
+pub mod scores;
+mod screen;
 mod shared;
 mod speed;
 mod summary;
+mod terms;
 mod trivia;
+mod verdict;
 
 pub use compare::Comparison;
 pub use drawing::encode;
 pub use gallery::overlay;
+
+/// The file with what a terminal shows of a report.
+pub const SCREEN: &str = "leaderboard.txt";
 
 /// Writes the report of one run into `out` and returns the path of its page.
 ///
@@ -87,8 +97,10 @@ fn draw(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
     let sheets = Sheets::new(&summary, &missing, looked_at.as_ref())?;
     let markdown = sheets.markdown(&results, &summary);
     files::write_whole(&out.join("leaderboard.md"), markdown.as_bytes())?;
+    let screen = screen::text(&summary, &sheets.verdict, &sheets.urgent);
+    files::write_whole(&out.join(SCREEN), screen.as_bytes())?;
     files::write_whole(&out.join("leaderboard.csv"), &leaderboard::csv(&summary)?)?;
-    let latex = latex::table(&sheets.leaderboard, summary.warning.as_deref());
+    let latex = latex::table(&summary);
     files::write_whole(&out.join("leaderboard.tex"), latex.as_bytes())?;
     let galleries = gallery::collect(&summary)?;
     let figures = Figures::draw(&summary, &galleries)?;
@@ -124,7 +136,11 @@ struct Sheets {
     adjusted: Option<DisplayTable>,
     failures: Option<DisplayTable>,
     missing: Option<DisplayTable>,
-    /// What a reader must know before comparing.
+    /// Which method is best, how sure that is, and whether it beats the controls.
+    verdict: Vec<String>,
+    /// What the numbers of the whole board rest on.
+    urgent: Vec<String>,
+    /// What else a reader must know before comparing.
     cautions: Vec<String>,
 }
 
@@ -143,19 +159,17 @@ impl Sheets {
             trivia: telling.map(|telling| telling.table(summary)),
             adjusted: adjusted::table(looked_at, summary)?,
             missing: missing.table(),
-            cautions: missing
-                .caution()
-                .into_iter()
-                .chain(shortcuts)
-                .chain(provenance::cautions(summary))
-                .collect(),
+            verdict: verdict::verdict(summary),
+            urgent: missing.caution().into_iter().chain(shortcuts).collect(),
+            cautions: provenance::cautions(summary),
         })
     }
 
     fn markdown(&self, results: &[StoredCell], summary: &Summary) -> String {
         let warning = summary.warning.as_deref();
         let mut parts = vec![format!("# {}", display_table::plain(&provenance::title(results)))];
-        let cautions = self.cautions.iter();
+        parts.extend(self.verdict.iter().map(|sentence| display_table::plain(sentence)));
+        let cautions = self.urgent.iter().chain(&self.cautions);
         parts.extend(cautions.map(|caution| format!("**{}**", display_table::plain(caution))));
         parts.push(self.leaderboard.markdown(warning));
         parts.push(format!("{}\n{}", self.gap.markdown(warning), gap::WHY));
@@ -172,6 +186,7 @@ impl Sheets {
 }
 
 struct Figures {
+    means: Option<Figure>,
     scores: Vec<Figure>,
     gap: Vec<Figure>,
     details: Vec<Figure>,
@@ -191,6 +206,7 @@ impl Figures {
         ];
         let drawn = galleries.iter().map(|(name, gallery)| gallery::figure(summary, name, gallery));
         Ok(Figures {
+            means: forest::means(summary)?,
             scores: vec![auroc::by_task(summary)?, auroc::over_shots(summary)?],
             gap: gap::bars(summary)?.into_iter().collect(),
             details: details.into_iter().flatten().collect(),
@@ -199,7 +215,8 @@ impl Figures {
     }
 
     fn write(&self, folder: &Path) -> Result<()> {
-        for figure in [&self.scores, &self.gap, &self.details, &self.galleries].into_iter().flatten() {
+        let rest = [&self.scores, &self.gap, &self.details, &self.galleries].into_iter().flatten();
+        for figure in self.means.iter().chain(rest) {
             files::write_whole(&folder.join(format!("{}.svg", figure.name)), figure.svg.as_bytes())?;
             files::write_whole(&folder.join(format!("{}.png", figure.name)), &figure.png)?;
         }
@@ -214,12 +231,16 @@ fn page_of(
     figures: &Figures,
     galleries: &[(String, Gallery)],
 ) -> Result<String> {
+    let galleries = html::shown(galleries, |entrant| summary.entrants[entrant].random)?;
     let page = Page {
         title: &provenance::title(results),
         warning: summary.warning.as_deref(),
+        verdict: &sheets.verdict,
+        urgent: &sheets.urgent,
         cautions: &sheets.cautions,
         facts: &provenance::rows(results),
         leaderboard: &sheets.leaderboard,
+        means: figures.means.as_ref(),
         scores: figures.scores.iter().collect(),
         gap: [Some(&sheets.gap), sheets.paper.as_ref()].into_iter().flatten().collect(),
         gap_figures: figures.gap.iter().collect(),
@@ -228,7 +249,8 @@ fn page_of(
         adjusted: sheets.adjusted.as_ref(),
         measures: &sheets.measures,
         details: figures.details.iter().collect(),
-        galleries: html::shown(galleries, |entrant| summary.entrants[entrant].random)?,
+        methods: html::methods(summary, &galleries),
+        galleries,
         failures: sheets.failures.as_ref(),
         missing: sheets.missing.as_ref(),
         why: gap::WHY,

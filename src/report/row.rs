@@ -130,6 +130,15 @@ fn differences(first: &Row, second: &Row) -> Option<Vec<f64>> {
     paired_differences(&first.ranked().replicates, &second.ranked().replicates)
 }
 
+/// As [`difference`], on one task.
+pub(super) fn difference_on(first: &Row, second: &Row, task: usize) -> Option<(f64, f64)> {
+    if first.ground != second.ground {
+        return None;
+    }
+    let of = |row: &Row| row.ranked().of_tasks.get(task).cloned().flatten();
+    two_level::interval(&paired_differences(&of(first)?, &of(second)?)?)
+}
+
 /// Replicates of a difference, from those of two means that were resampled alike.
 pub(super) fn paired_differences(first: &[f64], second: &[f64]) -> Option<Vec<f64>> {
     let is_paired = first.len() == second.len() && !first.is_empty();

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
+use regex::Regex;
 
-use super::contract::{Candidate, Listing, Side, Source};
+use super::contract::{Candidate, Listing, Refusal, Side, Source};
 use super::{frames, tree};
 use crate::decode::dicom::{self, Belongs};
+use crate::names;
 use crate::spec::Task;
 
 /// Pictures below class folders, such as `good/x.png` or `train/good/x.png`.
@@ -26,7 +28,11 @@ pub const SOURCE: Source = Source {
 const REMEDY: &str = "put pictures into one folder per finding, such as good/x.png or train/good/x.png";
 
 fn list(root: &Path, task: &Task) -> Result<Listing> {
-    let mut listing = tree::list(root, REMEDY, judge)?;
+    let masks = masks_within(task);
+    let mut listing = tree::list(root, REMEDY, |parts| {
+        let is_mask = masks.as_ref().is_some_and(|masks| parts.starts_with(masks));
+        if is_mask { Err(IS_MASK.to_owned()) } else { judge(parts) }
+    })?;
     listing.candidates.par_iter_mut().for_each(|candidate| {
         // Whatever cannot be read here is refused with its reason when it is decoded.
         let Belongs { patient, study, series } =
@@ -34,6 +40,9 @@ fn list(root: &Path, task: &Task) -> Result<Listing> {
         *candidate = Candidate { patient, study, series, ..candidate.clone() };
     });
     forget_placeholder(&mut listing);
+    if let Some(pattern) = &task.patients {
+        name_patients(&mut listing, &pattern.0);
+    }
     tie_studies(&mut listing);
     if listing.candidates.iter().all(|candidate| candidate.patient.is_none()) {
         let by = if listing.candidates.iter().any(|candidate| candidate.group.is_some()) {
@@ -50,6 +59,32 @@ fn list(root: &Path, task: &Task) -> Result<Listing> {
         root.display()
     );
     Ok(listing)
+}
+
+const IS_MASK: &str = "a mask (below the folder that `masks` names), not a picture";
+
+/// The parts of the masks' folder, where that lies within the task's own.
+fn masks_within(task: &Task) -> Option<Vec<&str>> {
+    let below = task.masks.as_ref()?.strip_prefix(&task.folder)?.strip_prefix('/')?;
+    Some(below.split('/').collect())
+}
+
+/// Takes patients from the paths, where the files do not name them. A path that does not fit is refused: its picture might
+/// be of a patient who stands on the other side.
+fn name_patients(listing: &mut Listing, pattern: &Regex) {
+    let candidates = std::mem::take(&mut listing.candidates);
+    for candidate in candidates {
+        let path = names::composed(&candidate.path);
+        let named =
+            pattern.captures(&path).and_then(|found| found.get(1)).map(|found| found.as_str().to_owned());
+        match candidate.patient.clone().or(named) {
+            Some(patient) => listing.candidates.push(Candidate { patient: Some(patient), ..candidate }),
+            None => listing.refused.push(Refusal {
+                path: candidate.path,
+                reason: format!("its path does not fit `patients` ({pattern}), so its patient is not known"),
+            }),
+        }
+    }
 }
 
 /// One id on every DICOM file of several is a placeholder; taken for a patient, it would tie all of them together.
@@ -97,7 +132,7 @@ fn judge(parts: &[&str]) -> Result<Candidate, String> {
     }
 }
 
-fn side(folder: &str) -> Option<Side> {
+pub(super) fn side(folder: &str) -> Option<Side> {
     match folder.to_ascii_lowercase().as_str() {
         "train" | "training" => Some(Side::Train),
         "val" | "valid" | "validation" => Some(Side::Val),

@@ -21,6 +21,8 @@ pub mod rsna;
 /// Masks by the names of their pictures.
 pub mod masks;
 mod registry;
+/// What a folder tree of somebody's own seems to hold.
+pub mod survey;
 
 pub use contract::{Candidate, Lesions, Listing, Refusal, Side, Source};
 pub use registry::{SOURCES, find};

@@ -36,7 +36,7 @@ pub(super) fn list(
         let composed = names::composed(&path);
         let parts: Vec<&str> = composed.split('/').collect();
         let verdict = match header_of(root, &path) {
-            _ if is_picture(&path) || is_unnamed_dicom(root, &path) => judge(&parts),
+            _ if is_a_picture(root, &path) => judge(&parts),
             Some(header) => Err(format!("the voxels of {header}, which are read with it")),
             None => Err(NOT_A_PICTURE.to_owned()),
         };
@@ -51,6 +51,11 @@ pub(super) fn list(
 /// Whether the name ends like a picture's; the content decides later, when it is decoded.
 pub(super) fn is_picture(path: &str) -> bool {
     ends_with(path, SINGLE) || ends_with(path, SEVERAL)
+}
+
+/// Whether it is taken for a picture: by the end of its name or, without one, as DICOM by its content.
+pub(super) fn is_a_picture(root: &Path, path: &str) -> bool {
+    is_picture(path) || is_unnamed_dicom(root, path)
 }
 
 /// Whether the name ends like that of a file with several frames or slices.

@@ -11,10 +11,12 @@ use crate::{files, names};
 
 mod audit;
 mod draw;
+mod pattern;
 mod reading;
 
 pub use audit::{Audit, Level};
 pub use draw::{AnomalousPatients, OwnerSplit, OwnerValidation, Shuffle, Slices};
+pub use pattern::Pattern;
 pub use reading::{Axis, Intensity, Reading};
 
 /// Specs that travel inside the binary, so that `--spec mini` works anywhere.
@@ -113,6 +115,10 @@ pub struct Task {
     /// the like in it, frame by frame. Goes before masks that the source itself knows.
     #[serde(default)]
     pub masks: Option<String>,
+    /// How names tell patients apart, for `folders` whose files do not name them: a regular expression over the path below
+    /// the task's folder, whose first group is the patient. A file that it does not fit is rejected.
+    #[serde(default)]
+    pub patients: Option<Pattern>,
     /// Where the counts come from: published, inferred, ours.
     #[serde(default)]
     pub basis: String,
@@ -243,6 +249,11 @@ impl Task {
         ensure!(
             self.shuffle.is_none() || self.owner_split == OwnerSplit::Exact,
             "[task.shuffle] stands for the owner's division: set owner_split = \"exact\""
+        );
+        ensure!(
+            self.patients.is_none() || self.source == "folders",
+            "patients is for source = \"folders\"; `{}` knows its own patients or has none",
+            self.source
         );
         self.reading.check()?;
         if let Some(slices) = &self.slices {

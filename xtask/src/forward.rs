@@ -22,6 +22,12 @@ pub(crate) struct Forwarded {
 /// In the order in which a newcomer meets them.
 pub(crate) const COMMANDS: &[Forwarded] = &[
     Forwarded {
+        name: "init",
+        about: "your own folders -> the two files that a benchmark of them needs",
+        needs_libtorch: false,
+        python: None,
+    },
+    Forwarded {
         name: "build-dataset",
         about: "raw folders (or a phantom) -> a curated benchmark",
         needs_libtorch: false,
@@ -145,6 +151,12 @@ pub(crate) const COMMANDS: &[Forwarded] = &[
     Forwarded {
         name: "sources",
         about: "the data sources and their folder layouts",
+        needs_libtorch: false,
+        python: None,
+    },
+    Forwarded {
+        name: "completions",
+        about: "a script that lets your shell complete the commands",
         needs_libtorch: false,
         python: None,
     },

@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// List the cells and estimate the time, without computing anything
     #[arg(long)]
     dry_run: bool,
+    /// Start even if it will take more than two hours, which is asked about on a terminal
+    #[arg(long, short)]
+    yes: bool,
     #[command(flatten)]
     estimate: estimate::Args,
     #[command(subcommand)]
@@ -56,6 +59,7 @@ impl Args {
         let device = self.bench.compute.open()?;
         let (opened, folder, threads) = self.bench.open()?;
         announce(&opened, &folder);
+        estimate::before(&opened, &folder, device, self.yes)?;
         write_plan(&opened, &folder)?;
         let jobs: Vec<&Job> = opened.jobs.iter().collect();
         let run = opened.run(device, &folder, threads, Retry::asked(self.retry_failed));

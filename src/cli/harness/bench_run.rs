@@ -38,10 +38,10 @@ pub(super) fn finish(opened: &Opened, folder: &Path) -> Result<()> {
     trivia(opened, folder);
     // A stop meanwhile leaves the earlier report.
     let index: PathBuf = report::write(folder, folder)?;
-    print_board(folder)?;
+    println!("{}", files::read_text(&folder.join(report::SCREEN))?);
     let metrics = files::read(&folder.join("results/metrics.csv"))?;
     println!("metrics: {} (hash over metrics.csv)", files::fingerprint(&metrics));
-    println!("report: {}", std::path::absolute(&index).unwrap_or(index).display());
+    println!("report: {} (open it in a browser)", std::path::absolute(&index).unwrap_or(index).display());
     opened.tidy_up(folder)?;
     let Tally { failed, lacked, to_do: missing, .. } = opened.tally(folder);
     let all = opened.cells().count();
@@ -54,6 +54,10 @@ pub(super) fn finish(opened: &Opened, folder: &Path) -> Result<()> {
         "{failed} of {all} cells failed; the report lists them with their errors, and --retry-failed runs them again"
     );
     ensure!(missing == 0, "{missing} of {all} cells are not there yet");
+    match opened.planned.definition.spec.as_str() {
+        "phantom" => println!("next: your own pictures, with `cargo xtask init FOLDER`"),
+        _ => println!("next: `cargo xtask verify {}` checks what is stored", folder.display()),
+    }
     Ok(())
 }
 
@@ -63,16 +67,4 @@ fn trivia(opened: &Opened, folder: &Path) {
     if let Err(error) = trivia::provide(&opened.manifest, opened.planned.definition.size, folder) {
         eprintln!("note: the report has no joint control, as the pictures cannot be looked at: {error:#}");
     }
-}
-
-/// The first table of the report, so that the terminal shows it too.
-fn print_board(folder: &Path) -> Result<()> {
-    let text = files::read_text(&folder.join("leaderboard.md"))?;
-    let table: Vec<&str> = text
-        .lines()
-        .skip_while(|line| !line.starts_with('|'))
-        .take_while(|line| line.starts_with('|'))
-        .collect();
-    println!("{}", table.join("\n"));
-    Ok(())
 }

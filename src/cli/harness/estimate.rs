@@ -1,8 +1,10 @@
 //! Prints how long the cells of a plan will take.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use tch::Device;
 
 use super::compute::Compute;
 use crate::evaluate::estimate::{Estimate, Known};
@@ -26,6 +28,43 @@ impl Args {
         let read = |path: &PathBuf| Speed::read(path, compute.device.settled(), compute.precision);
         self.speed.as_ref().map(read).transpose()
     }
+}
+
+/// Beyond this, work on a terminal is asked about.
+const LONG: f64 = 2.0 * 3600.0;
+
+/// Says before work how long it will take: as cells like them took, else by one layer that is timed.
+///
+/// # Errors
+/// Work of hours on a terminal, unless the user has said yes; as [`Estimate::new`].
+pub(super) fn before(opened: &Opened, folder: &Path, device: Device, yes: bool) -> Result<()> {
+    let known = Estimate::new(opened, folder, None)?;
+    let to_do = known.known.measured + known.known.unknown;
+    if to_do == 0 {
+        return Ok(());
+    }
+    let (estimate, how) = match known.known.unknown {
+        0 => (known, "as cells like them took"),
+        _ => {
+            let speed = Speed::measured(device);
+            (Estimate::new(opened, folder, Some(&speed))?, "rough: by one layer timed on this device")
+        }
+    };
+    let open = match estimate.known.unknown {
+        0 => String::new(),
+        n => format!(", and {n} cells of unknown length"),
+    };
+    eprintln!("about {}{open} ({how}); a stopped run goes on where it was", duration(estimate.seconds));
+    if estimate.seconds > LONG && !yes && std::io::stderr().is_terminal() {
+        let longest: Vec<String> =
+            estimate.methods.iter().take(3).map(|(name, _, s)| format!("{name} {}", duration(*s))).collect();
+        bail!(
+            "that is long: {}. Add --yes to start it; fewer --draws, --shots, --seed or --method, or --set epochs=..., make \
+             it shorter, and a GPU (--device cuda) faster",
+            longest.join(", ")
+        );
+    }
+    Ok(())
 }
 
 /// Prints the estimated time, memory and disk space of the cells that are to do.

@@ -160,6 +160,25 @@ impl Opened {
         self.context.device
     }
 
+    /// Which network it reads features with, and of which weights; "none" for a method without one.
+    pub(super) fn network_label(&self) -> Result<String> {
+        match self.network()? {
+            Some(network) => Ok(self.context.teachers.of(network)?.label(network)),
+            None => Ok("none".to_owned()),
+        }
+    }
+
+    /// Whether its network has random weights.
+    pub(super) fn is_random(&self) -> Result<bool> {
+        let network = self.network()?;
+        let random = network.map(|network| self.context.teachers.of(network).map(Origin::is_random));
+        Ok(random.transpose()?.unwrap_or(false))
+    }
+
+    fn network(&self) -> Result<Option<Network>> {
+        Ok(settings::build(self.entry, &self.table)?.network)
+    }
+
     /// D2-4FAD as it was trained before.
     pub(super) fn d24fad(&self) -> Result<d24fad::Model> {
         let checkpoint = self.checkpoint.as_ref().context("d24fad needs --checkpoint")?;

@@ -1,16 +1,18 @@
 //! `score`: scores and maps of pictures, against a folder of normal references.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::model::{ModelArgs, Opened};
-use crate::evaluate::folder;
+use crate::evaluate::folder::{self, Entry};
 use crate::maps::{self, MapStack};
 use crate::method::{Detector, Fitted, Output, Prediction, batches};
+use crate::metric::preset::Preset;
 use crate::pixels::Pixels;
 use crate::protocol::{self, Protocol};
-use crate::report::{encode, overlay};
+use crate::report::{encode, scores};
 use crate::words;
 use crate::{files, progress};
 
@@ -27,11 +29,12 @@ pub(crate) struct Args {
     /// Folder of pictures to score, or one picture
     #[arg(long, value_name = "PATH")]
     query: PathBuf,
-    /// Output file, a CSV table with the columns file and score
+    /// Output file, a CSV table with the columns file, score, p_value, rank, threshold and flagged; a page of the same
+    /// name ending in .html shows the pictures
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Also write heatmaps (PNG) and raw maps (maps.safetensors: one f32 H x W tensor per file, before
-    /// smoothing) to this folder
+    /// Also write heatmaps (PNG, each of its picture's own size) and raw maps (maps.safetensors: one f32 H x W tensor per
+    /// file, before smoothing) to this folder
     #[arg(long, value_name = "DIR")]
     maps: Option<PathBuf>,
     #[command(flatten)]
@@ -44,12 +47,14 @@ pub(crate) struct Args {
 
 /// Pictures that are decoded and held at once.
 const CHUNK: usize = 256;
+/// Pictures of their own size that are held at once.
+const HEATMAPS: usize = 16;
 
 /// What came of one picture.
 struct Scored {
-    name: String,
+    entry: Entry,
     score: f64,
-    picture: Option<Pixels>,
+    picture: Pixels,
     map: Option<MapStack>,
 }
 
@@ -66,6 +71,7 @@ impl Args {
         let opened = self.model.open(&self.method, |built| self.check(built.output))?;
         let (entries, mut refused) = folder::list(&self.query).context("--query")?;
         let fitted = opened.fitted()?;
+        let preset = self.preset(&*fitted, &opened)?;
         let detector = fitted.adapt(&opened.supports.pictures())?;
         let bar = progress::bar(entries.len(), "scoring");
         let mut scored: Vec<Scored> = Vec::new();
@@ -73,7 +79,7 @@ impl Args {
             let read = folder::read(chunk, opened.size);
             refused.extend(read.refused.iter().cloned());
             if !read.names.is_empty() {
-                scored.extend(self.score((&*fitted, &*detector), &opened, read)?);
+                scored.extend(self.score((&*fitted, &*detector), &opened, read, chunk)?);
             }
             bar.inc(chunk.len() as u64);
         }
@@ -81,7 +87,28 @@ impl Args {
         if let Some(folder) = &self.maps {
             write_maps(folder, &scored)?;
         }
-        self.write(scored, refused)
+        self.write(&opened, &scored, preset.as_ref(), &refused)
+    }
+
+    /// What normal pictures get: each reference's score by the others. `None` for one reference, and for methods that would
+    /// have to train anew for each.
+    fn preset(&self, model: &dyn Fitted, opened: &Opened) -> Result<Option<Preset>> {
+        let supports = opened.supports.pictures();
+        let n = supports.len();
+        if n < 2 || model.trains_on_supports() {
+            return Ok(None);
+        }
+        let mut scores = Vec::with_capacity(n);
+        for index in 0..n {
+            let others: Vec<usize> = (0..n).filter(|&other| other != index).collect();
+            let detector = model.adapt(&supports.at(&others))?;
+            let one = supports.at(&[index]);
+            batches::score(model, &[&*detector], &one, opened.device(), &mut |_, _, prediction| {
+                scores.extend(self.of_each(prediction)?.0);
+                Ok(())
+            })?;
+        }
+        Ok(Preset::new(scores))
     }
 
     /// Whether the method can give what is asked for. What nobody knows of a program before it has run is checked again
@@ -101,33 +128,40 @@ impl Args {
         Ok(())
     }
 
+    /// A score for each picture of a prediction, and its maps where it has any.
+    fn of_each(&self, prediction: Prediction) -> Result<(Vec<f64>, Option<MapStack>)> {
+        Ok(match prediction {
+            Prediction::Maps(maps) => (protocol::of_each(self.protocol, &maps), Some(maps)),
+            Prediction::Scores(scores) => {
+                self.check(Output::Scores)?;
+                (scores, None)
+            }
+            Prediction::Both(maps, scores) => {
+                self.check(Output::Both)?;
+                (scores, Some(maps))
+            }
+        })
+    }
+
     fn score(
         &self,
         (model, detector): (&dyn Fitted, &dyn Detector),
         opened: &Opened,
         read: folder::Read,
+        entries: &[Entry],
     ) -> Result<Vec<Scored>> {
         let pictures = read.pictures();
+        let entries: BTreeMap<&str, &Entry> =
+            entries.iter().map(|entry| (entry.name.as_str(), entry)).collect();
         let mut scored = Vec::with_capacity(pictures.len());
         batches::score(model, &[detector], &pictures, opened.device(), &mut |_, range, prediction| {
-            let (scores, maps) = match prediction {
-                Prediction::Maps(maps) => (protocol::of_each(self.protocol, &maps), Some(maps)),
-                Prediction::Scores(scores) => {
-                    self.check(Output::Scores)?;
-                    (scores, None)
-                }
-                Prediction::Both(maps, scores) => {
-                    self.check(Output::Both)?;
-                    (scores, Some(maps))
-                }
-            };
+            let (scores, maps) = self.of_each(prediction)?;
             for (place, (index, score)) in range.zip(scores).enumerate() {
-                let keep = self.maps.is_some();
                 scored.push(Scored {
-                    name: read.names[index].clone(),
+                    entry: entries[read.names[index].as_str()].clone(),
                     score,
-                    picture: keep.then(|| read.squares[index].clone()),
-                    map: maps.as_ref().filter(|_| keep).map(|maps| maps.at(&[place])),
+                    picture: read.squares[index].clone(),
+                    map: maps.as_ref().map(|maps| maps.at(&[place])),
                 });
             }
             Ok(())
@@ -136,36 +170,104 @@ impl Args {
         Ok(scored)
     }
 
-    fn write(&self, scored: Vec<Scored>, refused: Vec<folder::Refused>) -> Result<()> {
+    fn write(
+        &self,
+        opened: &Opened,
+        scored: &[Scored],
+        preset: Option<&Preset>,
+        refused: &[folder::Refused],
+    ) -> Result<()> {
+        let ranks = ranks(scored);
         let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(["file", "score"])?;
-        for picture in &scored {
-            writer.write_record([&picture.name, &picture.score.to_string()])?;
+        writer.write_record(["file", "score", "p_value", "rank", "threshold", "flagged"])?;
+        for (picture, rank) in scored.iter().zip(&ranks) {
+            let number =
+                |of: &dyn Fn(&Preset) -> f64| preset.map_or(String::new(), |preset| of(preset).to_string());
+            writer.write_record([
+                &picture.entry.name,
+                &picture.score.to_string(),
+                &number(&|preset| preset.p_value(picture.score)),
+                &rank.to_string(),
+                &number(&Preset::threshold),
+                &preset.map_or(String::new(), |preset| (picture.score > preset.threshold()).to_string()),
+            ])?;
         }
         files::write_whole(&self.out, &writer.into_inner().context("finishing the scores")?)?;
-        println!("{} scores written to {}", scored.len(), self.out.display());
+        let page = folder::beside(&self.out, "html")?;
+        files::write_whole(&page, self.page(opened, scored, &ranks, preset)?.as_bytes())?;
+        println!("{} scores written to {}, pictures in {}", scored.len(), self.out.display(), page.display());
+        if let Some(preset) = preset {
+            let flagged = scored.iter().filter(|picture| picture.score > preset.threshold()).count();
+            println!(
+                "{flagged} above {:.4}, the highest score of a reference by the others; of normal pictures like the references, \
+                 one in {} is expected above it",
+                preset.threshold(),
+                (1.0 / preset.promised_fpr()).round()
+            );
+        }
         let beside = folder::beside(&self.out, "rejected.csv")?;
-        folder::write_refused(&beside, &refused)
+        folder::write_refused(&beside, refused)
+    }
+
+    /// The page of the highest scores.
+    fn page(
+        &self,
+        opened: &Opened,
+        scored: &[Scored],
+        ranks: &[usize],
+        preset: Option<&Preset>,
+    ) -> Result<String> {
+        let shown = scored.iter().zip(ranks).map(|(picture, &rank)| scores::Picture {
+            name: &picture.entry.name,
+            score: picture.score,
+            rank,
+            p_value: preset.map(|preset| preset.p_value(picture.score)),
+            flagged: preset.map(|preset| picture.score > preset.threshold()),
+            picture: &picture.picture,
+            map: picture.map.as_ref(),
+        });
+        let references = opened.supports.names.iter().map(String::as_str).zip(&opened.supports.squares);
+        scores::page(&scores::Scores {
+            method: &self.method,
+            protocol: self.protocol,
+            network: opened.network_label()?,
+            is_random: opened.is_random()?,
+            pictures: shown.collect(),
+            references: references.collect(),
+            threshold: preset.map(|preset| (preset.threshold(), preset.promised_fpr())),
+        })
     }
 }
 
-/// Raw maps in one file, and a heatmap for each, on one scale from the least to the greatest smoothed value.
+/// Places by score, from 1 for the highest; equal scores share the first of theirs.
+fn ranks(scored: &[Scored]) -> Vec<usize> {
+    let mut sorted: Vec<f64> = scored.iter().map(|picture| picture.score).collect();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    scored.iter().map(|picture| sorted.partition_point(|&other| other > picture.score) + 1).collect()
+}
+
+/// Raw maps in one file, and a heatmap for each, of its picture's own size, on one scale from the least to the greatest
+/// smoothed value.
 fn write_maps(folder: &Path, scored: &[Scored]) -> Result<()> {
-    let kept: Vec<(&Scored, &MapStack, &Pixels)> = scored
-        .iter()
-        .filter_map(|picture| Some((picture, picture.map.as_ref()?, picture.picture.as_ref()?)))
-        .collect();
-    let raw = kept.iter().map(|(picture, map, _)| (picture.name.as_str(), *map));
+    let kept: Vec<(&Scored, &MapStack)> =
+        scored.iter().filter_map(|picture| Some((picture, picture.map.as_ref()?))).collect();
+    let raw = kept.iter().map(|(picture, map)| (picture.entry.name.as_str(), *map));
     maps::write(&folder.join("maps.safetensors"), raw)?;
-    let smoothed: Vec<MapStack> = kept.iter().map(|(_, map, _)| map.smoothed(protocol::SIGMA)).collect();
+    let smoothed: Vec<MapStack> = kept.iter().map(|(_, map)| map.smoothed(protocol::SIGMA)).collect();
     let values = || smoothed.iter().flat_map(MapStack::values).copied();
     let (low, high) = (values().fold(f32::INFINITY, f32::min), values().fold(f32::NEG_INFINITY, f32::max));
-    let width = if high > low { f64::from(high - low) } else { 1.0 };
-    for ((picture, _, pixels), map) in kept.iter().zip(&smoothed) {
-        let shares: Vec<f64> = map.values().iter().map(|&value| f64::from(value - low) / width).collect();
-        let png = encode(&overlay(pixels, &shares)?)?;
-        files::write_unsynced(&folder.join(format!("{}.png", picture.name)), &png)?;
+    let bar = progress::bar(kept.len(), "heatmaps");
+    for (kept, smoothed) in kept.chunks(HEATMAPS).zip(smoothed.chunks(HEATMAPS)) {
+        let entries: Vec<Entry> = kept.iter().map(|(picture, _)| picture.entry.clone()).collect();
+        for (((picture, _), map), whole) in kept.iter().zip(smoothed).zip(folder::originals(&entries)) {
+            let name = &picture.entry.name;
+            let whole = whole.with_context(|| format!("reading {name} again for its heatmap"))?;
+            let png = encode(&scores::heatmap(&whole, map, [low, high])?)?;
+            files::write_unsynced(&folder.join(format!("{name}.png")), &png)?;
+        }
+        bar.inc(kept.len() as u64);
     }
+    bar.finish_and_clear();
     println!("{} heatmaps and maps.safetensors written to {}", kept.len(), folder.display());
     Ok(())
 }

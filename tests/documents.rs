@@ -1,0 +1,137 @@
+//! The documents: what they link to is there, and what they tell a reader to type works.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Parser as _;
+use medfsad::cli::Cli;
+
+/// Commands of `cargo xtask` itself.
+const OWN: [&str; 4] = ["test", "doctor", "libtorch", "bundle"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn below(folder: &str) -> BTreeSet<PathBuf> {
+    let entries = std::fs::read_dir(root().join(folder)).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect()
+}
+
+/// Every document that a reader is sent to.
+fn documents() -> Vec<PathBuf> {
+    let others =
+        ["README.md", "CONTRIBUTING.md", "reports/README.md", "benchmarks/README.md", "manifests/README.md"];
+    others.into_iter().map(|path| root().join(path)).chain(below("docs")).collect()
+}
+
+/// The lines of the fences of one language.
+fn fences(text: &str, language: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        match line.trim().strip_prefix("```") {
+            Some(opened) if !inside => inside = opened == language,
+            Some(_) => inside = false,
+            None if inside => lines.push(line.to_owned()),
+            None => {}
+        }
+    }
+    lines
+}
+
+#[test]
+fn the_readme_is_short() {
+    let words = text(&root().join("README.md")).split_whitespace().count();
+    assert!(words <= 900, "README.md has {words} words; what is more belongs into docs");
+}
+
+#[test]
+fn the_books_contents_are_its_pages() {
+    let contents = text(&root().join("docs/SUMMARY.md"));
+    let listed = contents
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| Some(root().join("docs").join(rest.split(')').next()?)));
+    let mut listed: BTreeSet<PathBuf> = listed.collect();
+    listed.insert(root().join("docs/SUMMARY.md"));
+    assert_eq!(listed, below("docs"));
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    for document in documents() {
+        let folder = document.parent().expect("a folder");
+        for target in text(&document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = target.split('#').next().unwrap_or_default();
+            let is_address = target.contains("://") || target.starts_with("mailto:");
+            let leads = is_address || path.is_empty() || path.contains(' ') || folder.join(path).exists();
+            assert!(leads, "{} links to {target}, which is not there", document.display());
+        }
+    }
+}
+
+#[test]
+fn every_command_in_the_documents_is_one() {
+    let mut n = 0;
+    for document in documents() {
+        let text = text(&document);
+        let lines = [fences(&text, "sh"), fences(&text, "")].concat().join("\n").replace("\\\n", " ");
+        for line in lines.lines() {
+            let line = line.split(" #").next().unwrap_or_default().split(" && ").last().unwrap_or_default();
+            let words = line.trim().strip_prefix("cargo xtask ").or(line.trim().strip_prefix("./medfsad "));
+            let Some(words) = words.and_then(shlex::split) else { continue };
+            if words.iter().any(|word| word.contains("...")) || OWN.contains(&words[0].as_str()) {
+                continue;
+            }
+            let parsed = Cli::try_parse_from(["medfsad".to_owned()].into_iter().chain(words));
+            assert!(parsed.is_ok(), "{}: {line}: {}", document.display(), parsed.err().expect("an error"));
+            n += 1;
+        }
+    }
+    assert!(n >= 20, "{n} commands found");
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn the_tutorial_does_what_it_says() {
+    let home = tempfile::tempdir().expect("a folder");
+    let tutorial = text(&root().join("docs/tutorial.md"));
+    // No network in a test: a random network stands where the tutorial fetches weights.
+    let script = fences(&tutorial, "sh").join("\n").replace("cargo xtask", "medfsad");
+    let script = script.lines().map(|line| match line.split(' ').nth(1) {
+        Some("bench" | "score") if line.starts_with("medfsad") => {
+            format!("{line} --teacher random --size 64")
+        }
+        _ => line.to_owned(),
+    });
+    let script: Vec<String> = script.collect();
+    let definition = "sed -i 's/sizes = \\[128\\]/sizes = [64, 128]/' manifests/own.toml";
+    let script = script.join("\n").replace("medfsad init own", &format!("medfsad init own\n{definition}"));
+    std::fs::write(home.path().join("tutorial.sh"), format!("set -eu\n{script}\n")).expect("a script");
+    let program = Path::new(env!("CARGO_BIN_EXE_medfsad")).parent().expect("a folder");
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap_or_default());
+    let mut command = Command::new("sh");
+    command.arg("tutorial.sh").current_dir(home.path()).env("PATH", path);
+    command.env("MEDFSAD_HOME", "").env("MEDFSAD_CACHE", home.path().join("cache"));
+    command.env("XDG_CONFIG_HOME", home.path().join("config")).env_remove("MEDFSAD_KEY");
+    let output = command.output().expect("a shell");
+    let said = crate::program::text(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("Best at 4 shots: ") && said.contains("understood by names alone"), "{said}");
+    for file in [
+        "reports/own/index.html",
+        "reports/own/leaderboard.tex",
+        "scores.csv",
+        "scores.html",
+        "maps/maps.safetensors",
+    ] {
+        assert!(home.path().join(file).is_file(), "{file} is missing: {said}");
+    }
+}
