@@ -53,6 +53,7 @@ fn best(summary: &Summary, headline: &Headline) -> Option<String> {
     text += &match (others.len(), unsure.len()) {
         (0, _) => "; it is the only method.".to_owned(),
         (all, _) if unjudged == all => "; its differences to the others have no interval.".to_owned(),
+        (1, 1) => format!(", not told apart from {}.", unsure[0]),
         (_, 0) => ", told apart from every other method.".to_owned(),
         (all, same) if same == all => format!(", not told apart from any of the {all} others."),
         _ => format!("; not told apart from {}.", named(&unsure)),
