@@ -1,12 +1,68 @@
 //! Progress on the terminal: rate and time left; nothing where there is no terminal.
 
-use std::sync::LazyLock;
-use std::time::Duration;
+use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Draws the bars of all threads below each other.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Whether the user wants no progress.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Least time between two lines where there is no terminal.
+const BETWEEN_LINES: Duration = Duration::from_secs(30);
+
+/// Shows no progress from now on.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+    BARS.set_draw_target(ProgressDrawTarget::hidden());
+}
+
+/// Progress over the cells of a run: a bar on a terminal, elsewhere a line at most every half minute. The time left is
+/// judged by cells that were finished in this process.
+pub struct Cells {
+    bar: ProgressBar,
+    what: String,
+    before: usize,
+    state: Mutex<(usize, Instant)>,
+    start: Instant,
+}
+
+impl Cells {
+    /// Of `total` cells, `done` are there already.
+    pub fn new(total: usize, done: usize, what: &str) -> Cells {
+        let bar = bar(total, what);
+        bar.set_position(done as u64);
+        bar.reset_eta();
+        let now = Instant::now();
+        Cells { bar, what: what.to_owned(), before: done, state: Mutex::new((done, now)), start: now }
+    }
+
+    /// `n` more are there.
+    pub fn finished(&self, n: usize) {
+        self.bar.inc(n as u64);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 += n;
+        let is_told = std::io::stderr().is_terminal() || QUIET.load(Ordering::Relaxed);
+        if is_told || state.1.elapsed() < BETWEEN_LINES || state.0 == self.before {
+            return;
+        }
+        state.1 = Instant::now();
+        let total = self.bar.length().unwrap_or(0) as usize;
+        let each = self.start.elapsed().as_secs_f64() / (state.0 - self.before) as f64;
+        let left = (each * total.saturating_sub(state.0) as f64 / 60.0).ceil();
+        eprintln!("{}: {} of {total}, about {left:.0} minutes left", self.what, state.0);
+    }
+
+    /// Takes the bar away.
+    pub fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
 
 /// A bar for `total` steps, shown only if the work lasts longer than a blink.
 pub fn bar(total: usize, what: &str) -> ProgressBar {

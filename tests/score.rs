@@ -116,6 +116,15 @@ fn a_model_is_trained_kept_and_scores_each_picture_by_itself() {
         assert!(at(&format!("maps/{name}.png")).is_file());
     }
 
+    a_reader_can_decide_by_the_table(&home.path().join("scores.csv"), 3);
+    let page = std::fs::read_to_string(at("scores.html")).expect("a page");
+    assert!(page.matches("<figure class=\"card").count() == 19 && page.contains("random teacher"), "{page}");
+    let (heatmap, picture) = ("maps/ill/", "query/ill/");
+    for name in together.keys().filter_map(|name| name.strip_prefix("ill/")) {
+        let size = |path: String| image::image_dimensions(at(&path)).expect("a picture");
+        assert_eq!(size(format!("{heatmap}{name}.png")), size(format!("{picture}{name}")), "{name}");
+    }
+
     // A picture alone has the score that it has among others, and supports in another order change nothing.
     copy(&at("query/ill"), &at("alone"), 4, 1);
     std::fs::create_dir(at("turned")).expect("a folder");
@@ -139,6 +148,30 @@ fn a_model_is_trained_kept_and_scores_each_picture_by_itself() {
     assert!(!at("scores.rejected.csv").exists());
     assert_eq!(scores(&at("scores.csv")), together);
     explanations_agree_with_scores(home.path(), &together);
+
+    // The checkpoint knows its teacher, which lies beside it; a second training does not overwrite it unasked.
+    let alone: Vec<&str> = all.iter().copied().filter(|word| !word.contains("teacher")).collect();
+    let said = succeeds(home.path(), &with(&alone, &["--out", "beside.csv"]));
+    assert!(said.contains("which lies beside the checkpoint"), "{said}");
+    assert_eq!(scores(&at("beside.csv")), together);
+    fails(home.path(), &with(TRAIN, &["--out", "model.safetensors"]), &["model.safetensors", "--force"]);
+}
+
+/// Ranks, p-values and flags agree with the scores and the threshold.
+fn a_reader_can_decide_by_the_table(path: &Path, references: usize) {
+    let mut reader = csv::Reader::from_path(path).expect("a table");
+    let head: Vec<String> = reader.headers().expect("a head").iter().map(str::to_owned).collect();
+    assert_eq!(head, ["file", "score", "p_value", "rank", "threshold", "flagged"]);
+    let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
+    let number = |row: &csv::StringRecord, at: usize| row[at].parse::<f64>().expect("a number");
+    for row in &rows {
+        let higher = rows.iter().filter(|other| number(other, 1) > number(row, 1)).count();
+        assert_eq!(row[3], (higher + 1).to_string());
+        assert_eq!(row[5], (number(row, 1) > number(row, 4)).to_string());
+        let reach = number(row, 2) * (references + 1) as f64;
+        assert!((reach - reach.round()).abs() < 1e-9 && (1.0..=references as f64 + 1.0).contains(&reach));
+        assert_eq!(&row[5] == "true", reach.round() == 1.0, "flagged is what no reference reaches");
+    }
 }
 
 /// Explanations of the same model: the same scores, weights that sum to 1, scales that sum to the map.

@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 
+use crate::progress;
+
 mod audit;
 mod bench_ingest;
 mod build_dataset;
@@ -28,6 +30,9 @@ mod verify;
 #[derive(clap::Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Cli {
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    quiet: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -60,6 +65,9 @@ impl Cli {
     /// # Errors
     /// What the command fails with; the text is for the user.
     pub fn run(self) -> Result<()> {
+        if self.quiet {
+            progress::be_quiet();
+        }
         harness::prepare()?;
         match self.command {
             Command::Init(args) => args.run(),

@@ -71,14 +71,17 @@ impl Run<'_> {
     /// # Errors
     /// If results cannot be written. What fails inside a cell is its row.
     pub fn run_all(&self, jobs: &[&Job]) -> Result<Outcome> {
-        let bar = progress::bar(jobs.len(), "all cells");
+        let total = jobs.iter().map(|job| job.cells.len()).sum::<usize>();
+        let to_do = jobs.iter().map(|job| job.wanted(&self.folder, self.retry).len()).sum::<usize>();
+        let bar = progress::Cells::new(total, total - to_do, "all cells");
         let next = AtomicUsize::new(0);
         let work = || -> Result<Outcome> {
             tch::set_num_threads(1);
             let mut outcomes = Vec::new();
             while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let n_wanted = job.wanted(&self.folder, self.retry).len();
                 outcomes.push(self.run(job)?);
-                bar.inc(1);
+                bar.finished(n_wanted);
             }
             Ok(outcomes.into_iter().sum())
         };
@@ -91,7 +94,7 @@ impl Run<'_> {
             };
             workers.into_iter().map(join).sum::<Result<Outcome>>()
         });
-        bar.finish_and_clear();
+        bar.end();
         outcome
     }
 

@@ -106,7 +106,8 @@ impl ModelArgs {
     }
 
     fn teachers(&self, entry: &Entry, network: Option<Network>) -> Result<Teachers> {
-        let chosen = self.teacher.choose(&Origin::Random { seed: 1, cache: None })?;
+        let random = Origin::Random { seed: 1, cache: None };
+        let chosen = self.teacher.choose_for(self.checkpoint.as_deref(), &random)?;
         let used: Vec<Network> = network.into_iter().collect();
         chosen.check_used_by(&used)?;
         let teachers = chosen.complete(&used)?;

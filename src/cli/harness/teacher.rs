@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
+use crate::evaluate::folder;
 use crate::files::lock::Lock;
 use crate::names;
 use crate::network::install::{Installed, Order};
@@ -63,6 +64,20 @@ impl TeacherArgs {
     /// Whether none were given.
     pub(super) fn is_empty(&self) -> bool {
         self.given.is_empty()
+    }
+
+    /// As given, else by the file that `train` wrote beside a checkpoint, if one lies there.
+    ///
+    /// # Errors
+    /// As [`TeacherArgs::choose`].
+    pub(super) fn choose_for(&self, checkpoint: Option<&Path>, random: &Origin) -> Result<Chosen> {
+        let beside = checkpoint.map(|path| folder::beside(path, "teacher.safetensors")).transpose()?;
+        let mut chosen = self.choose(random)?;
+        if let Some(path) = beside.filter(|path| self.is_empty() && path.is_file()) {
+            println!("teacher: {}, which lies beside the checkpoint", path.display());
+            chosen.other = Some(Origin::file(path)?);
+        }
+        Ok(chosen)
     }
 
     /// Finds and hashes the weights that were given. `random` is what the word stands for.

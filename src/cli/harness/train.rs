@@ -40,6 +40,9 @@ pub(crate) struct Args {
     out: PathBuf,
     #[command(flatten)]
     method: MethodArgs,
+    /// Overwrite a checkpoint that is there already
+    #[arg(long)]
+    force: bool,
     /// Size of the support set that scoring will use
     #[arg(long, default_value_t = 2)]
     shots: usize,
@@ -65,6 +68,11 @@ impl Args {
     pub(crate) fn run(self) -> Result<()> {
         ensure!(self.shots >= 1, "--shots must be at least 1");
         ensure!(!self.out.is_dir(), "--out {} is a folder; name a file", self.out.display());
+        ensure!(
+            self.force || !self.out.exists(),
+            "--out {} is there already; --force trains anew and overwrites it",
+            self.out.display()
+        );
         let every = Duration::try_from_secs_f64(60.0 * self.keep_every).context("--keep-every")?;
         let settings = self.settings()?;
         let network = Network::Backbone(settings.backbone);
