@@ -158,6 +158,15 @@ pub struct Row {
     pub mask_path: Option<String>,
     /// Hash of the mask; null without one.
     pub mask_hash: Option<String>,
+    /// How a film was taken, such as `AP`; null where neither the file nor the spec's table tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<String>,
+    /// Maker and model of the device; null where neither the file nor the spec's table tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scanner: Option<String>,
+    /// Where it was taken, as a pseudonym made with a key; null where neither the file nor the spec's table tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
     /// Spec by which it was curated.
     pub spec: String,
     /// Version of that spec.
@@ -277,8 +286,13 @@ impl Manifest {
 
     fn visit_pieces(path: &Path, format: u32, mut visit: impl FnMut(Vec<Row>)) -> Result<()> {
         Table::visit(path, |piece| {
-            // Format 3 knows no series.
-            visit(if format == UNKEYED { Row::of(&piece.with_null("series_id"))? } else { Row::of(&piece)? });
+            // Format 3 knows no series, formats 3 to 6 do not know how pictures were taken.
+            let lacking: &[&str] = match format {
+                UNKEYED => &["series_id", "view", "scanner", "site"],
+                ..FORMAT => &["view", "scanner", "site"],
+                _ => &[],
+            };
+            visit(Row::of(&lacking.iter().fold(piece, |piece, name| piece.with_null(name)))?);
             Ok(())
         })
     }

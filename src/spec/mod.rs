@@ -113,6 +113,10 @@ pub struct Task {
     /// the like in it, frame by frame. Goes before masks that the source itself knows.
     #[serde(default)]
     pub masks: Option<String>,
+    /// CSV below `--raw` that tells how pictures were taken: a column `path` (below the task's folder) and any of `view`,
+    /// `scanner` and `site`. What it says goes before what a DICOM file says of itself.
+    #[serde(default)]
+    pub taken: Option<String>,
     /// Where the counts come from: published, inferred, ours.
     #[serde(default)]
     pub basis: String,

@@ -31,6 +31,9 @@ fn stored() -> Stored {
                 mean: 100.0 + stream.normal(),
                 contrast: 30.0 + stream.normal(),
                 border: 20.0 + stream.normal(),
+                view: None,
+                scanner: None,
+                site: None,
             }
         };
         rows.extend((0..85).map(row));
