@@ -16,6 +16,7 @@ use crate::program::{self, command, succeeds, text};
 
 mod failed;
 mod plans;
+mod sealed;
 mod verify;
 
 /// 40 cells in 20 jobs, two of which train.

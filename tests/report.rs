@@ -12,6 +12,7 @@ mod altered;
 mod compare;
 mod ground;
 mod made_up;
+mod sealed;
 mod strata;
 mod trivia;
 use made_up::{METHODS, SHOTS, TASKS, identity, provenance, run_of};

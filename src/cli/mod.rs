@@ -19,8 +19,10 @@ mod phantom;
 mod planned_run;
 mod record;
 mod report;
+mod seal;
 mod sources;
 mod verify;
+mod verify_sealed;
 
 /// Dataset toolkit and evaluation harness for few-shot medical image anomaly detection.
 #[derive(clap::Parser)]
@@ -39,6 +41,7 @@ enum Command {
     Report(report::Args),
     Compare(compare::Args),
     ImportScores(import_scores::Args),
+    Seal(seal::Args),
     Verify(verify::Args),
     Episodes(episodes::Args),
     Export(export::Args),

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::episodes;
 use super::planned_run::PlannedRun;
+use super::verify_sealed::Sealed;
 use crate::manifest::Manifest;
 use crate::results::{self, GALLERY, StoredCell, read_run, recompute};
 use crate::trivia::Stored;
@@ -17,7 +18,8 @@ use crate::{files, progress, report};
 ///
 /// Holds every cell against its seal, computes every image-level number again from the stored scores, draws the
 /// report again, and hashes the inputs that are at hand: the curated benchmark, the episodes and the weights. Prints
-/// what was checked, what could not be, and what does not hold. Needs neither a model nor a GPU.
+/// what was checked, what could not be, and what does not hold. With --seal also whether scores and settings are those
+/// that were sealed, and with --labels what the sealed scores are worth. Needs neither a model nor a GPU.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Run folder, such as reports/quick
@@ -25,6 +27,8 @@ pub(super) struct Args {
     /// Curated benchmark that the run was made on [default: the one that its plan names]
     #[arg(long)]
     manifest: Option<PathBuf>,
+    #[command(flatten)]
+    sealed: Sealed,
 }
 
 impl Args {
@@ -33,6 +37,7 @@ impl Args {
         let results = read_run(&self.run)?;
         ensure!(!results.is_empty(), "{} holds no finished cell", self.run.display());
         cells(&results, &mut findings);
+        self.sealed.check(&self.run, &results, &mut findings)?;
         planned(&self.run, &results, &mut findings)?;
         galleries(&results, &mut findings);
         drawn_again(&self.run, &mut findings)?;
@@ -48,10 +53,10 @@ impl Args {
 
 /// What was found, in sentences.
 #[derive(Default)]
-struct Findings {
-    holds: Vec<String>,
-    unchecked: Vec<String>,
-    broken: Vec<String>,
+pub(super) struct Findings {
+    pub holds: Vec<String>,
+    pub unchecked: Vec<String>,
+    pub broken: Vec<String>,
 }
 
 impl Findings {

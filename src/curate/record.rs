@@ -41,7 +41,11 @@ impl Curation<'_> {
             organ: task.organ.clone(),
             modality: task.modality.clone(),
             split,
-            label: if found.quota.is_some() { Label::Anomalous } else { Label::Normal },
+            label: match found.quota {
+                None => Label::Normal,
+                Some(quota) if task.anomalous[quota].unopened => Label::Unopened,
+                Some(_) => Label::Anomalous,
+            },
             finding: candidate.finding.clone(),
             patient_id: candidate.patient.as_deref().map(|patient| self.pseudonym("patient", patient)),
             group_id: candidate.group.as_deref().map(|group| self.pseudonym("group", group)),

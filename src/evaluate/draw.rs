@@ -161,7 +161,7 @@ impl<'a> Draw<'a> {
         let Gathered { epochs, best, passed } = &mut self.gathered;
         *passed = None;
         let mut log = |quantity: String, value| epochs.push(Epoch { epoch, quantity, value });
-        for (protocol, scores) in all.iter() {
+        for (protocol, scores) in all.iter().filter(|(protocol, _)| test.has(*protocol)) {
             let auroc = match protocol.rule().epoch {
                 EpochRule::Last if protocol != Protocol::RANKED => continue,
                 EpochRule::BestOnSources if on_sources.is_none() => continue,
@@ -198,6 +198,7 @@ impl<'a> Draw<'a> {
     ) -> Result<()> {
         let scored = self.last.as_ref().context("a cell without scores")?;
         let chosen: Vec<_> = Protocol::all()
+            .filter(|protocol| test.has(*protocol))
             .filter_map(|protocol| self.chosen(protocol).map(|(scores, epoch)| (protocol, scores, epoch)))
             .collect();
         for &(protocol, scores, epoch) in &chosen {

@@ -56,7 +56,7 @@ pub fn matched(lines: &[Line], defaults: &Defaults, manifest: &Manifest) -> Resu
                 continue;
             }
         };
-        if line.label.is_some_and(|label| label != row.label.number()) {
+        if line.label.is_some_and(|label| Some(label) != row.label.number()) {
             faults.add(Fault::Label, format!("`{}` ({})", line.picture(), line.place));
         }
         if !line.score.is_finite() {

@@ -144,7 +144,8 @@ pub(super) fn scored(cells: &[&StoredCell], task: &str, protocol: Protocol) -> R
 
 fn drawn(draws: &[Vec<Score>], protocol: Protocol) -> Option<Drawn> {
     let under = |draw: &Vec<Score>| -> Vec<(usize, f64)> {
-        let scores = draw.iter().enumerate();
+        // Pictures whose label is not opened are of no class.
+        let scores = draw.iter().enumerate().filter(|(_, score)| score.label != Label::Unopened);
         scores.filter_map(|(place, score)| Some((place, score.under(protocol)?))).collect()
     };
     let scored: Vec<Vec<(usize, f64)>> = draws.iter().map(under).collect();

@@ -137,6 +137,10 @@ pub struct Quota {
     /// How many for validation; none when not given.
     #[serde(default)]
     pub val: Option<usize>,
+    /// Whether these are test pictures of either class whose labels this machine is not to know: scores are sealed
+    /// before they are opened (`seal`, `verify --labels`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unopened: bool,
 }
 
 /// What happens to byte-identical copies of one picture.

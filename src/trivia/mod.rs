@@ -35,7 +35,7 @@ pub struct Trivia {
     pub image_id: ImageId,
     /// Task of the benchmark.
     pub task: TaskName,
-    /// 0 normal, 1 anomalous.
+    /// 0 normal, 1 anomalous; null where it is not opened.
     pub label: Label,
     /// The patient, or what else holds pictures that belong together; null where that is not known.
     pub group: Option<String>,
@@ -124,9 +124,9 @@ impl Stored {
         Ok(Some(Stored { manifest_hash, size, rows }))
     }
 
-    /// The pictures of one task.
+    /// The pictures of one task whose labels are opened.
     pub fn of_task(&self, task: &str) -> Vec<&Trivia> {
-        self.rows.iter().filter(|row| row.task == *task).collect()
+        self.rows.iter().filter(|row| row.task == *task && row.label != Label::Unopened).collect()
     }
 }
 

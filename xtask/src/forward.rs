@@ -113,6 +113,12 @@ pub(crate) const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "seal",
+        about: "a run's scores and settings under one hash, before labels are opened",
+        needs_libtorch: false,
+        python: None,
+    },
+    Forwarded {
         name: "verify",
         about: "whether a run's stored results hold",
         needs_libtorch: false,
