@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::program::{self, command, succeeds, text};
 
 mod failed;
+mod kept_maps;
 mod plans;
 mod sealed;
 mod verify;

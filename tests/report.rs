@@ -10,6 +10,7 @@ use medfsad::table::Table;
 
 mod altered;
 mod compare;
+mod curve;
 mod ground;
 mod made_up;
 mod sealed;

@@ -8,9 +8,11 @@ mod build_dataset;
 mod child_process;
 mod common;
 mod compare;
+mod curve;
 mod doctor;
 mod episodes;
 mod export;
+mod findings;
 mod fuzz;
 #[cfg_attr(not(feature = "torch"), path = "without_harness.rs")]
 mod harness;
@@ -40,6 +42,7 @@ enum Command {
     BenchIngest(bench_ingest::Args),
     Report(report::Args),
     Compare(compare::Args),
+    Curve(curve::Args),
     ImportScores(import_scores::Args),
     Seal(seal::Args),
     Verify(verify::Args),
@@ -67,7 +70,9 @@ impl Cli {
             Command::BenchIngest(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Compare(args) => args.run(),
+            Command::Curve(args) => args.run(),
             Command::ImportScores(args) => args.run(),
+            Command::Seal(args) => args.run(),
             Command::Verify(args) => args.run(),
             Command::Episodes(args) => args.run(),
             Command::Export(args) => args.run(),

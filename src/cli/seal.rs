@@ -39,7 +39,9 @@ impl Args {
         if let Some(planned) = results::planned(&self.run)? {
             let missing = results::missing(&self.run, &planned, &cells).len();
             if missing > 0 {
-                println!("note: {missing} planned cells are not there and not sealed; whatever comes later does not match");
+                println!(
+                    "note: {missing} planned cells are not there and not sealed; whatever comes later does not match"
+                );
             }
         }
         // A seal that was there already keeps its root, which a newer program would compute otherwise.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::verify::Findings;
+use super::findings::Findings;
 use crate::ids::ImageId;
 use crate::results::StoredCell;
 use crate::results::opened::Labels;
@@ -118,7 +118,8 @@ fn open(
     files::write_whole(&board.join("opened.json"), serde_json::to_string_pretty(&note)?.as_bytes())?;
     let page = report::write(board, board)?;
     let unused = labels.unused(&scored);
-    let remark = (unused > 0).then(|| format!("{unused} of {} labels: no cell scored their pictures", labels.len()));
+    let remark =
+        (unused > 0).then(|| format!("{unused} of {} labels: no cell scored their pictures", labels.len()));
     Ok((
         format!(
             "{} sealed cells are measured by the labels of {} pictures: {}",

@@ -28,6 +28,8 @@ mod averages;
 mod chart;
 mod colour;
 mod compare;
+/// Numbers and ranks under the choices of evaluation that papers make.
+pub mod curve;
 mod display_table;
 mod drawing;
 mod entrant;

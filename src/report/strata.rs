@@ -144,8 +144,8 @@ fn by_finding(task: usize, drawn: &[Option<Drawn>]) -> Vec<Stratum> {
             task,
             by: By::Finding,
             name: match class {
-                Label::Anomalous => (*finding).to_owned(),
                 Label::Normal => format!("normal {finding}"),
+                Label::Anomalous | Label::Unopened => (*finding).to_owned(),
             },
             part: Part::Finding(class, (*finding).to_owned()),
         })

@@ -23,6 +23,9 @@ use crate::table::{self, Columns, Datum, Described, Field, Kind, Record, Scalar,
 
 /// Pictures, maps and masks of a few telling cases.
 pub mod gallery;
+mod kept_maps;
+/// Maps against masks.
+pub mod of_maps;
 /// Labels that are opened after the scores.
 pub mod opened;
 mod planned;
@@ -36,6 +39,7 @@ pub mod sealed_scores;
 pub mod seen;
 mod stored;
 
+pub use kept_maps::{KeptMaps, MAPS};
 pub use planned::{Place, missing, planned};
 pub use provenance::Provenance;
 pub use recompute::{image_level, recompute};

@@ -42,16 +42,20 @@ impl Labels {
             bail!("column `{unknown}` is not known; rename or remove it (known: {})", COLUMNS.join(", "));
         }
         let [Some(id), Some(label), finding] = COLUMNS.map(place) else {
-            bail!("it needs the columns image_id and label; `episodes export RUN --lists DIR` writes ids beside paths");
+            bail!(
+                "it needs the columns image_id and label; `episodes export RUN --lists DIR` writes ids beside paths"
+            );
         };
         let mut labels = HashMap::new();
         for record in reader.records() {
             let record = record.context("it is not sound CSV")?;
             let id = ImageId::new(record[id].to_owned());
-            let number: i64 =
-                record[label].parse().with_context(|| format!("the label of {id} is `{}`", &record[label]))?;
+            let number: i64 = record[label]
+                .parse()
+                .with_context(|| format!("the label of {id} is `{}`", &record[label]))?;
             let number = Label::parse(number).with_context(|| format!("of picture {id}"))?;
-            let finding = finding.map(|column| record[column].to_owned()).filter(|finding| !finding.is_empty());
+            let finding =
+                finding.map(|column| record[column].to_owned()).filter(|finding| !finding.is_empty());
             ensure!(labels.insert(id.clone(), (number, finding)).is_none(), "picture {id} is there twice");
         }
         ensure!(!labels.is_empty(), "it has no labels below its header");
@@ -91,7 +95,9 @@ impl Labels {
             let known = score.label != Label::Unopened;
             match self.0.get(&score.image_id) {
                 None if !known => missing.push(&score.image_id),
-                Some((label, _)) if known && !permuted && *label != score.label => other.push(&score.image_id),
+                Some((label, _)) if known && !permuted && *label != score.label => {
+                    other.push(&score.image_id)
+                }
                 Some((label, finding)) if !known => {
                     let finding = finding.clone().unwrap_or_else(|| score.finding.clone());
                     scores.push(Score { label: *label, finding, ..score.clone() });
@@ -103,7 +109,11 @@ impl Labels {
         }
         for (ids, what) in [(missing, "has no label of"), (other, "has another label than the run knew of")] {
             if let Some(first) = ids.first() {
-                bail!("the table of labels {what} {} of {} pictures, such as {first}", ids.len(), scores.len());
+                bail!(
+                    "the table of labels {what} {} of {} pictures, such as {first}",
+                    ids.len(),
+                    scores.len()
+                );
             }
         }
         let opened = CellResult { scores, folder, ..result.clone() };
@@ -121,7 +131,9 @@ fn measured(opened: &CellResult) -> Vec<Measured> {
         for stored in opened.metrics.iter().filter(|row| row.protocol == protocol) {
             let row = match (follows.get(&stored.metric), counts) {
                 (Some(row), _) => row.clone(),
-                (None, Some([n_normal, n_anomalous, n_left_out])) if stored.metric.group() == Group::Preset => {
+                (None, Some([n_normal, n_anomalous, n_left_out]))
+                    if stored.metric.group() == Group::Preset =>
+                {
                     Measured { n_normal, n_anomalous, n_left_out, ..stored.clone() }
                 }
                 _ => stored.clone(),

@@ -15,7 +15,6 @@ use crate::files;
 use crate::ids::{CellId, TaskName};
 use crate::metric::Metric;
 use crate::protocol::Protocol;
-use crate::words::Word as _;
 
 /// Version of the file; a reader refuses another.
 const FORMAT: u32 = 1;
@@ -133,7 +132,8 @@ impl SealedRun {
     /// Scores that cannot be read.
     pub fn compare(&self, cells: &[StoredCell]) -> Result<Compared> {
         let mut compared = Compared::default();
-        let mut found: BTreeMap<&CellId, &StoredCell> = cells.iter().map(|cell| (&cell.cell.id, cell)).collect();
+        let mut found: BTreeMap<&CellId, &StoredCell> =
+            cells.iter().map(|cell| (&cell.cell.id, cell)).collect();
         for sealed in &self.cells {
             let what = sealed.words();
             let Some(cell) = found.remove(&sealed.cell) else {
@@ -151,7 +151,9 @@ impl SealedRun {
         }
         for cell in found.into_values() {
             let what = SealedCell::place(&cell.cell).words();
-            compared.broken.push(format!("{what} is not in the seal: it was computed or imported afterwards"));
+            compared
+                .broken
+                .push(format!("{what} is not in the seal: it was computed or imported afterwards"));
         }
         Ok(compared)
     }

@@ -38,9 +38,11 @@ fn cell(run: &Path, draw: usize, threshold: Option<f64>) -> CellResult {
     let scores = (0..7).rev().map(score).collect();
     let mut result = CellResult { cell, scores, metrics: Vec::new(), epochs: Vec::new(), folder };
     result.metrics = image_level(&result, Clean);
-    result.metrics.extend(
-        threshold.map(|value| Measured::of(Clean, (Metric::ImagePresetThreshold, (Some(value), None)), [0, 0, 7])),
-    );
+    result
+        .metrics
+        .extend(threshold.map(|value| {
+            Measured::of(Clean, (Metric::ImagePresetThreshold, (Some(value), None)), [0, 0, 7])
+        }));
     result.write().expect("the cell is written");
     result
 }
@@ -95,7 +97,11 @@ fn whatever_is_other_than_it_was_sealed_is_named() {
         ("draw 2", "has other settings than were sealed"),
         ("draw 3", "is not in the seal: it was computed or imported afterwards"),
     ] {
-        assert!(found.broken.iter().any(|said| said.contains(what) && said.ends_with(how)), "{:?}", found.broken);
+        assert!(
+            found.broken.iter().any(|said| said.contains(what) && said.ends_with(how)),
+            "{:?}",
+            found.broken
+        );
     }
 
     // A seal is not replaced, and not changed unnoticed.

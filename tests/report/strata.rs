@@ -34,8 +34,8 @@ fn label(index: usize) -> Label {
     if index < 60 { Label::Normal } else { Label::Anomalous }
 }
 
-/// A cell of `method`; `turned` gives every picture the label of the one opposite.
-fn write_cell(run: &Path, method: &str, draw: usize, turned: bool) {
+/// A cell of `method`; `permuted` gives every picture the label of another.
+fn write_cell(run: &Path, method: &str, draw: usize, permuted: bool) {
     let identity = identity(method, TASK, 2, draw);
     let score = |index: usize| {
         let (name, shift) = finding(index);
@@ -43,7 +43,7 @@ fn write_cell(run: &Path, method: &str, draw: usize, turned: bool) {
             + shift * (1.0 - 0.05 * draw as f64);
         Score {
             image_id: id(index),
-            label: label(if turned { N - 1 - index } else { index }),
+            label: label(if permuted { 7 * index % N } else { index }),
             finding: name.to_owned(),
             group: (index < 100).then(|| format!("p{}", index % 50)),
             p_value: None,
