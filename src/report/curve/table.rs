@@ -56,10 +56,10 @@ pub(super) fn markdown(curve: &Curve) -> String {
         caption: format!(
             "Image AUROC at {} shots, mean over tasks and draws, under {} combinations of the choices that papers make \
              in evaluating, and each method's range over them. Choices are crossed; those of no consequence here, and \
-             those that cannot be had, are left out and named below. Reference is what protocol clean does with maps. First is the share of combinations under which \
-             the method has the highest AUROC. A method without maps is the same under every choice that concerns \
-             maps. The maximum is that of the map, also where a method's own score is another. Controls have no curve. \
-             {UNDEFINED} is undefined.",
+             those that cannot be had, are left out and named below. Reference is what protocol clean does with \
+             maps. First is the share of combinations under which the method has the highest AUROC. A method without \
+             maps is the same under every choice that concerns maps. The maximum is that of the map, also where a \
+             method's own score is another. Controls have no curve. {UNDEFINED} is undefined.",
             curve.shots,
             curve.variants.len()
         ),
