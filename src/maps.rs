@@ -73,6 +73,23 @@ impl MapStack {
         MapStack { count: places.len(), values, ..*self }
     }
 
+    /// Means of two by two pixels; `None` where a side is odd.
+    pub fn halved(&self) -> Option<MapStack> {
+        let (height, width) = (self.height / 2, self.width / 2);
+        if height * 2 != self.height || width * 2 != self.width {
+            return None;
+        }
+        let mut values = Vec::with_capacity(self.count * height * width);
+        for map in self.values.chunks_exact((self.height * self.width).max(1)) {
+            for rows in map.chunks_exact(2 * self.width) {
+                let (upper, lower) = rows.split_at(self.width);
+                let pairs = upper.chunks_exact(2).zip(lower.chunks_exact(2));
+                values.extend(pairs.map(|(a, b)| (a[0] + a[1] + b[0] + b[1]) / 4.0));
+            }
+        }
+        Some(MapStack { count: self.count, height, width, values })
+    }
+
     /// Each map smoothed by itself, `sigma` in pixels.
     pub fn smoothed(&self, sigma: f64) -> MapStack {
         let kernel = gaussian(sigma);

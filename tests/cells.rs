@@ -15,7 +15,9 @@ use tempfile::TempDir;
 use crate::program::{self, command, succeeds, text};
 
 mod failed;
+mod kept_maps;
 mod plans;
+mod sealed;
 mod verify;
 
 /// 40 cells in 20 jobs, two of which train.

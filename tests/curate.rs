@@ -8,6 +8,7 @@ mod private;
 mod published;
 mod selection;
 mod stored;
+mod taken;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};

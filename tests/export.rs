@@ -75,7 +75,7 @@ fn csv_has_the_rows_and_columns_of_the_manifest() {
     let at = |name: &str| names.iter().position(|known| known == name).unwrap();
     for (record, row) in records.iter().zip(&manifest.rows) {
         assert_eq!(record[at("image_id")], row.image_id);
-        assert_eq!(record[at("label")], row.label.number().to_string());
+        assert_eq!(record[at("label")], row.label.number().expect("an opened label").to_string());
         assert_eq!(record[at("patient_id")], row.patient_id.clone().unwrap_or_default());
     }
 }

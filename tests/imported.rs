@@ -7,7 +7,7 @@ use medfsad::episode::{Episodes, HeldOut};
 use medfsad::ids::TaskName;
 use medfsad::imported::Import;
 use medfsad::imported::lines::read;
-use medfsad::imported::matched::{Defaults, Place, Scores, matched};
+use medfsad::imported::matched::{Defaults, Given, Place, Scores, matched};
 use medfsad::manifest::{Label, Manifest, Split};
 use medfsad::metric::Metric;
 use medfsad::protocol::Protocol;
@@ -17,6 +17,8 @@ use tempfile::TempDir;
 use crate::made_up;
 use crate::program::{cells, command, succeeds, text};
 use crate::shared::leave_out;
+
+mod maps;
 
 const SHOTS: Defaults = Defaults { method: Some("mine"), shots: Some(2) };
 
@@ -41,7 +43,7 @@ fn every_fault_of_a_table_is_named_and_nothing_is_taken() {
     };
     let found = judged(&|_| ()).expect("all is well");
     assert_eq!(found.len(), 2);
-    assert!(found.values().all(|scores| scores.len() == 9));
+    assert!(found.values().all(|given| given.scores.len() == 9 && given.maps.is_empty()));
 
     let error = judged(&|lines| {
         lines.remove(0);
@@ -191,7 +193,8 @@ fn refuses_places_that_are_one_cell(home: &Path, manifest: &Manifest) {
         command: String::new(),
         replace: true,
     };
-    let found = [(place(None), scores.clone()), (place(Some(0)), scores)].into();
+    let given = Given { scores, ..Given::default() };
+    let found = [(place(None), given.clone()), (place(Some(0)), given)].into();
     let error = format!("{:#}", import.write(&found).expect_err("twice draw 0"));
     assert!(
         error.contains("`mine on lag, 2 shots` and `mine on lag, 2 shots, draw 0` are one cell"),

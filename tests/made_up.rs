@@ -34,6 +34,9 @@ fn row(task: &str, organ: &str, split: Split, label: Label, index: usize) -> Row
         mask_kind: None,
         mask_path: None,
         mask_hash: None,
+        view: None,
+        scanner: None,
+        site: None,
         spec: "made-up".to_owned(),
         spec_version: 1,
     }

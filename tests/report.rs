@@ -11,9 +11,12 @@ use medfsad::table::Table;
 mod altered;
 mod browser;
 mod compare;
+mod curve;
 mod ground;
 mod latex;
 mod made_up;
+mod sealed;
+mod strata;
 mod trivia;
 use made_up::{METHODS, SHOTS, TASKS, identity, provenance, run_of};
 

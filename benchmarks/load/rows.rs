@@ -91,6 +91,9 @@ fn row(index: usize) -> Row {
         mask_kind: None,
         mask_path: None,
         mask_hash: None,
+        view: None,
+        scanner: None,
+        site: None,
         spec: "rows".to_owned(),
         spec_version: 1,
     }

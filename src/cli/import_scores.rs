@@ -17,11 +17,12 @@ use crate::trivia;
 /// Import the scores of another program into a run, to be measured and compared as any others
 ///
 /// Reads scores from a CSV or parquet file with columns `image_id` or `path` (below the raw folder), `score`
-/// (higher is more anomalous) and, where they matter, `method`, `shots`, `draw`, `seed`, `task`, `frame` and `label`; holds
+/// (higher is more anomalous), `map`, or both and, where they matter, `method`, `shots`, `draw`, `seed`, `task`, `frame` and `label`; holds
 /// them against the curated benchmark and the run's episodes; and writes cells, which every table marks as not run
 /// here. Each cell must have every test picture of its task once. If anything is wrong, all of it is said and
 /// nothing is imported. `episodes export RUN --lists DIR` writes which pictures to score, and by which supports.
-/// Without a column `seed`, scores go to the run's first seed alone. Needs no libtorch.
+/// A `map` is a file that numpy.save wrote, named from the table's folder: floats, as many a side as the run's pictures; maps
+/// are scored under every protocol and measured against masks. Without a column `seed`, scores go to the run's first seed alone. Needs no libtorch.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Table of scores, CSV or parquet

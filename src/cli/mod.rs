@@ -11,9 +11,11 @@ mod child_process;
 mod common;
 mod compare;
 mod completions;
+mod curve;
 mod doctor;
 mod episodes;
 mod export;
+mod findings;
 mod fuzz;
 #[cfg_attr(not(feature = "torch"), path = "without_harness.rs")]
 mod harness;
@@ -23,8 +25,10 @@ mod phantom;
 mod planned_run;
 mod record;
 mod report;
+mod seal;
 mod sources;
 mod verify;
+mod verify_sealed;
 
 /// Dataset toolkit and evaluation harness for few-shot medical image anomaly detection.
 #[derive(clap::Parser)]
@@ -46,7 +50,9 @@ enum Command {
     BenchIngest(bench_ingest::Args),
     Report(report::Args),
     Compare(compare::Args),
+    Curve(curve::Args),
     ImportScores(import_scores::Args),
+    Seal(seal::Args),
     Verify(verify::Args),
     Episodes(episodes::Args),
     Export(export::Args),
@@ -77,7 +83,9 @@ impl Cli {
             Command::BenchIngest(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Compare(args) => args.run(),
+            Command::Curve(args) => args.run(),
             Command::ImportScores(args) => args.run(),
+            Command::Seal(args) => args.run(),
             Command::Verify(args) => args.run(),
             Command::Episodes(args) => args.run(),
             Command::Export(args) => args.run(),

@@ -7,9 +7,11 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 
 use super::episodes;
+use super::findings::Findings;
 use super::planned_run::PlannedRun;
+use super::verify_sealed::Sealed;
 use crate::manifest::Manifest;
-use crate::results::{self, GALLERY, StoredCell, read_run, recompute};
+use crate::results::{self, GALLERY, MAPS, StoredCell, read_run, recompute};
 use crate::trivia::Stored;
 use crate::{files, progress, report};
 
@@ -17,7 +19,8 @@ use crate::{files, progress, report};
 ///
 /// Holds every cell against its seal, computes every image-level number again from the stored scores, draws the
 /// report again, and hashes the inputs that are at hand: the curated benchmark, the episodes and the weights. Prints
-/// what was checked, what could not be, and what does not hold. Needs neither a model nor a GPU.
+/// what was checked, what could not be, and what does not hold. With --seal also whether scores and settings are those
+/// that were sealed, and with --labels what the sealed scores are worth. Needs neither a model nor a GPU.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Run folder, such as reports/quick
@@ -25,6 +28,8 @@ pub(super) struct Args {
     /// Curated benchmark that the run was made on [default: the one that its plan names]
     #[arg(long)]
     manifest: Option<PathBuf>,
+    #[command(flatten)]
+    sealed: Sealed,
 }
 
 impl Args {
@@ -33,6 +38,7 @@ impl Args {
         let results = read_run(&self.run)?;
         ensure!(!results.is_empty(), "{} holds no finished cell", self.run.display());
         cells(&results, &mut findings);
+        self.sealed.check(&self.run, &results, &mut findings)?;
         planned(&self.run, &results, &mut findings)?;
         galleries(&results, &mut findings);
         drawn_again(&self.run, &mut findings)?;
@@ -43,32 +49,6 @@ impl Args {
         let n = findings.broken.len();
         ensure!(n == 0, "{n} of the stored results do not hold; what they are is said above");
         Ok(())
-    }
-}
-
-/// What was found, in sentences.
-#[derive(Default)]
-struct Findings {
-    holds: Vec<String>,
-    unchecked: Vec<String>,
-    broken: Vec<String>,
-}
-
-impl Findings {
-    fn print(&self) {
-        let parts =
-            [("holds", &self.holds), ("not checked", &self.unchecked), ("DOES NOT HOLD", &self.broken)];
-        for (word, sentences) in parts {
-            sentences.iter().for_each(|sentence| println!("{word}: {sentence}"));
-        }
-    }
-
-    /// `what` holds, or does not for the reason in `outcome`.
-    fn of(&mut self, what: &str, outcome: Result<String>) {
-        match outcome {
-            Ok(detail) => self.holds.push(format!("{what}: {detail}")),
-            Err(error) => self.broken.push(format!("{what}: {error:#}")),
-        }
     }
 }
 
@@ -137,14 +117,16 @@ fn planned(run: &Path, cells: &[StoredCell], findings: &mut Findings) -> Result<
 }
 
 fn galleries(results: &[StoredCell], findings: &mut Findings) {
-    let mut n = 0;
-    for result in results.iter().filter(|result| result.folder.join(GALLERY).exists()) {
-        match result.seal.holds(GALLERY, &result.folder) {
-            true => n += 1,
-            false => findings.broken.push(format!("{}: {GALLERY} is not what was written", name(result))),
+    for (file, what) in [(GALLERY, "galleries"), (MAPS, "files of maps")] {
+        let mut n = 0;
+        for result in results.iter().filter(|result| result.folder.join(file).exists()) {
+            match result.seal.holds(file, &result.folder) {
+                true => n += 1,
+                false => findings.broken.push(format!("{}: {file} is not what was written", name(result))),
+            }
         }
+        findings.holds.push(format!("{n} {what} are what was written"));
     }
-    findings.holds.push(format!("{n} galleries are what was written"));
 }
 
 /// The report that lies in the run's folder, against the one that its cells give.

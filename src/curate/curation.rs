@@ -7,6 +7,7 @@ use anyhow::Result;
 use rayon::prelude::*;
 
 use super::ids::IdList;
+use super::taken;
 use crate::decode::resize::RESIZE_ID;
 use crate::manifest::Rejected;
 use crate::pseudonym::Key;
@@ -35,6 +36,8 @@ pub(super) struct Curation<'a> {
     pub rejected: Vec<Rejected>,
     /// Files in the spec's folder of masks, if there is one.
     pub masks: Option<MaskNames>,
+    /// How pictures were taken, as far as the spec's table tells.
+    pub taken: taken::Table,
 }
 
 impl Curation<'_> {
@@ -166,6 +169,7 @@ impl Curation<'_> {
         text += &format!("{} {} {:?}", self.spec.name, self.spec.version, self.rejected);
         text += self.ids.map_or("", IdList::fingerprint);
         text += &self.pseudonyms.fingerprint();
+        text += &self.taken.fingerprint();
         let masks: BTreeSet<String> =
             found.iter().filter_map(|item| self.mask_path(&item.candidate)).collect();
         let hash = |path: String| {

@@ -26,6 +26,8 @@ pub mod select;
 pub mod shuffle;
 /// One decoded picture to standardised ones.
 mod standardise;
+/// How pictures were taken.
+mod taken;
 /// One task from listing to rows.
 pub mod task;
 

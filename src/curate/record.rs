@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::curation::{Curation, KnownContent};
 use super::draw::DecodedPicture;
 use super::select::Outcome;
+use crate::decode::Taken;
 use crate::manifest::{Label, Row, Selection, Split, image_id};
 
 impl Curation<'_> {
@@ -33,13 +34,18 @@ impl Curation<'_> {
     fn row(&self, found: &KnownContent, split: Split, done: &DecodedPicture) -> Row {
         let (task, candidate, standard) = (self.task, &found.candidate, &done.standard);
         let source_path = format!("{}/{}", task.folder, candidate.path);
+        let Taken { view, scanner, site } = self.taken.of(&candidate.path, &standard.taken);
         Row {
             image_id: image_id(&task.name, &source_path, candidate.frame),
             task: task.name.clone(),
             organ: task.organ.clone(),
             modality: task.modality.clone(),
             split,
-            label: if found.quota.is_some() { Label::Anomalous } else { Label::Normal },
+            label: match found.quota {
+                None => Label::Normal,
+                Some(quota) if task.anomalous[quota].unopened => Label::Unopened,
+                Some(_) => Label::Anomalous,
+            },
             finding: candidate.finding.clone(),
             patient_id: candidate.patient.as_deref().map(|patient| self.pseudonym("patient", patient)),
             group_id: candidate.group.as_deref().map(|group| self.pseudonym("group", group)),
@@ -62,6 +68,9 @@ impl Curation<'_> {
             mask_kind: done.mask.as_ref().map(|mask| mask.kind),
             mask_path: done.mask.as_ref().and_then(|mask| mask.path.clone()),
             mask_hash: done.mask.as_ref().map(|mask| mask.hash.clone()),
+            view,
+            scanner,
+            site: site.as_deref().map(|site| self.pseudonym("site", site)),
             spec: self.spec.name.clone(),
             spec_version: self.spec.version,
         }

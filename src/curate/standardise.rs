@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::decode::difference_hash::difference_hash;
-use crate::decode::{Decoded, overlap, resize};
+use crate::decode::{Decoded, Taken, overlap, resize};
 use crate::manifest::spool::Spool;
 use crate::pixels::Pixels;
 
@@ -19,6 +19,8 @@ pub(super) struct Standard {
     pub phash: String,
     /// What was forgiven.
     pub repaired: Vec<String>,
+    /// As far as the file tells.
+    pub taken: Taken,
 }
 
 /// The perceptual hash looks at a picture of this side, whatever sizes a spec asks for.
@@ -50,6 +52,7 @@ pub(super) fn picture(decoded: Decoded, spools: &[Spool]) -> Result<Standard> {
         pixel_hash,
         phash: format!("{:016x}", difference_hash(&hashed)),
         repaired: decoded.repaired,
+        taken: decoded.taken,
     })
 }
 

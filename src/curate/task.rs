@@ -10,6 +10,7 @@ use super::Request;
 use super::curation::{Curation, KnownContent};
 use super::draw::{divided, without_mask};
 use super::ids::IdList;
+use super::taken;
 use crate::decode::resize::RESIZE_ID;
 use crate::manifest::spool::Spool;
 use crate::manifest::{Rejected, Row, Selection, store};
@@ -67,7 +68,10 @@ pub fn curate(request: &Request, task: &Task, ids: Option<&IdList>) -> Result<Pa
         listing.differences.extend(rejected);
         MaskNames::new(found.files)
     });
-    let mut work = Curation { spec, task, raw, pseudonyms: key, ids, rejected: Vec::new(), masks };
+    let taken = task.taken.as_ref().map(|table| taken::Table::read(&raw.join(table))).transpose()?;
+    let taken = taken.unwrap_or_default();
+    listing.differences.extend(task.taken.as_ref().and_then(|name| taken.unknown(&listing.candidates, name)));
+    let mut work = Curation { spec, task, raw, pseudonyms: key, ids, rejected: Vec::new(), masks, taken };
     for refusal in listing.refused {
         work.reject(&refusal.path, 0, None, "not-a-picture", refusal.reason);
     }

@@ -96,6 +96,7 @@ impl<'a> File<'a> {
                 intensity_policy: policy,
                 frames: header.frames,
                 repaired,
+                taken: header::taken(object),
             })
         })
     }

@@ -58,6 +58,19 @@ pub struct Decoded {
     pub frames: u32,
     /// Defects of the file that were forgiven, one sentence each.
     pub repaired: Vec<String>,
+    /// How the picture was taken, as far as its file tells.
+    pub taken: Taken,
+}
+
+/// How a picture was taken: the strata by which results are also given. `None` for what is empty or missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// The view of a film, such as `AP` (DICOM's `ViewPosition`).
+    pub view: Option<String>,
+    /// Maker and model of the device (`Manufacturer`, `ManufacturerModelName`).
+    pub scanner: Option<String>,
+    /// The institution (`InstitutionName`), by its name.
+    pub site: Option<String>,
 }
 
 /// Decodes `frame` of a file's bytes, telling the format by content, under the default reading.

@@ -14,8 +14,8 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Decoded;
 use super::range::{self, Range};
+use super::{Decoded, Taken};
 use crate::files;
 use crate::pixels::Pixels;
 use crate::spec::{Intensity, Reading};
@@ -163,6 +163,7 @@ impl<'a> Volume<'a> {
             intensity_policy: format!("{}; {name}", self.sentence()),
             frames: self.frames()?,
             repaired: self.header.repaired.clone(),
+            taken: Taken::default(),
         })
     }
 

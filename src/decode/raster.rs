@@ -13,7 +13,7 @@ use image::{
 };
 
 use super::range::Codes;
-use super::{Decoded, jpeg};
+use super::{Decoded, Taken, jpeg};
 use crate::pixels::Pixels;
 use crate::spec::{Intensity, Reading};
 use crate::{files, panics};
@@ -225,7 +225,15 @@ fn finish(bytes: &[u8], format: ImageFormat, read: Read, intensity: &Intensity) 
         policy.push_str("; transparency dropped");
     }
     let pixels = Pixels::new(height, width, channels, samples)?;
-    Ok(Decoded { pixels, bits, photometric, intensity_policy: policy, frames: 1, repaired })
+    Ok(Decoded {
+        pixels,
+        bits,
+        photometric,
+        intensity_policy: policy,
+        frames: 1,
+        repaired,
+        taken: Taken::default(),
+    })
 }
 
 fn kept(sample_bits: u16) -> String {

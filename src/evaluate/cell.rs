@@ -111,7 +111,7 @@ impl Run<'_> {
 
     fn draw<'a>(&self, store: &PixelStore, rows: &[&Row], identity: &'a Identity) -> Result<Draw<'a>> {
         let supports = self.supports(rows, &identity.task, identity.draw, identity.shots)?;
-        Ok(Draw::new(identity, Pictures::load(store, &supports)?))
+        Ok(Draw::new(identity, Pictures::load(store, &supports)?, self.keep_maps))
     }
 
     /// The rows of a task's supports.

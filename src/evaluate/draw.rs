@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::measure::{self, Scores};
+use super::measure::Scores;
 use super::test_set::{self, Scored, TestSet};
 use super::{gallery_cases, stop};
 use crate::episode::batch::Pictures;
@@ -18,7 +18,9 @@ use crate::method::{Detector, EpochFigures, Fitted};
 use crate::metric::preset::Preset;
 use crate::metric::quantile::median;
 use crate::protocol::{EpochRule, Protocol, Reduction};
-use crate::results::{CellResult, Epoch, GALLERY, Identity, Measured, Score, gallery};
+use crate::results::{
+    CellResult, Epoch, GALLERY, Identity, KeptMaps, MAPS, Measured, Score, gallery, of_maps,
+};
 
 /// The epoch that a protocol would choose so far.
 #[derive(Clone, Serialize, Deserialize)]
@@ -61,6 +63,11 @@ pub(super) struct Draw<'a> {
     pub seconds: f64,
     /// The threshold that the supports set, where they do.
     preset: Option<Preset>,
+    /// Whether maps are kept.
+    keeps_maps: bool,
+    /// What the epoch left that protocol `published` would choose, where maps are kept; a training that is resumed has
+    /// forgotten it.
+    best_maps: Option<(u64, Rc<Scored>)>,
 }
 
 /// Bytes of detectors and of their maps that are held at once, as long as it is more than one.
@@ -106,8 +113,26 @@ pub(super) fn score_some(draws: &mut [Draw], model: &dyn Fitted, test: &TestSet)
 const LATENCY: (Duration, usize) = (Duration::from_millis(300), 100);
 
 impl<'a> Draw<'a> {
-    pub(super) fn new(identity: &'a Identity, supports: Pictures) -> Draw<'a> {
-        Draw { identity, supports, gathered: Gathered::default(), last: None, seconds: 0.0, preset: None }
+    pub(super) fn new(identity: &'a Identity, supports: Pictures, keeps_maps: bool) -> Draw<'a> {
+        Draw {
+            identity,
+            supports,
+            gathered: Gathered::default(),
+            last: None,
+            seconds: 0.0,
+            preset: None,
+            keeps_maps,
+            best_maps: None,
+        }
+    }
+
+    /// The maps to be kept, if they are to be and there are any.
+    fn kept_maps(&self) -> Option<KeptMaps> {
+        let last = self.last.as_ref().filter(|_| self.keeps_maps)?.maps.clone()?;
+        let chosen = self.gathered.best.get(&Protocol::Published);
+        let best =
+            self.best_maps.as_ref().filter(|(epoch, _)| chosen.is_some_and(|best| best.epoch == *epoch));
+        Some(KeptMaps { last, best: best.and_then(|(_, scored)| scored.maps.clone()) })
     }
 
     /// Scores each support by the others, so that they set a threshold without any test picture. Undefined for one
@@ -161,7 +186,7 @@ impl<'a> Draw<'a> {
         let Gathered { epochs, best, passed } = &mut self.gathered;
         *passed = None;
         let mut log = |quantity: String, value| epochs.push(Epoch { epoch, quantity, value });
-        for (protocol, scores) in all.iter() {
+        for (protocol, scores) in all.iter().filter(|(protocol, _)| test.has(*protocol)) {
             let auroc = match protocol.rule().epoch {
                 EpochRule::Last if protocol != Protocol::RANKED => continue,
                 EpochRule::BestOnSources if on_sources.is_none() => continue,
@@ -170,6 +195,9 @@ impl<'a> Draw<'a> {
             };
             log(logged(protocol), auroc);
             let is_better = best.get(&protocol).is_none_or(|best| auroc > best.auroc);
+            if protocol == Protocol::Published && is_better && self.keeps_maps {
+                self.best_maps = self.last.clone().map(|scored| (epoch, scored));
+            }
             if protocol.rule().epoch != EpochRule::Last && is_better {
                 best.insert(protocol, Best { auroc, epoch, scores: scores.to_vec() });
             }
@@ -198,6 +226,7 @@ impl<'a> Draw<'a> {
     ) -> Result<()> {
         let scored = self.last.as_ref().context("a cell without scores")?;
         let chosen: Vec<_> = Protocol::all()
+            .filter(|protocol| test.has(*protocol))
             .filter_map(|protocol| self.chosen(protocol).map(|(scores, epoch)| (protocol, scores, epoch)))
             .collect();
         for &(protocol, scores, epoch) in &chosen {
@@ -216,6 +245,7 @@ impl<'a> Draw<'a> {
                 .collect(),
         };
         result.scores = test.rows.iter().enumerate().map(row).collect();
+        let maps = self.kept_maps();
         let cases = scored.maps.as_ref().map(|_| gallery_cases::pick(test, store, scored)).transpose()?;
         result.epochs = self.gathered.epochs;
         // Measuring takes long and waits for nobody; writing is what a signal waits for.
@@ -223,6 +253,9 @@ impl<'a> Draw<'a> {
         lock.ensure_held()?;
         if let Some(cases) = cases {
             gallery::write(&result.folder.join(GALLERY), &cases)?;
+        }
+        if let Some(maps) = maps {
+            maps.write(&result.folder.join(MAPS))?;
         }
         result.write()
     }
@@ -247,7 +280,8 @@ impl<'a> Draw<'a> {
             metrics.extend(scores.at_preset(self.preset.as_ref()));
             if let Some(maps) = &scored.maps {
                 let preset = self.preset.as_ref().filter(|_| scored.scores_are_of_maps);
-                metrics.extend(measure::pixels(test, store, maps, preset, epoch)?);
+                let rows: Vec<&Row> = test.rows.iter().collect();
+                metrics.extend(of_maps::pixels(&rows, store, maps, preset, epoch)?);
             }
         }
         Ok(metrics)

@@ -1,18 +1,9 @@
-//! Every number of a cell: from scores, a threshold that the supports set, and maps against masks.
-
-use anyhow::Result;
+//! Every number of a cell that its scores give, and a threshold that the supports set.
 
 use super::test_set::TestSet;
-use crate::manifest::store::PixelStore;
-use crate::manifest::{Label, MaskKind, Row};
-use crate::maps::MapStack;
-use crate::metric::explanation::{energy, pointing};
-use crate::metric::pimo::pimo;
-use crate::metric::pixel::{self, Localisation, Maps, See, localisation};
 use crate::metric::preset::Preset;
 use crate::metric::{Metric, image};
-use crate::pixels::Pixels;
-use crate::protocol::{Protocol, SIGMA};
+use crate::protocol::Protocol;
 use crate::results::Measured;
 
 /// The scores of one protocol by class, and where they come from.
@@ -62,91 +53,4 @@ impl Scores {
         let counts = [self.normal.len(), self.anomalous.len(), self.n_left_out];
         Measured { epoch: self.epoch, ..Measured::of(self.protocol, number, counts) }
     }
-}
-
-/// Smoothed maps beside the masks of a pixel store.
-struct Masked<'a> {
-    test: &'a TestSet,
-    store: &'a PixelStore,
-    smoothed: MapStack,
-}
-
-impl Masked<'_> {
-    fn mask(&self, row: &Row) -> Result<Option<Pixels>> {
-        let side = self.store.size();
-        let mask = |hash: &String| Pixels::new(side, side, 1, self.store.mask(hash)?.to_vec());
-        row.mask_hash.as_ref().map(mask).transpose()
-    }
-}
-
-/// Whether a picture's pixels count: an anomalous one without a mask tells nothing of them.
-fn counts(row: &Row) -> bool {
-    row.label == Label::Normal || row.mask_hash.is_some()
-}
-
-impl Maps for Masked<'_> {
-    fn visit(&self, see: &mut See) -> Result<()> {
-        for (index, row) in self.test.rows.iter().enumerate().filter(|(_, row)| counts(row)) {
-            let mask = if row.label == Label::Normal { None } else { self.mask(row)? };
-            see(self.smoothed.map(index), mask.as_ref())?;
-        }
-        Ok(())
-    }
-}
-
-/// What maps tell, smoothed, where there are masks; nothing where a task has none. Boxes hold healthy pixels too, so
-/// only the peak and the energy are measured against them.
-///
-/// # Errors
-/// A mask that cannot be read.
-pub(super) fn pixels(
-    test: &TestSet,
-    store: &PixelStore,
-    maps: &MapStack,
-    preset: Option<&Preset>,
-    epoch: Option<u64>,
-) -> Result<Vec<Measured>> {
-    let with_mask = |row: &&Row| row.label == Label::Anomalous && row.mask_hash.is_some();
-    let n_masks = test.rows.iter().filter(with_mask).count();
-    if n_masks == 0 {
-        return Ok(Vec::new());
-    }
-    let masked = Masked { test, store, smoothed: maps.smoothed(SIGMA) };
-    let (mut hits, mut energies) = (Vec::new(), Vec::new());
-    masked.visit(&mut |map, mask| {
-        if let Some(mask) = mask {
-            hits.extend(pointing(map, mask).map(|hit| f64::from(u8::from(hit))));
-            energies.extend(energy(map, mask));
-        }
-        Ok(())
-    })?;
-    let mut found = vec![(Metric::PixelPointing, mean(&hits)), (Metric::PixelEnergy, mean(&energies))];
-    if test.rows.iter().filter(with_mask).all(|row| row.mask_kind == Some(MaskKind::Pixels)) {
-        let threshold = preset.map(|preset| preset.threshold() as f32);
-        let Localisation { auroc, ap, aupro_30, aupro_5, best_dice, preset_dice, .. } =
-            localisation(&masked, threshold, pixel::BUDGET)?;
-        let pimo = pimo(&masked)?;
-        found.extend([
-            (Metric::PixelAuroc, auroc),
-            (Metric::PixelAp, ap),
-            (Metric::PixelAupro30, aupro_30),
-            (Metric::PixelAupro5, aupro_5),
-            (Metric::PixelAupimo, pimo.as_ref().and_then(|pimo| mean(&pimo.aupimo))),
-            (Metric::PixelAupimoPoints, pimo.as_ref().map(|pimo| pimo.n_points as f64)),
-            (Metric::PixelDiceMax, best_dice.map(|(dice, _)| dice)),
-            (Metric::PixelDiceMaxThreshold, best_dice.map(|(_, threshold)| threshold.into())),
-            (Metric::PixelPresetDice, preset_dice),
-        ]);
-    }
-    let n_normal = test.rows.iter().filter(|row| row.label == Label::Normal).count();
-    let counts = [n_normal, n_masks, test.rows.len() - n_normal - n_masks];
-    let measured = |(metric, value)| Measured {
-        epoch,
-        ..Measured::of(Protocol::RANKED, (metric, (value, None)), counts)
-    };
-    Ok(found.into_iter().map(measured).collect())
-}
-
-fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

@@ -15,14 +15,14 @@ use super::stale_cells;
 use crate::episode::{self, Episodes};
 use crate::files::{self, lock};
 use crate::ids::{CellId, TaskName};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Split};
 use crate::metric::quantile::median;
 use crate::network::feature_folder::FeatureFolder;
 use crate::network::origin::{Origin, Teachers};
 use crate::network::precision::Precision;
 use crate::network::remembering::FeatureLimits;
 use crate::regime::Regime;
-use crate::results::{Cell, Identity, Provenance, Seed};
+use crate::results::{Cell, Identity, KeptMaps, Provenance, Seed};
 use crate::table::{Record, record};
 
 /// Folder of teachers' features in a run.
@@ -172,6 +172,17 @@ impl Opened {
         tally
     }
 
+    /// Cells that are not done, and at most how many bytes the maps of their test pictures take: of the last epoch and the
+    /// best one.
+    pub fn bytes_of_maps(&self, folder: &Path) -> (usize, u64) {
+        let side = self.planned.definition.size;
+        let to_do = self.cells().filter(|identity| plan::state(folder, identity) != State::Done);
+        let bytes = |identity: &Identity| {
+            2 * KeptMaps::bytes(self.manifest.select(&identity.task, Split::Test).count(), side)
+        };
+        to_do.fold((0, 0), |(cells, sum), identity| (cells + 1, sum + bytes(identity)))
+    }
+
     /// What computes the cells on `device`, several jobs at once on a CPU.
     pub fn run(&self, device: Device, folder: &Path, workers: usize, retry: Retry) -> Run<'_> {
         Run {
@@ -186,6 +197,7 @@ impl Opened {
             keeping: self.planned.features.keeping_in(folder.join(FEATURES)),
             folder: folder.to_owned(),
             command: self.planned.command.clone(),
+            keep_maps: false,
             retry,
         }
     }

@@ -43,6 +43,8 @@ pub struct Run<'a> {
     pub folder: PathBuf,
     /// How the user called it.
     pub command: String,
+    /// Whether cells keep the maps of their test pictures.
+    pub keep_maps: bool,
     /// Which cells that ended with an error are computed again.
     pub retry: Retry,
 }

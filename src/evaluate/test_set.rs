@@ -2,7 +2,7 @@
 
 use std::sync::Once;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use tch::Device;
 
 use super::smoothing::OnDevice;
@@ -66,6 +66,10 @@ impl TestSet {
         device: Device,
     ) -> Result<TestSet> {
         if let Some(mut stream) = shuffle {
+            ensure!(
+                rows.iter().all(|row| row.label != Label::Unopened),
+                "labels that are not opened cannot be permuted; leave this control out until they are"
+            );
             rows.sort_by(|a, b| (&a.source_path, a.frame).cmp(&(&b.source_path, b.frame)));
             let mut labels: Vec<Label> = rows.iter().map(|row| row.label).collect();
             stream.shuffle(&mut labels);
@@ -74,6 +78,16 @@ impl TestSet {
         rows.sort_by(|a, b| (b.label, &a.source_path, a.frame).cmp(&(a.label, &b.source_path, b.frame)));
         let pictures = Pictures::load(store, &rows.iter().collect::<Vec<_>>())?;
         Ok(TestSet { rows, pictures, device })
+    }
+
+    /// Whether all labels are known: without them there is neither an order of classes nor an epoch that is best.
+    pub(super) fn is_open(&self) -> bool {
+        self.rows.iter().all(|row| row.label != Label::Unopened)
+    }
+
+    /// Whether scores under a protocol can be had.
+    pub(super) fn has(&self, protocol: Protocol) -> bool {
+        protocol.is_of_one_picture() || self.is_open()
     }
 
     /// Scores every picture by every one of `detectors`, batch by batch; `model`, which they come from, sees each once.

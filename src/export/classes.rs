@@ -24,11 +24,11 @@ impl<'a> Classes<'a> {
         Classes(findings.into_iter().map(name).collect())
     }
 
-    /// `good` for a normal picture, else its finding's folder.
+    /// `good` for a normal picture, else its finding's folder, also where the label is not opened.
     pub(super) fn name(&self, row: &Row) -> &str {
         match row.label {
             Label::Normal => "good",
-            Label::Anomalous => &self.0[row.finding.as_str()],
+            Label::Anomalous | Label::Unopened => &self.0[row.finding.as_str()],
         }
     }
 }

@@ -65,7 +65,7 @@ pub fn write(from: &Path, spec: &Spec, pictures: &Pictures, boxes: bool, out: &P
     let mut findings: BTreeMap<TaskName, BTreeSet<String>> = BTreeMap::new();
     let header = Manifest::visit(from, |row| {
         let of_task = findings.entry(row.task).or_default();
-        of_task.extend((row.label == Label::Anomalous).then_some(row.finding));
+        of_task.extend((row.label != Label::Normal).then_some(row.finding));
     })?;
     let bar = progress::bar(header.n_rows as usize, "exporting pictures");
     let export =

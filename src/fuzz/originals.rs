@@ -186,6 +186,9 @@ fn row(index: usize) -> Row {
         mask_kind: None,
         mask_path: None,
         mask_hash: None,
+        view: None,
+        scanner: None,
+        site: None,
         spec: "fuzz".to_owned(),
         spec_version: 1,
     }

@@ -1,6 +1,6 @@
 //! A table of scores as another program wrote it: CSV or parquet, its columns by name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -8,16 +8,17 @@ use crate::table::Table;
 use crate::{files, names};
 
 /// Columns that are read, and what each holds.
-pub const COLUMNS: [(&str, &str); 10] = [
+pub const COLUMNS: [(&str, &str); 11] = [
     ("image_id", "the picture's id in the manifest; this or `path` must be there"),
     ("path", "the owner's file, below the raw folder; `FILE#3` for frame 3 of a file"),
-    ("score", "higher is more anomalous"),
+    ("score", "higher is more anomalous; this or `map` must be there"),
     ("task", "needed only where two tasks share a file"),
     ("method", "where a file holds several"),
     ("shots", "number of supports"),
     ("draw", "which support set, from 0"),
     ("seed", "of the training"),
     ("label", "0 normal, 1 anomalous; held against the manifest"),
+    ("map", "file of the anomaly map, from the table's folder: .npy, floats, as large as the run's pictures"),
     ("frame", "which frame of the file that `path` names, from 0, as `FILE#3` does"),
 ];
 
@@ -30,8 +31,8 @@ pub struct Line {
     pub image_id: Option<String>,
     /// By its file.
     pub path: Option<String>,
-    /// NaN where the text is no number.
-    pub score: f64,
+    /// NaN where the text is no number; `None` without such a column.
+    pub score: Option<f64>,
     /// Empty columns and those that are not there.
     pub task: Option<String>,
     /// As above.
@@ -46,6 +47,8 @@ pub struct Line {
     pub label: Option<i64>,
     /// As above.
     pub frame: Option<u32>,
+    /// The file of its map.
+    pub map: Option<PathBuf>,
 }
 
 impl Line {
@@ -66,7 +69,12 @@ pub fn read(path: &Path) -> Result<Vec<Line>> {
     let text =
         String::from_utf8(csv).with_context(|| format!("{} is no text; write UTF-8", path.display()))?;
     let unit = if is_parquet { "row" } else { "line" };
-    lines(&text, unit).with_context(|| format!("in {}", path.display()))
+    let mut lines = lines(&text, unit).with_context(|| format!("in {}", path.display()))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for line in &mut lines {
+        line.map = line.map.take().map(|map| folder.join(map));
+    }
+    Ok(lines)
 }
 
 fn lines(text: &str, unit: &str) -> Result<Vec<Line>> {
@@ -97,17 +105,18 @@ fn lines(text: &str, unit: &str) -> Result<Vec<Line>> {
         lines.push(Line {
             image_id: entry(0),
             path: entry(1),
-            score: entry(2).and_then(|text| text.parse().ok()).unwrap_or(f64::NAN),
+            score: places[2].map(|_| entry(2).and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)),
             task: entry(3),
             method: entry(4),
             shots: number(5)?.map(usize::try_from).transpose()?,
             draw: number(6)?.map(usize::try_from).transpose()?,
             seed: number(7)?,
             label: number(8)?.map(i64::try_from).transpose()?,
-            frame: number(9)?
+            frame: number(10)?
                 .map(u32::try_from)
                 .transpose()
                 .with_context(|| format!("{at}: no file has so many frames"))?,
+            map: entry(9).map(PathBuf::from),
             place: at,
         });
     }
@@ -125,19 +134,20 @@ fn line_of(record: &csv::StringRecord, text: &str) -> u64 {
     position.line() + passed as u64
 }
 
-/// Whether the columns that say which cell a score belongs to have an entry on every line or on none: a score without one
-/// may belong to any.
+/// Whether the columns that say which cell a score belongs to have an entry on every line or on none, as a score without one
+/// may belong to any; and whether all pictures have maps or none.
 fn check_gaps(lines: &[Line]) -> Result<()> {
     let says = |line: &Line| {
-        let Line { method, shots, draw, seed, .. } = line;
+        let Line { method, shots, draw, seed, map, .. } = line;
         [
             ("method", method.is_some()),
             ("shots", shots.is_some()),
             ("draw", draw.is_some()),
             ("seed", seed.is_some()),
+            ("map", map.is_some()),
         ]
     };
-    for column in 0..4 {
+    for column in 0..5 {
         let has = |line: &&Line| says(line)[column].1;
         if let (true, Some(gap)) = (lines.iter().any(|line| has(&line)), lines.iter().find(|line| !has(line)))
         {
@@ -152,8 +162,9 @@ fn check_gaps(lines: &[Line]) -> Result<()> {
 fn check(heads: &[&str]) -> Result<()> {
     let known = || COLUMNS.iter().map(|(name, _)| *name);
     ensure!(
-        heads.contains(&"score") && (heads.contains(&"image_id") || heads.contains(&"path")),
-        "it needs a column `score` and one of `image_id` and `path`; it has: {}",
+        ["score", "map"].iter().any(|head| heads.contains(head))
+            && ["image_id", "path"].iter().any(|head| heads.contains(head)),
+        "it needs a column `score` or `map` and one of `image_id` and `path`; it has: {}",
         heads.join(", ")
     );
     for (index, head) in heads.iter().enumerate() {
@@ -177,9 +188,9 @@ mod tests {
     fn columns_are_found_by_name_and_gaps_are_none() {
         let text = "\u{feff}path, score,draw,label\na/b.png,0.5,1.0,0\nc.png,nan,2,\n";
         let read = lines(text, "line").expect("lines");
-        assert_eq!((read[0].picture(), read[0].score, read[0].draw), ("a/b.png", 0.5, Some(1)));
+        assert_eq!((read[0].picture(), read[0].score, read[0].draw), ("a/b.png", Some(0.5), Some(1)));
         assert_eq!((read[0].label, read[0].seed, read[0].place.as_str()), (Some(0), None, "line 2"));
-        assert!(read[1].score.is_nan() && read[1].draw == Some(2) && read[1].label.is_none());
+        assert!(read[1].score.is_some_and(f64::is_nan) && read[1].draw == Some(2) && read[1].label.is_none());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Lines of a table, against the manifest's test pictures: every picture of a cell once, with a number, and no other.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 
@@ -29,6 +30,15 @@ pub struct Place {
 /// A score for every test picture of a task.
 pub type Scores = BTreeMap<ImageId, f64>;
 
+/// What a table gives of every test picture of a task: a score, a map, or both.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Given {
+    /// Empty where the table has maps alone.
+    pub scores: Scores,
+    /// Files of maps; empty where the table has none.
+    pub maps: BTreeMap<ImageId, PathBuf>,
+}
+
 /// What stands for columns that a table does not have.
 pub struct Defaults<'a> {
     /// The method's name.
@@ -43,10 +53,10 @@ pub struct Defaults<'a> {
 /// Names every fault of the table with some examples: pictures that are unknown, no test pictures, scored twice or
 /// not at all, an id and a path of two pictures, scores that are no number, other labels than the manifest's; a method or a number of shots that nobody
 /// gives, or that both give.
-pub fn matched(lines: &[Line], defaults: &Defaults, manifest: &Manifest) -> Result<BTreeMap<Place, Scores>> {
+pub fn matched(lines: &[Line], defaults: &Defaults, manifest: &Manifest) -> Result<BTreeMap<Place, Given>> {
     let pictures = Pictures::new(manifest);
     let mut faults = Faults::default();
-    let mut found: BTreeMap<Place, Scores> = BTreeMap::new();
+    let mut found: BTreeMap<Place, Given> = BTreeMap::new();
     for line in lines {
         let (method, shots) = (defaults.method_of(line)?, defaults.shots_of(line)?);
         let row = match pictures.of(line) {
@@ -56,20 +66,24 @@ pub fn matched(lines: &[Line], defaults: &Defaults, manifest: &Manifest) -> Resu
                 continue;
             }
         };
-        if line.label.is_some_and(|label| label != row.label.number()) {
+        if line.label.is_some_and(|label| Some(label) != row.label.number()) {
             faults.add(Fault::Label, format!("`{}` ({})", line.picture(), line.place));
         }
-        if !line.score.is_finite() {
+        if line.score.is_some_and(|score| !score.is_finite()) {
             faults.add(Fault::NoNumber, format!("that of `{}` ({})", line.picture(), line.place));
         }
         let place = Place { method, task: row.task.clone(), shots, draw: line.draw, seed: line.seed };
-        if found.entry(place).or_default().insert(row.image_id.clone(), line.score).is_some() {
+        let Given { scores, maps } = found.entry(place).or_default();
+        let of_score = line.score.and_then(|score| scores.insert(row.image_id.clone(), score)).is_some();
+        let of_map =
+            line.map.as_ref().and_then(|map| maps.insert(row.image_id.clone(), map.clone())).is_some();
+        if of_score || of_map {
             faults.add(Fault::Twice, format!("`{}` ({})", line.picture(), line.place));
         }
     }
-    for (place, scores) in &found {
+    for (place, Given { scores, maps }) in &found {
         for row in manifest.select(&place.task, Split::Test) {
-            if !scores.contains_key(&row.image_id) {
+            if !scores.contains_key(&row.image_id) && !maps.contains_key(&row.image_id) {
                 faults.add(Fault::Missing, format!("`{}` ({})", row.source_path, place.words()));
             }
         }

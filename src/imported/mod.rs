@@ -5,27 +5,32 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::episode::{Episodes, HeldOut};
 use crate::files;
 use crate::ids::{CellId, TaskName};
 use crate::manifest::{Manifest, Row, Split};
-use crate::protocol::Protocol;
 use crate::regime::Regime;
 use crate::results::{
-    self, Cell, CellResult, FORMAT, IMPORTED, Identity, Provenance, Score, Seed, Seen, StoredCell,
+    self, Cell, CellResult, FORMAT, IMPORTED, Identity, Measured, Provenance, Score, Seed, Seen, StoredCell,
+    of_maps,
 };
 
 /// Cells in the place of earlier ones.
 mod exchange;
 /// The table as it is read.
 pub mod lines;
+/// Maps in files.
+pub mod map_file;
 /// The table against the manifest.
 pub mod matched;
+/// What scores and maps come to under protocols.
+mod predicted;
 
 use exchange::Exchange;
-use matched::{Place, Scores};
+use matched::{Given, Place};
+use predicted::Predicted;
 
 /// What an import is made of, beside the table.
 pub struct Import<'a> {
@@ -61,7 +66,7 @@ impl Import<'_> {
     /// # Errors
     /// A draw or more shots than the episodes have, two places that are one cell, cells with other scores or another
     /// regime that were imported before, or a folder that cannot be written.
-    pub fn write(&self, found: &BTreeMap<Place, Scores>) -> Result<usize> {
+    pub fn write(&self, found: &BTreeMap<Place, Given>) -> Result<usize> {
         let exchange = Exchange::of(self.run)?;
         let results = self.results(found, exchange.draft())?;
         let old = self.make_room(&results)?;
@@ -71,13 +76,13 @@ impl Import<'_> {
     }
 
     /// A cell for every place, draw and seed, none of them twice.
-    fn results(&self, found: &BTreeMap<Place, Scores>, draft: &Path) -> Result<Vec<CellResult>> {
+    fn results(&self, found: &BTreeMap<Place, Given>, draft: &Path) -> Result<Vec<CellResult>> {
         let mut places: HashMap<CellId, &Place> = HashMap::new();
         let mut results = Vec::new();
-        for (place, scores) in found {
+        for (place, given) in found {
             for &draw in place.draw.as_ref().map_or(&self.draws[..], std::slice::from_ref) {
                 for &seed in place.seed.as_ref().map_or(&self.seeds[..], std::slice::from_ref) {
-                    let result = self.result(place, draw, seed, scores, draft)?;
+                    let result = self.result(place, draw, seed, given, draft)?;
                     if let Some(other) = places.insert(result.cell.id.clone(), place) {
                         bail!(
                             "nothing was imported: `{}` and `{}` are one cell, draw {draw} and seed {seed}",
@@ -117,7 +122,7 @@ impl Import<'_> {
         place: &Place,
         draw: usize,
         seed: u64,
-        scores: &Scores,
+        given: &Given,
         draft: &Path,
     ) -> Result<CellResult> {
         let identity = self.identity(place, draw, seed)?;
@@ -128,18 +133,45 @@ impl Import<'_> {
         let mut rows: Vec<&Row> = self.manifest.select(&place.task, Split::Test).collect();
         // As cells that are computed have them.
         rows.sort_by(|a, b| (b.label, &a.source_path, a.frame).cmp(&(a.label, &b.source_path, b.frame)));
-        let score = |row: &Row| Score {
+        let measured = Predicted::of(given, &rows, self.size)
+            .with_context(|| format!("nothing was imported: a map of {}", place.words()))?;
+        let score = |(index, row): (usize, &&Row)| Score {
             image_id: row.image_id.clone(),
             label: row.label,
             finding: row.finding.clone(),
             group: row.patient_id.clone().or_else(|| row.group_id.clone()),
             p_value: None,
-            scores: [(Protocol::RANKED, scores[&row.image_id])].into(),
+            scores: measured
+                .scores
+                .iter()
+                .filter_map(|(protocol, all)| Some((*protocol, all[index]?)))
+                .collect(),
         };
-        let scores = rows.into_iter().map(score).collect();
+        let scores = rows.iter().enumerate().map(score).collect();
         let mut result = CellResult { cell, scores, metrics: Vec::new(), epochs: Vec::new(), folder };
-        result.metrics = results::image_level(&result, Protocol::RANKED);
+        result.metrics = self.metrics(place, &result, &measured, &rows)?;
         Ok(result)
+    }
+
+    /// As those of a cell that is computed: pixels under the protocol that ranks.
+    fn metrics(
+        &self,
+        place: &Place,
+        result: &CellResult,
+        predicted: &Predicted,
+        rows: &[&Row],
+    ) -> Result<Vec<Measured>> {
+        let mut metrics = Vec::new();
+        for &protocol in predicted.scores.keys() {
+            let of_scores = results::image_level(result, protocol).into_iter();
+            metrics.extend(of_scores.filter(|row| predicted.counts(protocol, row.metric)));
+        }
+        if let Some(maps) = predicted.maps.as_ref().filter(|_| rows.iter().any(|row| row.mask_hash.is_some()))
+        {
+            let task = self.manifest.task(&place.task)?;
+            metrics.extend(of_maps::pixels(rows, &task.store(self.size)?, maps, None, None)?);
+        }
+        Ok(metrics)
     }
 
     fn identity(&self, place: &Place, draw: usize, seed: u64) -> Result<Identity> {

@@ -31,7 +31,7 @@ pub(super) enum Pseudonyms {
 /// The hash over rows that come one after the other, in their canonical order.
 pub(super) struct Canonical {
     pseudonyms: Pseudonyms,
-    names: [HashMap<String, usize>; 4],
+    names: [HashMap<String, usize>; 5],
     lines: Lines,
 }
 
@@ -45,8 +45,8 @@ impl Canonical {
             return self.lines.add(&json(row).replacen("\"series_id\":null,", "", 1));
         }
         let mut numbered = row.clone();
-        let Row { patient_id, group_id, study_id, series_id, .. } = &mut numbered;
-        for (names, to) in self.names.iter_mut().zip([patient_id, group_id, study_id, series_id]) {
+        let Row { patient_id, group_id, study_id, series_id, site, .. } = &mut numbered;
+        for (names, to) in self.names.iter_mut().zip([patient_id, group_id, study_id, series_id, site]) {
             let Some(name) = to else { continue };
             let next = names.len();
             let number = *names.entry(std::mem::take(name)).or_insert(next);

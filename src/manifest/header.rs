@@ -11,8 +11,8 @@ use crate::files;
 use crate::table::Seals;
 
 /// Version of the manifest's columns, of the hash over them and of its header; a reader refuses others, but for
-/// formats 3 to 5.
-pub const FORMAT: u32 = 6;
+/// formats 3 to 6. Where nothing is known of how pictures were taken, the hash is that of format 6.
+pub const FORMAT: u32 = 7;
 
 /// The version whose pixel stores have no hash.
 const UNSEALED_PIXELS: u32 = 5;

@@ -9,7 +9,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use crate::decode::resize::RESIZE_ID;
 use crate::files;
 use crate::ids::{ImageId, TaskName};
-use crate::table::{Datum, Kind, Record, Scalar, Table, record};
+use crate::table::{Columns, Datum, Described, Field, Kind, Record, Table, record};
 use crate::words::word;
 
 /// What two machines must agree on.
@@ -52,6 +52,8 @@ pub enum Label {
     Normal,
     /// With at least one of them; 1 in tables.
     Anomalous,
+    /// Not known to this machine yet: scores are to be sealed first. Null in tables.
+    Unopened,
 }
 
 /// What a lesion mask was made from.
@@ -68,9 +70,13 @@ word!(Split, "split");
 word!(MaskKind, "kind of mask");
 
 impl Label {
-    /// 0 for normal, 1 for anomalous.
-    pub fn number(self) -> i64 {
-        i64::from(self == Label::Anomalous)
+    /// 0 for normal, 1 for anomalous, `None` where it is not opened.
+    pub fn number(self) -> Option<i64> {
+        match self {
+            Label::Normal => Some(0),
+            Label::Anomalous => Some(1),
+            Label::Unopened => None,
+        }
     }
 
     /// The label that a number stands for: 0 is normal, 1 anomalous.
@@ -86,15 +92,22 @@ impl Label {
     }
 }
 
-impl Scalar for Label {
-    const KIND: Kind = Kind::Integer;
-
-    fn put(&self) -> Datum<'_> {
-        Datum::Integer(self.number())
+/// A column of 0 and 1 that may be null.
+impl Field for Label {
+    fn describe(name: &str, about: &str) -> Vec<Described> {
+        <Option<i64> as Field>::describe(name, about)
     }
 
-    fn take(datum: Datum) -> Result<Label> {
-        Label::parse(i64::take(datum)?)
+    fn add<'a>(columns: Columns, name: &str, values: impl Iterator<Item = &'a Label> + Clone) -> Columns {
+        columns.data(name, Kind::Integer, values.map(|label| label.number().map(Datum::Integer)))
+    }
+
+    fn of(table: &Table, name: &str) -> Result<Vec<Label>> {
+        let numbers = <Option<i64> as Field>::of(table, name)?.into_iter().enumerate();
+        let label = |(row, number): (usize, Option<i64>)| {
+            number.map_or(Ok(Label::Unopened), Label::parse).with_context(|| table.place(name, row))
+        };
+        numbers.map(label).collect()
     }
 }
 
@@ -112,7 +125,7 @@ pub struct Row {
     pub modality: String,
     /// train, val or test.
     pub split: Split,
-    /// 0 normal, 1 anomalous.
+    /// 0 normal, 1 anomalous; null where it is not opened.
     pub label: Label,
     /// The owner's own label: grade, tumour type, class folder.
     pub finding: String,
@@ -158,6 +171,15 @@ pub struct Row {
     pub mask_path: Option<String>,
     /// Hash of the mask; null without one.
     pub mask_hash: Option<String>,
+    /// How a film was taken, such as `AP`; null where neither the file nor the spec's table tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<String>,
+    /// Maker and model of the device; null where neither the file nor the spec's table tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scanner: Option<String>,
+    /// Where it was taken, as a pseudonym made with a key; null where neither the file nor the spec's table tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
     /// Spec by which it was curated.
     pub spec: String,
     /// Version of that spec.
@@ -277,8 +299,13 @@ impl Manifest {
 
     fn visit_pieces(path: &Path, format: u32, mut visit: impl FnMut(Vec<Row>)) -> Result<()> {
         Table::visit(path, |piece| {
-            // Format 3 knows no series.
-            visit(if format == UNKEYED { Row::of(&piece.with_null("series_id"))? } else { Row::of(&piece)? });
+            // Format 3 knows no series, formats 3 to 6 do not know how pictures were taken.
+            let lacking: &[&str] = match format {
+                UNKEYED => &["series_id", "view", "scanner", "site"],
+                ..FORMAT => &["view", "scanner", "site"],
+                _ => &[],
+            };
+            visit(Row::of(&lacking.iter().fold(piece, |piece, name| piece.with_null(name)))?);
             Ok(())
         })
     }

@@ -16,8 +16,8 @@ use crate::words::word;
 mod scores;
 
 pub use scores::{
-    Host, ImageScores, PUBLISHED_BATCH, SIGMA, Smoother, Summary, of_each, own_scores, pass_scores, score,
-    score_maps, top,
+    Host, ImageScores, PUBLISHED_BATCH, SIGMA, Smoother, Summary, of_each, own_scores, pass_scores, reduced,
+    score, score_maps, top,
 };
 
 /// A way from raw anomaly maps to one score for each picture. The order is that of columns and rows in files.

@@ -180,8 +180,8 @@ impl Rule {
     }
 }
 
-/// One number for each map.
-fn reduced(maps: &MapStack, reduction: Reduction) -> Vec<f64> {
+/// One number for each map, which is not smoothed here.
+pub fn reduced(maps: &MapStack, reduction: Reduction) -> Vec<f64> {
     let reduce = match reduction {
         Reduction::Maximum => maximum,
         Reduction::Mean => mean,

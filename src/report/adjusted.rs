@@ -97,7 +97,7 @@ fn of_task(summary: &Summary, row: &Row, task: usize, propensity: Option<&Propen
     let cells = summary.entrant(row).at(row.shots);
     let ran: Vec<_> = cells.into_iter().filter(|cell| cell.cell.error.is_none()).collect();
     let name = summary.tasks[task];
-    let (Some(propensity), Some(Drawn { pictures, sample, scores })) =
+    let (Some(propensity), Some(Drawn { pictures, sample, scores, .. })) =
         (propensity, scored(&ran, name, Protocol::RANKED)?)
     else {
         return Ok(Outcome::Undefined);

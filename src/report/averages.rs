@@ -126,6 +126,10 @@ impl Resampled {
 /// The pictures that a protocol scores, and each draw's scores of them.
 pub(super) struct Drawn {
     pub pictures: Vec<(ImageId, Label)>,
+    /// Of each picture, the owner's own label.
+    pub findings: Vec<String>,
+    /// Of each picture, its patient or group.
+    pub groups: Vec<Option<String>>,
     pub sample: Sample,
     /// By draw, in the pictures' order.
     pub scores: Vec<Vec<f64>>,
@@ -142,7 +146,8 @@ pub(super) fn scored(cells: &[&StoredCell], task: &str, protocol: Protocol) -> R
 
 fn drawn(draws: &[Vec<Score>], protocol: Protocol) -> Option<Drawn> {
     let under = |draw: &Vec<Score>| -> Vec<(usize, f64)> {
-        let scores = draw.iter().enumerate();
+        // Pictures whose label is not opened are of no class.
+        let scores = draw.iter().enumerate().filter(|(_, score)| score.label != Label::Unopened);
         scores.filter_map(|(place, score)| Some((place, score.under(protocol)?))).collect()
     };
     let scored: Vec<Vec<(usize, f64)>> = draws.iter().map(under).collect();
@@ -155,7 +160,9 @@ fn drawn(draws: &[Vec<Score>], protocol: Protocol) -> Option<Drawn> {
     let groups: Vec<Option<String>> = pictures(0).map(|score| score.group.clone()).collect();
     let scores = scored.iter().map(|draw| draw.iter().map(|&(_, value)| value).collect()).collect();
     let named = pictures(0).map(|score| (score.image_id.clone(), score.label)).collect();
-    Some(Drawn { pictures: named, sample: Sample::new(classes, &groups), scores })
+    let findings = pictures(0).map(|score| score.finding.clone()).collect();
+    let sample = Sample::new(classes, &groups);
+    Some(Drawn { pictures: named, findings, groups, sample, scores })
 }
 
 fn by_picture(cell: &StoredCell) -> Result<Vec<Score>> {

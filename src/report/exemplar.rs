@@ -11,7 +11,7 @@ use crate::results::{Epoch, Score, StoredCell};
 
 /// One such cell.
 pub(super) struct Exemplar {
-    /// Finite scores under the protocol that ranks.
+    /// Finite scores under the protocol that ranks, of pictures whose label is opened.
     pub scores: Vec<(f64, Label)>,
     /// Figures of its training.
     pub epochs: Vec<Epoch>,
@@ -51,7 +51,9 @@ impl Exemplars {
 impl Exemplar {
     fn read(cell: &StoredCell) -> Result<Exemplar> {
         let finite = |s: &Score| Some((s.under(Protocol::RANKED).filter(|v| v.is_finite())?, s.label));
-        let scores = cell.scores()?.iter().filter_map(finite).collect();
+        let scores = cell.scores()?;
+        let opened = scores.iter().filter(|score| score.label != Label::Unopened);
+        let scores = opened.filter_map(finite).collect();
         Ok(Exemplar { scores, epochs: cell.epochs()? })
     }
 }

@@ -16,6 +16,7 @@ use exemplar::Exemplars;
 use gallery::Gallery;
 use html::Page;
 use missing::Missing;
+use strata::Strata;
 use summary::Summary;
 use trivia::Telling;
 
@@ -27,6 +28,8 @@ mod averages;
 mod chart;
 mod colour;
 mod compare;
+/// Numbers and ranks under the choices of evaluation that papers make.
+pub mod curve;
 mod display_table;
 mod drawing;
 mod entrant;
@@ -57,6 +60,8 @@ pub mod scores;
 mod screen;
 mod shared;
 mod speed;
+mod strata;
+mod strata_tables;
 mod summary;
 mod terms;
 mod trivia;
@@ -94,7 +99,9 @@ fn draw(runs: &[PathBuf], out: &Path) -> Result<PathBuf> {
     joined_tables::write(&results, &out.join("results"))?;
     let missing = Missing::new(runs, &results)?;
     let looked_at = trivia::read(runs, &results)?;
-    let sheets = Sheets::new(&summary, &missing, looked_at.as_ref())?;
+    let strata = Strata::new(looked_at.as_ref(), &summary)?;
+    let sheets = Sheets::new(&summary, &missing, looked_at.as_ref(), &strata)?;
+    files::write_whole(&out.join("results/strata.csv"), &strata_tables::csv(&strata, &summary)?)?;
     let markdown = sheets.markdown(&results, &summary);
     files::write_whole(&out.join("leaderboard.md"), markdown.as_bytes())?;
     let screen = screen::text(&summary, &sheets.verdict, &sheets.urgent);
@@ -145,7 +152,12 @@ struct Sheets {
 }
 
 impl Sheets {
-    fn new(summary: &Summary, missing: &Missing, looked_at: Option<&Stored>) -> Result<Sheets> {
+    fn new(
+        summary: &Summary,
+        missing: &Missing,
+        looked_at: Option<&Stored>,
+        strata: &Strata,
+    ) -> Result<Sheets> {
         let telling = Telling::new(looked_at, summary);
         let telling = telling.as_ref();
         let shortcuts = telling.and_then(|telling| telling.caution(summary));
@@ -154,7 +166,10 @@ impl Sheets {
             standings: ranking::table(summary)?,
             gap: gap::table(summary),
             paper: gap::paper_sheet(summary),
-            measures: measures::sheets(summary),
+            measures: measures::sheets(summary)
+                .into_iter()
+                .chain(strata_tables::sheets(strata, summary))
+                .collect(),
             failures: measures::failures(summary),
             trivia: telling.map(|telling| telling.table(summary)),
             adjusted: adjusted::table(looked_at, summary)?,

@@ -95,7 +95,7 @@ pub(super) fn histograms(summary: &Summary, exemplars: &Exemplars) -> Result<Fig
                 let panel = grid.panel(top, row, column, (0.0, BINS as f64), (0.0, peak * 1.05));
                 panel.frame(sketch, "");
                 for (label, bins) in &shares {
-                    let colour = SERIES[label.number() as usize];
+                    let colour = SERIES[usize::from(*label == Label::Anomalous)];
                     panel.curve(sketch, &outline(bins), colour, 2);
                 }
             }

@@ -23,15 +23,23 @@ use crate::table::{self, Columns, Datum, Described, Field, Kind, Record, Scalar,
 
 /// Pictures, maps and masks of a few telling cases.
 pub mod gallery;
+mod kept_maps;
+/// Maps against masks.
+pub mod of_maps;
+/// Labels that are opened after the scores.
+pub mod opened;
 mod planned;
 mod provenance;
 mod recompute;
 mod run;
 mod seal;
+/// All scores of a run under one hash.
+pub mod sealed_scores;
 /// What a pretrained network may have seen before.
 pub mod seen;
 mod stored;
 
+pub use kept_maps::{KeptMaps, MAPS};
 pub use planned::{Place, missing, planned};
 pub use provenance::Provenance;
 pub use recompute::{image_level, recompute};
@@ -181,7 +189,7 @@ record! {
 pub struct Score {
     /// Stable id of the picture, as in the manifest.
     pub image_id: ImageId,
-    /// 0 normal, 1 anomalous.
+    /// 0 normal, 1 anomalous; null where it is not opened.
     pub label: Label,
     /// The owner's own label.
     pub finding: String,

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::Cell;
+use super::{Cell, MAPS};
 use crate::files;
 use crate::table::Seals;
 
@@ -37,13 +37,13 @@ impl Seal {
     /// # Errors
     /// A file that cannot be read.
     pub(super) fn of(cell: &Cell, folder: &Path) -> Result<Seal> {
-        let names = TABLES.into_iter().chain([GALLERY]).filter(|name| folder.join(name).exists());
+        let names = TABLES.into_iter().chain([GALLERY, MAPS]).filter(|name| folder.join(name).exists());
         let files = Seals::of(folder, &names.collect::<Vec<_>>())?;
         Ok(Seal { cell: hash(cell, &files), files })
     }
 
-    /// What does not hold of a cell in `folder`; `None` if all does. Galleries are not looked at, since they are large and
-    /// hold no number of a table: see [`Seal::holds`].
+    /// What does not hold of a cell in `folder`; `None` if all does. Galleries and maps are not looked at, since they are large
+    /// and hold no number of a table: see [`Seal::holds`].
     pub(super) fn broken(&self, cell: &Cell, folder: &Path) -> Option<String> {
         let id = cell.identity.id();
         if id != cell.id {

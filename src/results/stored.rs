@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Cell, CellResult, EPOCHS, Epoch, METRICS, Measured, SCORES, Score, Seal, find, read_sealed};
+use super::{
+    Cell, CellResult, EPOCHS, Epoch, KeptMaps, MAPS, METRICS, Measured, SCORES, Score, Seal, find,
+    read_sealed,
+};
 use crate::metric::Metric;
 use crate::protocol::Protocol;
 use crate::table::Record;
@@ -69,6 +72,17 @@ impl StoredCell {
     /// As [`StoredCell::scores`].
     pub fn epochs(&self) -> Result<Vec<Epoch>> {
         self.table(EPOCHS)
+    }
+
+    /// The maps of its pictures, if they were kept.
+    ///
+    /// # Errors
+    /// As [`StoredCell::scores`].
+    pub fn maps(&self) -> Result<Option<KeptMaps>> {
+        if self.cell.error.is_some() || self.seal.files.get(MAPS).is_none() {
+            return Ok(None);
+        }
+        KeptMaps::read(&self.seal.files.check(&self.folder, MAPS)?).map(Some)
     }
 
     /// Everything at once.

@@ -119,6 +119,10 @@ pub struct Task {
     /// the task's folder, whose first group is the patient. A file that it does not fit is rejected.
     #[serde(default)]
     pub patients: Option<Pattern>,
+    /// CSV below `--raw` that tells how pictures were taken: a column `path` (below the task's folder) and any of `view`,
+    /// `scanner` and `site`. What it says goes before what a DICOM file says of itself.
+    #[serde(default)]
+    pub taken: Option<String>,
     /// Where the counts come from: published, inferred, ours.
     #[serde(default)]
     pub basis: String,
@@ -139,6 +143,10 @@ pub struct Quota {
     /// How many for validation; none when not given.
     #[serde(default)]
     pub val: Option<usize>,
+    /// Whether these are test pictures of either class whose labels this machine is not to know: scores are sealed
+    /// before they are opened (`seal`, `verify --labels`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unopened: bool,
 }
 
 /// What happens to byte-identical copies of one picture.

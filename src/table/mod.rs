@@ -51,7 +51,12 @@ impl Columns {
     ///
     /// # Panics
     /// An entry of another kind.
-    fn data<'a>(self, name: &str, kind: Kind, values: impl Iterator<Item = Option<Datum<'a>>>) -> Columns {
+    pub(crate) fn data<'a>(
+        self,
+        name: &str,
+        kind: Kind,
+        values: impl Iterator<Item = Option<Datum<'a>>>,
+    ) -> Columns {
         const OTHER: &str = "a type has entries of its own kind";
         match kind {
             Kind::Text => self.text(name, values.map(|datum| datum.map(|datum| text(datum).expect(OTHER)))),

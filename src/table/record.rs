@@ -302,12 +302,12 @@ macro_rules! record {
     (
         $(#[$meta:meta])*
         $vis:vis struct $name:ident {
-            $($(#[doc = $about:literal])* pub $field:ident: $type:ty,)*
+            $($(#[doc = $about:literal])* $(#[serde($($serde:tt)*)])? pub $field:ident: $type:ty,)*
         }
     ) => {
         $(#[$meta])*
         $vis struct $name {
-            $($(#[doc = $about])* pub $field: $type,)*
+            $($(#[doc = $about])* $(#[serde($($serde)*)])? pub $field: $type,)*
         }
 
         impl $crate::table::Record for $name {

@@ -202,6 +202,9 @@ mod tests {
                 mean: 100.0 + 10.0 * (stream.normal() - darker * shift),
                 contrast: 30.0 + stream.normal(),
                 border: 20.0 + stream.normal(),
+                view: None,
+                scanner: None,
+                site: None,
             }
         };
         (0..n).map(row).collect()

@@ -15,13 +15,15 @@ use crate::ids::{ImageId, TaskName};
 use crate::manifest::{Label, Manifest, Row, Split};
 use crate::metric::two_level::Sample;
 use crate::pixels::Pixels;
-use crate::table::{Record, Seals, record};
+use crate::table::{Record, Seals, Table, record};
 
 /// How much trivia tell together.
 pub mod joint;
 
-/// Version of the files; a reader refuses another.
-const FORMAT: u32 = 1;
+/// Version of the files; a reader refuses another, but for the first.
+const FORMAT: u32 = 2;
+/// The version that does not say how pictures were taken.
+const UNTAKEN: u32 = 1;
 const TABLE: &str = "trivia.parquet";
 const HEADER: &str = "trivia.json";
 
@@ -33,7 +35,7 @@ pub struct Trivia {
     pub image_id: ImageId,
     /// Task of the benchmark.
     pub task: TaskName,
-    /// 0 normal, 1 anomalous.
+    /// 0 normal, 1 anomalous; null where it is not opened.
     pub label: Label,
     /// The patient, or what else holds pictures that belong together; null where that is not known.
     pub group: Option<String>,
@@ -51,6 +53,12 @@ pub struct Trivia {
     pub contrast: f64,
     /// Mean of the outermost sixteenth on each side.
     pub border: f64,
+    /// How a film was taken; null where that is not known.
+    pub view: Option<String>,
+    /// Maker and model of the device; null where that is not known.
+    pub scanner: Option<String>,
+    /// Where it was taken, as the manifest's pseudonym; null where that is not known.
+    pub site: Option<String>,
 }
 }
 
@@ -84,7 +92,7 @@ impl Stored {
         for task in manifest.tasks() {
             let task = manifest.task(&task)?;
             let store = task.store(size)?;
-            let trivia = |row: &&Row| Ok(Trivia::of(row, &store.pixels(&row.pixel_hash)?));
+            let trivia = |row: &&Row| Ok(Trivia::of_picture(row, &store.pixels(&row.pixel_hash)?));
             rows.extend(task.of(Split::Test).par_iter().map(trivia).collect::<Result<Vec<_>>>()?);
         }
         Ok(Stored { manifest_hash: manifest.header.canonical_hash.clone(), size, rows })
@@ -106,14 +114,19 @@ impl Stored {
     /// # Errors
     /// Files that cannot be read or are not what was written.
     pub fn read(run: &Path) -> Result<Option<Stored>> {
-        let Some(Header { manifest_hash, size, tables, .. }) = header(run)? else { return Ok(None) };
-        let rows = Trivia::read(&tables.check(run, TABLE)?)?;
+        let Some(Header { format, manifest_hash, size, tables }) = header(run)? else { return Ok(None) };
+        let lacking: &[&str] = if format == UNTAKEN { &["view", "scanner", "site"] } else { &[] };
+        let mut rows = Vec::new();
+        Table::visit(&tables.check(run, TABLE)?, |piece| {
+            rows.extend(Trivia::of(&lacking.iter().fold(piece, |piece, name| piece.with_null(name)))?);
+            Ok(())
+        })?;
         Ok(Some(Stored { manifest_hash, size, rows }))
     }
 
-    /// The pictures of one task.
+    /// The pictures of one task whose labels are opened.
     pub fn of_task(&self, task: &str) -> Vec<&Trivia> {
-        self.rows.iter().filter(|row| row.task == *task).collect()
+        self.rows.iter().filter(|row| row.task == *task && row.label != Label::Unopened).collect()
     }
 }
 
@@ -140,15 +153,15 @@ fn header(run: &Path) -> Result<Option<Header>> {
         .with_context(|| format!("{} is not a header of trivia; remove it", path.display()))?;
     let format = header.format;
     ensure!(
-        format == FORMAT,
-        "{} has format {format}, this program reads {FORMAT}; remove it",
+        (UNTAKEN..=FORMAT).contains(&format),
+        "{} has format {format}, this program reads {UNTAKEN} to {FORMAT}; remove it",
         path.display()
     );
     Ok(Some(header))
 }
 
 impl Trivia {
-    fn of(row: &Row, picture: &Pixels) -> Trivia {
+    fn of_picture(row: &Row, picture: &Pixels) -> Trivia {
         let (mean, contrast) = moments(picture.samples().iter().copied());
         let (size, channels) = (picture.width(), picture.channels());
         let inner = {
@@ -173,6 +186,9 @@ impl Trivia {
             mean,
             contrast,
             border,
+            view: row.view.clone(),
+            scanner: row.scanner.clone(),
+            site: row.site.clone(),
         }
     }
 }

@@ -124,7 +124,7 @@ fn manifests_of_format_3_are_read_with_their_raw_folder() {
     header["format"] = 2.into();
     std::fs::write(&path, header.to_string()).unwrap();
     let refusal = Manifest::read(out.path()).err().unwrap().to_string();
-    assert!(refusal.contains("has format 2, this program reads 3 to 6"), "{refusal}");
+    assert!(refusal.contains("has format 2, this program reads 3 to 7"), "{refusal}");
 }
 
 /// Replays a list's text with a key.

@@ -16,7 +16,12 @@ const N_CASES: u64 = 300;
 
 fn task(train: Option<usize>, test: Option<usize>, owner_split: OwnerSplit) -> Task {
     let mut task = tree::spec().tasks.remove(0);
-    let quota = |finding: &str, count| Quota { findings: vec![finding.to_owned()], count, val: None };
+    let quota = |finding: &str, count| Quota {
+        findings: vec![finding.to_owned()],
+        count,
+        val: None,
+        unopened: false,
+    };
     task.anomalous = vec![quota("bad", Some(6)), quota("worse", None)];
     (task.train_normal, task.test_normal, task.owner_split) = (train, test, owner_split);
     task

@@ -7,6 +7,7 @@ use medfsad::ids::{ImageId, TaskName};
 use medfsad::manifest::Label;
 use medfsad::random::Stream;
 use medfsad::report;
+use medfsad::table::{self, Seals};
 use medfsad::trivia::{Stored, Trivia};
 
 use super::made_up::{METHODS, TASKS, identity, run_of};
@@ -31,6 +32,9 @@ fn stored() -> Stored {
                 mean: 100.0 + stream.normal(),
                 contrast: 30.0 + stream.normal(),
                 border: 20.0 + stream.normal(),
+                view: None,
+                scanner: None,
+                site: None,
             }
         };
         rows.extend((0..85).map(row));
@@ -83,4 +87,28 @@ fn a_report_says_what_trivia_tell_and_that_no_method_tells_more() {
                    (1.000; the best method 0.830): there";
     assert!(board.contains(caution), "{board}");
     assert!(!board.split("## Leaderboard").nth(1).expect("a board").contains("| control-joint | 2 |"));
+}
+
+#[test]
+fn trivia_of_the_first_format_are_read_without_how_pictures_were_taken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path();
+    stored().write(run).expect("trivia");
+    let (parquet, json) = (run.join("trivia.parquet"), run.join("trivia.json"));
+    let older =
+        table::copy(&parquet, |piece| Ok(piece.without(&["view", "scanner", "site"]))).expect("a table");
+    std::fs::write(&parquet, older).expect("a table");
+    let mut header: serde_json::Value =
+        serde_json::from_str(&files::read_text(&json).expect("a text")).expect("JSON");
+    header["tables"] =
+        serde_json::to_value(Seals::of(run, &["trivia.parquet"]).expect("hashes")).expect("plain data");
+    let mut read = |format: u32| {
+        header["format"] = format.into();
+        std::fs::write(&json, header.to_string()).expect("a header");
+        Stored::read(run)
+    };
+    assert_eq!(read(1).expect("trivia").expect("they are there"), stored());
+    assert!(read(2).is_err(), "the columns are missing");
+    let error = format!("{:#}", read(3).expect_err("another format"));
+    assert!(error.contains("has format 3, this program reads 1 to 2"), "{error}");
 }

@@ -113,8 +113,20 @@ pub(crate) const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "curve",
+        about: "numbers and ranks under the choices of evaluation that papers make",
+        needs_libtorch: false,
+        python: None,
+    },
+    Forwarded {
         name: "import-scores",
         about: "scores of another program -> cells of a run",
+        needs_libtorch: false,
+        python: None,
+    },
+    Forwarded {
+        name: "seal",
+        about: "a run's scores and settings under one hash, before labels are opened",
         needs_libtorch: false,
         python: None,
     },

@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::bench_arguments::BenchArgs;
-use super::bench_run::{announce, finish, write_plan};
+use super::bench_run::{announce, announce_maps, finish, write_plan};
 use super::{estimate, submit};
 use crate::evaluate::plan::{self, Job, Retry, State};
 use crate::evaluate::planned::Opened;
+use crate::evaluate::run::Run;
 use crate::evaluate::stop;
 
 /// Run methods on a curated benchmark and write the leaderboard report
@@ -25,6 +26,9 @@ pub(crate) struct Args {
     /// Retry all failed cells; those that failed for a full disk are retried in any case (by default they stay listed with their error)
     #[arg(long)]
     retry_failed: bool,
+    /// Keep the maps of all test pictures, of the last epoch and the best one, for `curve`; says before how large they get
+    #[arg(long)]
+    keep_maps: bool,
     /// List the cells and estimate the time, without computing anything
     #[arg(long)]
     dry_run: bool,
@@ -60,9 +64,13 @@ impl Args {
         let (opened, folder, threads) = self.bench.open()?;
         announce(&opened, &folder);
         estimate::before(&opened, &folder, device, self.yes)?;
+        if self.keep_maps {
+            announce_maps(&opened, &folder);
+        }
         write_plan(&opened, &folder)?;
         let jobs: Vec<&Job> = opened.jobs.iter().collect();
-        let run = opened.run(device, &folder, threads, Retry::asked(self.retry_failed));
+        let keep_maps = self.keep_maps;
+        let run = Run { keep_maps, ..opened.run(device, &folder, threads, Retry::asked(self.retry_failed)) };
         let mut elsewhere = run.run_all(&jobs)?.elsewhere;
         if elsewhere > 0 {
             eprintln!(
@@ -72,7 +80,8 @@ impl Args {
         // What is done elsewhere is done here; what was left there is taken up.
         while elsewhere > 0 {
             std::thread::sleep(Duration::from_secs(1));
-            elsewhere = opened.run(device, &folder, threads, Retry::None).run_all(&jobs)?.elsewhere;
+            let run = Run { keep_maps, ..opened.run(device, &folder, threads, Retry::None) };
+            elsewhere = run.run_all(&jobs)?.elsewhere;
         }
         finish(&opened, &folder)
     }

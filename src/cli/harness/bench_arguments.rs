@@ -16,7 +16,7 @@ use crate::evaluate::device::Wanted;
 use crate::evaluate::planned::{Opened, Planned};
 use crate::files::lock::Lock;
 use crate::ids::TaskName;
-use crate::manifest::Manifest;
+use crate::manifest::{Label, Manifest};
 use crate::method::{self, METHODS};
 use crate::network::Network;
 use crate::network::origin::Origin;
@@ -72,6 +72,17 @@ pub(super) struct BenchArgs {
     out: Option<PathBuf>,
 }
 
+/// Where labels of test pictures are not opened, there are none to permute: the control that does is left out.
+fn without_permuted(mut definition: Definition, manifest: &Manifest) -> Definition {
+    const PERMUTED: &str = "control-label-shuffle";
+    let unopened = manifest.rows.iter().any(|row| row.label == Label::Unopened);
+    if unopened && definition.methods.iter().any(|name| name == PERMUTED) {
+        definition.methods.retain(|name| name != PERMUTED);
+        eprintln!("note: labels of test pictures are not opened, so {PERMUTED} is left out");
+    }
+    definition
+}
+
 impl BenchArgs {
     /// The plan, where its results go, and the number of threads. Every argument is checked before the phantom is
     /// drawn.
@@ -93,6 +104,7 @@ impl BenchArgs {
             Some(manifest) => manifest,
             None => self.phantom(&definition)?,
         };
+        let definition = without_permuted(definition, &manifest);
         let folder = self.out.clone().unwrap_or_else(|| home("reports").join(&definition.name));
         let planned = Planned {
             definition,

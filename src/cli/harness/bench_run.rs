@@ -20,6 +20,19 @@ pub(super) fn announce(opened: &Opened, folder: &Path) {
     );
 }
 
+/// Says how much room maps take, before any is made.
+pub(super) fn announce_maps(opened: &Opened, folder: &Path) {
+    let ((cells, bytes), all) = (opened.bytes_of_maps(folder), opened.cells().count());
+    eprintln!("maps of {cells} cells are kept: at most {:.2} GB in {}", bytes as f64 / 1e9, folder.display());
+    if cells < all {
+        eprintln!(
+            "{} cells that are done already get none; remove their folders in {} to compute them again",
+            all - cells,
+            folder.join("cells").display()
+        );
+    }
+}
+
 /// Writes the plan; says what it set aside.
 pub(super) fn write_plan(opened: &Opened, folder: &Path) -> Result<()> {
     let n_aside = opened.write(folder)?;

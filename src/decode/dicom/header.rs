@@ -6,6 +6,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::mem::InMemElement;
 use dicom_object::{DefaultDicomObject, InMemDicomObject, Tag};
 
+use super::super::Taken;
 use super::super::range::Codes;
 
 /// More samples than this in one frame are refused: files are not trusted.
@@ -169,6 +170,17 @@ pub(super) fn words(element: &InMemElement) -> Option<String> {
     };
     let trimmed = value.trim_matches(|c: char| c.is_whitespace() || c == '\0');
     (!trimmed.is_empty()).then(|| trimmed.to_owned())
+}
+
+/// How the picture was taken.
+pub(super) fn taken(object: &InMemDicomObject) -> Taken {
+    let of = |tag| text(object, tag);
+    // A maker's name that the model begins with is not said twice.
+    let scanner = match (of(tags::MANUFACTURER), of(tags::MANUFACTURER_MODEL_NAME)) {
+        (Some(maker), Some(model)) if !model.starts_with(&maker) => Some(format!("{maker} {model}")),
+        (maker, model) => model.or(maker),
+    };
+    Taken { view: of(tags::VIEW_POSITION), scanner, site: of(tags::INSTITUTION_NAME) }
 }
 
 fn required(object: &DefaultDicomObject, tag: Tag, name: &str) -> Result<u16> {

@@ -7,7 +7,7 @@
 use anyhow::{Context, Result, bail, ensure};
 
 use super::pages::Directory;
-use crate::decode::Decoded;
+use crate::decode::{Decoded, Taken};
 use crate::pixels::Pixels;
 use crate::spec::Intensity;
 
@@ -129,6 +129,7 @@ pub(super) fn decode(directory: &Directory, intensity: &Intensity, limit: u64) -
         intensity_policy: policy,
         frames: 1,
         repaired,
+        taken: Taken::default(),
     })
 }
 
