@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::manifest::Manifest;
 use crate::{files, report};
 
 /// Redraw a report from stored results, or join several
@@ -19,6 +20,10 @@ pub(super) struct Args {
     /// Output folder; required to join several runs [default: the run's own folder]
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Also write pictures.html, in which every test picture can be sorted and filtered by score, label and error; FOLDER
+    /// is the curated benchmark. The report then holds the pictures: mind whose they are before you hand it on
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
 }
 
 impl Args {
@@ -30,6 +35,10 @@ impl Args {
             (runs, Some(out)) => report::write_joined(runs, &out)?,
         };
         println!("{}", files::read_text(&out.join(report::SCREEN))?);
+        if let Some(folder) = &self.pictures {
+            let page = report::pictures::write(&self.runs, &Manifest::read(folder)?, &out)?;
+            println!("pictures: {}", page.display());
+        }
         println!("report: {}", std::path::absolute(&index).unwrap_or(index).display());
         Ok(())
     }

@@ -48,6 +48,8 @@ mod leaderboard;
 mod loss;
 mod measures;
 mod missing;
+/// Every test picture, to be sorted and filtered.
+pub mod pictures;
 mod power;
 mod provenance;
 mod published;

@@ -63,6 +63,32 @@ fn a_bench_keeps_maps_where_that_is_asked_for_and_a_curve_is_drawn_over_them() {
             "{choices}"
         );
     }
+    every_picture_is_shown(home);
     let said = succeeds(home, &["verify", "run"]);
     assert!(said.contains("1 files of maps are what was written"), "{said}");
+}
+
+/// The page of pictures has each test picture once, as a file and as a row, and the maps that were kept.
+fn every_picture_is_shown(home: &std::path::Path) {
+    let said = succeeds(home, &["report", "run", "--pictures", "manifests/phantom"]);
+    assert!(said.contains("pictures.html"), "{said}");
+    let names = |folder: &str| {
+        let entries = std::fs::read_dir(home.join("run/pictures").join(folder)).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").file_name()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let page = std::fs::read_to_string(home.join("run/pictures.html")).expect("a page");
+    let data =
+        page.split("id=\"data\">").nth(1).and_then(|rest| rest.split("</script>").next()).expect("data");
+    let data: serde_json::Value = serde_json::from_str(data).expect("JSON");
+    let pictures = data["pictures"].as_array().expect("a list");
+    assert_eq!((pictures.len(), names("picture").len()), (64, 64));
+    let with_maps = data["methods"].as_array().expect("a list").iter().position(|m| m["name"] == "ae");
+    let with_maps = with_maps.expect("a method");
+    assert_eq!(names(&(with_maps + 1).to_string()), names("picture"));
+    for picture in pictures {
+        let score = &picture["scores"][with_maps][0];
+        assert!(score.is_number() && picture["label"].is_number(), "{picture}");
+    }
+    let other = medfsad::manifest::Manifest::read(&home.join("manifests/phantom")).expect("a manifest");
+    assert!(pictures.iter().all(|p| other.rows.iter().any(|row| p["id"] == row.image_id.as_str())));
 }
