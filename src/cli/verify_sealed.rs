@@ -20,8 +20,8 @@ pub(super) struct Sealed {
     /// Hold scores and settings against this file, which `seal` wrote
     #[arg(long, value_name = "FILE")]
     seal: Option<PathBuf>,
-    /// Open these labels, and measure the sealed scores by them: CSV with columns image_id, label (0 normal, 1
-    /// anomalous) and, if findings are to be told, finding
+    /// Open these labels, and measure the sealed scores by them: CSV with columns `image_id`, `label` (0 normal, 1
+    /// anomalous) and, if findings are to be told, `finding`
     #[arg(long, value_name = "FILE", requires = "seal", requires = "board")]
     labels: Option<PathBuf>,
     /// New folder for the measured run and its report
@@ -110,7 +110,7 @@ fn open(
     }
     let note = Opened {
         seal: sealed.root(),
-        labels: files::last_name(&path.display().to_string()).to_owned(),
+        labels: files::last_name(&path.display().to_string()),
         labels_sha256: files::sha256_of(&[path.to_owned()])?.0,
         cells: opened.len(),
         left_out: cells.len() - opened.len(),

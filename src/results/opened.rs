@@ -96,7 +96,7 @@ impl Labels {
             match self.0.get(&score.image_id) {
                 None if !known => missing.push(&score.image_id),
                 Some((label, _)) if known && !permuted && *label != score.label => {
-                    other.push(&score.image_id)
+                    other.push(&score.image_id);
                 }
                 Some((label, finding)) if !known => {
                     let finding = finding.clone().unwrap_or_else(|| score.finding.clone());

@@ -115,7 +115,7 @@ impl Variant {
     };
 
     /// The name of what was chosen, choice after choice.
-    pub(super) fn names(&self) -> [String; 6] {
+    pub(super) fn names(self) -> [String; 6] {
         let OfCell { epoch, size, smoothing, reduction, last_batch } = self.of_cell;
         let reduction = REDUCTIONS.iter().find(|(own, _)| *own == reduction).map_or("", |(_, name)| name);
         [
@@ -129,33 +129,33 @@ impl Variant {
     }
 }
 
-/// What a run can tell apart.
+/// What a run can tell apart; a single option is no choice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Had {
-    /// A method has epochs.
-    pub epochs: bool,
-    /// A method has maps.
+    /// The last alone where no method has epochs.
+    pub epochs: &'static [Epoch],
+    /// Whether a method has maps.
     pub maps: bool,
-    /// A task whose pictures do not fill the last batch.
-    pub rest: bool,
-    pub several_seeds: bool,
+    /// Kept alone where every task's pictures fill it.
+    pub last_batches: &'static [LastBatch],
+    /// All where there is one.
+    pub seeds: &'static [Seeds],
 }
 
 /// Every combination of choices that make a difference.
 pub(super) fn crossed(had: Had) -> Vec<Variant> {
-    fn some<T: Copy>(all: &[T], differs: bool, otherwise: T) -> Vec<T> {
-        if differs { all.to_vec() } else { vec![otherwise] }
-    }
+    let (sizes, smoothings, n_reductions) = match had.maps {
+        true => (MapSize::VARIANTS, Smoothing::VARIANTS, REDUCTIONS.len()),
+        false => (&[MapSize::Full][..], &[Smoothing::Four][..], 1),
+    };
     let mut variants = Vec::new();
-    for epoch in some(Epoch::VARIANTS, had.epochs, Epoch::Last) {
-        for size in some(MapSize::VARIANTS, had.maps, MapSize::Full) {
-            for smoothing in some(Smoothing::VARIANTS, had.maps, Smoothing::Four) {
-                for reduction in some(&REDUCTIONS.map(|(own, _)| own), had.maps, Reduction::Maximum) {
-                    for last_batch in some(LastBatch::VARIANTS, had.rest, LastBatch::Kept) {
-                        for seeds in some(Seeds::VARIANTS, had.several_seeds, Seeds::All) {
-                            let of_cell = OfCell { epoch, size, smoothing, reduction, last_batch };
-                            variants.push(Variant { of_cell, seeds });
-                        }
+    for &epoch in had.epochs {
+        for &size in sizes {
+            for &smoothing in smoothings {
+                for &(reduction, _) in &REDUCTIONS[..n_reductions] {
+                    for &last_batch in had.last_batches {
+                        let of_cell = OfCell { epoch, size, smoothing, reduction, last_batch };
+                        variants.extend(had.seeds.iter().map(|&seeds| Variant { of_cell, seeds }));
                     }
                 }
             }

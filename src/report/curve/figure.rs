@@ -87,7 +87,7 @@ fn rows(variants: &[Variant]) -> Vec<(usize, String)> {
 fn matrix(sketch: &mut Drawing, curve: &Curve, rows: &[(usize, String)], panel: &Panel) {
     let top = panel.top + panel.height + 16.0;
     let width = panel.width / curve.variants.len() as f64;
-    let names: Vec<[String; 6]> = curve.variants.iter().map(Variant::names).collect();
+    let names: Vec<[String; 6]> = curve.variants.iter().map(|variant| variant.names()).collect();
     for (row, (choice, option)) in rows.iter().enumerate() {
         let (y, foot) = (top + ROW * row as f64, top + ROW * row as f64 + ROW - 4.0);
         let middle = f64::midpoint(y, foot);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
+use strum::VariantArray;
 
 use super::entrant::{Entrant, entrants, warning};
 use super::ground::{Ground, common};
@@ -14,7 +15,7 @@ use crate::protocol::PUBLISHED_BATCH;
 use crate::results::{Seed, StoredCell};
 use crate::{files, progress};
 use cell::OneCell;
-use choices::{Had, OfCell, Seeds, Variant, crossed};
+use choices::{Epoch, Had, LastBatch, OfCell, Seeds, Variant, crossed};
 
 mod cell;
 mod choices;
@@ -186,17 +187,14 @@ fn had(
 ) -> Had {
     let all = || cells.iter().flatten();
     let seeds: BTreeSet<Seed> = all().map(|(cell, _)| cell.cell.identity.seed).collect();
-    let had = Had {
-        epochs: all().any(|(_, one)| one.has_epochs),
-        maps: all().any(|(_, one)| one.has_maps()),
-        rest: all().any(|(_, one)| !one.pictures().is_multiple_of(PUBLISHED_BATCH)),
-        several_seeds: seeds.len() > 1,
-    };
+    let epochs = all().any(|(_, one)| one.has_epochs);
+    let maps = all().any(|(_, one)| one.has_maps());
+    let rest = all().any(|(_, one)| !one.pictures().is_multiple_of(PUBLISHED_BATCH));
     for (differs, what) in [
-        (had.epochs, "the epoch, since nothing was trained"),
-        (had.maps, "smoothing, reduction and size of maps, since no method makes any"),
-        (had.rest, "the last batch, since every task's pictures fill it"),
-        (had.several_seeds, "the seed, since there is one"),
+        (epochs, "the epoch, since nothing was trained"),
+        (maps, "smoothing, reduction and size of maps, since no method makes any"),
+        (rest, "the last batch, since every task's pictures fill it"),
+        (seeds.len() > 1, "the seed, since there is one"),
     ] {
         if !differs {
             left_out.push(what.to_owned());
@@ -217,7 +215,12 @@ fn had(
     left_out.push(
         "min-max scaling over the test set, which rises with the score and so changes no AUROC".to_owned(),
     );
-    had
+    Had {
+        epochs: if epochs { Epoch::VARIANTS } else { &[Epoch::Last] },
+        maps,
+        last_batches: if rest { LastBatch::VARIANTS } else { &[LastBatch::Kept] },
+        seeds: if seeds.len() > 1 { Seeds::VARIANTS } else { &[Seeds::All] },
+    }
 }
 
 /// Over tasks, of the means over draws and the seeds that a variant looks at; `None` if a cell has no value there.
