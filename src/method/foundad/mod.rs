@@ -84,7 +84,7 @@ pub struct Settings {
     pub blocks: usize,
     /// Whether each place adds a vector of its own, which does not train.
     pub places: bool,
-    /// Whether tokens are brought to length 1 before they are projected and compared.
+    /// Whether tokens are brought to length 1 before they are projected and before they are compared.
     pub unit_tokens: bool,
     /// What is minimised: `squared` or `smooth-l1`.
     pub measure: Measure,
@@ -186,7 +186,7 @@ impl Settings {
     fn shape(&self) -> Shape {
         let Settings { width, heads, blocks, .. } = *self;
         let table = self.places.then(|| self.n_tokens());
-        Shape { tokens: self.backbone.plan().width, width, heads, blocks, table }
+        Shape { tokens: self.backbone.plan().width, width, heads, blocks, table, unit: self.unit_tokens }
     }
 
     fn plan(&self, pictures: usize) -> Plan {
@@ -268,10 +268,7 @@ pub fn dropped(tokens: &Tensor, kept: &Tensor, share: f64) -> Tensor {
 /// Tokens `[n, t, d]`, of length 1 if asked for, of a grid `[n, d, h, w]`.
 pub fn tokens(deep: &Tensor, are_unit: bool) -> Tensor {
     let tokens = deep.flatten(2, 3).transpose(1, 2).contiguous();
-    match are_unit {
-        true => &tokens / tokens.norm_scalaropt_dim(2, [-1], true).clamp_min(1e-12),
-        false => tokens,
-    }
+    if are_unit { projector::unit(&tokens) } else { tokens }
 }
 
 /// Mean squared difference over the values of each token, `[n, t]`.

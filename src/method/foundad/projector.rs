@@ -29,6 +29,8 @@ pub struct Shape {
     pub blocks: usize,
     /// Tokens of a picture, if each place adds a vector of its own that does not train.
     pub table: Option<i64>,
+    /// Whether tokens leave with length 1.
+    pub unit: bool,
 }
 
 impl Shape {
@@ -48,12 +50,13 @@ pub struct Projector {
     blocks: Vec<Block>,
     norm: LayerNorm,
     exit: Linear,
+    unit: bool,
 }
 
 impl Projector {
     /// Declares its variables below `path`; [`Projector::fix_table`] comes after they were filled.
     pub fn new(path: &Path, shape: Shape) -> Projector {
-        let Shape { tokens, width, heads, blocks, table } = shape;
+        let Shape { tokens, width, heads, blocks, table, unit } = shape;
         let kind = Kind { width, heads, epsilon: EPSILON, activation: Activation::Gelu, is_causal: false };
         Projector {
             table: table.map(|places| path.zeros("predictor_pos_embed", &[1, places, width])),
@@ -63,6 +66,7 @@ impl Projector {
                 .collect(),
             norm: LayerNorm::new(&(path / "predictor_norm"), width, EPSILON),
             exit: Linear::new(&(path / "predictor_proj"), width, tokens),
+            unit,
         }
     }
 
@@ -92,6 +96,12 @@ impl Projector {
         let entered = self.entered(tokens);
         let inside = (0..self.blocks.len())
             .fold(entered.shallow_clone(), |inside, index| self.block(index, &inside, &entered));
-        self.exit.forward(&self.norm.forward(&inside))
+        let projected = self.exit.forward(&self.norm.forward(&inside));
+        if self.unit { unit(&projected) } else { projected }
     }
+}
+
+/// Vectors of length 1 along the last dimension.
+pub fn unit(vectors: &Tensor) -> Tensor {
+    vectors / vectors.norm_scalaropt_dim(2, [-1], true).clamp_min(1e-12)
 }

@@ -79,13 +79,17 @@ pub fn maps(groups: &[Tensor; 2], rebuilt: &[Tensor; 2], side: i64) -> Tensor {
 /// Maps `[n, side, side]` brought to another side and blurred, with nothing beyond the border: there it is too low.
 pub fn blurred(maps: &Tensor, side: i64) -> Tensor {
     let maps = maps.unsqueeze(1).upsample_bilinear2d([side, side], false, None, None);
+    let kernel = kernel().to_kind(maps.kind()).to_device(maps.device()).view([1, 1, BLUR, BLUR]);
+    maps.conv2d::<Tensor>(&kernel, None, [1], [BLUR / 2], [1], 1).squeeze_dim(1)
+}
+
+/// A Gaussian whose weights sum to one, `[BLUR, BLUR]`: single precision, as published.
+pub fn kernel() -> Tensor {
     let values: Vec<f64> =
         (0..BLUR).map(|at| (-((at - BLUR / 2) as f64 / SIGMA).powi(2) / 2.0).exp()).collect();
     let row = Tensor::from_slice(&values);
     let kernel = row.unsqueeze(1) * row.unsqueeze(0);
-    let kernel = (&kernel / kernel.sum(None::<Kind>)).to_kind(maps.kind()).to_device(maps.device());
-    let kernel = kernel.view([1, 1, BLUR, BLUR]);
-    maps.conv2d::<Tensor>(&kernel, None, [1], [BLUR / 2], [1], 1).squeeze_dim(1)
+    (&kernel / kernel.sum(None::<Kind>)).to_kind(Kind::Float)
 }
 
 /// Mean of the highest hundredth (at least one value) of maps `[n, side, side]`: `[n]`.
