@@ -1,4 +1,4 @@
-//! FoundAD's projector against its authors' class, and its first steps of training.
+//! `FoundAD`'s projector against its authors' class, and its first steps of training.
 
 use medfsad::method::foundad::projector::{Projector, Shape};
 use medfsad::method::foundad::{Measure, dropped, errors, image_scores, rule, tokens};

@@ -32,7 +32,7 @@ pub mod projector;
 /// Its steps.
 mod training;
 
-/// FoundAD: tokens brought back to those of normals.
+/// `FoundAD`: tokens brought back to those of normals.
 pub const ENTRY: Entry = Entry {
     name: "foundad",
     about: "how far a small transformer, trained on normals with pasted pieces, moves each token",
@@ -71,7 +71,7 @@ impl Measure {
 pub struct Settings {
     /// Supports of the episode, or all train normals of the target.
     pub train_on: TrainOn,
-    /// Its third but last block's tokens are projected, after the final norm. The authors' first choice is DINOv3, whose
+    /// Its third but last block's tokens are projected, after the final norm. The authors' first choice is `DINOv3`, whose
     /// weights go only to those who sign for them.
     pub backbone: Transformer,
     /// Side in pixels that pictures are resized to, a multiple of the patch's.

@@ -1,4 +1,4 @@
-//! How a gradient moves a parameter: SGD, Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019) and StableAdamW
+//! How a gradient moves a parameter: SGD, Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019) and `StableAdamW`
 //! (Wortsman et al. 2023).
 
 use tch::{Kind, Tensor};
@@ -30,7 +30,7 @@ pub struct Adam {
     /// How the first moment is rounded.
     pub rounding: Rounding,
     /// Divides the step of each tensor by the root mean square of its gradient over the denominator, where that is above
-    /// one: StableAdamW.
+    /// one: `StableAdamW`.
     pub bounded: bool,
 }
 

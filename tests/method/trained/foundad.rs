@@ -1,4 +1,4 @@
-//! FoundAD: what pieces do to pictures, what training does to errors, and few pictures.
+//! `FoundAD`: what pieces do to pictures, what training does to errors, and few pictures.
 
 use medfsad::method::foundad::corruption::{CutPaste, augmented, corrupted};
 

@@ -83,7 +83,7 @@ fn coherence_falls_to_nothing_where_there_are_fewer_kinds_of_tokens_than_prototy
     let mut optimiser = Optimiser::new(&[&store], rule(1e-3, 1e-4)).clipping(Some(0.1));
     let coherence = || network.forward(&groups).coherence().double_value(&[]);
     let before = coherence();
-    for _ in 0..400 {
+    for _ in 0..200 {
         optimiser.step(&Loss::new(&groups, &network.forward(&groups)).followed);
     }
     let after = coherence();
