@@ -10,6 +10,8 @@ use tch::{Kind, Tensor};
 mod anomalydino;
 mod clip;
 mod dinov2;
+mod foundad;
+mod inp_former;
 mod loading;
 mod positions;
 mod preprocess;

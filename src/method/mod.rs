@@ -30,8 +30,12 @@ pub mod dpa;
 pub mod encoded;
 /// Somebody's program as a method.
 pub mod external;
+/// Tokens brought back to those of normals.
+pub mod foundad;
 /// One Gaussian of whole pictures.
 pub mod gde;
+/// Tokens rebuilt from prototypes of the picture's own.
+pub mod inp_former;
 /// Auto-encoder guided by a one-class support vector machine.
 pub mod ogae;
 /// Teachers that are open.

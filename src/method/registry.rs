@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 
 use super::contract::Entry;
 use super::{
-    anomalydino, autoencoder, control, cutpaste, d24fad, dae, dn2, dpa, external, gde, ogae, padim,
-    patchcore, rd4ad, regad, spade, stfpm, subspacead,
+    anomalydino, autoencoder, control, cutpaste, d24fad, dae, dn2, dpa, external, foundad, gde, inp_former,
+    ogae, padim, patchcore, rd4ad, regad, spade, stfpm, subspacead,
 };
 use crate::names;
 
@@ -23,6 +23,8 @@ pub const METHODS: &[Entry] = &[
     stfpm::ENTRY,
     regad::ENTRY,
     cutpaste::ENTRY,
+    inp_former::ENTRY,
+    foundad::ENTRY,
     autoencoder::AE,
     autoencoder::VAE,
     dae::ENTRY,

@@ -44,10 +44,23 @@ pub fn initialise_transformer(store: &VarStore, seed: u64) {
     });
 }
 
-/// Values of one tensor, by name, shape, all names with their shapes, and seed.
-type Draw = fn(&str, &[i64], &[(String, Vec<i64>)], u64) -> Option<Vec<f32>>;
+/// Weights of layers and tables of positions normal with that deviation, drawn again beyond `bound`; tensors that end with
+/// `token` normal with deviation 1; norms and factors stay 1, biases 0.
+pub fn initialise_truncated(store: &VarStore, seed: u64, deviation: f64, bound: f64) {
+    fill(store, seed, |name, shape, _, seed| match shape {
+        [_, _] if name.ends_with("weight") => Some(truncated(name, shape, deviation, bound, seed)),
+        _ if name.ends_with("pos_embed") => Some(truncated(name, shape, deviation, bound, seed)),
+        _ if name.ends_with("token") => Some(normal(name, shape, 1.0, seed)),
+        _ => None,
+    });
+}
 
-fn fill(store: &VarStore, seed: u64, draw: Draw) {
+/// Values of one tensor, by name, shape, all names with their shapes, and seed.
+trait Draw: Fn(&str, &[i64], &[(String, Vec<i64>)], u64) -> Option<Vec<f32>> + Sync {}
+
+impl<F: Fn(&str, &[i64], &[(String, Vec<i64>)], u64) -> Option<Vec<f32>> + Sync> Draw for F {}
+
+fn fill(store: &VarStore, seed: u64, draw: impl Draw) {
     let mut variables: Vec<(String, Tensor)> =
         store.variables().into_iter().filter(|(_, tensor)| tensor.requires_grad()).collect();
     variables.sort_by(|a, b| a.0.cmp(&b.0));
@@ -82,6 +95,18 @@ fn draw(name: &str, shape: &[i64], plan: &[(String, Vec<i64>)], seed: u64) -> Op
 fn normal(name: &str, shape: &[i64], deviation: f64, seed: u64) -> Vec<f32> {
     let mut stream = stream(name, seed);
     (0..shape.iter().product()).map(|_: i64| (deviation * stream.normal()) as f32).collect()
+}
+
+/// Normal, each value drawn again until it is within `bound`.
+fn truncated(name: &str, shape: &[i64], deviation: f64, bound: f64, seed: u64) -> Vec<f32> {
+    let mut stream = stream(name, seed);
+    let mut one = || loop {
+        let value = deviation * stream.normal();
+        if value.abs() <= bound {
+            return value as f32;
+        }
+    };
+    (0..shape.iter().product()).map(|_: i64| one()).collect()
 }
 
 fn draw_plain(name: &str, shape: &[i64], plan: &[(String, Vec<i64>)], seed: u64) -> Option<Vec<f32>> {

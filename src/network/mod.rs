@@ -144,7 +144,7 @@ pub enum Input {
 }
 
 /// ImageNet's mean and deviation of red, green and blue, in 0 to 1.
-const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
+pub(crate) const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 
 impl Input {
     /// `[n, 3, h, w]` of 0 to 255 as `network` wants it, on the same device.

@@ -1,7 +1,7 @@
 //! Which methods take which pretrained networks.
 
 use medfsad::episode::batch::Pictures;
-use medfsad::method::{METHODS, Unobserved};
+use medfsad::method::{METHODS, Unobserved, find};
 use medfsad::network::origin::Origin;
 use medfsad::network::{Backbone, Network};
 use tempfile::TempDir;
@@ -60,8 +60,9 @@ fn methods_of_features_take_a_transformer_and_those_of_stages_refuse_it() {
     context.teachers.other = Some(Origin::Random { seed: 4, cache: None });
     let (mut taken, mut refused) = (Vec::new(), Vec::new());
     for entry in METHODS {
-        // `dpa` calls it `network`, and these two resize pictures themselves.
-        if build(entry.name).network.is_none() || ["dpa", "anomalydino", "subspacead"].contains(&entry.name) {
+        // `dpa` calls it `network`, and the others resize pictures themselves.
+        let is_of_own = ["dpa", "anomalydino", "subspacead", "inp-former", "foundad"].contains(&entry.name);
+        if build(entry.name).network.is_none() || is_of_own {
             continue;
         }
         let mut settings: toml::Table = toml::from_str(entry.trial).expect("TOML");
@@ -90,4 +91,15 @@ fn methods_of_features_take_a_transformer_and_those_of_stages_refuse_it() {
     }
     assert_eq!(taken, ["dn2", "gde", "spade", "patchcore", "padim"]);
     assert_eq!(refused, ["d24fad", "rd4ad", "stfpm", "regad", "cutpaste"]);
+}
+
+#[test]
+fn methods_of_tokens_alone_refuse_a_network_with_stages_and_say_what_they_take() {
+    for name in ["anomalydino", "inp-former", "foundad"] {
+        let settings = toml::from_str("backbone = 'resnet18'").expect("TOML");
+        let error = (find(name).expect("known").build)(settings).err().expect("an error");
+        let error = format!("{error:#}");
+        assert!(error.contains("resnet18 is no transformer") && error.contains(name), "{error}");
+        assert!(error.contains("dinov2_vitb14"), "{error}");
+    }
 }

@@ -19,6 +19,8 @@ use super::{SIDE, assert_close, fit, pictures, scores};
 
 mod cutpaste;
 mod d24fad;
+mod foundad;
+mod inp_former;
 mod optimiser;
 mod rd4ad;
 mod regad;

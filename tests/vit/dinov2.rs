@@ -84,7 +84,7 @@ fn forward_agrees(name: &str, config: &Value, kind: Kind, bound: f64) {
             &golden["intermediate_n3_first_normed_patchtokens"],
         );
         // What methods read is the same, as a grid.
-        let reading = Reading { deep: Deep::Last, interpolation, side: None };
+        let reading = Reading { deep: Deep::Last, interpolation, ..Reading::of(Transformer::Dinov2Tiny) };
         let deep = reading.features(&network, &pictures).deep;
         let rows = deep.flatten(2, 3).transpose(1, 2);
         assert!(rows.allclose(&patches(&normed), 0.0, 0.0, false), "{name} {size}: another grid");

@@ -24,10 +24,13 @@ pub struct Pasted {
 }
 
 /// A rectangle of pixels, as planes.
-struct Patch {
-    width: usize,
-    height: usize,
-    pixels: Vec<f32>,
+pub struct Patch {
+    /// Pixels of a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Planes of red, green and blue.
+    pub pixels: Vec<f32>,
 }
 
 /// Cuts from a random place, jitters the colours by `jitter`, pastes at another; what is pasted lies wholly inside.
@@ -48,10 +51,11 @@ pub fn paste(picture: &[f32], side: usize, cut: Cut, jitter: f64, stream: &mut S
     let pixels = |length: f64| (length.round() as usize).clamp(2, side);
     let mut patch = take(picture, side, pixels(width), pixels(height), stream);
     jitter_colours(&mut patch.pixels, jitter, stream);
-    put(picture, side, &patch, angle, stream)
+    put(picture, side, &patch, angle, None, stream)
 }
 
-fn take(picture: &[f32], side: usize, width: usize, height: usize, stream: &mut Stream) -> Patch {
+/// Cuts `width x height` pixels from a random place.
+pub fn take(picture: &[f32], side: usize, width: usize, height: usize, stream: &mut Stream) -> Patch {
     let (left, top) = (stream.below(side - width + 1), stream.below(side - height + 1));
     let mut pixels = Vec::with_capacity(3 * width * height);
     for plane in picture.chunks_exact(side * side) {
@@ -62,8 +66,16 @@ fn take(picture: &[f32], side: usize, width: usize, height: usize, stream: &mut 
     Patch { width, height, pixels }
 }
 
-/// Turns the patch by `angle` about its centre and puts it at a random place, each pixel from the nearest one.
-fn put(picture: &[f32], side: usize, patch: &Patch, angle: f64, stream: &mut Stream) -> Pasted {
+/// Turns the patch by `angle` about its centre and puts it at a random place, each pixel from the nearest one. The box
+/// round it has corners that are no part of it: they get the colour `corners`, or stay as they were.
+pub fn put(
+    picture: &[f32],
+    side: usize,
+    patch: &Patch,
+    angle: f64,
+    corners: Option<[f32; 3]>,
+    stream: &mut Stream,
+) -> Pasted {
     let (width, height) = (patch.width as f64, patch.height as f64);
     let (sin, cos) = angle.sin_cos();
     // The box round the turned patch; a rounding error must not make it larger.
@@ -76,13 +88,18 @@ fn put(picture: &[f32], side: usize, patch: &Patch, angle: f64, stream: &mut Str
             let x = column as f64 + 0.5 - box_width as f64 / 2.0;
             let y = row as f64 + 0.5 - box_height as f64 / 2.0;
             let (u, v) = (cos * x + sin * y + width / 2.0, cos * y - sin * x + height / 2.0);
-            if 0.0 <= u && u < width && 0.0 <= v && v < height {
-                let (from, to) = (v as usize * patch.width + u as usize, (top + row) * side + left + column);
-                pasted.mask[to] = true;
-                for channel in 0..3 {
-                    pasted.pixels[channel * side * side + to] =
-                        patch.pixels[channel * patch.width * patch.height + from];
-                }
+            let is_inside = 0.0 <= u && u < width && 0.0 <= v && v < height;
+            let from = is_inside.then(|| v as usize * patch.width + u as usize);
+            if from.is_none() && corners.is_none() {
+                continue;
+            }
+            let to = (top + row) * side + left + column;
+            pasted.mask[to] = true;
+            for channel in 0..3 {
+                let plane = channel * patch.width * patch.height;
+                let value = from.map(|from| patch.pixels[plane + from]);
+                let corner = corners.map(|colour| colour[channel]);
+                pasted.pixels[channel * side * side + to] = value.or(corner).expect("one of both");
             }
         }
     }

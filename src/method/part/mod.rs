@@ -1,5 +1,7 @@
 //! Parts that several methods share; none of them is a method.
 
+/// Brightness, contrast, saturation and hue as torchvision changes them.
+pub mod colour_jitter;
 /// Pseudo-anomalies out of a picture's own pixels.
 pub mod cut_paste;
 /// Teacher features of training pictures.

@@ -46,7 +46,8 @@ impl Optimiser {
         let named: Vec<(String, Tensor)> = stores.iter().flat_map(|store| parameters(store)).collect();
         let slot = |(name, moving)| Slot { name, moving, gradient: Tensor::new() };
         let on_card = stores.iter().all(|store| store.device().is_cuda());
-        let is_joined = on_card && rule.rests_without_gradient() && !named.is_empty();
+        let can_join = rule.rests_without_gradient() && rule.is_by_value();
+        let is_joined = on_card && can_join && !named.is_empty();
         let n_moments = rule.moments().len();
         let (slots, blocks) = if is_joined {
             let (names, parameters): (Vec<String>, Vec<Tensor>) = named.into_iter().unzip();

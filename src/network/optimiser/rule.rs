@@ -1,6 +1,7 @@
-//! How a gradient moves a parameter: SGD, Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019).
+//! How a gradient moves a parameter: SGD, Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019) and `StableAdamW`
+//! (Wortsman et al. 2023).
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// A rule and its constants.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,9 @@ pub struct Adam {
     pub amsgrad: bool,
     /// How the first moment is rounded.
     pub rounding: Rounding,
+    /// Divides the step of each tensor by the root mean square of its gradient over the denominator, where that is above
+    /// one: `StableAdamW`.
+    pub bounded: bool,
 }
 
 /// Weight decay.
@@ -69,6 +73,7 @@ impl Default for Adam {
             decay: Decay::Coupled(0.0),
             amsgrad: false,
             rounding: Rounding::Python,
+            bounded: false,
         }
     }
 }
@@ -97,6 +102,11 @@ impl Rule {
             Rule::Adam(Adam { decay: Decay::Coupled(decay) | Decay::Decoupled(decay), .. }) => *decay == 0.0,
             Rule::Sgd(sgd) => sgd.weight_decay == 0.0,
         }
+    }
+
+    /// Whether each value moves by itself, whatever others of its tensor do.
+    pub fn is_by_value(&self) -> bool {
+        !matches!(self, Rule::Adam(Adam { bounded: true, .. }))
     }
 
     /// Moves `parameter` by one step, the `n_steps`th, counted from 1. `moments` are in the order of
@@ -151,7 +161,11 @@ impl Adam {
         let square = largest.first().unwrap_or(square);
         let correction = |beta: f64| 1.0 - beta.powf(f64::from(n_steps));
         let denominator = (square.sqrt() / correction(beta2).sqrt()).g_add_scalar_(epsilon);
-        let step = &*mean * (-rate / correction(beta1));
+        let mut step = &*mean * (-rate / correction(beta1));
+        if self.bounded {
+            let size = (gradient / &denominator).square().mean(None::<Kind>).sqrt();
+            let _ = step.g_div_(&size.clamp_min(1.0));
+        }
         let _ = parameter.addcdiv_(&step, &denominator);
     }
 }

@@ -149,18 +149,19 @@ impl LayerNorm {
 }
 
 /// A layer with bias.
-struct Linear {
+pub struct Linear {
     weight: Tensor,
     bias: Tensor,
 }
 
 impl Linear {
-    fn new(path: &Path, from: i64, to: i64) -> Linear {
+    /// Declares its variables below `path`: from `from` values to `to`.
+    pub fn new(path: &Path, from: i64, to: i64) -> Linear {
         Linear { weight: path.zeros("weight", &[to, from]), bias: path.zeros("bias", &[to]) }
     }
 
     /// In the kind of `x`.
-    fn forward(&self, x: &Tensor) -> Tensor {
+    pub fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight.to_kind(x.kind()), Some(&self.bias.to_kind(x.kind())))
     }
 }

@@ -1,9 +1,10 @@
 //! Vision transformers (Dosovitskiy et al. 2021, arXiv 2010.11929), under the names of the checkpoints that their
 //! owners publish.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::Backbone;
 use crate::names;
 
 /// One block: attention, then two layers for each token.
@@ -22,7 +23,7 @@ pub mod reading;
 pub mod tokenizer;
 
 pub use positions::Interpolation;
-pub use reading::{Deep, Reading};
+pub use reading::{Deep, Filter, Groups, Reading};
 
 /// A transformer that methods can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,8 +78,14 @@ impl Transformer {
     /// By the name that [`Transformer::name`] gives.
     ///
     /// # Errors
-    /// Lists the known ones.
+    /// Lists the known ones; says of a network with stages that it is no transformer.
     pub fn parse(name: &str) -> Result<Transformer> {
+        if Backbone::ALL.into_iter().any(|backbone| backbone.name() == name) {
+            let known = Transformer::ALL.map(Transformer::name).join(", ");
+            bail!(
+                "{name} is no transformer: its features are no tokens of patches, which are needed here; choose one of {known}"
+            );
+        }
         let found = Transformer::ALL.into_iter().find(|transformer| transformer.name() == name);
         found.ok_or_else(|| names::unknown("transformer", name, Transformer::ALL.map(Transformer::name)))
     }
@@ -172,5 +179,7 @@ mod tests {
         }
         let error = Transformer::parse("dinov2_vits16").unwrap_err().to_string();
         assert!(error.contains("did you mean `dinov2_vits14`?"), "{error}");
+        let error = Transformer::parse("resnet18").unwrap_err().to_string();
+        assert!(error.contains("resnet18 is no transformer") && error.contains("dinov2_vitb14"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::dinov2::Dinov2;
 use super::{Interpolation, Transformer};
-use crate::decode::resize::bicubic;
+use crate::decode::resize::{bicubic, bilinear};
 use crate::network::Features;
 use crate::pixels::Pixels;
 
@@ -16,9 +16,23 @@ pub struct Reading {
     pub deep: Deep,
     /// How the position table meets the grid.
     pub interpolation: Interpolation,
-    /// Pictures are brought to squares of this side first, in pixels, as Pillow's bicubic filter does; `None` leaves
-    /// them as they are.
+    /// Pictures are brought to squares of this side first, in pixels, as Pillow does; `None` leaves them as they are.
     pub side: Option<i64>,
+    /// How they are brought there.
+    pub filter: Filter,
+    /// Pixels that are then cut off at each edge.
+    pub margin: i64,
+    /// Whether the three scales are read; empty otherwise, so that nothing is spent on keeping them.
+    pub scales: bool,
+}
+
+/// Pillow's filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Cubic of slope -0.5.
+    Bicubic,
+    /// Triangle.
+    Bilinear,
 }
 
 /// What stands for the deepest features, [`Features::deep`].
@@ -33,20 +47,58 @@ pub enum Deep {
         /// The last block of them.
         last: usize,
     },
+    /// The tokens after one block, counted from 1, after the final norm.
+    Normed(usize),
+    /// Two means of the tokens after blocks, without the final norm, joined along channels.
+    Groups(Groups),
+}
+
+/// Blocks in two groups of equal size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Groups {
+    /// The first block, counted from 1.
+    pub first: usize,
+    /// From one block to the next; the second group follows the first.
+    pub step: usize,
+    /// Blocks of a group.
+    pub each: usize,
+}
+
+impl Groups {
+    /// The last block, counted from 1.
+    pub fn last(self) -> usize {
+        self.first + self.step * (2 * self.each - 1)
+    }
+
+    /// The group of a block, 0 or 1; `None` if it is in neither.
+    fn of(self, block: usize) -> Option<usize> {
+        let place = block.checked_sub(self.first)?;
+        (place % self.step == 0 && block <= self.last()).then(|| place / self.step / self.each)
+    }
 }
 
 impl Reading {
     /// As the network's owner has it: the last block, pictures as they are.
     pub fn of(transformer: Transformer) -> Reading {
-        Reading { deep: Deep::Last, interpolation: transformer.plan().interpolation(), side: None }
+        let interpolation = transformer.plan().interpolation();
+        Reading {
+            deep: Deep::Last,
+            interpolation,
+            side: None,
+            filter: Filter::Bicubic,
+            margin: 0,
+            scales: true,
+        }
     }
 
     /// Pictures `[n, 3, h, w]` of 0 to 255 at the side that is asked for.
     pub fn resized(&self, pictures: &Tensor) -> Tensor {
-        match self.side {
-            Some(side) if pictures.size()[2..] != [side, side] => squares(pictures, side),
+        let squares = match self.side {
+            Some(side) if pictures.size()[2..] != [side, side] => squares(pictures, side, self.filter),
             _ => pictures.shallow_clone(),
-        }
+        };
+        let inside = |dimension: i64| squares.size()[dimension as usize] - 2 * self.margin;
+        squares.narrow(2, self.margin, inside(2)).narrow(3, self.margin, inside(3))
     }
 
     /// Features of prepared pictures `[n, 3, 14 h, 14 w]`, all on the grid of patches. The three scales are the tokens
@@ -55,34 +107,68 @@ impl Reading {
     pub fn features(&self, network: &Dinov2, pictures: &Tensor) -> Features {
         let plan = network.plan();
         let grid = [pictures.size()[2] / plan.patch, pictures.size()[3] / plan.patch];
-        let quarters = quarters(plan.depth);
-        let end = match self.deep {
+        let quarters = if self.scales { quarters(plan.depth).to_vec() } else { Vec::new() };
+        let of_deep = match self.deep {
             Deep::Last => plan.depth,
-            Deep::Mean { last, .. } => last.max(quarters[2]),
+            Deep::Mean { last, .. } => last,
+            Deep::Normed(block) => block,
+            Deep::Groups(groups) => groups.last(),
         };
+        let end = quarters.iter().copied().fold(of_deep, usize::max);
         let mut tokens = network.embed(pictures, self.interpolation);
-        let mut scales = Vec::with_capacity(3);
-        let mut sum: Option<Tensor> = None;
+        let (mut scales, mut deep) = (Vec::with_capacity(3), Collected::new(self.deep));
         for done in 1..=end {
             tokens = network.block(done - 1, &tokens);
             let grids = quarters.iter().filter(|&&quarter| quarter == done);
             scales.extend(grids.map(|_| network.grid(&network.norm(&tokens), grid)));
-            if let Deep::Mean { first, last } = self.deep
-                && (first..=last).contains(&done)
-            {
-                sum = Some(sum.map_or_else(|| tokens.shallow_clone(), |sum| sum + &tokens));
-            }
+            deep.take_in(network, &tokens, done);
         }
-        let deep = match (self.deep, sum) {
-            (Deep::Mean { first, last }, Some(sum)) => network.grid(&(sum / (last + 1 - first) as f64), grid),
-            _ => network.grid(&network.norm(&tokens), grid),
-        };
+        let parts: Vec<Tensor> = deep.parts().iter().map(|part| network.grid(part, grid)).collect();
+        let deep = Tensor::cat(&parts, 1);
+        while scales.len() < 3 {
+            scales.push(deep.narrow(1, 0, 0));
+        }
         Features { scales: scales.try_into().expect("three quarters"), deep }
     }
 }
 
+/// Tokens of the blocks that the deepest features are made of.
+struct Collected {
+    deep: Deep,
+    /// One sum, or that of each group, with the number of blocks in it.
+    sums: [Option<(Tensor, usize)>; 2],
+}
+
+impl Collected {
+    fn new(deep: Deep) -> Collected {
+        Collected { deep, sums: [None, None] }
+    }
+
+    /// Tokens after block `done`, counted from 1.
+    fn take_in(&mut self, network: &Dinov2, tokens: &Tensor, done: usize) {
+        let (place, tokens) = match self.deep {
+            Deep::Last if done == network.plan().depth => (0, network.norm(tokens)),
+            Deep::Normed(block) if done == block => (0, network.norm(tokens)),
+            Deep::Mean { first, last } if (first..=last).contains(&done) => (0, tokens.shallow_clone()),
+            Deep::Groups(groups) => match groups.of(done) {
+                Some(group) => (group, tokens.shallow_clone()),
+                None => return,
+            },
+            _ => return,
+        };
+        let sum = self.sums[place].take();
+        self.sums[place] = Some(sum.map_or((tokens.shallow_clone(), 1), |(sum, n)| (sum + tokens, n + 1)));
+    }
+
+    /// The means.
+    fn parts(self) -> Vec<Tensor> {
+        let mean = |(sum, n): (Tensor, usize)| if n == 1 { sum } else { sum / n as f64 };
+        self.sums.into_iter().flatten().map(mean).collect()
+    }
+}
+
 /// Squares of that side, in bytes, resized as Pillow does.
-fn squares(pictures: &Tensor, side: i64) -> Tensor {
+fn squares(pictures: &Tensor, side: i64, filter: Filter) -> Tensor {
     let bytes = match pictures.kind() {
         Kind::Uint8 => pictures.shallow_clone(),
         _ => pictures.round().clamp(0.0, 255.0).to_kind(Kind::Uint8),
@@ -93,7 +179,11 @@ fn squares(pictures: &Tensor, side: i64) -> Tensor {
     let (h, w, to) = (h as usize, w as usize, side as usize);
     let resize = |planes: &[u8]| {
         let picture = Pixels::from_planes(h, w, 3, planes).expect("whole pictures");
-        bicubic(&picture, to, to).to_planes()
+        match filter {
+            Filter::Bicubic => bicubic(&picture, to, to),
+            Filter::Bilinear => bilinear(&picture, to, to),
+        }
+        .to_planes()
     };
     let resized: Vec<u8> = planes.par_chunks_exact(3 * h * w).flat_map_iter(resize).collect();
     Tensor::from_data_size(&resized, &[n, 3, side, side], Kind::Uint8)
@@ -106,7 +196,22 @@ fn quarters(depth: usize) -> [usize; 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::quarters;
+    use super::{Groups, quarters};
+
+    #[test]
+    fn groups_follow_one_another() {
+        let groups = |first: usize, step: usize, each: usize| {
+            let groups = Groups { first, step, each };
+            let of = |group: usize| -> Vec<usize> {
+                (1..=24).filter(|&block| groups.of(block) == Some(group)).collect()
+            };
+            [of(0), of(1)]
+        };
+        let base: [Vec<usize>; 2] = [vec![3, 4, 5, 6], vec![7, 8, 9, 10]];
+        assert_eq!(groups(3, 1, 4), base);
+        let large: [Vec<usize>; 2] = [vec![5, 7, 9, 11], vec![13, 15, 17, 19]];
+        assert_eq!(groups(5, 2, 4), large);
+    }
 
     #[test]
     fn quarters_are_rounded_up() {

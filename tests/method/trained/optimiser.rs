@@ -76,3 +76,58 @@ fn adamw_takes_the_steps_of_libtorch() {
     let adamw = nn::AdamW { wd: 0.1, ..nn::AdamW::default() };
     assert_same(&ours(rule, None, 20), &theirs(adamw, 0.01, None, 20));
 }
+
+/// `StableAdamW` by hand, for two tensors: each step divided by the root mean square of gradient over denominator where that
+/// is above one.
+#[test]
+fn a_bounded_step_is_divided_by_the_gradients_size() {
+    let (rate, epsilon, weight_decay) = (0.1, 1e-10, 1e-2);
+    let adam = Adam {
+        learning_rate: rate,
+        epsilon,
+        decay: Decay::Decoupled(weight_decay),
+        amsgrad: true,
+        bounded: true,
+        ..Adam::default()
+    };
+    let mut store = VarStore::new(Device::Cpu);
+    let root = store.root();
+    let parameters = [root.zeros("a", &[5]), root.zeros("b", &[3])];
+    formula::fill(&store, "");
+    store.double();
+    let mut optimiser = Optimiser::new(&[&store], Rule::Adam(adam));
+    let values = |tensor: &Tensor| Vec::<f64>::try_from(tensor.detach()).unwrap();
+    let mut ours: Vec<Vec<f64>> = parameters.iter().map(values).collect();
+    let mut moments = ours.iter().map(|own| vec![[0.0f64; 3]; own.len()]).collect::<Vec<_>>();
+    let mut n_bounded = 0;
+    for step in 1..=4 {
+        // Gradients that grow, so that the second moment lags behind.
+        let growth = 10f64.powi(step);
+        let loss =
+            (&parameters[0] * growth).sum(None::<Kind>) + (&parameters[1].square() * 0.5).sum(None::<Kind>);
+        optimiser.step(&loss);
+        for (which, (own, moments)) in ours.iter_mut().zip(&mut moments).enumerate() {
+            let gradients: Vec<f64> = own.iter().map(|&p| if which == 0 { growth } else { p }).collect();
+            let correction = |beta: f64| 1.0 - beta.powi(step);
+            let mut denominators = Vec::new();
+            for (moments, gradient) in moments.iter_mut().zip(&gradients) {
+                moments[0] = 0.9 * moments[0] + 0.1 * gradient;
+                moments[1] = 0.999 * moments[1] + 0.001 * gradient * gradient;
+                moments[2] = moments[2].max(moments[1]);
+                denominators.push(moments[2].sqrt() / correction(0.999).sqrt() + epsilon);
+            }
+            let squares: f64 = gradients.iter().zip(&denominators).map(|(g, d)| (g / d).powi(2)).sum();
+            let size = (squares / own.len() as f64).sqrt();
+            n_bounded += u32::from(size > 1.0 + 1e-6);
+            for ((own, moments), denominator) in own.iter_mut().zip(moments.iter()).zip(&denominators) {
+                *own *= 1.0 - rate * weight_decay;
+                *own -= rate / correction(0.9) / size.max(1.0) * moments[0] / denominator;
+            }
+        }
+    }
+    assert!(n_bounded > 0, "no step was bounded");
+    for (ours, theirs) in ours.iter().zip(&parameters) {
+        let off = ours.iter().zip(values(theirs)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(off < 1e-12, "parameters are {off} off");
+    }
+}

@@ -69,7 +69,10 @@ impl Plan {
 
     /// Items that enter all steps together, each counted as often as it enters.
     pub fn n_entering(&self) -> f64 {
-        self.steps as f64 * self.order.n_items() as f64 / self.order.n_batches() as f64
+        match self.order {
+            Order::Whole { batch, .. } => self.steps as f64 * batch as f64,
+            _ => self.steps as f64 * self.order.n_items() as f64 / self.order.n_batches() as f64,
+        }
     }
 
     /// What a learner with maps does in all: `teacher` operations once for each picture, and `student` operations each

@@ -94,6 +94,16 @@ pub enum Schedule {
         /// Steps between changes of the rate.
         every: u64,
     },
+    /// From 0 to 1 in equal parts over the first steps, then along half a cosine towards `least`, which would be reached
+    /// one step after the last.
+    WarmUp {
+        /// Steps of the rise, fewer than all.
+        rise: u64,
+        /// Steps in all.
+        steps: u64,
+        /// What the cosine falls towards.
+        least: f64,
+    },
 }
 
 impl Schedule {
@@ -104,6 +114,11 @@ impl Schedule {
             Schedule::Cosine { half_period, every } => {
                 let turn = (number / every) as f64 / half_period as f64;
                 0.5 * (1.0 + (std::f64::consts::PI * turn).cos())
+            }
+            Schedule::WarmUp { rise, .. } if number < rise => number as f64 / (rise.max(2) - 1) as f64,
+            Schedule::WarmUp { rise, steps, least } => {
+                let turn = (number - rise) as f64 / (steps - rise) as f64;
+                least + (1.0 - least) * 0.5 * (1.0 + (std::f64::consts::PI * turn).cos())
             }
         }
     }
