@@ -87,7 +87,11 @@ fn context(folder: &TempDir, shots: usize) -> Context {
     let vgg19 = Origin::Random { seed: 4, cache: Some(folder.path().to_owned()) };
     let tiny = Origin::Random { seed: 4, cache: None };
     let teachers = Teachers {
-        named: BTreeMap::from([("vgg19".to_owned(), vgg19), ("dinov2_tiny14".to_owned(), tiny)]),
+        named: BTreeMap::from([
+            ("vgg19".to_owned(), vgg19),
+            ("dinov2_tiny14".to_owned(), tiny.clone()),
+            ("clip_tiny16".to_owned(), tiny),
+        ]),
         other: Some(other),
     };
     Context {

@@ -32,6 +32,8 @@ pub mod encoded;
 pub mod external;
 /// One Gaussian of whole pictures.
 pub mod gde;
+/// Layers and words beside CLIP that find pseudo-anomalies.
+pub mod mediclip;
 /// Auto-encoder guided by a one-class support vector machine.
 pub mod ogae;
 /// Teachers that are open.
@@ -60,6 +62,8 @@ pub mod subspacead;
 pub mod train_on;
 /// Rotated, shifted and mirrored views of a few supports.
 pub mod views;
+/// Windows of a picture against texts and references.
+pub mod winclip;
 /// What methods compute, counted.
 pub mod work;
 

@@ -20,6 +20,7 @@ use crate::metric::rank::spearman;
 use crate::network::encoder::Encoder;
 use crate::network::origin::{Origin, Teachers};
 use crate::network::vit::Transformer;
+use crate::network::vit::clip::Clip;
 use crate::network::{Backbone, Network, formula, weights};
 use crate::phantom;
 use crate::protocol::{self, Protocol};
@@ -73,7 +74,8 @@ impl Given {
         let tiny = Origin::Random { seed: 4, cache: None };
         let named = BTreeMap::from([
             (Network::Vgg19.name().to_owned(), vgg19),
-            (Transformer::Dinov2Tiny.name().to_owned(), tiny),
+            (Transformer::Dinov2Tiny.name().to_owned(), tiny.clone()),
+            (Clip::Tiny.name().to_owned(), tiny),
         ]);
         let task = |name: &str, finding: &str| -> Result<TrainTask> {
             let pictures = phantom(name, finding, 0..8)?;

@@ -60,8 +60,11 @@ fn methods_of_features_take_a_transformer_and_those_of_stages_refuse_it() {
     context.teachers.other = Some(Origin::Random { seed: 4, cache: None });
     let (mut taken, mut refused) = (Vec::new(), Vec::new());
     for entry in METHODS {
-        // `dpa` calls it `network`, and these two resize pictures themselves.
-        if build(entry.name).network.is_none() || ["dpa", "anomalydino", "subspacead"].contains(&entry.name) {
+        // `dpa` calls it `network`, CLIP is another kind, and these two resize pictures themselves.
+        let network = build(entry.name).network;
+        if matches!(network, None | Some(Network::Clip(_)))
+            || ["dpa", "anomalydino", "subspacead"].contains(&entry.name)
+        {
             continue;
         }
         let mut settings: toml::Table = toml::from_str(entry.trial).expect("TOML");

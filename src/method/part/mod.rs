@@ -1,5 +1,7 @@
 //! Parts that several methods share; none of them is a method.
 
+/// CLIP as methods open it.
+pub mod clip;
 /// Pseudo-anomalies out of a picture's own pixels.
 pub mod cut_paste;
 /// Teacher features of training pictures.
@@ -20,5 +22,9 @@ pub mod ocsvm;
 pub mod picture;
 /// One Gaussian per position of a feature grid.
 pub mod positionwise;
+/// Words that methods with a text tower ask with.
+pub mod prompts;
+/// Losses of maps against labels of pixels.
+pub mod segmentation_loss;
 /// The one loop in which every method trains.
 pub mod trainer;

@@ -81,8 +81,13 @@ impl Reading {
     }
 }
 
-/// Squares of that side, in bytes, resized as Pillow does.
-fn squares(pictures: &Tensor, side: i64) -> Tensor {
+/// Pictures `[n, 3, h, w]` of 0 to 255 as squares of that side, in bytes, resized as Pillow's bicubic filter does.
+pub fn squares(pictures: &Tensor, side: i64) -> Tensor {
+    squares_by(bicubic, pictures, side)
+}
+
+/// As [`squares`], by another of Pillow's filters.
+pub fn squares_by(filter: Filter, pictures: &Tensor, side: i64) -> Tensor {
     let bytes = match pictures.kind() {
         Kind::Uint8 => pictures.shallow_clone(),
         _ => pictures.round().clamp(0.0, 255.0).to_kind(Kind::Uint8),
@@ -93,11 +98,14 @@ fn squares(pictures: &Tensor, side: i64) -> Tensor {
     let (h, w, to) = (h as usize, w as usize, side as usize);
     let resize = |planes: &[u8]| {
         let picture = Pixels::from_planes(h, w, 3, planes).expect("whole pictures");
-        bicubic(&picture, to, to).to_planes()
+        filter(&picture, to, to).to_planes()
     };
     let resized: Vec<u8> = planes.par_chunks_exact(3 * h * w).flat_map_iter(resize).collect();
     Tensor::from_data_size(&resized, &[n, 3, side, side], Kind::Uint8)
 }
+
+/// Brings a picture to a height and width.
+type Filter = fn(&Pixels, usize, usize) -> Pixels;
 
 /// Blocks after which a quarter, a half and three quarters are done.
 fn quarters(depth: usize) -> [usize; 3] {
