@@ -108,14 +108,15 @@ impl Learnt {
         tokens.iter().zip(&self.adapters).map(of_depth).collect()
     }
 
-    /// What phrases of each class mean together, of length 1: `[joint, 2]`.
+    /// What phrases of each class mean together, of length 1: `[joint, 2]`. As in the published code, tokens see those after
+    /// them, the padding among them: it passes the tower no mask.
     pub fn texts(&self, tower: &TextTower, phrases: &Phrases) -> Tensor {
         let of_class = |class: usize| {
             let (tokens, words) = (&phrases.tokens[class], &self.words[class]);
             let (context, n_words) = (tokens.size()[1], words.size()[1]);
             let after = tokens.narrow(1, 1 + n_words, context - 1 - n_words);
             let all = Tensor::cat(&[&tokens.narrow(1, 0, 1), words, &after], 1);
-            unit(&tower.embedding_of(&all, &phrases.ids[class]).mean_dim(0, false, None::<Kind>))
+            unit(&tower.embedding_seeing_all(&all, &phrases.ids[class]).mean_dim(0, false, None::<Kind>))
         };
         Tensor::stack(&[of_class(0), of_class(1)], 1)
     }

@@ -287,7 +287,7 @@ impl TextTower {
     /// Texts as ids `[n, context]`, whole numbers, where both towers meet: `[n, joint]`. The token of the largest id, which
     /// is the end, stands for the text.
     pub fn embedding(&self, ids: &Tensor) -> Tensor {
-        self.embedding_of(&self.words(ids), ids)
+        self.pooled(&self.words(ids), ids, Block::forward)
     }
 
     /// Ids `[n, t]` as tokens without their positions, `[n, t, width]`.
@@ -296,11 +296,15 @@ impl TextTower {
     }
 
     /// As [`TextTower::embedding`], with tokens `[n, context, width]` in the place of those of `ids`, which say where the
-    /// end is.
-    pub fn embedding_of(&self, words: &Tensor, ids: &Tensor) -> Tensor {
+    /// end is; and tokens see those after them, which the tower was not trained with.
+    pub fn embedding_seeing_all(&self, words: &Tensor, ids: &Tensor) -> Tensor {
+        self.pooled(words, ids, Block::forward_seeing_all)
+    }
+
+    fn pooled(&self, words: &Tensor, ids: &Tensor, through: fn(&Block, &Tensor) -> Tensor) -> Tensor {
         let tokens = words + &self.table;
         let tokens =
-            self.after.forward(&self.blocks.iter().fold(tokens, |tokens, block| block.forward(&tokens)));
+            self.after.forward(&self.blocks.iter().fold(tokens, |tokens, block| through(block, &tokens)));
         let (n, _, width) = tokens.size3().expect("tokens are [n, context, width]");
         let end = ids.argmax(1, false).view([n, 1, 1]).expand([n, 1, width], false);
         tokens.gather(1, &end, false).squeeze_dim(1).matmul(&self.projection)
