@@ -65,7 +65,8 @@ fn pictures(purpose: &str, n: usize) -> Pictures {
 fn task(name: &str) -> TrainTask {
     let pictures = pictures(name, 8);
     let pairs = (0..8).map(|query| (query, (1..=4).map(|step| (query + step) % 8).collect())).collect();
-    TrainTask { name: TaskName::new(name), pictures, pairs }
+    let anomalies = Some(self::pictures(&format!("{name}, ill"), 5));
+    TrainTask { name: TaskName::new(name), pictures, pairs, anomalies }
 }
 
 /// A resnet18 file with torchvision's names, as a user would give.

@@ -10,6 +10,7 @@ use tch::{Kind, Tensor};
 mod anomalydino;
 mod clip;
 mod dinov2;
+mod inctrl;
 mod loading;
 mod mediclip;
 mod positions;

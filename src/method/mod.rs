@@ -32,6 +32,8 @@ pub mod encoded;
 pub mod external;
 /// One Gaussian of whole pictures.
 pub mod gde;
+/// Residuals judged by heads that learnt from other tasks.
+pub mod inctrl;
 /// Layers and words beside CLIP that find pseudo-anomalies.
 pub mod mediclip;
 /// Auto-encoder guided by a one-class support vector machine.

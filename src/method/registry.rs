@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 
 use super::contract::Entry;
 use super::{
-    anomalydino, autoencoder, control, cutpaste, d24fad, dae, dn2, dpa, external, gde, mediclip, ogae, padim,
-    patchcore, rd4ad, regad, spade, stfpm, subspacead, winclip,
+    anomalydino, autoencoder, control, cutpaste, d24fad, dae, dn2, dpa, external, gde, inctrl, mediclip,
+    ogae, padim, patchcore, rd4ad, regad, spade, stfpm, subspacead, winclip,
 };
 use crate::names;
 
@@ -23,6 +23,7 @@ pub const METHODS: &[Entry] = &[
     rd4ad::ENTRY,
     stfpm::ENTRY,
     regad::ENTRY,
+    inctrl::ENTRY,
     cutpaste::ENTRY,
     mediclip::ENTRY,
     autoencoder::AE,

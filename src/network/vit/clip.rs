@@ -237,6 +237,11 @@ impl ImageTower {
         self.before.forward(tokens)
     }
 
+    /// The norm after the last block.
+    pub fn norm_after(&self, tokens: &Tensor) -> Tensor {
+        self.after.forward(tokens)
+    }
+
     /// Tokens after one block, counted from 0.
     pub fn block(&self, index: usize, tokens: &Tensor) -> Tensor {
         self.blocks[index].forward(tokens)

@@ -11,12 +11,13 @@ use tempfile::TempDir;
 use crate::method::{context, pictures, scores, task};
 
 /// Every method that trains, and the steps of its trial.
-const TRAINED: [(&str, u64); 11] = [
+const TRAINED: [(&str, u64); 12] = [
     ("ae", 8),
     ("cutpaste", 3),
     ("d24fad", 4),
     ("dae", 4),
     ("dpa", 2),
+    ("inctrl", 4),
     ("mediclip", 6),
     ("ogae", 3),
     ("rd4ad", 3),
