@@ -1,17 +1,22 @@
 //! `InCTRL` against its authors' class.
 
+use std::path::Path;
+
 use medfsad::method::inctrl::model::{Heads, Parts, Prompts, Seen, focal, layers, unit};
+use medfsad::method::part::prompts::{BuiltIn, Prompts as Words};
 use medfsad::network::formula;
 use medfsad::network::layer::Norm;
 use medfsad::network::optimiser::{Adam, Decay, Optimiser, Rule};
 use medfsad::network::precision::Precision;
 use medfsad::network::vit::block::Activation;
 use medfsad::network::vit::clip::{Clip, Plan, Tower, Towers};
+use medfsad::network::vit::tokenizer::{self, Dialect, Tokenizer, VOCABULARY};
 use serde_json::Value;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::{Compared, assert_near, numbers, reference, values};
+use crate::shared::leave_out;
 
 fn plan() -> Plan {
     Plan {
@@ -150,6 +155,46 @@ fn batches_keep_queries_apart_unless_they_are_mixed_as_published() {
     );
     let worst = (alone.map - apart.map.narrow(0, 1, 1)).abs().max().double_value(&[]);
     assert!(worst < 1e-12, "the map of a query in a batch is {worst} off");
+}
+
+/// Texts of `brain mri`, `[1, 2, 640]`, if the vocabulary is there.
+fn published_texts(towers: &Towers) -> Option<Tensor> {
+    let vocabulary = tokenizer::kept().expect("a cache folder");
+    if !vocabulary.exists() {
+        leave_out(&format!("CLIP's vocabulary (`cargo xtask weights fetch {VOCABULARY}` gets it)"));
+        return None;
+    }
+    let tokenizer = Tokenizer::open(&vocabulary, Dialect::OpenClip).expect("the vocabulary");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benchmarks/prompts/inctrl.toml");
+    let (words, _) = Words::read(path.to_str(), BuiltIn { file: "", text: "" }).expect("words");
+    let mean = |sentences: &Vec<String>| {
+        let rows: Vec<i64> =
+            sentences.iter().flat_map(|text| tokenizer.row(text, 77).expect("a row")).collect();
+        let each = unit(&towers.text.embedding(&Tensor::from_slice(&rows).view([-1, 77])));
+        unit(&each.mean_dim(0, false, None::<Kind>))
+    };
+    let means = words.sentences("brain mri").each_ref().map(mean);
+    Some(Tensor::stack(&means, 0).unsqueeze(0))
+}
+
+#[test]
+fn scores_with_the_published_words_equal_the_published() {
+    let golden = reference("inctrl.json");
+    let forward = &golden["forward"];
+    let small = Small::new(&golden, Kind::Double);
+    let Some(texts) = published_texts(&small.towers) else { return };
+    let (queries, shown) = (small.seen(&queries()), small.seen(&prompts().flatten(0, 1)));
+    let scores = |seen: &Seen, prompts: &Prompts| {
+        values(&small.heads.parts(seen, prompts, &texts, Norm::Stored).score)
+    };
+    let apart = scores(&queries, &Prompts::of_each(&shown, 2));
+    let mixed = scores(&queries.mixed(), &Prompts::mixed(&shown, 2));
+    for query in 0..2 {
+        let alone = &forward[format!("query{query}_batch1")]["final"]["values"][0];
+        assert_near("alone", apart[query], alone, 1e-9);
+        let published = &forward["batch_of_2_as_published"]["final"]["values"][query];
+        assert_near("mixed", mixed[query], published, 1e-9);
+    }
 }
 
 #[test]
