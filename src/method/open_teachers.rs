@@ -20,6 +20,9 @@ pub(super) type Wanted = (Sight, Origin, Precision, Device);
 /// What CLIP's towers are opened for.
 pub(super) type WantedClip = (Plan, Origin, Device);
 
+/// Towers, and what they were opened for.
+type OpenClip = (WantedClip, Rc<FrozenClip>);
+
 /// A teacher, and what it was opened for.
 type Open = (Wanted, Rc<Remembering>);
 
@@ -28,7 +31,7 @@ type Open = (Wanted, Rc<Remembering>);
 pub struct OpenTeachers {
     keeping: Keeping,
     open: Rc<RefCell<Vec<Open>>>,
-    clips: Rc<RefCell<Vec<(WantedClip, Rc<FrozenClip>)>>>,
+    clips: Rc<RefCell<Vec<OpenClip>>>,
 }
 
 impl OpenTeachers {

@@ -29,7 +29,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Value, usize)> {
     }
 }
 
-/// Before the names of a TorchScript program's own classes.
+/// Before the names of a `TorchScript` program's own classes.
 pub(super) const SCRIPTED: &str = "__torch__.";
 
 /// The machine for which pickles are programs (Python's `pickletools.py` lists its operations).
@@ -171,7 +171,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The state of an object. A module of a TorchScript program is what it holds; of other objects that we keep, none has
+    /// The state of an object. A module of a `TorchScript` program is what it holds; of other objects that we keep, none has
     /// a state that matters (`_metadata`).
     fn give_state(&mut self) -> Result<()> {
         let state = self.pop()?;

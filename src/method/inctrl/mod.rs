@@ -114,7 +114,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     settings.prompts = identity;
     ensure!(settings.epochs >= 1 && settings.steps >= 1, "inctrl: epochs and steps must be at least 1");
     ensure!(
-        settings.batch >= 2 && settings.batch % 2 == 0,
+        settings.batch >= 2 && settings.batch.is_multiple_of(2),
         "inctrl: batch must be even, half of it are anomalies"
     );
     ensure!(settings.learning_rate > 0.0, "inctrl: learning_rate must be positive");

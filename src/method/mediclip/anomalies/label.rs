@@ -61,8 +61,9 @@ fn boxes(mask: &[bool], side: usize) -> Vec<[usize; 4]> {
 fn holes_filled(plane: &[f64], shape: [usize; 2]) -> Vec<f64> {
     let [height, width] = shape;
     let top = plane.iter().copied().fold(0.0, f64::max);
-    let on_border =
-        |at: usize| at / width == 0 || at % width == 0 || at / width == height - 1 || at % width == width - 1;
+    let on_border = |at: usize| {
+        at / width == 0 || at.is_multiple_of(width) || at / width == height - 1 || at % width == width - 1
+    };
     let start = |at: usize| if on_border(at) { plane[at] } else { top };
     let mut level: Vec<f64> = (0..plane.len()).map(start).collect();
     loop {

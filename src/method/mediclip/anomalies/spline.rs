@@ -134,12 +134,12 @@ mod tests {
         let values: Vec<f64> = (0..7 * 9).map(|_| stream.unit()).collect();
         for border in [Border::Edge, Border::Zero] {
             let spline = Spline::new(&values, [7, 9], border);
-            for at in 0..63 {
+            for (at, value) in values.iter().enumerate() {
                 let found = spline.at([(at / 9) as f64, (at % 9) as f64]);
-                assert!((found - values[at]).abs() < 1e-9, "{border:?} {at}: {found}");
+                assert!((found - value).abs() < 1e-9, "{border:?} {at}: {found}");
             }
         }
-        let slope: Vec<f64> = (0..400).map(|at| (at % 20) as f64 + 2.0 * (at / 20) as f64).collect();
+        let slope: Vec<f64> = (0..400).map(|at| f64::from(at % 20) + 2.0 * f64::from(at / 20)).collect();
         let middle = Spline::new(&slope, [20, 20], Border::Zero).at([9.3, 10.6]);
         assert!((middle - (10.6 + 18.6)).abs() < 1e-4, "{middle}");
     }
