@@ -26,6 +26,7 @@ const WITHOUT_EFFECT: &[&str] = &[
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     watch(&root.join("src"));
+    watch(&root.join("benchmarks/prompts"));
     watch(&root.join("Cargo.lock"));
     let is_on = |feature: &str| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
     if is_on("TORCH") && !is_on("DOC_ONLY") {
@@ -75,6 +76,8 @@ fn code_hash(root: &Path) -> u128 {
             collect(&entry.path(), &mut paths);
         }
     }
+    // Words that methods ask with are part of what they are.
+    collect(&root.join("benchmarks/prompts"), &mut paths);
     paths.sort();
     let mut hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     for path in paths {

@@ -65,7 +65,8 @@ fn pictures(purpose: &str, n: usize) -> Pictures {
 fn task(name: &str) -> TrainTask {
     let pictures = pictures(name, 8);
     let pairs = (0..8).map(|query| (query, (1..=4).map(|step| (query + step) % 8).collect())).collect();
-    TrainTask { name: TaskName::new(name), pictures, pairs }
+    let anomalies = Some(self::pictures(&format!("{name}, ill"), 5));
+    TrainTask { name: TaskName::new(name), pictures, pairs, anomalies }
 }
 
 /// A resnet18 file with torchvision's names, as a user would give.
@@ -87,7 +88,11 @@ fn context(folder: &TempDir, shots: usize) -> Context {
     let vgg19 = Origin::Random { seed: 4, cache: Some(folder.path().to_owned()) };
     let tiny = Origin::Random { seed: 4, cache: None };
     let teachers = Teachers {
-        named: BTreeMap::from([("vgg19".to_owned(), vgg19), ("dinov2_tiny14".to_owned(), tiny)]),
+        named: BTreeMap::from([
+            ("vgg19".to_owned(), vgg19),
+            ("dinov2_tiny14".to_owned(), tiny.clone()),
+            ("clip_tiny16".to_owned(), tiny),
+        ]),
         other: Some(other),
     };
     Context {

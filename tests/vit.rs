@@ -11,13 +11,17 @@ mod anomalydino;
 mod clip;
 mod dinov2;
 mod foundad;
+mod inctrl;
 mod inp_former;
 mod loading;
+mod mediclip;
 mod positions;
 mod preprocess;
+mod prompts;
 mod subspacead;
 mod teacher;
 mod tokenizer;
+mod winclip;
 
 /// A file of the repository's own reference values.
 fn reference(file: &str) -> Value {

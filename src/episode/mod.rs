@@ -121,7 +121,7 @@ impl HeldOut {
     pub fn given_tasks(self, regime: Regime, manifest: &Manifest, target: &str) -> Vec<TaskName> {
         match regime {
             Regime::Nothing | Regime::Supports => Vec::new(),
-            Regime::OtherNormals => self.training_tasks(manifest, target),
+            Regime::OtherNormals | Regime::OtherAnomalies => self.training_tasks(manifest, target),
             Regime::TargetNormals => vec![TaskName::new(target)],
         }
     }

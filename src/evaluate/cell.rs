@@ -20,7 +20,7 @@ use crate::files;
 use crate::files::lock::Lock;
 use crate::ids::{ImageId, TaskName};
 use crate::manifest::store::PixelStore;
-use crate::manifest::{Row, Split};
+use crate::manifest::{Label, Row, Split};
 use crate::method::{Context, OpenTeachers, StateFile, TrainTask};
 use crate::network::card::Card;
 use crate::network::origin::Origin;
@@ -46,7 +46,7 @@ impl Run<'_> {
         let draws: Vec<Draw> =
             todo.iter().map(|identity| self.draw(&store, &task.rows, identity)).collect::<Result<_>>()?;
         let tasks: Vec<TrainTask> =
-            job.training.iter().map(|task| self.train_task(task)).collect::<Result<_>>()?;
+            job.training.iter().map(|task| self.train_task(task, job.built.regime)).collect::<Result<_>>()?;
         // Of the job, not of what is left of it: cells that were finished before a stop are no reason to start over.
         let name = format!("{}.safetensors", job.name());
         let state_file = StateFile { path: self.folder.join("training").join(name), every: SAVE_EVERY };
@@ -123,8 +123,9 @@ impl Run<'_> {
         ids.iter().map(find).collect()
     }
 
-    fn train_task(&self, task: &str) -> Result<TrainTask> {
+    fn train_task(&self, task: &str, regime: Regime) -> Result<TrainTask> {
         let rows = self.manifest.task(task)?;
+        let ill: Vec<&Row> = rows.rows.iter().copied().filter(|row| row.label == Label::Anomalous).collect();
         let (store, rows) = (rows.store(self.size)?, rows.of(Split::Train));
         let places: HashMap<&str, usize> =
             rows.iter().enumerate().map(|(place, row)| (row.image_id.as_str(), place)).collect();
@@ -136,7 +137,14 @@ impl Run<'_> {
             .iter()
             .map(|pair| Ok((place(&pair.query)?, pair.supports.iter().map(place).collect::<Result<_>>()?)))
             .collect::<Result<_>>()?;
-        Ok(TrainTask { name: TaskName::new(task), pictures: Pictures::load(&store, &rows)?, pairs })
+        let sees_anomalies = regime == Regime::OtherAnomalies;
+        let anomalies = sees_anomalies.then(|| Pictures::load(&store, &ill)).transpose()?;
+        Ok(TrainTask {
+            name: TaskName::new(task),
+            pictures: Pictures::load(&store, &rows)?,
+            pairs,
+            anomalies,
+        })
     }
 
     /// A cell's identity and circumstances; `seconds` are of training, of observing it and of scoring.

@@ -63,7 +63,7 @@ pub fn plan(definition: &Definition, setting: &Setting) -> Result<Vec<Job>> {
         for task in &tasks {
             for &seed in &definition.seeds {
                 let built = build(definition, name)?;
-                if built.regime == Regime::OtherNormals {
+                if built.regime.learns_from_others() {
                     for &shots in &definition.shots {
                         jobs.push(job(definition, setting, name, task, &[shots], seed)?);
                     }
@@ -94,7 +94,7 @@ fn job(
     let others = definition.held_out.training_tasks(setting.manifest, task);
     let rule = definition.held_out;
     ensure!(
-        built.regime != Regime::OtherNormals || !others.is_empty(),
+        !built.regime.learns_from_others() || !others.is_empty(),
         "no task may train for `{task}` under the rule `{rule}`: {method} needs another task in the benchmark{}",
         if rule == HeldOut::Organ { ", or --held-out dataset" } else { "" }
     );
@@ -110,7 +110,7 @@ fn job(
     // A training on supports is not observed.
     let has_epochs = built.takes_steps && built.regime != Regime::Supports;
     let observed_every = (has_epochs && definition.observe_every > 1).then_some(definition.observe_every);
-    let ruled = random || built.regime == Regime::OtherNormals;
+    let ruled = random || built.regime.learns_from_others();
     let identity = |shots: usize, draw: usize| {
         Ok(Identity {
             method: method.to_owned(),

@@ -20,6 +20,8 @@ pub(super) fn seen(origin: &Origin, sources: &BTreeSet<&str>) -> (Option<String>
             (Some("ImageNet-1k".to_owned()), if is_any { Seen::Unknown } else { Seen::NotSeen })
         }
         TrainedOn::Lvd142m => (Some("LVD-142M".to_owned()), Seen::Unknown),
+        TrainedOn::Laion400m => (Some("LAION-400M".to_owned()), Seen::Unknown),
+        TrainedOn::WebImageText => (Some("OpenAI's WebImageText".to_owned()), Seen::Unknown),
         TrainedOn::Unknown => (None, Seen::Unknown),
     }
 }

@@ -176,7 +176,7 @@ impl Import<'_> {
 
     fn identity(&self, place: &Place, draw: usize, seed: u64) -> Result<Identity> {
         let Place { method, task, shots, .. } = place;
-        let held_out = if self.regime == Regime::OtherNormals { self.held_out } else { HeldOut::None };
+        let held_out = if self.regime.learns_from_others() { self.held_out } else { HeldOut::None };
         let training = held_out.given_tasks(self.regime, self.manifest, task);
         let n_draws = self.episodes.settings.draws;
         ensure!(

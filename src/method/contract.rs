@@ -28,6 +28,8 @@ pub struct TrainTask {
     pub pictures: Pictures,
     /// Query and its `max_shots` supports, as indices into `pictures`.
     pub pairs: Vec<(usize, Vec<usize>)>,
+    /// All its anomalies, whatever split they are in, for methods that see [`Regime::OtherAnomalies`] alone.
+    pub anomalies: Option<Pictures>,
 }
 
 /// What every step may know beside pictures.
@@ -39,7 +41,7 @@ pub struct Context {
     pub precision: Precision,
     /// Seed of the method's random streams.
     pub seed: u64,
-    /// Size of the support set that will be given; methods that see [`Regime::OtherNormals`] alone may use it
+    /// Size of the support set that will be given; methods that learn from other tasks alone may use it
     /// while fitting, the others are fitted once for all sizes.
     pub shots: usize,
     /// Where the weights of pretrained networks come from.
@@ -334,7 +336,7 @@ impl Built {
         let settings = serde_json::to_string(settings)?;
         let (method, sight, extension, output) = (Box::new(method), None, None, Output::Maps);
         // What learns from other tasks trains; a learner says so itself.
-        let (takes_steps, against_shuffled_labels) = (regime == Regime::OtherNormals, false);
+        let (takes_steps, against_shuffled_labels) = (regime.learns_from_others(), false);
         Ok(Built {
             method,
             settings,

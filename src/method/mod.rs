@@ -34,8 +34,12 @@ pub mod external;
 pub mod foundad;
 /// One Gaussian of whole pictures.
 pub mod gde;
+/// Residuals judged by heads that learnt from other tasks.
+pub mod inctrl;
 /// Tokens rebuilt from prototypes of the picture's own.
 pub mod inp_former;
+/// Layers and words beside CLIP that find pseudo-anomalies.
+pub mod mediclip;
 /// Auto-encoder guided by a one-class support vector machine.
 pub mod ogae;
 /// Teachers that are open.
@@ -64,6 +68,8 @@ pub mod subspacead;
 pub mod train_on;
 /// Rotated, shifted and mirrored views of a few supports.
 pub mod views;
+/// Windows of a picture against texts and references.
+pub mod winclip;
 /// What methods compute, counted.
 pub mod work;
 

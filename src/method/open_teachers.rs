@@ -7,13 +7,21 @@ use anyhow::{Context as _, Result};
 use tch::{Device, Tensor};
 
 use crate::network::Sight;
+use crate::network::frozen_clip::FrozenClip;
 use crate::network::origin::Origin;
 use crate::network::precision::Precision;
 use crate::network::remembering::{Keeping, Remembering};
 use crate::network::teacher::Teacher;
+use crate::network::vit::clip::Plan;
 
 /// What a teacher is opened for: a context with other weights opens another.
 pub(super) type Wanted = (Sight, Origin, Precision, Device);
+
+/// What CLIP's towers are opened for.
+pub(super) type WantedClip = (Plan, Origin, Device);
+
+/// Towers, and what they were opened for.
+type OpenClip = (WantedClip, Rc<FrozenClip>);
 
 /// A teacher, and what it was opened for.
 type Open = (Wanted, Rc<Remembering>);
@@ -23,12 +31,13 @@ type Open = (Wanted, Rc<Remembering>);
 pub struct OpenTeachers {
     keeping: Keeping,
     open: Rc<RefCell<Vec<Open>>>,
+    clips: Rc<RefCell<Vec<OpenClip>>>,
 }
 
 impl OpenTeachers {
     /// None yet; each will keep features as `keeping` says.
     pub fn keeping(keeping: Keeping) -> OpenTeachers {
-        OpenTeachers { keeping, open: Rc::default() }
+        OpenTeachers { keeping, ..OpenTeachers::default() }
     }
 
     /// The teacher that is `wanted`, opened if it is not yet.
@@ -48,5 +57,19 @@ impl OpenTeachers {
         let teacher = Rc::new(Remembering::new(teacher, self.keeping.clone()));
         self.open.borrow_mut().push((wanted, teacher.clone()));
         Ok(teacher)
+    }
+
+    /// The towers that are `wanted`, opened if they are not yet.
+    ///
+    /// # Errors
+    /// As [`FrozenClip::new`].
+    pub(super) fn clip(&self, wanted: WantedClip) -> Result<Rc<FrozenClip>> {
+        if let Some((_, clip)) = self.clips.borrow().iter().find(|(known, _)| *known == wanted) {
+            return Ok(clip.clone());
+        }
+        let (plan, origin, device) = &wanted;
+        let clip = Rc::new(FrozenClip::new(*plan, origin, *device)?);
+        self.clips.borrow_mut().push((wanted, clip.clone()));
+        Ok(clip)
     }
 }

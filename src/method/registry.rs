@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 
 use super::contract::Entry;
 use super::{
-    anomalydino, autoencoder, control, cutpaste, d24fad, dae, dn2, dpa, external, foundad, gde, inp_former,
-    ogae, padim, patchcore, rd4ad, regad, spade, stfpm, subspacead,
+    anomalydino, autoencoder, control, cutpaste, d24fad, dae, dn2, dpa, external, foundad, gde, inctrl,
+    inp_former, mediclip, ogae, padim, patchcore, rd4ad, regad, spade, stfpm, subspacead, winclip,
 };
 use crate::names;
 
@@ -19,12 +19,15 @@ pub const METHODS: &[Entry] = &[
     anomalydino::ENTRY,
     padim::ENTRY,
     subspacead::ENTRY,
+    winclip::ENTRY,
     rd4ad::ENTRY,
     stfpm::ENTRY,
     regad::ENTRY,
+    inctrl::ENTRY,
     cutpaste::ENTRY,
     inp_former::ENTRY,
     foundad::ENTRY,
+    mediclip::ENTRY,
     autoencoder::AE,
     autoencoder::VAE,
     dae::ENTRY,

@@ -55,6 +55,33 @@ pub fn initialise_truncated(store: &VarStore, seed: u64, deviation: f64, bound: 
     });
 }
 
+/// CLIP's: weights and projections normal with variance one over fan-in, tables and tokens with deviation 0.02; the factor of
+/// cosines 100; norms stay 1, biases 0.
+pub fn initialise_clip(store: &VarStore, seed: u64) {
+    fill(store, seed, |name, shape, _, seed| match shape {
+        [] => Some(vec![100f32.ln()]),
+        _ if name.ends_with("_embedding") || name == "token_embedding.weight" => {
+            Some(normal(name, shape, 0.02, seed))
+        }
+        [from, _] if name.ends_with("proj") || name.ends_with("projection") => {
+            Some(normal(name, shape, (*from as f64).sqrt().recip(), seed))
+        }
+        [_, from, kernel @ ..] => {
+            let fan_in = (from * kernel.iter().product::<i64>()) as f64;
+            Some(normal(name, shape, fan_in.sqrt().recip(), seed))
+        }
+        _ => None,
+    });
+}
+
+/// Words that are learnt before a phrase (`..._end`), normal with deviation 0.02; the rest by the framework's default.
+pub fn initialise_prompts(store: &VarStore, seed: u64) {
+    fill(store, seed, |name, shape, plan, seed| match name.ends_with("_end") {
+        true => Some(normal(name, shape, 0.02, seed)),
+        false => draw_plain(name, shape, plan, seed),
+    });
+}
+
 /// Values of one tensor, by name, shape, all names with their shapes, and seed.
 trait Draw: Fn(&str, &[i64], &[(String, Vec<i64>)], u64) -> Option<Vec<f32>> + Sync {}
 

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use tch::Device;
 
+use super::frozen_clip::FrozenClip;
 use super::origin::Origin;
 use super::published::{self, Published, Source};
 use super::teacher::Teacher;
 use super::vgg::Vgg;
-use super::vit::dinov2;
+use super::vit::{clip, dinov2};
 use super::{Extractor, Input, Network, Sight, weights};
 use crate::{download, files, wheel};
 
@@ -130,6 +131,7 @@ fn load(network: Network, origin: &Origin) -> Result<()> {
             let sight = Sight::of(Extractor::Transformer(transformer));
             Teacher::seeing(sight, origin, None, Device::Cpu).map(drop)
         }
+        Network::Clip(clip) => FrozenClip::new(clip.plan(), origin, Device::Cpu).map(drop),
     }
 }
 
@@ -143,6 +145,7 @@ pub fn describe(path: &Path) -> Result<(String, Vec<Network>)> {
     let may_fit = |network: &Network| match network {
         // A large one would take a gigabyte to be tried.
         Network::Transformer(transformer) => dinov2::resembles(&tensors, transformer.plan()),
+        Network::Clip(clip) => clip::resembles(&tensors, clip.plan()),
         Network::Backbone(_) | Network::Vgg19 => true,
     };
     let fits = |network: &Network| may_fit(network) && load(*network, &origin).is_ok();

@@ -27,6 +27,8 @@ mod extractor;
 pub mod feature_folder;
 /// Weights and pictures that two implementations can compute alike.
 pub mod formula;
+/// CLIP's towers as methods use them.
+pub mod frozen_clip;
 /// Work on a card that is recorded and replayed.
 pub mod graph;
 /// A residual auto-encoder that can grow from coarse to fine.
@@ -86,6 +88,7 @@ pub use backbone::Backbone;
 pub use extractor::Extractor;
 pub use sight::Sight;
 use vit::Transformer;
+use vit::clip::Clip;
 
 /// A pretrained network that a method may need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,12 +99,15 @@ pub enum Network {
     Vgg19,
     /// A vision transformer.
     Transformer(Transformer),
+    /// A tower for pictures and one for texts.
+    Clip(Clip),
 }
 
 impl Network {
     /// Every network.
     pub fn all() -> impl Iterator<Item = Network> {
         let others = Transformer::ALL.into_iter().map(Network::Transformer);
+        let others = others.chain(Clip::ALL.into_iter().map(Network::Clip));
         Backbone::ALL.into_iter().map(Network::Backbone).chain([Network::Vgg19]).chain(others)
     }
 
@@ -114,12 +120,13 @@ impl Network {
         found.ok_or_else(|| names::unknown("network", name, Network::all().map(Network::name)))
     }
 
-    /// torchvision's name; of EfficientNet-Lite0, timm's; of DINOv2, Facebook's.
+    /// torchvision's name; of EfficientNet-Lite0, timm's; of DINOv2, Facebook's; of CLIP, [`Clip::name`].
     pub fn name(self) -> &'static str {
         match self {
             Network::Backbone(backbone) => backbone.name(),
             Network::Vgg19 => "vgg19",
             Network::Transformer(transformer) => transformer.name(),
+            Network::Clip(clip) => clip.name(),
         }
     }
 }
@@ -139,12 +146,16 @@ pub enum Input {
     /// 0 to 1, no more: D2-4FAD and RegAD.
     Unit,
     /// As the network's weights were trained on ImageNet: 0 to 1, less ImageNet's mean, over its deviation, per channel;
-    /// for EfficientNet-Lite0, less 127, over 128.
+    /// for EfficientNet-Lite0, less 127, over 128; for CLIP, by the mean and deviation of its own pictures.
     ImageNet,
 }
 
 /// ImageNet's mean and deviation of red, green and blue, in 0 to 1.
 pub(crate) const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
+
+/// The same of the pictures that CLIP was trained on.
+const CLIP: [[f32; 3]; 2] =
+    [[0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_6, 0.275_777_1]];
 
 impl Input {
     /// `[n, 3, h, w]` of 0 to 255 as `network` wants it, on the same device.
@@ -153,14 +164,19 @@ impl Input {
         match (self, network) {
             (Input::Unit, _) => floating / 255.0,
             (Input::ImageNet, Network::Backbone(Backbone::EfficientNetLite0)) => (floating - 127.0) / 128.0,
+            (Input::ImageNet, Network::Clip(_)) => standardised(&(floating / 255.0), CLIP),
             (Input::ImageNet, Network::Backbone(_) | Network::Vgg19 | Network::Transformer(_)) => {
-                let unit = floating / 255.0;
-                let [mean, deviation] = IMAGENET
-                    .map(|values| Tensor::from_slice(&values).view([1, 3, 1, 1]).to_device(unit.device()));
-                (unit - mean) / deviation
+                standardised(&(floating / 255.0), IMAGENET)
             }
         }
     }
+}
+
+/// Less the mean, over the deviation, per channel.
+fn standardised(unit: &Tensor, statistics: [[f32; 3]; 2]) -> Tensor {
+    let [mean, deviation] =
+        statistics.map(|values| Tensor::from_slice(&values).view([1, 3, 1, 1]).to_device(unit.device()));
+    (unit - mean) / deviation
 }
 
 /// Three feature scales, shallow to deep: of a pyramid `[n, c1, h/4, w/4]`, `[n, c2, h/8, w/8]`, `[n, c3, h/16, w/16]`.

@@ -105,7 +105,7 @@ impl Origin {
                 let calibrated = match network {
                     Network::Backbone(_) => ", calibrated batch norm",
                     Network::Vgg19 => ", calibrated layers",
-                    Network::Transformer(_) => "",
+                    Network::Transformer(_) | Network::Clip(_) => "",
                 };
                 format!("{name}, random teacher (seed {seed}{calibrated})")
             }

@@ -29,6 +29,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Value, usize)> {
     }
 }
 
+/// Before the names of a `TorchScript` program's own classes.
+pub(super) const SCRIPTED: &str = "__torch__.";
+
 /// The machine for which pickles are programs (Python's `pickletools.py` lists its operations).
 struct Machine<'a> {
     bytes: &'a [u8],
@@ -168,6 +171,18 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    /// The state of an object. A module of a `TorchScript` program is what it holds; of other objects that we keep, none has
+    /// a state that matters (`_metadata`).
+    fn give_state(&mut self) -> Result<()> {
+        let state = self.pop()?;
+        let is_module = |held: &Held| matches!(&held.value, Value::Made(by, _) if by.starts_with(SCRIPTED));
+        if self.stack.last().is_some_and(is_module) {
+            self.pop()?;
+            self.stack.push(state);
+        }
+        Ok(())
+    }
+
     /// One operation; the value at the end.
     fn step(&mut self) -> Result<Option<Value>> {
         match self.take(1)?[0] {
@@ -217,9 +232,8 @@ impl<'a> Machine<'a> {
                 ))?;
             }
             b'R' | 0x81 => self.make()?,
-            // What is dropped, and the state of an object: of those that we keep, none has any that matters
-            // (`_metadata`).
-            b'0' | b'b' => drop(self.pop()?),
+            b'0' => drop(self.pop()?),
+            b'b' => self.give_state()?,
             b'Q' => {
                 let identity = self.pop()?;
                 let extent = Extent::around([identity.extent()].into_iter())?;

@@ -63,6 +63,11 @@ pub enum TrainedOn {
     /// LVD-142M: 142 million pictures of the web, chosen by their likeness to public data sets (arXiv 2304.07193). There
     /// is no list of them.
     Lvd142m,
+    /// LAION-400M: 400 million pictures of the web with their captions, of which there is a list of addresses
+    /// (arXiv 2111.02114). Nobody has looked for the data sets here in it.
+    Laion400m,
+    /// OpenAI's 400 million pictures of the web with texts (arXiv 2103.00020). There is no list of them.
+    WebImageText,
     /// Nobody says.
     Unknown,
 }
@@ -79,6 +84,8 @@ impl TrainedOn {
         match self {
             TrainedOn::ImageNet1k => "not seen (ImageNet-1k photographs)",
             TrainedOn::Lvd142m => "unknown (LVD-142M, web pictures)",
+            TrainedOn::Laion400m => "unknown (LAION-400M, web pictures)",
+            TrainedOn::WebImageText => "unknown (OpenAI's web pictures)",
             TrainedOn::Unknown => "unknown",
         }
     }
@@ -91,7 +98,7 @@ const ABOUT_V1: &str = "torchvision IMAGENET1K_V1, the recipe of the papers";
 const ABOUT_V2: &str = "torchvision IMAGENET1K_V2, a newer recipe; other numbers";
 
 /// Every network that a method can use, as its owner publishes it: torchvision (its `models/*.py`), for
-/// EfficientNet-Lite0 a wheel, for DINOv2 Facebook.
+/// EfficientNet-Lite0 a wheel, for DINOv2 Facebook, for CLIP open_clip and OpenAI.
 pub const PUBLISHED: &[Published] = &[
     Published {
         name: LITE0,
@@ -199,7 +206,64 @@ pub const PUBLISHED: &[Published] = &[
         "36e4deffbaef061a2576705b0c36f93621e2ae20bf6274694821b0b492551b51",
         1161.1,
     ),
+    laion(
+        "vit_b_16_plus_240-laion400m_e31",
+        "https://github.com/mlfoundations/open_clip/releases/download/v0.2-weights/vit_b_16_plus_240-laion400m_e31-8fb26589.pt",
+        "8fb26589",
+    ),
+    laion(
+        "vit_b_16_plus_240-laion400m_e32",
+        "https://github.com/mlfoundations/open_clip/releases/download/v0.2-weights/vit_b_16_plus_240-laion400m_e32-699c4b84.pt",
+        "699c4b84",
+    ),
+    openai(
+        "clip_vitb16",
+        "https://openaipublic.azureedge.net/clip/models/5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f/ViT-B-16.pt",
+        "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f",
+        334.6,
+    ),
+    openai(
+        "clip_vitl14",
+        "https://openaipublic.azureedge.net/clip/models/b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836/ViT-L-14.pt",
+        "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
+        889.6,
+    ),
+    openai(
+        "clip_vitl14_336",
+        "https://openaipublic.azureedge.net/clip/models/3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02/ViT-L-14-336px.pt",
+        "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02",
+        890.8,
+    ),
 ];
+
+/// OpenAI's addresses hold the hash. Sizes are those of a list of the files at pxlpshr/pytti-models.
+const fn openai(
+    name: &'static str,
+    url: &'static str,
+    sha256_prefix: &'static str,
+    mebibytes: f64,
+) -> Published {
+    Published {
+        name,
+        network: name,
+        source: Source::Address { url, sha256_prefix },
+        mebibytes,
+        about: "OpenAI's CLIP, half precision; MIT",
+        trained_on: TrainedOn::WebImageText,
+    }
+}
+
+/// open_clip states the first digits of the hash in the file's name. Sizes are four bytes for each parameter.
+const fn laion(name: &'static str, url: &'static str, sha256_prefix: &'static str) -> Published {
+    Published {
+        name,
+        network: "open_clip_vitb16_plus_240",
+        source: Source::Address { url, sha256_prefix },
+        mebibytes: 794.9,
+        about: "open_clip's ViT-B/16-plus at 240, after 31 or 32 epochs; MIT",
+        trained_on: TrainedOn::Laion400m,
+    }
+}
 
 /// Facebook states no hash: these are what the converter of finegrain-ai/refiners (`conversion/models/dinov2.py`) checks
 /// its downloads by. Sizes are four bytes for each parameter.

@@ -1,5 +1,6 @@
 //! State dictionaries that PyTorch saved (`.pth`, `.pt`): its zip files, and the older ones that most published
-//! weights still are. Nothing in them is executed.
+//! weights still are; and what the modules of a TorchScript program hold, as OpenAI publishes CLIP. Nothing in them is
+//! executed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -30,7 +31,7 @@ pub(super) fn is_one(head: &[u8]) -> bool {
 /// Every tensor of a state dictionary, by name; names of dictionaries in a dictionary are joined by dots.
 ///
 /// # Errors
-/// If it is cut, or holds a whole program or model instead of a state dictionary.
+/// If it is cut, or holds a whole model instead of a state dictionary.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let what = || format!("{} is not a state dictionary that can be read", path.display());
     let limit = files::size(path)?.saturating_mul(MAX_SHARED);
@@ -66,10 +67,6 @@ fn zipped(path: &Path) -> Result<(Value, Storages)> {
         archive.file_names().map(|name| Ok(name?.into_owned())).collect::<Result<_>>()?;
     let pickle = names.iter().find(|name| name.ends_with("/data.pkl")).context("it has no data.pkl")?;
     let root = pickle.trim_end_matches("data.pkl");
-    ensure!(
-        !names.iter().any(|name| name.strip_prefix(root).is_some_and(|rest| rest.starts_with("code/"))),
-        "it is a TorchScript program; save `model.state_dict()` instead"
-    );
     let mut entry = |name: &str| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         // PyTorch stores without compression, so no part is larger than its file.
@@ -182,6 +179,10 @@ fn visit(value: &Value, name: &str, see: &mut dyn FnMut(&str, &[Value]) -> Resul
                 see(name, with)
             }
             ("torch._utils._rebuild_parameter", [tensor, ..]) => visit(tensor, name, see),
+            // Lists of numbers, and modules of a TorchScript program that hold nothing.
+            (other, _) if other.starts_with("torch.jit._pickle.") || other.starts_with(pickle::SCRIPTED) => {
+                Ok(())
+            }
             (other, _) => bail!(
                 "`{name}` is a {other}, and only tensors and dictionaries are read; save `model.state_dict()` instead"
             ),

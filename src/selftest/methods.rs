@@ -20,6 +20,7 @@ use crate::metric::rank::spearman;
 use crate::network::encoder::Encoder;
 use crate::network::origin::{Origin, Teachers};
 use crate::network::vit::Transformer;
+use crate::network::vit::clip::Clip;
 use crate::network::{Backbone, Network, formula, weights};
 use crate::phantom;
 use crate::protocol::{self, Protocol};
@@ -73,15 +74,17 @@ impl Given {
         let tiny = Origin::Random { seed: 4, cache: None };
         let named = BTreeMap::from([
             (Network::Vgg19.name().to_owned(), vgg19),
-            (Transformer::Dinov2Tiny.name().to_owned(), tiny),
+            (Transformer::Dinov2Tiny.name().to_owned(), tiny.clone()),
+            (Clip::Tiny.name().to_owned(), tiny),
         ]);
-        let task = |name: &str, finding: &str| -> Result<TrainTask> {
+        let task = |name: &str, [finding, ill]: [&str; 2]| -> Result<TrainTask> {
             let pictures = phantom(name, finding, 0..8)?;
             let pairs =
                 (0..8).map(|query| (query, (1..=4).map(|step| (query + step) % 8).collect())).collect();
-            Ok(TrainTask { name: TaskName::new(name), pictures, pairs })
+            let anomalies = Some(phantom(name, ill, 8..14)?);
+            Ok(TrainTask { name: TaskName::new(name), pictures, pairs, anomalies })
         };
-        let tasks = [task("his", "good")?, task("brain_tumor", "notumor")?];
+        let tasks = [task("his", ["good", "Ungood"])?, task("brain_tumor", ["notumor", "glioma"])?];
         let calibration = Rc::new(tasks[0].pictures.at(&[0, 1, 2, 3]).pixels);
         let healthy = phantom("lag", "non_glaucoma", 0..10)?;
         let ill = phantom("lag", "suspicious_glaucoma", 10..16)?;

@@ -11,7 +11,7 @@ use super::{Compared, json, reference, shape, text};
 use crate::shared::shared;
 
 /// Sizes that a golden file states, in OpenAI's words or in open_clip's.
-fn plan(config: &Value) -> Plan {
+pub(super) fn plan(config: &Value) -> Plan {
     let number = |value: &Value| value.as_i64().expect("a whole number");
     let (image, words) = (&config["vision_cfg"], &config["text_cfg"]);
     if image.is_object() {
@@ -52,7 +52,7 @@ fn plan(config: &Value) -> Plan {
     }
 }
 
-fn towers(config: &Value, kind: Kind) -> Towers {
+pub(super) fn towers(config: &Value, kind: Kind) -> Towers {
     let mut store = VarStore::new(Device::Cpu);
     let towers = Towers::new(&store.root(), plan(config));
     if let Some(params) = config["params"].as_object() {

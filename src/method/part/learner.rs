@@ -44,6 +44,15 @@ pub trait Learner: Send + Sync {
         Box::new(features)
     }
 
+    /// What it makes of queries whatever was learnt, where its detectors read no teacher's features.
+    ///
+    /// # Errors
+    /// As [`Fitted::encode`].
+    fn encode<'p>(&self, context: &Context, pictures: &'p Pictures) -> Result<Encoded<'p>> {
+        let _ = context;
+        Ok(pictures.into())
+    }
+
     /// Whether it takes steps of an optimiser, rather than remember features.
     fn takes_steps(&self) -> bool {
         false
@@ -132,7 +141,7 @@ fn encoded<'p>(
     pictures: &'p Pictures,
     features: impl Fn(&Remembering, &Tensor) -> Features,
 ) -> Result<Encoded<'p>> {
-    let Some(sight) = learner.sees() else { return Ok(pictures.into()) };
+    let Some(sight) = learner.sees() else { return learner.encode(context, pictures) };
     sight.check_side(pictures.size())?;
     let features = features(&*context.seeing(sight)?, &pictures.pixels);
     Ok(Encoded::new(pictures, learner.reads(features)))

@@ -1,5 +1,7 @@
 //! Parts that several methods share; none of them is a method.
 
+/// CLIP as methods open it.
+pub mod clip;
 /// Brightness, contrast, saturation and hue as torchvision changes them.
 pub mod colour_jitter;
 /// Pseudo-anomalies out of a picture's own pixels.
@@ -22,5 +24,9 @@ pub mod ocsvm;
 pub mod picture;
 /// One Gaussian per position of a feature grid.
 pub mod positionwise;
+/// Words that methods with a text tower ask with.
+pub mod prompts;
+/// Losses of maps against labels of pixels.
+pub mod segmentation_loss;
 /// The one loop in which every method trains.
 pub mod trainer;

@@ -77,7 +77,16 @@ impl Block {
 
     /// In the kind of `tokens`.
     pub fn forward(&self, tokens: &Tensor) -> Tensor {
-        let seen = self.scaled(0, self.attend(&self.norms[0].forward(tokens)));
+        self.seeing(tokens, self.is_causal)
+    }
+
+    /// As [`Block::forward`], where a token sees those after it too.
+    pub fn forward_seeing_all(&self, tokens: &Tensor) -> Tensor {
+        self.seeing(tokens, false)
+    }
+
+    fn seeing(&self, tokens: &Tensor, is_causal: bool) -> Tensor {
+        let seen = self.scaled(0, self.attend(&self.norms[0].forward(tokens), is_causal));
         let tokens = tokens + seen;
         let inside = self.layers[0].forward(&self.norms[1].forward(&tokens));
         let inside = match self.activation {
@@ -88,7 +97,7 @@ impl Block {
         tokens + alone
     }
 
-    fn attend(&self, tokens: &Tensor) -> Tensor {
+    fn attend(&self, tokens: &Tensor, is_causal: bool) -> Tensor {
         let (n, t, width) = tokens.size3().expect("tokens are [n, t, width]");
         let joint = self.joint.forward(tokens).view([n, t, 3, self.heads, width / self.heads]);
         let [queries, keys, values] = [0, 1, 2].map(|part| joint.select(2, part).transpose(1, 2));
@@ -98,7 +107,7 @@ impl Block {
             &values,
             None::<&Tensor>,
             0.0,
-            self.is_causal,
+            is_causal,
             None,
             false,
         );

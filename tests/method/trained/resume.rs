@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::method::{context, pictures, scores, task};
 
 /// Every method that trains, and the steps of its trial.
-const TRAINED: [(&str, u64); 12] = [
+const TRAINED: [(&str, u64); 14] = [
     ("ae", 8),
     ("cutpaste", 3),
     ("d24fad", 4),
@@ -19,6 +19,8 @@ const TRAINED: [(&str, u64); 12] = [
     ("dpa", 2),
     ("foundad", 3),
     ("inp-former", 3),
+    ("inctrl", 4),
+    ("mediclip", 6),
     ("ogae", 3),
     ("rd4ad", 3),
     ("regad", 4),

@@ -62,7 +62,9 @@ impl<'a> Subject<'a> {
         tasks: &'a [TrainTask],
     ) -> Result<Subject<'a>> {
         let settings = serde_json::to_string(settings)?;
-        let pixels = tasks.iter().map(|task| &task.pictures.pixels).collect();
+        let anomalies = tasks.iter().filter_map(|task| task.anomalies.as_ref());
+        let pictures = tasks.iter().map(|task| &task.pictures).chain(anomalies);
+        let pixels = pictures.map(|pictures| &pictures.pixels).collect();
         let pairs = tasks.iter().map(|task| format!("{} {:?}\n", task.name, task.pairs)).collect();
         Ok(Subject { method, settings, network, pixels, pairs })
     }
