@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use clap::Parser as _;
 use medfsad::cli::Cli;
@@ -117,7 +116,7 @@ fn the_tutorial_does_what_it_says() {
     std::fs::write(home.path().join("tutorial.sh"), format!("set -eu\n{script}\n")).expect("a script");
     let program = Path::new(env!("CARGO_BIN_EXE_medfsad")).parent().expect("a folder");
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap_or_default());
-    let mut command = Command::new("sh");
+    let mut command = std::process::Command::new("sh");
     command.arg("tutorial.sh").current_dir(home.path()).env("PATH", path);
     command.env("MEDFSAD_HOME", "").env("MEDFSAD_CACHE", home.path().join("cache"));
     command.env("XDG_CONFIG_HOME", home.path().join("config")).env_remove("MEDFSAD_KEY");

@@ -113,11 +113,13 @@ pub fn write(runs: &[PathBuf], manifest: &Manifest, out: &Path) -> Result<PathBu
 /// Smoothed maps of a cell, each value between 0 and 1 of all, by picture.
 type Maps = BTreeMap<String, Vec<f64>>;
 
+/// Score and p-value, by picture.
+type Scores = BTreeMap<String, [Option<f64>; 2]>;
+
 /// The cells that stand for each entrant and task.
 #[derive(Default)]
 struct Shown {
-    /// By entrant and task: score and p-value of each picture.
-    scores: BTreeMap<(usize, String), BTreeMap<String, [Option<f64>; 2]>>,
+    scores: BTreeMap<(usize, String), Scores>,
     maps: BTreeMap<(usize, String), Maps>,
 }
 

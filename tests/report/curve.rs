@@ -111,7 +111,8 @@ fn drawn(run: &Path) -> (BTreeMap<Key, (f64, f64)>, String) {
         let mut key = entries[1..entries.len() - 2].to_vec();
         if quoted {
             let rest = key.remove(2);
-            key[1] = format!("{},{rest}", key[1]).trim_matches('"').to_owned();
+            let whole = format!("{},{rest}", key[1]);
+            key[1] = String::from(whole.trim_matches('"'));
         }
         let number = |back: usize| entries[entries.len() - back].parse::<f64>().expect("a number");
         (key, (number(2), number(1)))
@@ -188,9 +189,12 @@ fn maps_that_were_changed_or_are_of_others_are_refused() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     std::fs::write(&path, bytes).expect("maps");
-    let error = format!("{:#}", curve::write(&run, None, &run.join("curve")).err().expect("changed maps"));
-    assert!(error.contains("maps.safetensors is damaged"), "{error}");
     let error =
-        format!("{:#}", curve::write(&run, Some(3), &run.join("curve")).err().expect("no such shots"));
+        format!("{:#}", curve::write(&run, None, &run.join("curve")).map(|_| ()).expect_err("changed maps"));
+    assert!(error.contains("maps.safetensors is damaged"), "{error}");
+    let error = format!(
+        "{:#}",
+        curve::write(&run, Some(3), &run.join("curve")).map(|_| ()).expect_err("no such shots")
+    );
     assert!(error.contains("no cell has 3 shots"), "{error}");
 }

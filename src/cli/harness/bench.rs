@@ -32,11 +32,10 @@ pub(crate) struct Args {
     /// List the cells and estimate the time, without computing anything
     #[arg(long)]
     dry_run: bool,
-    /// Start even if it will take more than two hours, which is asked about on a terminal
-    #[arg(long, short)]
-    yes: bool,
     #[command(flatten)]
     estimate: estimate::Args,
+    #[command(flatten)]
+    consent: estimate::Consent,
     #[command(subcommand)]
     submit: Option<Submit>,
 }
@@ -63,7 +62,7 @@ impl Args {
         let device = self.bench.compute.open()?;
         let (opened, folder, threads) = self.bench.open()?;
         announce(&opened, &folder);
-        estimate::before(&opened, &folder, device, self.yes)?;
+        estimate::before(&opened, &folder, device, &self.consent)?;
         if self.keep_maps {
             announce_maps(&opened, &folder);
         }

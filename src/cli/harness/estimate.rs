@@ -30,6 +30,14 @@ impl Args {
     }
 }
 
+/// Whether long work may start.
+#[derive(clap::Args)]
+pub(super) struct Consent {
+    /// Start even if it will take more than two hours, which is asked about on a terminal
+    #[arg(long, short)]
+    yes: bool,
+}
+
 /// Beyond this, work on a terminal is asked about.
 const LONG: f64 = 2.0 * 3600.0;
 
@@ -37,7 +45,7 @@ const LONG: f64 = 2.0 * 3600.0;
 ///
 /// # Errors
 /// Work of hours on a terminal, unless the user has said yes; as [`Estimate::new`].
-pub(super) fn before(opened: &Opened, folder: &Path, device: Device, yes: bool) -> Result<()> {
+pub(super) fn before(opened: &Opened, folder: &Path, device: Device, consent: &Consent) -> Result<()> {
     let known = Estimate::new(opened, folder, None)?;
     let to_do = known.known.measured + known.known.unknown;
     if to_do == 0 {
@@ -55,7 +63,7 @@ pub(super) fn before(opened: &Opened, folder: &Path, device: Device, yes: bool) 
         n => format!(", and {n} cells of unknown length"),
     };
     eprintln!("about {}{open} ({how}); a stopped run goes on where it was", duration(estimate.seconds));
-    if estimate.seconds > LONG && !yes && std::io::stderr().is_terminal() {
+    if estimate.seconds > LONG && !consent.yes && std::io::stderr().is_terminal() {
         let longest: Vec<String> =
             estimate.methods.iter().take(3).map(|(name, _, s)| format!("{name} {}", duration(*s))).collect();
         bail!(

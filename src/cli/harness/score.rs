@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// Folder of pictures to score, or one picture
     #[arg(long, value_name = "PATH")]
     query: PathBuf,
-    /// Output file, a CSV table with the columns file, score, p_value, rank, threshold and flagged; a page of the same
+    /// Output file, a CSV table with the columns file, score, `p_value`, rank, threshold and flagged; a page of the same
     /// name ending in .html shows the pictures
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
