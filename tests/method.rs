@@ -321,6 +321,17 @@ fn regimes_on_the_list_are_what_the_harness_hands_over() {
 }
 
 #[test]
+fn every_method_with_a_paper_can_be_cited() {
+    for entry in METHODS.iter().filter(|entry| entry.paper.contains("arXiv ")) {
+        let bibtex = medfsad::report::cite::of_method(entry.name).unwrap_or_else(|| panic!("{}", entry.name));
+        let number =
+            entry.paper.split("arXiv ").nth(1).expect("a number").split([' ', ',']).next().expect("one");
+        assert!(bibtex.contains(&format!("eprint = {{{number}}}")), "{}: {bibtex}", entry.name);
+        assert_eq!(bibtex.matches('{').count(), bibtex.matches('}').count(), "{}", entry.name);
+    }
+}
+
+#[test]
 fn the_book_lists_every_method_as_the_program_does() {
     let page = include_str!("../docs/methods.md");
     for e in METHODS {

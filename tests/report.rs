@@ -352,7 +352,7 @@ fn the_order_is_tested_and_the_table_goes_into_papers() {
 fn the_verdict_comes_first_and_fits_a_terminal() {
     let out = out();
     let screen = text(&out.join("leaderboard.txt"));
-    let first = "Best at 8 shots: d24fad with a mean image AUROC of 0.830 [";
+    let first = "Best at 8 shots: d24fad (R2) with a mean image AUROC of 0.830 [";
     assert!(screen.replace('\n', " ").contains(first), "{screen}");
     assert!(screen.lines().all(|line| line.chars().count() <= 100), "{screen}");
     assert_eq!(screen.matches("does not fit").count(), 1, "each reason once: {screen}");

@@ -8,6 +8,7 @@ mod audit;
 mod bench_ingest;
 mod build_dataset;
 mod child_process;
+mod cite;
 mod common;
 mod compare;
 mod completions;
@@ -57,6 +58,7 @@ enum Command {
     Episodes(episodes::Args),
     Export(export::Args),
     Sources(sources::Args),
+    Cite(cite::Args),
     Fuzz(fuzz::Args),
     Completions(completions::Args),
     /// Show versions, libtorch, CUDA devices and folders
@@ -90,6 +92,7 @@ impl Cli {
             Command::Episodes(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Sources(args) => args.run(),
+            Command::Cite(args) => args.run(),
             Command::Fuzz(args) => args.run(),
             Command::Completions(args) => args.run(),
             Command::Doctor => doctor::run(),

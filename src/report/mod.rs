@@ -26,6 +26,8 @@ pub mod audit;
 mod auroc;
 mod averages;
 mod chart;
+/// BibTeX of what a run stands on.
+pub mod cite;
 mod colour;
 mod compare;
 /// Numbers and ranks under the choices of evaluation that papers make.

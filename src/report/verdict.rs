@@ -3,6 +3,7 @@
 use super::averages::Estimate;
 use super::row::{Row, difference, difference_on};
 use super::summary::Summary;
+use crate::regime::Regime;
 
 /// Names that a sentence gives before it only counts the rest.
 const NAMED: usize = 5;
@@ -38,9 +39,10 @@ fn best(summary: &Summary, headline: &Headline) -> Option<String> {
     let mean = best.ranked().mean?;
     let tasks = summary.tasks.len();
     let mut text = format!(
-        "Best at {} shots: {} with a mean image AUROC of {} over {}",
+        "Best at {} shots: {} ({}) with a mean image AUROC of {} over {}",
         headline.shots,
         label(&best),
+        summary.entrant(best).regime_words(),
         with_interval(mean),
         if tasks == 1 { "1 task".to_owned() } else { format!("{tasks} tasks") }
     );
@@ -58,7 +60,27 @@ fn best(summary: &Summary, headline: &Headline) -> Option<String> {
         (all, same) if same == all => format!(", not told apart from any of the {all} others."),
         _ => format!("; not told apart from {}.", named(&unsure)),
     };
+    text += &best_few_shot(summary, headline).unwrap_or_default();
     Some(text)
+}
+
+/// Names the best method that is given no more than supports and other tasks' normals, where the best one is given more.
+fn best_few_shot(summary: &Summary, headline: &Headline) -> Option<String> {
+    let is_few_shot = |row: &&Row| summary.entrant(row).regime <= Regime::OtherNormals;
+    let (best, few_shot) = (headline.methods.first()?, headline.methods.iter().find(|row| is_few_shot(row)));
+    if is_few_shot(best) {
+        return None;
+    }
+    let few_shot = few_shot.and_then(|row| Some((row, row.ranked().mean?)));
+    Some(match few_shot {
+        Some((row, mean)) => format!(
+            " It sees more than few-shot methods do; the best of these is {} ({}) with {}.",
+            summary.entrant(row).label,
+            summary.entrant(row).regime_words(),
+            with_interval(mean)
+        ),
+        None => " It sees more than few-shot methods do, of which there is none here.".to_owned(),
+    })
 }
 
 /// Says where no method does better than the best control.

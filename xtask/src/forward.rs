@@ -167,6 +167,12 @@ pub(crate) const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "cite",
+        about: "BibTeX of a run's methods and data, and of this program",
+        needs_libtorch: false,
+        python: None,
+    },
+    Forwarded {
         name: "completions",
         about: "a script that lets your shell complete the commands",
         needs_libtorch: false,
