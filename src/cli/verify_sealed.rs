@@ -37,7 +37,8 @@ struct Opened<'a> {
     /// The file's last name and SHA-256.
     labels: String,
     labels_sha256: String,
-    /// Cells that matched the seal, and those that did not and are not in the board.
+    /// Cells that were sealed, those of them that are on the board, and those that are not: gone, or not what was sealed.
+    sealed: usize,
     cells: usize,
     left_out: usize,
 }
@@ -113,7 +114,8 @@ fn open(
         labels: files::last_name(&path.display().to_string()),
         labels_sha256: files::sha256_of(&[path.to_owned()])?.0,
         cells: opened.len(),
-        left_out: cells.len() - opened.len(),
+        sealed: sealed.cells().len(),
+        left_out: sealed.cells().len() - opened.len(),
     };
     files::write_whole(&board.join("opened.json"), serde_json::to_string_pretty(&note)?.as_bytes())?;
     let page = report::write(board, board)?;

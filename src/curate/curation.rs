@@ -195,9 +195,16 @@ impl Curation<'_> {
             copies.entry(content(item)).or_default().push(index);
         }
         let is_normal = |index: &usize| found[*index].quota.is_none();
+        let is_unopened =
+            |index: &usize| found[*index].quota.is_some_and(|quota| self.task.anomalous[quota].unopened);
         let verdict = |index: usize, item: &KnownContent| -> Option<(&str, String)> {
             let copies = &copies[&content(item)];
             let path = |index: usize| &found[index].candidate.path;
+            // A label that is not opened contradicts none; the picture is tested, so no copy of it trains.
+            if let Some(unopened) = copies.iter().copied().find(is_unopened) {
+                let reason = || format!("byte-identical to {}, whose label is not opened", path(unopened));
+                return (unopened != index).then(|| ("duplicate", reason()));
+            }
             if copies.iter().any(is_normal) && !copies.iter().all(is_normal) {
                 let is_other = |other: &&usize| is_normal(other) != item.quota.is_none();
                 let other = path(copies.iter().copied().find(|other| is_other(&other))?);

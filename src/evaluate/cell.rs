@@ -1,6 +1,6 @@
 //! The cells of one job: fit, adapt, score, measure, write. One training serves all draws that share it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -46,7 +46,7 @@ impl Run<'_> {
         let draws: Vec<Draw> =
             todo.iter().map(|identity| self.draw(&store, &task.rows, identity)).collect::<Result<_>>()?;
         let tasks: Vec<TrainTask> =
-            job.training.iter().map(|task| self.train_task(task, job.built.regime)).collect::<Result<_>>()?;
+            job.training.iter().map(|task| self.train_task(task, job)).collect::<Result<_>>()?;
         // Of the job, not of what is left of it: cells that were finished before a stop are no reason to start over.
         let name = format!("{}.safetensors", job.name());
         let state_file = StateFile { path: self.folder.join("training").join(name), every: SAVE_EVERY };
@@ -123,9 +123,10 @@ impl Run<'_> {
         ids.iter().map(find).collect()
     }
 
-    fn train_task(&self, task: &str, regime: Regime) -> Result<TrainTask> {
+    fn train_task(&self, task: &str, job: &Job) -> Result<TrainTask> {
         let rows = self.manifest.task(task)?;
-        let ill: Vec<&Row> = rows.rows.iter().copied().filter(|row| row.label == Label::Anomalous).collect();
+        let ill =
+            self.not_of(&job.task, rows.rows.iter().copied().filter(|row| row.label == Label::Anomalous));
         let (store, rows) = (rows.store(self.size)?, rows.of(Split::Train));
         let places: HashMap<&str, usize> =
             rows.iter().enumerate().map(|(place, row)| (row.image_id.as_str(), place)).collect();
@@ -137,7 +138,7 @@ impl Run<'_> {
             .iter()
             .map(|pair| Ok((place(&pair.query)?, pair.supports.iter().map(place).collect::<Result<_>>()?)))
             .collect::<Result<_>>()?;
-        let sees_anomalies = regime == Regime::OtherAnomalies;
+        let sees_anomalies = job.built.regime == Regime::OtherAnomalies;
         let anomalies = sees_anomalies.then(|| Pictures::load(&store, &ill)).transpose()?;
         Ok(TrainTask {
             name: TaskName::new(task),
@@ -145,6 +146,20 @@ impl Run<'_> {
             pairs,
             anomalies,
         })
+    }
+
+    /// Those of `rows` that are no picture of the target too: one film may count for two tasks, and a method that learns
+    /// from anomalies must not have seen the ones that it is tested on.
+    fn not_of<'r>(&self, target: &TaskName, rows: impl Iterator<Item = &'r Row>) -> Vec<&'r Row> {
+        let of_target = || self.manifest.rows.iter().filter(|row| row.task == *target);
+        let files: HashSet<(&str, u32)> =
+            of_target().map(|row| (row.file_sha256.as_str(), row.frame)).collect();
+        let pixels: HashSet<&str> = of_target().map(|row| row.pixel_hash.as_str()).collect();
+        rows.filter(|row| {
+            !files.contains(&(row.file_sha256.as_str(), row.frame))
+                && !pixels.contains(row.pixel_hash.as_str())
+        })
+        .collect()
     }
 
     /// A cell's identity and circumstances; `seconds` are of training, of observing it and of scoring.

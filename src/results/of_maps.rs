@@ -31,7 +31,7 @@ impl Masked<'_> {
 
 /// Whether a picture's pixels count: an anomalous one without a mask tells nothing of them.
 fn counts(row: &Row) -> bool {
-    row.label == Label::Normal || row.mask_hash.is_some()
+    row.label == Label::Normal || (row.label == Label::Anomalous && row.mask_hash.is_some())
 }
 
 impl Maps for Masked<'_> {

@@ -99,7 +99,9 @@ impl Labels {
                     other.push(&score.image_id);
                 }
                 Some((label, finding)) if !known => {
-                    let finding = finding.clone().unwrap_or_else(|| score.finding.clone());
+                    // The folder of unopened pictures holds both classes, and a finding is of one.
+                    let class = if *label == Label::Anomalous { "anomalous" } else { "normal" };
+                    let finding = finding.clone().unwrap_or_else(|| format!("{} ({class})", score.finding));
                     scores.push(Score { label: *label, finding, ..score.clone() });
                     continue;
                 }

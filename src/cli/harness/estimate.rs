@@ -52,7 +52,7 @@ pub(super) fn before(opened: &Opened, folder: &Path, device: Device, consent: &C
         return Ok(());
     }
     let (estimate, how) = match known.known.unknown {
-        0 => (known, "as cells like them took"),
+        0 => (at_once(known, device), "as cells like them took"),
         _ => {
             let speed = Speed::measured(device);
             (Estimate::new(opened, folder, Some(&speed))?, "rough: by one layer timed on this device")
@@ -73,6 +73,16 @@ pub(super) fn before(opened: &Opened, folder: &Path, device: Device, consent: &C
         );
     }
     Ok(())
+}
+
+/// Cells of a CPU run several at once, and took their time so.
+fn at_once(estimate: Estimate, device: Device) -> Estimate {
+    let workers = if device == Device::Cpu { rayon::current_num_threads() as f64 } else { 1.0 };
+    let share = |(name, cells, seconds): (String, usize, f64)| (name, cells, seconds / workers);
+    let methods = estimate.methods.into_iter().map(share).collect();
+    // No run is shorter than its longest job.
+    let seconds = (estimate.seconds / workers).max(estimate.longest.seconds);
+    Estimate { seconds, methods, ..estimate }
 }
 
 /// Prints the estimated time, memory and disk space of the cells that are to do.

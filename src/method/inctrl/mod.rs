@@ -181,6 +181,11 @@ impl Method for Inctrl {
         let texts = self.texts(&network, &tokenizer, &context.task).context("inctrl")?.unsqueeze(0);
         let source = |task| Source::new(task, self.texts(&network, &tokenizer, &task.name)?);
         let sources = tasks.iter().map(source).collect::<Result<Vec<_>>>().context("inctrl")?;
+        ensure!(
+            sources.iter().any(|source| !source.anomalies.is_empty()),
+            "inctrl learns from anomalies of other tasks, and {} have none beside the target's own pictures",
+            tasks.iter().map(|task| task.name.as_str()).collect::<Vec<_>>().join(", ")
+        );
         let heads = Heads::new(network.plan(), context.seed, context.device);
         let model = InctrlModel { network, heads, texts, clip: settings.clip, precision: context.precision };
         let subject = Subject::of_tasks("inctrl", settings, Some(Network::Clip(settings.clip)), tasks)?;

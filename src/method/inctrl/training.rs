@@ -34,12 +34,11 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// # Errors
-    /// A task that came without anomalies.
+    /// A task whose anomalies were not handed over.
     pub(super) fn new(task: &'a TrainTask, texts: Tensor) -> Result<Source<'a>> {
-        let anomalies = task.anomalies.as_ref().filter(|anomalies| !anomalies.is_empty());
-        let anomalies = anomalies.with_context(|| {
-            format!("inctrl learns from anomalies of other tasks, and `{}` has none", task.name)
-        })?;
+        let anomalies = task.anomalies.as_ref();
+        let anomalies =
+            anomalies.with_context(|| format!("the anomalies of `{}` were not given", task.name))?;
         Ok(Source { normals: &task.pictures, anomalies, texts })
     }
 }

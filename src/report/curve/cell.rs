@@ -15,6 +15,8 @@ use crate::results::{KeptMaps, Score, StoredCell};
 pub(super) struct OneCell {
     scores: Vec<Score>,
     maps: Option<KeptMaps>,
+    /// Whether pictures of a class stand together, as published code has them; not where labels were opened later.
+    pub is_sorted: bool,
     /// Whether a training chose among epochs.
     pub has_epochs: bool,
 }
@@ -31,7 +33,8 @@ impl OneCell {
             cell.folder.display(),
             scores.len()
         );
-        Ok(OneCell { scores, maps, has_epochs: !cell.epochs()?.is_empty() })
+        let changes = scores.windows(2).filter(|pair| pair[0].label != pair[1].label).count();
+        Ok(OneCell { scores, maps, is_sorted: changes <= 1, has_epochs: !cell.epochs()?.is_empty() })
     }
 
     /// How many pictures were scored.
@@ -54,7 +57,10 @@ impl OneCell {
         let mut found = BTreeMap::new();
         let mut stacks: BTreeMap<(Epoch, MapSize), Option<MapStack>> = BTreeMap::new();
         let mut smoothed: BTreeMap<(Epoch, MapSize, Smoothing, LastBatch), MapStack> = BTreeMap::new();
-        for choice in choices {
+        let needs_order = |choice: &OfCell| {
+            choice.last_batch == LastBatch::Dropped || choice.smoothing == Smoothing::FourStacked
+        };
+        for choice in choices.iter().filter(|choice| self.is_sorted || !needs_order(choice)) {
             let scores = match (&self.maps, self.has_maps()) {
                 (Some(maps), _) => {
                     let OfCell { epoch, size, smoothing, reduction, last_batch } = *choice;

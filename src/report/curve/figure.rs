@@ -31,7 +31,7 @@ pub(super) fn draw(curve: &Curve) -> Result<Figure> {
             .methods
             .iter()
             .enumerate()
-            .map(|(index, method)| (shortened(&method.label, 40), colour(index)))
+            .map(|(index, method)| (shortened(&format!("{} ({})", method.label, method.regime), 40), colour(index)))
             .collect(),
     };
     heading.figure((WIDTH, HEIGHT + ROW * rows.len() as f64 + 40.0), |sketch, top| {

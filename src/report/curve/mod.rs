@@ -25,6 +25,8 @@ mod table;
 /// One method over all variants.
 struct Method {
     pub label: String,
+    /// What it was given; methods of different regimes do not compete on equal terms.
+    pub regime: String,
     /// Mean over tasks and draws, by variant.
     pub aurocs: Vec<f64>,
     /// Among the methods, 1 is the highest AUROC; ties share the mean of theirs.
@@ -77,6 +79,8 @@ impl Curve {
             .iter()
             .map(|(_, cells)| cells.iter().map(|cell| Ok((*cell, OneCell::read(cell)?))).collect())
             .collect::<Result<_>>()?;
+        let (entrants, cells) = alike(entrants, cells, &mut left_out);
+        ensure!(!entrants.is_empty(), "no method kept the maps of all of its cells, or of none");
         let choices = crossed(had(&entrants, &cells, &mut left_out));
         let of_cell: Vec<OfCell> =
             choices.iter().map(|variant| variant.of_cell).collect::<BTreeSet<_>>().into_iter().collect();
@@ -107,7 +111,8 @@ impl Curve {
             ));
         }
         ensure!(!had.is_empty(), "there is no choice under which every method has a value on every task");
-        let labels = entrants.iter().map(|(entrant, _)| entrant.label.clone()).collect();
+        let labels =
+            entrants.iter().map(|(entrant, _)| (entrant.label.clone(), entrant.regime_words())).collect();
         let only: Vec<Entrant> = entrants.into_iter().map(|(entrant, _)| entrant).collect();
         Ok(Curve::sorted(shots, had, labels, &measured, left_out, warning(&only)))
     }
@@ -115,7 +120,7 @@ impl Curve {
     fn sorted(
         shots: usize,
         mut variants: Vec<Variant>,
-        labels: Vec<String>,
+        labels: Vec<(String, String)>,
         measured: &[Vec<Measured>],
         left_out: Vec<String>,
         warning: Option<String>,
@@ -128,8 +133,9 @@ impl Curve {
         let mut methods: Vec<Method> = labels
             .into_iter()
             .enumerate()
-            .map(|(method, label)| Method {
+            .map(|(method, (label, regime))| Method {
                 label,
+                regime,
                 aurocs: variants.iter().map(|variant| value(method, *variant)).collect(),
                 ranks: Vec::new(),
             })
@@ -179,6 +185,33 @@ fn comparable<'a>(
     Ok(kept)
 }
 
+type Entrants<'a> = Vec<(Entrant<'a>, Vec<&'a StoredCell>)>;
+type Cells<'a> = Vec<Vec<(&'a StoredCell, OneCell)>>;
+
+/// Leaves methods out of which some cells kept maps and others did not: a mean would be of two kinds of numbers.
+fn alike<'a>(
+    entrants: Entrants<'a>,
+    cells: Cells<'a>,
+    left_out: &mut Vec<String>,
+) -> (Entrants<'a>, Cells<'a>) {
+    let mut kept = (Vec::new(), Vec::new());
+    for (entrant, cells) in entrants.into_iter().zip(cells) {
+        let with_maps = || cells.iter().filter(|(_, one)| one.has_maps());
+        let n_keeping = with_maps().filter(|(_, one)| one.keeps_maps()).count();
+        if n_keeping > 0 && n_keeping < with_maps().count() {
+            left_out.push(format!(
+                "{}, of which {n_keeping} of {} cells kept maps: compute the others again with --keep-maps",
+                entrant.0.label,
+                with_maps().count()
+            ));
+            continue;
+        }
+        kept.0.push(entrant);
+        kept.1.push(cells);
+    }
+    kept
+}
+
 /// Which choices make a difference here; those that do not are said.
 fn had(
     entrants: &[(Entrant, Vec<&StoredCell>)],
@@ -208,9 +241,16 @@ fn had(
         .collect();
     if !unkept.is_empty() {
         left_out.push(format!(
-            "whatever needs maps that were not kept (bench --keep-maps keeps them), of {}",
+            "whatever needs maps that were not kept (bench --keep-maps keeps them), of {}; the maximum there is the \
+             method's image score, which may be its own and not the map's maximum",
             unkept.join(", ")
         ));
+    }
+    if all().any(|(_, one)| !one.is_sorted) {
+        left_out.push(
+            "smoothing over batches and dropping the last one, since the pictures are in no order of classes"
+                .to_owned(),
+        );
     }
     left_out.push(
         "min-max scaling over the test set, which rises with the score and so changes no AUROC".to_owned(),

@@ -42,14 +42,15 @@ fn reference(curve: &Curve, method: &Method) -> Option<f64> {
 pub(super) fn markdown(curve: &Curve) -> String {
     let rows = curve.methods.iter().map(|method| {
         let ends = [least(&method.aurocs), median(&method.aurocs), most(&method.aurocs)];
-        let mut entries = vec![Entry::text(&method.label)];
+        let mut entries = vec![Entry::text(&method.label), Entry::text(&method.regime)];
         entries.push(Entry::number(three_decimals(reference(curve, method))));
         entries.extend(ends.map(|value| Entry::number(three_decimals(Some(value)))));
         entries.extend([least(&method.ranks), most(&method.ranks)].map(|value| Entry::number(rank(value))));
         entries.push(Entry::number(format!("{:.0} %", 100.0 * first(curve, method))));
         Line { entries, ..Line::default() }
     });
-    let head = ["method", "reference", "lowest", "median", "highest", "best rank", "worst rank", "first"];
+    let head =
+        ["method", "regime", "reference", "lowest", "median", "highest", "best rank", "worst rank", "first"];
     let table = DisplayTable {
         name: "curve",
         title: "Specification curve".to_owned(),
@@ -59,7 +60,8 @@ pub(super) fn markdown(curve: &Curve) -> String {
              those that cannot be had, are left out and named below. Reference is what protocol clean does with \
              maps. First is the share of combinations under which the method has the highest AUROC. A method without \
              maps is the same under every choice that concerns maps. The maximum is that of the map, also where a \
-             method's own score is another. Controls have no curve. {UNDEFINED} is undefined.",
+             method's own score is another, wherever maps were kept. Methods of different regimes do not compete on equal \
+             terms. Controls have no curve. {UNDEFINED} is undefined.",
             curve.shots,
             curve.variants.len()
         ),
@@ -78,6 +80,7 @@ pub(super) fn ranges(curve: &Curve) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record([
         "method",
+        "regime",
         "shots",
         "variants",
         "reference",
@@ -91,6 +94,7 @@ pub(super) fn ranges(curve: &Curve) -> Result<Vec<u8>> {
     for method in &curve.methods {
         writer.write_record([
             method.label.clone(),
+            method.regime.clone(),
             curve.shots.to_string(),
             curve.variants.len().to_string(),
             reference(curve, method).map_or(String::new(), |value| value.to_string()),
