@@ -55,7 +55,8 @@ impl Cells {
         let total = self.bar.length().unwrap_or(0) as usize;
         let each = self.start.elapsed().as_secs_f64() / (state.0 - self.before) as f64;
         let left = (each * total.saturating_sub(state.0) as f64 / 60.0).ceil();
-        eprintln!("{}: {} of {total}, about {left:.0} minutes left", self.what, state.0);
+        let unit = if left == 1.0 { "minute" } else { "minutes" };
+        eprintln!("{}: {} of {total}, about {left:.0} {unit} left", self.what, state.0);
     }
 
     /// Takes the bar away.

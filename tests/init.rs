@@ -89,3 +89,59 @@ fn class_folders_alone_are_one_task() {
     std::fs::create_dir(home.path().join("empty")).expect("a folder");
     fails(home.path(), &["init", "empty"], &["no picture in a class folder", "brain/normal"]);
 }
+
+#[test]
+fn masks_beside_pictures_are_masks() {
+    let home = tempfile::tempdir().expect("a folder");
+    for n in 0..4 {
+        picture(&home.path().join(format!("breast/normal/normal ({n}).png")), n);
+        picture(&home.path().join(format!("breast/benign/benign ({n}).png")), 50 + n);
+        picture(&home.path().join(format!("breast/benign/benign ({n})_mask.png")), 90 + n);
+    }
+    picture(&home.path().join("breast/benign/benign (0)_mask_1.png"), 99);
+    let said = succeeds(home.path(), &["init", "breast"]);
+    assert!(said.contains("benign 4\n") && said.contains("5 files, masks beside their pictures"), "{said}");
+    let raw = home.path().canonicalize().expect("a path");
+    let raw = raw.to_str().expect("UTF-8");
+    let built = succeeds(home.path(), &["build-dataset", "--spec", "manifests/breast.toml", "--raw", raw]);
+    assert!(built.contains("1 pictures have several masks beside them"), "{built}");
+    let manifest =
+        medfsad::manifest::Manifest::read(&home.path().join("manifests/breast")).expect("a manifest");
+    assert_eq!(manifest.rows.iter().filter(|row| row.finding == "benign").count(), 4);
+    assert_eq!(manifest.rows.iter().filter(|row| row.mask_hash.is_some()).count(), 3);
+}
+
+#[test]
+fn trees_that_would_mix_tasks_or_lose_patients_are_told() {
+    let home = tempfile::tempdir().expect("a folder");
+    let root = home.path().join("own");
+    for n in 0..6 {
+        picture(&root.join(format!("a/normal/P{}_{}.png", n / 2, n % 2)), n);
+        picture(&root.join(format!("a/sick/P{}_{}.png", n / 2, n % 2)), 50 + n);
+    }
+    let said = succeeds(home.path(), &["init", "own"]);
+    assert!(said.contains("6 normal pictures are of patients with anomalous ones"), "{said}");
+    let built = succeeds(
+        home.path(),
+        &["build-dataset", "--spec", "manifests/own.toml", "--raw", "own", "--threads", "1"],
+    );
+    assert!(built.contains("no normal picture trains"), "{built}");
+    for n in 0..3 {
+        picture(&root.join(format!("a/inner/normal/{n}.png")), 100 + n);
+        picture(&root.join(format!("a/inner/sick/{n}.png")), 150 + n);
+    }
+    fails(home.path(), &["init", "own", "--force"], &["a/inner", "would be in both tasks"]);
+    fails(home.path(), &["init", "own", "--normal", "healhty"], &["unknown class folder `healhty`"]);
+    // A side above the organ is said; class folders with sides below them are understood.
+    let other = home.path().join("other");
+    for n in 0..4 {
+        picture(&other.join(format!("train/brain/normal/{n}.png")), n);
+        picture(&other.join(format!("eye/normal/train_set/{n}.png")), 20 + n);
+        picture(&other.join(format!("eye/normal/test_set/{n}.png")), 30 + n);
+        picture(&other.join(format!("eye/spot/test_set/{n}.png")), 40 + n);
+    }
+    let said = succeeds(home.path(), &["init", "other"]);
+    assert!(said.contains("move it below") && said.contains("train and test folders"), "{said}");
+    let built = succeeds(home.path(), &["build-dataset", "--spec", "manifests/other.toml", "--raw", "other"]);
+    assert!(built.contains("12 pictures curated"), "{built}");
+}

@@ -143,6 +143,12 @@ fn print_outcome(outcome: &Outcome, out: &Path) {
     for row in outcome.rejected.iter().filter(|row| row.kind == "unreadable").take(20) {
         println!("  unreadable: {}: {}", row.source_path, row.reason);
     }
+    for row in outcome.selection.iter().filter(|row| row.part == "train normal" && row.found == 0) {
+        println!(
+            "note: {}: no normal picture trains, so there is none to refer to; see rejected.parquet",
+            row.task
+        );
+    }
     for remark in &outcome.remarks {
         println!("note: {remark}");
     }

@@ -1,14 +1,15 @@
 //! `init`: a folder tree of somebody's own becomes a spec and a bench definition.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::common::home;
-use crate::files;
 use crate::source::survey::{FoundTask, Owner, Patients, Survey, survey};
-use crate::spec::Spec;
+use crate::spec::{SHIPPED as SPECS, Spec};
+use crate::{files, names};
 
 /// Support set sizes that are asked for, as far as there are normal pictures.
 const SHOTS: [usize; 3] = [2, 4, 8];
@@ -40,6 +41,7 @@ impl Args {
         ensure!(self.dir.is_dir(), "{} is not a folder", self.dir.display());
         let dir = self.dir.canonicalize().with_context(|| self.dir.display().to_string())?;
         let survey = survey(&dir, &self.normal)?;
+        self.check_named(&survey)?;
         let own = dir.file_name().map_or("own".into(), |name| name.to_string_lossy());
         let name = self.name.clone().unwrap_or_else(|| plain(&own));
         let layout = Layout::new(&dir, &survey, name)?;
@@ -64,6 +66,18 @@ impl Args {
         println!("\nnext:");
         println!("  cargo xtask build-dataset --spec {} --raw {raw}", paths[0].display());
         println!("  cargo xtask bench --bench {}", paths[1].display());
+        Ok(())
+    }
+}
+
+impl Args {
+    /// Every class that is named normal must be there.
+    fn check_named(&self, survey: &Survey) -> Result<()> {
+        let known: BTreeSet<&str> =
+            survey.tasks.iter().flat_map(|task| task.classes.keys()).map(String::as_str).collect();
+        for name in self.normal.iter().filter(|name| !known.contains(name.as_str())) {
+            return Err(names::unknown("class folder", name, known.iter().copied())).context("--normal");
+        }
         Ok(())
     }
 }
@@ -99,6 +113,11 @@ impl<'a> Layout<'a> {
         if whole.is_empty() {
             bail!("{}", nothing_found(dir, &one_sided));
         }
+        ensure_apart(dir, &whole)?;
+        ensure!(
+            !SPECS.iter().any(|(shipped, _)| *shipped == name),
+            "`{name}` is the name of a spec that comes with the program; choose another with --name"
+        );
         // Class folders that lie in DIR itself have no folder of a task: their `--raw` is the folder above.
         let is_flat = whole.iter().any(|task| task.folder.is_empty());
         let own = dir.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -130,9 +149,8 @@ impl<'a> Layout<'a> {
     fn spec(&self) -> String {
         let mut text = format!(
             "# Which pictures make the benchmark `{0}`, written by `init` from folder and file names. Check it, then:\n\
-             #   cargo xtask build-dataset --spec manifests/{0}.toml --raw {1}\n",
-            self.name,
-            self.raw.display()
+             #   cargo xtask build-dataset --spec manifests/{0}.toml --raw FOLDER\n",
+            self.name
         );
         text += &explained("name", quoted(&self.name), "names the folder of the curated benchmark");
         text += &explained("version", 1, "raise it when the same pictures would give other rows");
@@ -235,9 +253,13 @@ impl Sides {
 
 impl Named<'_> {
     fn train_normal(&self) -> usize {
+        let ill = self.found.patients.as_ref().map_or(0, |patients| patients.normal_of_ill);
         match self.sides {
             Sides::Owner => self.found.normal_on(Owner::Train),
-            Sides::Drawn { test_normal } => self.found.count(true) - test_normal,
+            Sides::Drawn { test_normal } => {
+                let normal = self.found.count(true);
+                (normal - test_normal).min(normal.saturating_sub(ill))
+            }
         }
     }
 
@@ -261,7 +283,7 @@ impl Named<'_> {
         text += &explained("name", quoted(&self.name), "names the task everywhere");
         text += &explained(
             "organ",
-            quoted(&self.name),
+            quoted(&plain(self.folder.rsplit('/').next().unwrap_or(&self.name))),
             "under `held_out = \"organ\"` tasks of one organ never train for each other",
         );
         text += &explained("modality", quoted("unknown"), "in words: X-ray, MRI, fundus");
@@ -309,8 +331,13 @@ impl Named<'_> {
             let counted = of.map(|(class, sides)| format!("{class} {}", sides.values().sum::<usize>()));
             counted.collect::<Vec<_>>().join(", ")
         };
-        let mut text =
-            format!("{}\n  normal     {}\n  anomalous  {}\n", self.name, classes(true), classes(false));
+        let mut text = format!(
+            "{} (in {})\n  normal     {}\n  anomalous  {}\n",
+            self.name,
+            self.folder,
+            classes(true),
+            classes(false)
+        );
         text += &match self.sides {
             Sides::Owner => "  sides      train and test folders, as they are\n".to_owned(),
             Sides::Drawn { test_normal } => format!(
@@ -322,18 +349,44 @@ impl Named<'_> {
             let _ = writeln!(text, "  masks      {masks}");
         }
         text += &match &self.found.patients {
-            Some(Patients { count, example: [file, patient], .. }) => {
+            Some(Patients { count, example: [file, patient], normal_of_ill: 0, .. }) => {
                 format!("  patients   {count}, from file names ({file} is of {patient})\n")
             }
+            Some(Patients { count, example: [file, patient], normal_of_ill, .. }) => format!(
+                "  patients   {count}, from file names ({file} is of {patient}); {normal_of_ill} normal pictures are of \
+                 patients with anomalous ones and do not train: if names count anew in each class, remove `patients`\n"
+            ),
             None => "  patients   not in file names; DICOM files may tell when they are read\n".to_owned(),
         };
         text
     }
 }
 
+/// Refuses a task that lies within another one, whose pictures would be in both.
+fn ensure_apart(dir: &Path, tasks: &[&FoundTask]) -> Result<()> {
+    for (outer, inner) in tasks.iter().flat_map(|a| tasks.iter().map(move |b| (a, b))) {
+        let lies_within = outer.folder != inner.folder
+            && (outer.folder.is_empty() || inner.folder.starts_with(&format!("{}/", outer.folder)));
+        ensure!(
+            !lies_within,
+            "{} has class folders of its own and {} below it, whose pictures would be in both tasks; put each organ's \
+             class folders into a folder of its own",
+            if outer.folder.is_empty() { dir.display().to_string() } else { outer.folder.clone() },
+            inner.folder
+        );
+    }
+    Ok(())
+}
+
 fn nothing_found(dir: &Path, one_sided: &[&FoundTask]) -> String {
     const LAYOUT: &str =
         "expected folders such as brain/normal/*.png and brain/tumour/*.png, or normal and tumour alone";
+    if let Some(task) = one_sided.iter().find(|task| task.count(true) == 1 && task.count(false) > 0) {
+        let folder = if task.folder.is_empty() { dir.display().to_string() } else { task.folder.clone() };
+        return format!(
+            "{folder} has one normal picture; at least two are needed, one to refer to and one to test"
+        );
+    }
     if one_sided.is_empty() {
         return format!("no picture in a class folder below {}; {LAYOUT}", dir.display());
     }

@@ -40,7 +40,13 @@ fn caption(summary: &Summary) -> String {
         if draws == 1 { "one support draw".to_owned() } else { format!("up to {draws} support draws") };
     format!(
         "{warning}Image AUROC in~\\% under protocol clean, mean over {draws}; 95\\,\\% interval of the mean over draws \
-         and pictures. Best of a column in bold; methods with one letter are not told apart. Controls see no disease."
+         and pictures. Best of a column in bold; methods with one letter are not told apart. Controls see no disease. \
+         reg.: what a method was given (R1 supports, R2 also other tasks' normals, R5 all normals of the target).{}",
+        if summary.rows.iter().any(|row| row.off_ground.is_some()) {
+            " * on other draws, seeds or pictures than most rows: not ranked."
+        } else {
+            ""
+        }
     )
 }
 
@@ -49,9 +55,13 @@ fn block(summary: &Summary, shots: usize) -> String {
     let rows = summary.rows.iter().filter(|row| row.shots == shots);
     let (controls, methods): (Vec<&Row>, Vec<&Row>) = rows.partition(|row| summary.entrant(row).control);
     let columns = summary.tasks.len() + 5;
-    let mut text = format!("\\midrule\n\\multicolumn{{{columns}}}{{@{{}}l}}{{{shots} shots}} \\\\\n");
+    let unit = if shots == 1 { "shot" } else { "shots" };
+    let mut text = format!("\\midrule\n\\multicolumn{{{columns}}}{{@{{}}l}}{{{shots} {unit}}} \\\\\n");
     let best: Vec<Option<f64>> = (0..=summary.tasks.len())
-        .map(|column| methods.iter().filter_map(|row| value(row, column)).reduce(f64::max))
+        .map(|column| {
+            let ranked = methods.iter().filter(|row| row.off_ground.is_none());
+            ranked.filter_map(|row| value(row, column)).map(shown).reduce(f64::max)
+        })
         .collect();
     for row in &methods {
         text += &line(summary, row, &best);
@@ -69,17 +79,24 @@ fn value(row: &Row, column: usize) -> Option<f64> {
         .map(|estimate| estimate.value)
 }
 
+/// In percent as the table shows it, so that equal figures are equally bold.
+fn shown(value: f64) -> f64 {
+    (1000.0 * value).round()
+}
+
 fn line(summary: &Summary, row: &Row, best: &[Option<f64>]) -> String {
     let entrant = summary.entrant(row);
     let mut entries = vec![
         row.group.map_or(String::new(), group_name),
-        escaped(&entrant.label),
+        escaped(&summary.marked(row.entrant)),
         escaped(&entrant.regime_words()),
     ];
     for column in 0..=summary.tasks.len() {
         let value = value(row, column);
         let text = value.map_or(escaped(UNDEFINED), |value| format!("{:.1}", 100.0 * value));
-        let is_best = value.is_some() && best.get(column).is_some_and(|best| *best == value);
+        let is_best = value.is_some()
+            && row.off_ground.is_none()
+            && best.get(column).is_some_and(|best| *best == value.map(shown));
         entries.push(if is_best { format!("\\textbf{{{text}}}") } else { text });
     }
     let mean = row.ranked().mean;

@@ -46,7 +46,8 @@ struct Data<'a> {
 struct Method<'a> {
     name: &'a str,
     control: bool,
-    shots: usize,
+    /// By task, of the cell that is shown.
+    shots: BTreeMap<&'a str, usize>,
     /// Tasks of which maps lie beside the page.
     maps: Vec<&'a str>,
 }
@@ -155,7 +156,11 @@ impl Shown {
         let method = |(index, entrant): (usize, &super::entrant::Entrant)| Method {
             name: summary.entrants[index].label.as_str(),
             control: entrant.control,
-            shots: entrant.cells.iter().map(|cell| cell.cell.identity.shots).max().unwrap_or(0),
+            shots: summary
+                .tasks
+                .iter()
+                .filter_map(|task| Some((*task, summary.exemplar(index, task)?.cell.identity.shots)))
+                .collect(),
             maps: self.maps.keys().filter(|(of, _)| *of == index).map(|(_, task)| task.as_str()).collect(),
         };
         let picture = |row: &&'a Row| Picture {

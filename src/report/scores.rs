@@ -14,7 +14,7 @@ use crate::pixels::Pixels;
 use crate::protocol::{self, Protocol};
 
 /// Pictures that the page shows; the table beside it holds all.
-const N_SHOWN: usize = 200;
+pub const N_SHOWN: usize = 200;
 
 /// One picture and its score.
 pub struct Picture<'a> {
@@ -44,7 +44,9 @@ pub struct Scores<'a> {
     pub network: String,
     /// Whether these weights are random.
     pub is_random: bool,
-    /// In any order.
+    /// Pictures that were scored.
+    pub n_scored: usize,
+    /// Those with the highest scores, in any order.
     pub pictures: Vec<Picture<'a>>,
     /// Name and picture of each reference.
     pub references: Vec<(&'a str, &'a Pixels)>,
@@ -78,7 +80,7 @@ struct Shown {
 pub fn page(scores: &Scores) -> Result<String> {
     let mut order: Vec<&Picture> = scores.pictures.iter().collect();
     order.sort_by(|a, b| a.rank.cmp(&b.rank).then_with(|| a.name.cmp(b.name)));
-    let n = order.len();
+    let n = scores.n_scored;
     let more = (n > N_SHOWN)
         .then(|| format!("The {N_SHOWN} highest scores of {n}; the table beside this page holds all."));
     order.truncate(N_SHOWN);
@@ -112,7 +114,7 @@ fn about(scores: &Scores, n: usize) -> Vec<String> {
     sentences.push(match scores.threshold {
         Some((threshold, share)) => format!(
             "Flagged are scores above {threshold:.4}, the highest score that a reference gets by the others. Of normal pictures \
-             taken as the references were, about {:.0} % will be flagged. The p-value is the share of the references, and the \
+             taken as the references were, at most about {:.0} % will be flagged. The p-value is the share of the references, and the \
              picture itself, that reach its score.",
             100.0 * share
         ),

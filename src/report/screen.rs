@@ -6,13 +6,13 @@ use super::display_table::{signed, three_decimals};
 use super::leaderboard::group_name;
 use super::row::Row;
 use super::summary::Summary;
-use super::verdict::{Headline, headline};
+use super::verdict::{Headline, counted, headline};
 use crate::protocol::Protocol;
 
 /// Columns of the widest terminal that everybody has.
 const WIDTH: usize = 100;
 /// Letters of a method's name.
-const NAME: usize = 34;
+const NAME: usize = 29;
 /// Letters of one reason of failure; the report has all of it.
 const REASON: usize = 400;
 
@@ -36,12 +36,25 @@ fn table(summary: &Summary, headline: &Headline) -> String {
     }
     let more = summary.shots.iter().filter(|&&shots| shots != headline.shots).map(usize::to_string);
     let more: Vec<String> = more.collect();
-    let mut note = format!("{} shots; mean image AUROC over {} tasks", headline.shots, summary.tasks.len());
+    let (shots, tasks) = (counted(headline.shots, "shot"), counted(summary.tasks.len(), "task"));
+    let mut note = format!("{shots}; mean image AUROC over {tasks}");
     if headline.controls.len() > 1 {
         note += &format!("; the best of {} trivial controls below the line", headline.controls.len());
     }
     if !more.is_empty() {
         note += &format!("; {} shots are in the report", more.join(", "));
+    }
+    let is_off = |row: &&Row| row.shots == headline.shots && row.off_ground.is_some();
+    let off: Vec<String> = summary
+        .rows
+        .iter()
+        .filter(is_off)
+        .map(|row| {
+            format!("{} ({})", summary.entrant(row).label, row.off_ground.as_deref().unwrap_or_default())
+        })
+        .collect();
+    if !off.is_empty() {
+        note += &format!("; not ranked: {}", off.join(", "));
     }
     lines.push(wrapped(&note, WIDTH));
     lines.join("\n")
@@ -67,7 +80,7 @@ fn line(summary: &Summary, row: &Row) -> String {
 
 fn row_of([group, method, regime]: [&str; 3], [mean, low, high, worst, gap]: [&str; 5]) -> String {
     let method = super::chart::shortened(method, NAME);
-    format!("{group:<5} {method:<NAME$} {regime:<6} {mean:>6} {low:>6} {high:>6} {worst:>10} {gap:>16}")
+    format!("{group:<5} {method:<NAME$} {regime:<11} {mean:>6} {low:>6} {high:>6} {worst:>10} {gap:>16}")
 }
 
 /// Each reason once, with the methods and the number of cells that it took.
@@ -126,7 +139,8 @@ mod tests {
 
     #[test]
     fn the_table_keeps_to_the_width() {
-        let line = row_of(["AA", &"m".repeat(80), "R1"], ["0.500", "0.400", "0.600", "0.450", "+0.100"]);
+        let line =
+            row_of(["AA", &"m".repeat(80), "R1 (stated)"], ["0.500", "0.400", "0.600", "0.450", "+0.100"]);
         assert!(line.chars().count() <= WIDTH && head().chars().count() <= WIDTH, "{line}");
     }
 }

@@ -39,12 +39,12 @@ fn best(summary: &Summary, headline: &Headline) -> Option<String> {
     let mean = best.ranked().mean?;
     let tasks = summary.tasks.len();
     let mut text = format!(
-        "Best at {} shots: {} ({}) with a mean image AUROC of {} over {}",
-        headline.shots,
+        "Best at {}: {} ({}) with a mean image AUROC of {} over {}",
+        counted(headline.shots, "shot"),
         label(&best),
         summary.entrant(best).regime_words(),
         with_interval(mean),
-        if tasks == 1 { "1 task".to_owned() } else { format!("{tasks} tasks") }
+        counted(tasks, "task")
     );
     let unsure: Vec<&str> = others
         .iter()
@@ -56,6 +56,9 @@ fn best(summary: &Summary, headline: &Headline) -> Option<String> {
         (0, _) => "; it is the only method.".to_owned(),
         (all, _) if unjudged == all => "; its differences to the others have no interval.".to_owned(),
         (1, 1) => format!(", not told apart from {}.", unsure[0]),
+        (_, 0) if unjudged > 0 => {
+            format!(", told apart from every other method but {unjudged} whose difference has no interval.")
+        }
         (_, 0) => ", told apart from every other method.".to_owned(),
         (all, same) if same == all => format!(", not told apart from any of the {all} others."),
         _ => format!("; not told apart from {}.", named(&unsure)),
@@ -74,38 +77,53 @@ fn best_few_shot(summary: &Summary, headline: &Headline) -> Option<String> {
     let few_shot = few_shot.and_then(|row| Some((row, row.ranked().mean?)));
     Some(match few_shot {
         Some((row, mean)) => format!(
-            " It sees more than few-shot methods do; the best of these is {} ({}) with {}.",
+            " It is given more than supports and other tasks' normals; the best that is not is {} ({}) with {}.",
             summary.entrant(row).label,
             summary.entrant(row).regime_words(),
             with_interval(mean)
         ),
-        None => " It sees more than few-shot methods do, of which there is none here.".to_owned(),
+        None => {
+            " It is given more than supports and other tasks' normals, as every method here is.".to_owned()
+        }
     })
 }
 
 /// Says where no method does better than the best control.
 fn against_controls(summary: &Summary, headline: &Headline) -> Option<String> {
-    let strongest = *headline.controls.first()?;
+    let Some(&strongest) = headline.controls.first() else {
+        return Some("No trivial control has a mean here, so nothing is said of shortcuts.".to_owned());
+    };
     let own = |row: &Row| summary.entrant(row).label.as_str();
     let mean = |row: &Row| row.ranked().mean.map_or(f64::NAN, |mean| mean.value);
     let best = *headline.methods.first()?;
     if mean(strongest) >= mean(best) {
         return Some(format!(
-            "No method reaches a trivial control: {} has {:.3} and looks at no disease.",
+            "No ranked method exceeds a trivial control: {} has {:.3} and looks at no disease.",
             own(strongest),
             mean(strongest)
         ));
     }
-    let unbeaten: Vec<String> = (0..summary.tasks.len())
-        .filter_map(|task| {
-            let control = strongest_on(&headline.controls, task)?;
-            let beats = |row: &&&Row| difference_on(row, control, task).is_some_and(|(low, _)| low > 0.0);
-            let none = !headline.methods.iter().any(|row| beats(&row));
-            none.then(|| format!("{} ({})", summary.tasks[task], own(control)))
-        })
-        .collect();
+    let mut unjudged = Vec::new();
+    let mut unbeaten = Vec::new();
+    for (task, name) in summary.tasks.iter().enumerate() {
+        let Some(control) = strongest_on(&headline.controls, task) else { continue };
+        let known = headline.methods.iter().filter_map(|row| difference_on(row, control, task));
+        let known: Vec<(f64, f64)> = known.collect();
+        if known.is_empty() {
+            unjudged.push(*name);
+        } else if known.iter().all(|(low, _)| *low <= 0.0) {
+            unbeaten.push(format!("{name} ({})", own(control)));
+        }
+    }
+    if unjudged.len() == summary.tasks.len() {
+        return Some(
+            "Whether any method does better than a trivial control cannot be judged here.".to_owned(),
+        );
+    }
     Some(match unbeaten.len() {
-        0 => "On every task some method does better than every trivial control.".to_owned(),
+        0 => "On every task some method is told apart from the best trivial control (not corrected for the number of \
+              methods)."
+            .to_owned(),
         _ => {
             let unbeaten: Vec<&str> = unbeaten.iter().map(String::as_str).collect();
             format!("No method is told apart from the best trivial control on {}.", named(&unbeaten))
@@ -117,6 +135,11 @@ fn strongest_on<'a>(controls: &[&'a Row], task: usize) -> Option<&'a Row> {
     let value = |row: &Row| row.ranked().tasks[task].map(|estimate| estimate.value);
     let known = controls.iter().filter_map(|row| Some((value(row)?, *row)));
     known.reduce(|a, b| if b.0 > a.0 { b } else { a }).map(|(_, row)| row)
+}
+
+/// `1 task`, `2 tasks`.
+pub(super) fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// `0.874 [0.840, 0.901]`.

@@ -1,5 +1,6 @@
 //! Any folder of class folders: the folder's name is the finding.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use anyhow::{Result, ensure};
 use rayon::prelude::*;
 use regex::Regex;
 
-use super::contract::{Candidate, Listing, Refusal, Side, Source};
+use super::contract::{Candidate, Lesions, Listing, Refusal, Side, Source};
 use super::{frames, tree};
 use crate::decode::dicom::{self, Belongs};
 use crate::names;
@@ -16,7 +17,7 @@ use crate::spec::Task;
 /// Pictures below class folders, such as `good/x.png` or `train/good/x.png`.
 ///
 /// The folder that holds a picture names its finding; a folder on the way called `train`, `Training`, `test`,
-/// `Testing`, `val` or `valid` (capital letters or not) names the owner's side. Below `ground_truth` are masks.
+/// `Testing`, `val` or `valid` (capital letters or not, with `_set` or the like behind) names the owner's side. Below `ground_truth` are masks.
 /// Every frame of a long file and every slice of a volume is a picture; those of one file stay together.
 pub const SOURCE: Source = Source {
     name: "folders",
@@ -39,6 +40,7 @@ fn list(root: &Path, task: &Task) -> Result<Listing> {
             dicom_belongs(&root.join(&candidate.path)).unwrap_or_default();
         *candidate = Candidate { patient, study, series, ..candidate.clone() };
     });
+    take_masks(&mut listing);
     forget_placeholder(&mut listing);
     if let Some(pattern) = &task.patients {
         name_patients(&mut listing, &pattern.0);
@@ -62,6 +64,36 @@ fn list(root: &Path, task: &Task) -> Result<Listing> {
 }
 
 const IS_MASK: &str = "a mask (below the folder that `masks` names), not a picture";
+
+/// Masks beside pictures are no pictures. One of a picture's own is its mask; of several, none is.
+fn take_masks(listing: &mut Listing) {
+    let found = tree::masks_beside(listing.candidates.iter().map(|candidate| candidate.path.as_str()));
+    let found: BTreeMap<String, Vec<String>> = found
+        .into_iter()
+        .map(|(picture, masks)| (picture, masks.into_iter().map(str::to_owned).collect()))
+        .collect();
+    let masks: BTreeSet<&String> = found.values().flatten().collect();
+    let candidates = std::mem::take(&mut listing.candidates);
+    let mut several = 0;
+    for mut candidate in candidates {
+        if masks.contains(&candidate.path) {
+            let reason = "a mask by its name, beside its picture".to_owned();
+            listing.refused.push(Refusal { path: candidate.path, reason });
+            continue;
+        }
+        match found.get(&candidate.path).map(Vec::as_slice) {
+            Some([mask]) => candidate.mask = Some(Lesions::Masks(mask.clone())),
+            Some(_) => several += 1,
+            None => {}
+        }
+        listing.candidates.push(candidate);
+    }
+    if several > 0 {
+        listing
+            .differences
+            .push(format!("{several} pictures have several masks beside them, of which none is used"));
+    }
+}
 
 /// The parts of the masks' folder, where that lies within the task's own.
 fn masks_within(task: &Task) -> Option<Vec<&str>> {
@@ -124,16 +156,16 @@ fn judge(parts: &[&str]) -> Result<Candidate, String> {
     if folders.contains(&"ground_truth") {
         return Err("a mask (below ground_truth), not a picture".to_owned());
     }
-    match folders.last() {
-        Some(&class) if side(class).is_none() => {
-            Ok(tree::found(class, folders.iter().find_map(|folder| side(folder))))
-        }
-        _ => Err(format!("not in a class folder; {REMEDY}")),
+    match folders.iter().rfind(|folder| side(folder).is_none()) {
+        Some(class) => Ok(tree::found(class, folders.iter().find_map(|folder| side(folder)))),
+        None => Err(format!("not in a class folder; {REMEDY}")),
     }
 }
 
 pub(super) fn side(folder: &str) -> Option<Side> {
-    match folder.to_ascii_lowercase().as_str() {
+    let folder = folder.to_ascii_lowercase();
+    let plain = ["set", "data", "images"].iter().find_map(|end| folder.strip_suffix(end)).unwrap_or(&folder);
+    match plain.trim_end_matches(['_', '-', ' ']) {
         "train" | "training" => Some(Side::Train),
         "val" | "valid" | "validation" => Some(Side::Val),
         "test" | "testing" => Some(Side::Test),

@@ -54,6 +54,8 @@ pub struct Patients {
     pub example: [String; 2],
     /// How many there are.
     pub count: usize,
+    /// Normal pictures of patients who have anomalous ones too, which do not train.
+    pub normal_of_ill: usize,
 }
 
 impl FoundTask {
@@ -90,8 +92,15 @@ pub fn survey(root: &Path, normal: &[String]) -> Result<Survey> {
     }
     let mut paths: BTreeMap<String, Vec<Placed>> = BTreeMap::new();
     let mut mask_folders = BTreeSet::new();
-    for path in scan.files {
-        match place(root, &path) {
+    let beside =
+        tree::masks_beside(scan.files.iter().map(String::as_str).filter(|path| tree::is_picture(path)));
+    let beside: BTreeSet<&str> = beside.into_values().flatten().collect();
+    for path in &scan.files {
+        if beside.contains(path.as_str()) {
+            *survey.left_out.entry("masks beside their pictures".to_owned()).or_default() += 1;
+            continue;
+        }
+        match place(root, path) {
             Ok(placed) => paths.entry(placed.task.clone()).or_default().push(placed),
             Err(Apart::Mask(folder)) => {
                 *survey.left_out.entry("masks".to_owned()).or_default() += 1;
@@ -112,6 +121,9 @@ struct Placed {
     side: Option<Owner>,
     name: String,
 }
+
+const ABOVE: &str =
+    "pictures whose train or test folder lies above the organ's; move it below, as in brain/train/normal";
 
 enum Apart {
     /// Below this folder.
@@ -135,7 +147,12 @@ fn place(root: &Path, path: &str) -> Result<Placed, Apart> {
         Side::Train => Owner::Train,
         Side::Val | Side::Test => Owner::Test,
     });
-    let above = folders[..class].iter().filter(|folder| side(folder).is_none());
+    let above = &folders[..class];
+    let first_side = above.iter().position(|folder| side(folder).is_some());
+    if first_side.is_some_and(|first| above[first..].iter().any(|folder| side(folder).is_none())) {
+        return Err(Apart::Other(ABOVE));
+    }
+    let above = above.iter().filter(|folder| side(folder).is_none());
     Ok(Placed {
         task: above.copied().collect::<Vec<_>>().join("/"),
         class: folders[class].to_owned(),
@@ -149,11 +166,23 @@ fn found(folder: String, placed: &[Placed], named: &[String]) -> FoundTask {
     for picture in placed {
         *classes.entry(picture.class.clone()).or_default().entry(picture.side).or_default() += 1;
     }
-    let graded = classes.keys().all(|class| class.bytes().all(|byte| byte.is_ascii_digit()));
-    let is_normal =
-        |class: &&String| named.contains(class) || sounds_normal(class) || (graded && class.as_str() == "0");
-    let normal = classes.keys().filter(is_normal).cloned().collect();
-    FoundTask { folder, classes, normal, masks: None, patients: patients(placed) }
+    let normal = normal_of(classes.keys(), named);
+    let patients = patients(placed, &normal);
+    FoundTask { folder, classes, normal, masks: None, patients }
+}
+
+/// The normal ones of a task's classes: those that the caller named, else those with a usual name, else those that deny a
+/// finding, else the grade 0.
+fn normal_of<'a>(classes: impl Iterator<Item = &'a String> + Clone, named: &[String]) -> Vec<String> {
+    let graded = classes.clone().all(|class| class.bytes().all(|byte| byte.is_ascii_digit()));
+    let rules: [&dyn Fn(&str) -> bool; 4] =
+        [&|class| named.iter().any(|name| name == class), &sounds_normal, &denies_a_finding, &|class| {
+            graded && class == "0"
+        }];
+    let of = |rule: &&dyn Fn(&str) -> bool| -> Vec<String> {
+        classes.clone().filter(|class| rule(class)).cloned().collect()
+    };
+    rules.iter().map(of).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 /// Whether a folder's name is one under which masks are kept.
@@ -163,7 +192,7 @@ fn holds_masks(folder: &str) -> bool {
     whole.contains(&folder.as_str()) || ["_mask", "_masks", "-masks"].iter().any(|end| folder.ends_with(end))
 }
 
-/// Whether a class is called as normal pictures usually are: `good`, `NORMAL`, `no_tumor`, `notumor`, `non-glaucoma`.
+/// Whether a class is called as normal pictures usually are: `good`, `NORMAL`, `notumor`.
 fn sounds_normal(class: &str) -> bool {
     let class = class.to_lowercase();
     let plain: String = class.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -186,11 +215,15 @@ fn sounds_normal(class: &str) -> bool {
         "nopneumonia",
         "nofracture",
     ];
-    let denies = ["no", "non", "not", "without"];
-    let denies = denies.iter().any(|word| {
-        class.strip_prefix(word).is_some_and(|rest| rest.starts_with(['_', '-', ' ', '.']) && rest.len() > 1)
-    });
-    plain.starts_with("normal") || WHOLE.contains(&plain.as_str()) || denies
+    (plain.starts_with("normal") && !plain.contains("abnormal")) || WHOLE.contains(&plain.as_str())
+}
+
+/// Whether a class's name denies a finding: `no_tumor`, `non-glaucoma`, but not `not normal`.
+fn denies_a_finding(class: &str) -> bool {
+    let class = class.to_lowercase();
+    let rests = ["no", "non", "not", "without"].iter().filter_map(|word| class.strip_prefix(word));
+    let mut denied = rests.filter(|rest| rest.starts_with(['_', '-', ' ', '.']) && rest.len() > 1);
+    denied.any(|rest| !["normal", "healthy"].iter().any(|good| rest.contains(good)))
 }
 
 /// Beginnings of names that may be patients, up to a separator.
@@ -198,7 +231,7 @@ const PATTERNS: [&str; 3] =
     ["^(?:.*/)?([^/_]+)_[^/]*$", "^(?:.*/)?([^/-]+)-[^/]*$", "^(?:.*/)?([^/_]+_[^/_]+)_[^/]*$"];
 
 /// A pattern that fits every name, tells several patients apart in every class, and gives several files to most.
-fn patients(placed: &[Placed]) -> Option<Patients> {
+fn patients(placed: &[Placed], normal: &[String]) -> Option<Patients> {
     let classes: BTreeSet<&str> = placed.iter().map(|picture| picture.class.as_str()).collect();
     PATTERNS.iter().find_map(|pattern| {
         let regex = Regex::new(pattern).ok()?;
@@ -213,7 +246,12 @@ fn patients(placed: &[Placed]) -> Option<Patients> {
         let several = by_class.len() == classes.len() && by_class.values().all(|of| of.len() >= 3);
         let repeated = 2 * files.len() <= placed.len();
         let numbered = all.iter().all(|patient| patient.bytes().any(|byte| byte.is_ascii_digit()));
+        let is_normal = |picture: &Placed| normal.contains(&picture.class);
+        let of_class = |wanted: bool| all.iter().zip(placed).filter(move |(_, of)| is_normal(of) == wanted);
+        let ill: BTreeSet<&String> = of_class(false).map(|(patient, _)| patient).collect();
+        let normal_of_ill = of_class(true).filter(|(patient, _)| ill.contains(patient)).count();
         (several && repeated && numbered).then(|| Patients {
+            normal_of_ill,
             pattern: (*pattern).to_owned(),
             example: [placed[0].name.clone(), all[0].clone()],
             count: files.len(),
@@ -242,11 +280,20 @@ mod tests {
 
     #[test]
     fn normal_classes_are_known_by_their_usual_names() {
-        for class in
-            ["good", "NORMAL", "no_tumor", "notumor", "non-glaucoma", "No Finding", "Healthy", "normal_cxr"]
-        {
+        for class in ["good", "NORMAL", "notumor", "No Finding", "Healthy", "normal_cxr"] {
             assert!(sounds_normal(class), "{class}");
         }
+        let normal = |classes: &[&str]| {
+            let classes: Vec<String> = classes.iter().map(|class| (*class).to_owned()).collect();
+            normal_of(classes.iter(), &[])
+        };
+        assert_eq!(normal(&["no_tumor", "glioma"]), ["no_tumor"]);
+        assert_eq!(normal(&["non-small-cell", "normal", "small-cell"]), ["normal"]);
+        assert_eq!(normal(&["not normal", "unclear"]), Vec::<String>::new());
+        assert_eq!(normal(&["0", "1", "2"]), ["0"]);
+        let named = ["mole".to_owned()];
+        let classes = ["mole".to_owned(), "normal".to_owned()];
+        assert_eq!(normal_of(classes.iter(), &named), ["mole"]);
         for class in ["abnormal", "nodule", "tumor", "notch", "glaucoma", "non", "novel"] {
             assert!(!sounds_normal(class), "{class}");
         }
@@ -261,14 +308,14 @@ mod tests {
         let repeated: Vec<Placed> = (0..4)
             .flat_map(|patient| (0..3).map(move |film| placed("good", &format!("P{patient:03}_{film}.png"))))
             .collect();
-        let found = patients(&repeated).expect("patients");
+        let found = patients(&repeated, &["good".to_owned()]).expect("patients");
         assert_eq!(
             (found.count, found.example.as_slice()),
             (4, &["P000_0.png".to_owned(), "P000".to_owned()][..])
         );
         let numbered: Vec<Placed> = (0..12).map(|n| placed("good", &format!("image_{n:03}.png"))).collect();
-        assert_eq!(patients(&numbered), None);
+        assert_eq!(patients(&numbered, &[]), None);
         let single: Vec<Placed> = (0..12).map(|n| placed("good", &format!("P{n}_film.png"))).collect();
-        assert_eq!(patients(&single), None);
+        assert_eq!(patients(&single, &[]), None);
     }
 }

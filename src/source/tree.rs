@@ -95,6 +95,34 @@ pub(super) fn stem(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
+/// Masks that lie beside their pictures, as `a_mask.png` beside `a.png` does: each picture of `paths` that has any, with
+/// all of its own.
+pub(super) fn masks_beside<'a>(
+    paths: impl Iterator<Item = &'a str> + Clone,
+) -> BTreeMap<String, Vec<&'a str>> {
+    let place = |path: &str| {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        (folder.to_owned(), stem(name).to_owned())
+    };
+    let pictures: BTreeMap<(String, String), &str> = paths.clone().map(|path| (place(path), path)).collect();
+    let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for path in paths {
+        let (folder, name) = place(path);
+        let picture = picture_of(&name).and_then(|stem| pictures.get(&(folder, stem.to_owned())));
+        if let Some(picture) = picture {
+            found.entry((*picture).to_owned()).or_default().push(path);
+        }
+    }
+    found
+}
+
+/// The name of the picture that a mask's name begins with: `a` of `a_mask`, `a-mask`, `a_seg` and `a_mask_1`.
+fn picture_of(stem: &str) -> Option<&str> {
+    let plain = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+    let plain = if plain.len() < stem.len() { plain.strip_suffix('_').unwrap_or(stem) } else { stem };
+    ["_mask", "-mask", "_seg", "-seg", "_segmentation"].iter().find_map(|end| plain.strip_suffix(end))
+}
+
 /// A candidate that only says what it shows; [`list`] fills in the path.
 pub(super) fn found(finding: &str, owner_split: Option<Side>) -> Candidate {
     Candidate {

@@ -33,7 +33,7 @@ impl Args {
 /// Whether long work may start.
 #[derive(clap::Args)]
 pub(super) struct Consent {
-    /// Start even if it will take more than two hours, which is asked about on a terminal
+    /// Start even if it will take more than two hours, which is refused on a terminal without this
     #[arg(long, short)]
     yes: bool,
 }

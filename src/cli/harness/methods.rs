@@ -14,7 +14,7 @@ use crate::method::{self, Entry, METHODS};
 pub(crate) struct Args {
     /// A method to show with all its settings
     name: Option<String>,
-    /// Print a Markdown table with costs, as in the README
+    /// Print a Markdown table with costs, as in docs/methods.md
     #[arg(long, conflicts_with_all = ["name", "json"])]
     markdown: bool,
     /// Print JSON, with every setting and its default

@@ -54,6 +54,12 @@ const HEATMAPS: usize = 16;
 struct Scored {
     entry: Entry,
     score: f64,
+    /// Of those that the page may show, or all where heatmaps are asked for.
+    kept: Option<Kept>,
+}
+
+/// What the page and heatmaps need.
+struct Kept {
     picture: Pixels,
     map: Option<MapStack>,
 }
@@ -68,6 +74,10 @@ impl Args {
         );
         folder::require(&self.query).context("--query")?;
         ensure!(!self.out.is_dir(), "--out {} is a folder; name a file", self.out.display());
+        ensure!(
+            folder::beside(&self.out, "html")? != self.out,
+            "--out names the table, and the page beside it ends in .html; give it another ending, such as .csv"
+        );
         let opened = self.model.open(&self.method, |built| self.check(built.output))?;
         let (entries, mut refused) = folder::list(&self.query).context("--query")?;
         let fitted = opened.fitted()?;
@@ -80,6 +90,9 @@ impl Args {
             refused.extend(read.refused.iter().cloned());
             if !read.names.is_empty() {
                 scored.extend(self.score((&*fitted, &*detector), &opened, read, chunk)?);
+            }
+            if self.maps.is_none() {
+                forget(&mut scored, scores::N_SHOWN);
             }
             bar.inc(chunk.len() as u64);
         }
@@ -160,8 +173,10 @@ impl Args {
                 scored.push(Scored {
                     entry: entries[read.names[index].as_str()].clone(),
                     score,
-                    picture: read.squares[index].clone(),
-                    map: maps.as_ref().map(|maps| maps.at(&[place])),
+                    kept: Some(Kept {
+                        picture: read.squares[index].clone(),
+                        map: maps.as_ref().map(|maps| maps.at(&[place])),
+                    }),
                 });
             }
             Ok(())
@@ -217,14 +232,17 @@ impl Args {
         ranks: &[usize],
         preset: Option<&Preset>,
     ) -> Result<String> {
-        let shown = scored.iter().zip(ranks).map(|(picture, &rank)| scores::Picture {
-            name: &picture.entry.name,
-            score: picture.score,
-            rank,
-            p_value: preset.map(|preset| preset.p_value(picture.score)),
-            flagged: preset.map(|preset| picture.score > preset.threshold()),
-            picture: &picture.picture,
-            map: picture.map.as_ref(),
+        let shown = scored.iter().zip(ranks).filter_map(|(picture, &rank)| {
+            let kept = picture.kept.as_ref()?;
+            Some(scores::Picture {
+                name: &picture.entry.name,
+                score: picture.score,
+                rank,
+                p_value: preset.map(|preset| preset.p_value(picture.score)),
+                flagged: preset.map(|preset| picture.score > preset.threshold()),
+                picture: &kept.picture,
+                map: kept.map.as_ref(),
+            })
         });
         let references = opened.supports.names.iter().map(String::as_str).zip(&opened.supports.squares);
         scores::page(&scores::Scores {
@@ -232,11 +250,23 @@ impl Args {
             protocol: self.protocol,
             network: opened.network_label()?,
             is_random: opened.is_random()?,
+            n_scored: scored.len(),
             pictures: shown.collect(),
             references: references.collect(),
             threshold: preset.map(|preset| (preset.threshold(), preset.promised_fpr())),
         })
     }
+}
+
+/// Lets go of all pictures and maps but those of the `n` highest scores.
+fn forget(scored: &mut [Scored], n: usize) {
+    let mut kept: Vec<f64> = scored.iter().filter(|one| one.kept.is_some()).map(|one| one.score).collect();
+    if kept.len() <= n {
+        return;
+    }
+    kept.sort_by(|a, b| b.total_cmp(a));
+    let least = kept[n - 1];
+    scored.iter_mut().filter(|one| one.score < least).for_each(|one| one.kept = None);
 }
 
 /// Places by score, from 1 for the highest; equal scores share the first of theirs.
@@ -250,7 +280,7 @@ fn ranks(scored: &[Scored]) -> Vec<usize> {
 /// smoothed value.
 fn write_maps(folder: &Path, scored: &[Scored]) -> Result<()> {
     let kept: Vec<(&Scored, &MapStack)> =
-        scored.iter().filter_map(|picture| Some((picture, picture.map.as_ref()?))).collect();
+        scored.iter().filter_map(|picture| Some((picture, picture.kept.as_ref()?.map.as_ref()?))).collect();
     let raw = kept.iter().map(|(picture, map)| (picture.entry.name.as_str(), *map));
     maps::write(&folder.join("maps.safetensors"), raw)?;
     let smoothed: Vec<MapStack> = kept.iter().map(|(_, map)| map.smoothed(protocol::SIGMA)).collect();
