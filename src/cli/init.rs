@@ -75,10 +75,12 @@ impl Args {
     fn check_named(&self, survey: &Survey) -> Result<()> {
         let known: BTreeSet<&str> =
             survey.tasks.iter().flat_map(|task| task.classes.keys()).map(String::as_str).collect();
-        for name in self.normal.iter().filter(|name| !known.contains(name.as_str())) {
-            return Err(names::unknown("class folder", name, known.iter().copied())).context("--normal");
+        match self.normal.iter().find(|name| !known.contains(name.as_str())) {
+            Some(name) => {
+                Err(names::unknown("class folder", name, known.iter().copied())).context("--normal")
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
