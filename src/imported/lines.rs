@@ -211,7 +211,8 @@ mod tests {
         };
         says("path;score\na;1\n", "it has: path;score");
         says("path,score,Draw\n", "did you mean `draw`?");
-        says("path,score,map\n", "column `map` is not known");
+        says("path,score,heat\n", "column `heat` is not known");
+        says("path,map\n", "it has no scores below its header");
         says("path,score,score\n", "there twice");
         says("path,score,draw\na,1,first\n", "line 2: draw `first`");
         says("path,score,draw\na,1,-1\n", "line 2: draw `-1`");

@@ -135,7 +135,9 @@ mod tests {
         assert_eq!(of(Some("leg"), "knee").as_deref(), Ok("leg"));
         let error = of(None, "hip").unwrap_err();
         assert!(
-            ["small.toml", "`class_name`", "hip = ", "[class_names]"].iter().all(|word| error.contains(word))
+            ["small.toml", "`class_name = ", "hip = ", "[class_names]"]
+                .iter()
+                .all(|word| error.contains(word))
         );
     }
 
