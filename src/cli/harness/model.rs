@@ -169,11 +169,13 @@ impl Opened {
         }
     }
 
-    /// Whether its network has random weights.
+    /// Whether its network has random weights: drawn now, or in the file that `train` writes for no other.
     pub(super) fn is_random(&self) -> Result<bool> {
-        let network = self.network()?;
-        let random = network.map(|network| self.context.teachers.of(network).map(Origin::is_random));
-        Ok(random.transpose()?.unwrap_or(false))
+        let Some(network) = self.network()? else { return Ok(false) };
+        Ok(match self.context.teachers.of(network)? {
+            Origin::Random { .. } => true,
+            Origin::File { path, .. } => path.to_string_lossy().ends_with(teacher::RANDOM_FILE),
+        })
     }
 
     fn network(&self) -> Result<Option<Network>> {

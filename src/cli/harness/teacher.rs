@@ -18,6 +18,9 @@ use crate::network::{Backbone, Network};
 /// without an account.
 pub(super) const DEFAULT: Backbone = Backbone::EfficientNetLite0;
 
+/// How the name of the file ends into which `train` writes a random teacher, beside the checkpoint.
+pub(super) const RANDOM_FILE: &str = "teacher.safetensors";
+
 /// Weights of pretrained networks.
 #[derive(clap::Args)]
 pub(super) struct TeacherArgs {
@@ -71,7 +74,7 @@ impl TeacherArgs {
     /// # Errors
     /// As [`TeacherArgs::choose`].
     pub(super) fn choose_for(&self, checkpoint: Option<&Path>, random: &Origin) -> Result<Chosen> {
-        let beside = checkpoint.map(|path| folder::beside(path, "teacher.safetensors")).transpose()?;
+        let beside = checkpoint.map(|path| folder::beside(path, RANDOM_FILE)).transpose()?;
         let mut chosen = self.choose(random)?;
         if let Some(path) = beside.filter(|path| self.is_empty() && path.is_file()) {
             println!("teacher: {}, which lies beside the checkpoint", path.display());

@@ -125,7 +125,7 @@ impl Args {
         let calibration = Tensor::cat(&tasks.iter().map(few).collect::<Vec<_>>(), 0);
         let (backbone, input) = (settings.backbone, settings.input());
         let teacher = Teacher::new(backbone, input, origin, Some(&calibration), tch::Device::Cpu)?;
-        let path = folder::beside(&self.out, "teacher.safetensors")?;
+        let path = folder::beside(&self.out, teacher::RANDOM_FILE)?;
         teacher.save(&path)?;
         println!("random teacher written to {}; its scores only show that training runs", path.display());
         Origin::file(path)
