@@ -6,8 +6,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::experience::Experience;
 use super::plan::{Job, Retry};
-use super::planned::{Experience, Opened};
+use super::planned::Opened;
 use super::rates::Speed;
 use crate::ids::TaskName;
 use crate::manifest::{Row, Split};

@@ -14,6 +14,7 @@ mod draw;
 pub mod embed;
 /// How long a plan will take.
 pub mod estimate;
+mod experience;
 /// Pictures of a user's own.
 pub mod folder;
 mod gallery_cases;

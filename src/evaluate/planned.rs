@@ -1,6 +1,5 @@
 //! A bench as planned: all that a process on another machine needs to compute its share, and a table of its cells.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -9,6 +8,7 @@ use tch::Device;
 
 use super::definition::Definition;
 use super::device::Wanted;
+use super::experience::{Cost, Experience};
 use super::plan::{self, Job, Retry, Setting, State};
 use super::run::Run;
 use super::stale_cells;
@@ -16,13 +16,12 @@ use crate::episode::{self, Episodes};
 use crate::files::{self, lock};
 use crate::ids::{CellId, TaskName};
 use crate::manifest::{Manifest, Split};
-use crate::metric::quantile::median;
 use crate::network::feature_folder::FeatureFolder;
 use crate::network::origin::{Origin, Teachers};
 use crate::network::precision::Precision;
 use crate::network::remembering::FeatureLimits;
 use crate::regime::Regime;
-use crate::results::{Cell, Identity, KeptMaps, Provenance, Seed};
+use crate::results::{Identity, KeptMaps, Seed};
 use crate::table::{Record, record};
 
 /// Folder of teachers' features in a run.
@@ -320,76 +319,6 @@ impl PlannedCell {
             expected_memory_bytes: expected.and_then(|cost| cost.bytes),
         }
     }
-}
-
-/// What a cell takes.
-#[derive(Clone, Copy)]
-pub(super) struct Cost {
-    /// Seconds of the training that its whole job shares, and of taking in its supports and scoring the test set once.
-    pub fit: f64,
-    pub score: f64,
-    /// Bytes of the host's memory, and of its files.
-    bytes: Option<u64>,
-    pub disk: f64,
-}
-
-/// What finished cells took, by method, settings, size of pictures, shots and kind of device.
-#[derive(Default)]
-pub(super) struct Experience(BTreeMap<String, Cost>);
-
-impl Experience {
-    /// From all runs that lie beside this one, and itself; what cannot be read teaches nothing.
-    pub(super) fn gather(run: &Path) -> Experience {
-        let mut seen: BTreeMap<String, Vec<Cost>> = BTreeMap::new();
-        let reports = std::path::absolute(run).ok().and_then(|run| Some(run.parent()?.to_owned()));
-        for run in std::fs::read_dir(reports.unwrap_or_default()).into_iter().flatten().flatten() {
-            for folder in std::fs::read_dir(run.path().join("cells")).into_iter().flatten().flatten() {
-                let text = std::fs::read(folder.path().join("cell.json")).ok();
-                let cell: Option<Cell> = text.and_then(|text| serde_json::from_slice(&text).ok());
-                let Some(cell) = cell.filter(|cell| cell.error.is_none()) else { continue };
-                let Provenance { fit_seconds: Some(fit), score_seconds: Some(score), .. } = cell.provenance
-                else {
-                    continue;
-                };
-                let cost = Cost {
-                    fit,
-                    score,
-                    bytes: cell.provenance.peak_memory_bytes,
-                    disk: bytes_in(&folder.path()) as f64,
-                };
-                seen.entry(Experience::key(&cell.identity)).or_default().push(cost);
-            }
-        }
-        let typical = |costs: Vec<Cost>| {
-            let of = |pick: fn(&Cost) -> f64| {
-                median(&mut costs.iter().map(pick).collect::<Vec<_>>()).unwrap_or_default()
-            };
-            let bytes = costs.iter().filter_map(|cost| cost.bytes).max();
-            Cost { fit: of(|cost| cost.fit), score: of(|cost| cost.score), bytes, disk: of(|cost| cost.disk) }
-        };
-        Experience(seen.into_iter().map(|(key, costs)| (key, typical(costs))).collect())
-    }
-
-    /// Of cells like one that took so many seconds for its training and for scoring.
-    #[cfg(test)]
-    pub(super) fn of_one(identity: &Identity, [fit, score]: [f64; 2]) -> Experience {
-        Experience([(Experience::key(identity), Cost { fit, score, bytes: None, disk: 0.0 })].into())
-    }
-
-    fn key(identity: &Identity) -> String {
-        let Identity { method, settings, size, shots, device_class, .. } = identity;
-        format!("{method} {settings} {size} {shots} {device_class}")
-    }
-
-    pub(super) fn of(&self, identity: &Identity) -> Option<Cost> {
-        self.0.get(&Experience::key(identity)).copied()
-    }
-}
-
-/// Of the files in a folder.
-fn bytes_in(folder: &Path) -> u64 {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum()
 }
 
 /// Keeps the larger of what is stored and what is drawn: earlier cells may have used more draws or shots,
