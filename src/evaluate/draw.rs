@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::measure::Scores;
 use super::test_set::{self, Scored, TestSet};
-use super::{gallery_cases, stop};
+use super::{gallery_cases, left_out, stop};
 use crate::episode::batch::Pictures;
 use crate::files::lock::Lock;
 use crate::manifest::Row;
@@ -135,20 +135,12 @@ impl<'a> Draw<'a> {
         Some(KeptMaps { last, best: best.and_then(|(_, scored)| scored.maps.clone()) })
     }
 
-    /// Scores each support by the others, so that they set a threshold without any test picture. Undefined for one
-    /// support, and where taking supports in is a training, which would have to be repeated for each.
+    /// Has the supports set a threshold, without any test picture.
     pub(super) fn preset(&mut self, model: &dyn Fitted) -> Result<()> {
-        let n = self.supports.len();
-        if n < 2 || model.trains_on_supports() {
-            return Ok(());
-        }
-        let left_out = (0..n).map(|index| {
-            let others: Vec<usize> = (0..n).filter(|&other| other != index).collect();
-            let others = self.supports.at(&others);
-            let detector = model.adapt(&others)?;
-            test_set::ranked_score(&*detector, &model.encode_again(&self.supports.at(&[index]))?)
-        });
-        self.preset = Preset::new(left_out.collect::<Result<_>>()?);
+        let score = &mut |detector: &dyn Detector, one: &Pictures| {
+            test_set::ranked_score(detector, &model.encode_again(one)?)
+        };
+        self.preset = left_out::preset(model, &self.supports, score)?;
         Ok(())
     }
 

@@ -90,11 +90,15 @@ fn alone(path: &Path) -> Result<files::Scan> {
 /// Decodes `entries` and resizes them to `size x size`. A file is opened once for those of its frames that stand
 /// beside each other.
 pub fn read(entries: &[Entry], size: usize) -> Read {
-    let files: Vec<&[Entry]> = entries.chunk_by(|a, b| a.path == b.path).collect();
-    let results: Vec<_> = files.par_iter().flat_map_iter(|file| read_file(file, size)).collect();
+    let square = |path: &Path, Decoded { pixels, .. }: Decoded| {
+        let file_bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
+        let (width, height) = (pixels.width() as u32, pixels.height() as u32);
+        let square = resize::lanczos(&pixels, size, size).to_rgb();
+        (square, Acquisition { width, height, file_bytes })
+    };
     let mut read =
         Read { names: Vec::new(), squares: Vec::new(), acquisition: Vec::new(), refused: Vec::new() };
-    for (entry, result) in entries.iter().zip(results) {
+    for (entry, result) in entries.iter().zip(decoded(entries, &square)) {
         match result {
             Ok((square, acquisition)) => {
                 read.names.push(entry.name.clone());
@@ -109,29 +113,19 @@ pub fn read(entries: &[Entry], size: usize) -> Read {
 
 /// Decodes `entries`, which [`read`] has read, at their own size.
 pub fn originals(entries: &[Entry]) -> Vec<Result<Pixels>> {
+    decoded(entries, &|_, decoded| decoded.pixels.to_rgb())
+}
+
+/// What `make` makes of each picture, given the file's path, as soon as it is decoded.
+fn decoded<T: Send>(entries: &[Entry], make: &(dyn Fn(&Path, Decoded) -> T + Sync)) -> Vec<Result<T>> {
     let files: Vec<&[Entry]> = entries.chunk_by(|a, b| a.path == b.path).collect();
     let of_file = |file: &&[Entry]| {
+        let path = &file[0].path;
         let frames: Vec<u32> = file.iter().map(|entry| entry.frame).collect();
-        let whole = |decoded: Result<Decoded>| Ok(decoded?.pixels.to_rgb());
-        decode::map_frames(&file[0].path, &frames, &Reading::default(), whole)
+        decode::map_frames(path, &frames, &Reading::default(), |decoded| Ok(make(path, decoded?)))
             .unwrap_or_else(|error| file.iter().map(|_| Err(anyhow!("{error:#}"))).collect())
     };
     files.par_iter().flat_map_iter(of_file).collect()
-}
-
-/// A result for each of the frames of one file.
-fn read_file(file: &[Entry], size: usize) -> Vec<Result<(Pixels, Acquisition)>> {
-    let path = &file[0].path;
-    let file_bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
-    let square = |decoded: Result<Decoded>| {
-        let Decoded { pixels, .. } = decoded?;
-        let (width, height) = (pixels.width() as u32, pixels.height() as u32);
-        let square = resize::lanczos(&pixels, size, size).to_rgb();
-        Ok((square, Acquisition { width, height, file_bytes }))
-    };
-    let frames: Vec<u32> = file.iter().map(|entry| entry.frame).collect();
-    decode::map_frames(path, &frames, &Reading::default(), square)
-        .unwrap_or_else(|error| file.iter().map(|_| Err(anyhow!("{error:#}"))).collect())
 }
 
 impl Read {

@@ -19,6 +19,8 @@ mod experience;
 pub mod folder;
 mod gallery_cases;
 /// Every number of a cell.
+/// A threshold from the supports alone.
+pub mod left_out;
 mod measure;
 /// Freed memory is kept.
 pub mod memory;

@@ -110,8 +110,8 @@ impl Speed {
             training: vec![(1, training)],
             forward,
             scoring: forward,
-            // Two products of a map with a matrix of its side, twice.
-            smoothing: forward / 1024.0,
+            // Two products of a map of 128 x 128 with a matrix of its side, for two ways of smoothing.
+            smoothing: forward / (2.0 * 2.0 * 2.0 * 128.0),
             held: 0.0,
             at_once: if is_card { 1.0 } else { threads as f64 },
             is_card,

@@ -74,16 +74,16 @@ impl Run<'_> {
     /// If results cannot be written. What fails inside a cell is its row.
     pub fn run_all(&self, jobs: &[&Job]) -> Result<Outcome> {
         let total = jobs.iter().map(|job| job.cells.len()).sum::<usize>();
-        let to_do = jobs.iter().map(|job| job.wanted(&self.folder, self.retry).len()).sum::<usize>();
-        let bar = progress::Cells::new(total, total - to_do, "all cells");
+        let wanted: Vec<usize> = jobs.iter().map(|job| job.wanted(&self.folder, self.retry).len()).collect();
+        let bar = progress::Cells::new(total, total - wanted.iter().sum::<usize>(), "all cells");
+        let todo: Vec<(&&Job, usize)> = jobs.iter().zip(wanted).collect();
         let next = AtomicUsize::new(0);
         let work = || -> Result<Outcome> {
             tch::set_num_threads(1);
             let mut outcomes = Vec::new();
-            while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let n_wanted = job.wanted(&self.folder, self.retry).len();
+            while let Some((job, wanted)) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
                 outcomes.push(self.run(job)?);
-                bar.finished(n_wanted);
+                bar.finished(*wanted);
             }
             Ok(outcomes.into_iter().sum())
         };

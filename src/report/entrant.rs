@@ -27,6 +27,16 @@ impl<'a> Entrant<'a> {
         if self.imported { format!("{} (stated)", self.regime) } else { self.regime.to_string() }
     }
 
+    /// The cell that stands for it and a task in figures and pages of single cells: most shots, first draw.
+    pub(super) fn exemplar(&self, task: &str) -> Option<&'a StoredCell> {
+        let ran =
+            self.cells.iter().copied().filter(|r| r.cell.error.is_none() && r.cell.identity.task == task);
+        ran.min_by_key(|r| {
+            let id = &r.cell.identity;
+            (std::cmp::Reverse(id.shots), id.draw, id.seed, &r.cell.id)
+        })
+    }
+
     /// Its cells of a number of shots.
     pub(super) fn at(&self, shots: usize) -> Vec<&'a StoredCell> {
         self.cells.iter().copied().filter(|cell| cell.cell.identity.shots == shots).collect()

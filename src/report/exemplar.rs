@@ -29,7 +29,7 @@ impl Exemplars {
         let mut exemplars = BTreeMap::new();
         for entrant in 0..summary.entrants.len() {
             for task in &summary.tasks {
-                if let Some(cell) = summary.exemplar(entrant, task) {
+                if let Some(cell) = summary.entrants[entrant].exemplar(task) {
                     exemplars.insert((entrant, (*task).to_owned()), Exemplar::read(cell)?);
                 }
             }

@@ -2,14 +2,16 @@
 
 use anyhow::Result;
 
-use super::chart::{Figure, Heading, MARGIN, Panel, ticks};
+use super::chart::{Figure, Heading, MARGIN, Panel, WIDTH, ticks};
 use super::colour::{FAINT, INK, SERIES};
 use super::drawing::{Anchor, text_width};
 use super::row::Row;
 use super::summary::Summary;
-use super::verdict::headline;
+use super::verdict::{counted, headline};
 
 const ROW: f64 = 20.0;
+/// Room for the numbers on the right.
+const NUMBERS: f64 = 170.0;
 /// Letters' height of names and numbers.
 const LETTERS: i32 = 12;
 
@@ -29,7 +31,11 @@ pub(super) fn means(summary: &Summary) -> Result<Option<Figure>> {
     let height = rows.len() as f64 * ROW;
     let heading = Heading {
         name: "means",
-        title: format!("Mean image AUROC over {} tasks, {} shots", summary.tasks.len(), headline.shots),
+        title: format!(
+            "Mean image AUROC over {}, {}",
+            counted(summary.tasks.len(), "task"),
+            counted(headline.shots, "shot")
+        ),
         caption: "Dots are means over tasks and draws under protocol clean, bars their 95 % interval over draws and pictures. \
                   A trivial control knows nothing of disease: a method beside or below one has shown nothing yet. The upright \
                   line at 0.5 is chance."
@@ -38,9 +44,8 @@ pub(super) fn means(summary: &Summary) -> Result<Option<Figure>> {
         warning: summary.warning.as_deref(),
         legend: vec![("method".to_owned(), SERIES[0]), ("trivial control".to_owned(), SERIES[1])],
     };
-    const NUMBERS: f64 = 170.0;
-    let width = super::chart::WIDTH - 2.0 * MARGIN - names - NUMBERS;
-    let figure = heading.figure((super::chart::WIDTH, height + 34.0), |sketch, top| {
+    let width = WIDTH - 2.0 * MARGIN - names - NUMBERS;
+    let figure = heading.figure((WIDTH, height + 34.0), |sketch, top| {
         let panel = Panel {
             left: MARGIN + names + 14.0,
             top: top + 8.0,

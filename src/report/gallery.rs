@@ -69,7 +69,7 @@ pub(super) fn collect(summary: &Summary) -> Result<Vec<(String, Gallery)>> {
     let mut galleries = Vec::new();
     for (entrant, described) in summary.entrants.iter().enumerate() {
         for task in &summary.tasks {
-            let Some(cell) = summary.exemplar(entrant, task) else { continue };
+            let Some(cell) = summary.entrants[entrant].exemplar(task) else { continue };
             let path = cell.folder.join(GALLERY);
             if path.exists() {
                 ensure!(

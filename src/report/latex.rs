@@ -4,6 +4,7 @@ use super::display_table::UNDEFINED;
 use super::leaderboard::group_name;
 use super::row::Row;
 use super::summary::Summary;
+use super::verdict::counted;
 
 /// Methods down, tasks across, a block for each number of shots; the best of each column in bold, and the best trivial
 /// control below each block. The warning stands inside the caption so that it cannot be cut off by chance.
@@ -36,8 +37,7 @@ fn caption(summary: &Summary) -> String {
         None => String::new(),
     };
     let draws = summary.rows.iter().map(|row| row.ground.draws()).max().unwrap_or(0);
-    let draws =
-        if draws == 1 { "one support draw".to_owned() } else { format!("up to {draws} support draws") };
+    let draws = format!("{}{}", if draws == 1 { "" } else { "up to " }, counted(draws, "support draw"));
     format!(
         "{warning}Image AUROC in~\\% under protocol clean, mean over {draws}; 95\\,\\% interval of the mean over draws \
          and pictures. Best of a column in bold; methods with one letter are not told apart. Controls see no disease. \
@@ -55,8 +55,8 @@ fn block(summary: &Summary, shots: usize) -> String {
     let rows = summary.rows.iter().filter(|row| row.shots == shots);
     let (controls, methods): (Vec<&Row>, Vec<&Row>) = rows.partition(|row| summary.entrant(row).control);
     let columns = summary.tasks.len() + 5;
-    let unit = if shots == 1 { "shot" } else { "shots" };
-    let mut text = format!("\\midrule\n\\multicolumn{{{columns}}}{{@{{}}l}}{{{shots} {unit}}} \\\\\n");
+    let mut text =
+        format!("\\midrule\n\\multicolumn{{{columns}}}{{@{{}}l}}{{{}}} \\\\\n", counted(shots, "shot"));
     let best: Vec<Option<f64>> = (0..=summary.tasks.len())
         .map(|column| {
             let ranked = methods.iter().filter(|row| row.off_ground.is_none());

@@ -1,22 +1,23 @@
 //! Every test picture of a run with its scores, to be sorted and filtered: a page, and the pictures as files beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use askama::Template;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde_json::json;
 
 use super::drawing::encode;
+use super::entrant::{Entrant, entrants, warning};
 use super::gallery::overlay;
-use super::summary::Summary;
+use super::summary::tasks;
 use super::{provenance, read};
 use crate::decode::resize;
 use crate::manifest::{Manifest, Row, Split};
-use crate::maps::MapStack;
+use crate::pixels::Pixels;
 use crate::protocol::{self, Protocol};
-use crate::results::StoredCell;
+use crate::results::{MAPS, Score};
 use crate::{files, progress};
 
 /// Side of the pictures on the page.
@@ -27,40 +28,11 @@ const PAGE: &str = "pictures.html";
 
 #[derive(Template)]
 #[template(path = "pictures.html", config = "src/report/askama.toml")]
-struct Page<'a> {
+struct Page {
     title: String,
-    warning: Option<&'a str>,
+    warning: Option<String>,
     /// JSON in which nothing closes a script.
     data: String,
-}
-
-/// What the page's script is given.
-#[derive(Serialize)]
-struct Data<'a> {
-    tasks: Vec<&'a str>,
-    methods: Vec<Method<'a>>,
-    pictures: Vec<Picture<'a>>,
-}
-
-#[derive(Serialize)]
-struct Method<'a> {
-    name: &'a str,
-    control: bool,
-    /// By task, of the cell that is shown.
-    shots: BTreeMap<&'a str, usize>,
-    /// Tasks of which maps lie beside the page.
-    maps: Vec<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Picture<'a> {
-    id: &'a str,
-    task: &'a str,
-    /// 0 normal, 1 anomalous, null where it is not opened.
-    label: Option<i64>,
-    finding: &'a str,
-    /// By method, in the page's order: score and p-value.
-    scores: Vec<[Option<f64>; 2]>,
 }
 
 /// Writes `pictures.html` and `pictures/` into a run's report, from the curated benchmark that the run is of. Shown are the
@@ -70,125 +42,126 @@ struct Picture<'a> {
 /// A run or a benchmark that cannot be read, or a benchmark that the run is not of.
 pub fn write(runs: &[PathBuf], manifest: &Manifest, out: &Path) -> Result<PathBuf> {
     let results = read(runs)?;
-    let summary = Summary::new(&results)?;
     let hash = &manifest.header.canonical_hash;
-    let own = |cell: &&StoredCell| cell.cell.identity.manifest_hash == *hash;
     ensure!(
-        results.iter().all(|cell| own(&cell)),
+        results.iter().all(|cell| cell.cell.identity.manifest_hash == *hash),
         "the run is of another benchmark than {} (its hash is {hash})",
         manifest.folder.display()
     );
-    let shown = Shown::new(&summary)?;
-    let rows: Vec<&Row> = summary.tasks.iter().flat_map(|task| manifest.select(task, Split::Test)).collect();
+    let board = Board { tasks: tasks(&results), entrants: entrants(&results) };
+    let rows: Vec<&Row> = board.tasks.iter().flat_map(|task| manifest.select(task, Split::Test)).collect();
     let folder = out.join(PAGE.trim_end_matches(".html"));
     let size = results[0].cell.identity.size;
     let bar = progress::bar(rows.len(), "pictures");
-    for task in &summary.tasks {
+    for task in &board.tasks {
         let store = manifest.task(task)?.store(size)?;
         let of_task: Vec<&Row> = rows.iter().copied().filter(|row| row.task == **task).collect();
         of_task.par_iter().try_for_each(|row| -> Result<()> {
             let pixels = store.pixels(&row.pixel_hash)?.to_rgb();
-            let name = format!("{}.png", row.image_id);
-            let small = resize::lanczos(&pixels, SIDE, SIDE);
-            files::write_unsynced(&folder.join("picture").join(&name), &encode(&small)?)?;
-            for (entrant, maps) in shown.maps(task) {
-                let Some(shares) = maps.get(row.image_id.as_str()) else { continue };
-                let map = encode(&resize::lanczos(&overlay(&pixels, shares)?, SIDE, SIDE))?;
-                files::write_unsynced(&folder.join(entrant.to_string()).join(&name), &map)?;
-            }
             bar.inc(1);
-            Ok(())
+            draw(&folder.join("picture"), row.image_id.as_str(), &pixels)
         })?;
+        for (index, entrant) in board.entrants.iter().enumerate() {
+            let pixels: HashMap<&str, &str> =
+                of_task.iter().map(|row| (row.image_id.as_str(), row.pixel_hash.as_str())).collect();
+            let pixels = |id: &str| pixels.get(id).map(|hash| store.pixels(hash)).transpose();
+            overlays(entrant, task, &pixels, &folder.join((index + 1).to_string()))?;
+        }
     }
     bar.finish_and_clear();
     let page = Page {
         title: provenance::title(&results),
-        warning: summary.warning.as_deref(),
-        data: shown.data(&summary, &rows)?,
+        warning: warning(&board.entrants),
+        data: board.data(&rows)?,
     };
     let path = out.join(PAGE);
     files::write_whole(&path, page.render()?.as_bytes())?;
     Ok(path)
 }
 
-/// Smoothed maps of a cell, each value between 0 and 1 of all, by picture.
-type Maps = BTreeMap<String, Vec<f64>>;
+/// Writes a picture as the page shows it.
+fn draw(folder: &Path, id: &str, pixels: &Pixels) -> Result<()> {
+    let small = resize::lanczos(pixels, SIDE, SIDE);
+    files::write_unsynced(&folder.join(format!("{id}.png")), &encode(&small)?)
+}
+
+/// Writes the maps of an entrant's cell over its pictures, where it kept them; one cell's maps are held at once.
+fn overlays(
+    entrant: &Entrant,
+    task: &str,
+    pixels: &(dyn Fn(&str) -> Result<Option<Pixels>> + Sync),
+    folder: &Path,
+) -> Result<()> {
+    let Some(cell) = entrant.exemplar(task) else { return Ok(()) };
+    let Some(kept) = cell.maps()? else { return Ok(()) };
+    let maps = kept.last.smoothed(protocol::SIGMA);
+    let low = maps.values().iter().copied().fold(f32::INFINITY, f32::min);
+    let high = maps.values().iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let width = f64::from(if high > low { high - low } else { 1.0 });
+    cell.scores()?.par_iter().enumerate().try_for_each(|(place, score)| {
+        let Some(pixels) = pixels(score.image_id.as_str())? else { return Ok(()) };
+        let shares: Vec<f64> = maps.map(place).iter().map(|value| f64::from(value - low) / width).collect();
+        draw(folder, score.image_id.as_str(), &overlay(&pixels.to_rgb(), &shares)?)
+    })
+}
+
+/// What the page shows.
+struct Board<'a> {
+    tasks: Vec<&'a str>,
+    entrants: Vec<Entrant<'a>>,
+}
 
 /// Score and p-value, by picture.
 type Scores = BTreeMap<String, [Option<f64>; 2]>;
 
-/// The cells that stand for each entrant and task.
-#[derive(Default)]
-struct Shown {
-    scores: BTreeMap<(usize, String), Scores>,
-    maps: BTreeMap<(usize, String), Maps>,
-}
-
-impl Shown {
-    fn new(summary: &Summary) -> Result<Shown> {
-        let mut shown = Shown::default();
-        for entrant in 0..summary.entrants.len() {
-            for task in &summary.tasks {
-                let Some(cell) = summary.exemplar(entrant, task) else { continue };
-                let scores = cell.scores()?;
-                let of = |score: &crate::results::Score| {
-                    (score.image_id.to_string(), [score.under(Protocol::RANKED), score.p_value])
+impl Board<'_> {
+    /// Of the cell that stands for each entrant and task.
+    fn scores(&self) -> Result<BTreeMap<(usize, &str), Scores>> {
+        let mut all = BTreeMap::new();
+        for (index, entrant) in self.entrants.iter().enumerate() {
+            for task in &self.tasks {
+                let Some(cell) = entrant.exemplar(task) else { continue };
+                let of = |score: Score| {
+                    let shown = [score.under(Protocol::RANKED), score.p_value];
+                    (score.image_id.to_string(), shown)
                 };
-                shown.scores.insert((entrant, (*task).to_owned()), scores.iter().map(of).collect());
-                if let Some(kept) = cell.maps()? {
-                    let maps = kept.last.smoothed(protocol::SIGMA);
-                    let ids = scores.iter().map(|score| score.image_id.to_string());
-                    shown.maps.insert((entrant, (*task).to_owned()), ids.zip(shares(&maps)).collect());
-                }
+                all.insert((index, *task), cell.scores()?.into_iter().map(of).collect());
             }
         }
-        Ok(shown)
+        Ok(all)
     }
 
-    fn maps<'a>(&'a self, task: &'a str) -> impl Iterator<Item = (usize, &'a Maps)> {
-        self.maps
-            .iter()
-            .filter(move |((_, of), _)| of == task)
-            .map(|((entrant, _), maps)| (entrant + 1, maps))
-    }
-
-    fn data<'a>(&self, summary: &Summary, rows: &[&'a Row]) -> Result<String> {
-        let method = |(index, entrant): (usize, &super::entrant::Entrant)| Method {
-            name: summary.entrants[index].label.as_str(),
-            control: entrant.control,
-            shots: summary
-                .tasks
-                .iter()
-                .filter_map(|task| Some((*task, summary.exemplar(index, task)?.cell.identity.shots)))
-                .collect(),
-            maps: self.maps.keys().filter(|(of, _)| *of == index).map(|(_, task)| task.as_str()).collect(),
+    /// JSON for the page's script, in which nothing closes a script.
+    fn data(&self, rows: &[&Row]) -> Result<String> {
+        let scores = self.scores()?;
+        let score = |entrant: usize, row: &Row| -> [Option<f64>; 2] {
+            let of_task = scores.get(&(entrant, row.task.as_str()));
+            of_task.and_then(|scores| scores.get(row.image_id.as_str())).copied().unwrap_or_default()
         };
-        let picture = |row: &&'a Row| Picture {
-            id: row.image_id.as_str(),
-            task: row.task.as_str(),
-            label: row.label.number(),
-            finding: &row.finding,
-            scores: (0..summary.entrants.len()).map(|entrant| self.score(entrant, row)).collect(),
+        let method = |entrant: &Entrant| {
+            let shown = || self.tasks.iter().filter_map(|task| Some((*task, entrant.exemplar(task)?)));
+            let shots: BTreeMap<&str, usize> =
+                shown().map(|(task, cell)| (task, cell.cell.identity.shots)).collect();
+            let maps: Vec<&str> =
+                shown().filter(|(_, cell)| cell.folder.join(MAPS).exists()).map(|(task, _)| task).collect();
+            json!({ "name": entrant.label, "control": entrant.control, "shots": shots, "maps": maps })
         };
-        let data = Data {
-            tasks: summary.tasks.clone(),
-            methods: summary.entrants.iter().enumerate().map(method).collect(),
-            pictures: rows.iter().map(picture).collect(),
+        let picture = |row: &&Row| {
+            json!({
+                "id": row.image_id.as_str(),
+                "task": row.task.as_str(),
+                // 0 normal, 1 anomalous, null where it is not opened.
+                "label": row.label.number(),
+                "finding": row.finding,
+                // By method, in the page's order: score and p-value.
+                "scores": (0..self.entrants.len()).map(|entrant| score(entrant, row)).collect::<Vec<_>>(),
+            })
         };
-        Ok(serde_json::to_string(&data)?.replace('<', "\\u003c"))
+        let data = json!({
+            "tasks": self.tasks,
+            "methods": self.entrants.iter().map(method).collect::<Vec<_>>(),
+            "pictures": rows.iter().map(picture).collect::<Vec<_>>(),
+        });
+        Ok(data.to_string().replace('<', "\\u003c"))
     }
-
-    fn score(&self, entrant: usize, row: &Row) -> [Option<f64>; 2] {
-        let of_task = self.scores.get(&(entrant, row.task.to_string()));
-        of_task.and_then(|scores| scores.get(row.image_id.as_str())).copied().unwrap_or([None, None])
-    }
-}
-
-/// Each map of a stack, its values between the least and the greatest of all.
-fn shares(maps: &MapStack) -> Vec<Vec<f64>> {
-    let low = maps.values().iter().copied().fold(f32::INFINITY, f32::min);
-    let high = maps.values().iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let width = f64::from(if high > low { high - low } else { 1.0 });
-    let of = |index: usize| maps.map(index).iter().map(|value| f64::from(value - low) / width).collect();
-    (0..maps.count()).map(of).collect()
 }

@@ -29,9 +29,7 @@ impl<'a> Summary<'a> {
     /// # Errors
     /// Scores that cannot be read.
     pub(super) fn new(results: &'a [StoredCell]) -> Result<Summary<'a>> {
-        let mut tasks: Vec<&str> = results.iter().map(|r| r.cell.identity.task.as_str()).collect();
-        tasks.sort_by_key(|task| published::task_order(task));
-        tasks.dedup();
+        let tasks = tasks(results);
         let mut shots: Vec<usize> = results.iter().map(|r| r.cell.identity.shots).collect();
         shots.sort_unstable();
         shots.dedup();
@@ -76,14 +74,12 @@ impl<'a> Summary<'a> {
     pub(super) fn row(&self, entrant: usize, shots: usize) -> Option<&Row> {
         self.rows.iter().find(|row| row.entrant == entrant && row.shots == shots)
     }
+}
 
-    /// The cell that stands for entrant and task in figures of single cells: most shots, first draw.
-    pub(super) fn exemplar(&self, entrant: usize, task: &str) -> Option<&'a StoredCell> {
-        let cells = self.entrants[entrant].cells.iter().copied();
-        let ran = cells.filter(|r| r.cell.error.is_none() && r.cell.identity.task == task);
-        ran.min_by_key(|r| {
-            let id = &r.cell.identity;
-            (std::cmp::Reverse(id.shots), id.draw, id.seed, &r.cell.id)
-        })
-    }
+/// The tasks of cells, in the paper's order.
+pub(super) fn tasks(results: &[StoredCell]) -> Vec<&str> {
+    let mut tasks: Vec<&str> = results.iter().map(|r| r.cell.identity.task.as_str()).collect();
+    tasks.sort_by_key(|task| published::task_order(task));
+    tasks.dedup();
+    tasks
 }

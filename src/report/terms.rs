@@ -18,7 +18,6 @@ pub(super) const TERMS: &[(&str, &str)] = &[
         "Regime: the method also sees anomalies of the target, with their labels. Never ranked with the others.",
     ),
     ("R5", "Regime: the method sees all normal training pictures of the target. Not few-shot."),
-    ("R6", "Regime: the method sees an unlabelled pool of the target's pictures."),
     ("regime", "What a method was allowed to see beside the picture that it scores."),
     (
         "seen before",

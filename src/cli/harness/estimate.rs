@@ -38,7 +38,7 @@ pub(super) struct Consent {
     yes: bool,
 }
 
-/// Beyond this, work on a terminal is asked about.
+/// Seconds beyond which work on a terminal needs a yes.
 const LONG: f64 = 2.0 * 3600.0;
 
 /// Says before work how long it will take: as cells like them took, else by one layer that is timed.

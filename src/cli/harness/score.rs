@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 use super::model::{ModelArgs, Opened};
+use crate::episode::batch::Pictures;
 use crate::evaluate::folder::{self, Entry};
+use crate::evaluate::left_out;
 use crate::maps::{self, MapStack};
 use crate::method::{Detector, Fitted, Output, Prediction, batches};
 use crate::metric::preset::Preset;
@@ -103,25 +105,17 @@ impl Args {
         self.write(&opened, &scored, preset.as_ref(), &refused)
     }
 
-    /// What normal pictures get: each reference's score by the others. `None` for one reference, and for methods that would
-    /// have to train anew for each.
+    /// What normal pictures get, under the protocol that is asked for.
     fn preset(&self, model: &dyn Fitted, opened: &Opened) -> Result<Option<Preset>> {
-        let supports = opened.supports.pictures();
-        let n = supports.len();
-        if n < 2 || model.trains_on_supports() {
-            return Ok(None);
-        }
-        let mut scores = Vec::with_capacity(n);
-        for index in 0..n {
-            let others: Vec<usize> = (0..n).filter(|&other| other != index).collect();
-            let detector = model.adapt(&supports.at(&others))?;
-            let one = supports.at(&[index]);
-            batches::score(model, &[&*detector], &one, opened.device(), &mut |_, _, prediction| {
+        let score = &mut |detector: &dyn Detector, one: &Pictures| {
+            let mut scores = Vec::new();
+            batches::score(model, &[detector], one, opened.device(), &mut |_, _, prediction| {
                 scores.extend(self.of_each(prediction)?.0);
                 Ok(())
             })?;
-        }
-        Ok(Preset::new(scores))
+            scores.pop().context("a picture without a score")
+        };
+        left_out::preset(model, &opened.supports.pictures(), score)
     }
 
     /// Whether the method can give what is asked for. What nobody knows of a program before it has run is checked again

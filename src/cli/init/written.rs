@@ -102,7 +102,8 @@ pub(super) fn bench(layout: &Layout) -> String {
     text += &explained("draws", DRAWS, "different support sets per task; intervals need several");
     text += &explained("seeds", "[1]", "of trainings");
     if !trains {
-        text += "# One task alone: D2-4FAD, RegAD and InCTRL train on other tasks, of which there are none.\n";
+        text +=
+            "# One task alone: D2-4FAD, RegAD and InCTRL train on other tasks, of which there are none.\n";
     }
     text += "\n# EfficientNet-Lite0 with its ImageNet weights is fetched when it is first needed; the published networks are\n\
              # larger and need a file: see `cargo xtask weights list`.\n";
