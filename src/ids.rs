@@ -108,6 +108,14 @@ id! {
     CellId,
 }
 
+/// The control whose labels are permuted, or a variant of it: it says nothing of the labels that there are.
+pub fn is_of_permuted_labels(method: &str) -> bool {
+    method.split(':').next() == Some(PERMUTED)
+}
+
+/// Name of the control whose labels are permuted.
+pub const PERMUTED: &str = "control-label-shuffle";
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -125,8 +125,7 @@ impl Run<'_> {
 
     fn train_task(&self, task: &str, job: &Job) -> Result<TrainTask> {
         let rows = self.manifest.task(task)?;
-        let ill =
-            self.not_of(&job.task, rows.rows.iter().copied().filter(|row| row.label == Label::Anomalous));
+        let anomalous = rows.rows.clone().into_iter().filter(|row| row.label == Label::Anomalous);
         let (store, rows) = (rows.store(self.size)?, rows.of(Split::Train));
         let places: HashMap<&str, usize> =
             rows.iter().enumerate().map(|(place, row)| (row.image_id.as_str(), place)).collect();
@@ -139,7 +138,8 @@ impl Run<'_> {
             .map(|pair| Ok((place(&pair.query)?, pair.supports.iter().map(place).collect::<Result<_>>()?)))
             .collect::<Result<_>>()?;
         let sees_anomalies = job.built.regime == Regime::OtherAnomalies;
-        let anomalies = sees_anomalies.then(|| Pictures::load(&store, &ill)).transpose()?;
+        let anomalies =
+            sees_anomalies.then(|| Pictures::load(&store, &self.not_of(&job.task, anomalous))).transpose()?;
         Ok(TrainTask {
             name: TaskName::new(task),
             pictures: Pictures::load(&store, &rows)?,

@@ -1,5 +1,6 @@
 //! A bench as planned: all that a process on another machine needs to compute its share, and a table of its cells.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -171,15 +172,19 @@ impl Opened {
         tally
     }
 
-    /// Cells that are not done, and at most how many bytes the maps of their test pictures take: of the last epoch and the
-    /// best one.
-    pub fn bytes_of_maps(&self, folder: &Path) -> (usize, u64) {
+    /// Cells that will be computed, and at most how many bytes the maps of their test pictures take: of the last epoch and
+    /// the best one.
+    pub fn bytes_of_maps(&self, folder: &Path, retry: Retry) -> (usize, u64) {
         let side = self.planned.definition.size;
-        let to_do = self.cells().filter(|identity| plan::state(folder, identity) != State::Done);
-        let bytes = |identity: &Identity| {
-            2 * KeptMaps::bytes(self.manifest.select(&identity.task, Split::Test).count(), side)
+        let of_task = |task: &TaskName| {
+            let pictures = self.manifest.select(task, Split::Test).count();
+            (task.clone(), 2 * KeptMaps::bytes(pictures, side))
         };
-        to_do.fold((0, 0), |(cells, sum), identity| (cells + 1, sum + bytes(identity)))
+        let bytes: BTreeMap<TaskName, u64> = self.planned.definition.tasks.iter().map(of_task).collect();
+        let to_do = self.jobs.iter().flat_map(|job| job.wanted(folder, retry));
+        to_do.fold((0, 0), |(cells, sum), identity| {
+            (cells + 1, sum + bytes.get(&identity.task).copied().unwrap_or_default())
+        })
     }
 
     /// What computes the cells on `device`, several jobs at once on a CPU.

@@ -80,9 +80,16 @@ impl Import<'_> {
         let mut places: HashMap<CellId, &Place> = HashMap::new();
         let mut results = Vec::new();
         for (place, given) in found {
+            // Scores and numbers are the same in every draw and seed that a place stands for.
+            let mut first: Option<CellResult> = None;
             for &draw in place.draw.as_ref().map_or(&self.draws[..], std::slice::from_ref) {
                 for &seed in place.seed.as_ref().map_or(&self.seeds[..], std::slice::from_ref) {
-                    let result = self.result(place, draw, seed, given, draft)?;
+                    let cell = self.cell(place, draw, seed)?;
+                    let result = match &first {
+                        None => self.result(place, cell, given, draft)?,
+                        Some(first) => CellResult { folder: draft.join(&cell.id), cell, ..first.clone() },
+                    };
+                    first.get_or_insert_with(|| result.clone());
                     if let Some(other) = places.insert(result.cell.id.clone(), place) {
                         bail!(
                             "nothing was imported: `{}` and `{}` are one cell, draw {draw} and seed {seed}",
@@ -117,18 +124,13 @@ impl Import<'_> {
         Ok(old)
     }
 
-    fn result(
-        &self,
-        place: &Place,
-        draw: usize,
-        seed: u64,
-        given: &Given,
-        draft: &Path,
-    ) -> Result<CellResult> {
+    fn cell(&self, place: &Place, draw: usize, seed: u64) -> Result<Cell> {
         let identity = self.identity(place, draw, seed)?;
         let provenance = self.provenance()?;
-        let cell =
-            Cell { format: FORMAT, id: identity.id(), identity, provenance, error: None, lacked: None };
+        Ok(Cell { format: FORMAT, id: identity.id(), identity, provenance, error: None, lacked: None })
+    }
+
+    fn result(&self, place: &Place, cell: Cell, given: &Given, draft: &Path) -> Result<CellResult> {
         let folder = draft.join(&cell.id);
         let mut rows: Vec<&Row> = self.manifest.select(&place.task, Split::Test).collect();
         // As cells that are computed have them.

@@ -11,9 +11,9 @@ use super::contract::{
 };
 use super::work::Work;
 use crate::episode::batch::{Acquisition, Pictures};
-use crate::files;
 use crate::random::Stream;
 use crate::regime::Regime;
+use crate::{files, ids};
 
 /// What a rule may look at beside the picture.
 struct Known<'a> {
@@ -90,7 +90,7 @@ control!(
 /// `control-pixel-mean` measured against permuted labels: whatever a score may know, this must give 0.5,
 /// or the harness itself tells methods about labels.
 pub const LABEL_SHUFFLE: Entry = Entry {
-    name: "control-label-shuffle",
+    name: ids::PERMUTED,
     about: "control-pixel-mean against labels permuted by the seed: 0.5 but for chance, or the harness leaks",
     build: |settings| {
         Ok(Built { against_shuffled_labels: true, ..build(pixel_mean, Regime::Supports, settings)? })

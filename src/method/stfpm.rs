@@ -11,6 +11,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer, Prediction};
+use super::part::direction::unit;
 use super::part::feature_store::{FeatureStore, Sharing};
 use super::part::grid;
 use super::part::learner::{self, Fixed, Learner};
@@ -170,9 +171,8 @@ const INPUT: Input = Input::ImageNet;
 /// Half the squared distance of features scaled to length one, per position, `[b, h, w]` for each scale. It is one
 /// minus cosine without its cancellation: products of three small values keep their rank.
 pub fn distances(teacher: &Scales, student: &Scales) -> [Tensor; 3] {
-    let unit = |features: &Tensor| features / features.norm_scalaropt_dim(2, [1], true).clamp_min(1e-12);
     [0, 1, 2].map(|scale| {
-        let difference = unit(&teacher[scale]) - unit(&student[scale]);
+        let difference = unit(&teacher[scale], 1) - unit(&student[scale], 1);
         difference.square().sum_dim_intlist(1, false, None::<Kind>) * 0.5
     })
 }

@@ -7,13 +7,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{CellResult, Measured, Score, image_level};
 use crate::files;
-use crate::ids::ImageId;
+use crate::ids::{ImageId, is_of_permuted_labels};
 use crate::manifest::Label;
 use crate::metric::{Group, Metric};
 use crate::protocol::Protocol;
-
-/// What a control is called whose labels are permuted: it says nothing against the labels of others.
-const PERMUTED: &str = "control-label-shuffle";
 
 const COLUMNS: [&str; 3] = ["image_id", "label", "finding"];
 
@@ -88,7 +85,7 @@ impl Labels {
     /// # Errors
     /// Pictures without a label, or with another one than the cell knew.
     pub fn open(&self, result: &CellResult, folder: PathBuf) -> Result<CellResult> {
-        let permuted = result.cell.identity.method == PERMUTED;
+        let permuted = is_of_permuted_labels(&result.cell.identity.method);
         let (mut missing, mut other) = (Vec::new(), Vec::new());
         let mut scores = Vec::with_capacity(result.scores.len());
         for score in &result.scores {

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use medfsad::method::inctrl::model::{Heads, Parts, Prompts, Seen, focal, layers, unit};
+use medfsad::method::inctrl::model::{Heads, Parts, Prompts, Seen, focal, layers};
+use medfsad::method::part::direction::unit;
 use medfsad::method::part::prompts::{BuiltIn, Prompts as Words};
 use medfsad::network::formula;
 use medfsad::network::layer::Norm;
@@ -72,9 +73,9 @@ fn prompts() -> Tensor {
 /// are compared elsewhere (`vit::prompts`).
 fn texts(seen: &Seen, chance: f64) -> Tensor {
     // Two directions of cosines c and -c with the query, so that the chance is that of 200 c.
-    let query = unit(&seen.whole.narrow(0, 0, 1));
-    let other = unit(&formula::tensor("inctrl.other", &[1, 640], -1.0, 1.0).to_kind(query.kind()));
-    let across = unit(&(&other - (&other * &query).sum(None::<Kind>) * &query));
+    let query = unit(&seen.whole.narrow(0, 0, 1), -1);
+    let other = unit(&formula::tensor("inctrl.other", &[1, 640], -1.0, 1.0).to_kind(query.kind()), -1);
+    let across = unit(&(&other - (&other * &query).sum(None::<Kind>) * &query), -1);
     let cosine = (chance / (1.0 - chance)).ln() / 200.0;
     let text = |cosine: f64| &query * cosine + &across * (1.0 - cosine * cosine).sqrt();
     Tensor::stack(&[text(-cosine), text(cosine)], 1)
@@ -170,8 +171,8 @@ fn published_texts(towers: &Towers) -> Option<Tensor> {
     let mean = |sentences: &Vec<String>| {
         let rows: Vec<i64> =
             sentences.iter().flat_map(|text| tokenizer.row(text, 77).expect("a row")).collect();
-        let each = unit(&towers.text.embedding(&Tensor::from_slice(&rows).view([-1, 77])));
-        unit(&each.mean_dim(0, false, None::<Kind>))
+        let each = unit(&towers.text.embedding(&Tensor::from_slice(&rows).view([-1, 77])), -1);
+        unit(&each.mean_dim(0, false, None::<Kind>), -1)
     };
     let means = words.sentences("brain mri").each_ref().map(mean);
     Some(Tensor::stack(&means, 0).unsqueeze(0))

@@ -64,7 +64,7 @@ impl Args {
         announce(&opened, &folder);
         estimate::before(&opened, &folder, device, &self.consent)?;
         if self.keep_maps {
-            announce_maps(&opened, &folder);
+            announce_maps(&opened, &folder, Retry::asked(self.retry_failed));
         }
         write_plan(&opened, &folder)?;
         let jobs: Vec<&Job> = opened.jobs.iter().collect();

@@ -15,7 +15,7 @@ use crate::evaluate::definition::Definition;
 use crate::evaluate::device::Wanted;
 use crate::evaluate::planned::{Opened, Planned};
 use crate::files::lock::Lock;
-use crate::ids::TaskName;
+use crate::ids::{PERMUTED, TaskName, is_of_permuted_labels};
 use crate::manifest::{Label, Manifest};
 use crate::method::{self, METHODS};
 use crate::network::Network;
@@ -74,10 +74,9 @@ pub(super) struct BenchArgs {
 
 /// Where labels of test pictures are not opened, there are none to permute: the control that does is left out.
 fn without_permuted(mut definition: Definition, manifest: &Manifest) -> Definition {
-    const PERMUTED: &str = "control-label-shuffle";
     let unopened = manifest.rows.iter().any(|row| row.label == Label::Unopened);
-    if unopened && definition.methods.iter().any(|name| name == PERMUTED) {
-        definition.methods.retain(|name| name != PERMUTED);
+    if unopened && definition.methods.iter().any(|name| is_of_permuted_labels(name)) {
+        definition.methods.retain(|name| !is_of_permuted_labels(name));
         eprintln!("note: labels of test pictures are not opened, so {PERMUTED} is left out");
     }
     definition

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
+use crate::evaluate::plan::Retry;
 use crate::evaluate::planned::{Opened, Planned, Tally};
 use crate::{files, report, trivia};
 
@@ -21,12 +22,12 @@ pub(super) fn announce(opened: &Opened, folder: &Path) {
 }
 
 /// Says how much room maps take, before any is made.
-pub(super) fn announce_maps(opened: &Opened, folder: &Path) {
-    let ((cells, bytes), all) = (opened.bytes_of_maps(folder), opened.cells().count());
+pub(super) fn announce_maps(opened: &Opened, folder: &Path, retry: Retry) {
+    let ((cells, bytes), all) = (opened.bytes_of_maps(folder, retry), opened.cells().count());
     eprintln!("maps of {cells} cells are kept: at most {:.2} GB in {}", bytes as f64 / 1e9, folder.display());
     if cells < all {
         eprintln!(
-            "{} cells that are done already get none; remove their folders in {} to compute them again",
+            "{} cells that are there already get none; remove their folders in {} to compute them again",
             all - cells,
             folder.join("cells").display()
         );

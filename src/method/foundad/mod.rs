@@ -11,6 +11,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
+use super::part::direction::unit;
 use super::part::grid;
 use super::part::learner::{self, Learner};
 use super::part::trainer::{self, Order, Plan, Recipe, Subject};
@@ -268,7 +269,7 @@ pub fn dropped(tokens: &Tensor, kept: &Tensor, share: f64) -> Tensor {
 /// Tokens `[n, t, d]`, of length 1 if asked for, of a grid `[n, d, h, w]`.
 pub fn tokens(deep: &Tensor, are_unit: bool) -> Tensor {
     let tokens = deep.flatten(2, 3).transpose(1, 2).contiguous();
-    if are_unit { projector::unit(&tokens) } else { tokens }
+    if are_unit { unit(&tokens, -1) } else { tokens }
 }
 
 /// Mean squared difference over the values of each token, `[n, t]`.

@@ -3,6 +3,7 @@
 use tch::Tensor;
 use tch::nn::Path;
 
+use crate::method::part::direction::unit;
 use crate::network::vit::block::{Activation, Block, Kind, LayerNorm, Linear, Names};
 
 /// Added to variances by the norms.
@@ -97,11 +98,6 @@ impl Projector {
         let inside = (0..self.blocks.len())
             .fold(entered.shallow_clone(), |inside, index| self.block(index, &inside, &entered));
         let projected = self.exit.forward(&self.norm.forward(&inside));
-        if self.unit { unit(&projected) } else { projected }
+        if self.unit { unit(&projected, -1) } else { projected }
     }
-}
-
-/// Vectors of length 1 along the last dimension.
-pub fn unit(vectors: &Tensor) -> Tensor {
-    vectors / vectors.norm_scalaropt_dim(2, [-1], true).clamp_min(1e-12)
 }

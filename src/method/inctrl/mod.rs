@@ -11,6 +11,7 @@ use tch::{Kind, Tensor};
 use super::contract::{
     Built, Context, Detector, Encoded, Entry, Fitted, Method, Observer, Output, Prediction, TrainTask,
 };
+use super::part::direction::unit;
 use super::part::prompts::{BuiltIn, Prompts as Words};
 use super::part::trainer::{self, Order, Plan, Recipe, Subject};
 use super::part::{clip, grid};
@@ -25,7 +26,7 @@ use crate::network::precision::Precision;
 use crate::network::vit::clip::Clip;
 use crate::network::vit::tokenizer::Tokenizer;
 use crate::regime::Regime;
-use model::{Heads, Prompts, Seen, layers, unit};
+use model::{Heads, Prompts, Seen, layers};
 use training::{InctrlTraining, Source};
 
 /// What is seen, and the heads.
@@ -160,8 +161,8 @@ impl Inctrl {
         let given = self.settings.class_names.get(task.as_str()).map(String::as_str);
         let sentences = self.words.sentences(self.words.class_name(given, task)?);
         let mean = |sentences: &Vec<String>| -> Result<Tensor> {
-            let each = unit(&network.texts(tokenizer, sentences)?);
-            Ok(unit(&each.mean_dim(0, false, None::<Kind>)))
+            let each = unit(&network.texts(tokenizer, sentences)?, -1);
+            Ok(unit(&each.mean_dim(0, false, None::<Kind>), -1))
         };
         Ok(Tensor::stack(&[mean(&sentences[0])?, mean(&sentences[1])?], 0))
     }
@@ -177,7 +178,7 @@ impl Method for Inctrl {
         let settings = &self.settings;
         ensure!(!tasks.is_empty(), "inctrl learns from other tasks, and there is none");
         let tokenizer = settings.clip.tokenizer().context("inctrl")?;
-        let network = clip::open(settings.clip, settings.clip.plan(), context)?;
+        let network = clip::open(settings.clip, context)?;
         let texts = self.texts(&network, &tokenizer, &context.task).context("inctrl")?.unsqueeze(0);
         let source = |task| Source::new(task, self.texts(&network, &tokenizer, &task.name)?);
         let sources = tasks.iter().map(source).collect::<Result<Vec<_>>>().context("inctrl")?;

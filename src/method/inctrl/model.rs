@@ -3,6 +3,7 @@
 use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Reduction, Tensor};
 
+use crate::method::part::direction::unit;
 use crate::network::initial;
 use crate::network::layer::{BatchNorm, Norm};
 use crate::network::precision::Precision;
@@ -179,7 +180,7 @@ impl Heads {
     /// Scores of queries; `texts` are a normal and an anomalous one of length 1, `[m, 2, joint]`.
     pub fn parts(&self, seen: &Seen, prompts: &Prompts, texts: &Tensor, norm: Norm) -> Parts {
         let map = residuals(&seen.patches, &prompts.patches);
-        let likeness = unit(&seen.whole).unsqueeze(1).matmul(&texts.transpose(1, 2)) * TEXT_FACTOR;
+        let likeness = unit(&seen.whole, -1).unsqueeze(1).matmul(&texts.transpose(1, 2)) * TEXT_FACTOR;
         let text = likeness.softmax(-1, None::<Kind>).select(2, 1).squeeze_dim(1);
         let normal = self.adapted(&prompts.whole).mean_dim(1, false, None::<Kind>);
         let image = self.image_score(&(normal - self.adapted(&seen.whole)), norm);
@@ -203,7 +204,7 @@ impl Heads {
 /// Half of one less the cosine to the nearest of the prompts' patches, mean over blocks, `[n, patches]`.
 pub fn residuals(patches: &[Tensor], prompts: &[Tensor]) -> Tensor {
     let of_block = |(patches, prompts): (&Tensor, &Tensor)| {
-        let cosines = unit(patches).matmul(&unit(prompts).transpose(1, 2));
+        let cosines = unit(patches, -1).matmul(&unit(prompts, -1).transpose(1, 2));
         ((cosines.amax([2i64].as_slice(), false) * -1.0 + 1.0) / 2.0).clamp_min(0.0)
     };
     let blocks: Vec<Tensor> = patches.iter().zip(prompts).map(of_block).collect();
@@ -216,9 +217,4 @@ pub fn focal(scores: &Tensor, labels: &Tensor) -> Tensor {
         scores.binary_cross_entropy_with_logits(labels, None::<&Tensor>, None::<&Tensor>, Reduction::None);
     let missing: Tensor = 1.0 - (-&entropy).exp();
     (missing.square() * entropy).mean(None::<Kind>)
-}
-
-/// Of length 1 along the last dimension.
-pub fn unit(vectors: &Tensor) -> Tensor {
-    vectors / vectors.norm_scalaropt_dim(2, [-1], true).clamp_min(1e-12)
 }

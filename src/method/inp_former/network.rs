@@ -4,6 +4,7 @@
 use tch::nn::Path;
 use tch::{Kind, Tensor};
 
+use crate::method::part::direction::unit;
 use crate::network::vit::block::{LayerNorm, Linear};
 
 /// Added to variances by the norms.
@@ -162,7 +163,7 @@ impl Rebuilding {
         let [before, between] = &self.norms;
         let (asking, seen) = (before.forward(tokens), before.forward(prototypes));
         let likeness = |queries: &Tensor, keys: &Tensor| {
-            let [queries, keys] = [queries, keys].map(unit);
+            let [queries, keys] = [queries, keys].map(|vectors| unit(vectors, -1));
             (queries.matmul(&keys.transpose(-2, -1)) * &self.scale).relu()
         };
         let tokens = self.attention.forward(&asking, &seen, likeness);
@@ -172,11 +173,6 @@ impl Rebuilding {
 
 fn norms(path: &Path, width: i64) -> [LayerNorm; 2] {
     ["norm1", "norm2"].map(|name| LayerNorm::new(&(path / name), width, EPSILON))
-}
-
-/// Vectors of length 1 along the last dimension.
-fn unit(vectors: &Tensor) -> Tensor {
-    vectors / vectors.norm_scalaropt_dim(2, [-1], true).clamp_min(1e-12)
 }
 
 /// What one set of tokens takes from another.

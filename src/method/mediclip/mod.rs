@@ -173,7 +173,7 @@ impl Learner for MediClip {
     }
 
     fn encode<'p>(&self, context: &Context, pictures: &'p Pictures) -> Result<Encoded<'p>> {
-        let network = clip::open(self.settings.clip, self.settings.clip.plan(), context)?;
+        let network = clip::open(self.settings.clip, context)?;
         let plan = network.plan();
         let squares = squares(&pictures.pixels, plan.side(), Filter::Bilinear);
         let prepared = clip::standardised(self.settings.clip, &squares, context.device);
@@ -216,7 +216,7 @@ impl MediClipModel {
     fn new(MediClip { settings, prompts }: &MediClip, context: &Context) -> Result<MediClipModel> {
         let Settings { clip, words, .. } = *settings;
         let tokenizer = clip.tokenizer().context("mediclip")?;
-        let network = clip::open(clip, clip.plan(), context)?;
+        let network = clip::open(clip, context)?;
         let phrases = Phrases::read(&network, &tokenizer, [&prompts.normal, &prompts.anomalous], words)?;
         let plan = network.plan();
         let n_layers = layers(plan.image.depth).len();

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
+use crate::method::part::direction::unit;
 use crate::network::frozen_clip::FrozenClip;
 use crate::network::initial;
 use crate::network::precision::Precision;
@@ -103,7 +104,7 @@ impl Learnt {
     pub fn patches(&self, tokens: &[Tensor]) -> Vec<Tensor> {
         let of_depth = |(tokens, [weight, bias]): (&Tensor, &[Tensor; 2])| {
             let patches = tokens.narrow(1, 1, tokens.size()[1] - 1);
-            unit(&patches.linear(&weight.flatten(1, -1), Some(bias)))
+            unit(&patches.linear(&weight.flatten(1, -1), Some(bias)), -1)
         };
         tokens.iter().zip(&self.adapters).map(of_depth).collect()
     }
@@ -116,7 +117,7 @@ impl Learnt {
             let (context, n_words) = (tokens.size()[1], words.size()[1]);
             let after = tokens.narrow(1, 1 + n_words, context - 1 - n_words);
             let all = Tensor::cat(&[&tokens.narrow(1, 0, 1), words, &after], 1);
-            unit(&tower.embedding_seeing_all(&all, &phrases.ids[class]).mean_dim(0, false, None::<Kind>))
+            unit(&tower.embedding_seeing_all(&all, &phrases.ids[class]).mean_dim(0, false, None::<Kind>), -1)
         };
         Tensor::stack(&[of_class(0), of_class(1)], 1)
     }
@@ -140,8 +141,4 @@ pub fn ensure_room(plan: Plan, words: i64) -> Result<()> {
     let most = plan.context - 16;
     ensure!((1..=most).contains(&words), "mediclip: words must be 1 to {most}");
     Ok(())
-}
-
-fn unit(vectors: &Tensor) -> Tensor {
-    vectors / vectors.norm_scalaropt_dim(2, [-1], true)
 }

@@ -8,7 +8,7 @@ use tch::{Device, Tensor};
 use crate::episode::batch;
 use crate::method::contract::Context;
 use crate::network::frozen_clip::FrozenClip;
-use crate::network::vit::clip::{Clip, Plan};
+use crate::network::vit::clip::Clip;
 use crate::network::vit::reading::{self, Filter};
 use crate::network::{Input, Network};
 
@@ -16,9 +16,9 @@ use crate::network::{Input, Network};
 ///
 /// # Errors
 /// Weights that cannot be read or do not fit.
-pub fn open(clip: Clip, plan: Plan, context: &Context) -> Result<Rc<FrozenClip>> {
+pub fn open(clip: Clip, context: &Context) -> Result<Rc<FrozenClip>> {
     let origin = context.teachers.of(Network::Clip(clip))?;
-    context.opened.clip((plan, origin.clone(), context.device)).with_context(|| {
+    context.opened.clip((clip, origin.clone(), context.device)).with_context(|| {
         let name = clip.name();
         format!("the network is {name}; each network can have its own file: --teacher {name}=FILE")
     })

@@ -6,6 +6,8 @@ pub mod clip;
 pub mod colour_jitter;
 /// Pseudo-anomalies out of a picture's own pixels.
 pub mod cut_paste;
+/// Vectors of which the direction alone counts.
+pub mod direction;
 /// Teacher features of training pictures.
 pub mod feature_store;
 /// Gaussians, one or one per position.

@@ -37,7 +37,7 @@ pub const ENTRY: Entry = Entry {
     paper: "arXiv 2303.14814 (CVPR 2023)",
     regime: "R1 (or R0)",
     needs: "open_clip ViT-B/16-plus-240 of LAION-400M, CLIP's vocabulary",
-    cost: "366 forward passes a picture or support, all but one of windows: 0.6 TFLOP",
+    cost: "366 forward passes a picture or support, all but one of windows: 0.7 TFLOP",
     trial: "clip = 'clip_tiny16'\nclass_name = 'disc'",
     build,
     work: Some(work),
@@ -153,7 +153,7 @@ impl Method for WinClip {
         let Settings { clip, variant, zero_shot, ref class_name, .. } = self.settings;
         let class_name = self.prompts.class_name(class_name.as_deref(), &context.task).context("winclip")?;
         let tokenizer = clip.tokenizer().context("winclip")?;
-        let network = clip::open(clip, clip.plan(), context)?;
+        let network = clip::open(clip, context)?;
         let mean = |texts: &Vec<String>| -> Result<Tensor> {
             Ok(network.texts(&tokenizer, texts)?.mean_dim(0, false, None::<Kind>))
         };

@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 
 use super::seen::Seen;
 use super::windows::Windows;
+use crate::method::part::direction::unit;
 use crate::method::part::grid;
 
 /// Whose arithmetic and words. The authors published no code; the two differ in nearly every step.
@@ -79,15 +80,16 @@ impl Variant {
 
 /// Chances of each of `texts` `[m, d]` for what is `seen` `[..., d]`: softmax of cosines over the temperature, `[..., m]`.
 pub fn probabilities(seen: &Tensor, texts: &Tensor, temperature: f64) -> Tensor {
-    (unit(seen).matmul(&unit(texts).tr()) / temperature).softmax(-1, None::<Kind>)
+    (unit(seen, -1).matmul(&unit(texts, -1).tr()) / temperature).softmax(-1, None::<Kind>)
 }
 
 /// Half of one less the cosine to the nearest of `references` `[k, m, d]`, all `k m` together, of what is `seen`
 /// `[n, m, d]`: `[n, m]`.
 pub fn association(seen: &Tensor, references: &Tensor) -> Tensor {
-    let references = unit(&references.flatten(0, 1));
+    let references = unit(&references.flatten(0, 1), -1);
     // Of a reference itself, rounding could leave less than 0.
-    ((unit(seen).matmul(&references.tr()).amax([-1i64].as_slice(), false) * -1.0 + 1.0) / 2.0).clamp_min(0.0)
+    ((unit(seen, -1).matmul(&references.tr()).amax([-1i64].as_slice(), false) * -1.0 + 1.0) / 2.0)
+        .clamp_min(0.0)
 }
 
 fn associations(seen: &Seen, references: &Seen) -> Vec<Tensor> {
@@ -119,9 +121,4 @@ pub fn caoyunkang_grids(normal: &[Tensor], found: Option<&[Tensor]>, sizes: &[Wi
     let by_text = over_sizes(&reciprocals).reciprocal() * -1.0 + 1.0;
     let by_reference = found.map_or_else(|| by_text.shallow_clone(), over_sizes);
     (by_text.reciprocal() + by_reference.reciprocal()).reciprocal()
-}
-
-/// Of length 1 along the last dimension.
-fn unit(vectors: &Tensor) -> Tensor {
-    vectors / vectors.norm_scalaropt_dim(2, [-1], true).clamp_min(1e-12)
 }

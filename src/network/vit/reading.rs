@@ -124,7 +124,10 @@ impl Reading {
             deep.take_in(network, &tokens, done);
         }
         let parts: Vec<Tensor> = deep.parts().iter().map(|part| network.grid(part, grid)).collect();
-        let deep = Tensor::cat(&parts, 1);
+        let deep = match <[Tensor; 1]>::try_from(parts) {
+            Ok([one]) => one,
+            Err(parts) => Tensor::cat(&parts, 1),
+        };
         while scales.len() < 3 {
             scales.push(deep.narrow(1, 0, 0));
         }
