@@ -1,4 +1,4 @@
-//! Progress on the terminal: rate and time left; nothing where there is no terminal.
+//! Progress on the terminal: rate and time left; without a terminal, a line now and then for the cells of a run alone.
 
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,7 @@
 //! `completions`: what a shell needs to complete commands.
 
+use std::io::{ErrorKind, Write as _};
+
 use anyhow::Result;
 use clap::CommandFactory as _;
 use clap_complete::Shell;
@@ -17,7 +19,12 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<()> {
-        clap_complete::generate(self.shell, &mut Cli::command(), "medfsad", &mut std::io::stdout());
-        Ok(())
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "medfsad", &mut script);
+        // Whoever reads only the beginning has what he wants.
+        match std::io::stdout().write_all(&script) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => Ok(written?),
+        }
     }
 }

@@ -36,8 +36,8 @@ pub(super) struct Args {
     /// Curated benchmark [default: the one that the run's plan names]
     #[arg(long)]
     manifest: Option<PathBuf>,
-    /// What the method was given: R0 nothing, R1 the supports, R2 also train normals of other tasks, R5 all train
-    /// normals of the task
+    /// What the method was given: R0 nothing, R1 the supports, R2 also train normals of other tasks, R3 also their
+    /// anomalies, R5 all train normals of the task
     #[arg(long, value_parser = Regime::parse)]
     regime: Regime,
     /// Number of supports, where the table has no column of it

@@ -45,8 +45,11 @@ pub fn of_cells(cells: &[StoredCell]) -> Cited {
 }
 
 impl Cited {
+    /// Once, however many variants of a method there are.
     fn add(&mut self, entry: &str) {
-        let _ = writeln!(self.bibtex, "{entry}\n");
+        if !self.bibtex.lines().any(|line| line == entry) {
+            let _ = writeln!(self.bibtex, "{entry}\n");
+        }
     }
 
     /// The sources of a spec as their owners ask to be cited.
@@ -58,8 +61,8 @@ impl Cited {
                 continue;
             }
             self.add(&format!(
-                "@misc{{data-{}, title = {{{}}}, note = {{{citation}}}}}",
-                task.name, task.folder
+                "@misc{{data-{}-{}, title = {{{}}}, note = {{{citation}}}}}",
+                spec.name, task.name, task.folder
             ));
         }
     }

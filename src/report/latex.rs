@@ -41,7 +41,8 @@ fn caption(summary: &Summary) -> String {
     format!(
         "{warning}Image AUROC in~\\% under protocol clean, mean over {draws}; 95\\,\\% interval of the mean over draws \
          and pictures. Best of a column in bold; methods with one letter are not told apart. Controls see no disease. \
-         reg.: what a method was given (R1 supports, R2 also other tasks' normals, R5 all normals of the target).{}",
+         reg.: what a method was given (R0 nothing, R1 supports, R2 also other tasks' \
+         normals, R3 also their anomalies, R5 all normals of the target).{}",
         if summary.rows.iter().any(|row| row.off_ground.is_some()) {
             " * on other draws, seeds or pictures than most rows: not ranked."
         } else {

@@ -14,6 +14,7 @@ use super::gallery::overlay;
 use super::summary::tasks;
 use super::{provenance, read};
 use crate::decode::resize;
+use crate::ids::is_of_permuted_labels;
 use crate::manifest::{Manifest, Row, Split};
 use crate::pixels::Pixels;
 use crate::protocol::{self, Protocol};
@@ -111,33 +112,39 @@ struct Board<'a> {
     entrants: Vec<Entrant<'a>>,
 }
 
-/// Score and p-value, by picture.
-type Scores = BTreeMap<String, [Option<f64>; 2]>;
+/// By entrant and task, and in these by picture.
+struct Scores<'a>(BTreeMap<(usize, &'a str), BTreeMap<String, Score>>);
+
+impl Scores<'_> {
+    fn of(&self, entrant: usize, row: &Row) -> Option<&Score> {
+        self.0.get(&(entrant, row.task.as_str()))?.get(row.image_id.as_str())
+    }
+}
 
 impl Board<'_> {
     /// Of the cell that stands for each entrant and task.
-    fn scores(&self) -> Result<BTreeMap<(usize, &str), Scores>> {
+    fn scores(&self) -> Result<Scores<'_>> {
         let mut all = BTreeMap::new();
         for (index, entrant) in self.entrants.iter().enumerate() {
             for task in &self.tasks {
                 let Some(cell) = entrant.exemplar(task) else { continue };
-                let of = |score: Score| {
-                    let shown = [score.under(Protocol::RANKED), score.p_value];
-                    (score.image_id.to_string(), shown)
-                };
+                let of = |score: Score| (score.image_id.to_string(), score);
                 all.insert((index, *task), cell.scores()?.into_iter().map(of).collect());
             }
         }
-        Ok(all)
+        Ok(Scores(all))
     }
 
     /// JSON for the page's script, in which nothing closes a script.
     fn data(&self, rows: &[&Row]) -> Result<String> {
         let scores = self.scores()?;
         let score = |entrant: usize, row: &Row| -> [Option<f64>; 2] {
-            let of_task = scores.get(&(entrant, row.task.as_str()));
-            of_task.and_then(|scores| scores.get(row.image_id.as_str())).copied().unwrap_or_default()
+            scores
+                .of(entrant, row)
+                .map_or([None, None], |score| [score.under(Protocol::RANKED), score.p_value])
         };
+        // Labels may have been opened after the benchmark was curated.
+        let is_of_labels = |entrant: &usize| !is_of_permuted_labels(self.entrants[*entrant].method);
         let method = |entrant: &Entrant| {
             let shown = || self.tasks.iter().filter_map(|task| Some((*task, entrant.exemplar(task)?)));
             let shots: BTreeMap<&str, usize> =
@@ -147,12 +154,16 @@ impl Board<'_> {
             json!({ "name": entrant.label, "control": entrant.control, "shots": shots, "maps": maps })
         };
         let picture = |row: &&Row| {
+            let told =
+                (0..self.entrants.len()).filter(is_of_labels).find_map(|entrant| scores.of(entrant, row));
+            let (label, finding) =
+                told.map_or((row.label, &row.finding), |score| (score.label, &score.finding));
             json!({
                 "id": row.image_id.as_str(),
                 "task": row.task.as_str(),
                 // 0 normal, 1 anomalous, null where it is not opened.
-                "label": row.label.number(),
-                "finding": row.finding,
+                "label": label.number(),
+                "finding": finding,
                 // By method, in the page's order: score and p-value.
                 "scores": (0..self.entrants.len()).map(|entrant| score(entrant, row)).collect::<Vec<_>>(),
             })

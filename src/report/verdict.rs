@@ -61,6 +61,15 @@ fn best(summary: &Summary, headline: &Headline) -> Option<String> {
         }
         (_, 0) => ", told apart from every other method.".to_owned(),
         (all, same) if same == all => format!(", not told apart from any of the {all} others."),
+        (_, _) if unjudged > 0 => format!(
+            "; not told apart from {}, and {} no interval.",
+            named(&unsure),
+            if unjudged == 1 {
+                "1 difference has".to_owned()
+            } else {
+                format!("{unjudged} differences have")
+            }
+        ),
         _ => format!("; not told apart from {}.", named(&unsure)),
     };
     text += &best_few_shot(summary, headline).unwrap_or_default();
@@ -106,12 +115,14 @@ fn against_controls(summary: &Summary, headline: &Headline) -> Option<String> {
     let mut unjudged = Vec::new();
     let mut unbeaten = Vec::new();
     for (task, name) in summary.tasks.iter().enumerate() {
-        let Some(control) = strongest_on(&headline.controls, task) else { continue };
-        let known = headline.methods.iter().filter_map(|row| difference_on(row, control, task));
+        let control = strongest_on(&headline.controls, task);
+        let known = headline.methods.iter().filter_map(|row| difference_on(row, control?, task));
         let known: Vec<(f64, f64)> = known.collect();
-        if known.is_empty() {
+        let Some(control) = control.filter(|_| !known.is_empty()) else {
             unjudged.push(*name);
-        } else if known.iter().all(|(low, _)| *low <= 0.0) {
+            continue;
+        };
+        if known.iter().all(|(low, _)| *low <= 0.0) {
             unbeaten.push(format!("{name} ({})", own(control)));
         }
     }
@@ -120,14 +131,19 @@ fn against_controls(summary: &Summary, headline: &Headline) -> Option<String> {
             "Whether any method does better than a trivial control cannot be judged here.".to_owned(),
         );
     }
-    Some(match unbeaten.len() {
-        0 => "On every task some method is told apart from the best trivial control (not corrected for the number of \
-              methods)."
-            .to_owned(),
-        _ => {
-            let unbeaten: Vec<&str> = unbeaten.iter().map(String::as_str).collect();
-            format!("No method is told apart from the best trivial control on {}.", named(&unbeaten))
-        }
+    let open = match unjudged.as_slice() {
+        [] => String::new(),
+        some => format!("; {} cannot be judged", named(some)),
+    };
+    Some(if unbeaten.is_empty() {
+        let every = if unjudged.is_empty() { "On every task" } else { "On every other task" };
+        format!(
+            "{every} some method is told apart from the best trivial control (not corrected for the number of \
+             methods){open}."
+        )
+    } else {
+        let unbeaten: Vec<&str> = unbeaten.iter().map(String::as_str).collect();
+        format!("No method is told apart from the best trivial control on {}{open}.", named(&unbeaten))
     })
 }
 

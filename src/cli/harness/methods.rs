@@ -45,8 +45,9 @@ impl Args {
             println!("{:<24} {:<12} {:<34} {}", entry.name, entry.regime, entry.needs, entry.about);
         }
         println!(
-            "\nR0 sees the query only; R1 the supports; R2 supports and other tasks' normals; R5 every train normal of\n\
-             the target. Weights are given with --teacher; those of efficientnet_lite0 are fetched when none are given.\n\
+            "\nR0 sees the query only; R1 the supports; R2 supports and other tasks' normals; R3 other tasks' anomalies, too;\n\
+             R5 every train normal of the target. Weights are given with --teacher; those of efficientnet_lite0 are fetched\n\
+             when none are given.\n\
              --teacher random takes a seeded random network, and every table says so."
         );
         Ok(())

@@ -37,7 +37,11 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<()> {
-        ensure!(self.dir.is_dir(), "{} is not a folder", self.dir.display());
+        ensure!(
+            self.dir.is_dir(),
+            "{} is not a folder; name one that holds folders of pictures, such as brain/normal and brain/tumour",
+            self.dir.display()
+        );
         let dir = self.dir.canonicalize().with_context(|| self.dir.display().to_string())?;
         let survey = survey(&dir, &self.normal)?;
         self.check_named(&survey)?;
@@ -72,7 +76,8 @@ impl Args {
     fn check_named(&self, survey: &Survey) -> Result<()> {
         let known: BTreeSet<&str> =
             survey.tasks.iter().flat_map(|task| task.classes.keys()).map(String::as_str).collect();
-        match self.normal.iter().find(|name| !known.contains(name.as_str())) {
+        // Without any class the layout is at fault, which is said later.
+        match self.normal.iter().find(|name| !known.is_empty() && !known.contains(name.as_str())) {
             Some(name) => {
                 Err(names::unknown("class folder", name, known.iter().copied())).context("--normal")
             }

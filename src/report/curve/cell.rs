@@ -9,32 +9,25 @@ use crate::manifest::Label;
 use crate::maps::MapStack;
 use crate::metric::auroc::auroc;
 use crate::protocol::{PUBLISHED_BATCH, Protocol, Reduction, reduced};
-use crate::results::{KeptMaps, Score, StoredCell};
+use crate::results::{KeptMaps, MAPS, Score, StoredCell};
 
-/// A cell's scores in class-sorted order, with its maps.
-pub(super) struct OneCell {
+/// A cell's scores in class-sorted order; maps are read when they are measured, as they may be large.
+pub(super) struct OneCell<'a> {
+    cell: &'a StoredCell,
     scores: Vec<Score>,
-    maps: Option<KeptMaps>,
     /// Whether pictures of a class stand together, as published code has them; not where labels were opened later.
     pub is_sorted: bool,
     /// Whether a training chose among epochs.
     pub has_epochs: bool,
 }
 
-impl OneCell {
+impl<'a> OneCell<'a> {
     /// # Errors
-    /// A file that cannot be read, or maps of other pictures than the scores.
-    pub(super) fn read(cell: &StoredCell) -> Result<OneCell> {
+    /// A file that cannot be read.
+    pub(super) fn read(cell: &'a StoredCell) -> Result<OneCell<'a>> {
         let scores = cell.scores()?;
-        let maps = cell.maps()?;
-        ensure!(
-            maps.as_ref().is_none_or(|maps| maps.last.count() == scores.len()),
-            "{} holds {} scores and maps of other pictures; compute the cell again",
-            cell.folder.display(),
-            scores.len()
-        );
         let changes = scores.windows(2).filter(|pair| pair[0].label != pair[1].label).count();
-        Ok(OneCell { scores, maps, is_sorted: changes <= 1, has_epochs: !cell.epochs()?.is_empty() })
+        Ok(OneCell { cell, scores, is_sorted: changes <= 1, has_epochs: !cell.epochs()?.is_empty() })
     }
 
     /// How many pictures were scored.
@@ -49,11 +42,28 @@ impl OneCell {
 
     /// Whether they were kept.
     pub(super) fn keeps_maps(&self) -> bool {
-        self.maps.is_some()
+        self.cell.folder.join(MAPS).exists()
+    }
+
+    /// # Errors
+    /// Maps that cannot be read, or of other pictures than the scores.
+    fn maps(&self) -> Result<Option<KeptMaps>> {
+        let maps = self.cell.maps()?;
+        ensure!(
+            maps.as_ref().is_none_or(|maps| maps.last.count() == self.scores.len()),
+            "{} holds {} scores and maps of other pictures; compute the cell again",
+            self.cell.folder.display(),
+            self.scores.len()
+        );
+        Ok(maps)
     }
 
     /// AUROC under each choice; those that cannot be had are not there.
-    pub(super) fn aurocs(&self, choices: &[OfCell]) -> BTreeMap<OfCell, f64> {
+    ///
+    /// # Errors
+    /// Maps that cannot be read.
+    pub(super) fn aurocs(&self, choices: &[OfCell]) -> Result<BTreeMap<OfCell, f64>> {
+        let kept = self.maps()?;
         let mut found = BTreeMap::new();
         let mut stacks: BTreeMap<(Epoch, MapSize), Option<MapStack>> = BTreeMap::new();
         let mut smoothed: BTreeMap<(Epoch, MapSize, Smoothing, LastBatch), MapStack> = BTreeMap::new();
@@ -61,7 +71,7 @@ impl OneCell {
             choice.last_batch == LastBatch::Dropped || choice.smoothing == Smoothing::FourStacked
         };
         for choice in choices.iter().filter(|choice| self.is_sorted || !needs_order(choice)) {
-            let scores = match (&self.maps, self.has_maps()) {
+            let scores = match (&kept, self.has_maps()) {
                 (Some(maps), _) => {
                     let OfCell { epoch, size, smoothing, reduction, last_batch } = *choice;
                     let stack = stacks.entry((epoch, size)).or_insert_with(|| self.stack(maps, epoch, size));
@@ -80,7 +90,7 @@ impl OneCell {
             let kept = choice.last_batch.of(self.scores.len());
             found.extend(self.auroc(scores.get(..kept).unwrap_or_default()).map(|auroc| (*choice, auroc)));
         }
-        found
+        Ok(found)
     }
 
     /// Maps of an epoch; without epochs the last one is the best.

@@ -75,7 +75,7 @@ impl Curve {
         ensure!(all.contains(&shots), "no cell has {shots} shots (there are: {all:?})");
         let mut left_out = Vec::new();
         let entrants = comparable(entrants(results), shots, &mut left_out)?;
-        let cells: Vec<Vec<(&StoredCell, OneCell)>> = entrants
+        let cells: Vec<Vec<(&StoredCell, OneCell<'_>)>> = entrants
             .iter()
             .map(|(_, cells)| cells.iter().map(|cell| Ok((*cell, OneCell::read(cell)?))).collect())
             .collect::<Result<_>>()?;
@@ -88,15 +88,15 @@ impl Curve {
         let measured: Vec<Vec<Measured>> = cells
             .par_iter()
             .map(|cells| {
-                let measure = |(cell, one): &(&StoredCell, OneCell)| {
+                let measure = |(cell, one): &(&StoredCell, OneCell<'_>)| {
                     let id = &cell.cell.identity;
-                    let aurocs = one.aurocs(&of_cell);
+                    let aurocs = one.aurocs(&of_cell)?;
                     bar.inc(1);
-                    Measured { task: id.task.clone(), seed: id.seed, aurocs }
+                    Ok(Measured { task: id.task.clone(), seed: id.seed, aurocs })
                 };
                 cells.par_iter().map(measure).collect()
             })
-            .collect();
+            .collect::<Result<_>>()?;
         bar.finish_and_clear();
         let had: Vec<Variant> = choices
             .iter()
@@ -186,7 +186,7 @@ fn comparable<'a>(
 }
 
 type Entrants<'a> = Vec<(Entrant<'a>, Vec<&'a StoredCell>)>;
-type Cells<'a> = Vec<Vec<(&'a StoredCell, OneCell)>>;
+type Cells<'a> = Vec<Vec<(&'a StoredCell, OneCell<'a>)>>;
 
 /// Leaves methods out of which some cells kept maps and others did not: a mean would be of two kinds of numbers.
 fn alike<'a>(
@@ -215,7 +215,7 @@ fn alike<'a>(
 /// Which choices make a difference here; those that do not are said.
 fn had(
     entrants: &[(Entrant, Vec<&StoredCell>)],
-    cells: &[Vec<(&StoredCell, OneCell)>],
+    cells: &[Vec<(&StoredCell, OneCell<'_>)>],
     left_out: &mut Vec<String>,
 ) -> Had {
     let all = || cells.iter().flatten();
