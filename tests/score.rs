@@ -164,6 +164,7 @@ fn a_reader_can_decide_by_the_table(path: &Path, references: usize) {
     assert_eq!(head, ["file", "score", "p_value", "rank", "threshold", "flagged"]);
     let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
     let number = |row: &csv::StringRecord, at: usize| row[at].parse::<f64>().expect("a number");
+    assert!(["true", "false"].iter().all(|word| rows.iter().any(|row| &row[5] == *word)), "{rows:?}");
     for row in &rows {
         let higher = rows.iter().filter(|other| number(other, 1) > number(row, 1)).count();
         assert_eq!(row[3], (higher + 1).to_string());

@@ -113,23 +113,23 @@ struct Board<'a> {
 }
 
 /// By entrant and task, and in these by picture.
-struct Scores<'a>(BTreeMap<(usize, &'a str), BTreeMap<String, Score>>);
+struct Scores(BTreeMap<(usize, String), BTreeMap<String, Score>>);
 
-impl Scores<'_> {
+impl Scores {
     fn of(&self, entrant: usize, row: &Row) -> Option<&Score> {
-        self.0.get(&(entrant, row.task.as_str()))?.get(row.image_id.as_str())
+        self.0.get(&(entrant, row.task.to_string()))?.get(row.image_id.as_str())
     }
 }
 
 impl Board<'_> {
     /// Of the cell that stands for each entrant and task.
-    fn scores(&self) -> Result<Scores<'_>> {
+    fn scores(&self) -> Result<Scores> {
         let mut all = BTreeMap::new();
         for (index, entrant) in self.entrants.iter().enumerate() {
             for task in &self.tasks {
                 let Some(cell) = entrant.exemplar(task) else { continue };
                 let of = |score: Score| (score.image_id.to_string(), score);
-                all.insert((index, *task), cell.scores()?.into_iter().map(of).collect());
+                all.insert((index, (*task).to_owned()), cell.scores()?.into_iter().map(of).collect());
             }
         }
         Ok(Scores(all))

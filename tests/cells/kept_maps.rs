@@ -85,9 +85,12 @@ fn every_picture_is_shown(home: &std::path::Path) {
     let with_maps = data["methods"].as_array().expect("a list").iter().position(|m| m["name"] == "ae");
     let with_maps = with_maps.expect("a method");
     assert_eq!(names(&(with_maps + 1).to_string()), names("picture"));
+    let cells = program::cells(&home.join("run"));
+    let cell = cells.iter().find(|cell| cell.cell.identity.method == "ae").expect("a cell");
     for picture in pictures {
-        let score = &picture["scores"][with_maps][0];
-        assert!(score.is_number() && picture["label"].is_number(), "{picture}");
+        let own = cell.scores.iter().find(|score| picture["id"] == score.image_id.as_str()).expect("a score");
+        assert_eq!(picture["scores"][with_maps][0].as_f64(), own.under(Protocol::RANKED), "{picture}");
+        assert_eq!(picture["label"].as_i64(), own.label.number(), "{picture}");
     }
     let other = medfsad::manifest::Manifest::read(&home.join("manifests/phantom")).expect("a manifest");
     assert!(pictures.iter().all(|p| other.rows.iter().any(|row| p["id"] == row.image_id.as_str())));

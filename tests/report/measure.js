@@ -25,6 +25,7 @@ addEventListener("load", () => {
   found.contrast = Math.min(...["p", "a", "td", "td small", "th", ".caption", ".lead", ".verdict", "dt"]
     .flatMap(kind => [...document.querySelectorAll(kind)].slice(0, 1)).map(contrast));
   found.texts_on_texts = [];
+  found.figures = document.querySelectorAll("figure > .drawing > svg").length;
   for (const figure of document.querySelectorAll("figure > .drawing > svg")) {
     const boxes = [...figure.querySelectorAll("text")].map(text => [text.textContent.trim(), text.getBoundingClientRect()])
       .filter(([text, box]) => text && box.width);

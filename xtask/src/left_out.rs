@@ -57,7 +57,7 @@ fn summary(record: &str) -> String {
     }
     let mut text = format!(
         "left out: {} tests, or parts of them, for want of what is not part of the repository: reference data in \
-         ../shared, python3, a browser, LaTeX\n",
+         ../shared, python3, a browser, LaTeX, CLIP's vocabulary, or what the machine does not allow\n",
         tests.len()
     );
     for (test, missing) in tests {
