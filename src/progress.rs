@@ -53,16 +53,21 @@ impl Cells {
         }
         state.1 = Instant::now();
         let total = self.bar.length().unwrap_or(0) as usize;
-        let each = self.start.elapsed().as_secs_f64() / (state.0 - self.before) as f64;
-        let left = (each * total.saturating_sub(state.0) as f64 / 60.0).ceil();
-        let unit = if left == 1.0 { "minute" } else { "minutes" };
-        eprintln!("{}: {} of {total}, about {left:.0} {unit} left", self.what, state.0);
+        let left = left([self.before, state.0, total], self.start.elapsed());
+        eprintln!("{}: {} of {total}, {left}", self.what, state.0);
     }
 
     /// Takes the bar away.
     pub fn end(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// The time that is left, where `done` were `before` and `elapsed` has passed since.
+fn left([before, done, total]: [usize; 3], elapsed: Duration) -> String {
+    let each = elapsed.as_secs_f64() / (done - before) as f64;
+    let minutes = (each * total.saturating_sub(done) as f64 / 60.0).ceil();
+    format!("about {minutes:.0} {} left", if minutes == 1.0 { "minute" } else { "minutes" })
 }
 
 /// A bar for `total` steps, shown only if the work lasts longer than a blink.
@@ -85,4 +90,16 @@ pub fn bytes(total: Option<u64>, from: u64, what: &str) -> ProgressBar {
     bar.set_position(from);
     bar.reset_eta();
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_there_before_does_not_count_as_fast() {
+        assert_eq!(left([90, 92, 100], Duration::from_secs(30)), "about 2 minutes left");
+        assert_eq!(left([0, 99, 100], Duration::from_secs(990)), "about 1 minute left");
+        assert_eq!(left([0, 4, 4], Duration::from_secs(9)), "about 0 minutes left");
+    }
 }

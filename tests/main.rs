@@ -9,6 +9,8 @@ mod audit;
 #[cfg(feature = "torch")]
 mod cells;
 mod cli;
+#[cfg(feature = "torch")]
+mod commands;
 mod contributing;
 mod curate;
 mod decode;

@@ -10,6 +10,7 @@ use medfsad::table::Table;
 
 mod altered;
 mod browser;
+mod cite;
 mod compare;
 mod curve;
 mod ground;

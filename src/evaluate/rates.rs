@@ -265,6 +265,14 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_timed_layer_gives_rates_for_all_kinds_of_work() {
+        let speed = Speed::measured(Device::Cpu);
+        let rates = [speed.training(4), speed.forward, speed.scoring, speed.smoothing];
+        assert!(rates.iter().all(|rate| rate.is_finite() && *rate > 0.0), "{rates:?}");
+        assert!(!speed.is_card && speed.at_once >= 1.0);
+    }
+
+    #[test]
     fn files_that_do_not_fit_are_refused_by_name() {
         let error = refusal(RECORD, Wanted::Cpu, Precision::F32);
         assert!(error.contains("selftest.json is the self-test of a cuda device"), "{error}");

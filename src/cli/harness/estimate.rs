@@ -63,7 +63,7 @@ pub(super) fn before(opened: &Opened, folder: &Path, device: Device, consent: &C
         n => format!(", and {n} cells of unknown length"),
     };
     eprintln!("about {}{open} ({how}); a stopped run goes on where it was", duration(estimate.seconds));
-    if estimate.seconds > LONG && !consent.yes && std::io::stderr().is_terminal() {
+    if needs_a_yes(estimate.seconds, std::io::stderr().is_terminal()) && !consent.yes {
         let longest: Vec<String> =
             estimate.methods.iter().take(3).map(|(name, _, s)| format!("{name} {}", duration(*s))).collect();
         bail!(
@@ -73,6 +73,11 @@ pub(super) fn before(opened: &Opened, folder: &Path, device: Device, consent: &C
         );
     }
     Ok(())
+}
+
+/// Where nobody sits at a terminal, as in a script, work is meant.
+fn needs_a_yes(seconds: f64, is_terminal: bool) -> bool {
+    seconds > LONG && is_terminal
 }
 
 /// Cells of a CPU run several at once, and took their time so.
@@ -143,4 +148,15 @@ fn duration(seconds: f64) -> String {
 
 fn gigabytes(bytes: f64) -> String {
     format!("{:.1} GB", bytes / 1e9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::needs_a_yes;
+
+    #[test]
+    fn only_long_work_at_a_terminal_needs_a_yes() {
+        assert!(needs_a_yes(3.0 * 3600.0, true));
+        assert!(!needs_a_yes(3.0 * 3600.0, false) && !needs_a_yes(3600.0, true));
+    }
 }
