@@ -267,5 +267,5 @@ fn an_import_is_whole_and_is_replaced_only_where_that_is_asked_for() {
     let output = import("one.csv", &["--replace"]);
     assert!(!output.status.success() && text(&output).contains("--all-draws"), "{}", text(&output));
     let output = import("one.csv", &["--replace", "--all-draws"]);
-    assert!(!output.status.success() && text(&output).contains("R0, R5"), "{}", text(&output));
+    assert!(!output.status.success() && text(&output).contains("R0, R5, R6, R6T"), "{}", text(&output));
 }

@@ -66,7 +66,8 @@ fn task(name: &str) -> TrainTask {
     let pictures = pictures(name, 8);
     let pairs = (0..8).map(|query| (query, (1..=4).map(|step| (query + step) % 8).collect())).collect();
     let anomalies = Some(self::pictures(&format!("{name}, ill"), 5));
-    TrainTask { name: TaskName::new(name), pictures, pairs, anomalies }
+    let pool = Some(self::pictures(&format!("{name}, unlabelled"), 6));
+    TrainTask { name: TaskName::new(name), pictures, pairs, anomalies, pool }
 }
 
 /// A resnet18 file with torchvision's names, as a user would give.

@@ -37,13 +37,14 @@ pub(super) struct Args {
     #[arg(long)]
     manifest: Option<PathBuf>,
     /// What the method was given: R0 nothing, R1 the supports, R2 also train normals of other tasks, R3 also their
-    /// anomalies, R5 all train normals of the task
+    /// anomalies, R4 anomalies of the task, R5 all its train normals, R6 these and unlabelled pictures of it, R6T these and its
+    /// test pictures without labels; R4, R6 and R6T have no rank
     #[arg(long, value_parser = Regime::parse)]
     regime: Regime,
     /// Number of supports, where the table has no column of it
     #[arg(long)]
     shots: Option<usize>,
-    /// The scores do not depend on the supports (R0, R5): they stand for every draw of the run, and every seed
+    /// The scores do not depend on the supports (R0, R5, R6, R6T): they stand for every draw of the run, and every seed
     #[arg(long)]
     all_draws: bool,
     /// Put these scores in the place of others that were imported before
@@ -109,8 +110,8 @@ impl Args {
         let draws = number(&definition["draws"]).unwrap_or(episodes.settings.draws);
         if self.all_draws {
             ensure!(
-                matches!(self.regime, Regime::Nothing | Regime::TargetNormals),
-                "--all-draws is for methods that are given no supports (R0, R5)"
+                self.regime == Regime::Nothing || self.regime.sees_whole_target(),
+                "--all-draws is for methods that are given no supports (R0, R5, R6, R6T)"
             );
             ensure!(
                 places.all(|place| place.draw.is_none()),

@@ -120,9 +120,11 @@ impl HeldOut {
     /// Names of the tasks whose train normals a method is given in its regime.
     pub fn given_tasks(self, regime: Regime, manifest: &Manifest, target: &str) -> Vec<TaskName> {
         match regime {
-            Regime::Nothing | Regime::Supports => Vec::new(),
+            Regime::Nothing | Regime::Supports | Regime::TargetAnomalies => Vec::new(),
             Regime::OtherNormals | Regime::OtherAnomalies => self.training_tasks(manifest, target),
-            Regime::TargetNormals => vec![TaskName::new(target)],
+            Regime::TargetNormals | Regime::UnlabelledPool | Regime::UnlabelledTest => {
+                vec![TaskName::new(target)]
+            }
         }
     }
 }

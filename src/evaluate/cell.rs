@@ -9,10 +9,11 @@ use tch::Device;
 
 use super::LIBTORCH_VERSION;
 use super::calibration::calibration;
-use super::draw::{self, Draw};
+use super::draw::{self, Draw, Given};
 use super::plan::Job;
 use super::run::Run;
 use super::seen;
+use super::target;
 use super::test_set::TestSet;
 use super::watch::{SourceTask, Watch};
 use crate::episode::batch::Pictures;
@@ -43,8 +44,10 @@ impl Run<'_> {
             .against_shuffled_labels
             .then(|| Stream::new(job.seed, &format!("label shuffle {}", job.task), 0));
         let test = TestSet::load(&store, test_rows, shuffle, self.device)?;
-        let draws: Vec<Draw> =
-            todo.iter().map(|identity| self.draw(&store, &task.rows, identity)).collect::<Result<_>>()?;
+        let draws: Vec<Draw> = todo
+            .iter()
+            .map(|identity| self.draw(job, &store, &task.rows, identity))
+            .collect::<Result<_>>()?;
         let tasks: Vec<TrainTask> =
             job.training.iter().map(|task| self.train_task(task, job)).collect::<Result<_>>()?;
         // Of the job, not of what is left of it: cells that were finished before a stop are no reason to start over.
@@ -83,7 +86,7 @@ impl Run<'_> {
                 n => n,
             };
             for mut draw in draws.drain(..n) {
-                if job.built.regime != Regime::TargetNormals {
+                if !job.built.regime.sees_whole_target() {
                     draw.preset(&*fitted)?;
                 }
                 let seconds = Some([fit_seconds, observe_seconds, draw.seconds]);
@@ -109,9 +112,25 @@ impl Run<'_> {
         })
     }
 
-    fn draw<'a>(&self, store: &PixelStore, rows: &[&Row], identity: &'a Identity) -> Result<Draw<'a>> {
+    fn draw<'a>(
+        &self,
+        job: &Job,
+        store: &PixelStore,
+        rows: &[&Row],
+        identity: &'a Identity,
+    ) -> Result<Draw<'a>> {
         let supports = self.supports(rows, &identity.task, identity.draw, identity.shots)?;
-        Ok(Draw::new(identity, Pictures::load(store, &supports)?, self.keep_maps))
+        let given = Given {
+            supports: Pictures::load(store, &supports)?,
+            anomalies: match job.built.regime {
+                Regime::TargetAnomalies => {
+                    let shown = target::anomalies(rows, identity, self.episodes.settings.seed)?;
+                    Some(Pictures::load(store, &shown)?)
+                }
+                _ => None,
+            },
+        };
+        Ok(Draw::new(identity, given, self.keep_maps))
     }
 
     /// The rows of a task's supports.
@@ -125,6 +144,7 @@ impl Run<'_> {
 
     fn train_task(&self, task: &str, job: &Job) -> Result<TrainTask> {
         let rows = self.manifest.task(task)?;
+        let pool = target::pool(&rows.rows, job.built.regime, job.seed)?;
         let anomalous = rows.rows.clone().into_iter().filter(|row| row.label == Label::Anomalous);
         let (store, rows) = (rows.store(self.size)?, rows.of(Split::Train));
         let places: HashMap<&str, usize> =
@@ -145,6 +165,7 @@ impl Run<'_> {
             pictures: Pictures::load(&store, &rows)?,
             pairs,
             anomalies,
+            pool: pool.map(|pool| Pictures::load(&store, &pool)).transpose()?,
         })
     }
 

@@ -52,10 +52,26 @@ impl Gathered {
     }
 }
 
+/// What a support draw hands to the method.
+pub(super) struct Given {
+    pub supports: Pictures,
+    /// As many of the target, for methods that may see them.
+    pub anomalies: Option<Pictures>,
+}
+
+impl Given {
+    fn adapt<'m>(&self, model: &'m dyn Fitted) -> Result<Box<dyn Detector + 'm>> {
+        match &self.anomalies {
+            Some(anomalies) => model.adapt_with_anomalies(&self.supports, anomalies),
+            None => model.adapt(&self.supports),
+        }
+    }
+}
+
 /// One support draw over the epochs of a training.
 pub(super) struct Draw<'a> {
     pub identity: &'a Identity,
-    supports: Pictures,
+    given: Given,
     pub gathered: Gathered,
     pub last: Option<Rc<Scored>>,
     /// Spent adapting and scoring, last time; an equal part where several were scored together, and all of it where one was
@@ -85,7 +101,7 @@ pub(super) fn score_some(draws: &mut [Draw], model: &dyn Fitted, test: &TestSet)
             break;
         }
         draw.last = None;
-        let detector = match model.adapt(&draw.supports) {
+        let detector = match draw.given.adapt(model) {
             // The draws before it are scored and written first; it is tried again, and fails, by itself.
             Err(_) if !detectors.is_empty() => break,
             detector => detector?,
@@ -113,10 +129,10 @@ pub(super) fn score_some(draws: &mut [Draw], model: &dyn Fitted, test: &TestSet)
 const LATENCY: (Duration, usize) = (Duration::from_millis(300), 100);
 
 impl<'a> Draw<'a> {
-    pub(super) fn new(identity: &'a Identity, supports: Pictures, keeps_maps: bool) -> Draw<'a> {
+    pub(super) fn new(identity: &'a Identity, given: Given, keeps_maps: bool) -> Draw<'a> {
         Draw {
             identity,
-            supports,
+            given,
             gathered: Gathered::default(),
             last: None,
             seconds: 0.0,
@@ -135,18 +151,21 @@ impl<'a> Draw<'a> {
         Some(KeptMaps { last, best: best.and_then(|(_, scored)| scored.maps.clone()) })
     }
 
-    /// Has the supports set a threshold, without any test picture.
+    /// Has the supports set a threshold, without any test picture; not where anomalies are given with them.
     pub(super) fn preset(&mut self, model: &dyn Fitted) -> Result<()> {
+        if self.given.anomalies.is_some() {
+            return Ok(());
+        }
         let score = &mut |detector: &dyn Detector, one: &Pictures| {
             test_set::ranked_score(detector, &model.encode_again(one)?)
         };
-        self.preset = left_out::preset(model, &self.supports, score)?;
+        self.preset = left_out::preset(model, &self.given.supports, score)?;
         Ok(())
     }
 
     /// Seconds for one picture, supports taken in: the median of some runs.
     pub(super) fn latency(&self, model: &dyn Fitted, test: &TestSet) -> Result<f64> {
-        let detector = model.adapt(&self.supports)?;
+        let detector = self.given.adapt(model)?;
         let (first, (limit, most)) = (test.first(), LATENCY);
         let start = Instant::now();
         let mut seconds = Vec::new();

@@ -14,7 +14,6 @@ use crate::ids::TaskName;
 use crate::manifest::{Row, Split};
 use crate::method;
 use crate::method::work::{CellSize, Work};
-use crate::regime::Regime;
 use crate::results::Identity;
 
 /// Seconds in which a core measures a cell and writes it, for each picture of its test set, mostly for bootstraps:
@@ -159,7 +158,7 @@ impl Counts {
         let mut estimate =
             JobEstimate { method: job.method.clone(), task: job.task.clone(), ..JobEstimate::default() };
         let (mut took, mut counted): (Option<f64>, f64) = (None, 0.0);
-        let shares_scores = job.built.regime == Regime::TargetNormals;
+        let shares_scores = job.built.regime.sees_whole_target();
         for identity in wanted {
             let load = self.load(job, identity);
             let entry = method::find(&job.method)?;

@@ -40,6 +40,7 @@ pub mod smoothing;
 mod stale_cells;
 /// What a signal waits for.
 pub mod stop;
+mod target;
 mod test_set;
 /// A training under observation.
 mod watch;

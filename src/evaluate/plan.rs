@@ -108,7 +108,8 @@ fn job(
     let weights_hash = origin.map(|(network, origin)| origin.hash(network)).unwrap_or_default();
     let by_sources = definition.epoch_by_sources && built.regime == Regime::OtherNormals;
     // A training on supports is not observed.
-    let has_epochs = built.takes_steps && built.regime != Regime::Supports;
+    let on_supports = matches!(built.regime, Regime::Supports | Regime::TargetAnomalies);
+    let has_epochs = built.takes_steps && !on_supports;
     let observed_every = (has_epochs && definition.observe_every > 1).then_some(definition.observe_every);
     let ruled = random || built.regime.learns_from_others();
     let identity = |shots: usize, draw: usize| {

@@ -142,7 +142,7 @@ impl Speed {
         let own = Work { query: work.query - work.encode, ..*work };
         let each = adapting + self.of_scoring(&own, load.n_test, load.size);
         // Each support is scored by the others, where taking them in is no training.
-        let is_preset = sees != Regime::TargetNormals && work.adapt.training == 0.0 && load.shots > 1;
+        let is_preset = !sees.sees_whole_target() && work.adapt.training == 0.0 && load.shots > 1;
         let preset = (load.shots - 1) as f64 * adapting + load.shots as f64 * work.query / self.scoring;
         work.evaluations as f64 * each + if is_preset { preset } else { 0.0 }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tch::{Device, Tensor};
 
 pub use super::encoded::Encoded;
@@ -30,6 +30,9 @@ pub struct TrainTask {
     pub pairs: Vec<(usize, Vec<usize>)>,
     /// All its anomalies, whatever split they are in, for methods that see [`Regime::OtherAnomalies`] alone.
     pub anomalies: Option<Pictures>,
+    /// Of the target: pictures of which nobody says what they show, normal and anomalous mixed, for methods that see
+    /// [`Regime::UnlabelledPool`] or [`Regime::UnlabelledTest`] alone.
+    pub pool: Option<Pictures>,
 }
 
 /// What every step may know beside pictures.
@@ -198,6 +201,18 @@ pub trait Fitted {
     /// Supports that the method cannot use, such as too few.
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>>;
 
+    /// The same with as many anomalies of the target, which only methods that see [`Regime::TargetAnomalies`] are given.
+    ///
+    /// # Errors
+    /// As [`Fitted::adapt`]; a method that takes no anomalies.
+    fn adapt_with_anomalies<'a>(
+        &'a self,
+        supports: &Pictures,
+        anomalies: &Pictures,
+    ) -> Result<Box<dyn Detector + 'a>> {
+        bail!("takes supports alone, not {} with {} anomalies", supports.len(), anomalies.len())
+    }
+
     /// Whether all supports give the same detector, so that one scores for all.
     fn ignores_supports(&self) -> bool {
         false
@@ -220,6 +235,14 @@ impl<F: Fitted + ?Sized> Fitted for &F {
 
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         (**self).adapt(supports)
+    }
+
+    fn adapt_with_anomalies<'a>(
+        &'a self,
+        supports: &Pictures,
+        anomalies: &Pictures,
+    ) -> Result<Box<dyn Detector + 'a>> {
+        (**self).adapt_with_anomalies(supports, anomalies)
     }
 
     fn ignores_supports(&self) -> bool {

@@ -42,9 +42,11 @@ fn caption(summary: &Summary) -> String {
         "{warning}Image AUROC in~\\% under protocol clean, mean over {draws}; 95\\,\\% interval of the mean over draws \
          and pictures. Best of a column in bold; methods with one letter are not told apart. Controls see no disease. \
          reg.: what a method was given (R0 nothing, R1 supports, R2 also other tasks' \
-         normals, R3 also their anomalies, R5 all normals of the target).{}",
+         normals, R3 also their anomalies, R4 anomalies of the target, R5 all normals of the target, R6 these and unlabelled \
+         pictures of it, R6T its test pictures without labels).{}",
         if summary.rows.iter().any(|row| row.off_ground.is_some()) {
-            " * on other draws, seeds or pictures than most rows: not ranked."
+            " * not ranked: given anomalies or unlabelled pictures of the target, or on other draws, seeds or pictures than \
+             most rows."
         } else {
             ""
         }

@@ -45,8 +45,9 @@ fn caption(summary: &Summary) -> String {
          only where all {} tasks are defined. \
          Rank groups are formed within the same number of shots: the best row not yet grouped opens a group, and \
          every row joins it down to the first whose difference to it has an interval above zero; rows of one group are not \
-         told apart. A row whose mean rests on other draws, seeds or pictures than that of most rows of its shots says so, \
-         stands below them and has no group. Regimes R0 to R5 say what a method was allowed to see; rows of different regimes do not \
+         told apart. A row whose mean rests on other draws, seeds or pictures than that of most rows of its shots, or that was given anomalies or \
+         unlabelled pictures of the target (R4, R6, R6T), says so, \
+         stands below them and has no group. Regimes R0 to R6T say what a method was allowed to see; rows of different regimes do not \
          compete on equal terms. Seen before says whether pictures of the tasks may be among those that the pretrained network \
          was trained on. Rows named control-… are trivial controls that a useful method must beat. Rows named imported:… hold scores of another \
          program: they were not run here, and what the method was given is what its author states. Gaps \

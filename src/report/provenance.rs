@@ -103,7 +103,8 @@ pub(super) fn cautions(summary: &Summary) -> Vec<String> {
         .collect();
     if !off.is_empty() {
         cautions.push(format!(
-            "Not on the same draws, seeds and pictures as most rows, so not ranked with them (* in figures): {}.",
+            "Given more than others, or not on the same draws, seeds and pictures as most rows, so not ranked with them \
+             (* in figures): {}.",
             off.join(", ")
         ));
     }

@@ -26,7 +26,7 @@ pub(super) struct Row {
     pub group: Option<usize>,
     /// What its mean rests on.
     pub ground: Ground,
-    /// How that differs from what most rows of the same shots rest on, in words.
+    /// Why it has no rank, in words: what it was given, or how its ground differs from that of most rows of its shots.
     pub off_ground: Option<String>,
     /// The ranked protocol's first, then those of protocols with a gap to it.
     pub averages: Vec<(Protocol, Averages)>,
@@ -61,7 +61,7 @@ impl Row {
     }
 }
 
-/// The rows of a number of shots, best first; those on another ground than most come last and have no group.
+/// The rows of a number of shots, best first; those that have no rank come last and have no group.
 ///
 /// # Errors
 /// Scores that cannot be read.
@@ -87,7 +87,8 @@ pub(super) fn ranked_rows(
     let grounds = rows.iter().filter(|row| mean(row).is_some()).map(|row| &row.ground);
     if let Some(common) = common(grounds).cloned() {
         for row in rows.iter_mut().filter(|row| mean(row).is_some()) {
-            row.off_ground = row.ground.unlike(&common);
+            let because = entrants[row.entrant].regime.unranked_because();
+            row.off_ground = because.map(str::to_owned).or_else(|| row.ground.unlike(&common));
         }
     }
     rows.sort_by_key(|row| (mean(row).is_none(), row.off_ground.is_some()));

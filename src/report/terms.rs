@@ -18,6 +18,14 @@ pub(super) const TERMS: &[(&str, &str)] = &[
         "Regime: the method also sees anomalies of the target, with their labels. Never ranked with the others.",
     ),
     ("R5", "Regime: the method sees all normal training pictures of the target. Not few-shot."),
+    (
+        "R6",
+        "Regime: as R5, and validation pictures of the target without labels, normal and anomalous. Never ranked with the others.",
+    ),
+    (
+        "R6T",
+        "Regime: as R5, and the test pictures themselves, without labels: transductive. Never ranked with the others.",
+    ),
     ("regime", "What a method was allowed to see beside the picture that it scores."),
     (
         "seen before",

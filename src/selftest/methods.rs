@@ -82,17 +82,15 @@ impl Given {
             let pairs =
                 (0..8).map(|query| (query, (1..=4).map(|step| (query + step) % 8).collect())).collect();
             let anomalies = Some(phantom(name, ill, 8..14)?);
-            Ok(TrainTask { name: TaskName::new(name), pictures, pairs, anomalies })
+            let pool = Some(mixed(&phantom(name, finding, 8..12)?, &phantom(name, ill, 14..18)?));
+            Ok(TrainTask { name: TaskName::new(name), pictures, pairs, anomalies, pool })
         };
         let tasks = [task("his", ["good", "Ungood"])?, task("brain_tumor", ["notumor", "glioma"])?];
         let calibration = Rc::new(tasks[0].pictures.at(&[0, 1, 2, 3]).pixels);
         let healthy = phantom("lag", "non_glaucoma", 0..10)?;
         let ill = phantom("lag", "suspicious_glaucoma", 10..16)?;
         let (supports, healthy) = (healthy.at(&[0, 1, 2, 3]), healthy.at(&[4, 5, 6, 7, 8, 9]));
-        let queries = Pictures {
-            pixels: Tensor::cat(&[&healthy.pixels, &ill.pixels], 0),
-            acquisition: [healthy.acquisition, ill.acquisition].concat(),
-        };
+        let queries = mixed(&healthy, &ill);
         let teachers = Teachers { named, other: Some(Origin::file(file)?) };
         Ok(Given { tasks, supports, queries, _folder: folder, teachers, calibration })
     }
@@ -123,6 +121,14 @@ impl Given {
         let fitted = built.method.fit(&self.tasks, context, &mut Unobserved)?;
         let detector = fitted.adapt(&self.supports)?;
         scores(predict(&*fitted, &*detector, &self.queries)?, fault)
+    }
+}
+
+/// The pictures of both, one after the other.
+fn mixed(first: &Pictures, second: &Pictures) -> Pictures {
+    Pictures {
+        pixels: Tensor::cat(&[&first.pixels, &second.pixels], 0),
+        acquisition: [&first.acquisition[..], &second.acquisition].concat(),
     }
 }
 

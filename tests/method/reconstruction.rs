@@ -19,7 +19,13 @@ mod dpa;
 mod ogae;
 
 fn normals(shown: Pictures) -> Vec<TrainTask> {
-    vec![TrainTask { name: TaskName::new("target"), pictures: shown, pairs: Vec::new(), anomalies: None }]
+    vec![TrainTask {
+        name: TaskName::new("target"),
+        pictures: shown,
+        pairs: Vec::new(),
+        anomalies: None,
+        pool: None,
+    }]
 }
 
 fn fit(name: &str, settings: &str, shown: Pictures, context: &Context) -> Box<dyn Fitted> {

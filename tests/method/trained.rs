@@ -61,8 +61,13 @@ fn train(
     let entry = find(name).expect("a known method");
     let settings = format!("train_on = 'normals'\n{settings}");
     let built = (entry.build)(toml::from_str(&settings).expect("TOML")).expect("good settings");
-    let tasks =
-        [TrainTask { name: TaskName::new("target"), pictures: normals, pairs: Vec::new(), anomalies: None }];
+    let tasks = [TrainTask {
+        name: TaskName::new("target"),
+        pictures: normals,
+        pairs: Vec::new(),
+        anomalies: None,
+        pool: None,
+    }];
     let mut looks = Vec::new();
     let mut observer = |_: u64, figures: &EpochFigures, _: &dyn Fitted| {
         looks.push(figures.clone());

@@ -88,6 +88,26 @@ fn a_method_that_lacks_one_cell_of_one_task_is_not_ranked_either() {
 }
 
 #[test]
+fn methods_that_see_anomalies_or_unlabelled_pictures_of_the_target_have_no_rank() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (regime, because) in [
+        ("R4", "is given anomalies of the target"),
+        ("R6", "uses an unlabelled target pool"),
+        ("R6T", "uses the test pictures as an unlabelled target pool: transductive"),
+    ] {
+        let best = ("external:more", regime, 0.99);
+        let run = run_of(&folder.path().join(regime), &[METHODS[0], METHODS[1], best]);
+        let board = board(&run);
+        let row = line(&board, "| – | external:more");
+        assert!(row.contains(&format!("not ranked: {because} | 2 | 2 | 1 | {regime} |")), "{row}");
+        // It has the highest mean, stands below the others, and is not called the best.
+        let place = |start: &str| board.lines().position(|line| line.starts_with(start)).expect("a row");
+        assert!(place("| – | external:more") > place(&format!("| A | {}", METHODS[0].0)), "{board}");
+        assert!(!board.contains("Best: external:more"), "{board}");
+    }
+}
+
+#[test]
 fn a_cell_of_pictures_of_another_size_does_not_stand_for_a_missing_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let run = run_of(folder.path(), &METHODS[..1]);

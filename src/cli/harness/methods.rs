@@ -46,7 +46,8 @@ impl Args {
         }
         println!(
             "\nR0 sees the query only; R1 the supports; R2 supports and other tasks' normals; R3 other tasks' anomalies, too;\n\
-             R5 every train normal of the target. Weights are given with --teacher; those of efficientnet_lite0 are fetched\n\
+             R4 anomalies of the target, too; R5 every train normal of the target; R6 also unlabelled pictures of it, and R6T\n\
+             its test pictures without labels. Rows of R4, R6 and R6T have no rank. Weights are given with --teacher; those of efficientnet_lite0 are fetched\n\
              when none are given.\n\
              --teacher random takes a seeded random network, and every table says so."
         );

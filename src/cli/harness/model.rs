@@ -149,7 +149,7 @@ fn ensure_fits_here(entry: &Entry, built: &Built) -> Result<()> {
     match built.regime {
         Regime::Nothing | Regime::Supports => Ok(()),
         _ if entry.name == d24fad::ENTRY.name => Ok(()),
-        Regime::OtherNormals | Regime::OtherAnomalies | Regime::TargetNormals => {
+        _ => {
             bail!("{} learns from more than the references; run it with `bench`", entry.name)
         }
     }

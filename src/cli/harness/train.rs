@@ -165,6 +165,7 @@ impl Args {
             pictures: read.pictures(),
             pairs: (0..n).map(pair).collect(),
             anomalies: None,
+            pool: None,
         })
     }
 }

@@ -183,8 +183,13 @@ fn too_little_memory_for_patchcore_is_refused_and_little_changes_only_the_bank()
     let folder = TempDir::new().expect("a folder");
     let context = context(&folder, 2);
     let normals = pictures("normal", 100);
-    let tasks =
-        [TrainTask { name: TaskName::new("target"), pictures: normals, pairs: Vec::new(), anomalies: None }];
+    let tasks = [TrainTask {
+        name: TaskName::new("target"),
+        pictures: normals,
+        pairs: Vec::new(),
+        anomalies: None,
+        pool: None,
+    }];
     let run = |memory_mib: usize| -> Result<Vec<f64>, String> {
         let text = format!(
             "backbone = 'resnet18'\ntrain_on = 'normals'\ncoreset_ratio = 1.0\nmemory_mib = {memory_mib}"
