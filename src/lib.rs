@@ -89,6 +89,10 @@ pub mod network;
 #[cfg(feature = "torch")]
 pub mod method;
 
+/// Teachers fine-tuned on source tasks.
+#[cfg(feature = "torch")]
+pub mod metric_teacher;
+
 /// Anomaly maps become image scores, under named protocols.
 pub mod protocol;
 

@@ -32,6 +32,8 @@ mod masked;
 #[cfg(feature = "torch")]
 mod method;
 mod metric;
+#[cfg(feature = "torch")]
+mod metric_teacher;
 mod names;
 mod nifti;
 #[cfg(unix)]

@@ -116,6 +116,8 @@ fn provenance() -> Provenance {
         random_weights: false,
         weights_trained_on: None,
         seen_before: None,
+        teacher_regime: None,
+        teacher_recipe: None,
         version: text(medfsad::VERSION),
         git_revision: text("unknown"),
         libtorch: String::new(),

@@ -1,6 +1,6 @@
 //! The cells of one job: fit, adapt, score, measure, write. One training serves all draws that share it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,7 @@ impl Run<'_> {
             precision: self.precision,
             seed: job.seed,
             shots: job.cells[0].shots,
-            teachers: self.teachers.clone(),
+            teachers: self.teachers.for_target(&job.task)?,
             calibration: calibration(self.manifest, &job.calibration, self.size)?.map(Rc::new),
             task: job.task.clone(),
             label: format!("{} {}", job.method, job.task),
@@ -158,8 +158,8 @@ impl Run<'_> {
             .map(|pair| Ok((place(&pair.query)?, pair.supports.iter().map(place).collect::<Result<_>>()?)))
             .collect::<Result<_>>()?;
         let sees_anomalies = job.built.regime == Regime::OtherAnomalies;
-        let anomalies =
-            sees_anomalies.then(|| Pictures::load(&store, &self.not_of(&job.task, anomalous))).transpose()?;
+        let unseen = || self.manifest.without_pictures_of(&job.task, anomalous);
+        let anomalies = sees_anomalies.then(|| Pictures::load(&store, &unseen())).transpose()?;
         Ok(TrainTask {
             name: TaskName::new(task),
             pictures: Pictures::load(&store, &rows)?,
@@ -167,20 +167,6 @@ impl Run<'_> {
             anomalies,
             pool: pool.map(|pool| Pictures::load(&store, &pool)).transpose()?,
         })
-    }
-
-    /// Those of `rows` that are no picture of the target too: one film may count for two tasks, and a method that learns
-    /// from anomalies must not have seen the ones that it is tested on.
-    fn not_of<'r>(&self, target: &TaskName, rows: impl Iterator<Item = &'r Row>) -> Vec<&'r Row> {
-        let of_target = || self.manifest.rows.iter().filter(|row| row.task == *target);
-        let files: HashSet<(&str, u32)> =
-            of_target().map(|row| (row.file_sha256.as_str(), row.frame)).collect();
-        let pixels: HashSet<&str> = of_target().map(|row| row.pixel_hash.as_str()).collect();
-        rows.filter(|row| {
-            !files.contains(&(row.file_sha256.as_str(), row.frame))
-                && !pixels.contains(row.pixel_hash.as_str())
-        })
-        .collect()
     }
 
     /// A cell's identity and circumstances; `seconds` are of training, of observing it and of scoring.
@@ -196,9 +182,13 @@ impl Run<'_> {
         let network = job.built.network;
         let sources = self.manifest.rows.iter().filter(|row| row.task == identity.task);
         let sources = sources.map(|row| row.source.as_str()).collect();
-        let origin =
-            network.map(|network| self.teachers.of(network).expect("the plan has asked for its weights"));
+        let origin = network.map(|network| {
+            let origin = self.teachers.of(network).and_then(|origin| origin.for_target(&job.task));
+            origin.expect("the plan has asked for its weights")
+        });
+        let origin = origin.as_ref();
         let (trained_on, seen_before) = origin.map(|origin| seen::seen(origin, &sources)).unzip();
+        let tuned = origin.and_then(|origin| origin.tuned().expect("the plan has read what it says"));
         let provenance = Provenance {
             bench: self.bench.clone(),
             regime: job.built.regime,
@@ -211,6 +201,8 @@ impl Run<'_> {
             random_weights: origin.is_some_and(Origin::is_random),
             weights_trained_on: trained_on.flatten(),
             seen_before,
+            teacher_regime: tuned.as_ref().map(|tuned| tuned.classes.regime()),
+            teacher_recipe: tuned.map(|tuned| tuned.recipe.clone()),
             version: crate::VERSION.to_owned(),
             git_revision: crate::GIT_REVISION.to_owned(),
             libtorch: LIBTORCH_VERSION.to_owned(),

@@ -23,7 +23,7 @@ pub fn teacher(
     let (size, sight) = (manifest.smallest_size()?, Sight::of(backbone.into()));
     sight.check_side(size as i64)?;
     let calibration = match origin {
-        Origin::File { .. } => None,
+        Origin::File { .. } | Origin::Targets { .. } => None,
         Origin::Random { .. } => calibration(manifest, &manifest.tasks(), size)?,
     };
     Teacher::seeing(sight, origin, calibration.as_ref(), device)

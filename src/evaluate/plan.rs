@@ -101,9 +101,16 @@ fn job(
     let training = definition.held_out.given_tasks(built.regime, setting.manifest, task);
     let origin = built
         .network
-        .map(|network| setting.teachers.of(network).map(|origin| (network, origin)))
+        .map(|network| {
+            let origin = setting.teachers.of(network)?.for_target(task)?;
+            if let Some(tuned) = origin.tuned()? {
+                let rows = setting.manifest.rows.iter().filter(|row| row.task == task);
+                tuned.check_unseen(task, rows).with_context(|| origin.label(network))?;
+            }
+            anyhow::Ok((network, origin))
+        })
         .transpose()?;
-    let random = origin.is_some_and(|(_, origin)| origin.is_random());
+    let random = origin.as_ref().is_some_and(|(_, origin)| origin.is_random());
     let calibration = if random { others } else { Vec::new() };
     let weights_hash = origin.map(|(network, origin)| origin.hash(network)).unwrap_or_default();
     let by_sources = definition.epoch_by_sources && built.regime == Regime::OtherNormals;

@@ -121,6 +121,7 @@ impl Planned {
         let origin = |origin: Origin| match origin {
             Origin::File { path, sha256 } => Origin::File { path: change(&path), sha256 },
             Origin::Random { seed, cache } => Origin::Random { seed, cache: cache.map(|path| change(&path)) },
+            Origin::Targets { folder, sha256 } => Origin::Targets { folder: change(&folder), sha256 },
         };
         let Teachers { named, other } = self.teachers;
         let named = named.into_iter().map(|(network, from)| (network, origin(from))).collect();

@@ -12,6 +12,19 @@ pub(super) fn seen(origin: &Origin, sources: &BTreeSet<&str>) -> (Option<String>
     let Origin::File { sha256, .. } = origin else {
         return (Some("nothing: random".to_owned()), Seen::NotSeen);
     };
+    match origin.tuned() {
+        // The plan has refused targets of which it has seen pictures.
+        Ok(Some(tuned)) => {
+            let (before, seen) = of_published(&tuned.from_sha256, sources);
+            let tasks: Vec<&str> = tuned.tasks.iter().map(|task| task.as_str()).collect();
+            let after = format!("source tasks {} by {}", tasks.join(", "), tuned.classes);
+            (Some(format!("{}, then {after}", before.unwrap_or("unknown data".to_owned()))), seen)
+        }
+        _ => of_published(sha256, sources),
+    }
+}
+
+fn of_published(sha256: &str, sources: &BTreeSet<&str>) -> (Option<String>, Seen) {
     match TrainedOn::of(sha256) {
         TrainedOn::ImageNet1k => {
             // A user's own folders may hold anything, photographs too; so may what this program does not know.

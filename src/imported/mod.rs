@@ -221,6 +221,8 @@ impl Import<'_> {
             random_weights: false,
             weights_trained_on: None,
             seen_before: Some(Seen::Unknown),
+            teacher_regime: None,
+            teacher_recipe: None,
             version: crate::VERSION.to_owned(),
             git_revision: crate::GIT_REVISION.to_owned(),
             libtorch: "none".to_owned(),

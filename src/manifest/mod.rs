@@ -1,5 +1,6 @@
 //! CONTRACT: one row per curated image, one per rejected file, in parquet, with a canonical hash.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -356,6 +357,20 @@ impl Manifest {
     pub fn smallest_size(&self) -> Result<usize> {
         let smallest = self.header.sizes.iter().min().copied();
         smallest.with_context(|| format!("{} names no size; build it again", self.folder.display()))
+    }
+
+    /// Those of `rows` that are no picture of the task `target` too: one film may count for two tasks, and what learns from
+    /// others must not have seen the pictures that it is tested on.
+    pub fn without_pictures_of<'r>(&self, target: &str, rows: impl Iterator<Item = &'r Row>) -> Vec<&'r Row> {
+        let of_target = || self.rows.iter().filter(|row| row.task == target);
+        let files: HashSet<(&str, u32)> =
+            of_target().map(|row| (row.file_sha256.as_str(), row.frame)).collect();
+        let pixels: HashSet<&str> = of_target().map(|row| row.pixel_hash.as_str()).collect();
+        let is_other = |row: &&Row| {
+            !files.contains(&(row.file_sha256.as_str(), row.frame))
+                && !pixels.contains(row.pixel_hash.as_str())
+        };
+        rows.filter(is_other).collect()
     }
 
     /// Rows of one task and split, in order.

@@ -32,6 +32,7 @@ impl FrozenClip {
         let towers = Towers::new(&store.root(), plan);
         match origin {
             Origin::File { path, sha256 } => clip::load(&store, Origin::unchanged(path, sha256)?)?,
+            Origin::Targets { folder, .. } => return Err(Origin::several(folder)),
             Origin::Random { seed, .. } => initial::initialise_clip(&store, *seed),
         }
         if device != Device::Cpu {

@@ -73,6 +73,8 @@ pub mod subnormals;
 pub mod teacher;
 /// State dictionaries that PyTorch saved.
 mod torch_file;
+/// What a file says of its training on source tasks.
+pub mod tuned;
 /// The denoising U-Net.
 pub mod unet;
 /// VGG19 as a measure of likeness.

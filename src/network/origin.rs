@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::tuned::Tuned;
 use super::{Network, published};
 use crate::files::{self, RememberedHashes};
+
+/// How the names of files for targets end.
+const ENDING: &str = ".safetensors";
 
 /// SHA-256 of a file.
 fn hash(path: &Path) -> Result<String> {
@@ -35,6 +40,13 @@ pub enum Origin {
         /// Folder that keeps the weights; `None` draws them each time.
         cache: Option<PathBuf>,
     },
+    /// A folder with a file for each target, named by it; each was trained without that target.
+    Targets {
+        /// Where the files lie.
+        folder: PathBuf,
+        /// The SHA-256 of each file, by target.
+        sha256: BTreeMap<String, String>,
+    },
 }
 
 impl Origin {
@@ -43,6 +55,9 @@ impl Origin {
     /// # Errors
     /// A name that is neither a file nor installed weights, or a file that cannot be read.
     pub fn named(given: &str) -> Result<Origin> {
+        if Path::new(given).is_dir() {
+            return Origin::folder(Path::new(given));
+        }
         let origin = Origin::file(published::find(given)?)?;
         if let (Origin::File { path, sha256 }, Some(known)) = (&origin, published::published(given)) {
             ensure!(
@@ -52,6 +67,64 @@ impl Origin {
             );
         }
         Ok(origin)
+    }
+
+    /// Reads and hashes a folder with a file for each target.
+    ///
+    /// # Errors
+    /// A folder without such files, or a file that cannot be read.
+    pub fn folder(folder: &Path) -> Result<Origin> {
+        let mut sha256 = BTreeMap::new();
+        for file in files::walk(folder)? {
+            if let Some(target) = file.strip_suffix(ENDING).filter(|target| !target.contains('/')) {
+                sha256.insert(target.to_owned(), hash(&folder.join(&file))?);
+            }
+        }
+        ensure!(
+            !sha256.is_empty(),
+            "{} is a folder without TASK{ENDING}, as `weights train` writes them; name a file",
+            folder.display()
+        );
+        Ok(Origin::Targets { folder: folder.to_owned(), sha256 })
+    }
+
+    /// The file for one target, where there is one for each.
+    ///
+    /// # Errors
+    /// A folder that lacks it.
+    pub fn for_target(&self, target: &str) -> Result<Origin> {
+        let Origin::Targets { folder, sha256 } = self else { return Ok(self.clone()) };
+        let known = || sha256.keys().cloned().collect::<Vec<_>>().join(", ");
+        let found = sha256.get(target).with_context(|| {
+            format!(
+                "{} has no teacher for `{target}` (it has: {}); train one with `weights train`",
+                folder.display(),
+                known()
+            )
+        })?;
+        Ok(Origin::File { path: folder.join(format!("{target}{ENDING}")), sha256: found.clone() })
+    }
+
+    /// What a file says of its training on tasks of a benchmark; `None` where there was none.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or says so in another version.
+    pub fn tuned(&self) -> Result<Option<Arc<Tuned>>> {
+        /// By the file's hash: each file is read once, and these are asked of every cell.
+        static KNOWN: Mutex<BTreeMap<String, Option<Arc<Tuned>>>> = Mutex::new(BTreeMap::new());
+        let Origin::File { path, sha256 } = self else { return Ok(None) };
+        let mut known = KNOWN.lock().expect("no thread panics while it holds this");
+        if let Some(tuned) = known.get(sha256) {
+            return Ok(tuned.clone());
+        }
+        let tuned = Tuned::of(path)?.map(Arc::new);
+        known.insert(sha256.clone(), tuned.clone());
+        Ok(tuned)
+    }
+
+    /// Why a folder of teachers cannot be opened as one.
+    pub(super) fn several(folder: &Path) -> anyhow::Error {
+        anyhow!("{} holds a teacher for each target; name the file of one", folder.display())
     }
 
     /// Reads and hashes a weights file.
@@ -90,6 +163,7 @@ impl Origin {
             Origin::Random { seed, .. } => {
                 files::fingerprint(format!("random {} {seed} v1", network.name()).as_bytes())
             }
+            Origin::Targets { sha256, .. } => files::fingerprint(format!("{sha256:?}").as_bytes()),
         }
     }
 
@@ -100,6 +174,10 @@ impl Origin {
             Origin::File { path, sha256 } => {
                 let file = path.file_name().unwrap_or_default().to_string_lossy();
                 format!("{name} from {file} (sha256 {})", &sha256[..12])
+            }
+            Origin::Targets { folder, sha256 } => {
+                let file = folder.file_name().unwrap_or_default().to_string_lossy();
+                format!("{name} from {file}, a file for each of {} targets", sha256.len())
             }
             Origin::Random { seed, .. } => {
                 let calibrated = match network {
@@ -123,6 +201,16 @@ pub struct Teachers {
 }
 
 impl Teachers {
+    /// Those for one target.
+    ///
+    /// # Errors
+    /// As [`Origin::for_target`].
+    pub fn for_target(&self, target: &str) -> Result<Teachers> {
+        let named = self.named.iter().map(|(name, origin)| Ok((name.clone(), origin.for_target(target)?)));
+        let other = self.other.as_ref().map(|origin| origin.for_target(target)).transpose()?;
+        Ok(Teachers { named: named.collect::<Result<_>>()?, other })
+    }
+
     /// The origin for `network`: its own, else the one for every other.
     ///
     /// # Errors

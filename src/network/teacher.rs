@@ -73,6 +73,7 @@ impl Teacher {
                     Origin::File { path, sha256 } => {
                         dinov2::load(&store, Origin::unchanged(path, sha256)?)?;
                     }
+                    Origin::Targets { folder, .. } => return Err(Origin::several(folder)),
                     Origin::Random { seed, .. } => initial::initialise_transformer(&store, *seed),
                 }
                 Eyes::Tokens(network, reading)
@@ -195,6 +196,7 @@ fn pyramid(
         Origin::File { path, sha256 } => {
             encoder::load(store, backbone, Origin::unchanged(path, sha256)?)?;
         }
+        Origin::Targets { folder, .. } => return Err(Origin::several(folder)),
         Origin::Random { seed, cache } => {
             let stand_in = StandIn { network, input, store };
             stand_in.fill(*seed, cache.as_deref(), calibration, |calibration| {

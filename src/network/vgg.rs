@@ -79,6 +79,7 @@ impl Vgg {
             Origin::File { path, sha256 } => {
                 weights::load_part(&vgg.store, Origin::unchanged(path, sha256)?, is_unused)?;
             }
+            Origin::Targets { folder, .. } => return Err(Origin::several(folder)),
             Origin::Random { seed, cache } => {
                 let stand_in = StandIn { network: Network::Vgg19, input: Input::ImageNet, store: &vgg.store };
                 stand_in.fill(*seed, cache.as_deref(), calibration, |pictures| {

@@ -62,7 +62,7 @@ pub(super) fn entrants(results: &[StoredCell]) -> Vec<Entrant<'_>> {
         entrants.push(Entrant {
             label,
             method,
-            regime: cells[0].cell.provenance.regime,
+            regime: regime(&cells[0].cell.provenance),
             control: method.starts_with("control-"),
             random: cells.iter().any(|r| r.cell.provenance.random_weights),
             imported,
@@ -70,6 +70,11 @@ pub(super) fn entrants(results: &[StoredCell]) -> Vec<Entrant<'_>> {
         });
     }
     entrants
+}
+
+/// What the method was given, and its teacher before it.
+fn regime(provenance: &Provenance) -> Regime {
+    provenance.teacher_regime.map_or(provenance.regime, |teacher| teacher.max(provenance.regime))
 }
 
 /// What must agree for two cells to share a row, in words.
@@ -81,10 +86,15 @@ pub(super) fn set_up(identity: &Identity, provenance: &Provenance) -> String {
         identity.held_out,
         identity.manifest_hash,
         identity.episode_seed,
-        if identity.weights_hash.is_empty() { "none" } else { &identity.weights_hash },
+        // One recipe gives each target weights of its own.
+        match &provenance.teacher_recipe {
+            Some(recipe) => recipe,
+            None if identity.weights_hash.is_empty() => "none",
+            None => &identity.weights_hash,
+        },
         if identity.is_imported() { "of others" } else { &identity.code_hash },
         identity.device_class,
-        provenance.regime,
+        regime(provenance),
         if provenance.backbone.is_empty() { "no network" } else { &provenance.backbone },
         if provenance.random_weights { " (random)" } else { "" },
         if identity.epoch_by_sources { "; epoch also chosen on source tasks" } else { "" },

@@ -33,6 +33,11 @@ pub struct Provenance {
     /// Whether the task's pictures may be among those: `not seen` or `unknown`; null for methods without a network, and in
     /// cells of programs that did not record it.
     pub seen_before: Option<Seen>,
+    /// What a method sees with this teacher, where that was trained on tasks of the benchmark; null for others, and in old
+    /// cells.
+    pub teacher_regime: Option<Regime>,
+    /// Names that training but for its target: what teachers of several targets share. Null for others, and in old cells.
+    pub teacher_recipe: Option<String>,
     /// This program's.
     pub version: String,
     /// `unknown` outside a git checkout.

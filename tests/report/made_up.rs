@@ -63,6 +63,8 @@ pub fn provenance(method: &str, regime: &str) -> Provenance {
         extension: None,
         weights_trained_on: (!control).then(|| text("nothing: random")),
         seen_before: (!control).then_some(Seen::NotSeen),
+        teacher_regime: None,
+        teacher_recipe: None,
         version: text("0.1.0"),
         git_revision: text("unknown"),
         libtorch: text("2.11.0"),

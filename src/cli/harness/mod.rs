@@ -27,6 +27,7 @@ mod speed_record;
 mod submit;
 mod teacher;
 mod train;
+mod train_weights;
 mod weights;
 
 pub(super) use embedding::EmbeddingArgs;

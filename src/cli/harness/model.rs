@@ -174,6 +174,7 @@ impl Opened {
         let Some(network) = self.network()? else { return Ok(false) };
         Ok(match self.context.teachers.of(network)? {
             Origin::Random { .. } => true,
+            Origin::Targets { .. } => false,
             Origin::File { path, .. } => path.to_string_lossy().ends_with(teacher::RANDOM_FILE),
         })
     }

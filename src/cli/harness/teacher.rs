@@ -25,10 +25,10 @@ pub(super) const RANDOM_FILE: &str = "teacher.safetensors";
 #[derive(clap::Args)]
 pub(super) struct TeacherArgs {
     /// Weights of the pretrained network: a file with torchvision's parameter names (safetensors or .pth), a name from
-    /// `weights list`, or `random` for a seeded random network, which every table then names as such. NETWORK= gives
+    /// `weights list`, a folder that `weights train` wrote (a file for each target), or `random` for a seeded random network, which every table then names as such. NETWORK= gives
     /// them to one network only, such as resnet18=FILE, and may be repeated [default: for efficientnet_lite0 its ImageNet
     /// weights, fetched once (17 MB); other networks have none]
-    #[arg(long = "teacher", value_name = "[NETWORK=]FILE|NAME|random")]
+    #[arg(long = "teacher", value_name = "[NETWORK=]FILE|NAME|FOLDER|random")]
     given: Vec<Given>,
 }
 
@@ -106,7 +106,11 @@ impl TeacherArgs {
     }
 }
 
-fn find(weights: &str) -> Result<Origin> {
+/// A file, a folder with one for each target, or installed weights of that name.
+///
+/// # Errors
+/// None of these; says what may be meant.
+pub(super) fn find(weights: &str) -> Result<Origin> {
     Origin::named(weights).map_err(|error| {
         let installed = published::installed().unwrap_or_default();
         let published = PUBLISHED.iter().map(|published| published.name);

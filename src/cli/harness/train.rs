@@ -85,7 +85,7 @@ impl Args {
             self.normal.iter().map(|folder| self.task(folder)).collect::<Result<_>>()?;
         let origin = match origin {
             Origin::Random { .. } => self.random_teacher(&settings, origin, &tasks)?,
-            Origin::File { .. } => origin.clone(),
+            Origin::File { .. } | Origin::Targets { .. } => origin.clone(),
         };
         println!("teacher: {}", origin.label(network));
         let state_file = StateFile { path: folder::beside(&self.out, "unfinished.safetensors")?, every };

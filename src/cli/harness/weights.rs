@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
+use super::train_weights;
 use crate::files;
 use crate::network::Network;
 use crate::network::install::{self, Installed, Order, file_name, is_free, place};
 use crate::network::published::{self, PUBLISHED, Published, Source, TrainedOn};
 use crate::network::vit::tokenizer;
 
-/// List, fetch, import and show pretrained networks
+/// List, fetch, import, show and train pretrained networks
 ///
-/// Lists, fetches, imports and shows the pretrained networks that methods need. Installed ones are kept for all
+/// Lists, fetches, imports and shows the pretrained networks that methods need, and fine-tunes them on other tasks. Installed ones are kept for all
 /// checkouts of a user, and every `--teacher` takes their names.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -32,6 +33,7 @@ enum Command {
     Import(Import),
     /// What is installed: file, size, SHA-256, network
     Show,
+    Train(Box<train_weights::Args>),
 }
 
 #[derive(clap::Args)]
@@ -81,6 +83,7 @@ impl Args {
             Command::Fetch(fetch) => fetch.run(),
             Command::Import(import) => import.run(),
             Command::Show => show(),
+            Command::Train(train) => train.run(),
         }
     }
 }
