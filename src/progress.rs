@@ -94,7 +94,9 @@ pub fn bytes(total: Option<u64>, from: u64, what: &str) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
+    use crate::progress::left;
 
     #[test]
     fn what_was_there_before_does_not_count_as_fast() {
