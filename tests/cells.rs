@@ -18,6 +18,7 @@ mod failed;
 mod kept_maps;
 mod plans;
 mod sealed;
+mod sequential;
 mod verify;
 
 /// 40 cells in 20 jobs, two of which train.

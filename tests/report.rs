@@ -17,6 +17,7 @@ mod ground;
 mod latex;
 mod made_up;
 mod sealed;
+mod sequential;
 mod strata;
 mod trivia;
 use made_up::{METHODS, SHOTS, TASKS, identity, provenance, run_of};

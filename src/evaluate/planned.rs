@@ -22,7 +22,7 @@ use crate::network::origin::{Origin, Teachers};
 use crate::network::precision::Precision;
 use crate::network::remembering::FeatureLimits;
 use crate::regime::Regime;
-use crate::results::{Identity, KeptMaps, Seed};
+use crate::results::{Identity, KeptMaps, Seed, Stopped};
 use crate::table::{Record, record};
 
 /// Folder of teachers' features in a run.
@@ -156,10 +156,14 @@ impl Opened {
         self.jobs.iter().flat_map(|job| &job.cells)
     }
 
-    /// All cells by what has become of them.
-    pub fn tally(&self, folder: &Path) -> Tally {
-        let mut tally = Tally::default();
-        for identity in self.cells() {
+    /// All cells by what has become of them, without those that were stopped before.
+    ///
+    /// # Errors
+    /// A list of these that cannot be read.
+    pub fn tally(&self, folder: &Path) -> Result<Tally> {
+        let (mut tally, stopped) = (Tally::default(), Stopped::read(folder)?);
+        let is_left_out = |identity: &&Identity| stopped.iter().any(|one| one.leaves_out_cell(identity));
+        for identity in self.cells().filter(|identity| !is_left_out(identity)) {
             match plan::state(folder, identity) {
                 State::ToDo => tally.to_do += 1,
                 State::Done => tally.done += 1,
@@ -170,7 +174,7 @@ impl Opened {
                 }
             }
         }
-        tally
+        Ok(tally)
     }
 
     /// Cells that will be computed, and at most how many bytes the maps of their test pictures take: of the last epoch and
@@ -204,6 +208,7 @@ impl Opened {
             command: self.planned.command.clone(),
             keep_maps: false,
             retry,
+            skip: &|_| false,
         }
     }
 
@@ -235,7 +240,7 @@ impl Opened {
     /// If something cannot be removed.
     pub fn tidy_up(&self, folder: &Path) -> Result<()> {
         let is_busy = lock::sweep(&folder.join("jobs"))?;
-        let Tally { to_do, lacked, .. } = self.tally(folder);
+        let Tally { to_do, lacked, .. } = self.tally(folder)?;
         if is_busy || to_do + lacked > 0 {
             return Ok(());
         }

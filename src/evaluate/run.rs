@@ -47,6 +47,8 @@ pub struct Run<'a> {
     pub keep_maps: bool,
     /// Which cells that ended with an error are computed again.
     pub retry: Retry,
+    /// Which cells are left for later, or for good.
+    pub skip: &'a (dyn Fn(&Identity) -> bool + Sync),
 }
 
 /// What became of a run's jobs.
@@ -74,7 +76,7 @@ impl Run<'_> {
     /// If results cannot be written. What fails inside a cell is its row.
     pub fn run_all(&self, jobs: &[&Job]) -> Result<Outcome> {
         let total = jobs.iter().map(|job| job.cells.len()).sum::<usize>();
-        let wanted: Vec<usize> = jobs.iter().map(|job| job.wanted(&self.folder, self.retry).len()).collect();
+        let wanted: Vec<usize> = jobs.iter().map(|job| self.wanted(job).len()).collect();
         let bar = progress::Cells::new(total, total - wanted.iter().sum::<usize>(), "all cells");
         let todo: Vec<(&&Job, usize)> = jobs.iter().zip(wanted).collect();
         let next = AtomicUsize::new(0);
@@ -100,17 +102,24 @@ impl Run<'_> {
         outcome
     }
 
+    /// Cells of a job that are to be computed now.
+    fn wanted<'j>(&self, job: &'j Job) -> Vec<&'j Identity> {
+        let mut wanted = job.wanted(&self.folder, self.retry);
+        wanted.retain(|identity| !(self.skip)(identity));
+        wanted
+    }
+
     /// Runs what there is to do of `job`, unless another process does. A failure becomes a row.
     fn run(&self, job: &Job) -> Result<Outcome> {
-        if job.wanted(&self.folder, self.retry).is_empty() {
+        if self.wanted(job).is_empty() {
             return Ok(Outcome::default());
         }
         let lock = self.folder.join("jobs").join(format!("{}.lock", job.name()));
         let Some(lock) = Lock::take(&lock)? else {
-            return Ok(Outcome { failed: 0, elsewhere: job.wanted(&self.folder, self.retry).len() });
+            return Ok(Outcome { failed: 0, elsewhere: self.wanted(job).len() });
         };
         // Another process may have finished it since.
-        let todo = job.wanted(&self.folder, self.retry);
+        let todo = self.wanted(job);
         if todo.is_empty() {
             return Ok(Outcome::default());
         }

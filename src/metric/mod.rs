@@ -38,6 +38,8 @@ pub mod quantile;
 pub mod rank;
 /// Numbers along the thresholds of a score.
 pub mod ranking;
+/// When enough support draws are scored.
+pub mod sequential;
 /// Intervals over support draws and pictures together.
 pub mod two_level;
 

@@ -165,6 +165,12 @@ pub fn replicates(sample: &Sample, draws: &[Vec<f64>], purpose: &str) -> Option<
     (0..N_RESAMPLES).into_par_iter().map(one).collect()
 }
 
+/// Replicates of a difference, from those of two means that were resampled alike; `None` where they were not.
+pub fn paired_differences(first: &[f64], second: &[f64]) -> Option<Vec<f64>> {
+    let is_paired = first.len() == second.len() && !first.is_empty();
+    is_paired.then(|| first.iter().zip(second).map(|(a, b)| a - b).collect())
+}
+
 /// The central 95 % of replicates; `None` without any.
 pub fn interval(replicates: &[f64]) -> Option<(f64, f64)> {
     let mut sorted = replicates.to_vec();

@@ -62,6 +62,8 @@ mod row;
 #[cfg(feature = "torch")]
 pub mod scores;
 mod screen;
+/// Which methods need no more support draws.
+pub mod sequential;
 mod shared;
 mod speed;
 mod strata;

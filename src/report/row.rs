@@ -8,9 +8,10 @@ use super::entrant::Entrant;
 use super::ground::{Ground, common};
 use crate::metric::Metric;
 use crate::metric::quantile::median;
-use crate::metric::{power, two_level};
+use crate::metric::two_level::{self, paired_differences};
+use crate::metric::{power, sequential};
 use crate::protocol::Protocol;
-use crate::results::{Provenance, StoredCell};
+use crate::results::{Provenance, Stopped, StoredCell};
 
 /// The protocols that are shown side by side, the ranked one first.
 pub(super) fn shown() -> Vec<Protocol> {
@@ -69,6 +70,7 @@ pub(super) fn ranked_rows(
     entrants: &[Entrant],
     tasks: &[&str],
     shots: usize,
+    stopped: &[Stopped],
     bar: &ProgressBar,
 ) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
@@ -84,12 +86,21 @@ pub(super) fn ranked_rows(
         let value = |row: &Row| mean(row).unwrap_or(f64::NEG_INFINITY);
         value(b).total_cmp(&value(a)).then(a.entrant.cmp(&b.entrant))
     });
-    let grounds = rows.iter().filter(|row| mean(row).is_some()).map(|row| &row.ground);
-    if let Some(common) = common(grounds).cloned() {
-        for row in rows.iter_mut().filter(|row| mean(row).is_some()) {
-            let because = entrants[row.entrant].regime.unranked_because();
-            row.off_ground = because.map(str::to_owned).or_else(|| row.ground.unlike(&common));
-        }
+    let because = |row: &Row| {
+        let entrant = &entrants[row.entrant];
+        let is_this = |one: &&Stopped| one.method == entrant.method && one.shots == shots;
+        let early = stopped.iter().find(is_this).filter(|one| row.ground.draws() <= one.draws);
+        let early = early.map(|one| {
+            let plural = if one.draws == 1 { "" } else { "s" };
+            format!("stopped after {} draw{plural}, told from {}", one.draws, one.from)
+        });
+        entrant.regime.unranked_because().map(str::to_owned).or(early)
+    };
+    let reasons: Vec<Option<String>> = rows.iter().map(because).collect();
+    let counts = rows.iter().zip(&reasons).filter(|(row, why)| mean(row).is_some() && why.is_none());
+    let common = common(counts.map(|(row, _)| &row.ground)).cloned();
+    for (row, why) in rows.iter_mut().zip(reasons).filter(|(row, _)| mean(row).is_some()) {
+        row.off_ground = why.or_else(|| row.ground.unlike(common.as_ref()?));
     }
     rows.sort_by_key(|row| (mean(row).is_none(), row.off_ground.is_some()));
     group(&mut rows);
@@ -118,6 +129,15 @@ pub(super) fn difference(first: &Row, second: &Row) -> Option<(f64, f64)> {
     differences(first, second).as_deref().and_then(two_level::interval)
 }
 
+/// Whether the first row is told from the second at one of `n_looks` looks; `None` where they do not share draws and
+/// pictures, or either has no replicates.
+pub(super) fn is_told_apart(first: &Row, second: &Row, n_looks: usize) -> Option<bool> {
+    if first.ground != second.ground {
+        return None;
+    }
+    sequential::is_told_apart(&first.ranked().replicates, &second.ranked().replicates, n_looks)
+}
+
 /// The smallest true difference of two rows' means that such an interval would tell from zero with a power of 80 %.
 pub(super) fn could_show(first: &Row, second: &Row) -> Option<f64> {
     let means = [first.ranked().mean?.value, second.ranked().mean?.value];
@@ -138,12 +158,6 @@ pub(super) fn difference_on(first: &Row, second: &Row, task: usize) -> Option<(f
     }
     let of = |row: &Row| row.ranked().of_tasks.get(task).cloned().flatten();
     two_level::interval(&paired_differences(&of(first)?, &of(second)?)?)
-}
-
-/// Replicates of a difference, from those of two means that were resampled alike.
-pub(super) fn paired_differences(first: &[f64], second: &[f64]) -> Option<Vec<f64>> {
-    let is_paired = first.len() == second.len() && !first.is_empty();
-    is_paired.then(|| first.iter().zip(second).map(|(a, b)| a - b).collect())
 }
 
 fn row(entrant: usize, cells: &[&StoredCell], tasks: &[&str], shots: usize) -> Result<Row> {

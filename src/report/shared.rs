@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use super::averages::{Averages, with_intervals};
 use super::entrant::Entrant;
-use super::row::paired_differences;
 use crate::ids::ImageId;
 use crate::manifest::Label;
+use crate::metric::two_level::paired_differences;
 use crate::metric::{Metric, power, two_level};
 use crate::protocol::Protocol;
 use crate::results::{Identity, Seed, StoredCell};

@@ -1,5 +1,8 @@
 //! The main numbers, computed once: every table and figure reads them from here.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::averages::means;
@@ -9,7 +12,7 @@ use super::row::{Row, ranked_rows};
 use crate::metric::Metric;
 use crate::progress;
 use crate::protocol::Protocol;
-use crate::results::StoredCell;
+use crate::results::{Stopped, StoredCell};
 
 /// Everything that tables and figures draw on.
 pub(super) struct Summary<'a> {
@@ -42,8 +45,11 @@ impl<'a> Summary<'a> {
         };
         entrants.sort_by(|a, b| best(b).total_cmp(&best(a)).then_with(|| a.label.cmp(&b.label)));
         let bar = progress::bar(shots.len() * entrants.len(), "rows and their intervals");
-        let rows =
-            shots.iter().map(|&k| ranked_rows(&entrants, &tasks, k, &bar)).collect::<Result<Vec<_>>>()?;
+        let stopped = stopped(results)?;
+        let rows = shots
+            .iter()
+            .map(|&k| ranked_rows(&entrants, &tasks, k, &stopped, &bar))
+            .collect::<Result<Vec<_>>>()?;
         bar.finish_and_clear();
         let warning = warning(&entrants);
         Ok(Summary { tasks, shots, entrants, rows: rows.into_iter().flatten().collect(), warning })
@@ -74,6 +80,14 @@ impl<'a> Summary<'a> {
     pub(super) fn row(&self, entrant: usize, shots: usize) -> Option<&Row> {
         self.rows.iter().find(|row| row.entrant == entrant && row.shots == shots)
     }
+}
+
+/// Methods that were stopped early, of all runs that the cells lie in.
+fn stopped(results: &[StoredCell]) -> Result<Vec<Stopped>> {
+    let runs: BTreeSet<&Path> =
+        results.iter().filter_map(|stored| stored.folder.parent()?.parent()).collect();
+    let all = runs.into_iter().map(Stopped::read).collect::<Result<Vec<_>>>()?;
+    Ok(all.into_iter().flatten().collect())
 }
 
 /// The tasks of cells, in the paper's order.

@@ -37,6 +37,7 @@ mod seal;
 pub mod sealed_scores;
 /// What a pretrained network may have seen before.
 pub mod seen;
+mod stopped;
 mod stored;
 
 pub use kept_maps::{KeptMaps, MAPS};
@@ -47,6 +48,7 @@ pub use run::{read_run, read_runs};
 use seal::{EPOCHS, METRICS, SCORES};
 pub use seal::{GALLERY, Seal};
 pub use seen::Seen;
+pub use stopped::Stopped;
 pub use stored::StoredCell;
 
 /// Version of the files below; a reader refuses another.

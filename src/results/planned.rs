@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::{Cell, Seed, StoredCell};
+use super::{Cell, Seed, Stopped, StoredCell};
 use crate::files;
 use crate::ids::TaskName;
 
@@ -95,11 +95,15 @@ pub fn planned(run: &Path) -> Result<Option<BTreeSet<Place>>> {
     if tasks.is_empty() {
         return Ok(None);
     }
+    let stopped = Stopped::read(run)?;
+    let is_left_out = |method: &str, shots: usize, draw: usize| {
+        stopped.iter().any(|stopped| stopped.leaves_out(method, shots, draw))
+    };
     let mut places = BTreeSet::new();
     for method in &methods {
         for &shots in &shots {
             for task in &tasks {
-                for draw in 0..draws {
+                for draw in (0..draws).filter(|&draw| !is_left_out(method, shots, draw)) {
                     places.extend(seeds.iter().map(|&seed| Place {
                         method: method.clone(),
                         shots,

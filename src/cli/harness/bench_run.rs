@@ -9,8 +9,11 @@ use crate::evaluate::planned::{Opened, Planned, Tally};
 use crate::{files, report, trivia};
 
 /// Says how much there is to do.
-pub(super) fn announce(opened: &Opened, folder: &Path) {
-    let Tally { done, failed, .. } = opened.tally(folder);
+///
+/// # Errors
+/// As [`Opened::tally`].
+pub(super) fn announce(opened: &Opened, folder: &Path) -> Result<()> {
+    let Tally { done, failed, .. } = opened.tally(folder)?;
     let failed = if failed > 0 { format!(", {failed} failed before") } else { String::new() };
     let Planned { definition, device, precision, .. } = &opened.planned;
     let n_cells = opened.cells().count();
@@ -19,6 +22,7 @@ pub(super) fn announce(opened: &Opened, folder: &Path) {
         definition.name,
         precision.name()
     );
+    Ok(())
 }
 
 /// Says how much room maps take, before any is made.
@@ -57,7 +61,7 @@ pub(super) fn finish(opened: &Opened, folder: &Path) -> Result<()> {
     println!("metrics: {} (hash over metrics.csv)", files::fingerprint(&metrics));
     println!("report: {} (open it in a browser)", std::path::absolute(&index).unwrap_or(index).display());
     opened.tidy_up(folder)?;
-    let Tally { failed, lacked, to_do: missing, .. } = opened.tally(folder);
+    let Tally { failed, lacked, to_do: missing, .. } = opened.tally(folder)?;
     let all = opened.cells().count();
     ensure!(
         failed == 0 || failed > lacked,

@@ -20,6 +20,7 @@ mod run_cell;
 mod score;
 mod script;
 mod selftest;
+mod sequential;
 mod settings;
 mod shell;
 mod slurm;

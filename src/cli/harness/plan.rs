@@ -22,7 +22,7 @@ impl Args {
     pub(crate) fn run(self) -> Result<()> {
         let speed = self.estimate.read(&self.bench.compute)?;
         let (opened, folder, _) = self.bench.open()?;
-        announce(&opened, &folder);
+        announce(&opened, &folder)?;
         self.bench.announce_device();
         write_plan(&opened, &folder)?;
         println!("{} jobs planned in {}", opened.jobs.len(), folder.display());

@@ -1,0 +1,72 @@
+//! `bench --stop-when-decided`: draws are scored look by look, and a method that is told from the best one needs no more.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::evaluate::plan::Job;
+use crate::evaluate::planned::Opened;
+use crate::metric::sequential::looks;
+use crate::report;
+use crate::results::{Identity, Stopped};
+
+/// The draws of a run that are still to be scored.
+pub(super) struct Draws<'a> {
+    folder: &'a Path,
+    looks: Vec<usize>,
+    /// Methods that each draw costs anew. Where draws share a training, or all of the scoring, all are scored at once.
+    methods: BTreeSet<String>,
+    stopped: Vec<Stopped>,
+}
+
+impl<'a> Draws<'a> {
+    /// With what an earlier process has stopped.
+    ///
+    /// # Errors
+    /// A list of these that cannot be read.
+    pub(super) fn new(opened: &Opened, folder: &'a Path) -> Result<Draws<'a>> {
+        let is_one = |job: &&Job| {
+            let regime = job.built.regime;
+            !regime.learns_from_others() && !regime.sees_whole_target() && !job.method.starts_with("control-")
+        };
+        let methods = opened.jobs.iter().filter(is_one).map(|job| job.method.clone()).collect();
+        let looks = looks(opened.planned.definition.draws);
+        Ok(Draws { folder, looks, methods, stopped: Stopped::read(folder)? })
+    }
+
+    /// The looks, the last at all draws.
+    pub(super) fn looks(&self) -> &[usize] {
+        &self.looks
+    }
+
+    /// Which cells are not to be scored before a look, or not at all.
+    pub(super) fn skip(&self, look: usize) -> impl Fn(&Identity) -> bool + Sync + use<> {
+        let (methods, stopped) = (self.methods.clone(), self.stopped.clone());
+        move |cell| {
+            (cell.draw >= look && methods.contains(&cell.method))
+                || stopped.iter().any(|one| one.leaves_out_cell(cell))
+        }
+    }
+
+    /// Looks at what is stored, and keeps and says which methods need no more draws.
+    ///
+    /// # Errors
+    /// Results that cannot be read, or a list that cannot be written.
+    pub(super) fn look(&mut self, look: usize) -> Result<()> {
+        let known = |new: &Stopped, all: &[Stopped]| {
+            all.iter().any(|old| (&old.method, old.shots) == (&new.method, new.shots))
+        };
+        let n_looks = self.looks.len();
+        for new in report::sequential::told_apart(self.folder, look, n_looks, &self.methods)? {
+            if !known(&new, &self.stopped) {
+                let Stopped { method, shots, draws, from } = &new;
+                eprintln!(
+                    "{method} at {shots} shots needs no more than {draws} draws: it is told from {from}"
+                );
+                self.stopped.push(new);
+            }
+        }
+        Stopped::write(self.folder, &self.stopped)
+    }
+}
