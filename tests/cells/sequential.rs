@@ -23,10 +23,8 @@ episode_seed = 1
 teacher_seed = 1
 [settings.'external:sees']
 command = ['python3', 'sees.py']
-maps = false
 [settings.'external:guesses']
 command = ['python3', 'guesses.py']
-maps = false
 ";
 
 /// How many draws of each method are stored.
