@@ -219,6 +219,27 @@ impl Mvfa {
         clip::meaning(network, tokenizer, &self.words.sentences(self.words.class_name(given, task)?))
     }
 
+    /// A model whose adapters are fresh, and what they are to learn from.
+    fn untrained<'a>(
+        &self,
+        reader: Reader,
+        tasks: &'a [TrainTask],
+        context: &Context,
+    ) -> Result<(ZeroShot, Shown<'a>)> {
+        ensure!(
+            !tasks.is_empty(),
+            "with setting = \"zero-shot\" it learns from other tasks, and there is none"
+        );
+        let tokenizer = self.settings.clip.tokenizer()?;
+        let texts = |task: &TaskName| self.texts(&reader.network, &tokenizer, task);
+        let of_tasks = tasks.iter().map(|task| texts(&task.name)).collect::<Result<_>>()?;
+        let shown = Shown::new(tasks, of_tasks)?;
+        let texts = texts(&context.task)?.unsqueeze(0);
+        let mut adapters = reader.fresh_adapters(context.seed);
+        adapters.seg.freeze();
+        Ok((ZeroShot { reader, adapters, texts }, shown))
+    }
+
     fn zero_shot(
         &self,
         reader: Reader,
@@ -226,19 +247,8 @@ impl Mvfa {
         context: &Context,
         observer: &mut dyn Observer,
     ) -> Result<ZeroShot> {
-        ensure!(
-            !tasks.is_empty(),
-            "with setting = \"zero-shot\" it learns from other tasks, and there is none"
-        );
         let settings = &self.settings;
-        let tokenizer = settings.clip.tokenizer()?;
-        let texts = |task: &TaskName| self.texts(&reader.network, &tokenizer, task);
-        let of_tasks = tasks.iter().map(|task| texts(&task.name)).collect::<Result<_>>()?;
-        let shown = Shown::new(tasks, of_tasks)?;
-        let texts = texts(&context.task)?.unsqueeze(0);
-        let mut adapters = reader.fresh_adapters(context.seed);
-        adapters.seg.freeze();
-        let model = ZeroShot { reader, adapters, texts };
+        let (model, shown) = self.untrained(reader, tasks, context).context("mvfa")?;
         let subject = Subject::of_tasks("mvfa", settings, Some(Network::Clip(settings.clip)), tasks)?;
         let recipe = settings.recipe(shown.len());
         let mut training = ZeroShotTraining { model: &model, shown };
@@ -267,7 +277,7 @@ impl Method for Mvfa {
                 let adapters = reader.fresh_adapters(context.seed);
                 Box::new(FewNormal { reader, adapters })
             }
-            Setting::ZeroShot => Box::new(self.zero_shot(reader, tasks, context, observer).context("mvfa")?),
+            Setting::ZeroShot => Box::new(self.zero_shot(reader, tasks, context, observer)?),
         })
     }
 }

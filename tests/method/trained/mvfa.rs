@@ -139,6 +139,7 @@ fn normals_alone_need_neither_words_nor_anomalies_and_a_support_is_no_distance_a
     let queries = pictures("query", 4);
     let found = of(&*fitted, &*detector, &queries);
     assert!(found.iter().all(|score| *score > 1e-4), "{found:?}");
+    assert_close("one by one", &found, &scores((&*fitted, &*detector), &queries, &[0, 1, 2, 3], 1));
     let turned = fitted.adapt(&supports.at(&[2, 0, 1])).expect("a detector");
     assert_close("permuted", &found, &of(&*fitted, &*turned, &queries));
     // A mirrored support is among the views.
@@ -172,6 +173,8 @@ fn zero_shot_learns_from_other_tasks_anomalies_and_sees_no_support() {
     };
     let found = by("support");
     assert_eq!(found, by("other support"));
+    let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
+    assert_close("one by one", &found, &scores((&*fitted, &*detector), &queries, &[0, 1, 2], 1));
     assert!(found.iter().all(|score| (0.0..=1.0).contains(score)), "{found:?}");
     let error = |tasks: &[TrainTask]| {
         self::fitted("setting = 'zero-shot'\nepochs = 1", tasks, &context).err().expect("an error")
