@@ -17,6 +17,7 @@ use medfsad::network::precision::Precision;
 use medfsad::network::{Backbone, initial, weights};
 use medfsad::protocol::{self, Protocol};
 use medfsad::random::Stream;
+use medfsad::regime::Regime;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
@@ -124,6 +125,15 @@ fn fit(name: &str, folder: &TempDir) -> Box<dyn Fitted> {
         .expect("a fitted method")
 }
 
+/// A detector of these supports, beside which a method is given as many anomalies if its trial's regime says so.
+fn adapted<'f>(name: &str, fitted: &'f dyn Fitted, supports: &Pictures) -> Box<dyn Detector + 'f> {
+    let detector = match build(name).regime {
+        Regime::TargetAnomalies => fitted.adapt_with_anomalies(supports, &pictures("ill", supports.len())),
+        _ => fitted.adapt(supports),
+    };
+    detector.expect("a detector")
+}
+
 /// Image scores under `clean`, scored in batches of `size`, in the given order, returned in natural order.
 fn scores(
     (fitted, detector): (&dyn Fitted, &dyn Detector),
@@ -160,7 +170,7 @@ fn no_method_lets_batch_mates_or_order_touch_a_score() {
 }
 
 fn predicts_what_it_states(name: &str, fitted: &dyn Fitted) {
-    let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
+    let detector = adapted(name, fitted, &pictures("support", 2));
     let output = match predict(fitted, &*detector, &pictures("query", 1)).expect("a prediction") {
         Prediction::Maps(_) => Output::Maps,
         Prediction::Scores(_) => Output::Scores,
@@ -175,7 +185,7 @@ fn no_mate_touches_a_score(name: &str, fitted: &dyn Fitted) {
     let natural: Vec<usize> = (0..21).collect();
     let mut shuffled = natural.clone();
     Stream::new(1, "shuffled", 0).shuffle(&mut shuffled);
-    let detector = fitted.adapt(&pictures("support", 2)).expect("a detector");
+    let detector = adapted(name, fitted, &pictures("support", 2));
     let alone = scores((fitted, &*detector), &queries, &natural, 1);
     assert!(alone.iter().all(|score| score.is_finite()), "{name}: a score is not finite");
     assert_close(name, &alone, &scores((fitted, &*detector), &queries, &natural, 7));
@@ -188,7 +198,7 @@ fn no_mate_touches_a_score(name: &str, fitted: &dyn Fitted) {
 fn other_draws_touch_no_bit(name: &str, fitted: &dyn Fitted, queries: &Pictures) {
     let supports = pictures("support", 4);
     let draws = [vec![0, 1], vec![2, 3], vec![1, 2]];
-    let detectors = draws.map(|draw| fitted.adapt(&supports.at(&draw)).expect("a detector"));
+    let detectors = draws.map(|draw| adapted(name, fitted, &supports.at(&draw)));
     let detectors: Vec<&dyn Detector> = detectors.iter().map(|detector| &**detector).collect();
     let scored = |detectors: &[&dyn Detector]| -> Vec<Vec<u64>> {
         let mut all = vec![Vec::new(); detectors.len()];

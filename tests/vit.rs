@@ -15,6 +15,7 @@ mod inctrl;
 mod inp_former;
 mod loading;
 mod mediclip;
+mod mvfa;
 mod positions;
 mod preprocess;
 mod prompts;

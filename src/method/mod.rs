@@ -40,6 +40,8 @@ pub mod inctrl;
 pub mod inp_former;
 /// Layers and words beside CLIP that find pseudo-anomalies.
 pub mod mediclip;
+/// Adapters inside CLIP that learn from anomalies.
+pub mod mvfa;
 /// Auto-encoder guided by a one-class support vector machine.
 pub mod ogae;
 /// Teachers that are open.

@@ -12,13 +12,13 @@ use crate::network::origin::Origin;
 use crate::network::precision::Precision;
 use crate::network::remembering::{Keeping, Remembering};
 use crate::network::teacher::Teacher;
-use crate::network::vit::clip::Clip;
+use crate::network::vit::clip::Plan;
 
 /// What a teacher is opened for: a context with other weights opens another.
 pub(super) type Wanted = (Sight, Origin, Precision, Device);
 
 /// What CLIP's towers are opened for.
-pub(super) type WantedClip = (Clip, Origin, Device);
+pub(super) type WantedClip = (Plan, Origin, Device);
 
 /// Towers, and what they were opened for.
 type OpenClip = (WantedClip, Rc<FrozenClip>);
@@ -67,8 +67,8 @@ impl OpenTeachers {
         if let Some((_, clip)) = self.clips.borrow().iter().find(|(known, _)| *known == wanted) {
             return Ok(clip.clone());
         }
-        let (clip, origin, device) = &wanted;
-        let clip = Rc::new(FrozenClip::new(*clip, origin, *device)?);
+        let (plan, origin, device) = &wanted;
+        let clip = Rc::new(FrozenClip::new(*plan, origin, *device)?);
         self.clips.borrow_mut().push((wanted, clip.clone()));
         Ok(clip)
     }

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use super::contract::Entry;
 use super::{
     anomalydino, autoencoder, control, cutpaste, d24fad, dae, dn2, dpa, external, foundad, gde, inctrl,
-    inp_former, mediclip, ogae, padim, patchcore, rd4ad, regad, spade, stfpm, subspacead, winclip,
+    inp_former, mediclip, mvfa, ogae, padim, patchcore, rd4ad, regad, spade, stfpm, subspacead, winclip,
 };
 use crate::names;
 
@@ -28,6 +28,7 @@ pub const METHODS: &[Entry] = &[
     inp_former::ENTRY,
     foundad::ENTRY,
     mediclip::ENTRY,
+    mvfa::ENTRY,
     autoencoder::AE,
     autoencoder::VAE,
     dae::ENTRY,

@@ -17,10 +17,9 @@ pub fn augmented(pictures: &Tensor) -> Tensor {
     for step in [1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0] {
         views.push(turned(&floating, step * std::f64::consts::PI / 16.0));
     }
-    // In normalised coordinates the side is 2 long.
     for reach in [0.2, 0.1] {
         for (x, y) in [(1.0, 1.0), (-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0)] {
-            views.push(warped(&floating, [[1.0, 0.0, reach * x], [0.0, 1.0, reach * y]]));
+            views.push(shifted(&floating, [reach * x, reach * y]));
         }
     }
     views.push(floating.flip([3]));
@@ -35,7 +34,12 @@ pub fn turned(pictures: &Tensor, angle: f64) -> Tensor {
     warped(pictures, [[cos, -sin, 0.0], [sin, cos, 0.0]])
 }
 
-/// The same from the nearest pixels, and black where a turn brings in what lies outside.
+/// Pictures shifted to the left and up by parts of half their side, `[k, 3, h, w]`.
+pub fn shifted(pictures: &Tensor, [x, y]: [f64; 2]) -> Tensor {
+    warped(pictures, [[1.0, 0.0, x], [0.0, 1.0, y]])
+}
+
+/// As [`turned`], from the nearest pixels, and black where a turn brings in what lies outside.
 pub fn turned_on_black(pictures: &Tensor, angle: f64) -> Tensor {
     let (sin, cos) = angle.sin_cos();
     let theta = theta(pictures, [[cos, -sin, 0.0], [sin, cos, 0.0]]);

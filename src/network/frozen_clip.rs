@@ -6,7 +6,7 @@ use tch::{Device, Tensor};
 
 use super::initial;
 use super::origin::Origin;
-use super::vit::clip::{self, Clip, Plan, Towers};
+use super::vit::clip::{self, Plan, Towers};
 use super::vit::tokenizer::Tokenizer;
 
 /// Texts that enter the tower at once.
@@ -21,12 +21,11 @@ pub struct FrozenClip {
 }
 
 impl FrozenClip {
-    /// The towers on `device`.
+    /// The towers on `device`, of the sizes that `plan` states.
     ///
     /// # Errors
     /// Weights that cannot be read or do not fit.
-    pub fn new(clip: Clip, origin: &Origin, device: Device) -> Result<FrozenClip> {
-        let plan = clip.plan();
+    pub fn new(plan: Plan, origin: &Origin, device: Device) -> Result<FrozenClip> {
         // Random weights are drawn on the CPU, whatever the device, so that they are the same everywhere.
         let mut store = VarStore::new(Device::Cpu);
         let towers = Towers::new(&store.root(), plan);

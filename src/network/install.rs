@@ -131,7 +131,7 @@ fn load(network: Network, origin: &Origin) -> Result<()> {
             let sight = Sight::of(Extractor::Transformer(transformer));
             Teacher::seeing(sight, origin, None, Device::Cpu).map(drop)
         }
-        Network::Clip(clip) => FrozenClip::new(clip, origin, Device::Cpu).map(drop),
+        Network::Clip(clip) => FrozenClip::new(clip.plan(), origin, Device::Cpu).map(drop),
     }
 }
 

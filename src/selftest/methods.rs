@@ -24,6 +24,7 @@ use crate::network::vit::clip::Clip;
 use crate::network::{Backbone, Network, formula, weights};
 use crate::phantom;
 use crate::protocol::{self, Protocol};
+use crate::regime::Regime;
 
 const SCORES: &str = include_str!("scores.json");
 
@@ -56,6 +57,8 @@ fn bounds(trains: bool, numbers: Numbers) -> Bounds {
 pub(super) struct Given {
     tasks: [TrainTask; 2],
     pub supports: Pictures,
+    /// As many, for methods that see them.
+    anomalies: Pictures,
     pub queries: Pictures,
     _folder: tempfile::TempDir,
     teachers: Teachers,
@@ -92,7 +95,8 @@ impl Given {
         let (supports, healthy) = (healthy.at(&[0, 1, 2, 3]), healthy.at(&[4, 5, 6, 7, 8, 9]));
         let queries = mixed(&healthy, &ill);
         let teachers = Teachers { named, other: Some(Origin::file(file)?) };
-        Ok(Given { tasks, supports, queries, _folder: folder, teachers, calibration })
+        let anomalies = phantom("lag", "suspicious_glaucoma", 16..20)?;
+        Ok(Given { tasks, supports, anomalies, queries, _folder: folder, teachers, calibration })
     }
 
     pub(super) fn context(&self, device: Device, numbers: Numbers) -> Context {
@@ -119,7 +123,10 @@ impl Given {
         let built = (entry.build)(toml::from_str(entry.trial)?)?;
         // What sees all train normals of the target takes the first task for it.
         let fitted = built.method.fit(&self.tasks, context, &mut Unobserved)?;
-        let detector = fitted.adapt(&self.supports)?;
+        let detector = match built.regime {
+            Regime::TargetAnomalies => fitted.adapt_with_anomalies(&self.supports, &self.anomalies)?,
+            _ => fitted.adapt(&self.supports)?,
+        };
         scores(predict(&*fitted, &*detector, &self.queries)?, fault)
     }
 }

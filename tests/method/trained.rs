@@ -21,6 +21,7 @@ mod cutpaste;
 mod d24fad;
 mod foundad;
 mod inp_former;
+mod mvfa;
 mod optimiser;
 mod rd4ad;
 mod regad;

@@ -73,6 +73,18 @@ fn queries_cost_what_the_list_of_methods_says() {
         let cost = find(name).unwrap().cost;
         assert!(cost.contains(&format!("{expected} GFLOP a query")), "{cost}");
     }
+    let (few, normal) = (work("mvfa", ""), work("mvfa", "setting = 'few-normal'"));
+    let of_support = (few.query - normal.encode) / CELL.shots as f64;
+    // 50 epochs of 22 views of 8 supports.
+    let step = few.adapt.training / (50 * 22 * CELL.shots) as f64;
+    let found = format!(
+        "{:.1} TFLOP each; {} GFLOP a query, and {} for each support",
+        step / 1e12,
+        billions(normal.encode),
+        billions(of_support)
+    );
+    let cost = find("mvfa").unwrap().cost;
+    assert!(cost.contains(&found), "{cost} has not: {found}");
     assert_eq!((work("ae", "").query / 1e7).round(), 3.0);
     assert_eq!(billions(work("dpa", "").query), 5.0);
 }

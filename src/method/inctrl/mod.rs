@@ -6,12 +6,11 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::contract::{
     Built, Context, Detector, Encoded, Entry, Fitted, Method, Observer, Output, Prediction, TrainTask,
 };
-use super::part::direction::unit;
 use super::part::prompts::{BuiltIn, Prompts as Words};
 use super::part::trainer::{self, Order, Plan, Recipe, Subject};
 use super::part::{clip, grid};
@@ -160,11 +159,7 @@ impl Inctrl {
     fn texts(&self, network: &FrozenClip, tokenizer: &Tokenizer, task: &TaskName) -> Result<Tensor> {
         let given = self.settings.class_names.get(task.as_str()).map(String::as_str);
         let sentences = self.words.sentences(self.words.class_name(given, task)?);
-        let mean = |sentences: &Vec<String>| -> Result<Tensor> {
-            let each = unit(&network.texts(tokenizer, sentences)?, -1);
-            Ok(unit(&each.mean_dim(0, false, None::<Kind>), -1))
-        };
-        Ok(Tensor::stack(&[mean(&sentences[0])?, mean(&sentences[1])?], 0))
+        clip::meaning(network, tokenizer, &sentences)
     }
 }
 

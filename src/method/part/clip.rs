@@ -1,24 +1,36 @@
-//! CLIP's towers as methods open them, and how pictures enter.
+//! CLIP's towers as methods open them, how pictures enter, and what sentences mean together.
 
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
+use super::direction::unit;
 use crate::episode::batch;
 use crate::method::contract::Context;
 use crate::network::frozen_clip::FrozenClip;
-use crate::network::vit::clip::Clip;
+use crate::network::vit::block::Activation;
+use crate::network::vit::clip::{Clip, Plan};
 use crate::network::vit::reading::{self, Filter};
+use crate::network::vit::tokenizer::Tokenizer;
 use crate::network::{Input, Network};
 
-/// The towers with the weights that `context` has for them, of sizes `plan`; opened once.
+/// The towers with the weights that `context` has for them; opened once.
 ///
 /// # Errors
 /// Weights that cannot be read or do not fit.
 pub fn open(clip: Clip, context: &Context) -> Result<Rc<FrozenClip>> {
+    open_with(clip, clip.plan().activation, context)
+}
+
+/// As [`open`], with another function in their blocks than the one that they were trained with.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(clip: Clip, activation: Activation, context: &Context) -> Result<Rc<FrozenClip>> {
     let origin = context.teachers.of(Network::Clip(clip))?;
-    context.opened.clip((clip, origin.clone(), context.device)).with_context(|| {
+    let plan = Plan { activation, ..clip.plan() };
+    context.opened.clip((plan, origin.clone(), context.device)).with_context(|| {
         let name = clip.name();
         format!("the network is {name}; each network can have its own file: --teacher {name}=FILE")
     })
@@ -33,4 +45,17 @@ pub fn prepared(clip: Clip, pictures: &Tensor, side: i64, device: Device) -> Ten
 /// Pictures of 0 to 255 less CLIP's mean, over its deviation, on `device`.
 pub fn standardised(clip: Clip, pictures: &Tensor, device: Device) -> Tensor {
     Input::ImageNet.prepare(Network::Clip(clip), &batch::to(pictures, device))
+}
+
+/// What normal and what anomalous sentences mean together, of length 1, `[2, joint]`: each sentence is brought to length 1
+/// first.
+///
+/// # Errors
+/// A sentence that is too long.
+pub fn meaning(network: &FrozenClip, tokenizer: &Tokenizer, sentences: &[Vec<String>; 2]) -> Result<Tensor> {
+    let mean = |sentences: &Vec<String>| -> Result<Tensor> {
+        let each = unit(&network.texts(tokenizer, sentences)?, -1);
+        Ok(unit(&each.mean_dim(0, false, None::<Kind>), -1))
+    };
+    Ok(Tensor::stack(&[mean(&sentences[0])?, mean(&sentences[1])?], 0))
 }

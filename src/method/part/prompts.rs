@@ -91,7 +91,7 @@ impl Prompts {
         let found = given.or_else(|| self.class_names.get(task.as_str()).map(String::as_str));
         found.with_context(|| {
             format!(
-                "{} has no word for what `{task}` shows: set `class_name = \"knee X-ray\"` (inctrl: `class_names = {{ {task} = \"knee X-ray\" }}`); or copy the \
+                "{} has no word for what `{task}` shows: set `class_name = \"knee X-ray\"` (inctrl and mvfa: `class_names = {{ {task} = \"knee X-ray\" }}`); or copy the \
                  file, add a line `{task} = \"...\"` below [class_names] and set `prompts` to the copy",
                 self.file
             )

@@ -1,5 +1,6 @@
 //! One block of a transformer: tokens look at one another, then each passes two layers by itself.
 
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::Path;
 
@@ -18,7 +19,8 @@ pub struct Names {
 }
 
 /// What lies between the two layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// `x` times the normal distribution's function of `x`, exactly.
     Gelu,

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::method::{context, pictures, scores, task};
 
 /// Every method that trains, and the steps of its trial.
-const TRAINED: [(&str, u64); 14] = [
+const TRAINED: [(&str, u64); 15] = [
     ("ae", 8),
     ("cutpaste", 3),
     ("d24fad", 4),
@@ -21,6 +21,7 @@ const TRAINED: [(&str, u64); 14] = [
     ("inp-former", 3),
     ("inctrl", 4),
     ("mediclip", 6),
+    ("mvfa", 52),
     ("ogae", 3),
     ("rd4ad", 3),
     ("regad", 4),
@@ -76,12 +77,13 @@ fn train(name: &str, settings: &str, context: &Context, observer: &mut Mortal) -
     Ok(scores((&*fitted, &*detector), &pictures("query", 3), &[0, 1, 2], 3))
 }
 
-/// Settings of a method's trial, on all normals if it can learn from supports too.
+/// Settings of a method's trial; if it can learn from supports too, those under which it learns before it is given any.
 fn trial(name: &str) -> String {
     let entry = find(name).expect("a method");
-    let on_normals = format!("{}\ntrain_on = 'normals'", entry.trial);
-    let is_known = (entry.build)(toml::from_str(&on_normals).expect("TOML")).is_ok();
-    if is_known { on_normals } else { entry.trial.to_owned() }
+    let before_supports =
+        ["train_on = 'normals'", "setting = 'zero-shot'"].map(|more| format!("{}\n{more}", entry.trial));
+    let is_known = |settings: &String| (entry.build)(toml::from_str(settings).expect("TOML")).is_ok();
+    before_supports.into_iter().find(is_known).unwrap_or_else(|| entry.trial.to_owned())
 }
 
 #[test]

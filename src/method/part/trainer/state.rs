@@ -51,6 +51,13 @@ impl<'a> Subject<'a> {
         Ok(Subject { method, settings, network, pixels: vec![pixels], pairs: String::new() })
     }
 
+    /// The same, on more pictures `[n, 3, h, w]`, which it tells from the others.
+    #[must_use]
+    pub fn beside(mut self, pixels: &'a Tensor) -> Subject<'a> {
+        self.pixels.push(pixels);
+        self
+    }
+
     /// A training on the episodes of tasks.
     ///
     /// # Errors
