@@ -2,9 +2,10 @@
 //! 2024), and what becomes of it without unlabelled pictures.
 //!
 //! It learns from normals and from a pool in which normal and anomalous pictures are mixed and nobody says which is which;
-//! what it would change at the test is anomalous. The authors' pool has 60 % anomalous pictures; here it has what the spec
-//! has. They keep the epoch that is best on the test set, which the `published` protocols do; here the last one counts.
-//! Grey is the mean of the channels.
+//! what it would change at the test is anomalous. The authors' pool has 60 % anomalous pictures, here it has what the spec
+//! has. They keep the epoch that is best on the test set by AUROC and average precision; here the `published` protocols
+//! keep the best one by AUROC, and under all others the last one counts. Normals and pool are dealt out each in an order
+//! of its own. Grey is the mean of the channels.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tch::nn::VarStore;
@@ -214,7 +215,8 @@ impl Job<'_> {
         let n = normals.size()[0] as usize;
         ensure!(
             n >= 2,
-            "sagan: one normal is too few, a pseudo-anomaly is made of two; give more, or set views = true"
+            "sagan: one normal is too few, a pseudo-anomaly is made of two; give more, or, if it is a support, set \
+             views = true"
         );
         let normals = model.inputs(normals);
         let mut training = SaganTraining::new(model, settings, normals, pool, context.seed);

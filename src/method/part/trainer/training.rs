@@ -105,8 +105,8 @@ pub enum Schedule {
         /// Steps between changes of the rate.
         every: u64,
     },
-    /// 1 to begin with. After the step of each number that `every` divides and that is above `after`, it falls by one part in
-    /// `parts`.
+    /// 1 to begin with. Whenever `every` divides the number of steps taken, and that is above `after`, it falls by one part
+    /// in `parts`.
     Stairs {
         /// Steps before it may fall.
         after: u64,
