@@ -19,6 +19,7 @@ mod mvfa;
 mod positions;
 mod preprocess;
 mod prompts;
+mod sagan;
 mod subspacead;
 mod teacher;
 mod tokenizer;

@@ -60,6 +60,8 @@ pub mod rd4ad;
 pub mod regad;
 /// The list of methods.
 mod registry;
+/// A generator that brings pictures back to normal, against a discriminator.
+pub mod sagan;
 /// Nearest neighbours of pictures, then of positions.
 pub mod spade;
 /// Student-teacher feature pyramid matching.

@@ -5,7 +5,8 @@ use anyhow::{Result, bail};
 use super::contract::Entry;
 use super::{
     anomalydino, autoencoder, control, cutpaste, d24fad, dae, dn2, dpa, external, foundad, gde, inctrl,
-    inp_former, mediclip, mvfa, ogae, padim, patchcore, rd4ad, regad, spade, stfpm, subspacead, winclip,
+    inp_former, mediclip, mvfa, ogae, padim, patchcore, rd4ad, regad, sagan, spade, stfpm, subspacead,
+    winclip,
 };
 use crate::names;
 
@@ -34,6 +35,8 @@ pub const METHODS: &[Entry] = &[
     dae::ENTRY,
     dpa::ENTRY,
     ogae::ENTRY,
+    sagan::SAGAN,
+    sagan::SAGAN_K,
     control::RANDOM,
     control::MEAN_INTENSITY,
     control::CONTRAST,

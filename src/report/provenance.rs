@@ -92,8 +92,9 @@ pub(super) fn cautions(summary: &Summary) -> Vec<String> {
     }
     for ((how, network), methods) in extensions {
         let methods: Vec<&str> = methods.into_iter().collect();
+        let on = if network.is_empty() { String::new() } else { format!(" on {network}") };
         cautions.push(format!(
-            "An extension of ours, not the published method: {} on {network}, {how}.",
+            "An extension of ours, not the published method: {}{on}, {how}.",
             methods.join(", ")
         ));
     }

@@ -26,6 +26,7 @@ mod optimiser;
 mod rd4ad;
 mod regad;
 mod resume;
+mod sagan;
 mod stfpm;
 
 /// A context with a random teacher whose batch norms are calibrated, as in a bench without weights.

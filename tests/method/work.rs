@@ -65,9 +65,15 @@ fn kept_features_are_two_megabytes_a_picture() {
 
 #[test]
 fn queries_cost_what_the_list_of_methods_says() {
-    for (name, expected) in
-        [("d24fad", 13.0), ("rd4ad", 17.0), ("stfpm", 2.0), ("regad", 1.0), ("cutpaste", 1.0), ("dae", 18.0)]
-    {
+    for (name, expected) in [
+        ("d24fad", 13.0),
+        ("rd4ad", 17.0),
+        ("stfpm", 2.0),
+        ("regad", 1.0),
+        ("cutpaste", 1.0),
+        ("dae", 18.0),
+        ("sagan", 10.0),
+    ] {
         let query = work(name, "").query;
         assert_eq!(billions(query), expected, "{name}: {query}");
         let cost = find(name).unwrap().cost;
@@ -96,6 +102,7 @@ fn trainings_cost_what_the_list_of_methods_says() {
     assert_eq!(billions(picture("dpa", 34_666.0 * 64.0)), 7.0);
     let ae = picture("ae", 250.0 * 64.0);
     assert!((8e7..9e7).contains(&ae), "{ae}");
+    assert_eq!(billions(picture("sagan", 100_000.0 * 16.0)), 61.0);
     let ogae = picture("ogae", 100.0 * 64.0);
     assert!((3e6..12e6).contains(&ogae), "{ogae}");
 }

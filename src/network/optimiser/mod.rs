@@ -67,6 +67,11 @@ impl Optimiser {
         Optimiser { clip: norm, ..self }
     }
 
+    /// Learning rate before any schedule.
+    pub fn first_rate(&self) -> f64 {
+        self.rule.learning_rate()
+    }
+
     /// Learning rate of the steps to come.
     pub fn set_rate(&mut self, rate: f64) {
         self.rate = rate;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::method::{context, pictures, scores, task};
 
 /// Every method that trains, and the steps of its trial.
-const TRAINED: [(&str, u64); 15] = [
+const TRAINED: [(&str, u64); 17] = [
     ("ae", 8),
     ("cutpaste", 3),
     ("d24fad", 4),
@@ -25,6 +25,8 @@ const TRAINED: [(&str, u64); 15] = [
     ("ogae", 3),
     ("rd4ad", 3),
     ("regad", 4),
+    ("sagan", 4),
+    ("sagan-k", 4),
     ("stfpm", 3),
     ("vae", 8),
 ];

@@ -31,10 +31,10 @@ pub fn train(
     context: &Context,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let mut optimiser = Optimiser::new(&training.stores(), recipe.rule).clipping(recipe.clip);
+    let mut optimiser = Optimiser::new(&training.moved(), recipe.rule).clipping(recipe.clip);
     let mut saver = Saver::new(context, subject)?;
     let mut progress = match &saver {
-        Some(saver) => saver.restore(&training.stores(), &mut optimiser, observer)?,
+        Some(saver) => saver.restore(training, &mut optimiser, observer)?,
         None => Progress::default(),
     };
     let mut sums = Sums::new(&progress.sums, progress.in_epoch, context.device);
@@ -43,10 +43,13 @@ pub fn train(
     bar.set_position(progress.steps);
     while progress.steps < recipe.n_steps() {
         let step = steps.at(progress.steps);
-        if step.in_stage == 0 && step.stage > 0 {
-            optimiser.reset();
+        let factor = recipe.schedule.factor(step.number);
+        for optimiser in training.own_optimisers().into_iter().chain([&mut optimiser]) {
+            if step.in_stage == 0 && step.stage > 0 {
+                optimiser.reset();
+            }
+            optimiser.set_rate(optimiser.first_rate() * factor);
         }
-        optimiser.set_rate(recipe.rule.learning_rate() * recipe.schedule.factor(step.number));
         sums.add(training.step(&step, &mut optimiser)?);
         progress.steps += 1;
         bar.inc(1);
@@ -61,7 +64,7 @@ pub fn train(
         if let Some(saver) = saver.as_mut().filter(|saver| saver.is_due()) {
             let (in_epoch, sums) = (sums.n_steps, sums.read(epoch, before)?);
             let state = Progress { in_epoch, sums, ..progress };
-            saver.save(&training.stores(), &optimiser, state, observer)?;
+            saver.save(training, &optimiser, state, observer)?;
         }
     }
     bar.finish_and_clear();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::VarStore;
 
+use super::training::Training;
 use crate::files;
 use crate::method::contract::{Context, Observer, StateFile, TrainTask};
 use crate::network::optimiser::Optimiser;
@@ -69,8 +70,8 @@ impl<'a> Subject<'a> {
         tasks: &'a [TrainTask],
     ) -> Result<Subject<'a>> {
         let settings = serde_json::to_string(settings)?;
-        let anomalies = tasks.iter().filter_map(|task| task.anomalies.as_ref());
-        let pictures = tasks.iter().map(|task| &task.pictures).chain(anomalies);
+        let others = tasks.iter().flat_map(|task| task.anomalies.iter().chain(&task.pool));
+        let pictures = tasks.iter().map(|task| &task.pictures).chain(others);
         let pixels = pictures.map(|pictures| &pictures.pixels).collect();
         let pairs = tasks.iter().map(|task| format!("{} {:?}\n", task.name, task.pairs)).collect();
         Ok(Subject { method, settings, network, pixels, pairs })
@@ -105,7 +106,8 @@ impl<'a> Subject<'a> {
 struct Header {
     identity: String,
     progress: Progress,
-    optimiser_steps: u32,
+    /// Of the optimiser that each step is handed, then of the training's own.
+    optimiser_steps: Vec<u32>,
     observer: String,
 }
 
@@ -134,7 +136,7 @@ impl<'a> Saver<'a> {
     /// A file that cannot be read, or that belongs to another training.
     pub(super) fn restore(
         &self,
-        stores: &[&VarStore],
+        training: &mut dyn Training,
         optimiser: &mut Optimiser,
         observer: &mut dyn Observer,
     ) -> Result<Progress> {
@@ -155,7 +157,7 @@ impl<'a> Saver<'a> {
              command, or delete the file to start over"
         );
         let mut tensors = weights::read(path)?;
-        for store in stores {
+        for store in training.stores() {
             let own = store.variables().into_keys().filter_map(|name| {
                 let tensor = tensors.remove(&format!("{PARAMETER}{name}"))?;
                 Some((name, tensor))
@@ -163,7 +165,15 @@ impl<'a> Saver<'a> {
             let own: BTreeMap<String, Tensor> = own.collect();
             weights::fill(store, own, |_| false).with_context(|| format!("restoring {shown}"))?;
         }
-        optimiser.restore(header.optimiser_steps, &tensors).with_context(|| format!("restoring {shown}"))?;
+        let optimisers: Vec<&mut Optimiser> =
+            [optimiser].into_iter().chain(training.own_optimisers()).collect();
+        ensure!(
+            optimisers.len() == header.optimiser_steps.len(),
+            "{shown} is of a training with other optimisers"
+        );
+        for (optimiser, steps) in optimisers.into_iter().zip(header.optimiser_steps) {
+            optimiser.restore(steps, &tensors).with_context(|| format!("restoring {shown}"))?;
+        }
         observer.restore(&header.observer).with_context(|| format!("restoring the observer from {shown}"))?;
         let Progress { steps, epochs, .. } = header.progress;
         eprintln!("resuming after epoch {epochs}, step {steps}, from {shown}");
@@ -177,19 +187,19 @@ impl<'a> Saver<'a> {
     /// Writes the state, whole.
     pub(super) fn save(
         &mut self,
-        stores: &[&VarStore],
+        training: &mut dyn Training,
         optimiser: &Optimiser,
         progress: Progress,
         observer: &dyn Observer,
     ) -> Result<()> {
-        let header = Header {
-            identity: self.identity.clone(),
-            progress,
-            optimiser_steps: optimiser.n_steps(),
-            observer: observer.state()?,
-        };
-        let mut tensors = optimiser.moments();
-        let parameters = stores.iter().flat_map(|store| store.variables());
+        let (mut optimiser_steps, mut tensors) = (vec![optimiser.n_steps()], optimiser.moments());
+        for own in training.own_optimisers() {
+            optimiser_steps.push(own.n_steps());
+            tensors.extend(own.moments());
+        }
+        let identity = self.identity.clone();
+        let header = Header { identity, progress, optimiser_steps, observer: observer.state()? };
+        let parameters = training.stores().into_iter().flat_map(VarStore::variables);
         tensors.extend(parameters.map(|(name, tensor)| (format!("{PARAMETER}{name}"), tensor)));
         let metadata = (KEY.to_owned(), serde_json::to_string(&header)?);
         weights::write(tensors, Some(metadata), &self.file.path)?;

@@ -12,6 +12,17 @@ pub trait Training {
     /// All that changes in training: parameters and running statistics. Names differ between stores.
     fn stores(&self) -> Vec<&VarStore>;
 
+    /// Of these, what the optimiser moves that each step is handed.
+    fn moved(&self) -> Vec<&VarStore> {
+        self.stores()
+    }
+
+    /// Optimisers of its own, which move the rest, such as that of a network that works against the other. Their state is
+    /// saved with the training's; each has a rule of its own, and follows the recipe's schedule.
+    fn own_optimisers(&mut self) -> Vec<&mut Optimiser> {
+        Vec::new()
+    }
+
     /// Takes one step; the loss and its parts before it, scalars on the device. All randomness comes from streams that
     /// are named by the step.
     ///
@@ -94,6 +105,16 @@ pub enum Schedule {
         /// Steps between changes of the rate.
         every: u64,
     },
+    /// 1 to begin with. Whenever `every` divides the number of steps taken, and that is above `after`, it falls by one part
+    /// in `parts`.
+    Stairs {
+        /// Steps before it may fall.
+        after: u64,
+        /// Steps between falls.
+        every: u64,
+        /// How many falls would bring it to 0.
+        parts: u64,
+    },
     /// From 0 to 1 in equal parts over the first steps, then along half a cosine towards `least`, which would be reached
     /// one step after the last.
     WarmUp {
@@ -114,6 +135,10 @@ impl Schedule {
             Schedule::Cosine { half_period, every } => {
                 let turn = (number / every) as f64 / half_period as f64;
                 0.5 * (1.0 + (std::f64::consts::PI * turn).cos())
+            }
+            Schedule::Stairs { after, every, parts } => {
+                let falls = (number / every).saturating_sub(after / every);
+                (1.0 - falls as f64 / parts as f64).max(0.0)
             }
             Schedule::WarmUp { rise, .. } if number < rise => number as f64 / (rise.max(2) - 1) as f64,
             Schedule::WarmUp { rise, steps, least } => {
