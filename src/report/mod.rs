@@ -66,6 +66,8 @@ mod shared;
 mod speed;
 mod strata;
 mod strata_tables;
+/// Numbers of studies of several slices.
+pub mod studies;
 mod summary;
 mod terms;
 mod trivia;
