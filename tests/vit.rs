@@ -18,6 +18,7 @@ mod mediclip;
 mod positions;
 mod preprocess;
 mod prompts;
+mod samil;
 mod subspacead;
 mod teacher;
 mod tokenizer;

@@ -72,7 +72,8 @@ pub(super) fn means(summary: &Summary) -> Result<Option<Figure>> {
 pub(super) fn bars(words: Words, rows: &[Bar], warning: Option<&str>) -> Result<Figure> {
     let names = rows.iter().map(|row| text_width(&row.name, LETTERS));
     let names = names.collect::<Result<Vec<_>>>()?.into_iter().fold(80.0, f64::max);
-    let ends = rows.iter().filter_map(|row| row.value).map(|(value, ends)| ends.map_or(value, |(low, _)| low));
+    let ends =
+        rows.iter().filter_map(|row| row.value).map(|(value, ends)| ends.map_or(value, |(low, _)| low));
     let low = (ends.fold(0.4, f64::min) * 10.0).floor().max(0.0) / 10.0;
     let height = rows.len() as f64 * ROW;
     let Words { name, title, caption, alt, legend } = words;

@@ -47,6 +47,11 @@ pub fn study_of(row: &Row) -> Option<&str> {
     row.study_id.as_deref().or_else(volume)
 }
 
+/// Whether any study of these pictures has more than one.
+pub fn have_several<'a>(rows: impl Iterator<Item = &'a Row>) -> bool {
+    studies(rows).iter().any(|study| study.rows.len() > 1)
+}
+
 /// Studies of one task's pictures, in the order of their first ones: names are pseudonyms, and no key may move a result.
 /// Pictures without a study are left out.
 pub fn studies<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Study<'a>> {
@@ -72,9 +77,9 @@ pub struct HiddenFindings<'a>(HashSet<&'a str>);
 
 impl<'a> HiddenFindings<'a> {
     /// Of one task: all its rows, and all that was rejected.
-    pub fn new(
+    pub fn new<'r>(
         task: &str,
-        rows: impl Iterator<Item = &'a Row>,
+        rows: impl Iterator<Item = &'r Row>,
         rejected: &'a [Rejected],
     ) -> HiddenFindings<'a> {
         let normal: BTreeSet<&str> =

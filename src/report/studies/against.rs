@@ -23,11 +23,15 @@ pub(super) struct Difference {
 }
 
 /// How a difference is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub(super) enum Reading {
+    #[strum(serialize = "above")]
     Above,
+    #[strum(serialize = "below")]
     Below,
+    #[strum(serialize = "not told apart")]
     NotToldApart,
+    #[strum(serialize = "no interval")]
     NoInterval,
 }
 
@@ -110,16 +114,18 @@ fn sentence(of_pair: &[Difference]) -> String {
 /// What the writer of CSV refuses.
 pub(super) fn csv(differences: &[Difference]) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["samil_on", "method", "aggregator", "auroc_difference", "low", "high", "reading"])?;
+    writer.write_record([
+        "samil_on",
+        "method",
+        "aggregator",
+        "auroc_difference",
+        "low",
+        "high",
+        "reading",
+    ])?;
     for difference in differences {
         let (low, high) = difference.interval.unzip();
         let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-        let reading = match difference.reading() {
-            Reading::Above => "above",
-            Reading::Below => "below",
-            Reading::NotToldApart => "not told apart",
-            Reading::NoInterval => "no interval",
-        };
         writer.write_record([
             difference.trained.clone(),
             difference.method.clone(),
@@ -127,7 +133,7 @@ pub(super) fn csv(differences: &[Difference]) -> Result<Vec<u8>> {
             difference.value.to_string(),
             number(low),
             number(high),
-            reading.to_owned(),
+            difference.reading().to_string(),
         ])?;
     }
     Ok(writer.into_inner()?)

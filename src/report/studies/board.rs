@@ -97,7 +97,13 @@ impl<'a> Board<'a> {
             }
             let slices: Vec<_> =
                 self.tasks.iter().map(|(name, task)| of_slices(&cells, name, task)).collect::<Result<_>>()?;
-            let class = if entrant.control { "control" } else if entrant.random { "random" } else { "" };
+            let class = if entrant.control {
+                "control"
+            } else if entrant.random {
+                "random"
+            } else {
+                ""
+            };
             for &aggregator in &choice.aggregators {
                 let of_task = |((name, task), slices): (&(TaskName, TaskStudies), &Option<Slices>)| {
                     let slices = slices.as_ref()?;
@@ -193,7 +199,11 @@ fn words(method: &str, group: &[&Learned]) -> String {
             sources.join(", ")
         )
     };
-    format!("{method}, {}: {}", group[0].training.teacher, group.iter().map(of).collect::<Vec<_>>().join("; "))
+    format!(
+        "{method}, {}: {}",
+        group[0].training.teacher,
+        group.iter().map(of).collect::<Vec<_>>().join("; ")
+    )
 }
 
 /// Scores of a task's slices by draw, and where each study's slices stand among them.
@@ -218,7 +228,8 @@ fn of_studies(one: &Learned, task: &TaskStudies) -> Option<Vec<Vec<f64>>> {
     let scores: HashMap<(u64, &str), f64> =
         one.studies.iter().map(|row| ((row.draw, row.study.as_str()), row.score)).collect();
     let n_draws = one.studies.iter().map(|row| row.draw + 1).max()?;
-    let of_draw = |draw: u64| task.studies.iter().map(|study| scores.get(&(draw, study.id)).copied()).collect();
+    let of_draw =
+        |draw: u64| task.studies.iter().map(|study| scores.get(&(draw, study.id)).copied()).collect();
     (0..n_draws).map(of_draw).collect()
 }
 

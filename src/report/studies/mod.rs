@@ -74,6 +74,11 @@ impl Run {
         &self.results
     }
 
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The number of shots that is shown: the one asked for, else the greatest.
     ///
     /// # Errors

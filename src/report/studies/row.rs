@@ -1,9 +1,9 @@
 //! One aggregator over one method's scores: its numbers on every task and over all.
 
 use crate::metric::auroc::auroc;
+use crate::metric::auroc_interval;
 use crate::metric::ranking::Ranking;
 use crate::metric::two_level::{self, Sample};
-use crate::metric::auroc_interval;
 use crate::report::averages::mean_of_replicates;
 
 /// A number with its 95 % interval.
@@ -95,9 +95,7 @@ impl BoardRow {
             Some(all.iter().map(|task| of(task)).sum::<f64>() / all.len() as f64)
         };
         let of_auroc = all.as_ref().and_then(|all| {
-            let ends = |task: &&OnTask| {
-                task.auroc.interval.map(|(low, high)| (task.auroc.value, low, high))
-            };
+            let ends = |task: &&OnTask| task.auroc.interval.map(|(low, high)| (task.auroc.value, low, high));
             auroc_interval::of_mean(&all.iter().map(ends).collect::<Option<Vec<_>>>()?)
         });
         let of_precision = all.as_ref().and_then(|all| {

@@ -4,14 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::against::{Reading, sentences};
+use super::against::{Difference, sentences};
 use super::board::Board;
 use super::row::{BoardRow, Number, OnTask};
-use super::tested::slices;
 use crate::ids::TaskName;
-use crate::report::display_table::{
-    DisplayTable, Entry, Line, UNDEFINED, plain, signed, three_decimals,
-};
+use crate::report::display_table::{DisplayTable, Entry, Line, UNDEFINED, plain, signed, three_decimals};
 use crate::table::{Record, record};
 
 /// All that is said of the board: sentences, tables, what is left out.
@@ -29,7 +26,9 @@ pub(super) fn markdown(board: &Board, warning: Option<&str>) -> String {
         );
     }
     parts.push(sheet(board, "AUROC", |row| row.auroc, |task| task.auroc).markdown(warning));
-    parts.push(sheet(board, "average precision", |row| row.precision, |task| task.precision).markdown(warning));
+    parts.push(
+        sheet(board, "average precision", |row| row.precision, |task| task.precision).markdown(warning),
+    );
     if !board.differences.is_empty() {
         parts.push(difference_sheet(board).markdown(warning));
     }
@@ -92,15 +91,9 @@ fn entry(number: Option<Number>) -> Entry {
 }
 
 fn difference_sheet(board: &Board) -> DisplayTable {
-    let line = |difference: &super::against::Difference| {
+    let line = |difference: &Difference| {
         let detail = difference.interval;
         let detail = detail.map_or(String::new(), |(low, high)| format!("[{low:+.3}, {high:+.3}]"));
-        let reading = match difference.reading() {
-            Reading::Above => "above",
-            Reading::Below => "below",
-            Reading::NotToldApart => "not told apart",
-            Reading::NoInterval => "no interval",
-        };
         Line {
             class: String::new(),
             entries: vec![
@@ -108,7 +101,7 @@ fn difference_sheet(board: &Board) -> DisplayTable {
                 Entry::text(&difference.method),
                 Entry::text(&difference.aggregator),
                 Entry::number(signed(Some(difference.value))).detail(detail),
-                Entry::text(reading),
+                Entry::text(difference.reading().to_string()),
             ],
         }
     };
@@ -205,9 +198,9 @@ pub(super) fn write_scores(board: &Board, path: &Path) -> Result<()> {
     for row in &board.rows {
         for ((name, task), on) in board.tasks.iter().zip(&row.tasks) {
             for (draw, scores) in on.iter().flat_map(|on| on.scores.iter().enumerate()) {
-                for ((study, &score), &label) in task.studies.iter().zip(scores).zip(task.sample.is_anomalous())
+                for ((study, &score), &label) in
+                    task.studies.iter().zip(scores).zip(task.sample.is_anomalous())
                 {
-                    let [n_slices, n_anomalous_slices] = slices(study).map(|count| count as u64);
                     rows.push(StudyRow {
                         method: row.method.clone(),
                         aggregator: board.aggregator(row),
@@ -217,8 +210,8 @@ pub(super) fn write_scores(board: &Board, path: &Path) -> Result<()> {
                         task: name.clone(),
                         study: study.id.to_owned(),
                         label,
-                        n_slices,
-                        n_anomalous_slices,
+                        n_slices: study.rows.len() as u64,
+                        n_anomalous_slices: study.n_anomalous() as u64,
                         score,
                     });
                 }

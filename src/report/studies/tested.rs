@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::manifest::{Label, Manifest, Row, Split};
+use crate::manifest::{Manifest, Row, Split};
 use crate::metric::two_level::Sample;
 use crate::study::grouping::{HiddenFindings, Known, Study, studies};
 
@@ -36,7 +36,8 @@ impl TaskStudies<'_> {
 /// # Errors
 /// A table of rejected files that cannot be read.
 pub(super) fn tested<'a>(manifest: &'a Manifest, task: &str) -> Result<Found<'a>> {
-    let rows: Vec<&Row> = manifest.rows.iter().filter(|row| row.task == *task && row.split == Split::Test).collect();
+    let rows: Vec<&Row> =
+        manifest.rows.iter().filter(|row| row.task == *task && row.split == Split::Test).collect();
     let all = studies(rows.iter().copied());
     if all.iter().all(|study| study.rows.len() < 2) {
         return Ok(Found::Nothing);
@@ -71,9 +72,4 @@ pub(super) fn tested<'a>(manifest: &'a Manifest, task: &str) -> Result<Found<'a>
     }
     let units: Vec<Option<String>> = kept.iter().map(|study| Some(study.unit().to_owned())).collect();
     Ok(Found::Studies(TaskStudies { sample: Sample::new(is_anomalous, &units), studies: kept, notes }))
-}
-
-/// How a study's slices are labelled, in a table: how many, and how many of them are anomalous.
-pub(super) fn slices(study: &Study) -> [usize; 2] {
-    [study.rows.len(), study.rows.iter().filter(|row| row.label == Label::Anomalous).count()]
 }
