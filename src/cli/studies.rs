@@ -42,6 +42,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<()> {
+        self.samil.set_up()?;
         let folder = self.folder.clone().map_or_else(|| self.curated(), Ok)?;
         let manifest = Manifest::read(&folder)?;
         let run = Run::read(&self.run, &manifest)?;

@@ -69,9 +69,20 @@ pub(super) struct SamilArgs {
     /// Needs a build with libtorch
     #[arg(long)]
     samil: bool,
+    /// Worker threads [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
 }
 
 impl SamilArgs {
+    /// Sets the process up, before anything is read.
+    ///
+    /// # Errors
+    /// No threads at all.
+    pub(super) fn set_up(&self) -> Result<()> {
+        use_threads(self.threads).map(drop)
+    }
+
     /// Trains nothing.
     ///
     /// # Errors

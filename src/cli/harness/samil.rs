@@ -44,6 +44,14 @@ pub(crate) struct SamilArgs {
 }
 
 impl SamilArgs {
+    /// Sets the process up, before anything is read.
+    ///
+    /// # Errors
+    /// No threads at all.
+    pub(crate) fn set_up(&self) -> Result<()> {
+        self.compute.set_up().map(drop)
+    }
+
     /// Trains SAMIL for every task of the run with studies, if that was asked for.
     ///
     /// # Errors
@@ -55,7 +63,6 @@ impl SamilArgs {
                 !is_given && self.method.table()?.is_empty() && self.method.size.is_none(),
                 "--teacher, --backbone, --size and --set are for --samil, which is not given"
             );
-            self.compute.set_up()?;
             return Ok(());
         }
         let every = Duration::try_from_secs_f64(60.0 * self.keep_every).context("--keep-every")?;
@@ -80,7 +87,7 @@ impl SamilArgs {
         if held_out == HeldOut::None {
             bail!("--held-out must be dataset or organ: SAMIL trains on other tasks");
         }
-        let (device, workers) = (self.compute.start()?, rayon::current_num_threads());
+        let (device, workers) = (self.compute.open()?, rayon::current_num_threads());
         let request = Request {
             manifest,
             run: run.folder(),
