@@ -64,8 +64,9 @@ impl Samil {
         initial::initialise_plain(&head.0, seed);
         let queue = VarStore::new(device);
         let n_queued = settings.queue.min(n_studies.saturating_sub(1)).max(1) as i64;
-        let directions = queue.root().zeros_no_train("queue.directions", &[n_queued, settings.directions]);
-        let of_studies = queue.root().zeros_no_train("queue.studies", &[n_queued]);
+        let directions =
+            queue.root().sub("queue").zeros_no_train("directions", &[n_queued, settings.directions]);
+        let of_studies = queue.root().sub("queue").zeros_no_train("studies", &[n_queued]);
         tch::no_grad(|| {
             let _ = of_studies.shallow_clone().fill_(-1.0);
         });

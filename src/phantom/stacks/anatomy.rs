@@ -40,7 +40,7 @@ impl Patient {
             side: if stream.below(2) == 0 { -1.0 } else { 1.0 },
             place: [(); 2].map(|()| stream.between(-1.0, 1.0)),
             height: stream.between(0.25, 0.75),
-            radius: stream.between(0.07, 0.10),
+            radius: stream.between(0.055, 0.085),
         };
         Patient { size, gain, grain, shift, lesion: is_ill.then_some(ball) }
     }
@@ -104,8 +104,8 @@ pub(super) fn brain(patient: &Patient, height: f64, stream: &mut Stream) -> (Can
     }
     let lesion = patient.lesion([0.17, 0.0], [0.03, 0.16], height);
     if let Some(lesion) = &lesion {
-        canvas.paint(lesion, grey(0.80), 0.95);
-        canvas.paint(&lesion.scaled(0.5), grey(0.15), 0.9);
+        canvas.paint(lesion, grey(0.60), 0.9);
+        canvas.paint(&lesion.scaled(0.5), grey(0.30), 0.9);
     }
     patient.finish(&mut canvas, stream);
     (canvas, marked(lesion.as_ref()))
@@ -128,7 +128,7 @@ pub(super) fn chest(patient: &Patient, height: f64, stream: &mut Stream) -> (Can
     }
     let lesion = patient.lesion([0.24, -0.01], [0.05, 0.13], height);
     if let Some(lesion) = &lesion {
-        textured(&mut canvas, lesion, 0.62, 0.10, stream);
+        textured(&mut canvas, lesion, 0.50, 0.08, stream);
     }
     patient.finish(&mut canvas, stream);
     (canvas, marked(lesion.as_ref()))
@@ -149,7 +149,7 @@ pub(super) fn abdomen(patient: &Patient, height: f64, stream: &mut Stream) -> (C
     }
     let lesion = patient.lesion([0.22, -0.05], [0.04, 0.08], height);
     if let Some(lesion) = &lesion {
-        textured(&mut canvas, lesion, 0.25, 0.04, stream);
+        textured(&mut canvas, lesion, 0.34, 0.04, stream);
     }
     patient.finish(&mut canvas, stream);
     (canvas, marked(lesion.as_ref()))

@@ -104,7 +104,9 @@ impl<'a> Board<'a> {
             } else {
                 ""
             };
-            for &aggregator in &choice.aggregators {
+            // What a control aggregates is no question: one aggregator shows whether it tells anything.
+            let n_shown = if entrant.control { 1 } else { choice.aggregators.len() };
+            for &aggregator in choice.aggregators.iter().take(n_shown) {
                 let of_task = |((name, task), slices): (&(TaskName, TaskStudies), &Option<Slices>)| {
                     let slices = slices.as_ref()?;
                     let of_draw = |draw: &Vec<f64>| aggregator.of(draw, &slices.studies, choice.top_share);

@@ -59,16 +59,16 @@ pub(super) fn tested<'a>(manifest: &'a Manifest, task: &str) -> Result<Found<'a>
     }
     let mut notes = Vec::new();
     if n_alone > 0 {
-        notes.push(format!("{task}: {n_alone} test pictures that belong to no study"));
+        notes.push(format!("{task}: test pictures that belong to no study ({n_alone})"));
     }
     for (known, count) in left_out {
         let why = match known {
             Known::Hidden => {
-                "whose slices here are all normal while others of the same volume, which were not drawn, are not"
+                "studies whose slices here are all normal, while others of the same volume, which were not drawn, are not"
             }
-            _ => "of which a label is not opened",
+            _ => "studies of which a label is not opened",
         };
-        notes.push(format!("{task}: {count} studies {why}"));
+        notes.push(format!("{task}: {why} ({count})"));
     }
     let units: Vec<Option<String>> = kept.iter().map(|study| Some(study.unit().to_owned())).collect();
     Ok(Found::Studies(TaskStudies { sample: Sample::new(is_anomalous, &units), studies: kept, notes }))
