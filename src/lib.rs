@@ -111,6 +111,9 @@ pub mod imported;
 /// CONTRACT: numbers of test pictures that know nothing of what they show, and how much these tell together.
 pub mod trivia;
 
+/// Studies of several slices, and numbers of a study from the scores of its slices.
+pub mod study;
+
 /// The cell: fit, adapt, score, measure, write.
 #[cfg(feature = "torch")]
 pub mod evaluate;

@@ -3,7 +3,8 @@
 use medfsad::ids::TaskName;
 use medfsad::manifest::{Header, Label, Manifest, Row, Split, image_id};
 
-fn row(task: &str, organ: &str, split: Split, label: Label, index: usize) -> Row {
+/// A picture of its own.
+pub fn row(task: &str, organ: &str, split: Split, label: Label, index: usize) -> Row {
     let source_path = format!("{task}/{index:03}.png");
     Row {
         image_id: image_id(task, &source_path, 0),

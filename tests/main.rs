@@ -46,12 +46,15 @@ mod random;
 mod report;
 mod resize;
 #[cfg(feature = "torch")]
+mod samil;
+#[cfg(feature = "torch")]
 mod score;
 #[cfg(feature = "torch")]
 mod selftest;
 mod shared;
 mod source;
 mod spec;
+mod study;
 mod table;
 #[cfg(feature = "torch")]
 mod vit;

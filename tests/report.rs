@@ -15,7 +15,7 @@ mod compare;
 mod curve;
 mod ground;
 mod latex;
-mod made_up;
+pub mod made_up;
 mod sealed;
 mod sequential;
 mod strata;

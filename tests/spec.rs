@@ -41,7 +41,7 @@ fn every_shipped_spec_loads_by_its_own_name_and_names_known_sources() {
         assert_eq!(spec.name, *name);
         let n_tasks = match *name {
             "phantom" | "mini" | "medfsad" => 5,
-            "ddad" => 3,
+            "ddad" | "phantom-studies" => 3,
             _ => 1,
         };
         assert_eq!(spec.tasks.len(), n_tasks, "{name}");

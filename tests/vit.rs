@@ -20,6 +20,7 @@ mod positions;
 mod preprocess;
 mod prompts;
 mod sagan;
+mod samil;
 mod subspacead;
 mod teacher;
 mod tokenizer;

@@ -11,7 +11,7 @@ use crate::files;
 use crate::manifest::Manifest;
 use crate::phantom;
 use crate::pseudonym::Key;
-use crate::spec::Spec;
+use crate::spec::{Spec, is_drawn};
 
 /// Curate raw folders into a benchmark; without --raw, generate and curate the synthetic phantom
 ///
@@ -20,7 +20,7 @@ use crate::spec::Spec;
 /// the manifest or, with a reason, in the rejected table. Run the command again to resume.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// TOML file, or a shipped spec: phantom, mini, medfsad, ddad, edc-aptos, bmad-camelyon16, brats [default:
+    /// TOML file, or a shipped spec: phantom, phantom-studies, mini, medfsad, ddad, edc-aptos, bmad-camelyon16, brats [default:
     /// medfsad with --raw, otherwise phantom]
     #[arg(long)]
     spec: Option<String>,
@@ -78,8 +78,8 @@ impl Args {
             }
             None => {
                 anyhow::ensure!(
-                    spec.name == "phantom",
-                    "spec `{name}` needs data: give --raw DIR (only the phantom is drawn on the spot)"
+                    is_drawn(&spec.name),
+                    "spec `{name}` needs data: give --raw DIR (only phantom and phantom-studies are drawn on the spot)"
                 );
                 anyhow::ensure!(self.replay.is_none(), "--replay needs --raw DIR");
                 anyhow::ensure!(self.key.is_none(), "--key needs --raw DIR: the phantom's key is public");
@@ -100,7 +100,8 @@ impl Args {
 pub(super) fn draw_phantom(spec: &Spec, out: &Path) -> Result<PathBuf> {
     let raw = out.join("raw");
     ensure_recordable(&raw)?;
-    phantom::draw_once(&raw, &phantom::Settings { seed: spec.seed, ..Default::default() })?;
+    let scale = if spec.name == "phantom" { phantom::Scale::Quick } else { phantom::Scale::Studies };
+    phantom::draw_once(&raw, &phantom::Settings { seed: spec.seed, scale, ..Default::default() })?;
     Ok(raw)
 }
 

@@ -28,6 +28,7 @@ mod record;
 mod report;
 mod seal;
 mod sources;
+mod studies;
 mod verify;
 mod verify_sealed;
 
@@ -52,6 +53,7 @@ enum Command {
     Report(report::Args),
     Compare(compare::Args),
     Curve(curve::Args),
+    Studies(Box<studies::Args>),
     ImportScores(import_scores::Args),
     Seal(seal::Args),
     Verify(verify::Args),
@@ -86,6 +88,7 @@ impl Cli {
             Command::Report(args) => args.run(),
             Command::Compare(args) => args.run(),
             Command::Curve(args) => args.run(),
+            Command::Studies(args) => args.run(),
             Command::ImportScores(args) => args.run(),
             Command::Seal(args) => args.run(),
             Command::Verify(args) => args.run(),

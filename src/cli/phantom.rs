@@ -13,7 +13,8 @@ use crate::phantom::{self, Settings};
 /// `build-dataset --raw DIR`. They are not medical pictures.
 ///
 /// `quick` generates a few hundred pictures with lesion masks; `full` as many as the owners' releases have
-/// (54,472, at a third of their height), to build the 13,084-image benchmark at full scale.
+/// (54,472, at a third of their height), to build the 13,084-image benchmark at full scale. `studies` generates volumes
+/// of three other tasks, with lesions in a few slices, for the spec phantom-studies.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Output folder: new, empty, or made by this command before. What another version, scale or seed wrote
@@ -35,6 +36,7 @@ pub(super) struct Args {
 enum Scale {
     Quick,
     Full,
+    Studies,
 }
 
 impl Args {
@@ -43,6 +45,7 @@ impl Args {
         let scale = match self.scale {
             Scale::Quick => phantom::Scale::Quick,
             Scale::Full => phantom::Scale::Full,
+            Scale::Studies => phantom::Scale::Studies,
         };
         phantom::draw_once(&self.out, &Settings { seed: self.seed, scale, ..Settings::default() })
     }

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use super::common::use_threads;
 use crate::audit::{self, Report};
 use crate::manifest::Manifest;
+use crate::report::studies::Run;
 use crate::spec::Audit;
 
 const NEEDS_LIBTORCH: &str = "needs libtorch, which this program was built without; `cargo xtask libtorch` fetches \
@@ -59,6 +60,38 @@ impl EmbeddingArgs {
         }
         use_threads(self.threads)?;
         audit::run(manifest, gates, raw, None)
+    }
+}
+
+/// How `studies` trains SAMIL.
+#[derive(clap::Args)]
+pub(super) struct SamilArgs {
+    /// Needs a build with libtorch
+    #[arg(long)]
+    samil: bool,
+    /// Worker threads [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+impl SamilArgs {
+    /// Sets the process up, before anything is read.
+    ///
+    /// # Errors
+    /// No threads at all.
+    pub(super) fn set_up(&self) -> Result<()> {
+        use_threads(self.threads).map(drop)
+    }
+
+    /// Trains nothing.
+    ///
+    /// # Errors
+    /// If that was asked for.
+    pub(super) fn train(&self, _: &Run, _: &Manifest, _: usize) -> Result<()> {
+        if self.samil {
+            bail!("--samil {NEEDS_LIBTORCH}");
+        }
+        Ok(())
     }
 }
 

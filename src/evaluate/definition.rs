@@ -17,6 +17,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("mini", include_str!("../../benchmarks/mini.toml")),
     ("full", include_str!("../../benchmarks/full.toml")),
     ("slice", include_str!("../../benchmarks/slice.toml")),
+    ("studies", include_str!("../../benchmarks/studies.toml")),
     ("ablation", include_str!("../../benchmarks/ablation.toml")),
     ("dae-noise", include_str!("../../benchmarks/dae-noise.toml")),
     ("external", include_str!("../../benchmarks/external.toml")),

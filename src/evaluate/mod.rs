@@ -32,6 +32,8 @@ pub mod planned;
 pub mod rates;
 /// Jobs, several at once.
 pub mod run;
+/// Studies under supervised attention.
+pub mod samil;
 /// What the network may have seen before.
 mod seen;
 /// Smoothing where the maps are.

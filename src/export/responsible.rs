@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::counts::{Counts, OfTask};
 use crate::manifest::{Header, Rejected};
-use crate::spec::{Spec, Task};
+use crate::spec::{Spec, Task, is_drawn};
 
 /// What an audit says of a benchmark, as sentences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +67,7 @@ fn collection(tasks: &[&Task]) -> String {
 /// In the words of the vocabulary.
 fn collection_type(spec: &Spec) -> &'static str {
     // The phantom is drawn and not collected.
-    if spec.name == "phantom" { "Others" } else { "Secondary Data analysis" }
+    if is_drawn(&spec.name) { "Others" } else { "Secondary Data analysis" }
 }
 
 fn missing(rejected: &[Rejected]) -> String {

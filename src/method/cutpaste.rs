@@ -118,7 +118,10 @@ impl Settings {
     fn recipe(&self, plan: Plan) -> Recipe {
         let Settings { learning_rate, momentum, weight_decay, steps, .. } = *self;
         let schedule = Schedule::Cosine { half_period: steps, every: 1 };
-        Recipe { schedule, ..Recipe::new(plan, Rule::Sgd(Sgd { learning_rate, momentum, weight_decay })) }
+        Recipe {
+            schedule,
+            ..Recipe::new(plan, Rule::Sgd(Sgd { learning_rate, momentum, weight_decay, ..Sgd::default() }))
+        }
     }
 }
 

@@ -129,7 +129,8 @@ impl Learner for Stfpm {
         ensure!(features.len() >= 2, "stfpm: one picture is too few for batch norm; set `views = true`");
         let Settings { learning_rate, momentum, weight_decay, .. } = *settings;
         let plan = Plan::of_steps(features.len(), settings.batch, settings.steps);
-        let recipe = Recipe::new(plan, Rule::Sgd(Sgd { learning_rate, momentum, weight_decay }));
+        let recipe =
+            Recipe::new(plan, Rule::Sgd(Sgd { learning_rate, momentum, weight_decay, ..Sgd::default() }));
         let network = Some(Network::Backbone(settings.backbone));
         let subject = Subject::of_pictures("stfpm", settings, network, &normals.pixels)?;
         let mut training = StfpmTraining { model: &model, pixels: &pixels, features: &features };

@@ -121,6 +121,30 @@ impl Sample {
         let pairs = n_above * n_normal;
         (pairs > 0).then(|| doubled as f64 / (2 * pairs) as f64)
     }
+
+    /// Average precision of pictures that count as often as they were drawn, as
+    /// [`Ranking::average_precision`](super::ranking::Ranking::average_precision).
+    fn average_precision(&self, ranked: &Ranked, counts: &[u32]) -> Option<f64> {
+        let class = |wanted: bool| -> u64 {
+            let pairs = self.is_anomalous.iter().zip(counts);
+            pairs.filter(|(is, _)| **is == wanted).map(|(_, &count)| u64::from(count)).sum()
+        };
+        let (n_normal, n_anomalous) = (class(false), class(true));
+        if n_normal == 0 || n_anomalous == 0 {
+            return None;
+        }
+        let (mut found, mut hits, mut hits_before, mut area) = (0u64, 0u64, 0u64, 0.0);
+        for &(picture, is_last_tie) in &ranked.0 {
+            let count = u64::from(counts[picture as usize]);
+            found += count;
+            hits += if self.is_anomalous[picture as usize] { count } else { 0 };
+            if is_last_tie && hits > hits_before {
+                area += hits as f64 / found as f64 * ((hits - hits_before) as f64 / n_anomalous as f64);
+                hits_before = hits;
+            }
+        }
+        Some(area)
+    }
 }
 
 /// Pictures by falling score, each with whether the next one's is lower.
@@ -143,13 +167,27 @@ impl Ranked {
 /// number of draws alone, so two methods that were scored on the same draws and pictures are resampled alike, and
 /// their replicates can be subtracted.
 pub fn replicates(sample: &Sample, draws: &[Vec<f64>], purpose: &str) -> Option<Vec<f64>> {
+    resampled(sample, draws, purpose, Sample::auroc)
+}
+
+/// As [`replicates`], of average precision.
+pub fn precision_replicates(sample: &Sample, draws: &[Vec<f64>], purpose: &str) -> Option<Vec<f64>> {
+    resampled(sample, draws, purpose, Sample::average_precision)
+}
+
+fn resampled(
+    sample: &Sample,
+    draws: &[Vec<f64>],
+    purpose: &str,
+    measure: fn(&Sample, &Ranked, &[u32]) -> Option<f64>,
+) -> Option<Vec<f64>> {
     let n = sample.is_anomalous.len();
     let is_sound = |scores: &Vec<f64>| scores.len() == n && scores.iter().all(|score| !score.is_nan());
     if !sample.varies() || !draws.iter().all(is_sound) {
         return None;
     }
     let ranked: Vec<Ranked> = draws.iter().map(|scores| Ranked::new(scores)).collect();
-    sample.auroc(ranked.first()?, &vec![1; n])?;
+    measure(sample, ranked.first()?, &vec![1; n])?;
     let one = |index: usize| {
         let mut stream = Stream::new(0, purpose, index as u64);
         let counts = sample.draw(&mut stream);
@@ -158,7 +196,7 @@ pub fn replicates(sample: &Sample, draws: &[Vec<f64>], purpose: &str) -> Option<
         (0..ranked.len()).for_each(|_| times[stream.below(ranked.len())] += 1);
         let chosen = ranked.iter().zip(&times).filter(|(_, times)| **times > 0);
         let parts: Vec<f64> = chosen
-            .map(|(ranked, &times)| Some(f64::from(times) * sample.auroc(ranked, &counts)?))
+            .map(|(ranked, &times)| Some(f64::from(times) * measure(sample, ranked, &counts)?))
             .collect::<Option<_>>()?;
         Some(parts.iter().sum::<f64>() / ranked.len() as f64)
     };
@@ -193,6 +231,21 @@ mod tests {
         // Anomalous ones first.
         let units: Vec<&[usize]> = first.units().collect();
         assert_eq!(units, [&[2, 5][..], &[4], &[0, 3], &[1]]);
+    }
+
+    #[test]
+    fn pictures_that_count_twice_are_as_two_pictures_for_average_precision() {
+        let (is_anomalous, scores) = ([true, false, true, false, false], [3.0, 2.0, 2.0, 1.0, 0.5]);
+        let counts = [1u32, 3, 2, 0, 1];
+        let sample = Sample::new(is_anomalous.to_vec(), &[const { None }; 5]);
+        let found = sample.average_precision(&Ranked::new(&scores), &counts).unwrap();
+        let class = |wanted: bool| -> Vec<f64> {
+            let of = |index: usize| std::iter::repeat_n(scores[index], counts[index] as usize);
+            (0..5).filter(|&index| is_anomalous[index] == wanted).flat_map(of).collect()
+        };
+        let ranking = super::super::ranking::Ranking::new(&class(false), &class(true)).unwrap();
+        assert!((found - ranking.average_precision()).abs() < 1e-15, "{found}");
+        assert_eq!(sample.average_precision(&Ranked::new(&scores), &[0, 1, 0, 1, 1]), None);
     }
 
     #[test]

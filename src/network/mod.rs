@@ -69,6 +69,8 @@ pub mod spatial_transformer;
 mod stand_in;
 /// The smallest numbers, which cost the most time.
 pub mod subnormals;
+/// Bags of instances under two branches of attention.
+pub mod supervised_attention;
 /// The frozen teacher: loaded weights, or a seeded random one.
 pub mod teacher;
 /// State dictionaries that PyTorch saved.

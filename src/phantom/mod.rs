@@ -32,6 +32,7 @@ mod mask;
 mod noise;
 mod rsna;
 mod shape;
+mod stacks;
 
 use layout::Subject;
 use mask::{Mask, Region};
@@ -65,13 +66,16 @@ pub enum Scale {
     /// Every picture and row of the owners' releases, a third as high, without lesion masks: to try selection,
     /// speed and memory at size.
     Full,
+    /// Other data: volumes of a few slices with masks, of three tasks, for numbers of studies. The settings' counts do not
+    /// hold for it.
+    Studies,
 }
 
 impl Scale {
     /// What heights are divided by.
     fn shrink(self) -> usize {
         match self {
-            Scale::Quick => 1,
+            Scale::Quick | Scale::Studies => 1,
             Scale::Full => 3,
         }
     }
@@ -197,7 +201,7 @@ pub fn write(root: &Path, seed: u64) -> Result<Summary> {
     write_with(root, &Settings { seed, ..Settings::default() })
 }
 
-/// Draws all five tasks below `root`, with lesion masks under `lesion_masks/<task>/`.
+/// Draws all five tasks below `root`, with lesion masks under `lesion_masks/<task>/`; at [`Scale::Studies`], volumes instead.
 ///
 /// Same settings, same bytes, for any number of threads. Files of the same name are replaced,
 /// others stay, so `root` should hold nothing else.
@@ -205,6 +209,9 @@ pub fn write(root: &Path, seed: u64) -> Result<Summary> {
 /// # Errors
 /// If a file cannot be written.
 pub fn write_with(root: &Path, settings: &Settings) -> Result<Summary> {
+    if settings.scale == Scale::Studies {
+        return stacks::write(root, settings.seed);
+    }
     let mut summary = Summary::default();
     for task in &TASKS {
         let written =
@@ -274,7 +281,7 @@ pub fn draw_once(root: &Path, settings: &Settings) -> Result<()> {
 impl Task {
     fn write(&self, root: &Path, settings: &Settings) -> Result<Vec<Written>> {
         let subjects = match settings.scale {
-            Scale::Quick => (self.subjects)((self.counts)(settings), settings.seed),
+            Scale::Quick | Scale::Studies => (self.subjects)((self.counts)(settings), settings.seed),
             Scale::Full => (self.full)(settings.seed),
         };
         let bar = progress::bar(subjects.len(), &format!("drawing {}", self.name));

@@ -172,7 +172,7 @@ fn by_picture(cell: &StoredCell) -> Result<Vec<Score>> {
 }
 
 /// Tasks are tested on different pictures and resampled independently.
-fn mean_of_replicates(tasks: &[Option<Vec<f64>>]) -> Vec<f64> {
+pub(super) fn mean_of_replicates(tasks: &[Option<Vec<f64>>]) -> Vec<f64> {
     let Some(all) = tasks.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() else { return Vec::new() };
     let n = all.first().map_or(0, |first| first.len());
     (0..n).map(|index| all.iter().map(|task| task[index]).sum::<f64>() / all.len() as f64).collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::results::StoredCell;
-use crate::spec::Spec;
+use crate::spec::{Spec, is_drawn};
 
 const REFERENCES: &str = include_str!("references.bib");
 
@@ -34,7 +34,7 @@ pub fn of_cells(cells: &[StoredCell]) -> Cited {
             None => cited.without.push(method.to_owned()),
         }
     }
-    for name in specs.into_iter().filter(|name| *name != "phantom") {
+    for name in specs.into_iter().filter(|name| !is_drawn(name)) {
         match Spec::load(name) {
             Ok(spec) => cited.add_data(&spec),
             Err(_) => cited.without.push(format!("the data of {name}")),

@@ -15,6 +15,7 @@ use super::published;
 use super::row::{Row, shown};
 use super::summary::Summary;
 use crate::protocol::Protocol;
+use crate::spec::is_drawn;
 use crate::words;
 
 /// Why the three protocols differ, for the page and the Markdown.
@@ -126,7 +127,7 @@ pub(super) fn table(summary: &Summary) -> DisplayTable {
 /// The paper's value for a task, if this is its method and the pictures are real: synthetic ones share no more
 /// than a task's name.
 fn theirs(entrant: &Entrant, task: &str, shots: usize) -> Option<f64> {
-    let is_real = entrant.cells.iter().all(|result| result.cell.provenance.spec != "phantom");
+    let is_real = entrant.cells.iter().all(|result| !is_drawn(&result.cell.provenance.spec));
     (entrant.method == published::METHOD && is_real).then(|| published::auroc(task, shots)).flatten()
 }
 

@@ -68,6 +68,8 @@ mod shared;
 mod speed;
 mod strata;
 mod strata_tables;
+/// Numbers of studies of several slices.
+pub mod studies;
 mod summary;
 mod terms;
 mod trivia;

@@ -22,6 +22,7 @@ pub use reading::{Axis, Intensity, Reading};
 /// Specs that travel inside the binary, so that `--spec mini` works anywhere.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("phantom", include_str!("../../manifests/phantom.toml")),
+    ("phantom-studies", include_str!("../../manifests/phantom-studies.toml")),
     ("mini", include_str!("../../manifests/mini.toml")),
     ("medfsad", include_str!("../../manifests/medfsad.toml")),
     ("ddad", include_str!("../../manifests/ddad.toml")),
@@ -29,6 +30,11 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("bmad-camelyon16", include_str!("../../manifests/bmad-camelyon16.toml")),
     ("brats", include_str!("../../manifests/brats.toml")),
 ];
+
+/// Whether a spec of that name is of pictures that this program draws itself.
+pub fn is_drawn(name: &str) -> bool {
+    matches!(name, "phantom" | "phantom-studies")
+}
 
 /// A whole benchmark.
 ///

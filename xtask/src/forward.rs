@@ -119,6 +119,12 @@ pub(crate) const COMMANDS: &[Forwarded] = &[
         python: None,
     },
     Forwarded {
+        name: "studies",
+        about: "a run's slice scores as numbers of studies, under several aggregators",
+        needs_libtorch: false,
+        python: None,
+    },
+    Forwarded {
         name: "import-scores",
         about: "scores of another program -> cells of a run",
         needs_libtorch: false,

@@ -17,6 +17,7 @@ mod methods;
 mod model;
 mod plan;
 mod run_cell;
+mod samil;
 mod score;
 mod script;
 mod selftest;
@@ -33,6 +34,7 @@ mod weights;
 
 pub(super) use embedding::EmbeddingArgs;
 pub(super) use libtorch::print_libtorch;
+pub(super) use samil::SamilArgs;
 
 use crate::network::subnormals;
 

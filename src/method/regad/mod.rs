@@ -124,7 +124,7 @@ impl Method for Regad {
         let order = training::order(tasks, batch);
         let n_batches = order.n_batches() as u64;
         ensure!(n_batches > 0, "regad: no task has two train normals to learn from; curate more");
-        let rule = Rule::Sgd(Sgd { learning_rate, momentum, weight_decay: 0.0 });
+        let rule = Rule::Sgd(Sgd { learning_rate, momentum, ..Sgd::default() });
         let schedule = Schedule::Cosine { half_period: epochs, every: n_batches };
         let recipe = Recipe { schedule, ..Recipe::new(Plan::of_observed_passes(order, epochs), rule) };
         let network = Some(Network::Backbone(self.settings.backbone));

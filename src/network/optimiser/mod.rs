@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn joined_parameters_move_as_single_ones_do() {
         let adam = Rule::Adam(Adam { learning_rate: 1e-2, beta1: 0.5, ..Adam::default() });
-        let sgd = Rule::Sgd(Sgd { learning_rate: 1e-3, momentum: 0.9, weight_decay: 0.0 });
+        let sgd = Rule::Sgd(Sgd { momentum: 0.9, ..Sgd::default() });
         for rule in [adam, sgd] {
             assert_eq!(run(rule, false), run(rule, true), "{rule:?}");
         }

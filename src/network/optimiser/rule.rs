@@ -52,7 +52,7 @@ pub enum Rounding {
     Cpp,
 }
 
-/// Constants of stochastic gradient descent with momentum.
+/// Constants of stochastic gradient descent with momentum; the default is PyTorch's.
 #[derive(Clone, Copy, Debug)]
 pub struct Sgd {
     /// Step size.
@@ -61,6 +61,16 @@ pub struct Sgd {
     pub momentum: f64,
     /// Added to the gradient.
     pub weight_decay: f64,
+    /// Looks ahead along the velocity: Nesterov's momentum.
+    pub nesterov: bool,
+    /// Whether tensors of one dimension, such as biases, do not decay.
+    pub spares_vectors: bool,
+}
+
+impl Default for Sgd {
+    fn default() -> Sgd {
+        Sgd { learning_rate: 1e-3, momentum: 0.0, weight_decay: 0.0, nesterov: false, spares_vectors: false }
+    }
 }
 
 impl Default for Adam {
@@ -173,10 +183,17 @@ impl Adam {
 impl Sgd {
     fn update(&self, parameter: &mut Tensor, moments: &mut [Tensor], gradient: &Tensor, rate: f64) {
         let [velocity] = moments else { unreachable!("momentum is one moment") };
-        let gradient = decayed(gradient, parameter, self.weight_decay);
+        let spared = self.spares_vectors && parameter.dim() < 2;
+        let gradient = decayed(gradient, parameter, if spared { 0.0 } else { self.weight_decay });
         let _ = velocity.g_mul_scalar_(self.momentum);
-        *velocity += gradient;
-        add_scaled(parameter, velocity, -rate);
+        *velocity += &gradient;
+        if self.nesterov {
+            let mut ahead = gradient.copy();
+            add_scaled(&mut ahead, velocity, self.momentum);
+            add_scaled(parameter, &ahead, -rate);
+        } else {
+            add_scaled(parameter, velocity, -rate);
+        }
     }
 }
 

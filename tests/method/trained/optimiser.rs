@@ -51,9 +51,12 @@ fn assert_same(ours: &[f32], theirs: &[f32]) {
 
 #[test]
 fn sgd_takes_the_steps_of_libtorch() {
-    for (momentum, weight_decay) in [(0.9, 0.0), (0.9, 1e-2), (0.0, 1e-1)] {
-        let rule = Rule::Sgd(Sgd { learning_rate: 1e-4, momentum, weight_decay });
-        let sgd = nn::Sgd { momentum, wd: weight_decay, ..nn::Sgd::default() };
+    for (momentum, weight_decay, nesterov) in
+        [(0.9, 0.0, false), (0.9, 1e-2, false), (0.0, 1e-1, false), (0.9, 1e-2, true)]
+    {
+        let sgd = Sgd { learning_rate: 1e-4, momentum, weight_decay, nesterov, ..Sgd::default() };
+        let rule = Rule::Sgd(sgd);
+        let sgd = nn::Sgd { momentum, wd: weight_decay, nesterov, ..nn::Sgd::default() };
         assert_same(&ours(rule, None, 20), &theirs(sgd, 1e-4, None, 20));
     }
 }

@@ -1,0 +1,89 @@
+//! Which studies train SAMIL for a target, and which are scored.
+
+use std::collections::HashSet;
+
+use anyhow::{Result, ensure};
+
+use crate::ids::{ImageId, TaskName};
+use crate::manifest::{Manifest, Row, Split};
+use crate::study::grouping::{HiddenFindings, Known, Study, studies};
+use crate::study::slices::SliceScores;
+
+/// Studies of other tasks, with what they are.
+pub(super) struct Sources<'a> {
+    pub tasks: Vec<TaskName>,
+    pub studies: Vec<(TaskName, Study<'a>, bool)>,
+    /// Normal and anomalous ones.
+    pub counts: [usize; 2],
+    /// Those that share a picture or a patient with the target.
+    pub n_left_out: usize,
+}
+
+/// What may train for `target`: of other tasks, studies of train normals alone and every anomalous study with all its
+/// slices; where slice scores enter, the test studies, which alone have them. A study that shares a patient or a picture's
+/// pixels with the target does not train.
+///
+/// # Errors
+/// No study of a class, or a table of rejected files that cannot be read.
+pub(super) fn sources<'a>(
+    manifest: &'a Manifest,
+    target: &str,
+    tasks: Vec<TaskName>,
+    scores: Option<&SliceScores>,
+) -> Result<Sources<'a>> {
+    let of_target = || manifest.rows.iter().filter(|row| row.task == *target);
+    let pixels: HashSet<&str> = of_target().map(|row| row.pixel_hash.as_str()).collect();
+    let patients: HashSet<&str> = of_target().filter_map(|row| row.patient_id.as_deref()).collect();
+    let is_shared = |row: &&Row| {
+        pixels.contains(row.pixel_hash.as_str())
+            || row.patient_id.as_deref().is_some_and(|patient| patients.contains(patient))
+    };
+    let rejected = manifest.rejected()?;
+    let mut found = Sources { tasks: tasks.clone(), studies: Vec::new(), counts: [0; 2], n_left_out: 0 };
+    for task in tasks {
+        let rows = || manifest.rows.iter().filter(|row| row.task == *task);
+        let hidden = HiddenFindings::new(&task, rows(), &rejected);
+        for study in studies(rows()) {
+            let known = hidden.known(&study);
+            let has_scores = |row: &&Row| is_scored(scores, &task, &row.image_id);
+            let may_train = match (known, scores) {
+                (Known::Hidden | Known::Unopened, _) => false,
+                (_, Some(_)) => study.rows.iter().all(has_scores),
+                (Known::Normal, None) => study.rows.iter().all(|row| row.split == Split::Train),
+                (Known::Anomalous, None) => true,
+            };
+            if !may_train {
+                continue;
+            }
+            if study.rows.iter().any(is_shared) {
+                found.n_left_out += 1;
+                continue;
+            }
+            let is_anomalous = known == Known::Anomalous;
+            found.counts[usize::from(is_anomalous)] += 1;
+            found.studies.push((task.clone(), study, is_anomalous));
+        }
+    }
+    let names: Vec<&str> = found.tasks.iter().map(|task| task.as_str()).collect();
+    ensure!(
+        found.counts.iter().all(|count| *count > 0),
+        "SAMIL for {target} trains on labelled studies of other tasks, and {} have {} normal and {} anomalous ones that may \
+         train{}; curate a benchmark in which at least two tasks have studies of both classes",
+        if names.is_empty() { "there are no other tasks, which".to_owned() } else { names.join(", ") },
+        found.counts[0],
+        found.counts[1],
+        if scores.is_some() { " (with slice scores, test studies alone)" } else { "" }
+    );
+    Ok(found)
+}
+
+/// Whether every draw of a task scored a slice.
+fn is_scored(scores: Option<&SliceScores>, task: &str, id: &ImageId) -> bool {
+    let draws = scores.and_then(|scores| scores.draws.get(task));
+    draws.is_some_and(|draws| !draws.is_empty() && draws.iter().all(|draw| draw.places.contains_key(id)))
+}
+
+/// The studies of the target that are scored: all of its test pictures', whatever they are.
+pub(super) fn queries<'a>(manifest: &'a Manifest, target: &'a str) -> Vec<Study<'a>> {
+    studies(manifest.select(target, Split::Test))
+}
