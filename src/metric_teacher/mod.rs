@@ -117,7 +117,7 @@ impl Settings {
         let Settings { steps, balanced_steps, learning_rate, .. } = *self;
         let plan = |steps| Plan::of_steps(n, self.classes_a_step * self.pictures_a_class, steps);
         let plans = [steps, balanced_steps].into_iter().filter(|&steps| steps > 0).map(plan).collect();
-        let rule = Rule::Sgd(Sgd { learning_rate, momentum: 0.9, weight_decay: 1e-4 });
+        let rule = Rule::Sgd(Sgd { learning_rate, momentum: 0.9, weight_decay: 1e-4, ..Sgd::default() });
         Recipe { plans, ..Recipe::new(plan(steps), rule) }
     }
 }

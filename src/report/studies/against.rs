@@ -5,9 +5,8 @@ use anyhow::Result;
 use super::row::BoardRow;
 use super::tested::TaskStudies;
 use crate::ids::TaskName;
-use crate::metric::two_level;
+use crate::metric::two_level::{self, paired_differences};
 use crate::report::averages::mean_of_replicates;
-use crate::report::row::paired_differences;
 use crate::study::aggregator::Aggregator;
 
 /// Mean AUROC of a trained aggregator less that of one that is not trained.
