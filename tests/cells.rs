@@ -19,6 +19,7 @@ mod kept_maps;
 mod plans;
 mod sealed;
 mod sequential;
+mod target;
 mod verify;
 
 /// 40 cells in 20 jobs, two of which train.
