@@ -158,8 +158,8 @@ pub(super) fn paper_sheet(summary: &Summary) -> Option<DisplayTable> {
         title: "Published values beside ours".to_owned(),
         caption: "Image AUROC of D2-4FAD and its rivals as the D2-4FAD paper reports them (arXiv 2603.01713, main table, \
                   as quoted in notes on it), beside ours: not the same data or weights. The paper's selection of \
-                  pictures is not public, so a difference proves nothing by itself. InCTRL (R3) and MVFA (R4) were \
-                  given anomalies, and are not part of this harness."
+                  pictures is not public, so a difference proves nothing by itself. InCTRL was \
+                  given anomalies of other data (R3), MVFA of the target (R4)."
             .to_owned(),
         head,
         rows,

@@ -169,6 +169,9 @@ struct Range {
     spread: f64,
 }
 
+/// What is less far apart differs by rounding alone.
+const LEAST_SPREAD: f64 = 1e-6;
+
 impl Range {
     /// # Errors
     /// The same value for all.
@@ -176,7 +179,7 @@ impl Range {
         let least = values.min().double_value(&[]);
         let spread = values.max().double_value(&[]) - least;
         ensure!(
-            spread > 0.0,
+            spread > LEAST_SPREAD,
             "{part} give {least} for every picture that was learnt from, so that their part has no scale: are the anomalies \
              the supports again?"
         );

@@ -5,9 +5,10 @@
 //! has masks. No method is given masks here, so those adapters stay as they were drawn, as they do there for data sets
 //! without masks: they only pass tokens on, and maps come from the adapters for whole pictures.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use tch::Tensor;
 
 use super::contract::{Built, Context, Entry, Fitted, Method, Observer, Output, TrainTask};

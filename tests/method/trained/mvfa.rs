@@ -99,10 +99,12 @@ fn few_shots_need_anomalies_that_are_not_the_supports() {
     assert!(error.contains("setting = \"few-normal\""), "{error}");
     let error = fitted.adapt_with_anomalies(&supports, &supports.at(&[])).err().expect("none").to_string();
     assert!(error.contains("an anomaly at least"), "{error}");
-    // One picture as support and as anomaly: every score is the same.
-    let one = pictures("support", 1);
-    let error = fitted.adapt_with_anomalies(&one, &one).err().expect("no scale").to_string();
-    assert!(error.contains("supports again"), "{error}");
+    // Supports as anomalies: none is further from the supports than another.
+    for n in [1, 2] {
+        let shown = pictures("support", n);
+        let error = fitted.adapt_with_anomalies(&shown, &shown).err().expect("no scale").to_string();
+        assert!(error.contains("distances from the supports") && error.contains("supports again"), "{error}");
+    }
 }
 
 #[test]
