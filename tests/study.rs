@@ -81,7 +81,7 @@ fn score(
     for task in manifest.tasks() {
         for draw in 0..n_draws {
             let mut identity = identity(method, &task, 2, draw);
-            identity.manifest_hash = manifest.header.canonical_hash.clone();
+            identity.manifest_hash.clone_from(&manifest.header.canonical_hash);
             let one = |row: &Row| Score {
                 image_id: row.image_id.clone(),
                 label: row.label,
@@ -392,7 +392,7 @@ fn a_method_that_learnt_from_other_tasks_gives_no_scores_to_an_aggregator() {
     let error = run.slice_scores(&made.manifest, "none", 2).unwrap_err().to_string();
     assert!(error.contains("0 methods called `none`") && error.contains("own, two"), "{error}");
     let scores = run.slice_scores(&made.manifest, "own", 2).unwrap();
-    let tasks: Vec<&str> = scores.draws.keys().map(|task| task.as_str()).collect();
+    let tasks: Vec<&str> = scores.draws.keys().map(TaskName::as_str).collect();
     assert_eq!(tasks, ["chest", "head"], "the task of single pictures has no studies");
     for draws in scores.draws.values() {
         assert_eq!(draws.len(), 2);

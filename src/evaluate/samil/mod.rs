@@ -39,7 +39,8 @@ pub mod bag;
 mod frozen;
 /// What is minimised.
 pub mod loss;
-mod select;
+/// Which studies train.
+pub mod select;
 mod settings;
 mod training;
 
@@ -126,7 +127,7 @@ pub fn train(request: &Request) -> Result<[usize; 2]> {
     Ok([n_all, n_there])
 }
 
-impl<'a> Request<'a> {
+impl Request<'_> {
     fn network(&self) -> Network {
         Network::from(self.extractor)
     }

@@ -10,8 +10,10 @@ use crate::study::grouping::{HiddenFindings, Known, Study, studies};
 use crate::study::slices::SliceScores;
 
 /// Studies of other tasks, with what they are.
-pub(super) struct Sources<'a> {
+pub struct Sources<'a> {
+    /// The tasks that train.
     pub tasks: Vec<TaskName>,
+    /// Of which task, and whether it is anomalous.
     pub studies: Vec<(TaskName, Study<'a>, bool)>,
     /// Normal and anomalous ones.
     pub counts: [usize; 2],
@@ -25,7 +27,7 @@ pub(super) struct Sources<'a> {
 ///
 /// # Errors
 /// No study of a class, or a table of rejected files that cannot be read.
-pub(super) fn sources<'a>(
+pub fn sources<'a>(
     manifest: &'a Manifest,
     target: &str,
     tasks: Vec<TaskName>,
@@ -64,7 +66,7 @@ pub(super) fn sources<'a>(
             found.studies.push((task.clone(), study, is_anomalous));
         }
     }
-    let names: Vec<&str> = found.tasks.iter().map(|task| task.as_str()).collect();
+    let names: Vec<&str> = found.tasks.iter().map(TaskName::as_str).collect();
     ensure!(
         found.counts.iter().all(|count| *count > 0),
         "SAMIL for {target} trains on labelled studies of other tasks, and {} have {} normal and {} anomalous ones that may \

@@ -194,7 +194,7 @@ fn words(method: &str, group: &[&Learned]) -> String {
             0 => String::new(),
             n => format!("; {n} left out that share a picture or patient with the target"),
         };
-        let sources: Vec<&str> = one.training.sources.iter().map(|task| task.as_str()).collect();
+        let sources: Vec<&str> = one.training.sources.iter().map(TaskName::as_str).collect();
         format!(
             "{}: {normal} normal and {anomalous} anomalous studies of {}{left_out}",
             one.identity.task,
