@@ -39,10 +39,8 @@ impl Run<'_> {
         let task = self.manifest.task(&job.task)?;
         let store = task.store(self.size)?;
         let test_rows = task.of(Split::Test).into_iter().cloned().collect();
-        let shuffle = job
-            .built
-            .against_shuffled_labels
-            .then(|| Stream::new(job.seed, &format!("label shuffle {}", job.task), 0));
+        let shuffled = || Stream::new(job.seed, &format!("label shuffle {}", job.task), 0);
+        let shuffle = job.built.against_shuffled_labels.then(shuffled);
         let test = TestSet::load(&store, test_rows, shuffle, self.device)?;
         let draws: Vec<Draw> = todo
             .iter()

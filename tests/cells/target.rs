@@ -125,7 +125,8 @@ fn anomalies_and_unlabelled_pictures_come_from_the_validation_split() {
 fn unranked(run: &Path) {
     let board = std::fs::read_to_string(run.join("leaderboard.csv")).expect("a table");
     let row = |method: &str| {
-        let is_one = |line: &&str| line.contains(&format!(",{method},")) || line.starts_with(&format!("{method},"));
+        let is_one =
+            |line: &&str| line.contains(&format!(",{method},")) || line.starts_with(&format!("{method},"));
         board.lines().find(is_one).unwrap_or_else(|| panic!("{method}: {board}"))
     };
     let because = "uses the test pictures as an unlabelled target pool: transductive";
