@@ -129,10 +129,7 @@ impl Training for Learning<'_> {
         let last = if is_first { settings.steps } else { settings.balanced_steps };
         *self.is_last_of_stage.borrow_mut() = step.in_stage + 1 == last;
         if !is_first {
-            let loss = match settings.balance {
-                Balance::Sampling => loss::cross_entropy(&logits, &classes),
-                Balance::Logits => loss::adjusted_cross_entropy(&logits, &classes, &self.numbers),
-            };
+            let loss = balanced(settings.balance, &logits, &classes, &self.numbers);
             optimiser.step(&loss);
             return Ok(vec![("loss", loss), ("accuracy", accuracy)]);
         }
@@ -152,6 +149,14 @@ impl Training for Learning<'_> {
             true => vec![("macro_recall", self.macro_recall())],
             false => EpochFigures::new(),
         }
+    }
+}
+
+/// What the second stage makes small; `numbers` are those of the classes.
+fn balanced(balance: Balance, logits: &Tensor, classes: &Tensor, numbers: &Tensor) -> Tensor {
+    match balance {
+        Balance::Sampling => loss::cross_entropy(logits, classes),
+        Balance::Logits => loss::adjusted_cross_entropy(logits, classes, numbers),
     }
 }
 
@@ -186,14 +191,8 @@ impl Fitted for NoDetector {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::ids::TaskName;
-    use crate::method::part::trainer::{self, Subject};
-    use crate::method::{Context, OpenTeachers};
-    use crate::network::origin::Teachers;
-    use crate::network::precision::Precision;
+    use crate::network::optimiser::{Rule, Sgd};
 
     #[test]
     fn classes_are_drawn_by_their_numbers_first_and_evenly_then() {
@@ -222,63 +221,58 @@ mod tests {
         assert!(places[..4].windows(2).all(|pair| pair[0] < pair[1]), "{places:?}");
     }
 
-    /// Pictures of one colour each, of three classes that lie close together and differ in number.
-    fn colours() -> Shown {
-        let mut stream = Stream::new(3, "colours", 0);
-        let numbers = [60usize, 6, 2];
-        let (mut pixels, mut places, mut classes) = (Vec::new(), Vec::new(), Vec::new());
-        for (class, &n) in numbers.iter().enumerate() {
-            places.push((0..n as i64).map(|place| place + classes.len() as i64).collect());
+    /// Three classes, of 1000, 100 and 10 vectors, normal about the corners of a triangle.
+    fn vectors() -> (Tensor, Tensor, Vec<Vec<i64>>) {
+        let mut stream = Stream::new(3, "vectors", 0);
+        let (mut values, mut classes, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (class, n) in [1000i64, 100, 10].into_iter().enumerate() {
+            let first = classes.len() as i64;
+            places.push((first..first + n).collect());
             for _ in 0..n {
-                let grey = 110.0 + 12.0 * class as f64 + 5.0 * stream.normal();
-                pixels.push(Tensor::full([1, 3, 32, 32], grey.round() as i64, (Kind::Uint8, Device::Cpu)));
+                let angle = class as f64 * std::f64::consts::TAU / 3.0;
+                values
+                    .extend([angle.cos() + stream.normal(), angle.sin() + stream.normal()].map(|v| v as f32));
                 classes.push(class as i64);
             }
         }
-        Shown { pixels: Tensor::cat(&pixels, 0), places, classes: Tensor::from_slice(&classes) }
+        (Tensor::from_slice(&values).view([-1, 2]), Tensor::from_slice(&classes), places)
     }
 
     #[test]
     fn rare_classes_are_found_once_classes_are_balanced() {
-        let shown = colours();
-        let balanced = |balance| {
-            let settings = Settings {
-                classes_a_step: 2,
-                steps: 12,
-                balanced_steps: 40,
-                balance,
-                weight: 0.0,
-                ..Settings::default()
-            };
-            let mut learning = Learning::new(Backbone::Resnet18, &shown, &settings, 1, Device::Cpu);
-            initial::initialise(&learning.encoder_store, 1);
-            let context = Context {
-                device: Device::Cpu,
-                precision: Precision::F32,
-                seed: 1,
-                shots: 0,
-                teachers: Teachers { named: BTreeMap::new(), other: None },
-                calibration: None,
-                task: TaskName::new("test"),
-                label: String::new(),
-                state_file: None,
-                opened: OpenTeachers::default(),
-            };
-            let recipe = settings.recipe(shown.classes.size()[0] as usize);
-            let mut recalls = Vec::new();
-            let mut observer = |_: u64, figures: &EpochFigures, _: &dyn Fitted| {
-                recalls.extend(
-                    figures.iter().filter(|(name, _)| *name == "macro_recall").map(|(_, value)| *value),
-                );
-                Ok(())
-            };
-            let subject = Subject::of_pictures("test", &settings, None, &shown.pixels).unwrap();
-            trainer::train(&mut learning, &recipe, &subject, &context, &mut observer).unwrap();
-            recalls
+        let (vectors, classes, places) = vectors();
+        let numbers = Tensor::from_slice(&[1000i64, 100, 10]);
+        let settings = Settings { classes_a_step: 2, pictures_a_class: 4, ..Settings::default() };
+        let recall = |head: &Linear| {
+            let right = head.forward(&vectors).argmax(1, false).eq_tensor(&classes).to_kind(Kind::Double);
+            let of =
+                |places: &Vec<i64>| right.index_select(0, &Tensor::from_slice(places)).mean(None::<Kind>);
+            places.iter().map(|places| of(places).double_value(&[])).sum::<f64>() / 3.0
         };
         for balance in Balance::all() {
-            let recalls = balanced(balance);
-            assert!(recalls.len() == 2 && recalls[1] > recalls[0], "{balance}: {recalls:?}");
+            let store = VarStore::new(Device::Cpu);
+            let head = linear(&(store.root() / "head"), 2, 3);
+            let rule = Rule::Sgd(Sgd { learning_rate: 0.1, ..Sgd::default() });
+            let mut optimiser = Optimiser::new(&[&store], rule);
+            let mut train = |steps: std::ops::Range<u64>, is_first: bool| {
+                for step in steps {
+                    let is_even = !is_first && balance == Balance::Sampling;
+                    let chosen = drawn(&places, &settings, is_even, &mut Stream::new(1, "test", step));
+                    let chosen = Tensor::from_slice(&chosen);
+                    let (logits, own) =
+                        (head.forward(&vectors.index_select(0, &chosen)), classes.index_select(0, &chosen));
+                    let loss = match is_first {
+                        true => loss::cross_entropy(&logits, &own),
+                        false => balanced(balance, &logits, &own, &numbers),
+                    };
+                    optimiser.step(&loss);
+                }
+            };
+            train(0..400, true);
+            let first = recall(&head);
+            train(400..800, false);
+            let second = recall(&head);
+            assert!(second > first + 0.05, "{balance}: {first} and then {second}");
         }
     }
 }
