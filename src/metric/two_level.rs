@@ -243,7 +243,7 @@ mod tests {
             let of = |index: usize| std::iter::repeat_n(scores[index], counts[index] as usize);
             (0..5).filter(|&index| is_anomalous[index] == wanted).flat_map(of).collect()
         };
-        let ranking = super::super::ranking::Ranking::new(&class(false), &class(true)).unwrap();
+        let ranking = crate::metric::ranking::Ranking::new(&class(false), &class(true)).unwrap();
         assert!((found - ranking.average_precision()).abs() < 1e-15, "{found}");
         assert_eq!(sample.average_precision(&Ranked::new(&scores), &[0, 1, 0, 1, 1]), None);
     }
