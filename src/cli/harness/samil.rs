@@ -22,7 +22,7 @@ pub(crate) struct SamilArgs {
     /// Train SAMIL on the studies of the other tasks first; what is trained already stays
     #[arg(long)]
     samil: bool,
-    /// Give SAMIL this method's slice scores beside the features, as a further row; it must see supports alone (R0, R1). May be
+    /// Give SAMIL this method's slice scores beside the features, as a further row; it must not learn from other tasks (R2, R3). May be
     /// repeated
     #[arg(long, value_name = "METHOD", value_delimiter = ',', requires = "samil")]
     scores_of: Vec<String>,
