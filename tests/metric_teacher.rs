@@ -6,6 +6,7 @@ use medfsad::metric_teacher::loss::{self, Metric};
 use medfsad::network::encoder::Encoder;
 use medfsad::network::tuned::{Classes, Tuned};
 use medfsad::network::{Backbone, formula, weights};
+use medfsad::regime::Regime;
 use serde_json::Value;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -86,6 +87,34 @@ fn classes_that_lie_apart_cost_nothing_and_equal_pictures_have_a_gradient() {
     }
 }
 
+/// The arguments of a training of few and small steps.
+fn train(more: &[&str]) -> Vec<String> {
+    let all = [
+        &[
+            "weights",
+            "train",
+            "--objective",
+            "metric",
+            "--from",
+            "plain.safetensors",
+            "--network",
+            "resnet18",
+        ][..],
+        &["--manifest", "manifests/phantom", "--out", "tuned", "--device", "cpu", "--classes-a-step", "3"],
+        &["--pictures-a-class", "2", "--balanced-steps", "1"],
+        more,
+    ];
+    all.concat().into_iter().map(str::to_owned).collect()
+}
+
+/// The arguments of a bench with a teacher.
+fn bench(teacher: &'static str, tasks: &'static str) -> Vec<&'static str> {
+    let first =
+        ["bench", "--bench", "quick", "--method", "dn2", "--shots", "2", "--draws", "1", "--backbone"];
+    let rest = ["resnet18", "--device", "cpu", "--teacher", teacher, "--task", tasks, "--out", "run"];
+    [&first[..], &rest].concat()
+}
+
 #[test]
 fn a_teacher_serves_the_target_that_it_has_not_seen() {
     let home = tempfile::tempdir().expect("a folder");
@@ -95,33 +124,6 @@ fn a_teacher_serves_the_target_that_it_has_not_seen() {
     formula::fill(&store, "encoder.");
     weights::save(&store, &home.join("plain.safetensors")).expect("weights");
     succeeds(home, &["build-dataset", "--spec", "phantom"]);
-    let train = |more: &[&str]| {
-        let all = [
-            &[
-                "weights",
-                "train",
-                "--objective",
-                "metric",
-                "--from",
-                "plain.safetensors",
-                "--network",
-                "resnet18",
-            ][..],
-            &[
-                "--manifest",
-                "manifests/phantom",
-                "--out",
-                "tuned",
-                "--device",
-                "cpu",
-                "--classes-a-step",
-                "3",
-            ],
-            &["--pictures-a-class", "2", "--balanced-steps", "1"],
-            more,
-        ];
-        all.concat().into_iter().map(str::to_owned).collect::<Vec<String>>()
-    };
     let said = succeeds(home, &train(&["--steps", "2", "--targets", "lag,his"]));
     assert!(said.contains("lag: tuned/lag.safetensors (trained on 256 pictures in 8 classes of"), "{said}");
     assert!(said.contains("bench --teacher resnet18=tuned"), "{said}");
@@ -153,26 +155,11 @@ fn a_teacher_serves_the_target_that_it_has_not_seen() {
         ],
         &["trained on tasks of a benchmark already"],
     );
+    is_used_where_it_may_be(home);
+}
 
-    let bench = |teacher: &'static str, tasks: &'static str| {
-        [
-            "bench",
-            "--bench",
-            "quick",
-            "--method",
-            "dn2",
-            "--shots",
-            "2",
-            "--draws",
-            "1",
-            "--backbone",
-            "resnet18",
-            "--device",
-        ]
-        .into_iter()
-        .chain(["cpu", "--teacher", teacher, "--task", tasks, "--out", "run"])
-        .collect::<Vec<_>>()
-    };
+/// A folder of teachers gives each target its own, and no target one that has seen it.
+fn is_used_where_it_may_be(home: &Path) {
     fails(
         home,
         &bench("tuned/lag.safetensors", "his"),
@@ -192,7 +179,7 @@ fn a_teacher_serves_the_target_that_it_has_not_seen() {
         assert!(data.contains("then source tasks") && data.contains("by label"), "{data}");
         // What was handed over is as before, and what the teacher saw stands beside it.
         assert_eq!(cell.provenance.regime.name(), "R1");
-        assert_eq!(cell.provenance.teacher_regime.map(|regime| regime.name()), Some("R3"));
+        assert_eq!(cell.provenance.teacher_regime.map(Regime::name), Some("R3"));
     }
     // Two files of one recipe are one row.
     let table = std::fs::read_to_string(home.join("run/leaderboard.csv")).expect("a table");

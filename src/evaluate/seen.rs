@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::ids::TaskName;
 use crate::network::origin::Origin;
 use crate::network::published::TrainedOn;
 use crate::results::Seen;
@@ -16,7 +17,7 @@ pub(super) fn seen(origin: &Origin, sources: &BTreeSet<&str>) -> (Option<String>
         // The plan has refused targets of which it has seen pictures.
         Ok(Some(tuned)) => {
             let (before, seen) = of_published(&tuned.from_sha256, sources);
-            let tasks: Vec<&str> = tuned.tasks.iter().map(|task| task.as_str()).collect();
+            let tasks: Vec<&str> = tuned.tasks.iter().map(TaskName::as_str).collect();
             let after = format!("source tasks {} by {}", tasks.join(", "), tuned.classes);
             (Some(format!("{}, then {after}", before.unwrap_or("unknown data".to_owned()))), seen)
         }

@@ -123,7 +123,7 @@ impl Tuned {
     /// # Errors
     /// Names the task, the number of its pictures that were seen, and the task that it may be used for.
     pub fn check_unseen<'r>(&self, task: &str, rows: impl Iterator<Item = &'r Row>) -> Result<()> {
-        let ids: HashSet<&str> = self.image_ids.iter().map(|id| id.as_str()).collect();
+        let ids: HashSet<&str> = self.image_ids.iter().map(ImageId::as_str).collect();
         let pixels: HashSet<&str> = self.pixel_hashes.iter().map(String::as_str).collect();
         let is_seen =
             |row: &&Row| ids.contains(row.image_id.as_str()) || pixels.contains(row.pixel_hash.as_str());

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use super::bench_arguments::BenchArgs;
 use super::bench_run::{announce, announce_maps, finish, write_plan};
-use super::sequential::Draws;
+use super::sequential::{self, Draws};
 use super::{estimate, submit};
 use crate::evaluate::plan::{self, Job, Retry, State};
 use crate::evaluate::planned::Opened;
@@ -31,10 +31,8 @@ pub(crate) struct Args {
     /// Keep the maps of all test pictures, of the last epoch and the best one, for `curve`; says before how large they get
     #[arg(long)]
     keep_maps: bool,
-    /// Score draws look by look (after 3, 5, 7, 10 and all), and leave out further draws of a method once it is told from the
-    /// best one, at a level of 5 % divided by the number of looks; its row says so. For methods that each draw costs anew
-    #[arg(long)]
-    stop_when_decided: bool,
+    #[command(flatten)]
+    sequential: sequential::Args,
     /// List the cells and estimate the time, without computing anything
     #[arg(long)]
     dry_run: bool,
@@ -78,7 +76,7 @@ impl Args {
             let run = opened.run(device, &folder, threads, retry);
             Run { keep_maps: self.keep_maps, skip, ..run }.run_all(&jobs)
         };
-        if self.stop_when_decided {
+        if self.sequential.stop_when_decided {
             let mut draws = Draws::new(&opened, &folder)?;
             let mut retry = Retry::asked(self.retry_failed);
             for look in draws.looks().to_vec() {

@@ -11,6 +11,15 @@ use crate::metric::sequential::looks;
 use crate::report;
 use crate::results::{Identity, Stopped};
 
+/// Whether draws are scored look by look.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Score draws look by look (after 3, 5, 7, 10 and all), and leave out further draws of a method once it is told from the
+    /// best one, at a level of 5 % divided by the number of looks; its row says so. For methods that each draw costs anew
+    #[arg(long)]
+    pub stop_when_decided: bool,
+}
+
 /// The draws of a run that are still to be scored.
 pub(super) struct Draws<'a> {
     folder: &'a Path,

@@ -111,35 +111,22 @@ impl Args {
         let settings = self.settings();
         settings.check()?;
         let manifest = Manifest::read(&self.manifest)?;
-        let known = manifest.tasks();
         for target in &self.targets {
             manifest.task(target).context("--targets")?;
         }
-        let targets: Vec<TaskName> =
-            if self.targets.is_empty() { known } else { self.targets.iter().map(TaskName::new).collect() };
+        let targets: Vec<TaskName> = match self.targets.is_empty() {
+            true => manifest.tasks(),
+            false => self.targets.iter().map(TaskName::new).collect(),
+        };
         let size = self.size.map_or_else(|| manifest.smallest_size(), Ok)?;
         let backbone = self.backbone()?;
         let network = Network::Backbone(backbone);
-        let origin = teacher::find(&self.from).context("--from")?;
-        ensure!(
-            matches!(origin, Origin::File { .. }),
-            "--from {}: name one file, or weights of `weights list`",
-            self.from
-        );
-        ensure!(
-            origin.tuned()?.is_none(),
-            "--from {}: it was trained on tasks of a benchmark already, and what it has seen would be forgotten; begin with published \
-             weights",
-            self.from
-        );
+        let origin = self.origin()?;
         let device = self.compute.start()?;
         std::fs::create_dir_all(&self.out).with_context(|| format!("creating {}", self.out.display()))?;
         let (label, sha256) = (origin.label(network), origin.hash(network));
         let order = Order { backbone, settings: &settings, from: [&label, &sha256] };
         for (index, target) in targets.iter().enumerate() {
-            let path = file_in(&self.out, target);
-            let state_file =
-                StateFile { path: folder::beside(&path, "unfinished.safetensors")?, every: SAVE_EVERY };
             let context = Context {
                 device,
                 precision: self.compute.precision,
@@ -149,36 +136,62 @@ impl Args {
                 calibration: None,
                 task: target.clone(),
                 label: format!("teacher for {target} ({} of {})", index + 1, targets.len()),
-                state_file: Some(state_file.clone()),
+                state_file: None,
                 opened: OpenTeachers::default(),
             };
             let material =
                 Material { manifest: &manifest, target: target.clone(), held_out: self.held_out, size };
-            if !self.force && order.is_done(&material, &context, &path)? {
-                println!("{target}: {} is there already", path.display());
-                continue;
-            }
-            ensure!(
-                self.force || !path.exists(),
-                "{} was trained otherwise; --force trains anew and overwrites it",
-                path.display()
-            );
-            let mut log = Log::default();
-            let tuned =
-                order.train(&material, &context, &mut log, &path).with_context(|| target.to_string())?;
-            log.write(&folder::beside(&path, "training.csv")?)?;
-            state_file.remove()?;
-            let n: usize = tuned.pictures.iter().map(|(_, n)| n).sum();
-            println!(
-                "{target}: {} (trained on {n} pictures in {} classes of {}{})",
-                path.display(),
-                tuned.pictures.len(),
-                tuned.tasks.join(", "),
-                log.recalls()
-            );
+            self.one(&order, &material, context).with_context(|| target.to_string())?;
         }
         println!("use them with: bench --teacher {}={}", backbone.name(), self.out.display());
         Ok(())
+    }
+
+    /// Trains and writes the teacher for one target, unless it is there already.
+    fn one(&self, order: &Order, material: &Material, mut context: Context) -> Result<()> {
+        let (target, path) = (&material.target, file_in(&self.out, &material.target));
+        if !self.force && order.is_done(material, &context, &path)? {
+            println!("{target}: {} is there already", path.display());
+            return Ok(());
+        }
+        ensure!(
+            self.force || !path.exists(),
+            "{} was trained otherwise; --force trains anew and overwrites it",
+            path.display()
+        );
+        let state_file =
+            StateFile { path: folder::beside(&path, "unfinished.safetensors")?, every: SAVE_EVERY };
+        context.state_file = Some(state_file.clone());
+        let mut log = Log::default();
+        let tuned = order.train(material, &context, &mut log, &path)?;
+        log.write(&folder::beside(&path, "training.csv")?)?;
+        state_file.remove()?;
+        let n: usize = tuned.pictures.iter().map(|(_, n)| n).sum();
+        println!(
+            "{target}: {} (trained on {n} pictures in {} classes of {}{})",
+            path.display(),
+            tuned.pictures.len(),
+            tuned.tasks.join(", "),
+            log.recalls()
+        );
+        Ok(())
+    }
+
+    /// The weights to begin with.
+    fn origin(&self) -> Result<Origin> {
+        let origin = teacher::find(&self.from).context("--from")?;
+        ensure!(
+            matches!(origin, Origin::File { .. }),
+            "--from {}: name one file, or weights of `weights list`",
+            self.from
+        );
+        ensure!(
+            origin.tuned()?.is_none(),
+            "--from {}: it was trained on tasks of a benchmark already, and what it has seen would be forgotten; begin with \
+             published weights",
+            self.from
+        );
+        Ok(origin)
     }
 
     fn settings(&self) -> Settings {
