@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use medfsad::method::part::direction::unit;
 use medfsad::metric_teacher::loss::{self, Metric};
 use medfsad::network::encoder::Encoder;
 use medfsad::network::tuned::{Classes, Tuned};
@@ -34,7 +35,7 @@ fn losses_are_those_of_a_public_library() {
         };
         let values = &golden["values"];
         let (vectors, classes) = labelled(kind);
-        let unit = loss::unit(&vectors);
+        let unit = unit(&vectors, 1);
         for margin in [0.3, 1.0] {
             for (how, vectors) in [("raw", &vectors), ("normalised", &unit)] {
                 let name = format!("batch_hard_triplet_{how}_margin{margin:.1}");
@@ -166,6 +167,10 @@ fn is_used_where_it_may_be(home: &Path) {
         &["it was trained on 64 pictures of `his`", "for `lag` alone (--task lag)"],
     );
     fails(home, &bench("resnet18=tuned", "rsna"), &["has no teacher for `rsna` (it has: his, lag)"]);
+    let by_organ = [&bench("resnet18=tuned", "lag")[..], &["--held-out", "organ"]].concat();
+    fails(home, &by_organ, &["only `lag` left out", "train it with --held-out organ"]);
+    // What a training that was stopped has left is no teacher.
+    std::fs::write(home.join("tuned/rsna.unfinished.safetensors"), "half").expect("written");
     let said = succeeds(home, &bench("resnet18=tuned", "lag,his"));
     assert!(said.contains("R3"), "{said}");
     let cells = cells(&home.join("run"));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use tch::Device;
@@ -30,9 +30,6 @@ use crate::random::Stream;
 use crate::regime::Regime;
 use crate::results::{self, Cell, CellResult, Identity, Lacked, Provenance};
 
-/// Least time between two saved states of a training.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
-
 impl Run<'_> {
     /// Computes and writes `todo`, cells of `job`, on which `lock` is held.
     pub(super) fn run_cells(&self, job: &Job, todo: &[&Identity], started: u64, lock: &Lock) -> Result<()> {
@@ -50,7 +47,7 @@ impl Run<'_> {
             job.training.iter().map(|task| self.train_task(task, job)).collect::<Result<_>>()?;
         // Of the job, not of what is left of it: cells that were finished before a stop are no reason to start over.
         let name = format!("{}.safetensors", job.name());
-        let state_file = StateFile { path: self.folder.join("training").join(name), every: SAVE_EVERY };
+        let state_file = StateFile { path: self.folder.join("training").join(name), every: StateFile::EVERY };
         let context = Context {
             device: self.device,
             precision: self.precision,

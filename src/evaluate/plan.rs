@@ -106,6 +106,7 @@ fn job(
             if let Some(tuned) = origin.tuned()? {
                 let rows = setting.manifest.rows.iter().filter(|row| row.task == task);
                 tuned.check_unseen(task, rows).with_context(|| origin.label(network))?;
+                tuned.check_rule(definition.held_out).with_context(|| origin.label(network))?;
             }
             anyhow::Ok((network, origin))
         })

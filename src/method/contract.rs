@@ -73,6 +73,9 @@ pub struct StateFile {
 }
 
 impl StateFile {
+    /// How often a state is saved where nobody says otherwise.
+    pub const EVERY: Duration = Duration::from_secs(60);
+
     /// One of several trainings that share a context: its file lies in a folder beside this one's.
     pub fn of_part(&self, part: &str) -> StateFile {
         StateFile { path: self.parts().join(format!("{part}.safetensors")), every: self.every }

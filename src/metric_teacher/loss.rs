@@ -3,6 +3,7 @@
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 use tch::{Kind, Reduction, Tensor};
 
+use crate::method::part::direction::unit;
 use crate::words::word;
 
 /// What draws vectors of one class together. The paper does not say which it used (arXiv 2207.06975): these are standard
@@ -40,19 +41,13 @@ const TEMPERATURE: f64 = 0.1;
 impl Metric {
     /// The loss of vectors `[n, d]`, brought to length 1, with classes `[n]`; `margin` is of the triplets.
     pub fn loss(self, vectors: &Tensor, classes: &Tensor, margin: f64) -> Tensor {
-        let unit = unit(vectors);
+        let unit = unit(vectors, 1);
         match self {
             Metric::BatchHard => batch_hard(&unit, classes, margin),
             Metric::ClassCentre => class_centre(&unit, classes, margin),
             Metric::Contrastive => contrastive(&unit, classes, TEMPERATURE),
         }
     }
-}
-
-/// Vectors `[n, d]` of length 1.
-pub fn unit(vectors: &Tensor) -> Tensor {
-    let length = vectors.square().sum_dim_intlist(&[1][..], true, None::<Kind>).clamp_min(1e-24).sqrt();
-    vectors / length
 }
 
 /// Euclidean distance of pairs of vectors, in the last dimension. Where both are equal its gradient is zero.

@@ -261,7 +261,7 @@ impl Order<'_> {
         Ok(Tuned {
             what: "metric-learned teacher, after arXiv 2207.06975, whose loss is not published".to_owned(),
             target: material.target.clone(),
-            held_out: material.held_out.to_string(),
+            held_out: material.held_out,
             tasks,
             classes: self.settings.classes,
             pictures: named.iter().map(|(name, rows)| (name.clone(), rows.len())).collect(),

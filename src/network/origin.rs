@@ -76,7 +76,8 @@ impl Origin {
     pub fn folder(folder: &Path) -> Result<Origin> {
         let mut sha256 = BTreeMap::new();
         for file in files::walk(folder)? {
-            if let Some(target) = file.strip_suffix(ENDING).filter(|target| !target.contains('/')) {
+            // A dot stands before what a training has left that is not done yet.
+            if let Some(target) = file.strip_suffix(ENDING).filter(|target| !target.contains(['/', '.'])) {
                 sha256.insert(target.to_owned(), hash(&folder.join(&file))?);
             }
         }

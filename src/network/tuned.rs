@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use super::weights;
+use crate::episode::HeldOut;
 use crate::ids::{ImageId, TaskName};
 use crate::manifest::{Label, Row};
 use crate::regime::Regime;
@@ -69,7 +70,7 @@ pub struct Tuned {
     /// The task that was left out: the only one that it may be used for.
     pub target: TaskName,
     /// The rule by which other tasks were left out with it.
-    pub held_out: String,
+    pub held_out: HeldOut,
     /// The tasks that it was trained on.
     pub tasks: Vec<TaskName>,
     /// What it learnt to tell apart.
@@ -116,6 +117,20 @@ impl Tuned {
     /// A record that cannot be put into JSON.
     pub fn metadata(&self) -> Result<(String, String)> {
         Ok((KEY.to_owned(), serde_json::to_string(self)?))
+    }
+
+    /// Refuses a rule that leaves out tasks on which it was trained.
+    ///
+    /// # Errors
+    /// `organ`, where only the target itself was left out.
+    pub fn check_rule(&self, rule: HeldOut) -> Result<()> {
+        ensure!(
+            rule != HeldOut::Organ || self.held_out == HeldOut::Organ,
+            "it was trained with only `{}` left out, and this bench leaves out all tasks of its organ: train it with \
+             --held-out organ",
+            self.target
+        );
+        Ok(())
     }
 
     /// Refuses a target of which it has seen pictures.

@@ -19,6 +19,8 @@ pub struct Stopped {
     pub draws: usize,
     /// The method that it was told from.
     pub from: String,
+    /// Hash over the ids of its cells as planned, all draws: with other settings, data or code it holds no more.
+    pub planned: String,
 }
 
 /// File of a run that lists them.

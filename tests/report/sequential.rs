@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use medfsad::report::{self, sequential};
-use medfsad::results::{Stopped, missing, planned, read_run};
+use medfsad::report;
+use medfsad::report::sequential::{self, Told};
+use medfsad::results::{Stopped, StoredCell, missing, planned, read_run};
 
 use super::made_up::{SHOTS, run_of};
 
@@ -16,17 +17,23 @@ const METHODS: [(&str, &str, f64); 4] =
 fn only_what_is_told_from_the_best_method_needs_no_more_draws() {
     let folder = tempfile::tempdir().expect("a folder");
     let run = run_of(folder.path(), &METHODS);
-    let asked: BTreeSet<String> = ["dn2", "gde", "control-random"].map(str::to_owned).into();
-    let stopped = sequential::told_apart(&run, 2, 4, &asked).expect("a run");
-    // `spade` was not asked for, the best one stays, and a control is no method.
-    let expected = |shots| Stopped { method: "gde".to_owned(), shots, draws: 2, from: "dn2".to_owned() };
-    assert_eq!(stopped, SHOTS.map(expected));
-    // With one draw stored of three, nothing can be said of three.
-    assert_eq!(sequential::told_apart(&run, 3, 4, &asked).expect("a run"), []);
-    // Of two that are alike, neither is stopped.
+    let told = |run, look| sequential::told_apart(run, look, 4, |_| true).expect("a run");
+    // The best one stays, and a control is no method.
+    let apart = |method: &str, shots| Told { method: method.to_owned(), shots, from: "dn2".to_owned() };
+    let expected: Vec<Told> =
+        SHOTS.iter().flat_map(|&shots| ["spade", "gde"].map(|method| apart(method, shots))).collect();
+    assert_eq!(told(&run, 2), expected);
+    // With two draws stored of three, nothing can be said of three.
+    assert_eq!(told(&run, 3), []);
+    // Cells that are not planned are no part of it.
+    let is_best = |stored: &StoredCell| stored.cell.identity.method == "dn2";
+    let cells = read_run(&run).expect("a run").into_iter().filter(is_best);
+    let best: BTreeSet<_> = cells.map(|stored| stored.cell.id).collect();
+    let others = sequential::told_apart(&run, 2, 4, |id| !best.contains(id)).expect("a run");
+    assert_eq!(others, []);
+    // Of two that are alike, neither is told apart.
     let alike = run_of(&folder.path().join("alike"), &METHODS[1..3]);
-    let asked: BTreeSet<String> = ["gde", "spade"].map(str::to_owned).into();
-    assert_eq!(sequential::told_apart(&alike, 2, 4, &asked).expect("a run"), []);
+    assert_eq!(told(&alike, 2), []);
 }
 
 #[test]
@@ -49,7 +56,13 @@ fn a_row_says_when_it_was_stopped_and_its_other_draws_are_not_missing() {
         missing(&run, &places, &read_run(&run).expect("a run")).len()
     };
     assert_eq!(n_missing(), 5);
-    let gde = Stopped { method: "gde".to_owned(), shots: 2, draws: 1, from: "dn2".to_owned() };
+    let gde = Stopped {
+        method: "gde".to_owned(),
+        shots: 2,
+        draws: 1,
+        from: "dn2".to_owned(),
+        planned: String::new(),
+    };
     Stopped::write(&run, std::slice::from_ref(&gde)).expect("written");
     assert_eq!(Stopped::read(&run).expect("read"), [gde]);
     assert_eq!(n_missing(), 0);

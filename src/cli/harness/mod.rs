@@ -30,6 +30,7 @@ mod submit;
 mod teacher;
 mod train;
 mod train_weights;
+mod training_log;
 mod weights;
 
 pub(super) use embedding::EmbeddingArgs;

@@ -7,8 +7,10 @@ use anyhow::Result;
 
 use crate::evaluate::plan::Job;
 use crate::evaluate::planned::Opened;
+use crate::files;
+use crate::ids::CellId;
 use crate::metric::sequential::looks;
-use crate::report;
+use crate::report::sequential::{Told, told_apart};
 use crate::results::{Identity, Stopped};
 
 /// Whether draws are scored look by look.
@@ -22,6 +24,7 @@ pub(super) struct Args {
 
 /// The draws of a run that are still to be scored.
 pub(super) struct Draws<'a> {
+    opened: &'a Opened,
     folder: &'a Path,
     looks: Vec<usize>,
     /// Methods that each draw costs anew. Where draws share a training, or all of the scoring, all are scored at once.
@@ -30,18 +33,29 @@ pub(super) struct Draws<'a> {
 }
 
 impl<'a> Draws<'a> {
-    /// With what an earlier process has stopped.
+    /// With what an earlier process has stopped of the same cells.
     ///
     /// # Errors
-    /// A list of these that cannot be read.
-    pub(super) fn new(opened: &Opened, folder: &'a Path) -> Result<Draws<'a>> {
+    /// A list of these that cannot be read or written.
+    pub(super) fn new(opened: &'a Opened, folder: &'a Path) -> Result<Draws<'a>> {
         let is_one = |job: &&Job| {
             let regime = job.built.regime;
             !regime.learns_from_others() && !regime.sees_whole_target() && !job.method.starts_with("control-")
         };
         let methods = opened.jobs.iter().filter(is_one).map(|job| job.method.clone()).collect();
         let looks = looks(opened.planned.definition.draws);
-        Ok(Draws { folder, looks, methods, stopped: Stopped::read(folder)? })
+        let draws = Draws { opened, folder, looks, methods, stopped: Vec::new() };
+        let holds = |one: &Stopped| one.planned == draws.planned(&one.method, one.shots);
+        let stopped: Vec<Stopped> = Stopped::read(folder)?.into_iter().filter(holds).collect();
+        Stopped::write(folder, &stopped)?;
+        Ok(Draws { stopped, ..draws })
+    }
+
+    /// Names the cells of a method at a number of shots, all draws of all tasks and seeds.
+    fn planned(&self, method: &str, shots: usize) -> String {
+        let is_one = |cell: &&Identity| cell.method == method && cell.shots == shots;
+        let ids: Vec<CellId> = self.opened.cells().filter(is_one).map(Identity::id).collect();
+        files::fingerprint(ids.join(" ").as_bytes())
     }
 
     /// The looks, the last at all draws.
@@ -63,18 +77,16 @@ impl<'a> Draws<'a> {
     /// # Errors
     /// Results that cannot be read, or a list that cannot be written.
     pub(super) fn look(&mut self, look: usize) -> Result<()> {
-        let known = |new: &Stopped, all: &[Stopped]| {
-            all.iter().any(|old| (&old.method, old.shots) == (&new.method, new.shots))
-        };
-        let n_looks = self.looks.len();
-        for new in report::sequential::told_apart(self.folder, look, n_looks, &self.methods)? {
-            if !known(&new, &self.stopped) {
-                let Stopped { method, shots, draws, from } = &new;
-                eprintln!(
-                    "{method} at {shots} shots needs no more than {draws} draws: it is told from {from}"
-                );
-                self.stopped.push(new);
+        let planned: BTreeSet<CellId> = self.opened.cells().map(Identity::id).collect();
+        let told = told_apart(self.folder, look, self.looks.len(), |id| planned.contains(id))?;
+        for Told { method, shots, from } in told {
+            let is_known = self.stopped.iter().any(|one| one.method == method && one.shots == shots);
+            if is_known || !self.methods.contains(&method) {
+                continue;
             }
+            eprintln!("{method} at {shots} shots needs no more than {look} draws: it is told from {from}");
+            let planned = self.planned(&method, shots);
+            self.stopped.push(Stopped { method, shots, draws: look, from, planned });
         }
         Stopped::write(self.folder, &self.stopped)
     }

@@ -10,11 +10,11 @@ use tch::Tensor;
 use super::compute::{Compute, FeatureArgs};
 use super::settings::{self, MethodArgs};
 use super::teacher::{self, TeacherArgs};
+use super::training_log::TrainingLog;
 use crate::evaluate::folder;
-use crate::files;
 use crate::ids::TaskName;
 use crate::method::d24fad::{self, Settings};
-use crate::method::{Context, EpochFigures, Fitted, Observer, OpenTeachers, StateFile, TrainTask};
+use crate::method::{Context, OpenTeachers, StateFile, TrainTask};
 use crate::network::Network;
 use crate::network::feature_folder::FeatureFolder;
 use crate::network::origin::{Origin, Teachers};
@@ -104,18 +104,13 @@ impl Args {
             state_file: Some(state_file.clone()),
             opened: OpenTeachers::keeping(self.features.limits().keeping_in(features.clone())),
         };
-        let mut log = Log::default();
+        let mut log = TrainingLog::default();
         d24fad::train_to(&settings, &tasks, &context, &mut log, &self.out)?;
         state_file.remove()?;
         FeatureFolder::clear(&features)?;
         let table = folder::beside(&self.out, "training.csv")?;
-        files::write_whole(&table, &log.csv()?)?;
-        println!(
-            "written to {}; losses of {} epochs in {}",
-            self.out.display(),
-            log.0.len(),
-            table.display()
-        );
+        log.write(&table)?;
+        println!("written to {}; losses of {} epochs in {}", self.out.display(), log.len(), table.display());
         Ok(())
     }
 
@@ -167,41 +162,5 @@ impl Args {
             anomalies: None,
             pool: None,
         })
-    }
-}
-
-/// Figures of every epoch, by name.
-#[derive(Default)]
-struct Log(Vec<(u64, Vec<(String, f64)>)>);
-
-impl Observer for Log {
-    fn after_epoch(&mut self, epoch: u64, figures: &EpochFigures, _: &dyn Fitted) -> Result<()> {
-        let owned = figures.iter().map(|(name, value)| ((*name).to_owned(), *value));
-        self.0.push((epoch, owned.collect()));
-        Ok(())
-    }
-
-    fn state(&self) -> Result<String> {
-        Ok(serde_json::to_string(&self.0)?)
-    }
-
-    fn restore(&mut self, state: &str) -> Result<()> {
-        self.0 = serde_json::from_str(state)?;
-        Ok(())
-    }
-}
-
-impl Log {
-    fn csv(&self) -> Result<Vec<u8>> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        if let Some((_, first)) = self.0.first() {
-            let names = first.iter().map(|(name, _)| name.as_str());
-            writer.write_record(std::iter::once("epoch").chain(names))?;
-        }
-        for (epoch, figures) in &self.0 {
-            let values = figures.iter().map(|(_, value)| value.to_string());
-            writer.write_record(std::iter::once(epoch.to_string()).chain(values))?;
-        }
-        writer.into_inner().context("finishing the table")
     }
 }

@@ -1,28 +1,24 @@
 //! `weights train`: a teacher fine-tuned on the tasks of a benchmark, for a task that it has not seen.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::compute::Compute;
 use super::teacher;
+use super::training_log::TrainingLog;
 use crate::cli::common::home;
 use crate::episode::HeldOut;
 use crate::evaluate::folder;
-use crate::files;
 use crate::ids::TaskName;
 use crate::manifest::Manifest;
-use crate::method::{Context, EpochFigures, Fitted, Observer, OpenTeachers, StateFile};
+use crate::method::{Context, OpenTeachers, StateFile};
 use crate::metric_teacher::{Balance, Material, Metric, Order, Settings, file_in};
 use crate::network::origin::{Origin, Teachers};
 use crate::network::published;
 use crate::network::tuned::Classes;
 use crate::network::{Backbone, Network};
-
-/// Least time between two saved states of a training.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 /// What is trained for.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -160,9 +156,9 @@ impl Args {
             path.display()
         );
         let state_file =
-            StateFile { path: folder::beside(&path, "unfinished.safetensors")?, every: SAVE_EVERY };
+            StateFile { path: folder::beside(&path, "unfinished.safetensors")?, every: StateFile::EVERY };
         context.state_file = Some(state_file.clone());
-        let mut log = Log::default();
+        let mut log = TrainingLog::default();
         let tuned = order.train(material, &context, &mut log, &path)?;
         log.write(&folder::beside(&path, "training.csv")?)?;
         state_file.remove()?;
@@ -172,7 +168,7 @@ impl Args {
             path.display(),
             tuned.pictures.len(),
             tuned.tasks.join(", "),
-            log.recalls()
+            recalls(&log)
         );
         Ok(())
     }
@@ -226,43 +222,11 @@ impl Args {
     }
 }
 
-/// Figures of every epoch, by name.
-#[derive(Default)]
-struct Log(Vec<(u64, String, f64)>);
-
-impl Observer for Log {
-    fn after_epoch(&mut self, epoch: u64, figures: &EpochFigures, _: &dyn Fitted) -> Result<()> {
-        self.0.extend(figures.iter().map(|(name, value)| (epoch, (*name).to_owned(), *value)));
-        Ok(())
-    }
-
-    fn state(&self) -> Result<String> {
-        Ok(serde_json::to_string(&self.0)?)
-    }
-
-    fn restore(&mut self, state: &str) -> Result<()> {
-        self.0 = serde_json::from_str(state)?;
-        Ok(())
-    }
-}
-
-impl Log {
-    /// How well the pictures of the training are classified after each stage, in words.
-    fn recalls(&self) -> String {
-        let recalls = self.0.iter().filter(|(_, name, _)| name == "macro_recall");
-        let recalls: Vec<String> = recalls.map(|(_, _, value)| format!("{value:.3}")).collect();
-        match recalls.is_empty() {
-            true => String::new(),
-            false => format!("; mean recall on them after each stage {}", recalls.join(", ")),
-        }
-    }
-
-    fn write(&self, path: &Path) -> Result<()> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(["epoch", "quantity", "value"])?;
-        for (epoch, name, value) in &self.0 {
-            writer.write_record([epoch.to_string(), name.clone(), value.to_string()])?;
-        }
-        files::write_whole(path, &writer.into_inner().context("finishing the table")?)
+/// How well the pictures of the training are classified after each stage, in words.
+fn recalls(log: &TrainingLog) -> String {
+    let recalls: Vec<String> = log.values("macro_recall").map(|value| format!("{value:.3}")).collect();
+    match recalls.is_empty() {
+        true => String::new(),
+        false => format!("; mean recall on them after each stage {}", recalls.join(", ")),
     }
 }
