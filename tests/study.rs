@@ -8,17 +8,17 @@ use medfsad::files;
 use medfsad::ids::TaskName;
 use medfsad::manifest::{Header, Label, MANIFEST, Manifest, REJECTED, Rejected, Row, Split, image_id};
 use medfsad::protocol::Protocol;
-use medfsad::regime::Regime;
 use medfsad::report::studies::{self, Choice, Run};
-use medfsad::results::{Cell, CellResult, FORMAT, Provenance, Score, Seed};
+use medfsad::results::{Cell, CellResult, FORMAT, Provenance, Score};
 use medfsad::study::aggregator::Aggregator;
 use medfsad::study::grouping::{HiddenFindings, Known, studies};
-use medfsad::study::learned::{Learned, LearnedIdentity, StudyScore, Training};
 use medfsad::table::{Record, Table};
 use tempfile::TempDir;
 
 use crate::made_up;
 use crate::report::made_up::{identity, provenance};
+
+mod trained;
 
 /// A slice of a volume; a volume is a patient's.
 fn slice(task: &str, volume: usize, index: u32, split: Split, label: Label) -> Row {
@@ -74,9 +74,21 @@ fn manifest(folder: &Path, mut rows: Vec<Row>, rejected: &[Rejected]) -> Manifes
 fn score(
     run: &Path,
     manifest: &Manifest,
+    as_method: (&str, &str),
+    n_draws: usize,
+    score: impl Fn(&Row, usize) -> f64,
+) {
+    score_as(run, manifest, as_method, n_draws, score, |_| ());
+}
+
+/// The same, with every cell as `alter` makes it.
+fn score_as(
+    run: &Path,
+    manifest: &Manifest,
     (method, regime): (&str, &str),
     n_draws: usize,
     score: impl Fn(&Row, usize) -> f64,
+    alter: impl Fn(&mut Cell),
 ) {
     for task in manifest.tasks() {
         for draw in 0..n_draws {
@@ -91,7 +103,7 @@ fn score(
                 scores: BTreeMap::from([(Protocol::Clean, score(row, draw))]),
             };
             let scores: Vec<Score> = manifest.select(&task, Split::Test).map(one).collect();
-            let cell = Cell {
+            let mut cell = Cell {
                 format: FORMAT,
                 id: identity.id(),
                 provenance: Provenance { random_weights: false, ..provenance(method, regime) },
@@ -99,6 +111,8 @@ fn score(
                 lacked: None,
                 identity,
             };
+            alter(&mut cell);
+            cell.id = cell.identity.id();
             let folder = run.join("cells").join(&cell.id);
             CellResult { cell, scores, metrics: Vec::new(), epochs: Vec::new(), folder }.write().unwrap();
         }
@@ -211,6 +225,16 @@ fn numbers_of_studies_are_those_of_aggregated_slices() {
     assert!(text.contains("| normal + anomalous studies |  |  | 4 + 3 | 4 + 3 |"), "{text}");
     assert!(text.contains("- single, which has no study of several pictures"), "{text}");
     assert!(text.contains("No aggregator was trained"), "{text}");
+    let hash = &made.manifest.header.canonical_hash;
+    assert!(text.contains(&format!("Benchmark: made up (made-up, version 1), manifest {hash}.")), "{text}");
+    assert!(
+        text.contains("- own: random teacher, seed 1; seed 1; held out by dataset; settings {}; code c0de"),
+        "{text}"
+    );
+    for line in &found {
+        let is_own = line["method"] == "own";
+        assert_eq!((&line["manifest_hash"], line["code_hash"] == "c0de"), (hash, is_own));
+    }
     let table = Table::read(&out.join("studies.parquet")).unwrap();
     // Three aggregators of two draws and the count, of seven studies in two tasks.
     assert_eq!(table.height(), (3 * 2 + 1) * 7 * 2);
@@ -251,6 +275,42 @@ fn a_normal_study_with_a_lesion_that_was_not_drawn_is_left_out_and_said() {
 }
 
 #[test]
+fn studies_of_several_files_may_hold_a_lesion_that_was_not_drawn_and_that_is_said() {
+    let made = |rejected: &[Rejected]| {
+        let folder = TempDir::new().unwrap();
+        let mut rows = volumes("head");
+        for row in &mut rows {
+            row.study_id = row.group_id.take();
+            row.source_path = format!("{}/{}.dcm", row.source_path, row.frame);
+        }
+        Made { manifest: manifest(folder.path(), rows, rejected), folder }
+    };
+    let board = |made: &Made| {
+        score(&made.run(), &made.manifest, ("own", "R1"), 1, |row, _| f64::from(row.frame));
+        made.board(&Choice::default()).0
+    };
+    let text = board(&made(&[not_drawn("head", 3, "tumour")]));
+    let said = "of which nobody knows the study (1): of the studies that span several files and are called normal (4)";
+    assert!(text.contains(said) && text.contains("| 4 + 3 |"), "{text}");
+    let text = board(&made(&[not_drawn("head", 3, "no tumour")]));
+    assert!(!text.contains("of which nobody knows the study"), "{text}");
+}
+
+#[test]
+fn the_rule_of_what_is_held_out_is_that_of_the_first_cell_that_has_one() {
+    let made = Made::new(&[]);
+    let rule = || Run::read(&made.run(), &made.manifest).unwrap().held_out();
+    let add = |method: &str, rule: HeldOut| {
+        let alter = |cell: &mut Cell| cell.identity.held_out = rule;
+        score_as(&made.run(), &made.manifest, (method, "R1"), 1, loud_first_slice, alter);
+    };
+    add("control-border", HeldOut::None);
+    assert_eq!(rule(), HeldOut::Dataset);
+    add("own", HeldOut::Organ);
+    assert_eq!(rule(), HeldOut::Organ);
+}
+
+#[test]
 fn a_run_without_studies_or_of_another_benchmark_is_refused() {
     let folder = TempDir::new().unwrap();
     let rows =
@@ -270,134 +330,4 @@ fn a_run_without_studies_or_of_another_benchmark_is_refused() {
     let other = Made::new(&[]);
     let error = Run::read(&run, &other.manifest).err().unwrap().to_string();
     assert!(error.contains("is of another benchmark"), "{error}");
-}
-
-/// What a training would have left, with `score` of each study.
-fn learned(
-    made: &Made,
-    scores_of: Option<&str>,
-    n_draws: u64,
-    score: impl Fn(&str, &str) -> f64,
-) -> Vec<LearnedIdentity> {
-    let run = Run::read(&made.run(), &made.manifest).unwrap();
-    let mut identities = Vec::new();
-    for task in ["head", "chest"] {
-        let of_method = |cell: &&medfsad::results::StoredCell| scores_of == Some(&*cell.cell.identity.method);
-        let cells = run.cells().iter().filter(of_method).map(|cell| cell.cell.id.clone()).collect();
-        let identity = LearnedIdentity {
-            settings: "{}".to_owned(),
-            task: TaskName::new(task),
-            scores_of: scores_of.map(str::to_owned),
-            shots: scores_of.map(|_| 2),
-            cells,
-            seed: Seed(1),
-            size: 32,
-            held_out: HeldOut::Dataset,
-            manifest_hash: made.manifest.header.canonical_hash.clone(),
-            code_hash: "code".to_owned(),
-            weights_hash: "weights".to_owned(),
-            device_class: "cpu".to_owned(),
-        };
-        let training = Training {
-            teacher: "made up".to_owned(),
-            random_weights: false,
-            regime: Regime::OtherAnomalies,
-            sources: vec![TaskName::new(if task == "head" { "chest" } else { "head" })],
-            n_studies: [3, 3],
-            n_left_out: 0,
-            seconds: 1.0,
-        };
-        let found = studies(made.manifest.select(task, Split::Test));
-        let rows = found.iter().flat_map(|study| {
-            (0..n_draws).map(|draw| StudyScore {
-                study: study.id.to_owned(),
-                draw,
-                score: score(task, study.id),
-            })
-        });
-        let studies = rows.collect();
-        let one = Learned {
-            identity: identity.clone(),
-            training,
-            studies,
-            attention: Vec::new(),
-            epochs: Vec::new(),
-        };
-        one.write(&made.run()).unwrap();
-        identities.push(identity);
-    }
-    identities
-}
-
-fn volume_number(study: &str) -> usize {
-    study.rsplit(' ').next().unwrap().parse().unwrap()
-}
-
-#[test]
-fn a_trained_aggregator_is_compared_on_the_same_studies_and_the_sentence_follows() {
-    let made = Made::new(&[]);
-    score(&made.run(), &made.manifest, ("own", "R1"), 2, loud_first_slice);
-    score(&made.run(), &made.manifest, ("two", "R2"), 2, loud_first_slice);
-    learned(&made, None, 1, |_, study| volume_number(study) as f64);
-    learned(&made, Some("own"), 2, |_, study| volume_number(study) as f64);
-    let (text, out) = made.board(&Choice::default());
-    let found = lines(&out.join("studies.csv"));
-    assert_eq!(number(&found, "features", "SAMIL", "mean"), 1.0);
-    assert_eq!(number(&found, "features and own", "SAMIL", "head"), 1.0);
-    let differences = lines(&out.join("differences.csv"));
-    let of = |samil: &str, method: &str| {
-        differences.iter().filter(|line| line["samil_on"] == samil && line["method"] == method).count()
-    };
-    assert_eq!((of("features", "own"), of("features", "two")), (4, 4));
-    assert_eq!((of("features and own", "own"), of("features and own", "two")), (4, 0));
-    let max = differences.iter().find(|line| line["aggregator"] == "max").unwrap();
-    assert_eq!((&*max["auroc_difference"], &*max["low"], &*max["reading"]), ("1", "1", "above"));
-    assert!(text.contains("SAMIL on features is above"), "{text}");
-    assert!(text.contains("is trained on labelled studies of other tasks (R3)"), "{text}");
-    assert!(text.contains("class weights cancel"), "{text}");
-}
-
-#[test]
-fn what_was_trained_on_cells_that_are_gone_or_was_altered_is_no_number() {
-    let made = Made::new(&[]);
-    score(&made.run(), &made.manifest, ("own", "R1"), 1, loud_first_slice);
-    learned(&made, Some("own"), 1, |_, study| volume_number(study) as f64);
-    let (text, _) = made.board(&Choice::default());
-    assert!(text.contains("| features and own | SAMIL |"), "{text}");
-    std::fs::remove_dir_all(made.run().join("cells")).unwrap();
-    score(&made.run(), &made.manifest, ("own", "R5"), 2, loud_first_slice);
-    for cell in Run::read(&made.run(), &made.manifest).unwrap().cells() {
-        if cell.cell.identity.draw == 0 {
-            std::fs::remove_dir_all(&cell.folder).unwrap();
-        }
-    }
-    let (text, _) = made.board(&Choice::default());
-    assert!(!text.contains("| features and own | SAMIL |"), "{text}");
-    assert!(text.contains("own was computed anew since; train again"), "{text}");
-    let all = Learned::all(&made.run()).unwrap();
-    let folder = Learned::folder(&made.run(), &all[0].identity);
-    std::fs::write(folder.join("studies.parquet"), b"PAR1").unwrap();
-    let error = format!("{:#}", Learned::all(&made.run()).unwrap_err());
-    assert!(error.contains("delete its folder to train again") && error.contains("damaged"), "{error}");
-}
-
-#[test]
-fn a_method_that_learnt_from_other_tasks_gives_no_scores_to_an_aggregator() {
-    let made = Made::new(&[]);
-    score(&made.run(), &made.manifest, ("own", "R1"), 2, loud_first_slice);
-    score(&made.run(), &made.manifest, ("two", "R2"), 1, loud_first_slice);
-    let run = Run::read(&made.run(), &made.manifest).unwrap();
-    let error = run.slice_scores(&made.manifest, "two", 2).unwrap_err().to_string();
-    assert!(error.contains("regime R2"), "{error}");
-    let error = run.slice_scores(&made.manifest, "none", 2).unwrap_err().to_string();
-    assert!(error.contains("0 methods called `none`") && error.contains("own, two"), "{error}");
-    let scores = run.slice_scores(&made.manifest, "own", 2).unwrap();
-    let tasks: Vec<&str> = scores.draws.keys().map(TaskName::as_str).collect();
-    assert_eq!(tasks, ["chest", "head"], "the task of single pictures has no studies");
-    for draws in scores.draws.values() {
-        assert_eq!(draws.len(), 2);
-        let mut places: Vec<f64> = draws[0].places.values().copied().collect();
-        places.sort_by(f64::total_cmp);
-        assert!(places.len() == 21 && places[0] > 0.0 && places[20] < 1.0, "{places:?}");
-    }
 }

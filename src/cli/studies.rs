@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::common::home;
 use super::harness::SamilArgs;
@@ -19,7 +19,7 @@ use crate::study::aggregator::{Aggregator, TOP_SHARE};
 /// for --samil.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Run folder, such as reports/phantom-studies
+    /// Run folder, such as reports/studies
     run: PathBuf,
     /// Curated folder that the run is of [default: manifests/<the run's spec>]
     #[arg(long)]
@@ -43,9 +43,8 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self) -> Result<()> {
         self.samil.set_up()?;
-        let folder = self.folder.clone().map_or_else(|| self.curated(), Ok)?;
-        let manifest = Manifest::read(&folder)?;
-        let run = Run::read(&self.run, &manifest)?;
+        let folder = |spec: &str| self.folder.clone().unwrap_or_else(|| home("manifests").join(spec));
+        let (run, manifest) = Run::read_with(&self.run, |spec| Manifest::read(&folder(spec)))?;
         self.samil.train(&run, &manifest, run.shots(self.shots)?)?;
         let chosen = self.aggregator;
         let aggregators = if chosen.is_empty() { Aggregator::TRIVIAL.to_vec() } else { chosen };
@@ -55,14 +54,5 @@ impl Args {
         print!("{text}");
         println!("figure: {}", std::path::absolute(&figure).unwrap_or(figure).display());
         Ok(())
-    }
-
-    /// Where the run's benchmark lies, if it lies where it was built.
-    fn curated(&self) -> Result<PathBuf> {
-        let results = crate::results::read_run(&self.run)?;
-        let first = results.first().with_context(|| {
-            format!("{} holds no finished cell; let the run go on first", self.run.display())
-        })?;
-        Ok(home("manifests").join(&first.cell.provenance.spec))
     }
 }

@@ -46,6 +46,8 @@ mod target;
 mod test_set;
 /// A training under observation.
 mod watch;
+/// Several threads at once.
+mod workers;
 /// Work to be timed.
 pub mod workload;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::definition::Definition;
+use super::seen;
 use crate::episode::{Episodes, HeldOut};
 use crate::files;
 use crate::ids::{CellId, TaskName};
@@ -102,12 +103,7 @@ fn job(
     let origin = built
         .network
         .map(|network| {
-            let origin = setting.teachers.of(network)?.for_target(task)?;
-            if let Some(tuned) = origin.tuned()? {
-                let rows = setting.manifest.rows.iter().filter(|row| row.task == task);
-                tuned.check_unseen(task, rows).with_context(|| origin.label(network))?;
-                tuned.check_rule(definition.held_out).with_context(|| origin.label(network))?;
-            }
+            let origin = seen::unseen(setting.teachers, network, setting.manifest, task, rule)?;
             anyhow::Ok((network, origin))
         })
         .transpose()?;

@@ -10,6 +10,7 @@ use tch::Device;
 
 use super::plan::{self, Job, Retry, State};
 use super::stop;
+use super::workers::on_workers;
 use crate::episode::Episodes;
 use crate::files::lock::{Lock, Lost};
 use crate::manifest::Manifest;
@@ -89,17 +90,9 @@ impl Run<'_> {
             }
             Ok(outcomes.into_iter().sum())
         };
-        let outcome = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.workers).map(|_| scope.spawn(work)).collect();
-            let join = |worker: std::thread::ScopedJoinHandle<Result<Outcome>>| {
-                worker
-                    .join()
-                    .unwrap_or_else(|panic| Err(anyhow!("a worker panicked: {}", panics::message(&*panic))))
-            };
-            workers.into_iter().map(join).sum::<Result<Outcome>>()
-        });
+        let outcomes = on_workers(self.workers, &work);
         bar.end();
-        outcome
+        Ok(outcomes?.into_iter().sum())
     }
 
     /// Cells of a job that are to be computed now.

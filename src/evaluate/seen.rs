@@ -1,12 +1,37 @@
-//! What a cell's pretrained network was trained on, and whether that may hold pictures of the task.
+//! What a pretrained network was trained on: whether that may hold pictures of the task, and what is refused if it does.
 
 use std::collections::BTreeSet;
 
+use anyhow::{Context as _, Result};
+
+use crate::episode::HeldOut;
 use crate::ids::TaskName;
-use crate::network::origin::Origin;
+use crate::manifest::Manifest;
+use crate::network::Network;
+use crate::network::origin::{Origin, Teachers};
 use crate::network::published::TrainedOn;
 use crate::results::Seen;
 use crate::source;
+
+/// The weights of `network` for `target`, of a folder of teachers its own.
+///
+/// # Errors
+/// No weights for it, or a teacher that has seen pictures of the target or of tasks that `rule` leaves out.
+pub(super) fn unseen(
+    teachers: &Teachers,
+    network: Network,
+    manifest: &Manifest,
+    target: &str,
+    rule: HeldOut,
+) -> Result<Origin> {
+    let origin = teachers.of(network)?.for_target(target)?;
+    if let Some(tuned) = origin.tuned()? {
+        let rows = manifest.rows.iter().filter(|row| row.task == target);
+        tuned.check_unseen(target, rows).with_context(|| origin.label(network))?;
+        tuned.check_rule(rule).with_context(|| origin.label(network))?;
+    }
+    Ok(origin)
+}
 
 /// In words what the weights were trained on, where somebody says, and whether pictures of these sources may be in it.
 pub(super) fn seen(origin: &Origin, sources: &BTreeSet<&str>) -> (Option<String>, Seen) {

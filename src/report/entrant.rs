@@ -105,8 +105,12 @@ pub(super) fn set_up(identity: &Identity, provenance: &Provenance) -> String {
 /// The loud label of entrants whose teacher has random weights.
 pub(super) fn warning(entrants: &[Entrant]) -> Option<String> {
     let random: Vec<&str> = entrants.iter().filter(|e| e.random).map(|e| e.label.as_str()).collect();
-    let all = entrants.iter().filter(|e| !e.control && !e.imported).all(|e| e.random);
-    match random.as_slice() {
+    warning_of(&random, entrants.iter().filter(|e| !e.control && !e.imported).all(|e| e.random))
+}
+
+/// The same, of the names of `random` rows; `all` says that no other row has a network.
+pub(super) fn warning_of(random: &[&str], all: bool) -> Option<String> {
+    match random {
         [] => None,
         _ if all => Some(RANDOM_TEACHER.to_owned()),
         some => Some(format!("{RANDOM_TEACHER} (concerns: {})", some.join(", "))),

@@ -19,7 +19,9 @@ pub struct Study<'a> {
 /// What is known of a study.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Known {
-    /// None of its slices is anomalous, and none of its files holds a slice that is not among them and might be.
+    /// None of its slices is anomalous, and none of its files holds a slice that is not among them and might be. Of a study
+    /// of several files that is no certainty: one of its files may not have been drawn
+    /// ([`HiddenFindings::n_without_study`]).
     Normal,
     /// At least one slice is.
     Anomalous,
@@ -88,6 +90,13 @@ impl<'a> HiddenFindings<'a> {
             file.task == task && file.finding.as_deref().is_some_and(|finding| !normal.contains(finding))
         };
         HiddenFindings(rejected.iter().filter(hides).map(|file| file.source_path.as_str()).collect())
+    }
+
+    /// How many of them hold none of these pictures, so that nobody knows of which study they are: a source with a file for
+    /// each slice names a study for those alone that were drawn.
+    pub fn n_without_study<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> usize {
+        let drawn: HashSet<&str> = rows.map(|row| row.source_path.as_str()).collect();
+        self.0.iter().filter(|file| !drawn.contains(**file)).count()
     }
 
     /// What is known of a study.

@@ -16,7 +16,7 @@ use crate::results::{Epoch, Seed};
 use crate::table::{Record, Seals, record};
 
 /// Version of the files below; a reader refuses another.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Folder of all trainings, in a run.
 pub const FOLDER: &str = "studies/samil";
@@ -69,15 +69,19 @@ impl LearnedIdentity {
 pub struct Training {
     /// The frozen network and its weights, in words.
     pub teacher: String,
+    /// Names how the network was trained but for its target: what teachers of several targets share. Null for others.
+    pub teacher_recipe: Option<String>,
     /// Whether these weights are random.
     pub random_weights: bool,
-    /// What it was given.
+    /// What it was given, and the method whose scores enter.
     pub regime: Regime,
+    /// Settings that differ from the defaults, one JSON object.
+    pub changed_settings: String,
     /// The tasks that trained.
     pub sources: Vec<TaskName>,
     /// Their normal and anomalous studies.
     pub n_studies: [usize; 2],
-    /// Studies of them that hold a picture or patient of the target, and were left out.
+    /// Studies of them that share a picture, a file or a patient with the target, and were left out.
     pub n_left_out: usize,
     /// Wall time; varies between runs.
     pub seconds: f64,

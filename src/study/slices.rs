@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{CellId, ImageId, TaskName};
+use crate::regime::Regime;
 
 /// Scores of one method at one number of shots.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SliceScores {
     /// The method, as tables name it.
     pub label: String,
+    /// What that method was given, and its teacher before it.
+    pub regime: Regime,
     /// Size of the support set.
     pub shots: usize,
     /// By task, each support draw's.

@@ -8,11 +8,13 @@ use super::compute::Compute;
 use super::settings::MethodArgs;
 use super::teacher::{self, TeacherArgs};
 use crate::episode::HeldOut;
+use crate::evaluate::device::Wanted;
 use crate::evaluate::samil::{self, Request, Settings};
 use crate::files;
 use crate::manifest::Manifest;
 use crate::names;
 use crate::network::origin::Origin;
+use crate::network::precision::Precision;
 use crate::network::{Backbone, Extractor, Network};
 use crate::report::studies::Run;
 
@@ -26,7 +28,8 @@ pub(crate) struct SamilArgs {
     /// repeated
     #[arg(long, value_name = "METHOD", value_delimiter = ',', requires = "samil")]
     scores_of: Vec<String>,
-    /// Which tasks train for a target: dataset (every other) or organ (those of another organ) [default: as in the run]
+    /// Which tasks train for a target: dataset (every other) or organ (those of another organ) [default: the rule of the run's first
+    /// cell that trains on other tasks; dataset where none does]
     #[arg(long, value_parser = HeldOut::parse, requires = "samil")]
     held_out: Option<HeldOut>,
     /// Seed of the training
@@ -58,10 +61,11 @@ impl SamilArgs {
     /// Names the argument that does not fit; as [`samil::train`].
     pub(crate) fn train(&self, run: &Run, manifest: &Manifest, shots: usize) -> Result<()> {
         if !self.samil {
-            let is_given = !self.teacher.is_empty() || self.method.backbone.backbone.is_some();
+            let is_network = !self.teacher.is_empty() || self.method.backbone.backbone.is_some();
+            let is_place = self.compute.device != Wanted::Auto || self.compute.precision != Precision::F32;
             ensure!(
-                !is_given && self.method.table()?.is_empty() && self.method.size.is_none(),
-                "--teacher, --backbone, --size and --set are for --samil, which is not given"
+                !is_network && !is_place && self.method.table()?.is_empty() && self.method.size.is_none(),
+                "--teacher, --backbone, --size, --set, --device and --precision are for --samil, which is not given"
             );
             return Ok(());
         }
@@ -82,14 +86,14 @@ impl SamilArgs {
         let with = |method: &String| run.slice_scores(manifest, method, shots).map(Some);
         let mut inputs = vec![None];
         inputs.extend(self.scores_of.iter().map(with).collect::<Result<Vec<_>>>()?);
-        let usual_rule = if of_run.held_out == HeldOut::None { HeldOut::Dataset } else { of_run.held_out };
-        let held_out = self.held_out.unwrap_or(usual_rule);
+        let held_out = self.held_out.unwrap_or_else(|| run.held_out());
         if held_out == HeldOut::None {
             bail!("--held-out must be dataset or organ: SAMIL trains on other tasks");
         }
         let (device, workers) = (self.compute.open()?, rayon::current_num_threads());
         let request = Request {
             manifest,
+            rejected: run.rejected(),
             run: run.folder(),
             targets,
             inputs,

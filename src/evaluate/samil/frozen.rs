@@ -1,19 +1,20 @@
 //! What a frozen network and a threshold make of slices, in several versions of each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use tch::{Device, Kind, Tensor};
 
 use super::settings::Settings;
 use crate::episode::batch::Pictures;
+use crate::evaluate::workers::on_workers;
 use crate::ids::ImageId;
 use crate::manifest::Row;
 use crate::manifest::store::PixelStore;
 use crate::network::teacher::Teacher;
+use crate::progress;
 use crate::random::Stream;
-use crate::{panics, progress};
 
 /// Slices that go through the network at once; fixed, as the last bits of a number may depend on it.
 const BATCH: usize = 16;
@@ -32,22 +33,25 @@ pub(super) struct Slice {
 pub(super) struct Frozen(HashMap<ImageId, Slice>);
 
 impl Frozen {
-    /// Of the rows of one task, each computed on a single thread, whatever the number of workers. `open` opens the frozen
-    /// network, once for each worker.
+    /// Of the slices of one task that are needed, each computed on a single thread, whatever the number of workers. `all` are
+    /// the slices of its studies in the manifest's order: batches are of these, so that which training is to do first, or
+    /// done already, moves no bit. `open` opens the frozen network, once for each worker.
     ///
     /// # Errors
     /// A network that cannot be opened or pictures that cannot be read.
     pub(super) fn add(
         &mut self,
         store: &PixelStore,
-        rows: &[&Row],
+        (all, needed): (&[&Row], &HashSet<&str>),
         open: &(dyn Fn() -> Result<Teacher> + Sync),
         settings: &Settings,
         (seed, workers): (u64, usize),
     ) -> Result<()> {
-        let batches: Vec<&[&Row]> = rows.chunks(BATCH).collect();
+        let is_needed = |batch: &&[&Row]| batch.iter().any(|row| needed.contains(row.image_id.as_str()));
+        let batches: Vec<&[&Row]> = all.chunks(BATCH).filter(is_needed).collect();
+        let n_slices = batches.iter().map(|batch| batch.len()).sum();
         let next = AtomicUsize::new(0);
-        let bar = progress::bar(rows.len(), &format!("{}: features of slices", rows[0].task));
+        let bar = progress::bar(n_slices, &format!("{}: features of slices", all[0].task));
         let work = || -> Result<Vec<(ImageId, Slice)>> {
             tch::set_num_threads(1);
             let teacher = open()?;
@@ -71,25 +75,6 @@ impl Frozen {
     pub(super) fn of(&self, id: &ImageId) -> &Slice {
         &self.0[id]
     }
-}
-
-/// Runs the same work on several threads; what each of them returned.
-///
-/// # Errors
-/// The first of theirs, or a panic.
-pub(super) fn on_workers<T: Send>(n: usize, work: &(dyn Fn() -> Result<T> + Sync)) -> Result<Vec<T>> {
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..n.max(1)).map(|_| scope.spawn(work)).collect();
-        let join = |worker: std::thread::ScopedJoinHandle<Result<T>>| {
-            let panicked = |panic: Box<dyn std::any::Any + Send>| {
-                Err(anyhow!("a worker panicked: {}", panics::message(&*panic)))
-            };
-            worker.join().unwrap_or_else(panicked)
-        };
-        // All end before the first error is returned.
-        let results: Vec<Result<T>> = workers.into_iter().map(join).collect();
-        results.into_iter().collect()
-    })
 }
 
 fn of_batch(

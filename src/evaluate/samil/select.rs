@@ -1,11 +1,11 @@
 //! Which studies train SAMIL for a target, and which are scored.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use anyhow::{Result, ensure};
 
 use crate::ids::{ImageId, TaskName};
-use crate::manifest::{Manifest, Row, Split};
+use crate::manifest::{Manifest, Rejected, Row, Split};
 use crate::study::grouping::{HiddenFindings, Known, Study, studies};
 use crate::study::slices::SliceScores;
 
@@ -17,34 +17,60 @@ pub struct Sources<'a> {
     pub studies: Vec<(TaskName, Study<'a>, bool)>,
     /// Normal and anomalous ones.
     pub counts: [usize; 2],
-    /// Those that share a picture or a patient with the target.
+    /// Those that share a picture, a file or a patient with the target.
     pub n_left_out: usize,
 }
 
+impl Sources<'_> {
+    /// Refuses a view that no slice has: nothing would be relevant.
+    ///
+    /// # Errors
+    /// Names it, and the views that there are.
+    pub(super) fn check_views(&self, views: &[String]) -> Result<()> {
+        let rows = self.studies.iter().flat_map(|(_, study, _)| &study.rows);
+        let known: BTreeSet<&str> = rows.filter_map(|row| row.view.as_deref()).collect();
+        let unknown: Vec<&str> =
+            views.iter().map(String::as_str).filter(|view| !known.contains(view)).collect();
+        let there = known.iter().copied().collect::<Vec<_>>().join(", ");
+        ensure!(
+            unknown.is_empty(),
+            "SAMIL: relevant_views names {}, which no slice of a study that trains is (there are: {}); name one of these, or \
+             leave the setting out, and the share of tissue counts",
+            unknown.join(", "),
+            if there.is_empty() { "none, as the manifest knows no views" } else { &there }
+        );
+        Ok(())
+    }
+}
+
 /// What may train for `target`: of other tasks, studies of train normals alone and every anomalous study with all its
-/// slices; where slice scores enter, the test studies, which alone have them. A study that shares a patient or a picture's
-/// pixels with the target does not train.
+/// slices; where slice scores enter, the test studies, which alone have them. A study that shares a patient, a picture or a
+/// file with the target does not train, whichever frames of the file either has. `rejected` are the files that were found
+/// and not used.
 ///
 /// # Errors
-/// No study of a class, or a table of rejected files that cannot be read.
+/// No study of a class.
 pub fn sources<'a>(
     manifest: &'a Manifest,
+    rejected: &[Rejected],
     target: &str,
     tasks: Vec<TaskName>,
     scores: Option<&SliceScores>,
 ) -> Result<Sources<'a>> {
     let of_target = || manifest.rows.iter().filter(|row| row.task == *target);
-    let pixels: HashSet<&str> = of_target().map(|row| row.pixel_hash.as_str()).collect();
+    let others = manifest.without_pictures_of(target, manifest.rows.iter());
+    let others: HashSet<&str> = others.into_iter().map(|row| row.image_id.as_str()).collect();
+    let files: HashSet<&str> = of_target().map(|row| row.file_sha256.as_str()).collect();
     let patients: HashSet<&str> = of_target().filter_map(|row| row.patient_id.as_deref()).collect();
     let is_shared = |row: &&Row| {
-        pixels.contains(row.pixel_hash.as_str())
+        !others.contains(row.image_id.as_str())
+            || files.contains(row.file_sha256.as_str())
             || row.patient_id.as_deref().is_some_and(|patient| patients.contains(patient))
     };
-    let rejected = manifest.rejected()?;
     let mut found = Sources { tasks: tasks.clone(), studies: Vec::new(), counts: [0; 2], n_left_out: 0 };
     for task in tasks {
         let rows = || manifest.rows.iter().filter(|row| row.task == *task);
-        let hidden = HiddenFindings::new(&task, rows(), &rejected);
+        let hidden = HiddenFindings::new(&task, rows(), rejected);
         for study in studies(rows()) {
             let known = hidden.known(&study);
             let has_scores = |row: &&Row| is_scored(scores, &task, &row.image_id);

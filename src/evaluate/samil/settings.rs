@@ -100,6 +100,19 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Those that differ from the defaults, as one JSON object.
+    ///
+    /// # Errors
+    /// A number that JSON cannot hold.
+    pub fn changed(&self) -> Result<String> {
+        let object = |settings: &Settings| -> Result<serde_json::Map<String, serde_json::Value>> {
+            Ok(serde_json::from_value(serde_json::to_value(settings)?)?)
+        };
+        let (mut own, defaults) = (object(self)?, object(&Settings::default())?);
+        own.retain(|key, value| defaults.get(key) != Some(value));
+        Ok(serde_json::to_string(&own)?)
+    }
+
     fn check(&self) -> Result<()> {
         let Settings { hidden, middle, attention, directions, .. } = *self;
         for (name, size) in

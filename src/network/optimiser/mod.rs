@@ -247,6 +247,14 @@ mod tests {
         }
     }
 
+    /// In one tensor of one dimension nothing would decay.
+    #[test]
+    fn rules_that_look_at_a_tensor_are_not_joined() {
+        assert!(Rule::Sgd(Sgd::default()).is_by_value() && Rule::Adam(Adam::default()).is_by_value());
+        assert!(!Rule::Sgd(Sgd { spares_vectors: true, ..Sgd::default() }).is_by_value());
+        assert!(!Rule::Adam(Adam { bounded: true, ..Adam::default() }).is_by_value());
+    }
+
     fn run(rule: Rule, joined: bool) -> Vec<Vec<f32>> {
         let store = VarStore::new(Device::Cpu);
         let root = store.root();

@@ -114,9 +114,9 @@ impl Rule {
         }
     }
 
-    /// Whether each value moves by itself, whatever others of its tensor do.
+    /// Whether each value moves by itself, whatever others of its tensor do and whatever its shape.
     pub fn is_by_value(&self) -> bool {
-        !matches!(self, Rule::Adam(Adam { bounded: true, .. }))
+        !matches!(self, Rule::Adam(Adam { bounded: true, .. }) | Rule::Sgd(Sgd { spares_vectors: true, .. }))
     }
 
     /// Moves `parameter` by one step, the `n_steps`th, counted from 1. `moments` are in the order of

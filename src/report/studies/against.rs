@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 
+use super::basis::{self, Basis};
 use super::row::BoardRow;
 use super::tested::TaskStudies;
 use crate::ids::TaskName;
 use crate::metric::two_level::{self, paired_differences};
 use crate::report::averages::mean_of_replicates;
-use crate::study::aggregator::Aggregator;
 
 /// Mean AUROC of a trained aggregator less that of one that is not trained.
 pub(super) struct Difference {
@@ -19,6 +19,8 @@ pub(super) struct Difference {
     pub value: f64,
     /// 95 %, over draws and studies together, which both share.
     pub interval: Option<(f64, f64)>,
+    /// Of the trained one and of the other.
+    pub bases: [Basis; 2],
 }
 
 /// How a difference is to be read.
@@ -45,16 +47,15 @@ impl Difference {
     }
 }
 
-/// Every trained row against the untrained ones of the method whose scores it sees; where it sees none, of every method.
+/// Every trained row against all untrained ones that are shown of the method whose scores it sees; where it sees none, of
+/// every method.
 pub(super) fn differences(rows: &[BoardRow], tasks: &[(TaskName, TaskStudies)]) -> Vec<Difference> {
-    let is_untrained = |row: &&BoardRow| {
-        row.class != "control" && Aggregator::TRIVIAL.iter().any(|trivial| trivial.name() == row.aggregator)
-    };
+    let is_untrained = |row: &&BoardRow| row.class != "control" && row.saw.is_none();
     let mut found = Vec::new();
-    for trained in rows.iter().filter(|row| row.aggregator == super::SAMIL) {
-        let of_method = trained.method.split(" #").next().unwrap_or_default().strip_prefix("features and ");
-        let others = rows.iter().filter(is_untrained);
-        for other in others.filter(|other| of_method.is_none_or(|method| method == other.method)) {
+    for (trained, saw) in rows.iter().filter_map(|row| Some((row, row.saw.as_ref()?))) {
+        let is_of_method =
+            |row: &&BoardRow| saw.scores_of.as_ref().is_none_or(|method| *method == row.method);
+        for other in rows.iter().filter(is_untrained).filter(is_of_method) {
             let Some((one, two)) = trained.auroc.zip(other.auroc) else { continue };
             found.push(Difference {
                 trained: trained.method.clone(),
@@ -62,6 +63,7 @@ pub(super) fn differences(rows: &[BoardRow], tasks: &[(TaskName, TaskStudies)]) 
                 aggregator: other.aggregator.clone(),
                 value: one.value - two.value,
                 interval: interval([trained, other], tasks),
+                bases: [trained.basis.clone(), other.basis.clone()],
             });
         }
     }
@@ -107,25 +109,24 @@ fn sentence(of_pair: &[Difference]) -> String {
     format!("SAMIL on {trained} {} over scores of {method}.", parts.join("; "))
 }
 
-/// One line for each difference.
+/// One line for each difference; `benchmark` is its name and hash.
 ///
 /// # Errors
 /// What the writer of CSV refuses.
-pub(super) fn csv(differences: &[Difference]) -> Result<Vec<u8>> {
+pub(super) fn csv(differences: &[Difference], benchmark: &[String; 2]) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record([
-        "samil_on",
-        "method",
-        "aggregator",
-        "auroc_difference",
-        "low",
-        "high",
-        "reading",
-    ])?;
+    let mut head: Vec<String> =
+        ["samil_on", "method", "aggregator", "auroc_difference", "low", "high", "reading"]
+            .map(str::to_owned)
+            .into();
+    head.extend(["benchmark", "manifest_hash"].map(str::to_owned));
+    head.extend(basis::COLUMNS.map(|name| format!("samil_{name}")));
+    head.extend(basis::COLUMNS.map(str::to_owned));
+    writer.write_record(head)?;
     for difference in differences {
         let (low, high) = difference.interval.unzip();
         let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-        writer.write_record([
+        let mut record = vec![
             difference.trained.clone(),
             difference.method.clone(),
             difference.aggregator.clone(),
@@ -133,7 +134,10 @@ pub(super) fn csv(differences: &[Difference]) -> Result<Vec<u8>> {
             number(low),
             number(high),
             difference.reading().to_string(),
-        ])?;
+        ];
+        record.extend(benchmark.iter().cloned());
+        record.extend(difference.bases.iter().flat_map(Basis::columns));
+        writer.write_record(record)?;
     }
     Ok(writer.into_inner()?)
 }
@@ -144,7 +148,8 @@ mod tests {
 
     fn difference(aggregator: &str, interval: Option<(f64, f64)>) -> Difference {
         let (trained, method) = ("features".to_owned(), "dn2".to_owned());
-        Difference { trained, method, aggregator: aggregator.to_owned(), value: 0.1, interval }
+        let aggregator = aggregator.to_owned();
+        Difference { trained, method, aggregator, value: 0.1, interval, bases: Default::default() }
     }
 
     #[test]

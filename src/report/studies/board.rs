@@ -1,15 +1,16 @@
 //! All lines of the study-level board.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::{Result, ensure};
 
 use super::Choice;
 use super::against::{Difference, differences};
-use super::row::{BoardRow, OnTask};
+use super::basis::Basis;
+use super::row::{BoardRow, OnTask, Saw};
 use super::tested::{Found, TaskStudies, tested};
-use crate::ids::{ImageId, TaskName, is_of_permuted_labels};
-use crate::manifest::Manifest;
+use crate::ids::{CellId, ImageId, TaskName, is_of_permuted_labels};
+use crate::manifest::{Manifest, Rejected};
 use crate::protocol::Protocol;
 use crate::report::averages::scored;
 use crate::report::entrant::Entrant;
@@ -19,6 +20,8 @@ use crate::study::learned::{Learned, LearnedIdentity};
 
 /// The board at one number of shots.
 pub(super) struct Board<'a> {
+    /// The benchmark's name and its manifest's hash.
+    pub benchmark: [String; 2],
     pub shots: usize,
     /// Tasks that have studies, in the manifest's order.
     pub tasks: Vec<(TaskName, TaskStudies<'a>)>,
@@ -30,6 +33,8 @@ pub(super) struct Board<'a> {
     pub left_out: Vec<String>,
     /// Share of slices of [`Aggregator::TopShare`].
     pub top_share: f64,
+    /// What each method's scores rest on, in words.
+    pub scored: Vec<String>,
     /// Of each training that is shown, in words.
     pub trainings: Vec<String>,
 }
@@ -40,7 +45,7 @@ const COUNT: [&str; 3] = ["control: number of slices", "count", "R0"];
 impl<'a> Board<'a> {
     pub(super) fn new(
         entrants: &[Entrant],
-        manifest: &'a Manifest,
+        (manifest, rejected): (&'a Manifest, &[Rejected]),
         choice: &Choice,
         shots: usize,
         learned: &[Learned],
@@ -50,7 +55,7 @@ impl<'a> Board<'a> {
             entrants.iter().flat_map(|entrant| &entrant.cells).any(|cell| cell.cell.identity.task == *task)
         };
         for task in manifest.tasks().into_iter().filter(|task| is_run(task)) {
-            match tested(manifest, &task)? {
+            match tested(manifest, rejected, &task) {
                 Found::Studies(found) => {
                     left_out.extend(found.notes.iter().cloned());
                     tasks.push((task, found));
@@ -63,13 +68,17 @@ impl<'a> Board<'a> {
             "no task of this run has a study of more than one test picture: rows of the manifest need a study_id, or a \
              volume they are slices of"
         );
+        let header = &manifest.header;
+        let name = format!("{} ({}, version {})", header.title, header.spec, header.spec_version);
         let mut board = Board {
+            benchmark: [name, header.canonical_hash.clone()],
             shots,
             tasks,
             rows: Vec::new(),
             differences: Vec::new(),
             left_out,
             top_share: choice.top_share,
+            scored: Vec::new(),
             trainings: Vec::new(),
         };
         board.add_untrained(entrants, choice)?;
@@ -104,6 +113,10 @@ impl<'a> Board<'a> {
             } else {
                 ""
             };
+            let basis = Basis::of_cells(&cells);
+            if !entrant.control {
+                self.scored.push(format!("{}: {}", entrant.label, basis.words()));
+            }
             // What a control aggregates is no question: one aggregator shows whether it tells anything.
             let n_shown = if entrant.control { 1 } else { choice.aggregators.len() };
             for &aggregator in choice.aggregators.iter().take(n_shown) {
@@ -115,7 +128,7 @@ impl<'a> Board<'a> {
                 };
                 let tasks = self.tasks.iter().zip(&slices).map(of_task).collect();
                 let name = [entrant.label.clone(), aggregator.to_string(), entrant.regime_words()];
-                self.rows.push(BoardRow::new(name, class, tasks));
+                self.rows.push(BoardRow::new(name, (class, None), basis.clone(), tasks));
             }
         }
         Ok(())
@@ -127,7 +140,8 @@ impl<'a> Board<'a> {
             OnTask::new(&task.sample, vec![counts], name)
         };
         let tasks = self.tasks.iter().map(of_task).collect();
-        self.rows.push(BoardRow::new(COUNT.map(str::to_owned), "control", tasks));
+        let name = COUNT.map(str::to_owned);
+        self.rows.push(BoardRow::new(name, ("control", None), Basis::default(), tasks));
     }
 
     /// Trainings of this run, as far as they rest on the cells that are there now.
@@ -136,25 +150,26 @@ impl<'a> Board<'a> {
         for one in learned.iter().filter(|one| one.identity.shots.is_none_or(|shots| shots == self.shots)) {
             match self.obstacle(one, entrants) {
                 Some(why) => self.left_out.push(format!("a training for {}: {why}", one.identity.task)),
-                None => groups.entry(alike(&one.identity)).or_default().push(one),
+                None => groups.entry(alike(one)).or_default().push(one),
             }
         }
         let mut numbers: BTreeMap<Option<String>, usize> = BTreeMap::new();
         for group in groups.values() {
             let first = group[0];
-            let of = first.identity.scores_of.clone();
+            let of = entrant_of(&first.identity, entrants).map(|entrant| entrant.label.clone());
             let number = numbers.entry(of.clone()).and_modify(|n| *n += 1).or_insert(1);
             let inputs = of.as_ref().map_or("features".to_owned(), |of| format!("features and {of}"));
-            let method = if *number > 1 { format!("{inputs} #{number}") } else { inputs };
+            let method = if *number > 1 { format!("{inputs} (training {number})") } else { inputs };
             let of_task = |(name, task): &(TaskName, TaskStudies)| {
                 let one = group.iter().find(|one| one.identity.task == *name)?;
                 OnTask::new(&task.sample, of_studies(one, task)?, name)
             };
             let tasks = self.tasks.iter().map(of_task).collect();
-            self.trainings.push(words(&method, group));
+            let basis = Basis::of_trainings(group);
+            self.trainings.push(words(&method, &basis, group));
             let class = if first.training.random_weights { "random" } else { "" };
             let name = [method, super::SAMIL.to_owned(), first.training.regime.to_string()];
-            self.rows.push(BoardRow::new(name, class, tasks));
+            self.rows.push(BoardRow::new(name, (class, Some(Saw { scores_of: of })), basis, tasks));
         }
         Ok(())
     }
@@ -169,30 +184,47 @@ impl<'a> Board<'a> {
         if !self.tasks.iter().any(|(name, _)| name == task) {
             return Some("that task has no studies here".to_owned());
         }
-        let Some(of) = scores_of else { return None };
-        let of_method = entrants.iter().find(|entrant| entrant.label == *of);
-        let there = |id: &crate::ids::CellId| {
-            of_method.is_some_and(|entrant| entrant.cells.iter().any(|cell| cell.cell.id == *id))
+        let of = scores_of.as_ref()?;
+        let Some(entrant) = entrant_of(&one.identity, entrants) else {
+            return Some(format!("{of} was computed anew since; train again"));
         };
-        (!cells.iter().all(there)).then(|| format!("{of} was computed anew since; train again"))
+        let is_of_it = |other: &TaskName| other == task || one.training.sources.contains(other);
+        let known: HashSet<&CellId> = cells.iter().collect();
+        let is_new =
+            |cell: &&StoredCell| is_of_it(&cell.cell.identity.task) && !known.contains(&cell.cell.id);
+        let has_more = entrant.at(self.shots).iter().any(is_new);
+        has_more.then(|| format!("{of} has more draws since; train again"))
     }
 }
 
+/// The method whose cells a training rests on, all of them; `None` where it has none, or they are no longer there. Its name
+/// may be another by now: methods are numbered when a second set-up joins them.
+fn entrant_of<'e, 'a>(identity: &LearnedIdentity, entrants: &'e [Entrant<'a>]) -> Option<&'e Entrant<'a>> {
+    identity.scores_of.as_ref()?;
+    let has = |entrant: &&Entrant| {
+        let own: HashSet<&CellId> = entrant.cells.iter().map(|cell| &cell.cell.id).collect();
+        !identity.cells.is_empty() && identity.cells.iter().all(|id| own.contains(id))
+    };
+    entrants.iter().find(has)
+}
+
 /// What must agree for trainings of several tasks to share a row.
-fn alike(identity: &LearnedIdentity) -> String {
-    let LearnedIdentity { settings, scores_of, shots, seed, size, held_out, code_hash, .. } = identity;
-    let LearnedIdentity { weights_hash, device_class, .. } = identity;
+fn alike(one: &Learned) -> String {
+    let LearnedIdentity { settings, shots, seed, size, held_out, code_hash, .. } = &one.identity;
+    let LearnedIdentity { scores_of, weights_hash, device_class, .. } = &one.identity;
+    // One recipe gives each target weights of its own.
+    let weights = one.training.teacher_recipe.as_ref().unwrap_or(weights_hash);
     format!(
-        "{scores_of:?} {shots:?} {settings} {seed} {size} {held_out} {code_hash} {weights_hash} {device_class}"
+        "{scores_of:?} {shots:?} {settings} {seed} {size} {held_out} {code_hash} {weights} {device_class}"
     )
 }
 
-fn words(method: &str, group: &[&Learned]) -> String {
+fn words(method: &str, basis: &Basis, group: &[&Learned]) -> String {
     let of = |one: &&Learned| {
         let [normal, anomalous] = one.training.n_studies;
         let left_out = match one.training.n_left_out {
             0 => String::new(),
-            n => format!("; {n} left out that share a picture or patient with the target"),
+            n => format!("; {n} left out that share a picture, a file or a patient with the target"),
         };
         let sources: Vec<&str> = one.training.sources.iter().map(TaskName::as_str).collect();
         format!(
@@ -201,11 +233,8 @@ fn words(method: &str, group: &[&Learned]) -> String {
             sources.join(", ")
         )
     };
-    format!(
-        "{method}, {}: {}",
-        group[0].training.teacher,
-        group.iter().map(of).collect::<Vec<_>>().join("; ")
-    )
+    let studies = group.iter().map(of).collect::<Vec<_>>().join("; ");
+    format!("{method} ({}): {studies}", basis.words())
 }
 
 /// Scores of a task's slices by draw, and where each study's slices stand among them.

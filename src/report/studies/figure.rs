@@ -16,9 +16,9 @@ pub(super) fn draw(board: &Board, warning: Option<&str>) -> Result<Figure> {
     let rows = board.rows.iter().map(|row| Bar {
         name: format!("{}, {}", row.method, board.aggregator(row)),
         value: row.auroc.map(|number| (number.value, number.interval)),
-        colour: match row.aggregator.as_str() {
-            super::SAMIL => SERIES[1],
-            _ if row.class == "control" => SERIES[2],
+        colour: match row.class {
+            _ if row.saw.is_some() => SERIES[1],
+            "control" => SERIES[2],
             _ => SERIES[0],
         },
     });

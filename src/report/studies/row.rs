@@ -1,5 +1,6 @@
 //! One aggregator over one method's scores: its numbers on every task and over all.
 
+use super::basis::Basis;
 use crate::metric::auroc::auroc;
 use crate::metric::auroc_interval;
 use crate::metric::ranking::Ranking;
@@ -13,6 +14,13 @@ pub(super) struct Number {
     pub interval: Option<(f64, f64)>,
 }
 
+/// What a trained aggregator saw beside features.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Saw {
+    /// The method whose slice scores entered, as the board names it; `None` where features alone did.
+    pub scores_of: Option<String>,
+}
+
 /// One line of the board.
 pub(super) struct BoardRow {
     /// Whose scores: as the leaderboard names it.
@@ -20,6 +28,10 @@ pub(super) struct BoardRow {
     pub aggregator: String,
     pub regime: String,
     pub class: &'static str,
+    /// Of SAMIL; `None` for aggregators that are not trained.
+    pub saw: Option<Saw>,
+    /// What its numbers rest on.
+    pub basis: Basis,
     /// In the board's order; `None` where it has no numbers there.
     pub tasks: Vec<Option<OnTask>>,
     /// Over all tasks; `None` if one is missing.
@@ -86,7 +98,8 @@ impl BoardRow {
     /// From its numbers on every task.
     pub(super) fn new(
         [method, aggregator, regime]: [String; 3],
-        class: &'static str,
+        (class, saw): (&'static str, Option<Saw>),
+        basis: Basis,
         tasks: Vec<Option<OnTask>>,
     ) -> BoardRow {
         let all: Option<Vec<&OnTask>> = tasks.iter().map(Option::as_ref).collect();
@@ -110,6 +123,8 @@ impl BoardRow {
             aggregator,
             regime,
             class,
+            saw,
+            basis,
             tasks,
         }
     }

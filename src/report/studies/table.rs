@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::against::{Difference, sentences};
+use super::basis;
 use super::board::Board;
 use super::row::{BoardRow, Number, OnTask};
 use crate::ids::TaskName;
@@ -14,6 +15,7 @@ use crate::table::{Record, record};
 /// All that is said of the board: sentences, tables, what is left out.
 pub(super) fn markdown(board: &Board, warning: Option<&str>) -> String {
     let mut parts = vec![format!("# Studies, {} shots", board.shots)];
+    parts.push(plain(&format!("Benchmark: {}, manifest {}.", board.benchmark[0], board.benchmark[1])));
     parts.extend(sentences(&board.differences).iter().map(|sentence| plain(sentence)));
     if board.trainings.is_empty() {
         parts.push("No aggregator was trained: `studies RUN --samil` trains SAMIL.".to_owned());
@@ -36,8 +38,9 @@ pub(super) fn markdown(board: &Board, warning: Option<&str>) -> String {
         let lines: String = lines.iter().map(|line| format!("- {}\n", plain(line))).collect();
         format!("{title}\n\n{lines}")
     };
+    parts.push(list("Scores of slices:", &board.scored));
     if !board.trainings.is_empty() {
-        parts.push(list("Trained on:", &board.trainings));
+        parts.push(list("SAMIL, as it was trained:", &board.trainings));
     }
     if !board.left_out.is_empty() {
         parts.push(list("Left out:", &board.left_out));
@@ -122,7 +125,7 @@ fn difference_sheet(board: &Board) -> DisplayTable {
 /// What the writer of CSV refuses.
 pub(super) fn csv(board: &Board) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record([
+    let mut head = vec![
         "method",
         "aggregator",
         "regime",
@@ -137,7 +140,11 @@ pub(super) fn csv(board: &Board) -> Result<Vec<u8>> {
         "ap",
         "ap_low",
         "ap_high",
-    ])?;
+        "benchmark",
+        "manifest_hash",
+    ];
+    head.extend(basis::COLUMNS);
+    writer.write_record(head)?;
     for row in &board.rows {
         let of_tasks = board.tasks.iter().zip(&row.tasks).map(|((name, task), on)| {
             let draws = on.as_ref().map(|on| on.scores.len());
@@ -155,6 +162,8 @@ pub(super) fn csv(board: &Board) -> Result<Vec<u8>> {
                 let values = [number.map(|number| number.value), interval.0, interval.1];
                 record.extend(values.map(|value| value.map_or(String::new(), |value| value.to_string())));
             }
+            record.extend(board.benchmark.iter().cloned());
+            record.extend(row.basis.columns());
             writer.write_record(&record)?;
         }
     }
@@ -186,6 +195,20 @@ struct StudyRow {
     pub n_anomalous_slices: u64,
     /// Higher is more anomalous.
     pub score: f64,
+    /// The benchmark, in words.
+    pub benchmark: String,
+    /// Over its manifest's rows.
+    pub manifest_hash: String,
+    /// Of the pretrained network; empty where there is none.
+    pub weights: String,
+    /// Of the method, or of SAMIL's training.
+    pub seed: String,
+    /// Which tasks train for a target.
+    pub held_out: String,
+    /// Of a method all settings, of SAMIL those that differ from the defaults; JSON.
+    pub settings: String,
+    /// Over the source files that can change a score.
+    pub code_hash: String,
 }
 }
 
@@ -195,7 +218,9 @@ struct StudyRow {
 /// A file that cannot be written.
 pub(super) fn write_scores(board: &Board, path: &Path) -> Result<()> {
     let mut rows = Vec::new();
+    let [benchmark, manifest_hash] = &board.benchmark;
     for row in &board.rows {
+        let [weights, seed, held_out, settings, code_hash] = row.basis.columns();
         for ((name, task), on) in board.tasks.iter().zip(&row.tasks) {
             for (draw, scores) in on.iter().flat_map(|on| on.scores.iter().enumerate()) {
                 for ((study, &score), &label) in
@@ -213,6 +238,13 @@ pub(super) fn write_scores(board: &Board, path: &Path) -> Result<()> {
                         n_slices: study.rows.len() as u64,
                         n_anomalous_slices: study.n_anomalous() as u64,
                         score,
+                        benchmark: benchmark.clone(),
+                        manifest_hash: manifest_hash.clone(),
+                        weights: weights.clone(),
+                        seed: seed.clone(),
+                        held_out: held_out.clone(),
+                        settings: settings.clone(),
+                        code_hash: code_hash.clone(),
                     });
                 }
             }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
-
-use crate::manifest::{Manifest, Row, Split};
+use crate::manifest::{Manifest, Rejected, Row, Split};
 use crate::metric::two_level::Sample;
 use crate::study::grouping::{HiddenFindings, Known, Study, studies};
 
@@ -31,21 +29,18 @@ impl TaskStudies<'_> {
     }
 }
 
-/// The studies of a task's test pictures.
-///
-/// # Errors
-/// A table of rejected files that cannot be read.
-pub(super) fn tested<'a>(manifest: &'a Manifest, task: &str) -> Result<Found<'a>> {
+/// The studies of a task's test pictures; `rejected` are the files that were found and not used.
+pub(super) fn tested<'a>(manifest: &'a Manifest, rejected: &[Rejected], task: &str) -> Found<'a> {
     let rows: Vec<&Row> =
         manifest.rows.iter().filter(|row| row.task == *task && row.split == Split::Test).collect();
     let all = studies(rows.iter().copied());
     if all.iter().all(|study| study.rows.len() < 2) {
-        return Ok(Found::Nothing);
+        return Found::Nothing;
     }
     let n_alone = rows.len() - all.iter().map(|study| study.rows.len()).sum::<usize>();
-    let rejected = manifest.rejected()?;
-    let of_task = manifest.rows.iter().filter(|row| row.task == *task);
-    let hidden = HiddenFindings::new(task, of_task, &rejected);
+    let of_task = || manifest.rows.iter().filter(|row| row.task == *task);
+    let hidden = HiddenFindings::new(task, of_task(), rejected);
+    let n_of_no_study = hidden.n_without_study(of_task());
     let mut left_out: BTreeMap<Known, usize> = BTreeMap::new();
     let (mut kept, mut is_anomalous) = (Vec::new(), Vec::new());
     for study in all {
@@ -70,6 +65,16 @@ pub(super) fn tested<'a>(manifest: &'a Manifest, task: &str) -> Result<Found<'a>
         };
         notes.push(format!("{task}: {why} ({count})"));
     }
+    let is_of_files = |(study, is): (&Study, &bool)| {
+        !is && study.rows.iter().any(|row| row.source_path != study.rows[0].source_path)
+    };
+    let n_doubtful = kept.iter().zip(&is_anomalous).filter(|(study, is)| is_of_files((study, is))).count();
+    if n_of_no_study > 0 && n_doubtful > 0 {
+        notes.push(format!(
+            "{task}: files with a finding that no normal picture has, which were not drawn and of which nobody knows the study \
+             ({n_of_no_study}): of the studies that span several files and are called normal ({n_doubtful}), any may hold one"
+        ));
+    }
     let units: Vec<Option<String>> = kept.iter().map(|study| Some(study.unit().to_owned())).collect();
-    Ok(Found::Studies(TaskStudies { sample: Sample::new(is_anomalous, &units), studies: kept, notes }))
+    Found::Studies(TaskStudies { sample: Sample::new(is_anomalous, &units), studies: kept, notes })
 }
