@@ -14,7 +14,7 @@ use crate::ids::TaskName;
 use crate::manifest::{Row, Split};
 use crate::method;
 use crate::method::work::{CellSize, Work};
-use crate::results::Identity;
+use crate::results::{Identity, Stopped};
 
 /// Seconds in which a core measures a cell and writes it, for each picture of its test set, mostly for bootstraps:
 /// 2,192 pictures took 0.7 s on a core of an EPYC.
@@ -73,15 +73,17 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Of the cells that are still to be computed; without `speed`, of those alone that others are like.
+    /// Of the cells that are still to be computed and were not stopped; without `speed`, of those alone that others are like.
     ///
     /// # Errors
-    /// Settings of a method that cannot be read.
+    /// Settings of a method, or a list of stopped methods, that cannot be read.
     pub fn new(opened: &Opened, folder: &Path, speed: Option<&Speed>) -> Result<Estimate> {
         let experience = Experience::gather(folder);
         let counts = Counts::of(&opened.manifest.rows);
+        let stopped = Stopped::read(folder)?;
         let jobs = opened.jobs.iter().map(|job| {
-            let wanted = job.wanted(folder, Retry::Lacked);
+            let mut wanted = job.wanted(folder, Retry::Lacked);
+            wanted.retain(|cell| !stopped.iter().any(|one| one.leaves_out_cell(cell)));
             counts.estimate(job, &wanted, &experience, speed)
         });
         Ok(Estimate::sum(jobs.collect::<Result<Vec<_>>>()?, speed.map_or(1.0, |speed| speed.at_once)))

@@ -64,7 +64,7 @@ pub fn plan(definition: &Definition, setting: &Setting) -> Result<Vec<Job>> {
         for task in &tasks {
             for &seed in &definition.seeds {
                 let built = build(definition, name)?;
-                if built.regime.learns_from_others() {
+                if built.fits_shots {
                     for &shots in &definition.shots {
                         jobs.push(job(definition, setting, name, task, &[shots], seed)?);
                     }

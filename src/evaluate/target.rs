@@ -46,7 +46,7 @@ pub(super) fn pool<'r>(rows: &[&'r Row], regime: Regime, seed: u64) -> Result<Op
     ensure!(
         !pool.is_empty(),
         "`{task}` has no {} pictures to be an unlabelled pool; ask for some in the spec, with `val_normal` of the task and \
-         `val` in its [[task.anomalous]], or choose other settings of the method",
+         `val` in its [[task.anomalous]], or set `pool = \"test\"`, which is transductive",
         split.name()
     );
     let purpose = format!("pool {task}");

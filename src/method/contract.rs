@@ -96,6 +96,20 @@ impl StateFile {
 }
 
 impl Context {
+    /// The same for a training on such pictures `[n, 3, h, w]` alone, whose state lies beside those on others.
+    ///
+    /// # Errors
+    /// Pixels that are no bytes.
+    pub fn for_pictures(&self, shown: &[&Tensor]) -> Result<Context> {
+        let mut context = self.clone();
+        if let Some(file) = context.state_file.take() {
+            let bytes = shown.iter().map(|pixels| Vec::<u8>::try_from(pixels.flatten(0, -1)));
+            let bytes: Vec<Vec<u8>> = bytes.collect::<Result<_, _>>()?;
+            context.state_file = Some(file.of_part(&files::fingerprint(&bytes.concat())));
+        }
+        Ok(context)
+    }
+
     /// A frozen teacher with stages: as [`Context::seeing`].
     ///
     /// # Errors
@@ -344,6 +358,8 @@ pub struct Built {
     pub output: Output,
     /// Whether it takes steps of an optimiser, so that there are epochs to observe.
     pub takes_steps: bool,
+    /// Whether its training depends on the number of supports; one that does not serves all numbers.
+    pub fits_shots: bool,
     /// True for the control that is measured against permuted labels.
     pub against_shuffled_labels: bool,
 }
@@ -362,7 +378,7 @@ impl Built {
         let settings = serde_json::to_string(settings)?;
         let (method, sight, extension, output) = (Box::new(method), None, None, Output::Maps);
         // What learns from other tasks trains; a learner says so itself.
-        let (takes_steps, against_shuffled_labels) = (regime.learns_from_others(), false);
+        let (takes_steps, fits_shots) = (regime.learns_from_others(), regime.learns_from_others());
         Ok(Built {
             method,
             settings,
@@ -372,7 +388,8 @@ impl Built {
             extension,
             output,
             takes_steps,
-            against_shuffled_labels,
+            fits_shots,
+            against_shuffled_labels: false,
         })
     }
 

@@ -94,8 +94,9 @@ fn a_method_that_is_told_from_the_best_one_gets_no_further_draws() {
     let board = std::fs::read_to_string(run.join("leaderboard.md")).expect("a leaderboard");
     assert!(board.contains("not ranked: stopped after 3 draws, told from external:sees"), "{board}");
     assert!(!board.contains("planned cells are missing"), "{board}");
-    // Nothing is left to do, and nothing is decided anew.
-    succeeds(home, &looking);
+    // Nothing is left to do, nothing to estimate, and nothing is decided anew.
+    let again = text(&command(home, &looking).output().expect("it runs"));
+    assert!(!again.contains("a stopped run goes on where it was"), "{again}");
     assert_eq!(draws(&run), stored);
     succeeds(home, &["verify", "run"]);
     // What was decided for other cells is decided anew.

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use medfsad::method::mvfa::loss::{of_pictures, of_pixels};
-use medfsad::method::mvfa::model::{Adapters, Middles, stem};
+use medfsad::method::mvfa::loss::of_pictures;
+use medfsad::method::mvfa::model::{Adapters, stem};
 use medfsad::method::mvfa::reader::{VIEWS, views};
-use medfsad::method::mvfa::scoring::{chance_maps, chances, distance_maps, mean_of_maps, remembered};
-use medfsad::method::part::direction::unit;
+use medfsad::method::mvfa::scoring::{
+    chance_maps, chances, distance_maps, distance_scores, distances, pixel_chances, remembered,
+};
+use medfsad::method::part::clip::together;
 use medfsad::method::part::prompts::{BuiltIn, Prompts};
 use medfsad::method::part::segmentation_loss::{dice, focal};
 use medfsad::network::formula;
@@ -68,24 +70,37 @@ impl Small {
         Small { towers, adapters, texts, kind }
     }
 
-    fn middles(&self, pictures: &Tensor) -> Middles {
+    /// Of the adapters for pictures.
+    fn middles(&self, pictures: &Tensor) -> Vec<Tensor> {
         let tower = &self.towers.image;
         let stem = stem(tower, &pictures.to_kind(self.kind), LAYERS[0], Precision::F32);
         self.adapters.middles(tower, &stem, Precision::F32)
     }
 
-    /// Where both towers meet, with adapters in the way.
-    fn embedding(&self, picture: &Tensor) -> Tensor {
+    /// Of the adapters for pixels, and where both towers meet with adapters in the way.
+    fn through(&self, picture: &Tensor) -> (Vec<Tensor>, Tensor) {
         let tower = &self.towers.image;
         let mut tokens = stem(tower, &picture.to_kind(self.kind), 0, Precision::F32);
+        let mut of_pixels = Vec::new();
         for block in 1..=3 {
             tokens = tower.block(block - 1, &tokens);
             if let Some(index) = LAYERS.iter().position(|layer| *layer == block) {
-                tokens = self.adapters.pass(index, &tokens).1;
+                let ([middle, _], onward) = self.adapters.pass(index, &tokens);
+                of_pixels.push(middle);
+                tokens = onward;
             }
         }
-        tower.embedding(&tower.norm_after(&tokens))
+        (of_pixels, tower.embedding(&tower.norm_after(&tokens)))
     }
+}
+
+/// The published loss of pixels with labels `[n, side, side]`, which trains nothing here: focal and Dice, summed over layers.
+fn of_pixels(seg: &[Tensor], texts: &Tensor, labels: &Tensor) -> Tensor {
+    let of_layer = |middle: &Tensor| {
+        let chances = pixel_chances(middle, texts, labels.size()[1]);
+        focal(&chances, labels) + dice(&chances.select(1, 1), labels)
+    };
+    seg.iter().map(of_layer).reduce(|sum, loss| sum + loss).expect("a layer")
 }
 
 fn query() -> Tensor {
@@ -99,19 +114,19 @@ fn supports() -> Tensor {
 fn forward(golden: &Value, kind: Kind, [part, map]: [f64; 2]) {
     let small = Small::new(golden, kind);
     let (mut compared, mut maps) = (Compared::within(part), Compared::within(map));
-    let Middles { seg, det } = small.middles(&query());
+    let (det, (seg, embedding)) = (small.middles(&query()), small.through(&query()));
     for layer in 0..LAYERS.len() {
         compared.with("for pixels", &seg[layer], &golden["seg_mid_tokens"][layer]);
         compared.with("for pictures", &det[layer], &golden["det_mid_tokens"][layer]);
     }
-    compared.with("pooled", &small.embedding(&query()), &golden["pooled_image_embedding"]);
+    compared.with("pooled", &embedding, &golden["pooled_image_embedding"]);
     let n_layers = LAYERS.len() as f64;
-    let memory = remembered(&small.middles(&supports()).det);
-    let distances = distance_maps(&det, &memory, 84) * n_layers;
-    maps.with("distances", &distances, &golden["few_shot_det_map_84"]);
+    let memory = remembered(&small.middles(&supports()));
+    let distances = distances(&det, &memory) * n_layers;
+    maps.with("distances", &distance_maps(&distances, 84), &golden["few_shot_det_map_84"]);
     maps.with("chances", &(chance_maps(&seg, &small.texts, 84) * n_layers), &golden["zero_shot_seg_map_84"]);
     // In deviations of the maps.
-    let score = mean_of_maps(&distances).double_value(&[0]);
+    let score = distance_scores(&distances, 84).double_value(&[0]);
     assert_near("score by distances", score, &golden["few_shot_det_score"], map * 0.05);
     let score = (chances(&det, &small.texts) * n_layers).double_value(&[0]);
     assert_near("score by chances", score, &golden["zero_shot_det_score"], map * 0.17);
@@ -129,7 +144,7 @@ fn maps_and_scores_equal_the_published() {
 #[test]
 fn the_other_activation_moves_the_embedding_as_far_as_published() {
     let golden = reference("mvfa.json");
-    let embedding = |activation| Small::with(activation, &golden, Kind::Double).embedding(&query());
+    let embedding = |activation| Small::with(activation, &golden, Kind::Double).through(&query()).1;
     let moved = (embedding(Activation::QuickGelu) - embedding(Activation::Gelu)).abs().max();
     let moved = moved.double_value(&[]) / golden["pooled_image_embedding"]["std"].as_f64().expect("a number");
     assert_near("moved", moved, &golden["pooled_difference_if_quick_gelu"], 1e-9);
@@ -151,8 +166,7 @@ fn words_become_the_published_texts() {
         let mean = |sentences: &Vec<String>| {
             let rows: Vec<i64> =
                 sentences.iter().flat_map(|text| tokenizer.row(text, 77).expect("a row")).collect();
-            let each = unit(&small.towers.text.embedding(&Tensor::from_slice(&rows).view([-1, 77])), -1);
-            unit(&each.mean_dim(0, false, None::<Kind>), -1)
+            together(&small.towers.text.embedding(&Tensor::from_slice(&rows).view([-1, 77])))
         };
         let texts = Tensor::stack(&words.sentences("brain mri").each_ref().map(mean), 1);
         let mut compared = Compared::within(bound);
@@ -208,7 +222,7 @@ fn train(golden: &Value, kind: Kind, bound: f64) {
     let mut worst: f64 = 0.0;
     for ((picture, label, mask), golden) in steps.into_iter().zip(golden["train_3_steps"].as_array().unwrap())
     {
-        let Middles { seg, det } = small.middles(&picture);
+        let (det, (seg, _)) = (small.middles(&picture), small.through(&picture));
         let label = Tensor::from_slice(&[label]).to_kind(kind);
         let losses = [of_pictures(&det, &small.texts, &label), of_pixels(&seg, &small.texts, mask)];
         for ((loss, golden), bound) in losses.iter().zip(numbers(golden)).zip([bound, bound.max(1e-6)]) {
@@ -266,8 +280,8 @@ fn adapters_that_end_in_zeros_leave_four_fifths_of_the_tokens() {
 fn a_remembered_picture_is_no_distance_away_and_texts_the_other_way_round_are_one_less() {
     let golden = reference("mvfa.json");
     let small = Small::new(&golden, Kind::Double);
-    let det = small.middles(&supports()).det;
-    let distances = distance_maps(&det, &remembered(&det), 84).abs().max().double_value(&[]);
+    let det = small.middles(&supports());
+    let distances = distance_maps(&distances(&det, &remembered(&det)), 84).abs().max().double_value(&[]);
     assert!(distances < 1e-12, "{distances}");
     let turned = small.texts.flip([1]);
     let both = chances(&det, &small.texts) + chances(&det, &turned);

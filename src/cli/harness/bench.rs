@@ -65,6 +65,9 @@ impl Args {
         }
         let device = self.bench.compute.open()?;
         let (opened, folder, threads) = self.bench.open()?;
+        if !self.sequential.stop_when_decided {
+            Stopped::write(&folder, &[])?;
+        }
         announce(&opened, &folder)?;
         estimate::before(&opened, &folder, device, &self.consent)?;
         if self.keep_maps {
@@ -86,7 +89,6 @@ impl Args {
                 draws.look(look)?;
             }
         } else {
-            Stopped::write(&folder, &[])?;
             to_the_end(Retry::asked(self.retry_failed), |retry| run_with(retry, &|_| false))?;
         }
         finish(&opened, &folder)

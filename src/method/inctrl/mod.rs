@@ -13,7 +13,7 @@ use super::contract::{
 };
 use super::part::prompts::{BuiltIn, Prompts as Words};
 use super::part::trainer::{self, Order, Plan, Recipe, Subject};
-use super::part::{clip, grid};
+use super::part::{clip, grid, others};
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::ids::TaskName;
@@ -157,9 +157,7 @@ struct Inctrl {
 impl Inctrl {
     /// A normal and an anomalous text of what a task shows, of length 1, `[2, joint]`.
     fn texts(&self, network: &FrozenClip, tokenizer: &Tokenizer, task: &TaskName) -> Result<Tensor> {
-        let given = self.settings.class_names.get(task.as_str()).map(String::as_str);
-        let sentences = self.words.sentences(self.words.class_name(given, task)?);
-        clip::meaning(network, tokenizer, &sentences)
+        clip::texts_of(network, tokenizer, &self.words, &self.settings.class_names, task)
     }
 }
 
@@ -171,17 +169,15 @@ impl Method for Inctrl {
         observer: &mut dyn Observer,
     ) -> Result<Box<dyn Fitted>> {
         let settings = &self.settings;
-        ensure!(!tasks.is_empty(), "inctrl learns from other tasks, and there is none");
+        let anomalies = others::anomalies(tasks, "inctrl")?;
         let tokenizer = settings.clip.tokenizer().context("inctrl")?;
         let network = clip::open(settings.clip, context)?;
         let texts = self.texts(&network, &tokenizer, &context.task).context("inctrl")?.unsqueeze(0);
-        let source = |task| Source::new(task, self.texts(&network, &tokenizer, &task.name)?);
-        let sources = tasks.iter().map(source).collect::<Result<Vec<_>>>().context("inctrl")?;
-        ensure!(
-            sources.iter().any(|source| !source.anomalies.is_empty()),
-            "inctrl learns from anomalies of other tasks, and {} have none beside the target's own pictures",
-            tasks.iter().map(|task| task.name.as_str()).collect::<Vec<_>>().join(", ")
-        );
+        let mut sources = Vec::new();
+        for (task, anomalies) in tasks.iter().zip(anomalies) {
+            let texts = self.texts(&network, &tokenizer, &task.name).context("inctrl")?;
+            sources.push(Source { normals: &task.pictures, anomalies, texts });
+        }
         let heads = Heads::new(network.plan(), context.seed, context.device);
         let model = InctrlModel { network, heads, texts, clip: settings.clip, precision: context.precision };
         let subject = Subject::of_tasks("inctrl", settings, Some(Network::Clip(settings.clip)), tasks)?;

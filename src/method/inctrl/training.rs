@@ -1,13 +1,13 @@
 //! Training on other tasks: batches of as many normals as anomalies, each with normals of its own task.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
 use super::InctrlModel;
 use super::model::{Prompts, Seen, focal};
 use crate::episode::batch::Pictures;
-use crate::method::contract::{Fitted, TrainTask};
+use crate::method::contract::Fitted;
 use crate::method::part::trainer::{Step, StepFigures, Training};
 use crate::network::layer::Norm;
 use crate::network::optimiser::Optimiser;
@@ -30,17 +30,6 @@ pub(super) struct Source<'a> {
     pub anomalies: &'a Pictures,
     /// `[2, joint]`.
     pub texts: Tensor,
-}
-
-impl<'a> Source<'a> {
-    /// # Errors
-    /// A task whose anomalies were not handed over.
-    pub(super) fn new(task: &'a TrainTask, texts: Tensor) -> Result<Source<'a>> {
-        let anomalies = task.anomalies.as_ref();
-        let anomalies =
-            anomalies.with_context(|| format!("the anomalies of `{}` were not given", task.name))?;
-        Ok(Source { normals: &task.pictures, anomalies, texts })
-    }
 }
 
 /// One batch on the device.

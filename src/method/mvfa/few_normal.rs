@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::model::Adapters;
 use super::reader::{Reader, views};
-use super::scoring::{distance_maps, mean_of_maps};
+use super::scoring::{distance_maps, distance_scores, distances};
 use crate::episode::batch::Pictures;
 use crate::method::contract::{Detector, Encoded, Fitted, Prediction};
 use crate::method::part::grid;
@@ -37,18 +37,13 @@ struct Remembering {
 impl Detector for Remembering {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
         let middles: &Vec<Tensor> = queries.made()?;
-        // Scores are those of maps of the network's side, whatever side the pictures have.
-        let scores = mean_of_maps(&distance_maps(middles, &self.memory, self.side));
-        let maps = distance_maps(middles, &self.memory, queries.pictures().size());
+        let distances = distances(middles, &self.memory);
+        let scores = distance_scores(&distances, self.side);
+        let maps = distance_maps(&distances, queries.pictures().size());
         Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
     }
 
     fn bytes(&self) -> usize {
-        bytes(&self.memory)
+        self.memory.iter().map(|rows| rows.numel() * rows.kind().elt_size_in_bytes()).sum()
     }
-}
-
-/// Of a memory.
-pub(super) fn bytes(memory: &[Tensor]) -> usize {
-    memory.iter().map(|rows| rows.numel() * rows.kind().elt_size_in_bytes()).sum()
 }

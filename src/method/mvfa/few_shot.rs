@@ -1,19 +1,15 @@
 //! Normals and anomalies of the target: adapters learn to tell them by texts, and then normals are remembered.
 
-use std::borrow::Borrow;
-
 use anyhow::{Result, bail, ensure};
 use tch::Tensor;
 use tch::nn::VarStore;
 
 use super::Settings;
-use super::few_normal::bytes;
 use super::loss;
 use super::model::Adapters;
 use super::reader::{Reader, VIEWS, views};
-use super::scoring::{chance_maps, chances, distance_maps, mean_of_maps};
+use super::scoring::{chance_maps, chances, distance_maps, distance_scores, distances};
 use crate::episode::batch::Pictures;
-use crate::files;
 use crate::method::contract::{Context, Detector, Encoded, Fitted, Prediction, Unobserved};
 use crate::method::part::grid;
 use crate::method::part::trainer::{self, Step, StepFigures, Subject, Training};
@@ -54,18 +50,12 @@ impl Fitted for FewShot {
             !supports.is_empty() && !anomalies.is_empty(),
             "mvfa needs a support and an anomaly at least"
         );
-        let mut context = self.context.clone();
-        if let Some(file) = context.state_file.take() {
-            let mut shown: Vec<u8> = Vec::try_from(supports.pixels.flatten(0, -1))?;
-            shown.extend(Vec::<u8>::try_from(anomalies.pixels.flatten(0, -1))?);
-            context.state_file = Some(file.of_part(&files::fingerprint(&shown)));
-        }
+        let context = self.context.for_pictures(&[&supports.pixels, &anomalies.pixels])?;
         let network = Some(Network::Clip(self.settings.clip));
         let subject = Subject::of_pictures("mvfa", &self.settings, network, &supports.pixels)?;
         let shown = Shown::new(&self.reader, supports, anomalies);
         let recipe = self.settings.recipe(shown.len());
-        let mut adapters = self.reader.fresh_adapters(context.seed);
-        adapters.seg.freeze();
+        let adapters = self.reader.fresh_adapters(context.seed);
         let mut training = FewShotTraining { model: self, adapters: &adapters, shown: &shown };
         trainer::train(
             &mut training,
@@ -137,28 +127,7 @@ impl Training for FewShotTraining<'_> {
     }
 
     fn model(&self) -> Result<Box<dyn Fitted + '_>> {
-        Ok(Box::new(Standing { model: self.model, adapters: self.adapters, shown: self.shown }))
-    }
-}
-
-/// A model in training; supports change nothing any more.
-struct Standing<'a> {
-    model: &'a FewShot,
-    adapters: &'a Adapters,
-    shown: &'a Shown,
-}
-
-impl Fitted for Standing<'_> {
-    fn encode<'p>(&self, queries: &'p Pictures) -> Result<Encoded<'p>> {
-        self.model.encode(queries)
-    }
-
-    fn adapt<'a>(&'a self, _: &Pictures) -> Result<Box<dyn Detector + 'a>> {
-        Ok(Box::new(Judge::new(self.model, self.adapters, self.shown)?))
-    }
-
-    fn ignores_supports(&self) -> bool {
-        true
+        Ok(Box::new(self.model))
     }
 }
 
@@ -175,13 +144,12 @@ const LEAST_SPREAD: f64 = 1e-6;
 impl Range {
     /// # Errors
     /// The same value for all.
-    fn of(part: &str, values: &Tensor) -> Result<Range> {
+    fn of([part, hint]: [&str; 2], values: &Tensor) -> Result<Range> {
         let least = values.min().double_value(&[]);
         let spread = values.max().double_value(&[]) - least;
         ensure!(
             spread > LEAST_SPREAD,
-            "{part} give {least} for every picture that was learnt from, so that their part has no scale: are the anomalies \
-             the supports again?"
+            "{part} give {least} for every picture that was learnt from, so that their part has no scale: {hint}"
         );
         Ok(Range { least, spread })
     }
@@ -207,7 +175,7 @@ struct Scale {
 }
 
 impl Scale {
-    fn of(part: &str, found: &Found) -> Result<Scale> {
+    fn of(part: [&str; 2], found: &Found) -> Result<Scale> {
         Ok(Scale { scores: Range::of(part, &found.scores)?, maps: Range::of(part, &found.maps)? })
     }
 
@@ -218,22 +186,31 @@ impl Scale {
 
 /// Distances and chances of queries, each scaled by what pictures had that were learnt from, and their mean. The published code
 /// scales by the test set, so that no picture has a score of its own.
-struct Judge<'a, A> {
+struct Judge<'a> {
     model: &'a FewShot,
-    adapters: A,
+    adapters: Adapters,
     memory: Vec<Tensor>,
     scales: [Scale; 2],
 }
 
-impl<'a, A: Borrow<Adapters>> Judge<'a, A> {
-    fn new(model: &'a FewShot, adapters: A, shown: &Shown) -> Result<Judge<'a, A>> {
-        let (reader, learnt) = (&model.reader, adapters.borrow());
-        let memory = reader.memory(learnt, &shown.normals());
-        let middles = reader.det_of_all(learnt, &shown.plain());
+impl<'a> Judge<'a> {
+    fn new(model: &'a FewShot, adapters: Adapters, shown: &Shown) -> Result<Judge<'a>> {
+        let reader = &model.reader;
+        let memory = reader.memory(&adapters, &shown.normals());
+        let middles = reader.det_of_all(&adapters, &shown.plain());
         let [distances, chances] = found(model, &memory, &middles, reader.side());
         let scales = [
-            Scale::of("mvfa: distances from the supports", &distances)?,
-            Scale::of("mvfa: chances by texts", &chances)?,
+            Scale::of(
+                ["mvfa: distances from the supports", "are the anomalies the supports again?"],
+                &distances,
+            )?,
+            Scale::of(
+                [
+                    "mvfa: chances by texts",
+                    "its training tells nothing apart; set another learning_rate or epochs",
+                ],
+                &chances,
+            )?,
         ];
         Ok(Judge { model, adapters, memory, scales })
     }
@@ -242,25 +219,20 @@ impl<'a, A: Borrow<Adapters>> Judge<'a, A> {
 /// What distances say, and what chances; scores are those of maps of the network's side, whatever side the maps have.
 fn found(model: &FewShot, memory: &[Tensor], middles: &[Tensor], side: i64) -> [Found; 2] {
     let FewShot { reader, texts, .. } = model;
-    let distances = distance_maps(middles, memory, reader.side());
-    let scores = mean_of_maps(&distances);
-    let maps = if side == reader.side() { distances } else { distance_maps(middles, memory, side) };
+    let distances = distances(middles, memory);
+    let (scores, maps) = (distance_scores(&distances, reader.side()), distance_maps(&distances, side));
     let by_texts = Found { scores: chances(middles, texts), maps: chance_maps(middles, texts, side) };
     [Found { scores, maps }, by_texts]
 }
 
-impl<A: Borrow<Adapters>> Detector for Judge<'_, A> {
+impl Detector for Judge<'_> {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
         let Stem(stem) = queries.made()?;
-        let middles = self.model.reader.det_of_all(self.adapters.borrow(), stem);
+        let middles = self.model.reader.det_of_all(&self.adapters, stem);
         let parts = found(self.model, &self.memory, &middles, queries.pictures().size());
         let [distances, chances] = [0, 1].map(|part| self.scales[part].scaled(&parts[part]));
         let scores = (distances.scores + chances.scores) / 2.0;
         let maps = (distances.maps + chances.maps) / 2.0;
         Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
-    }
-
-    fn bytes(&self) -> usize {
-        bytes(&self.memory)
     }
 }

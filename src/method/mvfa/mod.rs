@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::contract::{Built, Context, Entry, Fitted, Method, Observer, Output, TrainTask};
-use super::part::clip;
 use super::part::prompts::{BuiltIn, Prompts};
 use super::part::trainer::{self, Order, Plan, Recipe, Subject};
+use super::part::{clip, others};
 use super::work::{self, CellSize, Operations, Work};
 use crate::ids::TaskName;
 use crate::network::Network;
@@ -158,7 +158,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     let built = Built::new(method, &settings, settings.regime(), network)?.giving(Output::Both);
     let extension = (settings.setting == Setting::FewNormal)
         .then_some("with a memory of normals alone, in adapters that nothing has trained");
-    Ok(Built { takes_steps: settings.setting != Setting::FewNormal, extension, ..built })
+    Ok(Built { takes_steps: settings.setting != Setting::FewNormal, extension, fits_shots: false, ..built })
 }
 
 /// A frozen block in training, forward and back: gradients by its tokens, none by its weights.
@@ -216,8 +216,7 @@ struct Mvfa {
 impl Mvfa {
     /// A normal and an anomalous text of what a task shows, of length 1, `[2, joint]`.
     fn texts(&self, network: &FrozenClip, tokenizer: &Tokenizer, task: &TaskName) -> Result<Tensor> {
-        let given = self.settings.class_names.get(task.as_str()).map(String::as_str);
-        clip::meaning(network, tokenizer, &self.words.sentences(self.words.class_name(given, task)?))
+        clip::texts_of(network, tokenizer, &self.words, &self.settings.class_names, task)
     }
 
     /// A model whose adapters are fresh, and what they are to learn from.
@@ -227,17 +226,13 @@ impl Mvfa {
         tasks: &'a [TrainTask],
         context: &Context,
     ) -> Result<(ZeroShot, Shown<'a>)> {
-        ensure!(
-            !tasks.is_empty(),
-            "with setting = \"zero-shot\" it learns from other tasks, and there is none"
-        );
-        let tokenizer = self.settings.clip.tokenizer()?;
+        let anomalies = others::anomalies(tasks, "mvfa with setting = \"zero-shot\"")?;
+        let tokenizer = self.settings.clip.tokenizer().context("mvfa")?;
         let texts = |task: &TaskName| self.texts(&reader.network, &tokenizer, task);
         let of_tasks = tasks.iter().map(|task| texts(&task.name)).collect::<Result<_>>()?;
-        let shown = Shown::new(tasks, of_tasks)?;
+        let shown = Shown::new(tasks, anomalies, of_tasks);
         let texts = texts(&context.task)?.unsqueeze(0);
-        let mut adapters = reader.fresh_adapters(context.seed);
-        adapters.seg.freeze();
+        let adapters = reader.fresh_adapters(context.seed);
         Ok((ZeroShot { reader, adapters, texts }, shown))
     }
 
@@ -249,7 +244,7 @@ impl Mvfa {
         observer: &mut dyn Observer,
     ) -> Result<ZeroShot> {
         let settings = &self.settings;
-        let (model, shown) = self.untrained(reader, tasks, context).context("mvfa")?;
+        let (model, shown) = self.untrained(reader, tasks, context)?;
         let subject = Subject::of_tasks("mvfa", settings, Some(Network::Clip(settings.clip)), tasks)?;
         let recipe = settings.recipe(shown.len());
         let mut training = ZeroShotTraining { model: &model, shown };

@@ -51,14 +51,6 @@ impl Adapter {
     }
 }
 
-/// The middles of adapters, where texts are too, the class token's row first: one `[n, 1 + h w, joint]` for each layer.
-pub struct Middles {
-    /// Of those that learn from labels of pixels.
-    pub seg: Vec<Tensor>,
-    /// Of those that learn from labels of pictures.
-    pub det: Vec<Tensor>,
-}
-
 /// All that trains, under the published names.
 pub struct Adapters {
     /// `seg_adapters.0.fc1.0.weight` and so on: those that learn from labels of pixels.
@@ -93,21 +85,20 @@ impl Adapters {
         (middles, tokens * kept + ends * added)
     }
 
-    /// All middles, of tokens that [`stem`] gave up to the first adapters.
-    pub fn middles(&self, tower: &ImageTower, stem: &Tensor, precision: Precision) -> Middles {
-        let (mut seg, mut det) = (Vec::new(), Vec::new());
-        let (mut tokens, mut block) = (stem.shallow_clone(), self.layers[0]);
+    /// The middles of those that learn from labels of pictures, where texts are too, of tokens that [`stem`] gave up to the first
+    /// adapters: one `[n, 1 + h w, joint]` for each layer, the class token's row first.
+    pub fn middles(&self, tower: &ImageTower, stem: &Tensor, precision: Precision) -> Vec<Tensor> {
+        let (mut middles, mut tokens, mut block) = (Vec::new(), stem.shallow_clone(), self.layers[0]);
         for (index, &layer) in self.layers.iter().enumerate() {
             while block < layer {
                 tokens = tower.block(block, &tokens);
                 block += 1;
             }
-            let ([of_pixels, of_pictures], onward) = self.pass(index, &tokens);
-            seg.push(precision.leave(&of_pixels));
-            det.push(precision.leave(&of_pictures));
+            let ([_, of_pictures], onward) = self.pass(index, &tokens);
+            middles.push(precision.leave(&of_pictures));
             tokens = onward;
         }
-        Middles { seg, det }
+        middles
     }
 }
 

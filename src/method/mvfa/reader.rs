@@ -54,8 +54,11 @@ impl Reader {
         self.settings.side
     }
 
+    /// Fresh ones; those for pixels stay as they are.
     pub(super) fn fresh_adapters(&self, seed: u64) -> Adapters {
-        Adapters::new(self.network.plan(), &self.layers, seed, self.network.device())
+        let mut adapters = Adapters::new(self.network.plan(), &self.layers, seed, self.network.device());
+        adapters.seg.freeze();
+        adapters
     }
 
     /// Pictures `[n, 3, h, w]` of 0 to 255 as squares of 0 to 1 on the device, without CLIP's mean and deviation.
@@ -73,7 +76,7 @@ impl Reader {
 
     /// What adapters for whole pictures make of such tokens; gradients follow it.
     pub(super) fn det(&self, adapters: &Adapters, stem: &Tensor) -> Vec<Tensor> {
-        adapters.middles(&self.network.towers.image, stem, self.precision).det
+        adapters.middles(&self.network.towers.image, stem, self.precision)
     }
 
     /// The same of many tokens, without gradients.

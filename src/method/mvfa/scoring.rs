@@ -31,7 +31,7 @@ pub(super) fn chance(middle: &Tensor, texts: &Tensor) -> Tensor {
 }
 
 /// Chances of normal and anomalous at each pixel by one layer, `[n, 2, side, side]`: likeness is up-sampled.
-pub(super) fn pixel_chances(middle: &Tensor, texts: &Tensor, side: i64) -> Tensor {
+pub fn pixel_chances(middle: &Tensor, texts: &Tensor, side: i64) -> Tensor {
     let likeness = likeness(middle, texts);
     let (n, patches, _) = likeness.size3().expect("[n, h w, 2]");
     let along = patches.isqrt();
@@ -55,9 +55,9 @@ pub fn remembered(middles: &[Tensor]) -> Vec<Tensor> {
     middles.iter().map(|middle| unit(&middle.flatten(0, 1), -1)).collect()
 }
 
-/// How far each patch is from the nearest that is remembered: one less the cosine, mean over layers, up-sampled to
-/// `[n, side, side]`; the published sum is as many times as much.
-pub fn distance_maps(middles: &[Tensor], memory: &[Tensor], side: i64) -> Tensor {
+/// How far each patch is from the nearest that is remembered, on the patches' grid `[n, h, w]`: one less the cosine, mean over
+/// layers; the published sum is as many times as much.
+pub fn distances(middles: &[Tensor], memory: &[Tensor]) -> Tensor {
     let of_layer = |(middle, memory): (&Tensor, &Tensor)| {
         let patches = unit(&patches(middle), -1);
         // Picture by picture, so that the product with a large memory stays small.
@@ -67,10 +67,15 @@ pub fn distance_maps(middles: &[Tensor], memory: &[Tensor], side: i64) -> Tensor
     };
     let distances = mean(middles.iter().zip(memory).map(of_layer));
     let along = distances.size()[1].isqrt();
-    grid::upsample(&distances.view([-1, along, along]), side, true)
+    distances.view([-1, along, along])
 }
 
-/// Means of maps `[n, side, side]`, which are the published scores of pictures by distances.
-pub fn mean_of_maps(maps: &Tensor) -> Tensor {
-    maps.mean_dim([1i64, 2].as_slice(), false, None::<Kind>)
+/// Such distances at each pixel, `[n, side, side]`.
+pub fn distance_maps(distances: &Tensor, side: i64) -> Tensor {
+    grid::upsample(distances, side, true)
+}
+
+/// The published scores of pictures by distances, `[n]`: means of maps of the network's side, whatever side pictures have.
+pub fn distance_scores(distances: &Tensor, side: i64) -> Tensor {
+    distance_maps(distances, side).mean_dim([1i64, 2].as_slice(), false, None::<Kind>)
 }

@@ -1,8 +1,8 @@
 //! Texts alone, for a target of which nothing is known: adapters learn from other tasks' normals and anomalies.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
+use tch::Tensor;
 use tch::nn::VarStore;
-use tch::{Kind, Tensor};
 
 use super::loss;
 use super::model::Adapters;
@@ -64,27 +64,12 @@ struct Part<'a> {
 }
 
 impl<'a> Shown<'a> {
-    /// Tasks, and what texts are to each.
-    ///
-    /// # Errors
-    /// A task whose anomalies were not handed over, or no anomaly at all.
-    pub(super) fn new(tasks: &'a [TrainTask], texts: Vec<Tensor>) -> Result<Shown<'a>> {
-        let mut parts = Vec::with_capacity(2 * tasks.len());
-        for (task, from) in tasks.iter().enumerate() {
-            let anomalies = from.anomalies.as_ref();
-            let anomalies =
-                anomalies.with_context(|| format!("the anomalies of `{}` were not given", from.name))?;
-            parts.push(Part { pictures: &from.pictures, task, label: 0.0 });
-            parts.push(Part { pictures: anomalies, task, label: 1.0 });
-        }
-        let n_anomalies: usize =
-            parts.iter().filter(|part| part.label > 0.0).map(|part| part.pictures.len()).sum();
-        ensure!(
-            n_anomalies > 0,
-            "mvfa learns from anomalies of other tasks, and {} have none beside the target's own pictures",
-            tasks.iter().map(|task| task.name.as_str()).collect::<Vec<_>>().join(", ")
-        );
-        Ok(Shown { parts, texts })
+    /// Tasks, their anomalies, and what texts are to each.
+    pub(super) fn new(tasks: &'a [TrainTask], anomalies: Vec<&'a Pictures>, texts: Vec<Tensor>) -> Shown<'a> {
+        let both = |(task, (from, anomalies)): (usize, (&'a TrainTask, &'a Pictures))| {
+            [(&from.pictures, 0.0), (anomalies, 1.0)].map(|(pictures, label)| Part { pictures, task, label })
+        };
+        Shown { parts: tasks.iter().zip(anomalies).enumerate().flat_map(both).collect(), texts }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -128,7 +113,7 @@ impl Training for ZeroShotTraining<'_> {
         let ZeroShot { reader, adapters, .. } = self.model;
         let [pictures, labels, texts] = self.shown.batch(&step.batch);
         let stem = reader.stem(&reader.squares(&pictures));
-        let labels = labels.to_device(texts.device()).to_kind(Kind::Float);
+        let labels = labels.to_device(texts.device());
         let loss = loss::of_pictures(&reader.det(adapters, &stem), &texts, &labels);
         optimiser.step(&loss);
         Ok(vec![("loss", loss)])

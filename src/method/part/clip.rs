@@ -1,12 +1,15 @@
 //! CLIP's towers as methods open them, how pictures enter, and what sentences mean together.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 use tch::{Device, Kind, Tensor};
 
 use super::direction::unit;
+use super::prompts::Prompts;
 use crate::episode::batch;
+use crate::ids::TaskName;
 use crate::method::contract::Context;
 use crate::network::frozen_clip::FrozenClip;
 use crate::network::vit::block::Activation;
@@ -47,15 +50,32 @@ pub fn standardised(clip: Clip, pictures: &Tensor, device: Device) -> Tensor {
     Input::ImageNet.prepare(Network::Clip(clip), &batch::to(pictures, device))
 }
 
-/// What normal and what anomalous sentences mean together, of length 1, `[2, joint]`: each sentence is brought to length 1
-/// first.
+/// What embeddings of sentences `[n, joint]` mean together, of length 1, `[joint]`: each is brought to length 1 first.
+pub fn together(sentences: &Tensor) -> Tensor {
+    unit(&unit(sentences, -1).mean_dim(0, false, None::<Kind>), -1)
+}
+
+/// What normal and what anomalous sentences mean together, of length 1, `[2, joint]`, as [`together`] says.
 ///
 /// # Errors
 /// A sentence that is too long.
 pub fn meaning(network: &FrozenClip, tokenizer: &Tokenizer, sentences: &[Vec<String>; 2]) -> Result<Tensor> {
-    let mean = |sentences: &Vec<String>| -> Result<Tensor> {
-        let each = unit(&network.texts(tokenizer, sentences)?, -1);
-        Ok(unit(&each.mean_dim(0, false, None::<Kind>), -1))
-    };
+    let mean =
+        |sentences: &Vec<String>| -> Result<Tensor> { Ok(together(&network.texts(tokenizer, sentences)?)) };
     Ok(Tensor::stack(&[mean(&sentences[0])?, mean(&sentences[1])?], 0))
+}
+
+/// The same of what a task shows: named in `class_names`, else by the words.
+///
+/// # Errors
+/// A task that neither names, or a sentence that is too long.
+pub fn texts_of(
+    network: &FrozenClip,
+    tokenizer: &Tokenizer,
+    words: &Prompts,
+    class_names: &BTreeMap<String, String>,
+    task: &TaskName,
+) -> Result<Tensor> {
+    let given = class_names.get(task.as_str()).map(String::as_str);
+    meaning(network, tokenizer, &words.sentences(words.class_name(given, task)?))
 }

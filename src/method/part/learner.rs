@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 use tch::Tensor;
 
 use crate::episode::batch::Pictures;
-use crate::files;
 use crate::method::contract::{
     Built, Context, Detector, Encoded, Fitted, Method, Observer, TrainTask, Unobserved,
 };
@@ -121,11 +120,8 @@ impl<L: Learner> Fitted for LearnsFromSupports<L> {
     fn adapt<'a>(&'a self, supports: &Pictures) -> Result<Box<dyn Detector + 'a>> {
         ensure!(!supports.is_empty(), "at least one support is needed");
         self.learner.sees().map_or(Ok(()), |sight| sight.check_side(supports.size()))?;
-        let mut context = self.context.clone();
-        if let Some(file) = context.state_file.take().filter(|_| self.learner.takes_steps()) {
-            let bytes: Vec<u8> = Vec::try_from(supports.pixels.flatten(0, -1))?;
-            context.state_file = Some(file.of_part(&files::fingerprint(&bytes)));
-        }
+        let mut context = self.context.for_pictures(&[&supports.pixels])?;
+        context.state_file = context.state_file.filter(|_| self.learner.takes_steps());
         self.learner.learn(supports, &context, &mut Unobserved)
     }
 

@@ -22,6 +22,8 @@ pub mod nearest;
 pub mod normals;
 /// One-class support vector machine.
 pub mod ocsvm;
+/// Anomalies of other tasks.
+pub mod others;
 /// Pictures as auto-encoders want them.
 pub mod picture;
 /// One Gaussian per position of a feature grid.

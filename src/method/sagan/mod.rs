@@ -160,6 +160,10 @@ impl Method for Sagan {
     ) -> Result<Box<dyn Fitted>> {
         let target = tasks.first().context("sagan: the target's train normals are missing")?;
         let pool = target.pool.as_ref().context("sagan: the target's unlabelled pictures are missing")?;
+        ensure!(
+            target.pictures.len() >= 2,
+            "sagan: one normal is too few, a pseudo-anomaly is made of two; curate more train normals"
+        );
         let subject = Subject::of_tasks(SAGAN.name, &self.settings, None, std::slice::from_ref(target))?;
         let model = SaganModel::new(&self.settings, context);
         let pool = Pool::Given(model.inputs(&pool.pixels));
@@ -187,6 +191,11 @@ impl Learner for Adapted {
     ) -> Result<Box<dyn Detector>> {
         let settings = &self.settings;
         let pictures = picture::learnt_from(normals, settings.train_on, settings.views);
+        ensure!(
+            pictures.size()[0] >= 2,
+            "sagan-k: one normal is too few, a pseudo-anomaly is made of two; give more, or, if it is a support, set \
+             views = true"
+        );
         let subject = Subject::of_pictures(SAGAN_K.name, settings, None, &normals.pixels)?;
         let model = SaganModel::new(settings, context);
         let job = Job { settings, subject, context };
@@ -213,11 +222,6 @@ impl Job<'_> {
     ) -> Result<()> {
         let Job { settings, subject, context } = self;
         let n = normals.size()[0] as usize;
-        ensure!(
-            n >= 2,
-            "sagan: one normal is too few, a pseudo-anomaly is made of two; give more, or, if it is a support, set \
-             views = true"
-        );
         let normals = model.inputs(normals);
         let mut training = SaganTraining::new(model, settings, normals, pool, context.seed);
         trainer::train(&mut training, &settings.recipe(n), subject, context, observer)

@@ -162,7 +162,8 @@ impl<'a> SaganTraining<'a> {
         self.normals.index_select(0, &Tensor::from_slice(items).to_device(self.normals.device()))
     }
 
-    fn shown(&mut self, step: &Step) -> Shown {
+    /// Pictures of the pool, normals and, where the generator takes a step, the same with pseudo-anomalies.
+    fn shown(&mut self, step: &Step) -> (Tensor, Tensor, Option<Tensor>) {
         let mut stream = Stream::new(self.seed, "sagan pseudo-anomalies", step.number);
         let dealt = self.dealer.deal(step.number, step.batch.len());
         let pool = match &self.pool {
@@ -171,8 +172,10 @@ impl<'a> SaganTraining<'a> {
             }
             Pool::PseudoAnomalies => self.with_squares(&dealt, &mut stream),
         };
-        let pseudo = self.with_squares(&step.batch, &mut stream);
-        Shown { pool, normals: self.chosen(&step.batch), pseudo }
+        // Only the generator is shown them, and it does not take every step.
+        let takes_step = (step.number + 1).is_multiple_of(self.settings.critic_steps);
+        let pseudo = takes_step.then(|| self.with_squares(&step.batch, &mut stream));
+        (pool, self.chosen(&step.batch), pseudo)
     }
 
     /// Normals with pseudo-anomalies.
@@ -205,19 +208,20 @@ impl Training for SaganTraining<'_> {
     }
 
     fn step(&mut self, step: &Step, optimiser: &mut Optimiser) -> Result<StepFigures> {
-        let Settings { penalty_weight, identity_weight, critic_steps, .. } = *self.settings;
-        let (shown, n) = (self.shown(step), step.batch.len());
+        let Settings { penalty_weight, identity_weight, .. } = *self.settings;
+        let ((pool, normals, pseudo), n) = (self.shown(step), step.batch.len());
         let mut stream = Stream::new(self.seed, "sagan kept pixels", step.number);
         let kept = self.kept(n, &mut stream);
         let generator = &self.model.generator;
-        let made = tch::no_grad(|| generator.forward(&shown.pool, Statistics::Blended, Some(&kept)));
+        let made = tch::no_grad(|| generator.forward(&pool, Statistics::Blended, Some(&kept)));
         let mut mixing = Stream::new(self.seed, "sagan mixed pictures", step.number);
         let mix: Vec<f32> = (0..n).map(|_| mixing.unit() as f32).collect();
         let mix = Tensor::from_slice(&mix).to_device(made.device());
-        let loss = DiscriminatorLoss::of(&self.discriminator, &shown.normals, &made, &mix);
+        let loss = DiscriminatorLoss::of(&self.discriminator, &normals, &made, &mix);
         let total = loss.total(penalty_weight);
         self.optimiser.step(&total);
-        if (step.number + 1).is_multiple_of(critic_steps) {
+        if let Some(pseudo) = pseudo {
+            let shown = Shown { pool, normals, pseudo };
             let kept = [0, 1, 2].map(|_| self.kept(n, &mut stream));
             let kept = kept.each_ref();
             let loss = GeneratorLoss::of(generator, &self.discriminator, &shown, kept);

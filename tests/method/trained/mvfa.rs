@@ -48,6 +48,8 @@ fn settings_say_what_is_given_and_how_fast_it_learns() {
         assert_eq!((built.regime, built.takes_steps), (regime, trains), "{setting}");
         assert!(built.settings.contains(&format!("\"learning_rate\":{rate}")), "{}", built.settings);
         assert_eq!(built.extension.is_some(), setting == "few-normal");
+        // One training on other tasks serves all numbers of supports.
+        assert!(!built.fits_shots, "{setting}");
     }
     let error = |settings: &str| {
         let table = toml::from_str(settings).expect("TOML");

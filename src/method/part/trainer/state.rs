@@ -90,7 +90,7 @@ impl<'a> Subject<'a> {
             self.method.to_owned(),
             self.settings.clone(),
             teacher.unwrap_or_default(),
-            format!("{device} {precision} {seed} {shots}"),
+            format!("{device} {precision} {seed} {shots} {}", context.task),
             self.pairs.clone(),
         ];
         for pixels in self.pixels.iter().copied().chain(context.calibration.as_deref()) {
