@@ -134,7 +134,7 @@ fn main() -> Result<()> {
         let wrongly = share(outcomes.iter().filter(|one| one.wrongly_stopped).count());
         let lost = share(outcomes.iter().filter(|one| one.lost_best).count());
         println!("{board:<18} {cells:>12.3} {wrongly:>26.3} {lost:>22.3}");
-        writeln!(table, "{board},{trials},{cells},{wrongly},{lost}")?;
+        writeln!(table, "{board},{trials},{cells:.4},{wrongly},{lost}")?;
     }
     if let Some(path) = csv {
         std::fs::write(&path, table).with_context(|| format!("writing {path}"))?;

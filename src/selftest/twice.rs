@@ -76,7 +76,7 @@ impl Observer for BreaksOff {
     }
 }
 
-const SETTINGS: &str = "backbone = 'resnet18'\nepochs = 3\nbatch = 4\nlearning_rate = 1e-3";
+const SETTINGS: &str = "backbone = 'resnet18'\nepochs = 2\nbatch = 4\nlearning_rate = 1e-3";
 
 fn taken_up(options: &Options, record: &mut Record) -> Result<()> {
     let given = Given::new()?;

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// Device: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     device: Wanted,
-    /// Smaller networks and fewer checks: under a minute on two cores
+    /// Smaller networks and fewer checks: about a minute on two cores
     #[arg(long)]
     quick: bool,
     /// Only these parts, separated by commas

@@ -162,6 +162,8 @@ find_torch
 if wants_cuda "$@"; then check_cuda; fi
 LD_LIBRARY_PATH=$(library_path)${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export LD_LIBRARY_PATH
+# Threads that wait leave their core to other processes.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 # Benchmarks and reports lie in the bundle, or below the current folder where the bundle cannot be written to.
 if [ -z "${MEDFSAD_HOME+set}" ]; then
     MEDFSAD_HOME=$PWD
