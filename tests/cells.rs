@@ -17,6 +17,7 @@ use crate::program::{self, command, succeeds, text};
 mod failed;
 mod kept_maps;
 mod plans;
+mod said;
 mod sealed;
 mod sequential;
 mod target;

@@ -23,7 +23,7 @@ impl Args {
         let cited = cite::of_cells(&cells);
         print!("{}", cited.bibtex);
         for name in cited.without {
-            eprintln!("note: no entry is known for {name}");
+            log::warn!("note: no entry is known for {name}");
         }
         Ok(())
     }

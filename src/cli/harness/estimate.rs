@@ -63,7 +63,7 @@ pub(super) fn before(opened: &Opened, folder: &Path, device: Device, consent: &C
         0 => String::new(),
         n => format!(", and {n} cells of unknown length"),
     };
-    eprintln!("about {}{open} ({how}); a stopped run goes on where it was", duration(estimate.seconds));
+    log::info!("about {}{open} ({how}); a stopped run goes on where it was", duration(estimate.seconds));
     if needs_a_yes(estimate.seconds, std::io::stderr().is_terminal()) && !consent.yes {
         let longest: Vec<String> =
             estimate.methods.iter().take(3).map(|(name, _, s)| format!("{name} {}", duration(*s))).collect();
