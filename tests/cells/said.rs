@@ -91,7 +91,7 @@ fn a_failed_cell_is_told_in_full_where_that_is_asked_for() {
 fn a_log_that_cannot_be_written_is_refused_before_any_work() {
     let home = TempDir::new().expect("a folder");
     let build = |log: &str| {
-        fails(home.path(), &["build-dataset", "--log", log], &["--log", log, "a folder that is there"])
+        fails(home.path(), &["build-dataset", "--log", log], &["--log", log, "a folder that is there"]);
     };
     build("absent/run.log");
     build(".");

@@ -222,7 +222,7 @@ fn libtorch(report: &mut Report, root: &Path, cache: &Path) {
 fn to_be_fetched(report: &mut Report, cache: &Path, flavour: Flavour) {
     match cache::ensure_room(cache, libtorch::room_needed(flavour)) {
         Ok(()) => {
-            report.note("libtorch", format!("pip would fetch the {} flavour from PyPI", flavour.name()))
+            report.note("libtorch", format!("pip would fetch the {} flavour from PyPI", flavour.name()));
         }
         Err(error) => report.missing("libtorch", format!("{error:#}")),
     }
