@@ -24,7 +24,7 @@ impl Args {
         let cited = cite::of_run(&cells, &Learned::all(&self.run)?);
         print!("{}", cited.bibtex);
         for name in cited.without {
-            eprintln!("note: no entry is known for {name}");
+            log::warn!("note: no entry is known for {name}");
         }
         Ok(())
     }
