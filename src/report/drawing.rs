@@ -14,7 +14,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::colour::PAPER;
 use crate::pixels::Pixels;
 
-/// DejaVu Sans; its licence lies beside it.
+/// The font of every figure; its licence lies beside it.
 pub(super) const FONT: &[u8] = include_bytes!("fonts/DejaVuSans.ttf");
 const FAMILY: &str = "sans-serif";
 /// The PNG has this many pixels per unit, for print and slides.
