@@ -1,8 +1,11 @@
 //! Build script: the run path to libtorch, and what provenance needs to know about this code.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
+
+use syn::{Attribute, Expr, Fields, Item, Lit, Member, Meta};
 
 /// Parts of `src` that change neither a manifest nor a score; stored results outlive a change there.
 const WITHOUT_EFFECT: &[&str] = &[
@@ -16,6 +19,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "main.rs",
     "names.rs",
     "panics.rs",
+    "progress",
     "progress.rs",
     "report",
     "selftest",
@@ -34,6 +38,8 @@ fn main() {
         let guard = root.join("src/network/guard.cc");
         cc::Build::new().cpp(true).file(guard).compile("medfsad_guard");
     }
+    let meanings = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("meanings.rs");
+    fs::write(&meanings, meanings_of_settings(&root.join("src/method"))).expect("OUT_DIR can be written");
     println!("cargo::rustc-env=MEDFSAD_CODE_HASH={:032x}", code_hash(&root));
     println!("cargo::rustc-env=MEDFSAD_GIT_REVISION={}", git_revision(&root));
 }
@@ -119,4 +125,83 @@ fn git_revision(root: &Path) -> String {
     }
     let is_clean = git(&["diff", "--quiet", "HEAD", "--"]).is_some();
     if is_clean { revision } else { format!("{revision}-dirty") }
+}
+
+/// What a method's file or folder holds: names of methods, and the settings that they share with what these mean.
+#[derive(Default)]
+struct OfModule {
+    names: Vec<String>,
+    settings: Vec<(String, String)>,
+}
+
+/// What settings mean, as an array of Rust: by method, the first sentence of the comment on each field of `Settings`. A
+/// file that does not parse is left to the compiler, which says more of it.
+fn meanings_of_settings(methods: &Path) -> String {
+    let mut paths = Vec::new();
+    collect(methods, &mut paths);
+    paths.sort();
+    let mut modules: BTreeMap<PathBuf, OfModule> = BTreeMap::new();
+    for path in paths {
+        let parsed = fs::read_to_string(&path).ok().and_then(|text| syn::parse_file(&text).ok());
+        let place = path.strip_prefix(methods).unwrap_or(&path).iter().next().map(PathBuf::from);
+        let (Some(file), Some(place)) = (parsed, place) else { continue };
+        let module = modules.entry(place).or_default();
+        for item in file.items {
+            match item {
+                Item::Const(constant) => module.names.extend(name_of_entry(&constant.expr)),
+                Item::Struct(found) if found.ident == "Settings" => {
+                    module.settings.extend(fields(&found.fields));
+                }
+                _ => {}
+            }
+        }
+    }
+    let of_module = |module: OfModule| {
+        let named = |name: String| format!("({name:?}, &{:?}),\n", module.settings);
+        module.names.into_iter().map(named).collect::<String>()
+    };
+    format!("&[\n{}]\n", modules.into_values().map(of_module).collect::<String>())
+}
+
+/// The name in `Entry { name: "...", .. }`.
+fn name_of_entry(value: &Expr) -> Option<String> {
+    let Expr::Struct(entry) = value else { return None };
+    let name =
+        entry.fields.iter().find(|field| matches!(&field.member, Member::Named(name) if name == "name"))?;
+    entry.path.is_ident("Entry").then(|| text(&name.expr)).flatten()
+}
+
+fn text(value: &Expr) -> Option<String> {
+    match value {
+        Expr::Lit(literal) => match &literal.lit {
+            Lit::Str(text) => Some(text.value()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Fields that can be set, each with the first sentence of its comment.
+fn fields(fields: &Fields) -> Vec<(String, String)> {
+    let is_set = |attributes: &[Attribute]| {
+        !attributes.iter().any(|attribute| match &attribute.meta {
+            Meta::List(list) => list.tokens.to_string().contains("skip_deserializing"),
+            _ => false,
+        })
+    };
+    let one = |field: &syn::Field| Some((field.ident.as_ref()?.to_string(), first_sentence(&field.attrs)));
+    fields.iter().filter(|field| is_set(&field.attrs)).filter_map(one).collect()
+}
+
+/// The first sentence of a comment, without the brackets of links and without its full stop.
+fn first_sentence(attributes: &[Attribute]) -> String {
+    let line = |attribute: &Attribute| match &attribute.meta {
+        Meta::NameValue(pair) if pair.path.is_ident("doc") => text(&pair.value),
+        _ => None,
+    };
+    let lines: Vec<String> = attributes.iter().filter_map(line).map(|line| line.trim().to_owned()).collect();
+    let whole = lines.join(" ").replace("[`", "`").replace("`]", "`");
+    let is_end = |at: usize| whole[at + 2..].starts_with(char::is_uppercase);
+    let end = whole.match_indices(". ").map(|(at, _)| at).find(|at| is_end(*at));
+    whole[..end.unwrap_or(whole.len())].trim_end_matches('.').to_owned()
 }

@@ -34,7 +34,7 @@ pub mod pseudonym;
 /// Named random streams and value-stable sampling.
 pub mod random;
 
-/// Progress bars: rate and time left, silent off a terminal.
+/// Progress, notes and the log of a run.
 pub mod progress;
 
 /// What a panic says.

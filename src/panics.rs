@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
+use crate::progress::LOG_ALONE;
+
 /// What libtorch writes between its message and its trace, as it is and inside a printed string.
 const TRACES: [&str; 2] = ["\nException raised from", "\\nException raised from"];
 
@@ -16,6 +18,7 @@ pub fn shorten() {
         let place =
             panic.location().map_or(String::new(), |place| format!(" at {}:{}", place.file(), place.line()));
         eprintln!("panic{place}: {}", message(panic.payload()));
+        log::error!(target: LOG_ALONE, "panic{place}: {}", message(panic.payload()));
     }));
 }
 

@@ -1,31 +1,32 @@
 //! Progress on the terminal: rate and time left; without a terminal, a line now and then for the cells of a run alone.
+//! What else a run says is in `record`.
 
 use std::io::IsTerminal as _;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::Deref;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+pub use record::{LOG_ALONE, STEPS, Saying, recorded, seconds};
+
+mod record;
+
 /// Draws the bars of all threads below each other.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
-
-/// Whether the user wants no progress.
-static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// Least time between two lines where there is no terminal.
 const BETWEEN_LINES: Duration = Duration::from_secs(30);
 
-/// Shows no progress from now on.
-pub fn be_quiet() {
-    QUIET.store(true, Ordering::Relaxed);
+/// Shows no bars from now on.
+fn be_quiet() {
     BARS.set_draw_target(ProgressDrawTarget::hidden());
 }
 
 /// Progress over the cells of a run: a bar on a terminal, elsewhere a line at most every half minute. The time left is
 /// judged by cells that were finished in this process.
 pub struct Cells {
-    bar: ProgressBar,
+    bar: Bar,
     what: String,
     before: usize,
     state: Mutex<(usize, Instant)>,
@@ -47,14 +48,13 @@ impl Cells {
         self.bar.inc(n as u64);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.0 += n;
-        let is_told = std::io::stderr().is_terminal() || QUIET.load(Ordering::Relaxed);
-        if is_told || state.1.elapsed() < BETWEEN_LINES || state.0 == self.before {
+        if std::io::stderr().is_terminal() || state.1.elapsed() < BETWEEN_LINES || state.0 == self.before {
             return;
         }
         state.1 = Instant::now();
         let total = self.bar.length().unwrap_or(0) as usize;
         let left = left([self.before, state.0, total], self.start.elapsed());
-        eprintln!("{}: {} of {total}, {left}", self.what, state.0);
+        log::info!("{}: {} of {total}, {left}", self.what, state.0);
     }
 
     /// Takes the bar away.
@@ -71,12 +71,36 @@ fn left([before, done, total]: [usize; 3], elapsed: Duration) -> String {
 }
 
 /// A bar for `total` steps, shown only if the work lasts longer than a blink.
-pub fn bar(total: usize, what: &str) -> ProgressBar {
+pub fn bar(total: usize, what: &str) -> Bar {
     let style = "{msg:26} {bar:32} {human_pos}/{human_len} {per_sec} {eta} left";
     let bar = BARS.add(ProgressBar::new(total as u64)).with_message(what.to_owned());
     bar.set_style(ProgressStyle::with_template(style).expect("a fixed template"));
     bar.enable_steady_tick(Duration::from_millis(200));
-    bar
+    log::debug!(target: STEPS, "{what}: {total} to do");
+    Bar { bar, what: what.to_owned(), start: Instant::now() }
+}
+
+/// A step of the work: a bar on the terminal, a line in the log when it starts and one when it is dropped.
+pub struct Bar {
+    bar: ProgressBar,
+    what: String,
+    start: Instant,
+}
+
+impl Deref for Bar {
+    type Target = ProgressBar;
+
+    fn deref(&self) -> &ProgressBar {
+        &self.bar
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        let (done, total) = (self.bar.position(), self.bar.length().unwrap_or_default());
+        let took = seconds(self.start.elapsed());
+        log::debug!(target: STEPS, "{}: {done} of {total} done in {took}", self.what);
+    }
 }
 
 /// A bar for bytes, `from` of which are there already; without an end where `total` is not known.

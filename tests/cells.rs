@@ -17,6 +17,7 @@ use crate::program::{self, command, succeeds, text};
 mod failed;
 mod kept_maps;
 mod plans;
+mod said;
 mod sealed;
 mod sequential;
 mod target;
@@ -100,6 +101,16 @@ fn planned_cells_give_what_one_process_gives() {
             && said.contains("40 cells to do; 40 estimated from comparable cells"),
         "{said}"
     );
+    let output = command(home, &bench(&["plan", "--json"], "shared")).output().expect("the binary runs");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert!(told["jobs"] == 20 && told["cells_to_do"] == 40 && told["folder"] == "shared", "{told}");
+    assert_eq!(told["cells_by_source"]["comparable_cells"], 40);
+    let methods = told["methods"].as_array().expect("methods");
+    assert_eq!(methods.iter().filter_map(|method| method["cells_to_do"].as_u64()).sum::<u64>(), 40);
+    let hours = |value: &serde_json::Value| value.as_f64().filter(|hours| *hours > 0.0).expect("hours");
+    let sum: f64 = methods.iter().map(|method| hours(&method["hours"])).sum();
+    assert!((sum / hours(&told["hours_on_one_device"]) - 1.0).abs() < 1e-9, "{told}");
+    assert!(hours(&told["longest_job"]["hours"]) <= sum && told["disk_bytes"].is_number(), "{told}");
     let plan = Table::read(&home.join("shared/plan.parquet")).expect("a plan");
     let column = |name: &str| plan.text_given(name).expect("a column");
     let (cells, jobs, methods) = (column("cell"), column("job"), column("method"));

@@ -6,6 +6,7 @@ mod architecture;
 #[cfg(feature = "torch")]
 mod arguments;
 mod audit;
+mod browser;
 #[cfg(feature = "torch")]
 mod cells;
 mod cli;

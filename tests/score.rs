@@ -117,6 +117,7 @@ fn a_model_is_trained_kept_and_scores_each_picture_by_itself() {
     }
 
     a_reader_can_decide_by_the_table(&home.path().join("scores.csv"), 3);
+    crate::browser::is_accessible(&home.path().join("scores.html"));
     let page = std::fs::read_to_string(at("scores.html")).expect("a page");
     assert!(page.matches("<figure class=\"card").count() == 19 && page.contains("random teacher"), "{page}");
     let (heatmap, picture) = ("maps/ill/", "query/ill/");
@@ -210,13 +211,15 @@ fn explanations_agree_with_scores(home: &Path, scores: &BTreeMap<String, f64>) {
     }
     assert_eq!(sums.len(), 3 * scores.len());
     assert!(sums.values().all(|sum| (sum - 1.0).abs() < 1e-5));
+    crate::browser::is_accessible(&home.join("why/index.html"));
     let page = std::fs::read_to_string(home.join("why/index.html")).expect("a page");
     assert!(page.contains(ill.as_str()) && !page.contains("://"), "a page that asks nobody");
 }
 
 /// Trains with `arguments` and kills the process at every new state that it keeps, each time a little later, until
-/// it ends by itself; returns the number of kills.
-fn killed_again_and_again(home: &Path, arguments: &[&str], state: &Path) -> usize {
+/// it ends by itself; returns the number of kills. After the first, `out` is there, as it is where a process was killed between
+/// its last two steps.
+fn killed_again_and_again(home: &Path, arguments: &[&str], state: &Path, out: &Path) -> usize {
     let changed = || std::fs::metadata(state).and_then(|meta| meta.modified()).ok();
     for n_kills in 0..40u64 {
         let (before, mut seen) = (changed(), None);
@@ -234,6 +237,7 @@ fn killed_again_and_again(home: &Path, arguments: &[&str], state: &Path) -> usiz
             if seen.is_some_and(|seen: Instant| seen.elapsed().as_millis() as u64 >= n_kills * 13 % 90) {
                 process.kill().expect("a process");
                 process.wait().expect("a process");
+                std::fs::write(out, "older").expect("a file");
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -251,7 +255,8 @@ fn a_training_killed_at_any_moment_goes_on_to_the_same_bytes() {
     base[epochs] = "2";
     succeeds(home.path(), &with(&base, &["--out", "whole.safetensors"]));
     let kept = with(&base, &["--out", "killed.safetensors", "--keep-every", "0", "--set", "redrawn=false"]);
-    let n_kills = killed_again_and_again(home.path(), &kept, &at("killed.unfinished.safetensors"));
+    let (state, out) = (at("killed.unfinished.safetensors"), at("killed.safetensors"));
+    let n_kills = killed_again_and_again(home.path(), &kept, &state, &out);
     assert!(n_kills >= 3, "killed {n_kills} times only");
     let bytes = |name: &str| std::fs::read(at(name)).expect("a file");
     assert!(bytes("whole.safetensors") == bytes("killed.safetensors"), "the weights differ");
@@ -262,6 +267,7 @@ fn a_training_killed_at_any_moment_goes_on_to_the_same_bytes() {
         .filter(|name| name.contains("unfinished"))
         .collect();
     assert!(left.is_empty(), "{left:?} are left");
+    fails(home.path(), &kept, &["killed.safetensors is there already", "--force"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::report::cite;
 use crate::results::read_run;
+use crate::study::learned::Learned;
 
 /// Print BibTeX of the methods and data of a run, and of this program
 ///
@@ -20,10 +21,10 @@ impl Args {
     pub(super) fn run(self) -> Result<()> {
         let cells = read_run(&self.run)?;
         ensure!(!cells.is_empty(), "{} holds no finished cell", self.run.display());
-        let cited = cite::of_cells(&cells);
+        let cited = cite::of_run(&cells, &Learned::all(&self.run)?);
         print!("{}", cited.bibtex);
         for name in cited.without {
-            eprintln!("note: no entry is known for {name}");
+            log::warn!("note: no entry is known for {name}");
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ impl Args {
     /// Says which inputs were read badly, and keeps them where that is asked for.
     fn tell(&self, campaign: &Campaign, tally: &Tally) -> Result<()> {
         for (index, what) in &tally.faults {
-            eprintln!("{} {index}: {what}", campaign.family);
+            log::warn!("{} {index}: {what}", campaign.family);
             let Some(keep) = &self.keep else { continue };
             let folder = keep.join(format!("{}-{index}", campaign.family));
             let whole = originals(campaign.family, self.from.as_deref())?;

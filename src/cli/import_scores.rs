@@ -76,7 +76,7 @@ impl Args {
         let import = self.import(&run, &plan, &manifest, &episodes, found.keys())?;
         let n = import.write(&found)?;
         if let Err(error) = trivia::provide(&manifest, import.size, &run) {
-            eprintln!(
+            log::warn!(
                 "note: the report has no joint control, as the pictures cannot be looked at: {error:#}"
             );
         }

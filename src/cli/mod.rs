@@ -36,9 +36,8 @@ mod verify_sealed;
 #[derive(clap::Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Cli {
-    /// Show no progress
-    #[arg(long, short, global = true)]
-    quiet: bool,
+    #[command(flatten)]
+    saying: progress::Saying,
     #[command(subcommand)]
     command: Command,
 }
@@ -75,11 +74,17 @@ impl Cli {
     /// # Errors
     /// What the command fails with; the text is for the user.
     pub fn run(self) -> Result<()> {
-        if self.quiet {
-            progress::be_quiet();
-        }
-        harness::prepare()?;
-        match self.command {
+        self.saying.begin()?;
+        progress::recorded(&record::command_line()?, || {
+            harness::prepare()?;
+            self.command.run()
+        })
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<()> {
+        match self {
             Command::Init(args) => args.run(),
             Command::BuildDataset(args) => args.run(),
             Command::Audit(args) => args.run(),

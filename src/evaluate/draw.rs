@@ -17,6 +17,7 @@ use crate::manifest::store::PixelStore;
 use crate::method::{Detector, EpochFigures, Fitted};
 use crate::metric::preset::Preset;
 use crate::metric::quantile::median;
+use crate::progress::STEPS;
 use crate::protocol::{EpochRule, Protocol, Reduction};
 use crate::results::{
     CellResult, Epoch, GALLERY, Identity, KeptMaps, MAPS, Measured, Score, gallery, of_maps,
@@ -235,6 +236,7 @@ impl<'a> Draw<'a> {
         store: &PixelStore,
         lock: &Lock,
     ) -> Result<()> {
+        let (identity, scoring) = (self.identity, self.seconds);
         let scored = self.last.as_ref().context("a cell without scores")?;
         let chosen: Vec<_> = Protocol::all()
             .filter(|protocol| test.has(*protocol))
@@ -268,7 +270,14 @@ impl<'a> Draw<'a> {
         if let Some(maps) = maps {
             maps.write(&result.folder.join(MAPS))?;
         }
-        result.write()
+        result.write()?;
+        let Identity { method, task, shots, draw, seed, .. } = identity;
+        log::debug!(
+            target: STEPS,
+            "cell {}, {method} on {task}, {shots}-shot, draw {draw}, seed {seed}: done, scored in {scoring:.1} s",
+            identity.id()
+        );
+        Ok(())
     }
 
     /// Every number under one protocol; what thresholds and maps tell only where scores are maxima, and what the

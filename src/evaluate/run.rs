@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, anyhow};
 use tch::Device;
@@ -17,6 +17,7 @@ use crate::manifest::Manifest;
 use crate::network::origin::Teachers;
 use crate::network::precision::Precision;
 use crate::network::remembering::Keeping;
+use crate::progress::STEPS;
 use crate::results::Identity;
 use crate::{files, panics, progress};
 
@@ -90,9 +91,9 @@ impl Run<'_> {
             }
             Ok(outcomes.into_iter().sum())
         };
-        let outcomes = on_workers(self.workers, &work);
+        let outcomes = on_workers(self.workers, &work)?;
         bar.end();
-        Ok(outcomes?.into_iter().sum())
+        Ok(outcomes.into_iter().sum())
     }
 
     /// Cells of a job that are to be computed now.
@@ -120,12 +121,19 @@ impl Run<'_> {
             files::remove_drafts_in(&self.folder.join("cells").join(identity.id()))?;
         }
         let started = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let (what, clock) = (words(job, todo.len()), Instant::now());
+        log::debug!(target: STEPS, "{what}: starts");
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run_cells(job, &todo, started, &lock)));
+        let took = progress::seconds(clock.elapsed());
         let error = match outcome {
-            Ok(Ok(())) => return Ok(Outcome::default()),
+            Ok(Ok(())) => {
+                log::debug!(target: STEPS, "{what}: done in {took}");
+                return Ok(Outcome::default());
+            }
             Ok(Err(error)) => error,
             Err(panic) => anyhow!("libtorch or the method panicked: {}", panics::message(&*panic)),
         };
+        log::error!(target: STEPS, "{what}: failed after {took}: {error:#}");
         match self.write_failed(job, &todo, started, &error, &lock) {
             Err(lost) if lost.is::<Lost>() => Ok(Outcome { failed: 0, elsewhere: todo.len() }),
             failed => Ok(Outcome { failed: failed?, elsewhere: 0 }),
@@ -153,4 +161,10 @@ impl Run<'_> {
         }
         Ok(failed)
     }
+}
+
+/// A job, of which `n` cells are to do, as the log names it.
+fn words(job: &Job, n: usize) -> String {
+    let cells = if n == 1 { "cell" } else { "cells" };
+    format!("job {}, {} on {}, {n} {cells}", &job.name()[..8], job.method, job.task)
 }

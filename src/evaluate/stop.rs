@@ -7,6 +7,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::files::lock;
+use crate::progress::LOG_ALONE;
 
 static WRITING: Mutex<()> = Mutex::new(());
 
@@ -25,7 +26,8 @@ pub fn on_signals() -> Result<()> {
         if let Some(signal) = signals.forever().next() {
             let _writing = writing();
             lock::give_back_all();
-            eprintln!("stopped; finished cells are safe, and the same command goes on from them");
+            log::warn!("stopped; finished cells are safe, and the same command goes on from them");
+            log::info!(target: LOG_ALONE, "ends by a signal with exit code {}", 128 + signal);
             // SAFETY: it ends the process. Unlike `exit` it runs no destructors, which would take libtorch's memory
             // from under the threads that still compute.
             unsafe { libc::_exit(128 + signal) }

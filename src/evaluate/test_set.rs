@@ -120,7 +120,7 @@ impl TestSet {
             Some(scores) => scores,
             None => {
                 static SAID: Once = Once::new();
-                SAID.call_once(|| eprintln!("the device's memory is full: maps are smoothed on the host"));
+                SAID.call_once(|| log::warn!("the device's memory is full: maps are smoothed on the host"));
                 protocol::score(&Host(&maps))?
             }
         };

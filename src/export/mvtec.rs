@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use indicatif::ProgressBar;
 use rayon::prelude::*;
 
 use super::card;
@@ -95,7 +94,7 @@ struct Export<'a> {
     pictures: &'a Pictures<'a>,
     boxes: bool,
     out: &'a Path,
-    bar: ProgressBar,
+    bar: progress::Bar,
 }
 
 impl Export<'_> {

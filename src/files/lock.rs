@@ -104,7 +104,7 @@ impl Lock {
                 return Ok(lock);
             }
             if std::mem::take(&mut is_first) {
-                eprintln!("waiting for another process, which has {}", path.display());
+                log::info!("waiting for another process, which has {}", path.display());
             }
             std::thread::sleep(Duration::from_millis(200));
         }

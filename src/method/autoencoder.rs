@@ -56,7 +56,7 @@ pub struct Settings {
     pub views: bool,
     /// Side that pictures are resized to, a multiple of 16; maps are upsampled back.
     pub input: i64,
-    /// `auto`, `grey` or `rgb`.
+    /// Colours that it sees: `auto`, `grey` or `rgb`.
     pub colour: picture::Colour,
     /// Filters of the outermost layer; 2, 4 and 4 times as many follow.
     pub width: i64,
@@ -68,7 +68,7 @@ pub struct Settings {
     pub kl_weight: f64,
     /// Adam's step size.
     pub learning_rate: f64,
-    /// 250, but 600 for brain MRI.
+    /// Passes over the training pictures: 250, but 600 for brain MRI.
     pub epochs: u64,
     /// Pictures a step.
     pub batch: usize,

@@ -44,7 +44,7 @@ pub fn score(
                 }
             }
             None if size > 1 => {
-                eprintln!("the device's memory is full: batches of {} instead of {size}", size / 2);
+                log::warn!("the device's memory is full: batches of {} instead of {size}", size / 2);
                 size /= 2;
             }
             None => bail!("the device's memory does not hold one picture; lower --size or use --device cpu"),

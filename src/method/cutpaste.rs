@@ -70,13 +70,13 @@ impl Pretext {
 pub struct Settings {
     /// Supports of the episode (weak), or all train normals of the target (as published).
     pub train_on: TrainOn,
-    /// resnet18 as published.
+    /// The network that learns; resnet18 as published.
     pub backbone: Backbone,
     /// Begins with the teacher's weights rather than with random ones.
     pub pretrained: bool,
     /// What it learns to tell apart: `patch`, `scar` or `three-way`.
     pub pretext: Pretext,
-    /// Falls to zero along half a cosine.
+    /// First step size, which falls to zero along half a cosine.
     pub learning_rate: f64,
     /// Momentum of the gradient descent.
     pub momentum: f64,

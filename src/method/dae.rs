@@ -52,7 +52,7 @@ pub struct Settings {
     pub train_on: TrainOn,
     /// Under `train_on = "supports"`: learn from 22 views of each support. The authors have no augmentation.
     pub views: bool,
-    /// `auto`, `grey` or `rgb`.
+    /// Colours that it sees: `auto`, `grey` or `rgb`.
     pub colour: picture::Colour,
     /// Side of the grid that noise is drawn on before it is upsampled to the picture; at most the picture's side,
     /// where it is noise by the pixel.

@@ -76,17 +76,17 @@ pub struct Settings {
     pub views: bool,
     /// Side that pictures are resized to, a multiple of 4; maps are upsampled back.
     pub input: i64,
-    /// `auto`, `grey` or `rgb`.
+    /// Colours that it sees: `auto`, `grey` or `rgb`.
     pub colour: picture::Colour,
     /// Length of the code.
     pub latent: i64,
     /// Share of points that the machine may leave outside, at most.
     pub nu: f64,
-    /// `scale` or `quarter`.
+    /// Width of the kernel of the machine: `scale` or `quarter`.
     pub gamma: Gamma,
     /// Weight of the guidance beside the squared error.
     pub lambda: f64,
-    /// `compactor`, `expander` or `both`.
+    /// Which half of a batch learns from the machine: `compactor`, `expander` or `both`.
     pub guidance: Guidance,
     /// Step size of the optimiser.
     pub learning_rate: f64,

@@ -52,7 +52,7 @@ pub struct Settings {
     /// Teacher, bottleneck and mirrored student. For efficientnet_lite0, the latter two have blocks of the published form
     /// with that network's channels, which is an extension of ours.
     pub backbone: Backbone,
-    /// 0.005 for normals, 0.001 for supports.
+    /// Step size: 0.005 for normals, 0.001 for supports.
     pub learning_rate: f64,
     /// Training steps: 3000 for normals (published: 200 epochs of a few hundred pictures), 300 for supports.
     pub steps: u64,

@@ -48,11 +48,11 @@ pub struct Settings {
     pub train_on: TrainOn,
     /// Teacher and student.
     pub backbone: Backbone,
-    /// 0.4 for normals, 0.1 for supports.
+    /// Step size: 0.4 for normals, 0.1 for supports.
     pub learning_rate: f64,
     /// Momentum of the gradient descent.
     pub momentum: f64,
-    /// 1e-4 in the paper; anomalib has 1e-3.
+    /// Weight decay: 1e-4 in the paper; anomalib has 1e-3.
     pub weight_decay: f64,
     /// Training steps: 3000 for normals (published: 100 epochs), 300 for supports.
     pub steps: u64,

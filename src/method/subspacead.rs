@@ -223,7 +223,7 @@ impl Learner for SubspaceAd {
         let moments = moments.context("subspacead needs at least one normal")?;
         let subspace = Subspace::new(&moments, self.settings.explained)?;
         let components = subspace.components();
-        bar.println(format!("{}: {components} components", context.label));
+        log::info!("{}: {components} components", context.label);
         bar.finish_and_clear();
         let ready = SubspaceAdDetector { subspace, side: self.settings.side };
         let model = Learnt { learner: self, context: context.clone(), detector: &ready };

@@ -89,7 +89,7 @@ impl FeatureFolder {
     fn read(&self, name: &str) -> Option<KeptFeatures> {
         let path = self.path.join(name);
         let again = |error: anyhow::Error| {
-            eprintln!("{}: {error:#}; its features are computed again", path.display());
+            log::warn!("{}: {error:#}; its features are computed again", path.display());
             None
         };
         match File::open(&path) {
@@ -124,13 +124,13 @@ impl FeatureFolder {
         if held.load(Ordering::Relaxed) >= self.most {
             let gib = self.most as f64 / f64::from(1u32 << 30);
             self.full.call_once(|| {
-                eprintln!("{gib:.1} GiB of features are kept; others are computed again (--feature-disk)");
+                log::warn!("{gib:.1} GiB of features are kept; others are computed again (--feature-disk)");
             });
             return;
         }
         match self.write(key, features) {
             Ok(bytes) => drop(held.fetch_add(bytes, Ordering::Relaxed)),
-            Err(error) => self.full.call_once(|| eprintln!("features are computed again: {error:#}")),
+            Err(error) => self.full.call_once(|| log::warn!("features are computed again: {error:#}")),
         }
     }
 

@@ -46,7 +46,7 @@ impl StandIn<'_> {
                     return weights::load(self.store, cached);
                 }
                 Ok(_) => {
-                    eprintln!("note: {} is not what was kept there; it is drawn again", cached.display());
+                    log::warn!("note: {} is not what was kept there; it is drawn again", cached.display());
                 }
                 Err(_) => {}
             }

@@ -269,7 +269,7 @@ pub fn draw_once(root: &Path, settings: &Settings) -> Result<()> {
     files::write_whole(&marker, b"unfinished")?;
     let summary = write_with(root, settings)?;
     files::write_whole(&marker, made_by.as_bytes())?;
-    eprintln!(
+    log::info!(
         "drew {} phantom pictures ({} MiB) in {}",
         summary.pictures,
         summary.bytes >> 20,
@@ -287,7 +287,7 @@ impl Task {
         let bar = progress::bar(subjects.len(), &format!("drawing {}", self.name));
         let subjects: Vec<(usize, Subject)> = subjects.into_iter().enumerate().collect();
         let write = |(index, subject)| self.write_one(root, settings, index, subject);
-        subjects.into_par_iter().progress_with(bar).map(write).collect()
+        subjects.into_par_iter().progress_with(bar.clone()).map(write).collect()
     }
 
     /// Draws picture `index` from a stream of its own.

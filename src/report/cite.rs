@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::results::StoredCell;
 use crate::spec::{Spec, is_drawn};
+use crate::study::learned::Learned;
 
 const REFERENCES: &str = include_str!("references.bib");
 
@@ -23,8 +24,8 @@ pub fn of_method(name: &str) -> Option<&'static str> {
     REFERENCES.lines().find(|line| line.starts_with(&format!("@misc{{{base},")))
 }
 
-/// Of the methods and specs of stored cells.
-pub fn of_cells(cells: &[StoredCell]) -> Cited {
+/// Of the methods, teachers and specs of stored cells, and of what was trained on their studies.
+pub fn of_run(cells: &[StoredCell], learned: &[Learned]) -> Cited {
     let methods: BTreeSet<&str> = cells.iter().map(|cell| cell.cell.identity.method.as_str()).collect();
     let specs: BTreeSet<&str> = cells.iter().map(|cell| cell.cell.provenance.spec.as_str()).collect();
     let mut cited = Cited::default();
@@ -33,6 +34,12 @@ pub fn of_cells(cells: &[StoredCell]) -> Cited {
             Some(entry) => cited.add(entry),
             None => cited.without.push(method.to_owned()),
         }
+    }
+    let is_tuned = cells.iter().any(|cell| cell.cell.provenance.teacher_recipe.is_some());
+    let is_tuned = is_tuned || learned.iter().any(|one| one.training.teacher_recipe.is_some());
+    let beside = [("samil", !learned.is_empty()), ("metric-teacher", is_tuned)];
+    for (key, _) in beside.into_iter().filter(|(_, is_there)| *is_there) {
+        cited.add(of_method(key).expect("an entry in references.bib"));
     }
     for name in specs.into_iter().filter(|name| !is_drawn(name)) {
         match Spec::load(name) {

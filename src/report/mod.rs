@@ -79,6 +79,7 @@ mod verdict;
 pub use compare::Comparison;
 pub use drawing::encode;
 pub use gallery::overlay;
+pub use screen::{WIDTH, wrapped};
 
 /// The file with what a terminal shows of a report.
 pub const SCREEN: &str = "leaderboard.txt";

@@ -10,7 +10,7 @@ use super::verdict::{Headline, counted, headline};
 use crate::protocol::Protocol;
 
 /// Columns of the widest terminal that everybody has.
-const WIDTH: usize = 100;
+pub const WIDTH: usize = 100;
 /// Letters of a method's name.
 const NAME: usize = 29;
 /// Letters of one reason of failure; the report has all of it.
@@ -108,7 +108,7 @@ fn failures(summary: &Summary) -> Option<String> {
 }
 
 /// Text in lines of at most `width` letters, line feeds kept; a longer word stands alone.
-fn wrapped(text: &str, width: usize) -> String {
+pub fn wrapped(text: &str, width: usize) -> String {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let mut line = String::new();

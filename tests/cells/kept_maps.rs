@@ -76,6 +76,7 @@ fn every_picture_is_shown(home: &std::path::Path) {
         let entries = std::fs::read_dir(home.join("run/pictures").join(folder)).expect("a folder");
         entries.map(|entry| entry.expect("an entry").file_name()).collect::<std::collections::BTreeSet<_>>()
     };
+    crate::browser::is_accessible(&home.join("run/pictures.html"));
     let page = std::fs::read_to_string(home.join("run/pictures.html")).expect("a page");
     let data =
         page.split("id=\"data\">").nth(1).and_then(|rest| rest.split("</script>").next()).expect("data");

@@ -223,6 +223,7 @@ fn what_is_handed_on_names_no_person_and_no_folder_of_this_machine() {
             assert!(!is_there, "{file} holds {secret}");
         }
     }
+    crate::browser::is_accessible(&folder.join("audit.html"));
     responsible_values_are_those_of_the_audit_and_the_counts(&folder);
     let ids = files::read_text(&home.path().join("ids.txt")).unwrap();
     assert!(!ids.contains("Kowalska") && !ids.contains("good/"), "{ids}");

@@ -19,10 +19,16 @@ fn each_paper_is_cited_once_and_what_has_none_is_named() {
         cell.folder = run.join("cells").join(&cell.cell.id);
         cell.write().expect("the cell is written");
     }
-    let cited = cite::of_cells(&read_run(&run).expect("a run"));
+    let read = |run| cite::of_run(&read_run(run).expect("a run"), &[]);
+    let cited = read(&run);
     for key in ["@misc{d24fad,", "@misc{patchcore,", "@software{medfsad,"] {
         assert_eq!(cited.bibtex.matches(key).count(), 1, "{key} in {}", cited.bibtex);
     }
+    assert!(!cited.bibtex.contains("@misc{metric-teacher,") && !cited.bibtex.contains("@misc{samil,"));
+    let mut cell = cells(&run).into_iter().next().expect("a cell");
+    cell.cell.provenance.teacher_recipe = Some("metric".to_owned());
+    cell.write().expect("the cell is written");
+    assert_eq!(read(&run).bibtex.matches("@misc{metric-teacher,").count(), 1);
     assert!(cited.without.contains(&"imported:mine".to_owned()), "{:?}", cited.without);
     let said = succeeds(folder.path(), &["cite", run.to_str().expect("UTF-8")]);
     assert!(

@@ -109,6 +109,9 @@ fn a_trained_aggregator_is_compared_on_the_same_studies_and_the_sentence_follows
     assert!(text.contains("SAMIL on features is above"), "{text}");
     assert!(text.contains("is trained on labelled studies of other tasks (R3)"), "{text}");
     assert!(text.contains("class weights cancel"), "{text}");
+    let cells = medfsad::results::read_run(&made.run()).unwrap();
+    let cited = medfsad::report::cite::of_run(&cells, &Learned::all(&made.run()).unwrap());
+    assert_eq!(cited.bibtex.matches("@misc{samil,").count(), 1);
 }
 
 #[test]

@@ -5,51 +5,122 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
+use serde_json::{Value, json};
 
 use crate::libtorch::{self, Flavour};
 use crate::{cache, forward, programs};
 
-/// Prints one line for each thing looked at; fails when `bench` could not work.
-pub(crate) fn run(root: &Path) -> Result<ExitCode> {
+/// Says what is found and what is missing, a line for each thing or all as JSON; fails when `bench` could not work.
+pub(crate) fn run(root: &Path, as_json: bool) -> Result<ExitCode> {
     let cache = cache::folder()?;
-    let mut report = Report::default();
+    let mut report = Report { as_json, checks: Vec::new() };
     tools(&mut report);
     machine(&mut report);
     libtorch(&mut report, root, &cache);
     cuda(&mut report, root);
     kept(&mut report, &cache);
     report.program();
-    Ok(if report.is_fatal { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&report.json())?);
+    }
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-#[derive(Default)]
+/// How one thing is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ok,
+    /// Worth knowing; `bench` works without it, or fetches it.
+    Note,
+    /// `bench` needs it, and cannot fetch it.
+    Missing,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            State::Ok => "ok",
+            State::Note => "note",
+            State::Missing => "missing",
+        }
+    }
+}
+
+/// One thing that was looked at.
+struct Check {
+    name: String,
+    state: State,
+    found: Option<String>,
+    remedy: Option<String>,
+}
+
 struct Report {
-    /// Whether something that `bench` needs is missing and cannot be fetched.
-    is_fatal: bool,
+    as_json: bool,
+    checks: Vec<Check>,
 }
 
 impl Report {
-    fn ok(&self, what: &str, found: impl AsRef<str>) {
-        println!("ok       {what:<10} {}", found.as_ref());
+    fn ok(&mut self, what: &str, found: impl Into<String>) {
+        self.add(what, State::Ok, Some(found.into()), None);
     }
 
-    fn note(&self, what: &str, text: impl AsRef<str>) {
-        println!("note     {what:<10} {}", text.as_ref());
+    fn note(&mut self, what: &str, found: impl Into<String>) {
+        self.add(what, State::Note, Some(found.into()), None);
     }
 
-    fn missing(&mut self, what: &str, remedy: impl AsRef<str>) {
-        self.is_fatal = true;
-        println!("missing  {what:<10} {}", remedy.as_ref());
+    /// A note, and what to do if it matters.
+    fn advice(&mut self, what: &str, found: impl Into<String>, remedy: impl Into<String>) {
+        self.add(what, State::Note, Some(found.into()), Some(remedy.into()));
+    }
+
+    fn missing(&mut self, what: &str, remedy: impl Into<String>) {
+        self.add(what, State::Missing, None, Some(remedy.into()));
+    }
+
+    /// Keeps a check, and prints it unless all are printed as JSON at the end.
+    fn add(&mut self, what: &str, state: State, found: Option<String>, remedy: Option<String>) {
+        if !self.as_json {
+            // A name that stands in the line above is not repeated.
+            let is_repeated = self.checks.last().is_some_and(|last| last.name == what);
+            let name = if is_repeated { "" } else { what };
+            let texts: Vec<&str> = [&found, &remedy].into_iter().filter_map(Option::as_deref).collect();
+            println!("{:<8} {name:<10} {}", state.word(), texts.join("; "));
+        }
+        self.checks.push(Check { name: what.to_owned(), state, found, remedy });
+    }
+
+    /// Whether nothing is missing that `bench` needs.
+    fn passed(&self) -> bool {
+        self.checks.iter().all(|check| check.state != State::Missing)
+    }
+
+    fn json(&self) -> Value {
+        let one = |check: &Check| {
+            json!({
+                "name": check.name,
+                "state": check.state.word(),
+                "found": check.found,
+                "remedy": check.remedy,
+            })
+        };
+        json!({ "passed": self.passed(), "checks": self.checks.iter().map(one).collect::<Vec<_>>() })
     }
 
     /// What the built program itself sees.
     fn program(&mut self) {
+        const REMEDY: &str = "it does not run; build it again: cargo xtask methods";
         match forward::program() {
+            Ok(program) if program.exists() && self.as_json => {
+                match programs::answer(&program.to_string_lossy(), &["doctor"]) {
+                    Some(seen) => self.ok("medfsad", seen),
+                    None => self.missing("medfsad", REMEDY),
+                }
+            }
             Ok(program) if program.exists() => {
                 println!("\n{} doctor", program.display());
                 let seen = Command::new(&program).arg("doctor").status();
                 if !seen.is_ok_and(|status| status.success()) {
-                    self.missing("medfsad", "it does not run; build it again: cargo xtask methods");
+                    self.missing("medfsad", REMEDY);
                 }
             }
             _ => self.note("medfsad", "not built yet; the first `cargo xtask bench` does that"),
@@ -76,8 +147,11 @@ fn tools(report: &mut Report) {
     }
     match libtorch::find_pip() {
         Some((words, version)) => report.ok("pip", format!("{version} ({})", words.join(" "))),
-        None => report
-            .note("pip", "none found; only needed to fetch libtorch and a teacher: install Python with pip"),
+        None => report.advice(
+            "pip",
+            "none found; only needed to fetch libtorch and a teacher",
+            "install Python with pip",
+        ),
     }
     for component in ["fmt", "clippy"] {
         if !programs::cargo()
@@ -86,7 +160,11 @@ fn tools(report: &mut Report) {
             .is_ok_and(|output| output.status.success())
         {
             let name = if component == "fmt" { "rustfmt" } else { component };
-            report.note(name, format!("only needed for `cargo xtask test`: rustup component add {name}"));
+            report.advice(
+                name,
+                "none found; only needed for `cargo xtask test`",
+                format!("rustup component add {name}"),
+            );
         }
     }
 }
@@ -110,9 +188,10 @@ fn libtorch(report: &mut Report, root: &Path, cache: &Path) {
         let route = libtorch::linked_route(root).unwrap_or_default();
         report.ok("libtorch", format!("{} linked ({route}): {}", libtorch::VERSION, home.display()));
     } else {
-        report.note(
+        report.advice(
             "libtorch",
-            "not linked yet (.libtorch); `cargo xtask bench` or `cargo xtask libtorch` does that",
+            "not linked yet (.libtorch)",
+            "`cargo xtask bench` or `cargo xtask libtorch` does that",
         );
     }
     let flavour = Flavour::fitting();
@@ -120,14 +199,19 @@ fn libtorch(report: &mut Report, root: &Path, cache: &Path) {
         Err(error) => report.missing("libtorch", format!("{error:#}")),
         Ok(search) => {
             for reason in &search.passed_over {
-                report.note("", format!("passed over: {reason}"));
+                report.note("libtorch", format!("passed over: {reason}"));
             }
             match search.found {
-                Some(found) => report
-                    .ok("", format!("a new choice would take {}: {}", found.route, found.home.display())),
+                Some(found) => report.ok(
+                    "libtorch",
+                    format!("a new choice would take {}: {}", found.route, found.home.display()),
+                ),
                 None if libtorch::is_linked(root) => {}
                 None if libtorch::find_pip().is_none() => {
-                    report.missing("", "nothing to fetch it with: install Python with pip, or set LIBTORCH");
+                    report.missing(
+                        "libtorch",
+                        "nothing to fetch it with: install Python with pip, or set LIBTORCH",
+                    );
                 }
                 None => to_be_fetched(report, cache, flavour),
             }
@@ -137,8 +221,10 @@ fn libtorch(report: &mut Report, root: &Path, cache: &Path) {
 
 fn to_be_fetched(report: &mut Report, cache: &Path, flavour: Flavour) {
     match cache::ensure_room(cache, libtorch::room_needed(flavour)) {
-        Ok(()) => report.note("", format!("pip would fetch the {} flavour from PyPI", flavour.name())),
-        Err(error) => report.missing("", format!("{error:#}")),
+        Ok(()) => {
+            report.note("libtorch", format!("pip would fetch the {} flavour from PyPI", flavour.name()));
+        }
+        Err(error) => report.missing("libtorch", format!("{error:#}")),
     }
 }
 
@@ -147,9 +233,10 @@ fn cuda(report: &mut Report, root: &Path) {
     let has_half = libtorch::linked_home(root).is_some_and(|home| libtorch::has_cuda(&home));
     match (driver.as_deref().and_then(|text| text.lines().next()), has_half) {
         (Some(driver), true) => report.ok("cuda", format!("usable with --device cuda: {driver}")),
-        (Some(driver), false) => report.note(
+        (Some(driver), false) => report.advice(
             "cuda",
-            format!("{driver}, but libtorch_cuda is not linked: cargo xtask libtorch --flavour cuda"),
+            format!("{driver}, but libtorch_cuda is not linked"),
+            "cargo xtask libtorch --flavour cuda",
         ),
         (None, true) => {
             report.note("cuda", "libtorch_cuda is there, but no NVIDIA driver (/proc/driver/nvidia/version)");
@@ -166,7 +253,7 @@ fn kept(report: &mut Report, cache: &Path) {
     for folder in entries(cache).iter().filter(|path| path.is_dir()) {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let hint = if name == "wheels" { "; may be deleted once libtorch is linked" } else { "" };
-        report.ok("", format!("{name}: {}{hint}", cache::in_gigabytes(cache::size_of(folder))));
+        report.ok("cache", format!("{name}: {}{hint}", cache::in_gigabytes(cache::size_of(folder))));
     }
     let weights: Vec<String> = entries(&cache.join("weights/installed"))
         .iter()
@@ -200,5 +287,25 @@ mod tests {
         let text = "MemTotal:       24000000 kB\nMemAvailable:    1000 kB\n";
         assert_eq!(memory_field(text, "MemAvailable:"), Some(1000));
         assert_eq!(memory_field(text, "Swap:"), None);
+    }
+
+    #[test]
+    fn programs_read_what_is_missing_and_what_to_do() {
+        let mut report = Report { as_json: true, checks: Vec::new() };
+        report.ok("cargo", "cargo 1.95");
+        report.advice("pip", "none found", "install Python with pip");
+        let text = serde_json::to_string(&report.json()).unwrap();
+        let read: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["passed"], true);
+        report.missing("gcc", "install gcc");
+        let read = report.json();
+        assert_eq!(read["passed"], false);
+        let of =
+            |key: &str| read["checks"].as_array().unwrap().iter().map(|check| check[key].clone()).collect();
+        let columns: [Vec<Value>; 4] = ["name", "state", "found", "remedy"].map(of);
+        assert_eq!(columns[0], ["cargo", "pip", "gcc"]);
+        assert_eq!(columns[1], ["ok", "note", "missing"]);
+        assert_eq!(columns[2], [json!("cargo 1.95"), json!("none found"), Value::Null]);
+        assert_eq!(columns[3], [Value::Null, json!("install Python with pip"), json!("install gcc")]);
     }
 }

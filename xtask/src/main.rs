@@ -66,7 +66,7 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
         "bundle" => bundle::run(&root, &bundle::Order::parse(rest)?)?,
         "libtorch" => libtorch::provide_anew(&root, &libtorch::Options::parse(rest)?)?,
         "test" => return take_none(rest).and_then(|()| suite::run(&root)),
-        "doctor" => return take_none(rest).and_then(|()| doctor::run(&root)),
+        "doctor" => return take_json(rest).and_then(|as_json| doctor::run(&root, as_json)),
         _ => bail!("unknown command `{name}`; `cargo xtask --help` lists them"),
     }
     Ok(ExitCode::SUCCESS)
@@ -76,6 +76,16 @@ fn take_none(rest: &[OsString]) -> Result<()> {
     match rest.first() {
         Some(arg) => bail!("unexpected argument `{}`: this command takes none", arg.to_string_lossy()),
         None => Ok(()),
+    }
+}
+
+/// Whether `--json`, the one argument there is, was given.
+fn take_json(rest: &[OsString]) -> Result<bool> {
+    match rest.iter().find(|arg| *arg != "--json") {
+        Some(arg) => {
+            bail!("unexpected argument `{}`: this command takes --json alone", arg.to_string_lossy())
+        }
+        None => Ok(!rest.is_empty()),
     }
 }
 
@@ -96,7 +106,7 @@ fn usage() -> String {
     }
     text += "
   test           the whole test suite: format, lints, tests
-  doctor         what is found, what is missing, how to get it
+  doctor         what is found, what is missing, how to get it; --json for programs
   libtorch       provision libtorch now, or choose another one
   bundle         a folder that runs on another Linux machine whose Python has torch 2.11.0
 
@@ -149,7 +159,9 @@ mod tests {
     }
 
     #[test]
-    fn doctor_takes_no_arguments() {
+    fn doctor_takes_json_alone() {
         assert!(run(&["doctor".into(), "now".into()]).is_err());
+        assert!(run(&["doctor".into(), "--json".into(), "now".into()]).is_err());
+        assert!(!take_json(&[]).unwrap() && take_json(&["--json".into()]).unwrap());
     }
 }

@@ -99,7 +99,7 @@ impl Args {
 fn to_the_end(retry: Retry, run: impl Fn(Retry) -> Result<Outcome>) -> Result<()> {
     let mut elsewhere = run(retry)?.elsewhere;
     if elsewhere > 0 {
-        eprintln!(
+        log::info!(
             "waiting for {elsewhere} cells that other processes compute; if one dies, they are taken over"
         );
     }

@@ -77,7 +77,7 @@ fn without_permuted(mut definition: Definition, manifest: &Manifest) -> Definiti
     let unopened = manifest.rows.iter().any(|row| row.label == Label::Unopened);
     if unopened && definition.methods.iter().any(|name| is_of_permuted_labels(name)) {
         definition.methods.retain(|name| !is_of_permuted_labels(name));
-        eprintln!("note: labels of test pictures are not opened, so {PERMUTED} is left out");
+        log::warn!("note: labels of test pictures are not opened, so {PERMUTED} is left out");
     }
     definition
 }
@@ -121,7 +121,7 @@ impl BenchArgs {
     pub(super) fn announce_device(&self) {
         if self.compute.device == Wanted::Auto {
             let settled = self.compute.device.settled();
-            eprintln!("planned for {settled}, this machine's own device; use --device to plan for another");
+            log::info!("planned for {settled}, this machine's own device; use --device to plan for another");
         }
     }
 

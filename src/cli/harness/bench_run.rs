@@ -17,7 +17,7 @@ pub(super) fn announce(opened: &Opened, folder: &Path) -> Result<()> {
     let failed = if failed > 0 { format!(", {failed} failed before") } else { String::new() };
     let Planned { definition, device, precision, .. } = &opened.planned;
     let n_cells = opened.cells().count();
-    eprintln!(
+    log::info!(
         "{}: {n_cells} cells, {done} already done{failed}, on {device} ({})",
         definition.name,
         precision.name()
@@ -28,9 +28,13 @@ pub(super) fn announce(opened: &Opened, folder: &Path) -> Result<()> {
 /// Says how much room maps take, before any is made.
 pub(super) fn announce_maps(opened: &Opened, folder: &Path, retry: Retry) {
     let ((cells, bytes), all) = (opened.bytes_of_maps(folder, retry), opened.cells().count());
-    eprintln!("maps of {cells} cells are kept: at most {:.2} GB in {}", bytes as f64 / 1e9, folder.display());
+    log::info!(
+        "maps of {cells} cells are kept: at most {:.2} GB in {}",
+        bytes as f64 / 1e9,
+        folder.display()
+    );
     if cells < all {
-        eprintln!(
+        log::info!(
             "{} cells that are there already get none; remove their folders in {} to compute them again",
             all - cells,
             folder.join("cells").display()
@@ -43,7 +47,7 @@ pub(super) fn write_plan(opened: &Opened, folder: &Path) -> Result<()> {
     let n_aside = opened.write(folder)?;
     if n_aside > 0 {
         let aside = folder.join("cells-stale");
-        eprintln!("{n_aside} failed cells or cells of other code or data set aside in {}", aside.display());
+        log::info!("{n_aside} failed cells or cells of other code or data set aside in {}", aside.display());
     }
     Ok(())
 }
@@ -83,6 +87,6 @@ pub(super) fn finish(opened: &Opened, folder: &Path) -> Result<()> {
 /// are; then the report goes without.
 fn trivia(opened: &Opened, folder: &Path) {
     if let Err(error) = trivia::provide(&opened.manifest, opened.planned.definition.size, folder) {
-        eprintln!("note: the report has no joint control, as the pictures cannot be looked at: {error:#}");
+        log::warn!("note: the report has no joint control, as the pictures cannot be looked at: {error:#}");
     }
 }

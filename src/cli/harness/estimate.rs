@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use serde_json::{Value, json};
 use tch::Device;
 
 use super::compute::Compute;
@@ -62,7 +63,7 @@ pub(super) fn before(opened: &Opened, folder: &Path, device: Device, consent: &C
         0 => String::new(),
         n => format!(", and {n} cells of unknown length"),
     };
-    eprintln!("about {}{open} ({how}); a stopped run goes on where it was", duration(estimate.seconds));
+    log::info!("about {}{open} ({how}); a stopped run goes on where it was", duration(estimate.seconds));
     if needs_a_yes(estimate.seconds, std::io::stderr().is_terminal()) && !consent.yes {
         let longest: Vec<String> =
             estimate.methods.iter().take(3).map(|(name, _, s)| format!("{name} {}", duration(*s))).collect();
@@ -88,6 +89,41 @@ fn at_once(estimate: Estimate, device: Device) -> Estimate {
     // No run is shorter than its longest job.
     let seconds = (estimate.seconds / workers).max(estimate.longest.seconds);
     Estimate { seconds, methods, ..estimate }
+}
+
+/// Prints the estimate of [`tell`] for programs: one object, in seconds, hours and bytes.
+///
+/// # Errors
+/// As [`Estimate::new`].
+pub(super) fn print_json(opened: &Opened, folder: &Path, speed: Option<&Speed>) -> Result<()> {
+    let mut all = as_json(&Estimate::new(opened, folder, speed)?, speed);
+    all["folder"] = json!(folder);
+    all["jobs"] = json!(opened.jobs.len());
+    println!("{}", serde_json::to_string_pretty(&all)?);
+    Ok(())
+}
+
+/// What nothing is known of is null: all of it where no cell is estimated.
+fn as_json(estimate: &Estimate, speed: Option<&Speed>) -> Value {
+    let Known { measured, counted, unknown } = estimate.known;
+    let if_known = |value: Value| if measured + counted > 0 { value } else { Value::Null };
+    let method = |(name, cells, seconds): &(String, usize, f64)| json!({ "method": name, "cells_to_do": cells, "hours": if_known(json!(seconds / 3600.0)) });
+    let longest = &estimate.longest;
+    let longest =
+        json!({ "method": longest.method, "task": longest.task, "hours": longest.seconds / 3600.0 });
+    let of_counted = speed.filter(|_| counted > 0);
+    json!({
+        "cells_to_do": measured + counted + unknown,
+        "cells_by_source": { "comparable_cells": measured, "speed": counted, "unknown": unknown },
+        "speed": speed.map(|speed| &speed.source),
+        "cells_at_once": speed.map_or(1.0, |speed| speed.at_once),
+        "hours_on_one_device": if_known(json!(estimate.seconds / 3600.0)),
+        "methods": estimate.methods.iter().map(method).collect::<Vec<_>>(),
+        "longest_job": if_known(longest),
+        "memory_bytes_beside_networks": of_counted.map(|_| estimate.memory),
+        "device_memory_bytes": of_counted.filter(|s| s.held > 0.0).map(|s| s.held + estimate.memory),
+        "disk_bytes": if_known(json!(estimate.disk)),
+    })
 }
 
 /// Prints the estimated time, memory and disk space of the cells that are to do.
@@ -152,11 +188,32 @@ fn gigabytes(bytes: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::needs_a_yes;
+    use serde_json::{Value, json};
+
+    use super::{as_json, needs_a_yes};
+    use crate::evaluate::estimate::{Estimate, Known};
 
     #[test]
     fn only_long_work_at_a_terminal_needs_a_yes() {
         assert!(needs_a_yes(3.0 * 3600.0, true));
         assert!(!needs_a_yes(3.0 * 3600.0, false) && !needs_a_yes(3600.0, true));
+    }
+
+    #[test]
+    fn what_nothing_is_known_of_is_null_in_json() {
+        let known = Known { measured: 0, counted: 0, unknown: 3 };
+        let estimate = Estimate { known, methods: vec![("dn2".to_owned(), 3, 0.0)], ..Estimate::default() };
+        let all = as_json(&estimate, None);
+        assert_eq!(all["cells_to_do"], 3);
+        assert_eq!(all["cells_by_source"], json!({ "comparable_cells": 0, "speed": 0, "unknown": 3 }));
+        assert_eq!(all["methods"], json!([{ "method": "dn2", "cells_to_do": 3, "hours": null }]));
+        for key in ["hours_on_one_device", "longest_job", "disk_bytes", "device_memory_bytes"] {
+            assert_eq!(all[key], Value::Null, "{key}");
+        }
+        let known = Known { measured: 2, counted: 0, unknown: 1 };
+        let estimate = Estimate { known, seconds: 1800.0, disk: 5.0, ..estimate };
+        let all = as_json(&estimate, None);
+        assert_eq!((&all["hours_on_one_device"], &all["disk_bytes"]), (&json!(0.5), &json!(5.0)));
+        assert_eq!(all["memory_bytes_beside_networks"], Value::Null, "only cells that are counted tell");
     }
 }

@@ -13,6 +13,7 @@ mod embedding;
 mod estimate;
 mod explain;
 mod libtorch;
+mod meanings;
 mod methods;
 mod model;
 mod plan;

@@ -84,7 +84,7 @@ impl<'a> Draws<'a> {
             if is_known || !self.methods.contains(&method) {
                 continue;
             }
-            eprintln!("{method} at {shots} shots needs no more than {look} draws: it is told from {from}");
+            log::info!("{method} at {shots} shots needs no more than {look} draws: it is told from {from}");
             let planned = self.planned(&method, shots);
             self.stopped.push(Stopped { method, shots, draws: look, from, planned });
         }

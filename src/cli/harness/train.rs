@@ -68,12 +68,14 @@ impl Args {
     pub(crate) fn run(self) -> Result<()> {
         ensure!(self.shots >= 1, "--shots must be at least 1");
         ensure!(!self.out.is_dir(), "--out {} is a folder; name a file", self.out.display());
+        let every = Duration::try_from_secs_f64(60.0 * self.keep_every).context("--keep-every")?;
+        let state_file = StateFile { path: folder::beside(&self.out, "unfinished.safetensors")?, every };
+        // With a state beside it, a training was stopped that may overwrite it, or was done but for its last steps.
         ensure!(
-            self.force || !self.out.exists(),
+            self.force || !self.out.exists() || state_file.path.exists(),
             "--out {} is there already; --force trains anew and overwrites it",
             self.out.display()
         );
-        let every = Duration::try_from_secs_f64(60.0 * self.keep_every).context("--keep-every")?;
         let settings = self.settings()?;
         let network = Network::Backbone(settings.backbone);
         let chosen = self.teacher.choose(&Origin::Random { seed: self.seed, cache: None })?;
@@ -88,7 +90,6 @@ impl Args {
             Origin::File { .. } | Origin::Targets { .. } => origin.clone(),
         };
         println!("teacher: {}", origin.label(network));
-        let state_file = StateFile { path: folder::beside(&self.out, "unfinished.safetensors")?, every };
         let mut features = self.out.clone().into_os_string();
         features.push(".features");
         let features = PathBuf::from(features);
@@ -105,11 +106,13 @@ impl Args {
             opened: OpenTeachers::keeping(self.features.limits().keeping_in(features.clone())),
         };
         let mut log = TrainingLog::default();
-        d24fad::train_to(&settings, &tasks, &context, &mut log, &self.out)?;
-        state_file.remove()?;
-        FeatureFolder::clear(&features)?;
+        let unsaved = d24fad::train(&settings, &tasks, &context, &mut log)?;
+        // The checkpoint last: where it is, all is.
         let table = folder::beside(&self.out, "training.csv")?;
         log.write(&table)?;
+        unsaved.save(&self.out)?;
+        state_file.remove()?;
+        FeatureFolder::clear(&features)?;
         println!("written to {}; losses of {} epochs in {}", self.out.display(), log.len(), table.display());
         Ok(())
     }

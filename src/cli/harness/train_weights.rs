@@ -146,17 +146,19 @@ impl Args {
     /// Trains and writes the teacher for one target, unless it is there already.
     fn one(&self, order: &Order, material: &Material, mut context: Context) -> Result<()> {
         let (target, path) = (&material.target, file_in(&self.out, &material.target));
-        if !self.force && order.is_done(material, &context, &path)? {
+        let state_file =
+            StateFile { path: folder::beside(&path, "unfinished.safetensors")?, every: StateFile::EVERY };
+        // With a state beside it, a training was stopped that may overwrite it, or was done but for its last steps.
+        let is_stopped = state_file.path.exists();
+        if !self.force && !is_stopped && order.is_done(material, &context, &path)? {
             println!("{target}: {} is there already", path.display());
             return Ok(());
         }
         ensure!(
-            self.force || !path.exists(),
+            self.force || is_stopped || !path.exists(),
             "{} was trained otherwise; --force trains anew and overwrites it",
             path.display()
         );
-        let state_file =
-            StateFile { path: folder::beside(&path, "unfinished.safetensors")?, every: StateFile::EVERY };
         context.state_file = Some(state_file.clone());
         let mut log = TrainingLog::default();
         let tuned = order.train(material, &context, &mut log, &path)?;

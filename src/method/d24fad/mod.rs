@@ -79,21 +79,38 @@ struct D24fad {
     settings: Settings,
 }
 
-/// Trains as [`Method::fit`] does and saves the model as a checkpoint.
+/// A trained model that no file holds yet.
+pub struct Unsaved<'a> {
+    model: Model,
+    settings: &'a Settings,
+    context: &'a Context,
+    size: u16,
+}
+
+/// Trains as [`Method::fit`] does.
 ///
 /// # Errors
-/// As training, or if the file cannot be written.
-pub fn train_to(
-    settings: &Settings,
+/// As training.
+pub fn train<'a>(
+    settings: &'a Settings,
     tasks: &[TrainTask],
-    context: &Context,
+    context: &'a Context,
     observer: &mut dyn Observer,
-    path: &Path,
-) -> Result<()> {
+) -> Result<Unsaved<'a>> {
     settings.check()?;
+    let size = u16::try_from(tasks.first().map_or(0, |task| task.pictures.size()))?;
     let model = learning::train(settings, tasks, context, observer)?;
-    let size = tasks.first().map_or(0, |task| task.pictures.size());
-    checkpoint::save(&model, settings, context, u16::try_from(size)?, path)
+    Ok(Unsaved { model, settings, context, size })
+}
+
+impl Unsaved<'_> {
+    /// Saves the model as a checkpoint.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        checkpoint::save(&self.model, self.settings, self.context, self.size, path)
+    }
 }
 
 impl Method for D24fad {

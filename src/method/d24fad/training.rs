@@ -154,6 +154,6 @@ impl<'a> Distillation<'a> {
 
 /// Says why steps are not recorded; they take longer then and give the same.
 fn never(error: &anyhow::Error) -> Recording {
-    eprintln!("training steps are not recorded on this card, which makes them slower: {error:#}");
+    log::warn!("training steps are not recorded on this card, which makes them slower: {error:#}");
     Recording::Never
 }

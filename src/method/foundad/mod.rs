@@ -101,7 +101,7 @@ pub struct Settings {
     pub top: usize,
     /// Step size.
     pub learning_rate: f64,
-    /// Taken from the parameters themselves, times the learning rate.
+    /// Weight decay, taken from the parameters themselves, times the learning rate.
     pub weight_decay: f64,
     /// Training steps. The authors save one model in 100 and choose among them by hand; here the last one counts.
     pub steps: u64,

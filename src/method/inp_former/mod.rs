@@ -62,7 +62,7 @@ pub struct Settings {
     pub train_on: TrainOn,
     /// Its tokens are rebuilt: after blocks 3 to 10 of 12, after each second one from 5 to 19 of 24.
     pub backbone: Transformer,
-    /// `published`, or `owners`: only networks with registers tell them apart.
+    /// How the position table meets the grid: `published`, or `owners`; only networks with registers tell them apart.
     pub positions: Positions,
     /// Side in pixels of what is seen, a multiple of the patch's.
     pub side: i64,
@@ -73,7 +73,7 @@ pub struct Settings {
     pub prototypes: i64,
     /// Largest step size.
     pub learning_rate: f64,
-    /// Taken from the parameters themselves, times the learning rate.
+    /// Weight decay, taken from the parameters themselves, times the learning rate.
     pub weight_decay: f64,
     /// Steps in which the learning rate rises from 0; then it falls to a tenth along half a cosine.
     pub warm_up: u64,

@@ -53,7 +53,7 @@ const RIDGE: f64 = 0.01;
 pub struct Settings {
     /// Trained further from the teacher's weights; resnet18 or resnet34, or as an extension efficientnet_lite0.
     pub backbone: Backbone,
-    /// Falls to zero along half a cosine.
+    /// First step size, which falls to zero along half a cosine.
     pub learning_rate: f64,
     /// Momentum of the gradient descent.
     pub momentum: f64,

@@ -43,7 +43,7 @@ pub(super) fn write(root: &Path, seed: u64) -> Result<Summary> {
         // Every volume has a mask; of healthy ones it is empty, which says that somebody looked.
         let bytes = (0..HEALTHY + ILL)
             .into_par_iter()
-            .progress_with(bar)
+            .progress_with(bar.clone())
             .map(|number| write_one(root, (name, draw), number, seed))
             .collect::<Result<Vec<u64>>>()?;
         summary.pictures += bytes.len();

@@ -176,7 +176,7 @@ impl<'a> Saver<'a> {
         }
         observer.restore(&header.observer).with_context(|| format!("restoring the observer from {shown}"))?;
         let Progress { steps, epochs, .. } = header.progress;
-        eprintln!("resuming after epoch {epochs}, step {steps}, from {shown}");
+        log::info!("resuming after epoch {epochs}, step {steps}, from {shown}");
         Ok(header.progress)
     }
 
