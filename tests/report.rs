@@ -16,6 +16,7 @@ mod curve;
 mod ground;
 mod latex;
 pub mod made_up;
+mod pdf;
 mod sealed;
 mod sequential;
 mod strata;

@@ -1,10 +1,14 @@
 //! What all figures share: heading, legend, panels and ticks.
 
+use std::path::Path;
+
 use anyhow::Result;
 use plotters::style::RGBColor;
 
 use super::colour::{ALARM, GRID, INK, MUTED};
 use super::drawing::{Anchor, Drawing, text_width};
+use super::pdf;
+use crate::files;
 
 /// Width of every figure with at most six columns, in units.
 pub(super) const WIDTH: f64 = 960.0;
@@ -21,6 +25,20 @@ pub(super) struct Figure {
     pub alt: String,
     pub svg: String,
     pub png: Vec<u8>,
+    pub pdf: Vec<u8>,
+}
+
+impl Figure {
+    /// Writes the figure into `folder`, as SVG for pages, as PNG for slides and as PDF for papers.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        let path = |ending| folder.join(format!("{}.{ending}", self.name));
+        files::write_whole(&path("svg"), self.svg.as_bytes())?;
+        files::write_whole(&path("png"), &self.png)?;
+        files::write_whole(&path("pdf"), &self.pdf)
+    }
 }
 
 /// What is said above a figure's panels.
@@ -59,9 +77,9 @@ impl Heading<'_> {
             y += 20.0;
         }
         body(&mut sketch, top);
-        let (svg, png) = (sketch.svg(&self.alt)?, sketch.png()?);
+        let (svg, png, pdf) = (sketch.svg(&self.alt)?, sketch.png()?, pdf::of(&sketch, &self.alt)?);
         let Heading { name, caption, alt, .. } = self;
-        Ok(Figure { name: name.to_owned(), caption, alt, svg, png })
+        Ok(Figure { name: name.to_owned(), caption, alt, svg, png, pdf })
     }
 }
 

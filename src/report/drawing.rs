@@ -14,7 +14,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::colour::PAPER;
 use crate::pixels::Pixels;
 
-const FONT: &[u8] = include_bytes!("fonts/DejaVuSans.ttf");
+/// The font of every figure; its licence lies beside it.
+pub(super) const FONT: &[u8] = include_bytes!("fonts/DejaVuSans.ttf");
 const FAMILY: &str = "sans-serif";
 /// The PNG has this many pixels per unit, for print and slides.
 const SHARPNESS: i32 = 2;
@@ -27,7 +28,8 @@ pub(super) enum Anchor {
     End,
 }
 
-enum Mark {
+/// What a drawing is made of; places and sizes are in units.
+pub(super) enum Mark {
     Line { points: Vec<(f64, f64)>, colour: RGBColor, width: u32 },
     Block { from: (f64, f64), to: (f64, f64), colour: RGBColor },
     Dot { at: (f64, f64), radius: i32, colour: RGBColor },
@@ -39,7 +41,7 @@ enum Mark {
 pub(super) struct Drawing {
     pub width: f64,
     pub height: f64,
-    marks: Vec<Mark>,
+    pub marks: Vec<Mark>,
 }
 
 impl Drawing {

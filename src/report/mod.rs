@@ -50,6 +50,7 @@ mod leaderboard;
 mod loss;
 mod measures;
 mod missing;
+mod pdf;
 /// Every test picture, to be sorted and filtered.
 pub mod pictures;
 mod power;
@@ -241,8 +242,7 @@ impl Figures {
     fn write(&self, folder: &Path) -> Result<()> {
         let rest = [&self.scores, &self.gap, &self.details, &self.galleries].into_iter().flatten();
         for figure in self.means.iter().chain(rest) {
-            files::write_whole(&folder.join(format!("{}.svg", figure.name)), figure.svg.as_bytes())?;
-            files::write_whole(&folder.join(format!("{}.png", figure.name)), &figure.png)?;
+            figure.write(folder)?;
         }
         Ok(())
     }

@@ -60,8 +60,7 @@ pub fn write(run: &Path, shots: Option<usize>, out: &Path) -> Result<(String, Pa
     let curve = Curve::new(&results, shots)?;
     let text = table::markdown(&curve);
     let drawn = figure::draw(&curve)?;
-    files::write_whole(&out.join("curve.svg"), drawn.svg.as_bytes())?;
-    files::write_whole(&out.join("curve.png"), &drawn.png)?;
+    drawn.write(out)?;
     files::write_whole(&out.join("curve.csv"), &table::variants(&curve)?)?;
     files::write_whole(&out.join("ranges.csv"), &table::ranges(&curve)?)?;
     files::write_whole(&out.join("curve.md"), text.as_bytes())?;

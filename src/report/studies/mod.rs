@@ -242,8 +242,7 @@ pub fn write(run: &Run, manifest: &Manifest, choice: &Choice, out: &Path) -> Res
     let warning = warning(&all, &board);
     let text = table::markdown(&board, warning.as_deref());
     let drawn = figure::draw(&board, warning.as_deref())?;
-    files::write_whole(&out.join("studies.svg"), drawn.svg.as_bytes())?;
-    files::write_whole(&out.join("studies.png"), &drawn.png)?;
+    drawn.write(out)?;
     files::write_whole(&out.join("studies.csv"), &table::csv(&board)?)?;
     files::write_whole(&out.join("differences.csv"), &against::csv(&board.differences, &board.benchmark)?)?;
     table::write_scores(&board, &out.join("studies.parquet"))?;
