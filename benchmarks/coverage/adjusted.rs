@@ -18,6 +18,8 @@ use medfsad::random::Stream;
 use rayon::prelude::*;
 use statrs::distribution::{ContinuousCDF, Normal};
 
+mod arguments;
+
 /// Distance of the classes in what a method sees of the disease, in deviations of a class.
 const DISEASE: f64 = 1.2;
 /// Deviation of that distance over draws, where there are several.
@@ -120,14 +122,7 @@ fn mean(values: impl Iterator<Item = f64>) -> String {
 }
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let (mut trials, mut csv) = (1000u64, None);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--csv" => csv = Some(arguments.next().context("--csv takes a file")?),
-            text => trials = text.parse().with_context(|| format!("{text}: TRIALS is a number"))?,
-        }
-    }
+    let (trials, csv) = arguments::trials_and_csv()?;
     let head = "normals,anomalous,draws,shortcut,score_sees,trials,truth,plain,adjusted,decided,held";
     let mut table = format!("{head}\n");
     println!("{head}");

@@ -15,6 +15,8 @@ use medfsad::random::Stream;
 use rayon::prelude::*;
 use statrs::distribution::{ContinuousCDF, Normal};
 
+mod arguments;
+
 const AUROCS: [f64; 6] = [0.5, 0.8, 0.95, 0.99, 0.995, 0.999];
 /// Normal and anomalous pictures.
 const PICTURES: [(usize, usize); 5] = [(16, 16), (16, 100), (100, 16), (50, 50), (250, 250)];
@@ -112,14 +114,7 @@ fn resampled(sample: &Sample, draws: &[Vec<f64>], trial: u64) -> Option<(f64, f6
 }
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let (mut trials, mut csv) = (1000u64, None);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--csv" => csv = Some(arguments.next().context("--csv takes a file")?),
-            text => trials = text.parse().with_context(|| format!("{text}: TRIALS is a number"))?,
-        }
-    }
+    let (trials, csv) = arguments::trials_and_csv()?;
     println!(
         "{trials} trials; 95 % intervals; held in % (mean width); resampled ones with a tenth of the trials\n"
     );

@@ -16,6 +16,8 @@ use medfsad::random::Stream;
 use rayon::prelude::*;
 use statrs::distribution::{ContinuousCDF, Normal};
 
+mod arguments;
+
 const DRAWS: usize = 10;
 const TASKS: usize = 2;
 /// Of each class, in each task.
@@ -109,14 +111,7 @@ fn simulate(aurocs: &[f64], trial: u64) -> Outcome {
 }
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let (mut trials, mut csv) = (1000u64, None);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--csv" => csv = Some(arguments.next().context("--csv takes a file")?),
-            text => trials = text.parse().with_context(|| format!("{text}: TRIALS is a number"))?,
-        }
-    }
+    let (trials, csv) = arguments::trials_and_csv()?;
     println!(
         "{trials} trials; 8 methods, {TASKS} tasks of {PICTURES} + {PICTURES} pictures, looks after {:?} draws\n",
         looks(DRAWS)

@@ -44,6 +44,8 @@ mod stale_cells;
 pub mod stop;
 mod target;
 mod test_set;
+/// What a training says of its epochs.
+pub(crate) mod training_log;
 /// A training under observation.
 mod watch;
 /// Several threads at once.

@@ -12,6 +12,8 @@ pub mod anomalydino;
 pub mod autoencoder;
 /// Queries in batches that fit.
 pub mod batches;
+/// What a method may know beside pictures.
+pub mod context;
 /// What a method is.
 pub mod contract;
 /// Trivial scores that expose shortcuts.

@@ -176,3 +176,23 @@ impl Letters {
         text.char_indices().enumerate().map(glyph).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bar of no height, an interval of no width, a dot of no size: a figure has them where a number is 0.
+    #[test]
+    fn what_has_no_extent_spoils_no_figure() {
+        let colour = RGBColor(0, 0, 0);
+        let marks = vec![
+            Mark::Block { from: (1.0, 5.0), to: (4.0, 5.0), colour },
+            Mark::Block { from: (5.0, 5.0), to: (5.0, 5.0), colour },
+            Mark::Line { points: vec![(2.0, 2.0), (2.0, 2.0)], colour, width: 1 },
+            Mark::Line { points: vec![(2.0, 2.0)], colour, width: 1 },
+            Mark::Dot { at: (3.0, 3.0), radius: 0, colour },
+        ];
+        let drawing = Drawing { marks, ..Drawing::new(10.0, 10.0) };
+        assert!(of(&drawing, "nothing").unwrap().starts_with(b"%PDF"));
+    }
+}

@@ -31,7 +31,6 @@ mod submit;
 mod teacher;
 mod train;
 mod train_weights;
-mod training_log;
 mod weights;
 
 pub(super) use embedding::EmbeddingArgs;

@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::compute::Compute;
 use super::teacher;
-use super::training_log::TrainingLog;
 use crate::cli::common::home;
 use crate::episode::HeldOut;
 use crate::evaluate::folder;
+use crate::evaluate::training_log::TrainingLog;
 use crate::ids::TaskName;
 use crate::manifest::Manifest;
 use crate::method::{Context, OpenTeachers, StateFile};

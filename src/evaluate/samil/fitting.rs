@@ -7,8 +7,7 @@ use super::bag::Bag;
 use super::settings::Settings;
 use super::training::{Samil, SamilTraining};
 use crate::method::part::trainer::{self, Subject};
-use crate::method::{Context, EpochFigures, Fitted, Observer};
-use crate::results::Epoch;
+use crate::method::{Context, Observer};
 use crate::study::learned::LearnedIdentity;
 
 /// Mean and deviation of each feature over the slices that train, `[d]`; a feature without spread is not scaled.
@@ -39,29 +38,4 @@ pub fn train_bags(
     let subject = Subject::of_pictures("samil", &identity, None, &bytes)?;
     let mut training = SamilTraining { model, bags, seed: context.seed, counts };
     trainer::train(&mut training, &Samil::recipe(&settings, bags.len()), &subject, context, observer)
-}
-
-/// Losses by epoch, of both stages.
-#[derive(Default)]
-pub(super) struct Losses(pub(super) Vec<Epoch>);
-
-impl Observer for Losses {
-    fn after_epoch(&mut self, epoch: u64, figures: &EpochFigures, _: &dyn Fitted) -> Result<()> {
-        let rows = figures.iter().map(|(quantity, value)| Epoch {
-            epoch,
-            quantity: (*quantity).to_owned(),
-            value: Some(*value),
-        });
-        self.0.extend(rows);
-        Ok(())
-    }
-
-    fn state(&self) -> Result<String> {
-        Ok(serde_json::to_string(&self.0)?)
-    }
-
-    fn restore(&mut self, state: &str) -> Result<()> {
-        self.0 = serde_json::from_str(state)?;
-        Ok(())
-    }
 }

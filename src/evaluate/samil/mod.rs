@@ -14,6 +14,7 @@ use tch::Device;
 
 use super::calibration::calibration;
 use super::seen;
+use super::training_log::TrainingLog;
 use super::workers::on_workers;
 use crate::episode::HeldOut;
 use crate::files::lock::Lock;
@@ -30,8 +31,8 @@ use crate::study::grouping::{self, Study};
 use crate::study::learned::{self, Learned, LearnedIdentity};
 use crate::study::slices::{Draw, SliceScores};
 use bag::{Bag, Parts};
+use fitting::moments;
 pub use fitting::train_bags;
-use fitting::{Losses, moments};
 use frozen::Frozen;
 use select::{Sources, sources};
 pub use settings::Settings;
@@ -234,9 +235,9 @@ impl Request<'_> {
             path: Learned::folder(self.run, identity).join("state.safetensors"),
             every: self.every,
         };
-        let mut losses = Losses::default();
+        let mut log = TrainingLog::default();
         let context = self.context(identity, state_file.clone());
-        train_bags(&model, &bags, sources.counts, identity, &context, &mut losses)?;
+        train_bags(&model, &bags, sources.counts, identity, &context, &mut log)?;
         let (studies, attention) = self.score(&model, todo, frozen, (&mean, &deviation))?;
         let training = learned::Training {
             teacher: origin.label(self.network()),
@@ -250,7 +251,7 @@ impl Request<'_> {
             seconds: started.elapsed().as_secs_f64(),
         };
         let identity = identity.clone();
-        Learned { identity, training, studies, attention, epochs: losses.0 }.write(self.run)?;
+        Learned { identity, training, studies, attention, epochs: log.epochs() }.write(self.run)?;
         state_file.remove()
     }
 

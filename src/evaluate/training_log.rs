@@ -6,10 +6,11 @@ use anyhow::{Context as _, Result};
 
 use crate::files;
 use crate::method::{EpochFigures, Fitted, Observer};
+use crate::results::Epoch;
 
 /// Figures of every epoch, by name.
 #[derive(Default)]
-pub(super) struct TrainingLog(Vec<(u64, Vec<(String, f64)>)>);
+pub(crate) struct TrainingLog(Vec<(u64, Vec<(String, f64)>)>);
 
 impl Observer for TrainingLog {
     fn after_epoch(&mut self, epoch: u64, figures: &EpochFigures, _: &dyn Fitted) -> Result<()> {
@@ -30,12 +31,21 @@ impl Observer for TrainingLog {
 
 impl TrainingLog {
     /// Number of epochs.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// The figures of all epochs, as results have them.
+    pub(crate) fn epochs(&self) -> Vec<Epoch> {
+        let rows = |(epoch, figures): &(u64, Vec<(String, f64)>)| {
+            let (epoch, figures) = (*epoch, figures.clone());
+            figures.into_iter().map(move |(quantity, value)| Epoch { epoch, quantity, value: Some(value) })
+        };
+        self.0.iter().flat_map(rows).collect()
+    }
+
     /// The values of one figure, of those epochs that have it.
-    pub(super) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = f64> + 'a {
+    pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = f64> + 'a {
         self.0
             .iter()
             .flat_map(|(_, figures)| figures)
@@ -47,7 +57,7 @@ impl TrainingLog {
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub(super) fn write(&self, path: &Path) -> Result<()> {
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let mut names: Vec<&str> = Vec::new();
         for (name, _) in self.0.iter().flat_map(|(_, figures)| figures) {
             if !names.contains(&name.as_str()) {
