@@ -38,6 +38,35 @@ pub struct Known {
     pub unknown: usize,
 }
 
+impl Known {
+    /// All of them.
+    pub fn cells(self) -> usize {
+        self.measured + self.counted + self.unknown
+    }
+
+    /// Whether there is an estimate: of some, or no cell is to do.
+    pub fn is_some(self) -> bool {
+        self.measured + self.counted > 0 || self.unknown == 0
+    }
+
+    fn add(&mut self, other: Known) {
+        self.measured += other.measured;
+        self.counted += other.counted;
+        self.unknown += other.unknown;
+    }
+}
+
+/// What the cells to do of one method take.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MethodEstimate {
+    /// The method, as the definition calls it.
+    pub method: String,
+    /// How many of its cells are measured, counted or unknown.
+    pub known: Known,
+    /// On one device, of those that are not unknown.
+    pub seconds: f64,
+}
+
 /// What one job takes: the cells to do that share a training.
 #[derive(Clone, Debug, Default)]
 pub struct JobEstimate {
@@ -62,8 +91,8 @@ pub struct Estimate {
     pub known: Known,
     /// Seconds on one device.
     pub seconds: f64,
-    /// Name, cells to do and seconds on one device of each method, longest first.
-    pub methods: Vec<(String, usize, f64)>,
+    /// Of each method with cells to do, longest first.
+    pub methods: Vec<MethodEstimate>,
     /// The job that takes longest.
     pub longest: JobEstimate,
     /// The most bytes of memory that any job keeps beside what the self-test held.
@@ -73,14 +102,18 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Of the cells that are still to be computed and were not stopped; without `speed`, of those alone that others are like.
+    /// Of the cells that are still to be computed and were not `stopped`; without `speed`, of those alone that others are like.
     ///
     /// # Errors
-    /// Settings of a method, or a list of stopped methods, that cannot be read.
-    pub fn new(opened: &Opened, folder: &Path, speed: Option<&Speed>) -> Result<Estimate> {
+    /// Settings of a method that cannot be read.
+    pub fn new(
+        opened: &Opened,
+        folder: &Path,
+        stopped: &[Stopped],
+        speed: Option<&Speed>,
+    ) -> Result<Estimate> {
         let experience = Experience::gather(folder);
         let counts = Counts::of(&opened.manifest.rows);
-        let stopped = Stopped::read(folder)?;
         let jobs = opened.jobs.iter().map(|job| {
             let mut wanted = job.wanted(folder, Retry::Lacked);
             wanted.retain(|cell| !stopped.iter().any(|one| one.leaves_out_cell(cell)));
@@ -91,25 +124,22 @@ impl Estimate {
 
     fn sum(jobs: Vec<JobEstimate>, at_once: f64) -> Estimate {
         let mut sum = Estimate::default();
-        let mut methods: BTreeMap<String, (usize, f64)> = BTreeMap::new();
+        let mut methods: BTreeMap<String, MethodEstimate> = BTreeMap::new();
         for estimate in jobs {
-            let Known { measured, counted, unknown } = estimate.known;
-            sum.known.measured += measured;
-            sum.known.counted += counted;
-            sum.known.unknown += unknown;
+            sum.known.add(estimate.known);
             sum.seconds += estimate.seconds / at_once;
             sum.memory = sum.memory.max(estimate.memory);
             sum.disk += estimate.disk;
             let of_method = methods.entry(estimate.method.clone()).or_default();
-            *of_method =
-                (of_method.0 + measured + counted + unknown, of_method.1 + estimate.seconds / at_once);
+            of_method.method.clone_from(&estimate.method);
+            of_method.known.add(estimate.known);
+            of_method.seconds += estimate.seconds / at_once;
             if estimate.seconds > sum.longest.seconds {
                 sum.longest = estimate;
             }
         }
-        let some = methods.into_iter().filter(|(_, (cells, _))| *cells > 0);
-        sum.methods = some.map(|(name, (cells, seconds))| (name, cells, seconds)).collect();
-        sum.methods.sort_by(|a, b| b.2.total_cmp(&a.2));
+        sum.methods = methods.into_values().filter(|of_method| of_method.known.cells() > 0).collect();
+        sum.methods.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
         sum
     }
 }
@@ -296,9 +326,9 @@ mod tests {
         assert_close(sum.seconds, first + second);
         assert_eq!(sum.known, Known { measured: 0, counted: 3, unknown: 0 });
         let names: Vec<(&str, usize)> =
-            sum.methods.iter().map(|(name, cells, _)| (name.as_str(), *cells)).collect();
+            sum.methods.iter().map(|one| (one.method.as_str(), one.known.cells())).collect();
         assert_eq!(names, [("d24fad", 2), ("dn2", 1)]);
-        assert_eq!((sum.longest.method.as_str(), sum.longest.seconds), ("d24fad", sum.methods[0].2));
+        assert_eq!((sum.longest.method.as_str(), sum.longest.seconds), ("d24fad", sum.methods[0].seconds));
     }
 
     #[test]

@@ -156,12 +156,25 @@ impl Opened {
         self.jobs.iter().flat_map(|job| &job.cells)
     }
 
-    /// All cells by what has become of them, without those that were stopped before.
+    /// Names the cells of a method at a number of shots, all draws of all tasks and seeds.
+    pub fn cells_of(&self, method: &str, shots: usize) -> String {
+        let is_one = |cell: &&Identity| cell.method == method && cell.shots == shots;
+        let ids: Vec<CellId> = self.cells().filter(is_one).map(Identity::id).collect();
+        files::fingerprint(ids.join(" ").as_bytes())
+    }
+
+    /// The methods that were stopped before, of these very cells.
     ///
     /// # Errors
     /// A list of these that cannot be read.
-    pub fn tally(&self, folder: &Path) -> Result<Tally> {
-        let (mut tally, stopped) = (Tally::default(), Stopped::read(folder)?);
+    pub fn stopped(&self, folder: &Path) -> Result<Vec<Stopped>> {
+        let holds = |one: &Stopped| one.planned == self.cells_of(&one.method, one.shots);
+        Ok(Stopped::read(folder)?.into_iter().filter(holds).collect())
+    }
+
+    /// All cells by what has become of them, without those that were `stopped`.
+    pub fn tally(&self, folder: &Path, stopped: &[Stopped]) -> Tally {
+        let mut tally = Tally::default();
         let is_left_out = |identity: &&Identity| stopped.iter().any(|one| one.leaves_out_cell(identity));
         for identity in self.cells().filter(|identity| !is_left_out(identity)) {
             match plan::state(folder, identity) {
@@ -174,7 +187,7 @@ impl Opened {
                 }
             }
         }
-        Ok(tally)
+        tally
     }
 
     /// Cells that will be computed, and at most how many bytes the maps of their test pictures take: of the last epoch and
@@ -212,11 +225,11 @@ impl Opened {
         }
     }
 
-    /// Sets stale cells aside and writes plan and episodes; returns how many cells went.
+    /// Sets stale cells aside and writes plan, episodes and which methods are `stopped`; returns how many cells went.
     ///
     /// # Errors
     /// If the folder cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<usize> {
+    pub fn write(&self, folder: &Path, stopped: &[Stopped]) -> Result<usize> {
         let ids: Vec<CellId> = self.cells().map(Identity::id).collect();
         let n_aside = stale_cells::set_aside(folder, &ids, &self.manifest.header.canonical_hash)?;
         // Features of other code are not looked at.
@@ -231,6 +244,7 @@ impl Opened {
             serde_json::to_string_pretty(&self.planned.seen_from(folder)?)?.as_bytes(),
         )?;
         self.write_table(folder)?;
+        Stopped::write(folder, stopped)?;
         Ok(n_aside)
     }
 
@@ -240,7 +254,7 @@ impl Opened {
     /// If something cannot be removed.
     pub fn tidy_up(&self, folder: &Path) -> Result<()> {
         let is_busy = lock::sweep(&folder.join("jobs"))?;
-        let Tally { to_do, lacked, .. } = self.tally(folder)?;
+        let Tally { to_do, lacked, .. } = self.tally(folder, &self.stopped(folder)?);
         if is_busy || to_do + lacked > 0 {
             return Ok(());
         }

@@ -19,7 +19,9 @@ pub struct Stopped {
     pub draws: usize,
     /// The method that it was told from.
     pub from: String,
-    /// Hash over the ids of its cells as planned, all draws: with other settings, data or code it holds no more.
+    /// Hash over the ids of its cells as planned, all draws: with other settings, data or code it holds no more. Empty where an
+    /// earlier version did not say.
+    #[serde(default)]
     pub planned: String,
 }
 

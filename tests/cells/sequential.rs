@@ -99,6 +99,12 @@ fn a_method_that_is_told_from_the_best_one_gets_no_further_draws() {
     assert!(!again.contains("a stopped run goes on where it was"), "{again}");
     assert_eq!(draws(&run), stored);
     succeeds(home, &["verify", "run"]);
+    // A bench of all draws counts those that were left out; asking changes nothing.
+    let asked = text(&command(home, &[&bench[..], &["--dry-run"]].concat()).output().expect("it runs"));
+    assert!(asked.contains("2 cells to do"), "{asked}");
+    let asked = text(&command(home, &[&looking[..], &["--dry-run"]].concat()).output().expect("it runs"));
+    assert!(asked.contains("0 cells to do"), "{asked}");
+    assert_eq!(Stopped::read(&run).expect("a list"), stopped);
     // What was decided for other cells is decided anew.
     let stale = Stopped { planned: "other cells".to_owned(), draws: 1, ..stopped[0].clone() };
     Stopped::write(&run, &[stale]).expect("written");

@@ -13,7 +13,7 @@ use crate::evaluate::plan::{self, Job, Retry, State};
 use crate::evaluate::planned::Opened;
 use crate::evaluate::run::{Outcome, Run};
 use crate::evaluate::stop;
-use crate::results::{Identity, Stopped};
+use crate::results::Identity;
 
 /// Run methods on a curated benchmark and write the leaderboard report
 ///
@@ -59,28 +59,27 @@ impl Args {
         if self.dry_run {
             let speed = self.estimate.read(&self.bench.compute)?;
             let (opened, folder, _) = self.bench.open()?;
-            announce(&opened, &folder)?;
+            let stopped = self.sequential.stopped(&opened, &folder)?;
+            announce(&opened, &folder, &stopped);
             list(&opened, &folder);
-            return estimate::tell(&opened, &folder, speed.as_ref());
+            return estimate::tell(&opened, (&folder, &stopped), speed.as_ref());
         }
         let device = self.bench.compute.open()?;
         let (opened, folder, threads) = self.bench.open()?;
-        if !self.sequential.stop_when_decided {
-            Stopped::write(&folder, &[])?;
-        }
-        announce(&opened, &folder)?;
-        estimate::before(&opened, &folder, device, &self.consent)?;
+        let stopped = self.sequential.stopped(&opened, &folder)?;
+        announce(&opened, &folder, &stopped);
+        estimate::before(&opened, (&folder, &stopped), device, &self.consent)?;
         if self.keep_maps {
             announce_maps(&opened, &folder, Retry::asked(self.retry_failed));
         }
-        write_plan(&opened, &folder)?;
+        write_plan(&opened, &folder, &stopped)?;
         let run_with = |retry: Retry, skip: &(dyn Fn(&Identity) -> bool + Sync)| {
             let jobs: Vec<&Job> = opened.jobs.iter().collect();
             let run = opened.run(device, &folder, threads, retry);
             Run { keep_maps: self.keep_maps, skip, ..run }.run_all(&jobs)
         };
         if self.sequential.stop_when_decided {
-            let mut draws = Draws::new(&opened, &folder)?;
+            let mut draws = Draws::new(&opened, &folder, stopped);
             let mut retry = Retry::asked(self.retry_failed);
             for look in draws.looks().to_vec() {
                 let skip = draws.skip(look);

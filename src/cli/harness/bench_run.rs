@@ -6,14 +6,12 @@ use anyhow::{Result, ensure};
 
 use crate::evaluate::plan::Retry;
 use crate::evaluate::planned::{Opened, Planned, Tally};
+use crate::results::Stopped;
 use crate::{files, report, trivia};
 
-/// Says how much there is to do.
-///
-/// # Errors
-/// As [`Opened::tally`].
-pub(super) fn announce(opened: &Opened, folder: &Path) -> Result<()> {
-    let Tally { done, failed, .. } = opened.tally(folder)?;
+/// Says how much there is to do, beside what is `stopped`.
+pub(super) fn announce(opened: &Opened, folder: &Path, stopped: &[Stopped]) {
+    let Tally { done, failed, .. } = opened.tally(folder, stopped);
     let failed = if failed > 0 { format!(", {failed} failed before") } else { String::new() };
     let Planned { definition, device, precision, .. } = &opened.planned;
     let n_cells = opened.cells().count();
@@ -22,7 +20,6 @@ pub(super) fn announce(opened: &Opened, folder: &Path) -> Result<()> {
         definition.name,
         precision.name()
     );
-    Ok(())
 }
 
 /// Says how much room maps take, before any is made.
@@ -43,8 +40,8 @@ pub(super) fn announce_maps(opened: &Opened, folder: &Path, retry: Retry) {
 }
 
 /// Writes the plan; says what it set aside.
-pub(super) fn write_plan(opened: &Opened, folder: &Path) -> Result<()> {
-    let n_aside = opened.write(folder)?;
+pub(super) fn write_plan(opened: &Opened, folder: &Path, stopped: &[Stopped]) -> Result<()> {
+    let n_aside = opened.write(folder, stopped)?;
     if n_aside > 0 {
         let aside = folder.join("cells-stale");
         log::info!("{n_aside} failed cells or cells of other code or data set aside in {}", aside.display());
@@ -65,7 +62,7 @@ pub(super) fn finish(opened: &Opened, folder: &Path) -> Result<()> {
     println!("metrics: {} (hash over metrics.csv)", files::fingerprint(&metrics));
     println!("report: {} (open it in a browser)", std::path::absolute(&index).unwrap_or(index).display());
     opened.tidy_up(folder)?;
-    let Tally { failed, lacked, to_do: missing, .. } = opened.tally(folder)?;
+    let Tally { failed, lacked, to_do: missing, .. } = opened.tally(folder, &opened.stopped(folder)?);
     let all = opened.cells().count();
     ensure!(
         failed == 0 || failed > lacked,

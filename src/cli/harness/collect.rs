@@ -21,7 +21,7 @@ impl Args {
     pub(crate) fn run(self) -> Result<()> {
         let planned = Planned::read(&self.run)?;
         let opened = planned.open()?;
-        announce(&opened, &self.run)?;
+        announce(&opened, &self.run, &opened.stopped(&self.run)?);
         finish(&opened, &self.run)
     }
 }

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use tch::Device;
 
 use super::compute::Compute;
-use crate::evaluate::estimate::{Estimate, Known};
+use crate::evaluate::estimate::{Estimate, Known, MethodEstimate};
 use crate::evaluate::planned::Opened;
 use crate::evaluate::rates::Speed;
+use crate::results::Stopped;
 
 /// Where rates come from.
 #[derive(clap::Args)]
@@ -46,8 +47,13 @@ const LONG: f64 = 2.0 * 3600.0;
 ///
 /// # Errors
 /// Work of hours on a terminal, unless the user has said yes; as [`Estimate::new`].
-pub(super) fn before(opened: &Opened, folder: &Path, device: Device, consent: &Consent) -> Result<()> {
-    let known = Estimate::new(opened, folder, None)?;
+pub(super) fn before(
+    opened: &Opened,
+    (folder, stopped): (&Path, &[Stopped]),
+    device: Device,
+    consent: &Consent,
+) -> Result<()> {
+    let known = Estimate::new(opened, folder, stopped, None)?;
     let to_do = known.known.measured + known.known.unknown;
     if to_do == 0 {
         return Ok(());
@@ -56,7 +62,10 @@ pub(super) fn before(opened: &Opened, folder: &Path, device: Device, consent: &C
         0 => (at_once(known, device), "as cells like them took"),
         _ => {
             let speed = Speed::measured(device);
-            (Estimate::new(opened, folder, Some(&speed))?, "rough: by one layer timed on this device")
+            (
+                Estimate::new(opened, folder, stopped, Some(&speed))?,
+                "rough: by one layer timed on this device",
+            )
         }
     };
     let open = match estimate.known.unknown {
@@ -65,8 +74,8 @@ pub(super) fn before(opened: &Opened, folder: &Path, device: Device, consent: &C
     };
     log::info!("about {}{open} ({how}); a stopped run goes on where it was", duration(estimate.seconds));
     if needs_a_yes(estimate.seconds, std::io::stderr().is_terminal()) && !consent.yes {
-        let longest: Vec<String> =
-            estimate.methods.iter().take(3).map(|(name, _, s)| format!("{name} {}", duration(*s))).collect();
+        let one = |one: &MethodEstimate| format!("{} {}", one.method, duration(one.seconds));
+        let longest: Vec<String> = estimate.methods.iter().take(3).map(one).collect();
         bail!(
             "that is long: {}. Add --yes to start it; fewer --draws, --shots, --seed or --method, or --set epochs=..., make \
              it shorter, and a GPU (--device cuda) faster",
@@ -84,7 +93,7 @@ fn needs_a_yes(seconds: f64, is_terminal: bool) -> bool {
 /// Cells of a CPU run several at once, and took their time so.
 fn at_once(estimate: Estimate, device: Device) -> Estimate {
     let workers = if device == Device::Cpu { rayon::current_num_threads() as f64 } else { 1.0 };
-    let share = |(name, cells, seconds): (String, usize, f64)| (name, cells, seconds / workers);
+    let share = |one: MethodEstimate| MethodEstimate { seconds: one.seconds / workers, ..one };
     let methods = estimate.methods.into_iter().map(share).collect();
     // No run is shorter than its longest job.
     let seconds = (estimate.seconds / workers).max(estimate.longest.seconds);
@@ -95,31 +104,38 @@ fn at_once(estimate: Estimate, device: Device) -> Estimate {
 ///
 /// # Errors
 /// As [`Estimate::new`].
-pub(super) fn print_json(opened: &Opened, folder: &Path, speed: Option<&Speed>) -> Result<()> {
-    let mut all = as_json(&Estimate::new(opened, folder, speed)?, speed);
+pub(super) fn print_json(
+    opened: &Opened,
+    (folder, stopped): (&Path, &[Stopped]),
+    speed: Option<&Speed>,
+) -> Result<()> {
+    let mut all = as_json(&Estimate::new(opened, folder, stopped, speed)?, speed);
     all["folder"] = json!(folder);
     all["jobs"] = json!(opened.jobs.len());
     println!("{}", serde_json::to_string_pretty(&all)?);
     Ok(())
 }
 
-/// What nothing is known of is null: all of it where no cell is estimated.
+/// What nothing is known of is null; where no cell is to do, it takes no time.
 fn as_json(estimate: &Estimate, speed: Option<&Speed>) -> Value {
     let Known { measured, counted, unknown } = estimate.known;
-    let if_known = |value: Value| if measured + counted > 0 { value } else { Value::Null };
-    let method = |(name, cells, seconds): &(String, usize, f64)| json!({ "method": name, "cells_to_do": cells, "hours": if_known(json!(seconds / 3600.0)) });
+    let if_known = |value: Value| if estimate.known.is_some() { value } else { Value::Null };
+    let method = |one: &MethodEstimate| {
+        let hours = one.known.is_some().then_some(one.seconds / 3600.0);
+        json!({ "method": one.method, "cells_to_do": one.known.cells(), "unknown_cells": one.known.unknown, "hours": hours })
+    };
     let longest = &estimate.longest;
     let longest =
         json!({ "method": longest.method, "task": longest.task, "hours": longest.seconds / 3600.0 });
     let of_counted = speed.filter(|_| counted > 0);
     json!({
-        "cells_to_do": measured + counted + unknown,
+        "cells_to_do": estimate.known.cells(),
         "cells_by_source": { "comparable_cells": measured, "speed": counted, "unknown": unknown },
         "speed": speed.map(|speed| &speed.source),
         "cells_at_once": speed.map_or(1.0, |speed| speed.at_once),
         "hours_on_one_device": if_known(json!(estimate.seconds / 3600.0)),
         "methods": estimate.methods.iter().map(method).collect::<Vec<_>>(),
-        "longest_job": if_known(longest),
+        "longest_job": if measured + counted > 0 { longest } else { Value::Null },
         "memory_bytes_beside_networks": of_counted.map(|_| estimate.memory),
         "device_memory_bytes": of_counted.filter(|s| s.held > 0.0).map(|s| s.held + estimate.memory),
         "disk_bytes": if_known(json!(estimate.disk)),
@@ -130,8 +146,12 @@ fn as_json(estimate: &Estimate, speed: Option<&Speed>) -> Value {
 ///
 /// # Errors
 /// As [`Estimate::new`].
-pub(super) fn tell(opened: &Opened, folder: &Path, speed: Option<&Speed>) -> Result<()> {
-    let estimate = Estimate::new(opened, folder, speed)?;
+pub(super) fn tell(
+    opened: &Opened,
+    (folder, stopped): (&Path, &[Stopped]),
+    speed: Option<&Speed>,
+) -> Result<()> {
+    let estimate = Estimate::new(opened, folder, stopped, speed)?;
     let Known { measured, counted, unknown } = estimate.known;
     let source = speed.map_or("comparable cells".to_owned(), |speed| speed.source.clone());
     println!("{} cells to do; {measured} estimated from comparable cells", measured + counted + unknown);
@@ -147,8 +167,9 @@ pub(super) fn tell(opened: &Opened, folder: &Path, speed: Option<&Speed>) -> Res
         return Ok(());
     }
     println!("| method | cells to do | hours |\n| --- | --: | --: |");
-    for (name, cells, seconds) in &estimate.methods {
-        println!("| {name} | {cells} | {:.2} |", seconds / 3600.0);
+    for MethodEstimate { method, known, seconds } in &estimate.methods {
+        let hours = if known.is_some() { format!("{:.2}", seconds / 3600.0) } else { "–".to_owned() };
+        println!("| {method} | {} | {hours} |", known.cells());
     }
     let longest = &estimate.longest;
     let share = speed.map_or(1.0, |speed| speed.at_once);
@@ -191,7 +212,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{as_json, needs_a_yes};
-    use crate::evaluate::estimate::{Estimate, Known};
+    use crate::evaluate::estimate::{Estimate, Known, MethodEstimate};
 
     #[test]
     fn only_long_work_at_a_terminal_needs_a_yes() {
@@ -202,18 +223,28 @@ mod tests {
     #[test]
     fn what_nothing_is_known_of_is_null_in_json() {
         let known = Known { measured: 0, counted: 0, unknown: 3 };
-        let estimate = Estimate { known, methods: vec![("dn2".to_owned(), 3, 0.0)], ..Estimate::default() };
+        let one = |method: &str, known, seconds| MethodEstimate { method: method.to_owned(), known, seconds };
+        let estimate = Estimate { known, methods: vec![one("dn2", known, 0.0)], ..Estimate::default() };
         let all = as_json(&estimate, None);
         assert_eq!(all["cells_to_do"], 3);
         assert_eq!(all["cells_by_source"], json!({ "comparable_cells": 0, "speed": 0, "unknown": 3 }));
-        assert_eq!(all["methods"], json!([{ "method": "dn2", "cells_to_do": 3, "hours": null }]));
+        assert_eq!(
+            all["methods"],
+            json!([{ "method": "dn2", "cells_to_do": 3, "unknown_cells": 3, "hours": null }])
+        );
         for key in ["hours_on_one_device", "longest_job", "disk_bytes", "device_memory_bytes"] {
             assert_eq!(all[key], Value::Null, "{key}");
         }
         let known = Known { measured: 2, counted: 0, unknown: 1 };
-        let estimate = Estimate { known, seconds: 1800.0, disk: 5.0, ..estimate };
+        let all_known = Known { unknown: 0, ..known };
+        let methods = vec![one("gde", all_known, 1800.0), one("dn2", Known { measured: 0, ..known }, 0.0)];
+        let estimate = Estimate { known, methods, seconds: 1800.0, disk: 5.0, ..estimate };
         let all = as_json(&estimate, None);
         assert_eq!((&all["hours_on_one_device"], &all["disk_bytes"]), (&json!(0.5), &json!(5.0)));
+        assert_eq!((&all["methods"][0]["hours"], &all["methods"][1]["hours"]), (&json!(0.5), &Value::Null));
         assert_eq!(all["memory_bytes_beside_networks"], Value::Null, "only cells that are counted tell");
+        let all = as_json(&Estimate::default(), None);
+        assert_eq!((&all["hours_on_one_device"], &all["disk_bytes"]), (&json!(0.0), &json!(0.0)));
+        assert_eq!(all["longest_job"], Value::Null, "no job is to do");
     }
 }

@@ -25,13 +25,13 @@ impl Args {
     pub(crate) fn run(self) -> Result<()> {
         let speed = self.estimate.read(&self.bench.compute)?;
         let (opened, folder, _) = self.bench.open()?;
-        announce(&opened, &folder)?;
+        announce(&opened, &folder, &[]);
         self.bench.announce_device();
-        write_plan(&opened, &folder)?;
+        write_plan(&opened, &folder, &[])?;
         if self.json {
-            return estimate::print_json(&opened, &folder, speed.as_ref());
+            return estimate::print_json(&opened, (&folder, &[]), speed.as_ref());
         }
         println!("{} jobs planned in {}", opened.jobs.len(), folder.display());
-        estimate::tell(&opened, &folder, speed.as_ref())
+        estimate::tell(&opened, (&folder, &[]), speed.as_ref())
     }
 }

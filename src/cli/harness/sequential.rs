@@ -7,7 +7,6 @@ use anyhow::Result;
 
 use crate::evaluate::plan::Job;
 use crate::evaluate::planned::Opened;
-use crate::files;
 use crate::ids::CellId;
 use crate::metric::sequential::looks;
 use crate::report::sequential::{Told, told_apart};
@@ -22,6 +21,16 @@ pub(super) struct Args {
     pub stop_when_decided: bool,
 }
 
+impl Args {
+    /// What an earlier process has stopped of the same cells; nothing where all draws are wanted.
+    ///
+    /// # Errors
+    /// A list of these that cannot be read.
+    pub(super) fn stopped(&self, opened: &Opened, folder: &Path) -> Result<Vec<Stopped>> {
+        if self.stop_when_decided { opened.stopped(folder) } else { Ok(Vec::new()) }
+    }
+}
+
 /// The draws of a run that are still to be scored.
 pub(super) struct Draws<'a> {
     opened: &'a Opened,
@@ -33,29 +42,15 @@ pub(super) struct Draws<'a> {
 }
 
 impl<'a> Draws<'a> {
-    /// With what an earlier process has stopped of the same cells.
-    ///
-    /// # Errors
-    /// A list of these that cannot be read or written.
-    pub(super) fn new(opened: &'a Opened, folder: &'a Path) -> Result<Draws<'a>> {
+    /// With what an earlier process has stopped.
+    pub(super) fn new(opened: &'a Opened, folder: &'a Path, stopped: Vec<Stopped>) -> Draws<'a> {
         let is_one = |job: &&Job| {
             let regime = job.built.regime;
             !regime.learns_from_others() && !regime.sees_whole_target() && !job.method.starts_with("control-")
         };
         let methods = opened.jobs.iter().filter(is_one).map(|job| job.method.clone()).collect();
         let looks = looks(opened.planned.definition.draws);
-        let draws = Draws { opened, folder, looks, methods, stopped: Vec::new() };
-        let holds = |one: &Stopped| one.planned == draws.planned(&one.method, one.shots);
-        let stopped: Vec<Stopped> = Stopped::read(folder)?.into_iter().filter(holds).collect();
-        Stopped::write(folder, &stopped)?;
-        Ok(Draws { stopped, ..draws })
-    }
-
-    /// Names the cells of a method at a number of shots, all draws of all tasks and seeds.
-    fn planned(&self, method: &str, shots: usize) -> String {
-        let is_one = |cell: &&Identity| cell.method == method && cell.shots == shots;
-        let ids: Vec<CellId> = self.opened.cells().filter(is_one).map(Identity::id).collect();
-        files::fingerprint(ids.join(" ").as_bytes())
+        Draws { opened, folder, looks, methods, stopped }
     }
 
     /// The looks, the last at all draws.
@@ -85,7 +80,7 @@ impl<'a> Draws<'a> {
                 continue;
             }
             log::info!("{method} at {shots} shots needs no more than {look} draws: it is told from {from}");
-            let planned = self.planned(&method, shots);
+            let planned = self.opened.cells_of(&method, shots);
             self.stopped.push(Stopped { method, shots, draws: look, from, planned });
         }
         Stopped::write(self.folder, &self.stopped)

@@ -56,9 +56,9 @@ impl Args {
         ensure!(self.max_array_size >= 2, "--max-array-size must be at least 2");
         ensure!(self.sbatch.is_empty() || self.engine == Engine::Slurm, "--sbatch is for --engine slurm");
         let (opened, folder, _) = self.bench.open()?;
-        announce(&opened, &folder)?;
+        announce(&opened, &folder, &[]);
         self.bench.announce_device();
-        write_plan(&opened, &folder)?;
+        write_plan(&opened, &folder, &[])?;
         let folder = std::path::absolute(&folder).context("the run's folder")?;
         let is_wanted = |job: &&Job| !job.wanted(&folder, Retry::asked(self.retry_failed)).is_empty();
         let jobs: Vec<String> = opened.jobs.iter().filter(is_wanted).map(Job::name).collect();
