@@ -34,7 +34,8 @@ pub mod pseudonym;
 /// Named random streams and value-stable sampling.
 pub mod random;
 
-/// Progress, notes and the log of a run.
+/// Progress, notes and the log of a run. A program that uses this library hears notes and warnings once it installs a logger
+/// for `log`, or calls [`progress::Saying::begin`].
 pub mod progress;
 
 /// What a panic says.

@@ -26,7 +26,7 @@ fn be_quiet() {
 /// Progress over the cells of a run: a bar on a terminal, elsewhere a line at most every half minute. The time left is
 /// judged by cells that were finished in this process.
 pub struct Cells {
-    bar: Bar,
+    bar: ProgressBar,
     what: String,
     before: usize,
     state: Mutex<(usize, Instant)>,
@@ -36,7 +36,7 @@ pub struct Cells {
 impl Cells {
     /// Of `total` cells, `done` are there already.
     pub fn new(total: usize, done: usize, what: &str) -> Cells {
-        let bar = bar(total, what);
+        let bar = drawn(total, what);
         bar.set_position(done as u64);
         bar.reset_eta();
         let now = Instant::now();
@@ -48,13 +48,15 @@ impl Cells {
         self.bar.inc(n as u64);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.0 += n;
-        if std::io::stderr().is_terminal() || state.1.elapsed() < BETWEEN_LINES || state.0 == self.before {
+        if state.1.elapsed() < BETWEEN_LINES || state.0 == self.before {
             return;
         }
         state.1 = Instant::now();
         let total = self.bar.length().unwrap_or(0) as usize;
         let left = left([self.before, state.0, total], self.start.elapsed());
-        log::info!("{}: {} of {total}, {left}", self.what, state.0);
+        // A terminal has the bar.
+        let target = if std::io::stderr().is_terminal() { LOG_ALONE } else { module_path!() };
+        log::info!(target: target, "{}: {} of {total}, {left}", self.what, state.0);
     }
 
     /// Takes the bar away.
@@ -72,12 +74,16 @@ fn left([before, done, total]: [usize; 3], elapsed: Duration) -> String {
 
 /// A bar for `total` steps, shown only if the work lasts longer than a blink.
 pub fn bar(total: usize, what: &str) -> Bar {
+    log::debug!(target: STEPS, "{what}: starts, {total} in all");
+    Bar { bar: drawn(total, what), what: what.to_owned(), start: Instant::now() }
+}
+
+fn drawn(total: usize, what: &str) -> ProgressBar {
     let style = "{msg:26} {bar:32} {human_pos}/{human_len} {per_sec} {eta} left";
     let bar = BARS.add(ProgressBar::new(total as u64)).with_message(what.to_owned());
     bar.set_style(ProgressStyle::with_template(style).expect("a fixed template"));
     bar.enable_steady_tick(Duration::from_millis(200));
-    log::debug!(target: STEPS, "{what}: {total} to do");
-    Bar { bar, what: what.to_owned(), start: Instant::now() }
+    bar
 }
 
 /// A step of the work: a bar on the terminal, a line in the log when it starts and one when it is dropped.
@@ -97,9 +103,7 @@ impl Deref for Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        let (done, total) = (self.bar.position(), self.bar.length().unwrap_or_default());
-        let took = seconds(self.start.elapsed());
-        log::debug!(target: STEPS, "{}: {done} of {total} done in {took}", self.what);
+        log::debug!(target: STEPS, "{}: ends after {}", self.what, seconds(self.start.elapsed()));
     }
 }
 

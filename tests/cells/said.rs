@@ -43,7 +43,7 @@ fn a_quiet_run_says_nothing_and_its_log_says_all() {
     assert!(log[0].starts_with("note    medfsad ") && log[0].contains(medfsad::CODE_HASH), "{}", log[0]);
     assert!(log[0].contains("starts: cargo xtask bench --bench controls.toml"), "{}", log[0]);
     assert_some(&log, "note    drew", "phantom pictures");
-    assert_some(&log, "step    lag: decoding: ", " done in ");
+    assert_some(&log, "step    lag: decoding: ", "ends after ");
     assert_some(&log, "note    controls: 9 cells, 0 already done", "on cpu");
     assert_some(&log, "step    job ", "control-pixel-mean on lag, 1 cell: starts");
     assert_some(&log, "step    job ", "control-pixel-mean on lag, 1 cell: done in ");
