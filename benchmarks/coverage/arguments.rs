@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 ///
 /// # Errors
 /// Names the argument that does not fit.
-pub fn trials_and_csv() -> Result<(u64, Option<String>)> {
+pub(crate) fn trials_and_csv() -> Result<(u64, Option<String>)> {
     let mut arguments = std::env::args().skip(1);
     let (mut trials, mut csv) = (1000, None);
     while let Some(argument) = arguments.next() {

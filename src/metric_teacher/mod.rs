@@ -10,6 +10,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 use tch::Tensor;
+use tch::nn::VarStore;
 
 pub use loss::Metric;
 
@@ -189,6 +190,27 @@ impl Material<'_> {
     }
 }
 
+/// A trained encoder that no file holds yet.
+pub struct Unsaved {
+    /// What it has seen.
+    pub tuned: Tuned,
+    encoder: VarStore,
+}
+
+impl Unsaved {
+    /// Writes the encoder with what it has seen.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let plain = |(name, tensor): (String, Tensor)| {
+            (name.strip_prefix("encoder.").map(str::to_owned).unwrap_or(name), tensor)
+        };
+        let tensors = self.encoder.variables().into_iter().map(plain);
+        weights::write(tensors.collect(), Some(self.tuned.metadata()?), path)
+    }
+}
+
 impl Order<'_> {
     /// What names the training but for its target.
     fn recipe(&self, material: &Material, context: &Context) -> Result<String> {
@@ -217,19 +239,16 @@ impl Order<'_> {
         Ok(Tuned::of(path)?.is_some_and(|tuned| tuned.target == material.target && tuned.recipe == recipe))
     }
 
-    /// Trains, and writes the encoder to `path` with what it has seen. A training that was stopped resumes from the context's
-    /// state.
+    /// Trains. A training that was stopped resumes from the context's state.
     ///
     /// # Errors
-    /// A benchmark without other tasks or classes, weights that do not fit, a loss that is not finite, files that cannot be
-    /// written.
+    /// A benchmark without other tasks or classes, weights that do not fit, a loss that is not finite.
     pub fn train(
         &self,
         material: &Material,
         context: &Context,
         observer: &mut dyn Observer,
-        path: &Path,
-    ) -> Result<Tuned> {
+    ) -> Result<Unsaved> {
         let named = material.rows(self.settings.classes)?;
         let shown = material.shown(&named)?;
         let mut learning = Learning::new(self.backbone, &shown, self.settings, context.seed, context.device);
@@ -241,12 +260,7 @@ impl Order<'_> {
         let recipe = self.settings.recipe(shown.classes.size()[0] as usize);
         trainer::train(&mut learning, &recipe, &subject, context, observer)?;
         let tuned = self.record(material, context, &named)?;
-        let tensors =
-            learning.encoder_store.variables().into_iter().map(|(name, tensor)| {
-                (name.strip_prefix("encoder.").map(str::to_owned).unwrap_or(name), tensor)
-            });
-        weights::write(tensors.collect(), Some(tuned.metadata()?), path)?;
-        Ok(tuned)
+        Ok(Unsaved { tuned, encoder: learning.encoder_store })
     }
 
     fn record(

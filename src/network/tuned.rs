@@ -126,8 +126,8 @@ impl Tuned {
     pub fn check_rule(&self, rule: HeldOut) -> Result<()> {
         ensure!(
             rule != HeldOut::Organ || self.held_out == HeldOut::Organ,
-            "it was trained with only `{}` left out, and this bench leaves out all tasks of its organ: train it with \
-             --held-out organ",
+            "it was trained with only `{}` left out, and here all tasks of its organ are left out: train it with --held-out \
+             organ, or leave out the data set alone",
             self.target
         );
         Ok(())

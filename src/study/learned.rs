@@ -134,6 +134,12 @@ pub struct Learned {
     pub epochs: Vec<Epoch>,
 }
 
+/// What is read first: of another format the rest may be something else.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Said {
     format: u32,
@@ -184,9 +190,10 @@ impl Learned {
     pub fn read(folder: &Path) -> Result<Learned> {
         let path = folder.join(SAID);
         let remedy = || format!("{}; delete its folder to train again", path.display());
-        let said: Said = serde_json::from_str(&files::read_text(&path)?).with_context(remedy)?;
-        ensure!(said.format == FORMAT, "format {} where {FORMAT} is read: {}", said.format, remedy());
-        let Said { identity, training, seals, .. } = said;
+        let text = files::read_text(&path)?;
+        let Format { format } = serde_json::from_str(&text).with_context(remedy)?;
+        ensure!(format == FORMAT, "format {format} where {FORMAT} is read: {}", remedy());
+        let Said { identity, training, seals, .. } = serde_json::from_str(&text).with_context(remedy)?;
         ensure!(
             folder.file_name().is_some_and(|name| *name == *identity.id()),
             "its identity is another than its folder's name: {}",

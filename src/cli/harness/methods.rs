@@ -95,11 +95,7 @@ fn show(entry: &Entry) -> Result<()> {
                 "settings, defaults and meanings (--set KEY=VALUE, or [settings.{}] in a bench definition):",
                 entry.name
             );
-            let row = |(key, value): (&String, &Value)| {
-                let meaning = meanings::of_setting(entry.name, key).unwrap_or_default();
-                [key.clone(), value.to_string(), meaning.to_owned()]
-            };
-            println!("{}", columns(&settings.iter().map(row).collect::<Vec<_>>()));
+            println!("{}", columns(&rows(entry, &settings)));
         }
         None => {
             println!("its settings have no defaults; see benchmarks/external.toml for an example");
@@ -108,6 +104,15 @@ fn show(entry: &Entry) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Name, default and meaning of each setting of a method.
+fn rows(entry: &Entry, settings: &Map<String, Value>) -> Vec<[String; 3]> {
+    let row = |(key, value): (&String, &Value)| {
+        let meaning = meanings::of_setting(entry.name, key).unwrap_or_default();
+        [key.clone(), value.to_string(), meaning.to_owned()]
+    };
+    settings.iter().map(row).collect()
 }
 
 /// The longest default beside which a meaning stands; below a longer one it begins on a line of its own.
@@ -196,11 +201,7 @@ mod tests {
         assert!(lines.iter().all(|line| line.len() <= WIDTH && !line.ends_with(' ')), "{shown}");
         for entry in METHODS {
             let settings = defaults(entry).unwrap().unwrap_or_default();
-            let row = |(key, value): (&String, &Value)| {
-                let meaning = meanings::of_setting(entry.name, key).unwrap_or_default();
-                [key.clone(), value.to_string(), meaning.to_owned()]
-            };
-            let shown = columns(&settings.iter().map(row).collect::<Vec<_>>());
+            let shown = columns(&rows(entry, &settings));
             let is_alone = |line: &str| settings.values().any(|value| line.ends_with(&value.to_string()));
             let fits = |line: &str| line.chars().count() <= WIDTH || is_alone(line);
             assert!(shown.lines().all(fits), "{}:\n{shown}", entry.name);

@@ -161,9 +161,12 @@ impl Args {
         );
         context.state_file = Some(state_file.clone());
         let mut log = TrainingLog::default();
-        let tuned = order.train(material, &context, &mut log, &path)?;
+        let unsaved = order.train(material, &context, &mut log)?;
+        // The teacher last: where it is, all is.
         log.write(&folder::beside(&path, "training.csv")?)?;
+        unsaved.save(&path)?;
         state_file.remove()?;
+        let tuned = &unsaved.tuned;
         let n: usize = tuned.pictures.iter().map(|(_, n)| n).sum();
         println!(
             "{target}: {} (trained on {n} pictures in {} classes of {}{})",

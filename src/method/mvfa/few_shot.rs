@@ -126,6 +126,7 @@ impl Training for FewShotTraining<'_> {
         Ok(vec![("loss", loss)])
     }
 
+    /// Of no use to an observer, and none is given: what it learns here belongs to one support set.
     fn model(&self) -> Result<Box<dyn Fitted + '_>> {
         Ok(Box::new(self.model))
     }
