@@ -52,6 +52,9 @@ pub mod wheel;
 /// Typed columns in and out of parquet.
 pub mod table;
 
+/// DICOM files that are written: elements and bytes.
+pub mod dicom_file;
+
 /// A benchmark's definition: tasks, sources, counts, rules, cards.
 pub mod spec;
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use safetensors::SafeTensors;
 use tempfile::TempDir;
 
+use medfsad::decode::{self, dicom};
 use medfsad::phantom;
 
 use crate::program::{fails, succeeds};
@@ -103,7 +104,8 @@ fn a_model_is_trained_kept_and_scores_each_picture_by_itself() {
     );
 
     let all = with(SCORE, &["--support", "support", "--query", "query"]);
-    succeeds(home.path(), &with(&all, &["--out", "scores.csv", "--maps", "maps"]));
+    succeeds(home.path(), &with(&all, &["--out", "scores.csv", "--maps", "maps", "--secondary-capture"]));
+    a_film_has_a_secondary_capture(home.path());
     let together = scores(&at("scores.csv"));
     assert_eq!(together.len(), 19);
     assert!(std::fs::read_to_string(at("scores.rejected.csv")).expect("a table").contains("notes.txt"));
@@ -270,6 +272,26 @@ fn a_training_killed_at_any_moment_goes_on_to_the_same_bytes() {
     fails(home.path(), &kept, &["killed.safetensors is there already", "--force"]);
 }
 
+/// The only DICOM picture among the queries: the capture shows its heatmap, in its study.
+fn a_film_has_a_secondary_capture(home: &Path) {
+    let names = |ending: &str| -> Vec<String> {
+        let names = std::fs::read_dir(home.join("maps")).expect("maps").map(|entry| entry.expect("an entry"));
+        let names = names.map(|entry| entry.file_name().into_string().expect("UTF-8"));
+        names.filter(|name| name.ends_with(ending)).collect()
+    };
+    let captures = names(".capture.dcm");
+    let [capture] = &captures[..] else { panic!("{captures:?}") };
+    let film = capture.strip_suffix(".capture.dcm").expect("a name");
+    let (film, heatmap) = (home.join("query").join(film), home.join(format!("maps/{film}.png")));
+    let capture = home.join("maps").join(capture);
+    let read =
+        |path: &Path| decode::decode(&std::fs::read(path).expect("a file"), 0).expect("a picture").pixels;
+    assert_eq!(read(&capture), read(&heatmap));
+    let (of, from) = (dicom::belongs(&capture).expect("a header"), dicom::belongs(&film).expect("a header"));
+    assert!(from.patient.is_some() && of.patient.is_none());
+    assert!(of.study == from.study && of.series != from.series, "{of:?} {from:?}");
+}
+
 #[test]
 fn the_state_of_another_training_is_not_taken_up() {
     let home = home();
@@ -284,6 +306,10 @@ fn what_does_not_fit_together_is_refused_by_name() {
     succeeds(home.path(), &with(TRAIN, &["--out", "model.safetensors"]));
     let all = with(SCORE, &["--support", "support", "--query", "query", "--out", "s.csv"]);
     fails(home.path(), &with(&all, &["--protocol", "published"]), &["clean-top1"]);
+    let without = with(&all, &["--maps", "m", "--secondary-capture"]);
+    let without: Vec<&str> =
+        without.iter().map(|&one| if one == "query" { "query/ill" } else { one }).collect();
+    fails(home.path(), &without, &["--secondary-capture", "query/ill holds no DICOM"]);
     let mut other = all.clone();
     other[2] = "resnet34";
     fails(home.path(), &other, &["trained with backbone = \"resnet18\""]);

@@ -29,6 +29,7 @@ mod intensity;
 mod jpeg_xl;
 mod lengths;
 mod meta;
+mod origin;
 mod padding;
 mod personal;
 mod rle;
@@ -40,6 +41,7 @@ mod table;
 use element::Reached;
 use header::Header;
 use lengths::Walked;
+pub use origin::Origin;
 pub use personal::{Field, Personal};
 use stored::{Held, Stored};
 
@@ -228,6 +230,15 @@ pub fn belongs(path: &Path) -> Result<Belongs> {
         })
     };
     refused_when_panicking(read).with_context(|| format!("header of {}", path.display()))
+}
+
+/// What a picture derived from this file states of it.
+///
+/// # Errors
+/// If this is no DICOM file, its header is damaged, or it lacks an identifier that the derived picture needs.
+pub fn origin(path: &Path) -> Result<Origin> {
+    refused_when_panicking(|| open_head(path).and_then(|object| Origin::of(&object)))
+        .with_context(|| format!("header of {}", path.display()))
 }
 
 fn refused_when_panicking<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {

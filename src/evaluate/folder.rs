@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use rayon::prelude::*;
 use tch::{Kind, Tensor};
 
-use crate::decode::{self, Decoded, resize};
+use crate::decode::{self, Decoded, dicom, resize};
 use crate::episode::batch::{Acquisition, Pictures};
 use crate::files;
 use crate::pixels::Pixels;
@@ -19,6 +19,27 @@ pub struct Entry {
     pub name: String,
     path: PathBuf,
     frame: u32,
+    is_one_of_several: bool,
+}
+
+impl Entry {
+    /// Whether its file is DICOM.
+    pub fn is_dicom(&self) -> bool {
+        files::read_head(&self.path, 132).is_ok_and(|head| dicom::is_dicom(&head))
+    }
+
+    /// What a picture derived from this one states of its file.
+    ///
+    /// # Errors
+    /// As [`dicom::origin`].
+    pub fn origin(&self) -> Result<dicom::Origin> {
+        dicom::origin(&self.path)
+    }
+
+    /// Its frame, counted from 0, where its file has several.
+    pub fn frame_of_several(&self) -> Option<u32> {
+        self.is_one_of_several.then_some(self.frame)
+    }
 }
 
 /// Name and reason of a file that cannot be read.
@@ -66,6 +87,7 @@ pub fn list(path: &Path) -> Result<(Vec<Entry>, Vec<Refused>)> {
             name: if count > 1 { format!("{name}#{frame}") } else { name.clone() },
             path: path.clone(),
             frame,
+            is_one_of_several: count > 1,
         };
         Ok((0..count).map(entry).collect::<Vec<_>>())
     };

@@ -10,6 +10,7 @@ use tch::{Device, Kind, Tensor};
 use super::device::Wanted;
 use crate::files;
 use crate::method::work::{CellSize, Operations, Work};
+use crate::network::layer::of_convolution;
 use crate::network::precision::Precision;
 use crate::regime::Regime;
 
@@ -77,36 +78,18 @@ impl Speed {
         record.speed(&file.to_string(), &device.class(Precision::F32)?, precision)
     }
 
-    /// Times one convolution with its batch norm, forwards and backwards, for half a second: rough, for a device of which no
-    /// self-test is at hand.
-    pub fn measured(device: Device) -> Speed {
-        const BATCH: i64 = 16;
-        const CHANNELS: i64 = 64;
-        const SIDE: i64 = 32;
-        let options = (Kind::Float, device);
-        let input = Tensor::ones([BATCH, CHANNELS, SIDE, SIDE], options);
-        let weights = Tensor::full([CHANNELS, CHANNELS, 3, 3], 1e-3, options).set_requires_grad(true);
-        let layer = || {
-            let made = input.conv2d(&weights, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1);
-            made.batch_norm(
-                None::<&Tensor>,
-                None::<&Tensor>,
-                None::<&Tensor>,
-                None::<&Tensor>,
-                true,
-                0.1,
-                1e-5,
-                false,
-            )
-            .relu()
-        };
-        let operations = (2 * BATCH * SIDE * SIDE * CHANNELS * CHANNELS * 9) as f64;
-        let forward = operations / seconds_of(device, &|| drop(tch::no_grad(layer)));
-        let training = 3.0 * operations / seconds_of(device, &|| layer().sum(Kind::Float).backward());
+    /// Times a few layers on pictures of `size` pixels, forwards and with a step of training: rough, for a device of which no
+    /// self-test is at hand. Layers of small pictures reach a fraction of what those of large ones do.
+    pub fn measured(device: Device, size: i64) -> Speed {
+        let layers: Vec<Layer> = (0..4).map(|stage| Layer::new(device, size, stage)).collect();
+        let operations: f64 = layers.iter().map(Layer::operations).sum();
+        let forward = |layers: &[Layer]| layers.iter().for_each(|layer| drop(layer.forward()));
+        let forward = operations / seconds_of(device, &|| tch::no_grad(|| forward(&layers)));
+        let training = 3.0 * operations / seconds_of(device, &|| layers.iter().for_each(Layer::step));
         let threads = tch::get_num_threads().max(1) as usize;
         let is_card = device != Device::Cpu;
         Speed {
-            source: "one layer timed on this device".to_owned(),
+            source: "a few layers timed on this device".to_owned(),
             training: vec![(1, training)],
             forward,
             scoring: forward,
@@ -153,6 +136,46 @@ impl Speed {
         let kept = if self.is_card { 0.0 } else { work.teacher };
         let again = work.evaluations as f64 * (work.encode - kept);
         [kept, again].map(|operations| n_test as f64 * operations / self.scoring)
+    }
+}
+
+/// A convolution with batch norm and activation, as one of a ResNet's four stages has it.
+struct Layer {
+    input: Tensor,
+    weights: Tensor,
+}
+
+impl Layer {
+    const BATCH: i64 = 8;
+
+    fn new(device: Device, size: i64, stage: u32) -> Layer {
+        let (channels, side) = (64 << stage, (size / (4 << stage)).max(1));
+        let options = (Kind::Float, device);
+        Layer {
+            input: Tensor::ones([Layer::BATCH, channels, side, side], options),
+            weights: Tensor::full([channels, channels, 3, 3], 1e-3, options).set_requires_grad(true),
+        }
+    }
+
+    /// Of the way forward.
+    fn operations(&self) -> f64 {
+        let (_, channels, side, _) = self.input.size4().expect("four dimensions");
+        Layer::BATCH as f64 * of_convolution(channels, channels, 3, side)
+    }
+
+    fn forward(&self) -> Tensor {
+        let none = None::<&Tensor>;
+        let made = self.input.conv2d(&self.weights, none, [1, 1], [1, 1], [1, 1], 1);
+        made.batch_norm(none, none, none, none, true, 0.1, 1e-5, false).relu()
+    }
+
+    fn step(&self) {
+        self.forward().sum(Kind::Float).backward();
+        tch::no_grad(|| {
+            let mut gradient = self.weights.grad();
+            drop(self.weights.shallow_clone().g_sub_(&(&gradient * 1e-6)));
+            drop(gradient.zero_());
+        });
     }
 }
 
@@ -266,7 +289,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_timed_layer_gives_rates_for_all_kinds_of_work() {
-        let speed = Speed::measured(Device::Cpu);
+        let speed = Speed::measured(Device::Cpu, 64);
         let rates = [speed.training(4), speed.forward, speed.scoring, speed.smoothing];
         assert!(rates.iter().all(|rate| rate.is_finite() && *rate > 0.0), "{rates:?}");
         assert!(!speed.is_card && speed.at_once >= 1.0);

@@ -3,11 +3,11 @@
 
 use anyhow::{Context, Result};
 use dicom_core::value::PixelFragmentSequence;
-use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
+use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::meta::FileMetaTableBuilder;
 use dicom_object::{InMemDicomObject, mem::InMemElement};
 
+use crate::dicom_file::{self, even, number, text};
 use crate::phantom::{Drawing, encode};
 use crate::pixels::Pixels;
 use crate::random::Stream;
@@ -32,11 +32,7 @@ pub(super) fn film(drawing: &Drawing, patient: &str, order: usize, stream: &mut 
         let samples = PrimitiveValue::from(even(pixels.samples().to_vec()));
         object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, samples));
     }
-    let meta = FileMetaTableBuilder::new().transfer_syntax(syntax);
-    let mut bytes = Vec::new();
-    let file = object.with_meta(meta).context("describing the film")?;
-    file.write_all(&mut bytes).with_context(|| format!("encoding the film of {patient}"))?;
-    Ok(bytes)
+    dicom_file::bytes(object, syntax).with_context(|| format!("the film of {patient}"))
 }
 
 fn patient_elements(patient: &str, stream: &mut Stream) -> Vec<InMemElement> {
@@ -75,24 +71,8 @@ fn picture_elements(pixels: &Pixels, inverted: bool) -> Vec<InMemElement> {
     ]
 }
 
-fn text(tag: Tag, vr: VR, value: &str) -> InMemElement {
-    DataElement::new(tag, vr, PrimitiveValue::from(value))
-}
-
-fn number(tag: Tag, value: u16) -> InMemElement {
-    DataElement::new(tag, VR::US, PrimitiveValue::from(value))
-}
-
-/// An identifier under 2.25, the root for those made from 128 random bits.
 fn identifier(stream: &mut Stream) -> String {
-    let bits = (u128::from(stream.bits()) << 64) | u128::from(stream.bits());
-    format!("2.25.{bits}")
-}
-
-/// DICOM values have an even length.
-fn even(mut bytes: Vec<u8>) -> Vec<u8> {
-    bytes.resize(bytes.len().next_multiple_of(2), 0);
-    bytes
+    dicom_file::identifier((u128::from(stream.bits()) << 64) | u128::from(stream.bits()))
 }
 
 fn negative(pixels: &Pixels) -> Result<Pixels> {

@@ -63,6 +63,7 @@ mod row;
 #[cfg(feature = "torch")]
 pub mod scores;
 mod screen;
+pub mod secondary_capture;
 /// Which methods need no more support draws.
 pub mod sequential;
 mod shared;

@@ -11,6 +11,7 @@ use super::compute::Compute;
 use crate::evaluate::estimate::{Estimate, Known, MethodEstimate};
 use crate::evaluate::planned::Opened;
 use crate::evaluate::rates::Speed;
+use crate::progress::STEPS;
 use crate::results::Stopped;
 
 /// Where rates come from.
@@ -43,7 +44,7 @@ pub(super) struct Consent {
 /// Seconds beyond which work on a terminal needs a yes.
 const LONG: f64 = 2.0 * 3600.0;
 
-/// Says before work how long it will take: as cells like them took, else by one layer that is timed.
+/// Says before work how long it will take: as cells like them took, else by a few layers that are timed.
 ///
 /// # Errors
 /// Work of hours on a terminal, unless the user has said yes; as [`Estimate::new`].
@@ -61,10 +62,10 @@ pub(super) fn before(
     let (estimate, how) = match known.known.unknown {
         0 => (at_once(known, device), "as cells like them took"),
         _ => {
-            let speed = Speed::measured(device);
+            let speed = Speed::measured(device, opened.planned.definition.size as i64);
             (
                 Estimate::new(opened, folder, stopped, Some(&speed))?,
-                "rough: by one layer timed on this device",
+                "rough: by a few layers timed on this device",
             )
         }
     };
@@ -72,6 +73,9 @@ pub(super) fn before(
         0 => String::new(),
         n => format!(", and {n} cells of unknown length"),
     };
+    for one in &estimate.methods {
+        log::debug!(target: STEPS, "estimate: {} {}", one.method, duration(one.seconds));
+    }
     log::info!("about {}{open} ({how}); a stopped run goes on where it was", duration(estimate.seconds));
     if needs_a_yes(estimate.seconds, std::io::stderr().is_terminal()) && !consent.yes {
         let one = |one: &MethodEstimate| format!("{} {}", one.method, duration(one.seconds));

@@ -12,6 +12,7 @@ mod compute;
 mod embedding;
 mod estimate;
 mod explain;
+mod heatmaps;
 mod libtorch;
 mod meanings;
 mod methods;

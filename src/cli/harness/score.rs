@@ -1,20 +1,21 @@
 //! `score`: scores and maps of pictures, against a folder of normal references.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::heatmaps::Heatmaps;
 use super::model::{ModelArgs, Opened};
 use crate::episode::batch::Pictures;
 use crate::evaluate::folder::{self, Entry};
 use crate::evaluate::left_out;
-use crate::maps::{self, MapStack};
+use crate::maps::MapStack;
 use crate::method::{Detector, Fitted, Output, Prediction, batches};
 use crate::metric::preset::Preset;
 use crate::pixels::Pixels;
 use crate::protocol::{self, Protocol};
-use crate::report::{encode, scores};
+use crate::report::scores;
 use crate::words;
 use crate::{files, progress};
 
@@ -39,6 +40,10 @@ pub(crate) struct Args {
     /// file, before smoothing) to this folder
     #[arg(long, value_name = "DIR")]
     maps: Option<PathBuf>,
+    /// Also write the heatmap of each DICOM picture to the folder of --maps as DICOM Secondary Capture, which refers to its
+    /// source and names nobody
+    #[arg(long, requires = "maps")]
+    secondary_capture: bool,
     #[command(flatten)]
     model: ModelArgs,
     /// How a map becomes a score: `clean`, its maximum after smoothing; `clean-mean`, its mean; `clean-top1`,
@@ -49,8 +54,6 @@ pub(crate) struct Args {
 
 /// Pictures that are decoded and held at once.
 const CHUNK: usize = 256;
-/// Pictures of their own size that are held at once.
-const HEATMAPS: usize = 16;
 
 /// What came of one picture.
 struct Scored {
@@ -82,6 +85,11 @@ impl Args {
         );
         let opened = self.model.open(&self.method, |built| self.check(built.output))?;
         let (entries, mut refused) = folder::list(&self.query).context("--query")?;
+        ensure!(
+            !self.secondary_capture || entries.iter().any(Entry::is_dicom),
+            "--secondary-capture: {} holds no DICOM file that could be referred to; leave it out",
+            self.query.display()
+        );
         let fitted = opened.fitted()?;
         let preset = self.preset(&*fitted, &opened)?;
         let detector = fitted.adapt(&opened.supports.pictures())?;
@@ -100,7 +108,13 @@ impl Args {
         }
         bar.finish_and_clear();
         if let Some(folder) = &self.maps {
-            write_maps(folder, &scored)?;
+            let heatmaps = Heatmaps::new(scored.iter().filter_map(with_map).collect());
+            heatmaps.write(folder)?;
+            if self.secondary_capture {
+                let made_by =
+                    format!("{} {} {:?}", self.method, opened.network_label()?, opened.supports.names);
+                heatmaps.write_captures(folder, &self.method, &made_by)?;
+            }
         }
         self.write(&opened, &scored, preset.as_ref(), &refused)
     }
@@ -252,6 +266,10 @@ impl Args {
     }
 }
 
+fn with_map(one: &Scored) -> Option<(&Entry, &MapStack)> {
+    Some((&one.entry, one.kept.as_ref()?.map.as_ref()?))
+}
+
 /// Lets go of all pictures and maps but those of the `n` highest scores.
 fn forget(scored: &mut [Scored], n: usize) {
     let mut kept: Vec<f64> = scored.iter().filter(|one| one.kept.is_some()).map(|one| one.score).collect();
@@ -268,30 +286,4 @@ fn ranks(scored: &[Scored]) -> Vec<usize> {
     let mut sorted: Vec<f64> = scored.iter().map(|picture| picture.score).collect();
     sorted.sort_by(|a, b| b.total_cmp(a));
     scored.iter().map(|picture| sorted.partition_point(|&other| other > picture.score) + 1).collect()
-}
-
-/// Raw maps in one file, and a heatmap for each, of its picture's own size, on one scale from the least to the greatest
-/// smoothed value.
-fn write_maps(folder: &Path, scored: &[Scored]) -> Result<()> {
-    let kept: Vec<(&Scored, &MapStack)> =
-        scored.iter().filter_map(|picture| Some((picture, picture.kept.as_ref()?.map.as_ref()?))).collect();
-    let raw = kept.iter().map(|(picture, map)| (picture.entry.name.as_str(), *map));
-    maps::write(&folder.join("maps.safetensors"), raw)?;
-    let smoothed: Vec<MapStack> = kept.iter().map(|(_, map)| map.smoothed(protocol::SIGMA)).collect();
-    let values = || smoothed.iter().flat_map(MapStack::values).copied();
-    let (low, high) = (values().fold(f32::INFINITY, f32::min), values().fold(f32::NEG_INFINITY, f32::max));
-    let bar = progress::bar(kept.len(), "heatmaps");
-    for (kept, smoothed) in kept.chunks(HEATMAPS).zip(smoothed.chunks(HEATMAPS)) {
-        let entries: Vec<Entry> = kept.iter().map(|(picture, _)| picture.entry.clone()).collect();
-        for (((picture, _), map), whole) in kept.iter().zip(smoothed).zip(folder::originals(&entries)) {
-            let name = &picture.entry.name;
-            let whole = whole.with_context(|| format!("reading {name} again for its heatmap"))?;
-            let png = encode(&scores::heatmap(&whole, map, [low, high])?)?;
-            files::write_unsynced(&folder.join(format!("{name}.png")), &png)?;
-        }
-        bar.inc(kept.len() as u64);
-    }
-    bar.finish_and_clear();
-    println!("{} heatmaps and maps.safetensors written to {}", kept.len(), folder.display());
-    Ok(())
 }
