@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use clap::Parser as _;
 use medfsad::cli::Cli;
+
+use crate::shared::leave_out;
 
 /// Commands of `cargo xtask` itself.
 const OWN: [&str; 4] = ["test", "doctor", "libtorch", "bundle"];
@@ -150,4 +153,37 @@ fn the_tutorial_does_what_it_says() {
     ] {
         assert!(home.path().join(file).is_file(), "{file} is missing: {said}");
     }
+}
+
+/// Where mdBook is installed.
+#[test]
+fn the_book_builds_and_its_links_hold() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let book = folder.path().join("book");
+    let build = Command::new("mdbook").arg("build").arg(root().join("docs")).arg("-d").arg(&book).output();
+    let Ok(build) = build else { return leave_out("mdbook") };
+    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+    let contents = text(&root().join("docs/SUMMARY.md"));
+    let chapters = contents.split("](").skip(1).filter_map(|rest| rest.split(".md)").next());
+    let mut n_places = 0;
+    for chapter in chapters.map(|chapter| format!("{chapter}.html")) {
+        let page = text(&book.join(&chapter));
+        for link in page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            let (path, place) = link.split_once('#').unwrap_or((link, ""));
+            if path.contains("://") {
+                continue;
+            }
+            let path = book.join(if path.is_empty() { &chapter } else { path });
+            assert!(path.is_file(), "{chapter} links to {link}, which the book lacks");
+            if !place.is_empty() {
+                let id = format!("id=\"{place}\"");
+                assert!(
+                    text(&path).contains(&id),
+                    "{chapter} links to {link}, and nothing there has this name"
+                );
+                n_places += 1;
+            }
+        }
+    }
+    assert!(n_places > 20, "{n_places} links to places only");
 }
