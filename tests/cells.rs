@@ -12,7 +12,7 @@ use medfsad::results::read_run;
 use medfsad::table::Table;
 use tempfile::TempDir;
 
-use crate::program::{self, command, succeeds, text};
+use crate::program::{self, command, fails, succeeds, text};
 
 mod failed;
 mod kept_maps;
@@ -231,6 +231,19 @@ fn home_with_program(before: &str) -> TempDir {
             + "[settings.'external:pen']\ncommand = ['sh', 'program.sh']\n";
     std::fs::write(home.path().join("short.toml"), definition).expect("a definition");
     home
+}
+
+#[test]
+fn a_program_is_named_on_the_command_line_alone() {
+    let home = home_with_program("true");
+    let plain = BENCH.split("[settings").next().expect("a definition");
+    std::fs::write(home.path().join("short.toml"), plain).expect("a definition");
+    let program = ["bench", "--method", "external:pen"];
+    fails(home.path(), &bench(&program, "run"), &["external needs `command`", "--set command="]);
+    let command = [&program[..], &["--set", "command=['sh', 'program.sh']"]].concat();
+    succeeds(home.path(), &bench(&command, "run"));
+    let board = std::fs::read_to_string(home.path().join("run/leaderboard.md")).expect("a leaderboard");
+    assert!(board.contains("external:pen"), "{board}");
 }
 
 /// A process that numbers its processes anew, as one in a container does, finds no number of another's.

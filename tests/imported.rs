@@ -15,7 +15,7 @@ use medfsad::regime::Regime;
 use tempfile::TempDir;
 
 use crate::made_up;
-use crate::program::{cells, command, succeeds, text};
+use crate::program::{cells, command, fails, succeeds, text};
 use crate::shared::leave_out;
 
 mod maps;
@@ -144,6 +144,10 @@ fn what_a_python_program_scored_is_measured_reported_and_verified() {
 
     let import = ["import-scores", "mine.csv", "--method", "mine", "--bench", "run", "--regime", "R1"];
     let import = [&import[..], &["--manifest", "manifests/phantom"]].concat();
+    std::fs::write(home.join("board.toml"), "name = 'elsewhere'").expect("a definition");
+    let by_definition: Vec<&str> =
+        import.iter().map(|&word| if word == "run" { "board.toml" } else { word }).collect();
+    fails(home, &by_definition, &["reports/elsewhere holds no episodes"]);
     assert!(succeeds(home, &import).contains("10 cells imported"));
     let imported = cells(&home.join("run"));
     assert_eq!(imported.len(), 10);

@@ -12,7 +12,7 @@ use crate::imported::matched::{Defaults, Place, matched};
 use crate::imported::{Import, lines};
 use crate::manifest::Manifest;
 use crate::regime::Regime;
-use crate::trivia;
+use crate::{files, trivia};
 
 /// Import the scores of another program into a run, to be measured and compared as any others
 ///
@@ -30,7 +30,8 @@ pub(super) struct Args {
     /// The method's name, where the table has no column of it; tables show it as imported:NAME
     #[arg(long)]
     method: Option<String>,
-    /// Run that the scores join: the name of a bench, or a folder with episodes (`episodes draw` makes one too)
+    /// Run that the scores join: the name of a bench, its definition, or a folder with episodes (`episodes draw` makes one
+    /// too)
     #[arg(long, default_value = "quick")]
     bench: String,
     /// Curated benchmark [default: the one that the run's plan names]
@@ -54,7 +55,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<()> {
-        let run = self.folder();
+        let run = self.folder()?;
         ensure!(
             run.join("episodes.json").exists(),
             "{} holds no episodes; name a bench that has run, or draw some: `episodes draw --manifest FOLDER --out {}`",
@@ -91,10 +92,20 @@ impl Args {
         Ok(())
     }
 
-    /// A folder that is there, or the one of a bench's name.
-    fn folder(&self) -> PathBuf {
-        let folder = PathBuf::from(&self.bench);
-        if folder.join("episodes.json").exists() { folder } else { home("reports").join(&self.bench) }
+    /// A folder that is there, or the one of a bench's name, which stands in its definition or is the definition's own.
+    fn folder(&self) -> Result<PathBuf> {
+        let given = PathBuf::from(&self.bench);
+        if given.join("episodes.json").exists() {
+            return Ok(given);
+        }
+        let Some(stem) = given.file_stem().filter(|_| given.is_file()) else {
+            return Ok(home("reports").join(&self.bench));
+        };
+        let definition: toml::Table = files::read_text(&given)?
+            .parse()
+            .with_context(|| format!("--bench {} is no bench definition", given.display()))?;
+        let name = definition.get("name").and_then(toml::Value::as_str);
+        Ok(home("reports").join(name.map_or(stem, |name| name.as_ref())))
     }
 
     fn import<'a>(

@@ -203,3 +203,14 @@ fn a_changed_program_is_another_cell() {
     assert_eq!(resolved("a = 1"), resolved("a = 1"));
     assert_ne!(resolved("a = 1"), resolved("a = 2"));
 }
+
+#[test]
+fn the_settings_that_can_be_given_are_those_that_there_are() {
+    let folder = TempDir::new().expect("a folder");
+    let known: std::collections::BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(&resolved(&settings(&folder, "", ""))).expect("an object");
+    let mut known: Vec<&str> = known.keys().map(String::as_str).filter(|key| *key != "files").collect();
+    let mut given = medfsad::method::external::KEYS;
+    (known.sort_unstable(), given.sort_unstable());
+    assert_eq!(known, given);
+}

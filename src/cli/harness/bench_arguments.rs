@@ -17,7 +17,7 @@ use crate::evaluate::planned::{Opened, Planned};
 use crate::files::lock::Lock;
 use crate::ids::{PERMUTED, TaskName, is_of_permuted_labels};
 use crate::manifest::{Label, Manifest};
-use crate::method::{self, METHODS};
+use crate::method::{self, METHODS, external};
 use crate::network::Network;
 use crate::network::origin::Origin;
 use crate::spec::Spec;
@@ -177,7 +177,11 @@ impl BenchArgs {
         for name in definition.settings.keys() {
             method::find(name)?;
         }
-        let known = names.iter().map(|name| Ok((name, settings::keys(&built(definition, name)?)?)));
+        let known = names.iter().map(|name| match method::base_name(name) {
+            // A program is nothing before its command is set.
+            "external" => Ok((name, external::KEYS.map(str::to_owned).to_vec())),
+            _ => Ok((name, settings::keys(&built(definition, name)?)?)),
+        });
         let known: Vec<(&String, Vec<String>)> = known.collect::<Result<_>>()?;
         for (key, value) in self.settings.table()? {
             let having: Vec<&&String> =

@@ -73,6 +73,9 @@ struct Settings {
     files: Hashes,
 }
 
+/// The settings that a user gives.
+pub const KEYS: [&str; 4] = ["command", "sees", "timeout_s", "depends"];
+
 impl Settings {
     /// What ran otherwise would not be what the results are called by.
     fn ensure_unchanged(&self) -> Result<()> {
@@ -92,7 +95,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     let mut settings: Settings = settings.try_into().context("settings of external")?;
     ensure!(
         !settings.command.is_empty(),
-        "external needs `command`, such as command = [\"python3\", \"my_method.py\"]"
+        "external needs `command`: --set command='[\"python3\", \"my_method.py\"]', or the same in the bench definition"
     );
     settings.files = sources::hashes(&settings.command, &settings.depends)?;
     let sees = match settings.sees {
