@@ -6,6 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
+/// mdBook, with which the book is built.
+mod book;
+
 /// A folder that runs on another machine.
 mod bundle;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::left_out::Record;
-use crate::{libtorch, programs};
+use crate::{book, libtorch, programs};
 
 /// One profile throughout: the release build that the tests need is the one that users run.
 const BEFORE_LIBTORCH: &[&str] = &[
@@ -31,6 +31,7 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     require("fmt", "rustfmt")?;
     require("clippy", "clippy")?;
     let left_out = Record::new(root)?;
+    let path = timed("provide mdBook", || Ok(book::path_with_mdbook(root)))?;
     let steps = || BEFORE_LIBTORCH.iter().chain(WITH_LIBTORCH);
     for (done, step) in steps().enumerate() {
         if done == BEFORE_LIBTORCH.len() {
@@ -38,6 +39,7 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
         }
         let mut cargo = programs::cargo();
         cargo.args(step.split(' ')).current_dir(root);
+        cargo.envs(path.iter().map(|path| ("PATH", path)));
         left_out.hand_to(&mut cargo);
         if let Some(code) = timed(&format!("cargo {step}"), || failure(&mut cargo))? {
             eprintln!("failed: cargo {step}");
