@@ -5,8 +5,12 @@
 //! state it, of being anomalous. With `d` the difference of their logits, the weight is Epanechnikov's kernel
 //! `1 - (d / h)^2` up to the bandwidth `h`, times `exp(-d / 2)`. The second factor levels what is left within the
 //! bandwidth: where logits are true, a pair and the same pair with labels exchanged weigh alike, so a score that
-//! sees trivia alone has exactly 0.5. Logits are first rid of how common each class is and then clipped. A score that does not depend on trivia, given the
-//! label, keeps its AUROC.
+//! sees trivia alone has exactly 0.5. Logits are first rid of how common each class is and then clipped. A score that
+//! does not depend on trivia, given the label, keeps its AUROC.
+//!
+//! Logits are those of a regression that was fitted on the same pictures, as propensities are: it balances what trivia
+//! tell between these pictures. Out of fold, a regression on 13 numbers of 50 + 50 pictures leaves a score that sees
+//! the shortcut alone at 0.70 of 0.80 (`benchmarks/coverage/adjusted.rs` measures what is left now).
 
 use rayon::prelude::*;
 
@@ -22,6 +26,9 @@ pub const CLIPPED_AT: f64 = 4.6;
 pub const LEAST_SHARE: f64 = 0.1;
 /// Where fewer pictures of a class are effectively in them, neither.
 pub const LEAST_PICTURES: f64 = 10.0;
+
+/// Resamples that are computed at once; divides their number.
+const AT_ONCE: usize = 40;
 
 /// The pairs of a test set that count.
 pub struct Pairs<'a> {
@@ -97,29 +104,74 @@ impl<'a> Pairs<'a> {
         if !self.decide() || draws.is_empty() || !draws.iter().all(is_sound) {
             return None;
         }
-        let once = vec![1; n];
-        let values: Vec<f64> =
-            draws.iter().map(|scores| self.mean(&self.won(scores), &once)).collect::<Option<_>>()?;
+        let values: Vec<f64> = draws.iter().map(|scores| self.value(scores)).collect::<Option<_>>()?;
         let value = values.iter().sum::<f64>() / values.len() as f64;
         let mut won = vec![0.0; self.kept.len()];
         for scores in draws {
             let shares = self.won(scores);
             won.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share / draws.len() as f64);
         }
-        let replicate = |index: usize| {
-            let mut stream = Stream::new(0, purpose, index as u64);
-            let of_pictures = self.mean(&won, &self.sample.draw(&mut stream))?;
-            let chosen = (0..values.len()).map(|_| values[stream.below(values.len())]);
-            Some(of_pictures + chosen.sum::<f64>() / values.len() as f64 - value)
-        };
-        let replicates: Option<Vec<f64>> = if self.sample.varies() {
-            (0..N_RESAMPLES).into_par_iter().map(replicate).collect()
-        } else {
-            None
-        };
+        let replicates = self.sample.varies().then(|| self.replicates(&won, &values, purpose)).flatten();
         // Replicates that do not differ, as of a score that ties throughout, say nothing of errors.
         let found = replicates.as_deref().and_then(interval).filter(|(low, high)| low < high);
         Some(Adjusted { value, interval: found.map(|(low, high)| (low.max(0.0), high.min(1.0))) })
+    }
+
+    /// Of resampled pictures and draws, about the mean of `values`; `won` is of each pair, the mean over draws. `None` where a
+    /// resample has no pair that counts.
+    fn replicates(&self, won: &[f64], values: &[f64], purpose: &str) -> Option<Vec<f64>> {
+        let value = values.iter().sum::<f64>() / values.len() as f64;
+        let block = |block: usize| -> Option<Vec<f64>> {
+            let indices = block * AT_ONCE..(block + 1) * AT_ONCE;
+            let mut streams: Vec<Stream> =
+                indices.map(|index| Stream::new(0, purpose, index as u64)).collect();
+            let of_pictures = self.means(won, &mut streams);
+            let replicate = |(of_pictures, stream): (f64, &mut Stream)| {
+                let chosen = (0..values.len()).map(|_| values[stream.below(values.len())]);
+                let of_draws = chosen.sum::<f64>() / values.len() as f64;
+                of_pictures.is_finite().then_some(of_pictures + of_draws - value)
+            };
+            of_pictures.into_iter().zip(&mut streams).map(replicate).collect()
+        };
+        let blocks: Option<Vec<Vec<f64>>> = (0..N_RESAMPLES / AT_ONCE).into_par_iter().map(block).collect();
+        blocks.map(|blocks| blocks.concat())
+    }
+
+    /// The weighted mean over pairs of pictures that count as often as each stream draws them; NaN without any.
+    ///
+    /// Pairs are walked through once for all streams, whose numbers stand beside each other.
+    fn means(&self, won: &[f64], streams: &mut [Stream]) -> [f64; AT_ONCE] {
+        let mut counts = vec![[0.0; AT_ONCE]; self.sample.is_anomalous().len()];
+        for (at, stream) in streams.iter_mut().enumerate() {
+            for (counts, drawn) in counts.iter_mut().zip(self.sample.draw(stream)) {
+                counts[at] = f64::from(drawn);
+            }
+        }
+        let (mut sums, mut weights) = ([0.0; AT_ONCE], [0.0; AT_ONCE]);
+        let mut won = won.iter();
+        for of_one in self.kept.chunk_by(|a, b| a.anomalous == b.anomalous) {
+            let (mut sum, mut weight) = ([0.0; AT_ONCE], [0.0; AT_ONCE]);
+            for (pair, won) in of_one.iter().zip(won.by_ref()) {
+                let product = pair.weight * won;
+                for (at, count) in counts[pair.normal].iter().enumerate() {
+                    sum[at] += product * count;
+                    weight[at] += pair.weight * count;
+                }
+            }
+            for (at, count) in counts[of_one[0].anomalous].iter().enumerate() {
+                sums[at] += sum[at] * count;
+                weights[at] += weight[at] * count;
+            }
+        }
+        std::array::from_fn(|at| sums[at] / weights[at])
+    }
+
+    /// Of one draw's scores, in the sample's order, whether or not the pairs decide; `None` without a weight.
+    pub fn value(&self, scores: &[f64]) -> Option<f64> {
+        let won = self.won(scores);
+        let weights: f64 = self.kept.iter().map(|pair| pair.weight).sum();
+        let sum: f64 = self.kept.iter().zip(won).map(|(pair, won)| pair.weight * won).sum();
+        (weights > 0.0).then(|| sum / weights)
     }
 
     /// Of each pair: 1 where the anomalous picture scores higher, one half for a tie.
@@ -129,17 +181,6 @@ impl<'a> Pairs<'a> {
             order => f64::from(u8::from(order.is_gt())),
         };
         self.kept.iter().map(won).collect()
-    }
-
-    /// The weighted mean over pairs of pictures that count as often as they were drawn.
-    fn mean(&self, won: &[f64], counts: &[u32]) -> Option<f64> {
-        let (mut sum, mut weights) = (0.0, 0.0);
-        for (pair, won) in self.kept.iter().zip(won) {
-            let weight = pair.weight * f64::from(counts[pair.anomalous] * counts[pair.normal]);
-            sum += weight * won;
-            weights += weight;
-        }
-        (weights > 0.0).then(|| sum / weights)
     }
 }
 
@@ -152,15 +193,19 @@ fn effective(weights: impl Iterator<Item = f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::logistic::out_of_fold;
+    use crate::metric::logistic::in_sample;
 
     /// 150 normal and 150 anomalous pictures.
     fn made(shortcut: f64, seed: u64) -> (Sample, Vec<f64>, Vec<f64>, Vec<f64>) {
-        made_of((0..300).map(|index| index % 2 == 1).collect(), shortcut, seed)
+        made_of(halves(300), shortcut, seed)
+    }
+
+    fn halves(pictures: usize) -> Vec<bool> {
+        (0..pictures).map(|index| index % 2 == 1).collect()
     }
 
     /// Pictures with one trivial number, which is `shortcut` higher where they are anomalous, and what a method sees
-    /// of the disease. Logits are out-of-fold predictions, as a report has them.
+    /// of the disease. Twelve further numbers, two of which follow the first, tell no more. Logits are as a report has them.
     fn made_of(classes: Vec<bool>, shortcut: f64, seed: u64) -> (Sample, Vec<f64>, Vec<f64>, Vec<f64>) {
         let mut stream = Stream::new(seed, "adjusted", 0);
         let n = classes.len();
@@ -170,35 +215,45 @@ mod tests {
         // Phi(1.2 / sqrt 2) = 0.802.
         let (trivia, disease) = (drawn(shortcut), drawn(1.2));
         let sample = Sample::new(classes, &vec![None; n]);
-        let numbers: Vec<Vec<f64>> = trivia.iter().map(|&number| vec![number]).collect();
-        let logits = out_of_fold(&numbers, &sample, "test").expect("many pictures");
+        let mut row = |&number: &f64| -> Vec<f64> {
+            let further = (0..12).map(|at| stream.normal() * 0.5 + if at < 2 { number } else { 0.0 });
+            std::iter::once(number).chain(further).collect()
+        };
+        let numbers: Vec<Vec<f64>> = trivia.iter().map(&mut row).collect();
+        let logits = in_sample(&numbers, sample.is_anomalous()).expect("both classes");
         (sample, logits, trivia, disease)
     }
 
-    /// Mean adjusted AUROC over trials, and how many of their intervals hold `truth`.
-    fn over_trials(shortcut: f64, truth: f64, score: impl Fn(&[f64], &[f64]) -> Vec<f64>) -> (f64, usize) {
+    /// Mean adjusted AUROC over those of 40 trials that are decided, and the share of their intervals that hold
+    /// `truth`, at a shift of the shortcut by 1.2.
+    fn over_trials(pictures: usize, truth: f64, score: impl Fn(&[f64], &[f64]) -> Vec<f64>) -> (f64, f64) {
         let trial = |seed: u64| {
-            let (sample, logits, trivia, disease) = made(shortcut, seed);
-            let pairs = Pairs::new(&sample, &logits).expect("pairs");
-            let found = pairs.adjusted(&[score(&trivia, &disease)], "test").expect("enough pairs");
+            let (sample, logits, trivia, disease) = made_of(halves(pictures), 1.2, seed);
+            let found = Pairs::new(&sample, &logits)?.adjusted(&[score(&trivia, &disease)], "test")?;
             let (low, high) = found.interval.expect("many pictures");
-            (found.value, usize::from(low <= truth && truth <= high))
+            Some((found.value, f64::from(u8::from(low <= truth && truth <= high))))
         };
-        let all: Vec<(f64, usize)> = (0..40).map(trial).collect();
-        (all.iter().map(|(value, _)| value).sum::<f64>() / 40.0, all.iter().map(|(_, holds)| holds).sum())
+        let all: Vec<(f64, f64)> = (0..40).filter_map(trial).collect();
+        assert!(all.len() >= 35, "{}", all.len());
+        let mean = |of: fn(&(f64, f64)) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
+        (mean(|one| one.0), mean(|one| one.1))
     }
 
     #[test]
     fn a_score_that_sees_the_shortcut_alone_comes_out_at_a_half() {
         // Its plain AUROC is 0.802.
-        let (mean, holding) = over_trials(1.2, 0.5, |trivia, _| trivia.to_vec());
-        assert!((mean - 0.5).abs() < 0.02 && holding >= 34, "{mean} {holding}");
+        for pictures in [100, 300] {
+            let (mean, holding) = over_trials(pictures, 0.5, |trivia, _| trivia.to_vec());
+            assert!((mean - 0.5).abs() < 0.015 && holding >= 0.85, "{pictures} {mean} {holding}");
+        }
     }
 
     #[test]
     fn a_score_that_sees_the_disease_alone_keeps_its_value() {
-        let (mean, holding) = over_trials(1.2, 0.802, |_, disease| disease.to_vec());
-        assert!((mean - 0.802).abs() < 0.02 && holding >= 34, "{mean} {holding}");
+        for pictures in [100, 300] {
+            let (mean, holding) = over_trials(pictures, 0.802, |_, disease| disease.to_vec());
+            assert!((mean - 0.802).abs() < 0.02 && holding >= 0.85, "{pictures} {mean} {holding}");
+        }
     }
 
     /// Of ten test sets of 60 normal and 2000 anomalous pictures, the adjusted AUROCs that are decided, of a score that
@@ -238,7 +293,7 @@ mod tests {
     fn without_a_shortcut_nearly_all_pairs_count_and_with_a_strong_one_nothing_is_decided() {
         let (sample, logits, _, disease) = made(0.0, 1);
         let pairs = Pairs::new(&sample, &logits).expect("pairs");
-        assert!(pairs.share > 0.9, "{}", pairs.share);
+        assert!(pairs.share > 0.7, "{}", pairs.share);
         let (sample, logits, ..) = made(6.0, 1);
         let few = Pairs::new(&sample, &logits);
         assert!(few.as_ref().is_none_or(|few| few.share < LEAST_SHARE));

@@ -1,4 +1,4 @@
-//! Logistic regression with a ridge penalty, and its out-of-fold predictions.
+//! Logistic regression with a ridge penalty, and its predictions: out of fold, and of the pictures it was fitted on.
 //!
 //! The penalty is half the squared length of the coefficients, of numbers scaled to deviation 1 by the pictures
 //! that are fitted; the intercept has none. So scikit-learn's `StandardScaler` and `LogisticRegression()` state it.
@@ -69,6 +69,15 @@ pub fn out_of_fold(numbers: &[Vec<f64>], sample: &Sample, purpose: &str) -> Opti
         }
     }
     Some(logits)
+}
+
+/// A logit for each picture by one regression on all of them. As a judge of pictures it has seen them; as a
+/// propensity it balances what the numbers tell between these very pictures, where predictions out of fold
+/// leave part of it. `None` as [`Logistic::fit`].
+pub fn in_sample(numbers: &[Vec<f64>], is_anomalous: &[bool]) -> Option<Vec<f64>> {
+    let rows: Vec<&[f64]> = numbers.iter().map(Vec::as_slice).collect();
+    let fitted = Logistic::fit(&rows, is_anomalous)?;
+    Some(rows.iter().map(|row| fitted.logit(row)).collect())
 }
 
 /// Mean and deviation of a column; a number that never changes has deviation 1, so that it counts as 0.

@@ -91,6 +91,18 @@ pub fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
+/// Says in the log that a command ended by a panic, since when it ran.
+struct CutShort(Instant);
+
+impl Drop for CutShort {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let took = seconds(self.0.elapsed());
+            log::error!(target: LOG_ALONE, "ends after {took} by a panic, with exit code 101");
+        }
+    }
+}
+
 /// Writes into the log what is called and, once `work` has ended, how.
 ///
 /// # Errors
@@ -99,6 +111,7 @@ pub fn recorded(command: &str, work: impl FnOnce() -> Result<()>) -> Result<()> 
     let (version, revision, code) = (crate::VERSION, crate::GIT_REVISION, crate::CODE_HASH);
     log::info!(target: LOG_ALONE, "medfsad {version} (git {revision}, code {code}) starts: {command}");
     let start = Instant::now();
+    let _cut_short = CutShort(start);
     let done = work();
     if let Err(error) = &done {
         log::error!(target: LOG_ALONE, "{error:#}");
@@ -106,4 +119,40 @@ pub fn recorded(command: &str, work: impl FnOnce() -> Result<()>) -> Result<()> 
     let took = seconds(start.elapsed());
     log::info!(target: LOG_ALONE, "ends after {took} with exit code {}", u8::from(done.is_err()));
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    struct Keeps;
+
+    impl log::Log for Keeps {
+        fn enabled(&self, _: &log::Metadata) -> bool {
+            true
+        }
+
+        fn log(&self, record: &Record) {
+            if record.target() == LOG_ALONE {
+                SAID.lock().expect("a list").push(record.args().to_string());
+            }
+        }
+
+        fn flush(&self) {}
+    }
+
+    #[test]
+    fn a_command_that_panics_has_an_end_in_the_log_too() {
+        log::set_logger(&Keeps).expect("no other logger in these tests");
+        log::set_max_level(LevelFilter::Info);
+        let done = crate::panics::caught(|| recorded("phantom", || panic!("a fault")));
+        assert!(done.is_err());
+        let said = SAID.lock().expect("a list");
+        let ends: Vec<&String> = said.iter().filter(|line| line.starts_with("ends after")).collect();
+        assert!(ends.len() == 1 && ends[0].ends_with("by a panic, with exit code 101"), "{said:?}");
+    }
 }

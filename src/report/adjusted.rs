@@ -14,7 +14,7 @@ use crate::metric::adjusted::{Adjusted, BANDWIDTH, CLIPPED_AT, LEAST_PICTURES, L
 use crate::metric::auroc_interval;
 use crate::protocol::Protocol;
 use crate::trivia::Stored;
-use crate::trivia::joint::{Numbers, logits};
+use crate::trivia::joint;
 
 /// What stands for a number where too few pairs are kept.
 const UNDECIDED: &str = "cannot be decided with these pictures";
@@ -62,8 +62,9 @@ fn caption() -> String {
         "Image AUROC under clean between pictures that trivia cannot tell apart, mean over draws, with the \
         plain AUROC below. \
          Each pair of an anomalous and a normal picture counts by how alike the two are in the logit that \
-         control-joint gives \
-         them (out of fold, less that of the classes' numbers, clipped at {CLIPPED_AT}): Epanechnikov's kernel with a bandwidth of {BANDWIDTH}, \
+         a regression on all trivia gives \
+         them (the regression of control-joint, fitted on these very pictures; less the logit of the classes' numbers, clipped at \
+         {CLIPPED_AT}): Epanechnikov's kernel with a bandwidth of {BANDWIDTH}, \
          times exp(-d/2) \
          of the difference d, so that a score that sees trivia alone comes out at 0.5 and one that does not \
          depend on them, given the label, keeps its value \
@@ -87,7 +88,7 @@ enum Outcome {
 
 fn propensity(stored: &Stored, task: &str) -> Option<Propensity> {
     let rows = stored.of_task(task);
-    let logits = logits(Numbers::All, &rows)?;
+    let logits = joint::propensity(&rows)?;
     let pairs = rows.iter().zip(logits);
     Some(pairs.map(|(row, logit)| (row.image_id.clone(), (row.label, logit))).collect())
 }

@@ -5,7 +5,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 use super::{Trivia, sample};
 use crate::metric::auroc::auroc;
 use crate::metric::auroc_interval;
-use crate::metric::logistic::{N_FOLDS, out_of_fold};
+use crate::metric::logistic::{N_FOLDS, in_sample, out_of_fold};
 use crate::metric::two_level::Sample;
 use crate::random::Stream;
 use crate::words::word;
@@ -120,8 +120,14 @@ pub fn alone(number: Number, rows: &[&Trivia]) -> Told {
 
 /// For each picture, the logit that it is anomalous, by a regression on the trivia of pictures in other folds. `None`
 /// where a class has too few pictures.
-pub fn logits(numbers: Numbers, rows: &[&Trivia]) -> Option<Vec<f64>> {
+fn logits(numbers: Numbers, rows: &[&Trivia]) -> Option<Vec<f64>> {
     out_of_fold(&table(numbers, rows), &foldable(rows).0, FOLDS)
+}
+
+/// For each picture, the logit that it is anomalous, by a regression on the trivia of all these pictures: what
+/// [`crate::metric::adjusted`] weighs pairs by. `None` where a class has no picture.
+pub fn propensity(rows: &[&Trivia]) -> Option<Vec<f64>> {
+    in_sample(&table(Numbers::All, rows), sample(rows).is_anomalous())
 }
 
 /// What the numbers tell together.

@@ -40,7 +40,7 @@ pub(crate) struct Args {
     out: PathBuf,
     #[command(flatten)]
     method: MethodArgs,
-    /// Overwrite a checkpoint that is there already
+    /// Overwrite a checkpoint that is there already; the same training, stopped before its end, goes on
     #[arg(long)]
     force: bool,
     /// Size of the support set that scoring will use
@@ -73,7 +73,7 @@ impl Args {
         // With a state beside it, a training was stopped that may overwrite it, or was done but for its last steps.
         ensure!(
             self.force || !self.out.exists() || state_file.path.exists(),
-            "--out {} is there already; --force trains anew and overwrites it",
+            "--out {} is there already; --force trains again and overwrites it",
             self.out.display()
         );
         let settings = self.settings()?;
