@@ -148,6 +148,10 @@ fn what_a_python_program_scored_is_measured_reported_and_verified() {
     let by_definition: Vec<&str> =
         import.iter().map(|&word| if word == "run" { "board.toml" } else { word }).collect();
     fails(home, &by_definition, &["reports/elsewhere holds no episodes"]);
+    std::fs::write(home.join("board.toml"), "").expect("a definition");
+    fails(home, &by_definition, &["reports/board holds no episodes"]);
+    std::fs::write(home.join("board.toml"), "name = 3").expect("a definition");
+    fails(home, &by_definition, &["board.toml: its `name` is no text"]);
     assert!(succeeds(home, &import).contains("10 cells imported"));
     let imported = cells(&home.join("run"));
     assert_eq!(imported.len(), 10);

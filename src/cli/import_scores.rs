@@ -98,14 +98,19 @@ impl Args {
         if given.join("episodes.json").exists() {
             return Ok(given);
         }
-        let Some(stem) = given.file_stem().filter(|_| given.is_file()) else {
+        let Some(stem) = self.bench.strip_suffix(".toml") else {
             return Ok(home("reports").join(&self.bench));
         };
-        let definition: toml::Table = files::read_text(&given)?
-            .parse()
-            .with_context(|| format!("--bench {} is no bench definition", given.display()))?;
-        let name = definition.get("name").and_then(toml::Value::as_str);
-        Ok(home("reports").join(name.map_or(stem, |name| name.as_ref())))
+        let text = files::read_text(&given).context("--bench")?;
+        let definition: toml::Table =
+            text.parse().with_context(|| format!("--bench {} is no bench definition", given.display()))?;
+        let own = || PathBuf::from(stem).file_name().map(PathBuf::from);
+        let name = match definition.get("name") {
+            Some(name) => name.as_str().map(PathBuf::from),
+            None => own(),
+        };
+        let name = name.with_context(|| format!("--bench {}: its `name` is no text", given.display()))?;
+        Ok(home("reports").join(name))
     }
 
     fn import<'a>(

@@ -23,6 +23,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether its file is DICOM.
     pub fn is_dicom(&self) -> bool {
         files::read_head(&self.path, 132).is_ok_and(|head| dicom::is_dicom(&head))
@@ -187,12 +192,12 @@ pub fn references(folder: &Path, size: usize) -> Result<Read> {
     Ok(read)
 }
 
-/// Writes name and reason of files that were not read to `path`; where all were, removes what an earlier run left
+/// Writes name and reason of files that something `happened` to, to `path`; where there are none, removes what an earlier run left
 /// there, which would say what is no longer true. Says so.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write_refused(path: &Path, refused: &[Refused]) -> Result<()> {
+pub fn write_refused(path: &Path, refused: &[Refused], happened: &str) -> Result<()> {
     if refused.is_empty() {
         return files::remove_if_there(path);
     }
@@ -202,7 +207,7 @@ pub fn write_refused(path: &Path, refused: &[Refused]) -> Result<()> {
         writer.write_record([name, reason])?;
     }
     files::write_whole(path, &writer.into_inner().context("finishing the rejected")?)?;
-    println!("{} files could not be read; {} says why", refused.len(), path.display());
+    println!("{} files {happened}; {} says why", refused.len(), path.display());
     Ok(())
 }
 

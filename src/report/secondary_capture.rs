@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{InMemDicomObject, mem::InMemElement};
+use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 
 use crate::decode::dicom::Origin;
 use crate::dicom_file::{bytes, even, identifier, number, sequence, text};
@@ -14,7 +15,9 @@ use crate::pixels::Pixels;
 pub struct Capture<'a> {
     /// The method that made the map.
     pub method: &'a str,
-    /// All that tells this series from another of the same study: method, weights, references, colours.
+    /// Whether its network has random weights, so that the map shows nothing.
+    pub is_random: bool,
+    /// All that tells this series from another of the same study: method, weights, settings, references, colours.
     pub series: &'a str,
     /// The source.
     pub origin: &'a Origin,
@@ -27,53 +30,56 @@ pub struct Capture<'a> {
 }
 
 /// The bytes of the file: `picture` as RGB of 8 bits in the source's study, in a series of its own, with a reference to the
-/// source. Attributes of people that the standard asks for are there and empty. The same picture of the same source in the
-/// same series has the same identifier, and the same bytes.
+/// source. Attributes of people that the standard asks for are there and empty. Its identifier is a hash of all else in it,
+/// so two files of one identifier have the same bytes.
 ///
 /// # Errors
 /// A picture of more than 65,535 rows or columns.
 pub fn encode(picture: &Pixels, capture: &Capture) -> Result<Vec<u8>> {
+    let mut object = InMemDicomObject::from_element_iter(identity(capture));
+    let described = unknown_people().into_iter().chain(making(capture)).chain(taken_over(capture.origin));
+    for element in described.chain(pixels(&picture.to_rgb())?) {
+        object.put(element);
+    }
+    let syntax = TransferSyntaxRegistry.get(SYNTAX).context("a transfer syntax that every reader has")?;
+    let mut all = Vec::new();
+    object.write_dataset_with_ts(&mut all, syntax).context("encoding a data set")?;
+    object.put(text(tags::SOP_INSTANCE_UID, VR::UI, &hashed(&all)));
+    bytes(object, SYNTAX)
+}
+
+const SYNTAX: &str = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+
+fn pixels(picture: &Pixels) -> Result<Vec<InMemElement>> {
     let side = |length: usize| {
         u16::try_from(length).with_context(|| format!("{length} rows or columns are too many for DICOM"))
     };
-    let (rows, columns) = (side(picture.height())?, side(picture.width())?);
-    let picture = picture.to_rgb();
-    let mut object = InMemDicomObject::from_element_iter(identity(&picture, capture));
-    for element in unknown_people().into_iter().chain(making(capture)).chain(taken_over(capture.origin)) {
-        object.put(element);
-    }
-    let layout = [
+    let numbers = [
         (tags::SAMPLES_PER_PIXEL, 3),
         (tags::PLANAR_CONFIGURATION, 0),
-        (tags::ROWS, rows),
-        (tags::COLUMNS, columns),
-    ];
-    let depth = [
+        (tags::ROWS, side(picture.height())?),
+        (tags::COLUMNS, side(picture.width())?),
         (tags::BITS_ALLOCATED, 8),
         (tags::BITS_STORED, 8),
         (tags::HIGH_BIT, 7),
         (tags::PIXEL_REPRESENTATION, 0),
     ];
-    layout.into_iter().chain(depth).for_each(|(tag, value)| {
-        object.put(number(tag, value));
-    });
-    object.put(text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "RGB"));
+    let mut elements: Vec<InMemElement> =
+        numbers.into_iter().map(|(tag, value)| number(tag, value)).collect();
+    elements.push(text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "RGB"));
     let samples = PrimitiveValue::from(even(picture.samples().to_vec()));
-    object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, samples));
-    bytes(object, uids::EXPLICIT_VR_LITTLE_ENDIAN)
+    elements.push(DataElement::new(tags::PIXEL_DATA, VR::OB, samples));
+    Ok(elements)
 }
 
-fn identity(picture: &Pixels, capture: &Capture) -> Vec<InMemElement> {
-    let Capture { origin, series, frame, .. } = capture;
+fn identity(capture: &Capture) -> Vec<InMemElement> {
+    let Capture { origin, series, place, .. } = capture;
     let series = hashed(format!("{} {series}", origin.study).as_bytes());
-    let mut of = format!("{series} {} {frame:?} ", origin.instance).into_bytes();
-    of.extend(picture.samples());
     vec![
         text(tags::SOP_CLASS_UID, VR::UI, uids::SECONDARY_CAPTURE_IMAGE_STORAGE),
-        text(tags::SOP_INSTANCE_UID, VR::UI, &hashed(&of)),
         text(tags::STUDY_INSTANCE_UID, VR::UI, &origin.study),
         text(tags::SERIES_INSTANCE_UID, VR::UI, &series),
-        text(tags::INSTANCE_NUMBER, VR::IS, &capture.place.to_string()),
+        text(tags::INSTANCE_NUMBER, VR::IS, &place.to_string()),
         text(tags::MODALITY, VR::CS, "OT"),
         text(tags::CONVERSION_TYPE, VR::CS, "WSD"),
         text(tags::IMAGE_TYPE, VR::CS, "DERIVED\\SECONDARY"),
@@ -107,7 +113,7 @@ fn unknown_people() -> Vec<InMemElement> {
 
 /// Who made it, of what, and what the colours mean.
 fn making(capture: &Capture) -> Vec<InMemElement> {
-    let Capture { method, origin, frame, range: [low, high], .. } = capture;
+    let Capture { method, is_random, origin, frame, range: [low, high], .. } = capture;
     let method: String =
         method.chars().map(|c| if c.is_ascii_graphic() && c != '\\' { c } else { '_' }).collect();
     let short: String = format!("{method} anomaly map").chars().take(64).collect();
@@ -119,16 +125,14 @@ fn making(capture: &Capture) -> Vec<InMemElement> {
     if let Some(frame) = frame {
         source.put(text(tags::REFERENCED_FRAME_NUMBER, VR::IS, &(frame + 1).to_string()));
     }
+    let weights = if *is_random { " by a network of random weights, which shows nothing," } else { "" };
+    let description = format!(
+        "Anomaly map of {method}{weights} over the source picture, smoothed; coldest colour {low}, hottest {high}. \
+         Research use; not for diagnosis."
+    );
     vec![
         text(tags::SERIES_DESCRIPTION, VR::LO, &short),
-        text(
-            tags::DERIVATION_DESCRIPTION,
-            VR::ST,
-            &format!(
-                "Anomaly map of {method} over the source picture, smoothed; coldest colour {low:.4}, hottest {high:.4}. \
-                 Research use; not for diagnosis."
-            ),
-        ),
+        text(tags::DERIVATION_DESCRIPTION, VR::ST, &description),
         text(tags::SECONDARY_CAPTURE_DEVICE_MANUFACTURER, VR::LO, "medfsad"),
         text(tags::SECONDARY_CAPTURE_DEVICE_SOFTWARE_VERSIONS, VR::LO, env!("CARGO_PKG_VERSION")),
         sequence(tags::SOURCE_IMAGE_SEQUENCE, vec![source]),
@@ -145,13 +149,13 @@ fn purpose() -> InMemDicomObject {
 }
 
 fn taken_over(origin: &Origin) -> Vec<InMemElement> {
+    let burned_in = origin.burned_in.map(|is| if is { "YES" } else { "NO" });
     let stated = [
-        (tags::BURNED_IN_ANNOTATION, VR::CS, &origin.burned_in),
-        (tags::LOSSY_IMAGE_COMPRESSION, VR::CS, &origin.lossy),
-        (tags::PIXEL_ASPECT_RATIO, VR::IS, &origin.aspect),
+        (tags::BURNED_IN_ANNOTATION, VR::CS, burned_in),
+        (tags::LOSSY_IMAGE_COMPRESSION, VR::CS, origin.is_lossy.then_some("01")),
+        (tags::PIXEL_ASPECT_RATIO, VR::IS, origin.aspect.as_deref()),
     ];
-    let each = |(tag, vr, value): (_, _, &Option<String>)| value.as_ref().map(|value| text(tag, vr, value));
-    stated.into_iter().filter_map(each).collect()
+    stated.into_iter().filter_map(|(tag, vr, value)| Some(text(tag, vr, value?))).collect()
 }
 
 #[cfg(test)]
@@ -166,9 +170,9 @@ mod tests {
             class: uids::CT_IMAGE_STORAGE.to_owned(),
             instance: "1.2.3".to_owned(),
             study: "1.2".to_owned(),
-            burned_in: Some("YES".to_owned()),
-            lossy: Some("01".to_owned()),
-            aspect: None,
+            burned_in: Some(true),
+            is_lossy: true,
+            aspect: Some("3333\\10000".to_owned()),
         }
     }
 
@@ -178,7 +182,15 @@ mod tests {
     }
 
     fn capture<'a>(origin: &'a Origin, series: &'a str) -> Capture<'a> {
-        Capture { method: "patchcore", series, origin, frame: Some(4), place: 2, range: [0.5, 2.0] }
+        Capture {
+            method: "patchcore",
+            is_random: false,
+            series,
+            origin,
+            frame: Some(4),
+            place: 2,
+            range: [0.5, 2.0],
+        }
     }
 
     #[test]
@@ -210,13 +222,16 @@ mod tests {
         assert_eq!(text(&object, tags::STUDY_INSTANCE_UID), "1.2");
         assert_eq!(text(&object, tags::LOSSY_IMAGE_COMPRESSION), "01");
         assert_eq!(text(&object, tags::PATIENT_NAME), "");
-        assert!(object.element(tags::PIXEL_ASPECT_RATIO).is_err());
+        assert_eq!(text(&object, tags::PIXEL_ASPECT_RATIO), "3333\\10000");
     }
 
     #[test]
-    fn the_same_picture_has_the_same_bytes_and_another_series_other_identifiers() {
+    fn one_identifier_stands_for_the_same_bytes() {
         let origin = origin();
-        let made = |series| encode(&picture(), &capture(&origin, series)).expect("a file");
+        let at = |series, place| {
+            encode(&picture(), &Capture { place, ..capture(&origin, series) }).expect("a file")
+        };
+        let made = |series| at(series, 2);
         assert_eq!(made("a"), made("a"));
         let identifiers = |bytes: &[u8]| {
             let object = from_reader(bytes).expect("a DICOM file");
@@ -226,5 +241,8 @@ mod tests {
         let (a, b) = (identifiers(&made("a")), identifiers(&made("b")));
         assert!(a[0] != b[0] && a[1] != b[1] && a[0] != a[1], "{a:?} {b:?}");
         assert!(a.iter().all(|one| one.len() <= 64), "{a:?}");
+        // Another place is another file, of the same series.
+        let moved = identifiers(&at("a", 3));
+        assert!(moved[0] != a[0] && moved[1] == a[1], "{moved:?}");
     }
 }

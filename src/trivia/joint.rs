@@ -1,4 +1,5 @@
-//! How much trivia tell: each number alone, and together by a regression that has not seen the picture it judges.
+//! How much trivia tell: each number alone, and together by a regression that has not seen the picture it judges; and how
+//! alike they make pictures, by one that has seen all of them.
 
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
@@ -125,7 +126,7 @@ fn logits(numbers: Numbers, rows: &[&Trivia]) -> Option<Vec<f64>> {
 }
 
 /// For each picture, the logit that it is anomalous, by a regression on the trivia of all these pictures: what
-/// [`crate::metric::adjusted`] weighs pairs by. `None` where a class has no picture.
+/// [`crate::metric::adjusted`] weighs pairs by. `None` where a class has no picture, or a number is not finite.
 pub fn propensity(rows: &[&Trivia]) -> Option<Vec<f64>> {
     in_sample(&table(Numbers::All, rows), sample(rows).is_anomalous())
 }

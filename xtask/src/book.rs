@@ -10,7 +10,7 @@ const INSTALL: &[&str] =
     &["install", "--quiet", "--debug", "--locked", "--no-default-features", "mdbook@0.5.4", "--root"];
 
 /// Below the checkout, so that `cargo clean` removes it.
-const TOOLS: &str = "target/tools";
+const TOOLS: &str = "target/tools/mdbook-0.5.4";
 
 /// A `PATH` with mdBook in it, which is built where nobody has installed it; `None` where the user's own has it, or where it
 /// cannot be built, as without a network: the test that needs it is left out then, and says so.

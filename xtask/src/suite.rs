@@ -31,11 +31,12 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     require("fmt", "rustfmt")?;
     require("clippy", "clippy")?;
     let left_out = Record::new(root)?;
-    let path = timed("provide mdBook", || Ok(book::path_with_mdbook(root)))?;
+    let mut path = None;
     let steps = || BEFORE_LIBTORCH.iter().chain(WITH_LIBTORCH);
     for (done, step) in steps().enumerate() {
         if done == BEFORE_LIBTORCH.len() {
             timed("provision libtorch", || libtorch::provide(root))?;
+            path = timed("provide mdBook", || Ok(book::path_with_mdbook(root)))?;
         }
         let mut cargo = programs::cargo();
         cargo.args(step.split(' ')).current_dir(root);

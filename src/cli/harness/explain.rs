@@ -84,7 +84,7 @@ impl Args {
             compare(&untrained.explainer(&supports)?, &mut explained, &raw)?;
         }
         self.write(&opened, &explained, &raw)?;
-        folder::write_refused(&self.out.join("rejected.csv"), &refused)
+        folder::write_refused(&self.out.join("rejected.csv"), &refused, "could not be read")
     }
 
     fn explain(

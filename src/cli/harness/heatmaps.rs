@@ -1,10 +1,12 @@
 //! What `score --maps` writes: raw maps, heatmaps, and heatmaps as DICOM.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::evaluate::folder::{self, Entry};
+use crate::decode::dicom::Origin;
+use crate::evaluate::folder::{self, Entry, Refused};
 use crate::maps::{self, MapStack};
 use crate::pixels::Pixels;
 use crate::protocol;
@@ -15,90 +17,131 @@ use crate::{files, progress};
 /// Pictures of their own size that are held at once.
 const AT_ONCE: usize = 16;
 
-/// Pictures and their maps, on one scale from the least to the greatest smoothed value.
-pub(super) struct Heatmaps<'a> {
-    kept: Vec<(&'a Entry, &'a MapStack)>,
-    smoothed: Vec<MapStack>,
-    range: [f32; 2],
+/// Writes raw maps in one file, and a heatmap for each, of its picture's own size, on one scale from the least to the
+/// greatest smoothed value; and those of DICOM pictures as `captures` too.
+pub(super) fn write(
+    folder: &Path,
+    kept: &[(&Entry, &MapStack)],
+    mut captures: Option<&mut Captures>,
+) -> Result<()> {
+    maps::write(
+        &folder.join("maps.safetensors"),
+        kept.iter().map(|(entry, map)| (entry.name.as_str(), *map)),
+    )?;
+    let smoothed: Vec<MapStack> = kept.iter().map(|(_, map)| map.smoothed(protocol::SIGMA)).collect();
+    let values = || smoothed.iter().flat_map(MapStack::values).copied();
+    let range = [values().fold(f32::INFINITY, f32::min), values().fold(f32::NEG_INFINITY, f32::max)];
+    let bar = progress::bar(kept.len(), "heatmaps");
+    for (kept, smoothed) in kept.chunks(AT_ONCE).zip(smoothed.chunks(AT_ONCE)) {
+        let entries: Vec<Entry> = kept.iter().map(|(entry, _)| (*entry).clone()).collect();
+        for ((entry, map), whole) in entries.iter().zip(smoothed).zip(folder::originals(&entries)) {
+            let whole = whole.with_context(|| format!("reading {} again for its heatmap", entry.name))?;
+            let heatmap = scores::heatmap(&whole, map, range)?;
+            files::write_unsynced(&folder.join(format!("{}.png", entry.name)), &encode(&heatmap)?)?;
+            if let Some(captures) = &mut captures {
+                captures.add(folder, entry, &heatmap, range)?;
+            }
+        }
+        bar.inc(kept.len() as u64);
+    }
+    bar.finish_and_clear();
+    println!("{} heatmaps and maps.safetensors written to {}", kept.len(), folder.display());
+    captures.map_or(Ok(()), |captures| captures.end(folder))
 }
 
-impl<'a> Heatmaps<'a> {
-    pub(super) fn new(kept: Vec<(&'a Entry, &'a MapStack)>) -> Heatmaps<'a> {
-        let smoothed: Vec<MapStack> = kept.iter().map(|(_, map)| map.smoothed(protocol::SIGMA)).collect();
-        let values = || smoothed.iter().flat_map(MapStack::values).copied();
-        let range = [values().fold(f32::INFINITY, f32::min), values().fold(f32::NEG_INFINITY, f32::max)];
-        Heatmaps { kept, smoothed, range }
-    }
+/// Heatmaps as DICOM Secondary Capture.
+pub(super) struct Captures<'a> {
+    /// The method that made the maps.
+    pub method: &'a str,
+    /// Whether its network has random weights.
+    pub is_random: bool,
+    /// All that tells these maps from others of the same pictures, but for the colours.
+    pub made_by: String,
+    /// How many there are of each study, which has a series of its own.
+    places: BTreeMap<String, usize>,
+    /// Of the last file: frames of one stand beside each other.
+    last: Option<(PathBuf, Option<Origin>)>,
+    without: Vec<Refused>,
+    /// Sources that do not say that nothing is burned into their pictures.
+    maybe_burned_in: usize,
+}
 
-    /// Raw maps in one file, and a heatmap for each, of its picture's own size.
-    pub(super) fn write(&self, folder: &Path) -> Result<()> {
-        maps::write(
-            &folder.join("maps.safetensors"),
-            self.kept.iter().map(|(entry, map)| (entry.name.as_str(), *map)),
-        )?;
-        self.each(|_| true, &mut |entry, heatmap| {
-            files::write_unsynced(&folder.join(format!("{}.png", entry.name)), &encode(heatmap)?)
-        })?;
-        println!("{} heatmaps and maps.safetensors written to {}", self.kept.len(), folder.display());
-        Ok(())
-    }
-
-    /// The heatmap of each DICOM picture as DICOM Secondary Capture; `made_by` tells this series from others. A picture
-    /// that cannot be referred to is said, with the reason; its heatmap is there as PNG.
-    pub(super) fn write_captures(&self, folder: &Path, method: &str, made_by: &str) -> Result<()> {
-        let series = format!("{made_by} {:?}", self.range);
-        let (mut written, mut without) = (0, Vec::new());
-        self.each(Entry::is_dicom, &mut |entry, heatmap| {
-            let origin = match entry.origin() {
-                Ok(origin) => origin,
-                Err(error) => {
-                    without.push(format!("{}: {error:#}", entry.name));
-                    return Ok(());
-                }
-            };
-            written += 1;
-            let (series, range) = (series.as_str(), self.range);
-            let capture = Capture {
-                method,
-                series,
-                origin: &origin,
-                frame: entry.frame_of_several(),
-                place: written,
-                range,
-            };
-            let bytes = secondary_capture::encode(heatmap, &capture).context(entry.name.clone())?;
-            files::write_unsynced(&folder.join(format!("{}.capture.dcm", entry.name)), &bytes)
-        })?;
-        println!("{written} of them as DICOM Secondary Capture (.capture.dcm)");
-        if let Some(first) = without.first() {
-            println!("{} DICOM pictures have none, such as {first}", without.len());
+impl<'a> Captures<'a> {
+    pub(super) fn new(method: &'a str, is_random: bool, made_by: String) -> Captures<'a> {
+        Captures {
+            method,
+            is_random,
+            made_by,
+            places: BTreeMap::new(),
+            last: None,
+            without: Vec::new(),
+            maybe_burned_in: 0,
         }
-        Ok(())
     }
 
-    /// Makes the heatmaps of `wanted` pictures, in order.
-    fn each(
-        &self,
-        wanted: impl Fn(&Entry) -> bool,
-        then: &mut dyn FnMut(&Entry, &Pixels) -> Result<()>,
-    ) -> Result<()> {
-        let wanted: Vec<(&Entry, &MapStack)> = self
-            .kept
-            .iter()
-            .zip(&self.smoothed)
-            .map(|((entry, _), map)| (*entry, map))
-            .filter(|(entry, _)| wanted(entry))
-            .collect();
-        let bar = progress::bar(wanted.len(), "heatmaps");
-        for chunk in wanted.chunks(AT_ONCE) {
-            let entries: Vec<Entry> = chunk.iter().map(|(entry, _)| (*entry).clone()).collect();
-            for ((entry, map), whole) in chunk.iter().zip(folder::originals(&entries)) {
-                let whole = whole.with_context(|| format!("reading {} again for its heatmap", entry.name))?;
-                then(entry, &scores::heatmap(&whole, map, self.range)?)?;
+    fn add(&mut self, folder: &Path, entry: &Entry, heatmap: &Pixels, range: [f32; 2]) -> Result<()> {
+        let Some(origin) = self.origin(entry) else { return Ok(()) };
+        let place = self.places.entry(origin.study.clone()).and_modify(|place| *place += 1).or_insert(1);
+        let capture = Capture {
+            method: self.method,
+            is_random: self.is_random,
+            series: &format!("{} {range:?}", self.made_by),
+            origin: &origin,
+            frame: entry.frame_of_several(),
+            place: *place,
+            range,
+        };
+        match secondary_capture::encode(heatmap, &capture) {
+            Ok(bytes) => files::write_unsynced(&folder.join(format!("{}.capture.dcm", entry.name)), &bytes),
+            Err(error) => {
+                self.without.push((entry.name.clone(), format!("{error:#}")));
+                Ok(())
             }
-            bar.inc(chunk.len() as u64);
         }
-        bar.finish_and_clear();
+    }
+
+    /// Of a DICOM picture that can be referred to.
+    fn origin(&mut self, entry: &Entry) -> Option<Origin> {
+        if let Some((path, origin)) = &self.last
+            && path == entry.path()
+        {
+            return origin.clone();
+        }
+        let origin = match entry.is_dicom().then(|| entry.origin()) {
+            Some(Ok(origin)) => Some(origin),
+            Some(Err(error)) => {
+                self.without.push((entry.name.clone(), format!("{error:#}")));
+                None
+            }
+            None => None,
+        };
+        self.maybe_burned_in +=
+            usize::from(origin.as_ref().is_some_and(|origin| origin.burned_in != Some(false)));
+        self.last = Some((entry.path().to_owned(), origin.clone()));
+        origin
+    }
+
+    /// Says what was written, and what was not and why.
+    fn end(&self, folder: &Path) -> Result<()> {
+        let written: usize = self.places.values().sum();
+        println!("{written} of them as DICOM Secondary Capture (.capture.dcm)");
+        folder::write_refused(
+            &folder.join("without_capture.csv"),
+            &self.without,
+            "have no Secondary Capture, only a PNG",
+        )?;
+        if self.maybe_burned_in > 0 {
+            log::warn!(
+                "note: {} DICOM files do not say that no text is burned into their pictures; it would show in the captures",
+                self.maybe_burned_in
+            );
+        }
+        let first = self.without.first();
+        ensure!(
+            written > 0 || first.is_none(),
+            "no Secondary Capture could be written: {}",
+            first.map(|(name, why)| format!("{name}: {why}")).unwrap_or_default()
+        );
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use super::compute::Compute;
 use super::settings::{self, MethodArgs};
 use super::teacher::{self, TeacherArgs};
 use crate::evaluate::folder;
+use crate::files;
 use crate::ids::TaskName;
 use crate::method::d24fad::{self, checkpoint};
 use crate::method::{self, Built, Context, Entry, Fitted, OpenTeachers, Unobserved};
@@ -167,6 +168,19 @@ impl Opened {
             Some(network) => Ok(self.context.teachers.of(network)?.label(network)),
             None => Ok("none".to_owned()),
         }
+    }
+
+    /// All that tells its maps from those of another model: settings, size, weights, the references' pixels.
+    pub(super) fn identity(&self) -> Result<String> {
+        let checkpoint = match &self.checkpoint {
+            Some(path) => files::sha256(&files::read(path)?),
+            None => String::new(),
+        };
+        let squares: Vec<u8> =
+            self.supports.squares.iter().flat_map(|square| square.samples()).copied().collect();
+        let (name, label) = (self.entry.name, self.network_label()?);
+        let (table, size, references) = (&self.table, self.size, files::sha256(&squares));
+        Ok(format!("{name} {table} {size} {label} {checkpoint} {references}"))
     }
 
     /// Whether its network has random weights: drawn now, or in the file that `train` writes for no other.

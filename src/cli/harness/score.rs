@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::heatmaps::Heatmaps;
+use super::heatmaps::{self, Captures};
 use super::model::{ModelArgs, Opened};
 use crate::episode::batch::Pictures;
 use crate::evaluate::folder::{self, Entry};
@@ -41,7 +41,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     maps: Option<PathBuf>,
     /// Also write the heatmap of each DICOM picture to the folder of --maps as DICOM Secondary Capture, which refers to its
-    /// source and names nobody
+    /// source and whose header names nobody
     #[arg(long, requires = "maps")]
     secondary_capture: bool,
     #[command(flatten)]
@@ -87,7 +87,7 @@ impl Args {
         let (entries, mut refused) = folder::list(&self.query).context("--query")?;
         ensure!(
             !self.secondary_capture || entries.iter().any(Entry::is_dicom),
-            "--secondary-capture: {} holds no DICOM file that could be referred to; leave it out",
+            "--secondary-capture: {} holds no DICOM file; leave it out",
             self.query.display()
         );
         let fitted = opened.fitted()?;
@@ -107,16 +107,14 @@ impl Args {
             bar.inc(chunk.len() as u64);
         }
         bar.finish_and_clear();
-        if let Some(folder) = &self.maps {
-            let heatmaps = Heatmaps::new(scored.iter().filter_map(with_map).collect());
-            heatmaps.write(folder)?;
-            if self.secondary_capture {
-                let made_by =
-                    format!("{} {} {:?}", self.method, opened.network_label()?, opened.supports.names);
-                heatmaps.write_captures(folder, &self.method, &made_by)?;
-            }
-        }
-        self.write(&opened, &scored, preset.as_ref(), &refused)
+        self.write(&opened, &scored, preset.as_ref(), &refused)?;
+        let Some(folder) = &self.maps else { return Ok(()) };
+        let mut captures = match self.secondary_capture {
+            true => Some(Captures::new(&self.method, opened.is_random()?, opened.identity()?)),
+            false => None,
+        };
+        let kept: Vec<_> = scored.iter().filter_map(with_map).collect();
+        heatmaps::write(folder, &kept, captures.as_mut())
     }
 
     /// What normal pictures get, under the protocol that is asked for.
@@ -229,7 +227,7 @@ impl Args {
             );
         }
         let beside = folder::beside(&self.out, "rejected.csv")?;
-        folder::write_refused(&beside, refused)
+        folder::write_refused(&beside, refused, "could not be read")
     }
 
     /// The page of the highest scores.
