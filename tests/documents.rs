@@ -165,7 +165,7 @@ fn the_book_builds_and_its_links_hold() {
     assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
     let contents = text(&root().join("docs/SUMMARY.md"));
     let chapters = contents.split("](").skip(1).filter_map(|rest| rest.split(".md)").next());
-    let mut n_places = 0;
+    let mut n_pages = 0;
     for chapter in chapters.map(|chapter| format!("{chapter}.html")) {
         let page = text(&book.join(&chapter));
         for link in page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
@@ -175,6 +175,7 @@ fn the_book_builds_and_its_links_hold() {
             }
             let path = book.join(if path.is_empty() { &chapter } else { path });
             assert!(path.is_file(), "{chapter} links to {link}, which the book lacks");
+            n_pages += usize::from(path.extension().is_some_and(|ending| ending == "html"));
             // Headings link to themselves.
             if !place.is_empty() && !link.starts_with('#') {
                 let id = format!("id=\"{place}\"");
@@ -182,9 +183,8 @@ fn the_book_builds_and_its_links_hold() {
                     text(&path).contains(&id),
                     "{chapter} links to {link}, and nothing there has this name"
                 );
-                n_places += 1;
             }
         }
     }
-    assert!(n_places > 0, "no link to a place is there to be looked at");
+    assert!(n_pages > 100, "{n_pages} links to other pages only");
 }

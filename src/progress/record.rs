@@ -149,7 +149,7 @@ mod tests {
     fn a_command_that_panics_has_an_end_in_the_log_too() {
         log::set_logger(&Keeps).expect("no other logger in these tests");
         log::set_max_level(LevelFilter::Info);
-        let done = crate::panics::caught(|| recorded("phantom", || panic!("a fault")));
+        let done = std::panic::catch_unwind(|| recorded("phantom", || panic!("a fault")));
         assert!(done.is_err());
         let said = SAID.lock().expect("a list");
         let ends: Vec<&String> = said.iter().filter(|line| line.starts_with("ends after")).collect();
