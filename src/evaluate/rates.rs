@@ -139,7 +139,7 @@ impl Speed {
     }
 }
 
-/// A convolution with batch norm and activation, as one of a ResNet's four stages has it.
+/// A convolution with batch norm and activation, as one of a residual network's four stages has it.
 struct Layer {
     input: Tensor,
     weights: Tensor,

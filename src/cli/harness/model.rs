@@ -16,6 +16,7 @@ use crate::method::d24fad::{self, checkpoint};
 use crate::method::{self, Built, Context, Entry, Fitted, OpenTeachers, Unobserved};
 use crate::network::Network;
 use crate::network::origin::{Origin, Teachers};
+use crate::pixels::Pixels;
 use crate::regime::Regime;
 
 /// Side of pictures where neither a checkpoint nor the user says another.
@@ -176,8 +177,7 @@ impl Opened {
             Some(path) => files::sha256(&files::read(path)?),
             None => String::new(),
         };
-        let squares: Vec<u8> =
-            self.supports.squares.iter().flat_map(|square| square.samples()).copied().collect();
+        let squares: Vec<u8> = self.supports.squares.iter().flat_map(Pixels::samples).copied().collect();
         let (name, label) = (self.entry.name, self.network_label()?);
         let (table, size, references) = (&self.table, self.size, files::sha256(&squares));
         Ok(format!("{name} {table} {size} {label} {checkpoint} {references}"))
