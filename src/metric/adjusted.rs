@@ -14,6 +14,7 @@
 
 use rayon::prelude::*;
 
+use super::auroc_interval::student;
 use super::two_level::{N_RESAMPLES, Sample, interval};
 use crate::random::Stream;
 
@@ -97,8 +98,8 @@ impl<'a> Pairs<'a> {
     /// Of each draw's scores, in the sample's order. `None` where the pairs do not decide, without draws, or where
     /// a score is no number.
     ///
-    /// The interval is by the two-level bootstrap: pictures are resampled as units for the mean over draws, draws
-    /// among themselves, and the two deviations are added.
+    /// The interval has two parts, whose reaches are added as squares, as [`super::auroc_interval`] does: pictures are
+    /// resampled as units for the mean over draws, and draws have Student's t.
     pub fn adjusted(&self, draws: &[Vec<f64>], purpose: &str) -> Option<Adjusted> {
         let n = self.sample.is_anomalous().len();
         let is_sound = |scores: &Vec<f64>| scores.len() == n && scores.iter().all(|score| !score.is_nan());
@@ -112,27 +113,23 @@ impl<'a> Pairs<'a> {
             let shares = self.won(scores);
             won.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share / draws.len() as f64);
         }
-        let replicates = self.sample.varies().then(|| self.replicates(&won, &values, purpose)).flatten();
+        let replicates = self.sample.varies().then(|| self.replicates(&won, purpose)).flatten();
         // Replicates that do not differ, as of a score that ties throughout, say nothing of errors.
         let found = replicates.as_deref().and_then(interval).filter(|(low, high)| low < high);
-        Some(Adjusted { value, interval: found.map(|(low, high)| (low.max(0.0), high.min(1.0))) })
+        let of_draws = reach(&values);
+        let both = |end: f64| (end - value).hypot(of_draws);
+        let interval = found.map(|(low, high)| ((value - both(low)).max(0.0), (value + both(high)).min(1.0)));
+        Some(Adjusted { value, interval })
     }
 
-    /// Of resampled pictures and draws, about the mean of `values`; `won` is of each pair, the mean over draws. `None` where a
-    /// resample has no pair that counts.
-    fn replicates(&self, won: &[f64], values: &[f64], purpose: &str) -> Option<Vec<f64>> {
-        let value = values.iter().sum::<f64>() / values.len() as f64;
+    /// Of resampled pictures; `won` is of each pair, the mean over draws. `None` where a resample has no pair that counts.
+    fn replicates(&self, won: &[f64], purpose: &str) -> Option<Vec<f64>> {
         let block = |block: usize| -> Option<Vec<f64>> {
             let indices = block * AT_ONCE..(block + 1) * AT_ONCE;
             let mut streams: Vec<Stream> =
                 indices.map(|index| Stream::new(0, purpose, index as u64)).collect();
-            let of_pictures = self.means(won, &mut streams);
-            let replicate = |(of_pictures, stream): (f64, &mut Stream)| {
-                let chosen = (0..values.len()).map(|_| values[stream.below(values.len())]);
-                let of_draws = chosen.sum::<f64>() / values.len() as f64;
-                of_pictures.is_finite().then_some(of_pictures + of_draws - value)
-            };
-            of_pictures.into_iter().zip(&mut streams).map(replicate).collect()
+            let means = self.means(won, &mut streams);
+            means.into_iter().map(|mean| mean.is_finite().then_some(mean)).collect()
         };
         let blocks: Option<Vec<Vec<f64>>> = (0..N_RESAMPLES / AT_ONCE).into_par_iter().map(block).collect();
         blocks.map(|blocks| blocks.concat())
@@ -183,6 +180,17 @@ impl<'a> Pairs<'a> {
         };
         self.kept.iter().map(won).collect()
     }
+}
+
+/// How far the mean of so many draws may be from that of all draws that there could be; 0 of one, which says nothing of others.
+fn reach(draws: &[f64]) -> f64 {
+    let n = draws.len() as f64;
+    if draws.len() < 2 {
+        return 0.0;
+    }
+    let mean = draws.iter().sum::<f64>() / n;
+    let variance = draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    student(n - 1.0) * (variance / n).sqrt()
 }
 
 /// The square of the sum of weights over the sum of their squares (Kish); `None` where all are zero.

@@ -114,7 +114,7 @@ impl Measured {
 }
 
 /// Deviations on either side of the mean that hold 95 % of Student's t.
-fn student(degrees_of_freedom: f64) -> f64 {
+pub(super) fn student(degrees_of_freedom: f64) -> f64 {
     StudentsT::new(0.0, 1.0, degrees_of_freedom).expect("degrees of freedom above 0").inverse_cdf(0.975)
 }
 

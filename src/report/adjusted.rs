@@ -73,10 +73,10 @@ fn caption() -> String {
          controls show how far it succeeds: each should come near 0.5. Only the \
          trivia of the table above are taken out: other shortcuts remain, and where a disease changes \
          brightness, so is part \
-         of the disease. Intervals are 95 % over draws and pictures, by the two-level bootstrap, patients where \
-        known; they take the logits as given. In simulations they are too wide for a score of trivia alone, and a score that \
-        sees both trivia and disease comes out up to 0.03 too low with 50 pictures of each class \
-        (benchmarks/README.md).",
+         of the disease. Intervals are 95 % over draws (Student's t) and pictures (resampled, patients where \
+         known); they take the logits as given. In simulations they are too wide for a score of trivia alone, \
+         and a score that sees both trivia and disease comes out up to 0.03 too low with 50 pictures of each \
+         class (benchmarks/README.md).",
         100.0 * LEAST_SHARE
     )
 }
