@@ -192,8 +192,8 @@ pub fn references(folder: &Path, size: usize) -> Result<Read> {
     Ok(read)
 }
 
-/// Writes name and reason of files that something `happened` to, to `path`; where there are none, removes what an earlier run left
-/// there, which would say what is no longer true. Says so.
+/// Writes name and reason of files to `path`, and says what `happened` to them, such as "could not be read"; where there
+/// are none, removes what an earlier run left there, which would say what is no longer true.
 ///
 /// # Errors
 /// If the file cannot be written.

@@ -134,7 +134,7 @@ fn making(capture: &Capture) -> Vec<InMemElement> {
         text(tags::SERIES_DESCRIPTION, VR::LO, &short),
         text(tags::DERIVATION_DESCRIPTION, VR::ST, &description),
         text(tags::SECONDARY_CAPTURE_DEVICE_MANUFACTURER, VR::LO, "medfsad"),
-        text(tags::SECONDARY_CAPTURE_DEVICE_SOFTWARE_VERSIONS, VR::LO, env!("CARGO_PKG_VERSION")),
+        text(tags::SECONDARY_CAPTURE_DEVICE_SOFTWARE_VERSIONS, VR::LO, crate::VERSION),
         sequence(tags::SOURCE_IMAGE_SEQUENCE, vec![source]),
     ]
 }

@@ -52,12 +52,12 @@ pub(super) fn write(
 /// Heatmaps as DICOM Secondary Capture.
 pub(super) struct Captures<'a> {
     /// The method that made the maps.
-    pub method: &'a str,
+    method: &'a str,
     /// Whether its network has random weights.
-    pub is_random: bool,
+    is_random: bool,
     /// All that tells these maps from others of the same pictures, but for the colours.
-    pub made_by: String,
-    /// How many there are of each study, which has a series of its own.
+    made_by: String,
+    /// How many are written of each study, which has a series of its own.
     places: BTreeMap<String, usize>,
     /// Of the last file: frames of one stand beside each other.
     last: Option<(PathBuf, Option<Origin>)>,
@@ -81,23 +81,24 @@ impl<'a> Captures<'a> {
 
     fn add(&mut self, folder: &Path, entry: &Entry, heatmap: &Pixels, range: [f32; 2]) -> Result<()> {
         let Some(origin) = self.origin(entry) else { return Ok(()) };
-        let place = self.places.entry(origin.study.clone()).and_modify(|place| *place += 1).or_insert(1);
+        let written = self.places.entry(origin.study.clone()).or_default();
         let capture = Capture {
             method: self.method,
             is_random: self.is_random,
             series: &format!("{} {range:?}", self.made_by),
             origin: &origin,
             frame: entry.frame_of_several(),
-            place: *place,
+            place: *written + 1,
             range,
         };
         match secondary_capture::encode(heatmap, &capture) {
-            Ok(bytes) => files::write_unsynced(&folder.join(format!("{}.capture.dcm", entry.name)), &bytes),
-            Err(error) => {
-                self.without.push((entry.name.clone(), format!("{error:#}")));
-                Ok(())
+            Ok(bytes) => {
+                *written += 1;
+                files::write_unsynced(&folder.join(format!("{}.capture.dcm", entry.name)), &bytes)?;
             }
+            Err(error) => self.without.push((entry.name.clone(), format!("{error:#}"))),
         }
+        Ok(())
     }
 
     /// Of a DICOM picture that can be referred to.

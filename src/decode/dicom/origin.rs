@@ -17,23 +17,19 @@ pub struct Origin {
     pub study: String,
     /// Whether text is burned into the source's picture, and so into the derived one; `None` if it does not say.
     pub burned_in: Option<bool>,
-    /// Whether its picture was ever compressed with loss, by its header or its transfer syntax.
+    /// Whether its picture was ever compressed with loss: it says so, its transfer syntax always loses something, or that
+    /// may lose something and the file does not say that it did not.
     pub is_lossy: bool,
     /// Height of a pixel over its width, as `PixelAspectRatio` writes it, stated or by the spacing; `None` for squares.
     pub aspect: Option<String>,
 }
 
-/// Transfer syntaxes that lose something.
-const LOSSY: [&str; 8] = [
-    uids::JPEG_BASELINE8_BIT,
-    uids::JPEG_EXTENDED12_BIT,
-    uids::JPEGLS_NEAR_LOSSLESS,
-    uids::JPEG2000,
-    uids::JPEG2000MC,
-    uids::HTJ2K,
-    uids::JPEGXLJPEG_RECOMPRESSION,
-    uids::JPEGXL,
-];
+/// Transfer syntaxes that always lose something.
+const LOSSY: [&str; 3] =
+    [uids::JPEG_BASELINE8_BIT, uids::JPEG_EXTENDED12_BIT, uids::JPEGXLJPEG_RECOMPRESSION];
+/// Those that may.
+const MAYBE_LOSSY: [&str; 5] =
+    [uids::JPEGLS_NEAR_LOSSLESS, uids::JPEG2000, uids::JPEG2000MC, uids::HTJ2K, uids::JPEGXL];
 
 impl Origin {
     pub(super) fn of(object: &DefaultDicomObject) -> Result<Origin> {
@@ -42,13 +38,14 @@ impl Origin {
             Some(text) if text == no => Some(false),
             _ => None,
         };
+        let (syntax, stated_lossy) =
+            (object.meta().transfer_syntax(), stated(tags::LOSSY_IMAGE_COMPRESSION, "01", "00"));
         Ok(Origin {
             class: identifier(object, tags::SOP_CLASS_UID, "SOPClassUID")?,
             instance: identifier(object, tags::SOP_INSTANCE_UID, "SOPInstanceUID")?,
             study: identifier(object, tags::STUDY_INSTANCE_UID, "StudyInstanceUID")?,
             burned_in: stated(tags::BURNED_IN_ANNOTATION, "YES", "NO"),
-            is_lossy: LOSSY.contains(&object.meta().transfer_syntax())
-                || stated(tags::LOSSY_IMAGE_COMPRESSION, "01", "00") == Some(true),
+            is_lossy: LOSSY.contains(&syntax) || stated_lossy.unwrap_or(MAYBE_LOSSY.contains(&syntax)),
             aspect: aspect(object),
         })
     }
@@ -124,7 +121,9 @@ mod tests {
         let plain = of(&[], raw);
         assert!(!plain.is_lossy && plain.burned_in.is_none() && plain.aspect.is_none());
         assert!(of(&[], uids::JPEG_BASELINE8_BIT).is_lossy);
-        assert!(of(&[(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "01")], raw).is_lossy);
+        let stated = |text, syntax| of(&[(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, text)], syntax).is_lossy;
+        assert!(stated("01", raw) && of(&[], uids::JPEG2000).is_lossy && !stated("00", uids::JPEG2000));
+        assert!(stated("00", uids::JPEG_BASELINE8_BIT));
         let burned = |text| of(&[(tags::BURNED_IN_ANNOTATION, VR::CS, text)], raw).burned_in;
         assert_eq!(["YES", "NO", "MILLER"].map(burned), [Some(true), Some(false), None]);
         let aspect = |tag, vr, text| of(&[(tag, vr, text)], raw).aspect;
