@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::programs;
 
-/// Of the version that the book is tried with, without what only its server needs.
-const INSTALL: &[&str] =
-    &["install", "--quiet", "--debug", "--locked", "--no-default-features", "mdbook@0.5.4", "--root"];
+/// The version that the book is tried with.
+const VERSION: &str = "0.5.4";
 
-/// Below the checkout, so that `cargo clean` removes it.
-const TOOLS: &str = "target/tools/mdbook-0.5.4";
+/// Without what only its server and its search need.
+const INSTALL: &[&str] = &["install", "--quiet", "--debug", "--locked", "--no-default-features"];
 
 /// A `PATH` with mdBook in it, which is built where nobody has installed it; `None` where the user's own has it, or where it
 /// cannot be built, as without a network: the test that needs it is left out then, and says so.
@@ -18,10 +17,14 @@ pub(crate) fn path_with_mdbook(root: &Path) -> Option<OsString> {
     if programs::which("mdbook").is_some() {
         return None;
     }
-    let tools = root.join(TOOLS);
+    // Below the checkout, so that `cargo clean` removes it.
+    let tools = root.join(format!("target/tools/mdbook-{VERSION}"));
     let folder = tools.join("bin");
     if !folder.join("mdbook").is_file() {
-        let built = programs::succeed(programs::cargo().args(INSTALL).arg(&tools).current_dir(root));
+        println!("    mdBook {VERSION} is built once, in a minute or two");
+        let mut install = programs::cargo();
+        install.args(INSTALL).arg(format!("mdbook@{VERSION}")).arg("--root").arg(&tools).current_dir(root);
+        let built = programs::succeed(&mut install);
         if let Err(error) = built {
             eprintln!("note: no mdBook, so the book is not built: {error:#}");
             return None;
