@@ -1,5 +1,6 @@
 //! `import-scores`: what another program computed, as cells of a run.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -98,16 +99,16 @@ impl Args {
         if given.join("episodes.json").exists() {
             return Ok(given);
         }
-        let Some(stem) = self.bench.strip_suffix(".toml") else {
-            return Ok(home("reports").join(&self.bench));
+        let Some(own_name) = given.file_stem().filter(|_| self.bench.ends_with(".toml")) else {
+            return Ok(home("reports").join(given));
         };
-        let text = files::read_text(&given).context("--bench")?;
-        let definition: toml::Table =
-            text.parse().with_context(|| format!("--bench {} is no bench definition", given.display()))?;
-        let own = || PathBuf::from(stem).file_name().map(PathBuf::from);
+        let definition: toml::Table = files::read_text(&given)
+            .context("--bench")?
+            .parse()
+            .with_context(|| format!("--bench {} is no bench definition", given.display()))?;
         let name = match definition.get("name") {
-            Some(name) => name.as_str().map(PathBuf::from),
-            None => own(),
+            Some(name) => name.as_str().map(OsStr::new),
+            None => Some(own_name),
         };
         let name = name.with_context(|| format!("--bench {}: its `name` is no text", given.display()))?;
         Ok(home("reports").join(name))

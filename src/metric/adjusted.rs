@@ -328,6 +328,13 @@ mod tests {
     }
 
     #[test]
+    fn draws_have_students_t() {
+        // 12.706 is its quantile of 0.975 with one degree of freedom; the mean of these two is 0.1 uncertain.
+        assert!((reach(&[0.6, 0.8]) - 1.2706).abs() < 1e-4);
+        assert_eq!((reach(&[0.7]), reach(&[0.7, 0.7])), (0.0, 0.0));
+    }
+
+    #[test]
     fn draws_that_differ_widen_the_interval_and_one_patient_has_none() {
         let (sample, logits, trivia, disease) = made(0.5, 2);
         let pairs = Pairs::new(&sample, &logits).expect("pairs");
