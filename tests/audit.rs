@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use crate::shared::shared;
 
 mod all_pairs;
+mod remedy;
 
 fn gate<'a>(report: &'a Report, name: &str) -> &'a Gate {
     report.gates.iter().find(|gate| gate.name == name).unwrap_or_else(|| panic!("no gate {name}"))

@@ -62,7 +62,8 @@ fn counts_are_those_of_the_spec() {
         ("test bad+worse", Some(6), 12, 6),
     ];
     assert_eq!(counts, expected);
-    assert_eq!(built.outcome.remarks, ["skin: no patient is known, so sides are divided by picture"]);
+    let told = "skin: no patient is known, so sides are divided by picture; where paths tell patients, give --group-by REGEX";
+    assert_eq!(built.outcome.remarks, [told]);
 }
 
 #[test]

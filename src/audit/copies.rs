@@ -25,7 +25,11 @@ pub(super) fn gate(rows: &[Row], rejected: &[Rejected], level: Level) -> Gate {
         }
     }
     if within > 0 {
-        gate.notes.insert(0, format!("{within} copies within one side, which leak nothing but count twice"));
+        let note = format!(
+            "{within} copies within one side, which leak nothing but count twice; `build-dataset --drop-copies` keeps the \
+             first of equal files"
+        );
+        gate.notes.insert(0, note);
     }
     let left_out: Vec<&Rejected> = rejected.iter().filter(|rejected| rejected.kind == "duplicate").collect();
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();

@@ -35,6 +35,8 @@ mod patients;
 mod personal;
 /// Personal data in raw files.
 mod privacy;
+/// What can be done about findings.
+mod remedy;
 /// Acquisition that tells the label.
 mod shortcuts;
 /// Short vectors that rule pairs of long ones out.
@@ -46,6 +48,7 @@ pub mod transformed;
 
 pub use embedding::Embedder;
 use fingerprint::{Fingerprints, Looks};
+pub use remedy::{Remedied, remedied};
 pub use shortcuts::{BOOTSTRAP_SEED, Shortcut};
 
 /// All that an audit found.
@@ -82,6 +85,9 @@ pub struct Gate {
     pub findings: Vec<Finding>,
     /// Things worth knowing that are no fault, such as copies that were left out. They name no file.
     pub notes: Vec<String>,
+    /// What can be done about its findings, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// One finding: one file, or two that belong together.
@@ -163,6 +169,7 @@ impl Gate {
             left_out: (level == Level::Off).then(|| "the spec turns it off".to_owned()),
             findings: Vec::new(),
             notes: Vec::new(),
+            remedy: None,
         }
     }
 
@@ -242,7 +249,7 @@ pub fn run(
     let mut pairs = alike.pairs;
     pairs.extend(alike.neighbours.into_iter().flat_map(|neighbours| neighbours.pairs));
     let (shortcuts, shortcut_gate) = shortcuts::gate(manifest, &fingerprints, thresholds, raw)?;
-    let gates = vec![
+    let mut gates = vec![
         patients::gate(&manifest.rows, thresholds.patients),
         copies::gate(&manifest.rows, &rejected, thresholds.copies),
         near_gate,
@@ -252,6 +259,9 @@ pub fn run(
         privacy::gate(&manifest.rows, raw, thresholds.privacy),
         file_names::gate(&manifest.rows, thresholds.file_names),
     ];
+    for gate in &mut gates {
+        gate.remedy = remedy::advice(gate);
+    }
     Ok(Report {
         title: manifest.header.title.clone(),
         canonical_hash: manifest.header.canonical_hash.clone(),

@@ -32,11 +32,20 @@ pub(super) fn gate(rows: &[Row], level: Level) -> Gate {
             }
         }
     }
-    let mut unknown: Vec<&str> =
-        rows.iter().filter(|row| row.patient_id.is_none()).map(|row| row.task.as_str()).collect();
-    unknown.dedup();
-    if !unknown.is_empty() {
-        gate.notes.push(format!("patients are not known in {}", unknown.join(", ")));
+    let unknown = |of: &dyn Fn(&Row) -> bool| {
+        let rows = rows.iter().filter(|row| row.patient_id.is_none() && of(row));
+        let mut tasks: Vec<&str> = rows.map(|row| row.task.as_str()).collect();
+        tasks.dedup();
+        (!tasks.is_empty()).then(|| tasks.join(", "))
+    };
+    if let Some(tasks) = unknown(&|_| true) {
+        gate.notes.push(format!("patients are not known in {tasks}"));
+    }
+    if let Some(tasks) = unknown(&|row| row.source == "folders") {
+        gate.notes.push(format!(
+            "where names of files tell patients apart in {tasks}, build with `build-dataset --group-by REGEX`, whose \
+             first group is the patient"
+        ));
     }
     gate
 }

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::builder::PossibleValuesParser;
 
-use super::common::curated;
+use super::common::{curated, home};
 use super::harness::EmbeddingArgs;
-use crate::audit::{Outcome, Report};
-use crate::spec::Audit;
-use crate::{files, report};
+use super::shell::quoted;
+use crate::audit::{Outcome, Remedied, Report};
+use crate::manifest::Manifest;
+use crate::spec::{Audit, Spec};
+use crate::{audit, files, report};
 
 /// Findings of one gate that are printed; all of them are in the files.
 const N_SHOWN: usize = 20;
@@ -38,6 +40,10 @@ pub(super) struct Args {
     /// embedding-neighbours and shortcuts no pixel store is read, which is how a million pictures are audited
     #[arg(long = "gate", value_name = "GATE", value_delimiter = ',', value_parser = PossibleValuesParser::new(Audit::GATES))]
     gates: Vec<String>,
+    /// Also write the spec without the findings: pictures that are alike stand on one side or, in two tasks or a published
+    /// division, one of them is left out; of contradicting labels both are. Build from it, and audit again
+    #[arg(long, value_name = "SPEC.toml")]
+    remedy: Option<PathBuf>,
     #[command(flatten)]
     embedding: EmbeddingArgs,
 }
@@ -50,7 +56,8 @@ impl Args {
         }
         let raw = self.raw.clone().map_or_else(|| manifest.raw(), |raw| Ok(Some(raw)))?;
         let raw = raw.filter(|raw| raw.is_dir());
-        let thresholds = if self.gates.is_empty() { spec.audit } else { spec.audit.only(&self.gates) };
+        let thresholds = spec.audit.clone();
+        let thresholds = if self.gates.is_empty() { thresholds } else { thresholds.only(&self.gates) };
         let mut report = self.embedding.audit(&manifest, &thresholds, raw.as_deref())?;
         if !self.gates.is_empty() {
             report.leave_out(|gate| !self.gates.contains(gate), "--gate does not name it");
@@ -60,6 +67,9 @@ impl Args {
         files::write_whole(&out.join("audit.json"), serde_json::to_string_pretty(&written)?.as_bytes())?;
         files::write_whole(&out.join("audit.html"), report::audit::page(&written, &manifest)?.as_bytes())?;
         print(&report, &out);
+        if let Some(path) = &self.remedy {
+            remedy(path, &spec, &manifest, &report, raw.as_deref())?;
+        }
         let failed: Vec<&str> = report
             .gates
             .iter()
@@ -71,6 +81,32 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// Writes the spec without the findings, and says what it changes and what to do with it.
+fn remedy(path: &Path, spec: &Spec, manifest: &Manifest, report: &Report, raw: Option<&Path>) -> Result<()> {
+    let Some(remedied) = audit::remedied(spec, &manifest.rows, report)? else {
+        println!(
+            "no remedy written: no finding that leaving pictures out or keeping them together would mend"
+        );
+        return Ok(());
+    };
+    let Remedied { spec, n_left_out, n_together } = remedied;
+    let text = format!(
+        "# Written by `audit --remedy` from the manifest {}.\n# left_out and together hold what it found.\n\n{}",
+        manifest.header.canonical_hash,
+        toml::to_string(&spec)?
+    );
+    files::write_whole(path, text.as_bytes())?;
+    let folder = quoted(&home("manifests").join(&spec.name))?;
+    let raw = raw.map_or_else(|| Ok("DIR".to_owned()), quoted)?;
+    println!(
+        "remedies written to {}: {n_left_out} pictures left out, {n_together} kept together with others\n\nnext:\n  \
+         cargo xtask build-dataset --spec {} --raw {raw}\n  cargo xtask audit {folder}",
+        path.display(),
+        quoted(path)?
+    );
+    Ok(())
 }
 
 fn print(report: &Report, out: &Path) {
@@ -85,6 +121,9 @@ fn print(report: &Report, out: &Path) {
             for picture in &finding.pictures {
                 println!("           {picture}");
             }
+        }
+        if let Some(remedy) = &gate.remedy {
+            println!("         remedy: {remedy}");
         }
         for note in gate.notes.iter().take(N_SHOWN) {
             println!("         note: {note}");

@@ -11,7 +11,7 @@ use crate::files;
 use crate::manifest::Manifest;
 use crate::phantom;
 use crate::pseudonym::Key;
-use crate::spec::{Spec, is_drawn};
+use crate::spec::{Duplicates, Pattern, Spec, is_drawn};
 
 /// Curate raw folders into a benchmark; without --raw, generate and curate the synthetic phantom
 ///
@@ -43,6 +43,14 @@ pub(super) struct Args {
     /// Write the files' paths into the id list, too: only if no name in them may not be published
     #[arg(long, requires = "freeze")]
     freeze_paths: bool,
+    /// How paths tell patients apart: a regular expression over the path below a task's folder, whose first group is the
+    /// patient. For every task of source `folders`, instead of what its spec says (`patients`)
+    #[arg(long, value_name = "REGEX")]
+    group_by: Option<Pattern>,
+    /// Keep the first of byte-identical files of a task, in the order of their paths (`duplicates = "drop"`); the others
+    /// are in rejected.parquet
+    #[arg(long)]
+    drop_copies: bool,
     /// Key of patients' pseudonyms: the same key gives the same ones [default: `MEDFSAD_KEY`, else
     /// ~/.config/medfsad/pseudonyms.key, made at its first use; the phantom's is public]
     #[arg(long, value_name = "FILE")]
@@ -57,7 +65,7 @@ impl Args {
         use_threads(self.threads)?;
         let default = if self.raw.is_some() { "medfsad" } else { "phantom" };
         let name = self.spec.as_deref().unwrap_or(default);
-        let spec = Spec::load(name)?;
+        let spec = self.changed(Spec::load(name)?)?;
         let out = self.out.unwrap_or_else(|| home("manifests").join(&spec.name));
         if let Some(raw) = &self.raw {
             anyhow::ensure!(raw.is_dir(), "--raw {} is not a folder", raw.display());
@@ -93,6 +101,24 @@ impl Args {
             println!("id list written to {}", file.display());
         }
         Ok(())
+    }
+
+    /// The spec as the options change it.
+    fn changed(&self, mut spec: Spec) -> Result<Spec> {
+        let mut folders = spec.tasks.iter_mut().filter(|task| task.source == "folders").peekable();
+        if let Some(pattern) = &self.group_by {
+            anyhow::ensure!(
+                folders.peek().is_some(),
+                "--group-by is for tasks of source `folders`, of which `{}` has none: other sources know their own \
+                 patients or have none",
+                spec.name
+            );
+            folders.for_each(|task| task.patients = Some(pattern.clone()));
+        }
+        if self.drop_copies {
+            spec.tasks.iter_mut().for_each(|task| task.duplicates = Duplicates::Drop);
+        }
+        Ok(spec)
     }
 }
 

@@ -27,6 +27,7 @@ mod planned_run;
 mod record;
 mod report;
 mod seal;
+mod shell;
 mod sources;
 mod studies;
 mod verify;

@@ -1,6 +1,6 @@
 //! A task being curated: what is known of its candidates, and what has been rejected.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use super::ids::IdList;
 use super::taken;
 use crate::decode::resize::RESIZE_ID;
-use crate::manifest::Rejected;
+use crate::ids::ImageId;
+use crate::manifest::{Rejected, image_id};
 use crate::pseudonym::Key;
 use crate::source::masks::MaskNames;
 use crate::source::{Candidate, Lesions};
@@ -23,6 +24,8 @@ pub(super) struct KnownContent {
     pub quota: Option<usize>,
     pub sha256: String,
     pub n_bytes: u64,
+    /// The spec's group of pictures that stand on one side, by its place.
+    pub together: Option<usize>,
 }
 
 /// A task being curated.
@@ -129,6 +132,45 @@ impl Curation<'_> {
         kept
     }
 
+    /// The picture's id in the manifest.
+    pub(super) fn image_id(&self, candidate: &Candidate) -> ImageId {
+        let path = format!("{}/{}", self.task.folder, candidate.path);
+        image_id(&self.task.name, &path, candidate.frame)
+    }
+
+    /// Rejects what the spec leaves out by its id.
+    pub(super) fn leave_out(
+        &mut self,
+        candidates: Vec<(Candidate, Option<usize>)>,
+    ) -> Vec<(Candidate, Option<usize>)> {
+        let named: HashSet<&ImageId> = self.task.left_out.iter().collect();
+        let (left_out, kept): (Vec<_>, Vec<_>) = candidates
+            .into_iter()
+            .partition(|(candidate, _)| !named.is_empty() && named.contains(&self.image_id(candidate)));
+        for (Candidate { path, frame, finding, .. }, _) in left_out {
+            let reason = "the spec leaves it out (left_out)".to_owned();
+            self.reject(&path, frame, Some(&finding), "left-out", reason);
+        }
+        kept
+    }
+
+    /// A sentence on ids of the spec that no candidate bears.
+    pub(super) fn unknown_ids(&self, candidates: &[Candidate]) -> Option<String> {
+        let Task { left_out, together, .. } = self.task;
+        let named: BTreeSet<&ImageId> = left_out.iter().chain(together.iter().flatten()).collect();
+        if named.is_empty() {
+            return None;
+        }
+        let known: HashSet<ImageId> = candidates.iter().map(|candidate| self.image_id(candidate)).collect();
+        let unknown: Vec<&ImageId> = named.into_iter().filter(|id| !known.contains(*id)).collect();
+        let first = unknown.first()?;
+        Some(format!(
+            "left_out and together name {} pictures that are not here, such as {}",
+            unknown.len(),
+            first.as_str()
+        ))
+    }
+
     /// Reads every file once for its hash; unreadable ones are rejected.
     pub(super) fn hash(&mut self, candidates: Vec<(Candidate, Option<usize>)>) -> Vec<KnownContent> {
         let paths: BTreeSet<&str> = candidates.iter().map(|(candidate, _)| candidate.path.as_str()).collect();
@@ -140,11 +182,14 @@ impl Curation<'_> {
         };
         let hashes: HashMap<String, _> = paths.into_par_iter().map(read).collect();
         bar.finish_and_clear();
+        let together = together(self.task);
         let mut found = Vec::new();
         for (candidate, quota) in candidates {
             match &hashes[&candidate.path] {
                 Ok((sha256, n_bytes)) => {
-                    found.push(KnownContent { candidate, quota, sha256: sha256.clone(), n_bytes: *n_bytes });
+                    let together = together.get(&*self.image_id(&candidate)).copied();
+                    let (sha256, n_bytes) = (sha256.clone(), *n_bytes);
+                    found.push(KnownContent { candidate, quota, sha256, n_bytes, together });
                 }
                 Err(reason) => {
                     let Candidate { path, frame, finding, .. } = &candidate;
@@ -225,4 +270,10 @@ impl Curation<'_> {
         }
         kept
     }
+}
+
+/// The group of each picture that the spec keeps together with others.
+fn together(task: &Task) -> HashMap<&str, usize> {
+    let groups = task.together.iter().enumerate();
+    groups.flat_map(|(place, ids)| ids.iter().map(move |id| (id.as_str(), place))).collect()
 }

@@ -263,14 +263,19 @@ pub(super) fn without_mask(
     sentences.into_iter().flatten().collect()
 }
 
-/// What must not be divided: a patient, a group, copies of a file, equal pixels.
+/// What must not be divided: a patient, a group, what the spec keeps together, copies of a file, equal pixels.
 fn ties(found: &KnownContent, done: Option<&DecodedPicture>) -> Vec<String> {
     let candidate = &found.candidate;
     let named = [("patient", &candidate.patient), ("group", &candidate.group)];
     let named =
         named.into_iter().filter_map(|(kind, name)| name.as_ref().map(|name| format!("{kind} {name}")));
     let pixels = done.map(|done| format!("pixels {}", done.standard.pixel_hash));
-    named.chain([format!("file {} {}", found.sha256, candidate.frame)]).chain(pixels).collect()
+    let together = found.together.map(|place| format!("together {place}"));
+    named
+        .chain(together)
+        .chain([format!("file {} {}", found.sha256, candidate.frame)])
+        .chain(pixels)
+        .collect()
 }
 
 /// Says how many patients, groups and copies an exact division or an id list puts on several sides; a draw of

@@ -76,7 +76,9 @@ pub fn curate(request: &Request, task: &Task, ids: Option<&IdList>) -> Result<Pa
         work.reject(&refusal.path, 0, None, "not-a-picture", refusal.reason);
     }
     listing.differences.extend(absent(task, &listing.candidates));
+    listing.differences.extend(work.unknown_ids(&listing.candidates));
     let found = work.classify(listing.candidates);
+    let found = work.leave_out(found);
     let mut found = work.hash(found);
     let key = work.key(&found, &listing.differences)?;
     let kept = out.join("parts").join(format!("{}.json", task.name));

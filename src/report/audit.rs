@@ -34,6 +34,7 @@ struct ShownGate<'a> {
     findings: Vec<ShownFinding<'a>>,
     n_findings: usize,
     notes: &'a [String],
+    remedy: Option<&'a str>,
 }
 
 struct ShownFinding<'a> {
@@ -85,6 +86,7 @@ pub fn page(report: &Report, manifest: &Manifest) -> Result<String> {
             findings,
             n_findings: gate.findings.len(),
             notes: &gate.notes,
+            remedy: gate.remedy.as_deref(),
         });
     }
     let margin = report.thresholds.shortcut_margin;

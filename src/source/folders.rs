@@ -52,7 +52,7 @@ fn list(root: &Path, task: &Task) -> Result<Listing> {
         } else {
             "picture"
         };
-        listing.differences.push(format!("no patient is known, so sides are divided by {by}"));
+        listing.differences.push(format!("no patient is known, so sides are divided by {by}; where paths tell patients, give --group-by REGEX"));
     }
     frames::expand(root, &mut listing, task);
     ensure!(

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::TaskName;
+use crate::ids::{ImageId, TaskName};
 use crate::{files, names};
 
 mod audit;
@@ -129,6 +129,13 @@ pub struct Task {
     /// `scanner` and `site`. What it says goes before what a DICOM file says of itself.
     #[serde(default)]
     pub taken: Option<String>,
+    /// Pictures that are not used, by image id. `audit --remedy` writes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<ImageId>,
+    /// Pictures that stand on one side, by image id: each entry is one group, such as near copies. `audit --remedy` writes
+    /// them. No picture may stand in two groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub together: Vec<Vec<ImageId>>,
     /// Where the counts come from: published, inferred, ours.
     #[serde(default)]
     pub basis: String,
@@ -273,6 +280,7 @@ impl Task {
         if let Some(slices) = &self.slices {
             slices.check()?;
         }
+        self.check_together()?;
         let mut seen: BTreeSet<&str> = self.normal.iter().map(String::as_str).collect();
         ensure!(seen.len() == self.normal.len(), "a normal finding is named twice");
         for finding in self.anomalous.iter().flat_map(|quota| &quota.findings) {
@@ -280,6 +288,21 @@ impl Task {
         }
         let wildcards = self.anomalous.iter().filter(|quota| quota.findings.iter().any(|f| f == "*")).count();
         ensure!(wildcards <= 1, "only one quota may hold \"*\"");
+        Ok(())
+    }
+
+    fn check_together(&self) -> Result<()> {
+        ensure!(
+            self.together.is_empty() || self.owner_split != OwnerSplit::Exact,
+            "together is not heeded where owner_split = \"exact\"; name what must go in left_out"
+        );
+        let mut seen = BTreeSet::new();
+        for group in &self.together {
+            ensure!(group.len() > 1, "together: {group:?} is no group; give at least two image ids");
+            for id in group {
+                ensure!(seen.insert(id), "together: {} is named twice; make one group of both", id.as_str());
+            }
+        }
         Ok(())
     }
 }

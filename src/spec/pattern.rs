@@ -1,7 +1,9 @@
 //! A regular expression in a spec.
 
 use std::fmt;
+use std::str::FromStr;
 
+use anyhow::{Context, Result, ensure};
 use regex::Regex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -15,6 +17,16 @@ impl fmt::Display for Pattern {
     }
 }
 
+impl FromStr for Pattern {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Pattern> {
+        let regex = Regex::new(text).with_context(|| format!("`{text}` is no regular expression"))?;
+        ensure!(regex.captures_len() > 1, "`{text}` has no group; put what names the patient in brackets");
+        Ok(Pattern(regex))
+    }
+}
+
 impl Serialize for Pattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.0.as_str())
@@ -24,12 +36,6 @@ impl Serialize for Pattern {
 impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pattern, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let regex = Regex::new(&text).map_err(D::Error::custom)?;
-        if regex.captures_len() < 2 {
-            return Err(D::Error::custom(format!(
-                "`{text}` has no group; put what names the patient in brackets"
-            )));
-        }
-        Ok(Pattern(regex))
+        text.parse().map_err(|error| D::Error::custom(format!("{error:#}")))
     }
 }

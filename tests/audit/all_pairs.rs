@@ -16,7 +16,7 @@ use super::{encoded, gate};
 
 /// Three pictures of four are fields of slow waves with noise, of two kinds and alike within each; every fourth is an
 /// altered copy of an earlier one, turned or mirrored or with other noise. In two tasks, on all sides.
-fn raw_with_copies(seed: u64, raw: &Path) -> Spec {
+pub(super) fn raw_with_copies(seed: u64, raw: &Path) -> Spec {
     let mut stream = Stream::new(seed, "copies", 0);
     let mut made: Vec<image::GrayImage> = Vec::new();
     for index in 0..90 {

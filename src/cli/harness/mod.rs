@@ -25,7 +25,6 @@ mod script;
 mod selftest;
 mod sequential;
 mod settings;
-mod shell;
 mod slurm;
 mod speed_record;
 mod submit;

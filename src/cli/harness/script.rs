@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::shell::quoted;
+use crate::cli::shell::quoted;
 
 /// How this program is called again.
 pub(super) struct Script {

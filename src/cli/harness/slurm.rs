@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::script::Script;
-use super::shell::quoted;
+use crate::cli::shell::quoted;
 use crate::files;
 
 /// Slurm's own default of `MaxArraySize`.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 
 use super::common::home;
+use super::shell::quoted;
 use crate::source::survey::{Survey, survey};
 use crate::spec::Spec;
 use crate::{files, names};
@@ -64,11 +65,10 @@ impl Args {
         }
         print!("{}", understood::text(&layout, &survey));
         println!("written: {}, {}", paths[0].display(), paths[1].display());
-        let raw = shlex::try_quote(layout.raw.to_str().context("--raw is not UTF-8")?)
-            .context("the folder's name")?;
+        let (spec, bench, raw) = (quoted(&paths[0])?, quoted(&paths[1])?, quoted(&layout.raw)?);
         println!("\nnext:");
-        println!("  cargo xtask build-dataset --spec {} --raw {raw}", paths[0].display());
-        println!("  cargo xtask bench --bench {}", paths[1].display());
+        println!("  cargo xtask build-dataset --spec {spec} --raw {raw}");
+        println!("  cargo xtask bench --bench {bench}");
         Ok(())
     }
 

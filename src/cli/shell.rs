@@ -1,4 +1,4 @@
-//! Commands as a shell reads them, for scripts.
+//! Commands as a shell reads them, for scripts and for people to copy.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 /// # Errors
 /// A path that is not UTF-8 or that no shell can be told.
 pub(super) fn quoted(path: &Path) -> Result<String> {
-    let given = || format!("{} cannot stand in a script; choose another path", path.display());
+    let given = || format!("{} cannot be told to a shell; choose another path", path.display());
     let text = path.to_str().with_context(given)?;
     Ok(shlex::try_quote(text).with_context(given)?.into_owned())
 }
