@@ -42,7 +42,7 @@ struct Arguments {
 
 fn arguments() -> Result<Arguments> {
     let mut given = std::env::args().skip(1);
-    let usage = "usage: transformer PYTHON [--threads N] [--repeats N]";
+    let usage = "usage: transformer PYTHON [--threads N] [--repeats N], each at least 1";
     let mut arguments = Arguments {
         python: given.next().context(usage)?,
         threads: std::thread::available_parallelism()?.get(),
@@ -50,6 +50,7 @@ fn arguments() -> Result<Arguments> {
     };
     while let Some(argument) = given.next() {
         let number = given.next().context(usage)?.parse()?;
+        ensure!(number > 0, usage);
         match argument.as_str() {
             "--threads" => arguments.threads = number,
             "--repeats" => arguments.repeats = number,
@@ -160,7 +161,7 @@ fn anomalydino(model: &dyn Fitted, supports: &Pictures, queries: &Pictures) -> R
     Ok(Timed { seconds: started.elapsed().as_secs_f64(), values })
 }
 
-/// The largest deviation of `b` from `a`, of the greatest value of `a`.
+/// The largest deviation of `b` from `a`, of the greatest value of `a`, all of which are numbers.
 fn deviation(a: &[f64], b: &[f64]) -> f64 {
     let greatest = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
     greatest(&mut a.iter().zip(b).map(|(a, b)| (a - b).abs()))
@@ -184,6 +185,10 @@ fn compare(
     for round in 0..=repeats {
         let (a, b) = (theirs()?, ours()?);
         ensure!(a.values.len() == b.values.len(), "{what}: {} values and {}", a.values.len(), b.values.len());
+        ensure!(
+            a.values.iter().chain(&b.values).all(|value| value.is_finite()),
+            "{what}: values that are no numbers"
+        );
         worst = worst.max(deviation(&a.values, &b.values));
         if round > 0 {
             their_seconds.push(a.seconds);

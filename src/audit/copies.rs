@@ -71,14 +71,24 @@ fn same_bytes(a: &Row, b: &Row) -> bool {
     a.file_sha256 == b.file_sha256 && a.frame == b.frame
 }
 
-/// Copies and near copies whose labels differ, also those that were left out for it.
+/// What nearly equal pictures are called.
+const NEAR: &str = "near copies";
+
+/// Whether two pictures are of one patient or group: slices beside each other look alike, and a lesion ends between two.
+fn are_of_one(a: &Row, b: &Row) -> bool {
+    let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
+    same(&a.patient_id, &b.patient_id) || same(&a.group_id, &b.group_id)
+}
+
+/// Copies and near copies whose labels differ, also those that were left out for it; near copies of one patient or group
+/// are noted alone.
 pub(super) fn conflicts(rows: &[Row], rejected: &[Rejected], near: &[Pair], level: Level) -> Gate {
     let mut gate =
         Gate::new("label-conflicts", "do copies or near copies of one task have different labels?", level);
     if gate.left_out.is_some() {
         return gate;
     }
-    let near = near.iter().map(|pair| (&rows[pair.a], &rows[pair.b], "near copies"));
+    let near = near.iter().map(|pair| (&rows[pair.a], &rows[pair.b], NEAR));
     let equal = pairs(rows).into_iter().map(|(a, b)| (a, b, "copies"));
     for (a, b, kind) in equal.chain(near).filter(|(a, b, _)| a.task == b.task) {
         let pictures = || vec![Picture::of(a), Picture::of(b)];
@@ -86,7 +96,10 @@ pub(super) fn conflicts(rows: &[Row], rejected: &[Rejected], near: &[Pair], leve
         if [a, b].iter().any(|row| row.label == Label::Unopened) {
             continue;
         }
-        if a.label != b.label {
+        if a.label != b.label && kind == NEAR && are_of_one(a, b) {
+            let (a, b) = (by_id(a), by_id(b));
+            gate.notes.push(format!("{kind} of one patient or group with different labels: {a} and {b}"));
+        } else if a.label != b.label {
             gate.findings
                 .push(Finding { what: format!("{kind} with different labels"), pictures: pictures() });
         } else if a.finding != b.finding {

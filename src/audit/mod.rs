@@ -48,7 +48,7 @@ pub mod transformed;
 
 pub use embedding::Embedder;
 use fingerprint::{Fingerprints, Looks};
-pub use remedy::{Remedied, remedied};
+pub use remedy::{REMEDIED, Remedied, remedied};
 pub use shortcuts::{BOOTSTRAP_SEED, Shortcut};
 
 /// All that an audit found.

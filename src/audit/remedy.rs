@@ -1,13 +1,14 @@
 //! What can be done about findings: a sentence for each gate, and the spec without them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result};
 
-use super::{Gate, Outcome, Picture, Report};
+use super::{Gate, Outcome, Report, across};
 use crate::ids::{ImageId, TaskName};
-use crate::manifest::{Row, Split};
-use crate::spec::{OwnerSplit, Spec};
+use crate::manifest::{Label, Row, Split};
+use crate::spec::{OwnerSplit, Spec, Task};
 
 /// Added to the name of a spec without an audit's findings.
 const SUFFIX: &str = "-remedied";
@@ -17,13 +18,13 @@ pub(super) fn advice(gate: &Gate) -> Option<String> {
     let advice = match (gate.outcome(), gate.name.as_str()) {
         (Outcome::Pass | Outcome::LeftOut, _) => return None,
         (_, "patients") => {
-            "a published division has this fault (owner_split = \"exact\"): set owner_split = \"respect\" to divide by \
-             patient, or leave out what trains with `audit --remedy SPEC.toml`; a replayed id list has it where it \
-             was made without patients: build without --replay"
+            "a published division has this fault (owner_split = \"exact\"): leave out what trains with `audit --remedy \
+             SPEC.toml`, or, but for divisions by shuffle, set owner_split = \"respect\"; a replayed id list has it \
+             where it was made without patients: build without --replay"
         }
         (_, "copies") => {
-            "keep one copy of equal files with `build-dataset --drop-copies`; copies in two tasks, and files that \
-             differ but hold equal pixels, are left out by `audit --remedy SPEC.toml`"
+            "`audit --remedy SPEC.toml` leaves out those that train, or those of the later task; where sides are \
+             drawn, `build-dataset --drop-copies` keeps one of equal files from the start"
         }
         (_, "near-copies" | "embedding-neighbours") => {
             "look at the pairs, then keep them on one side with `audit --remedy SPEC.toml`; it leaves one out where \
@@ -50,7 +51,7 @@ pub(super) fn advice(gate: &Gate) -> Option<String> {
 
 /// A spec without an audit's findings.
 pub struct Remedied {
-    /// With `left_out` and `together` filled in.
+    /// With `left_out` and `together` filled in, of another name and the next version.
     pub spec: Spec,
     /// Pictures that it newly leaves out.
     pub n_left_out: usize,
@@ -58,63 +59,91 @@ pub struct Remedied {
     pub n_together: usize,
 }
 
-/// The spec of the curated pictures without what the gates on patients, copies, near copies, neighbours and labels
-/// found; `None` where they found nothing.
+/// Gates whose findings a spec can remedy.
+pub const REMEDIED: [&str; 5] =
+    ["patients", "copies", "near-copies", "embedding-neighbours", "label-conflicts"];
+
+/// The spec of the curated pictures without what the gates of [`REMEDIED`] found; `None` where they found nothing.
 ///
-/// Two pictures of one task are kept on one side. One of them is left out where they stand in two tasks or where the
-/// division is the owner's to the letter: of a training, a validation and a test picture the first, of two on one
-/// side the one of the later task. Of contradicting labels both go. A new draw may bring new copies, so it is to be
-/// audited again.
+/// Two pictures of one task whose sides are drawn are kept on one side. One of them is left out where they stand in two
+/// tasks or where the division is the owner's: of a training, a validation and a test picture the first, of two on one
+/// side the one of the later task. Of contradicting labels both go. What an exact division asks for is lowered by
+/// what is left out of it. A new draw may bring new copies, so it is to be audited again.
 ///
 /// # Errors
 /// A finding in a task that the spec does not have.
 pub fn remedied(spec: &Spec, rows: &[Row], report: &Report) -> Result<Option<Remedied>> {
-    let mut left_out: BTreeSet<(TaskName, ImageId)> = BTreeSet::new();
-    let mut ties: Vec<(&Picture, &Picture)> = Vec::new();
-    for picture in pairs(report, &["label-conflicts"]).flat_map(|(a, b)| [a, b]) {
-        left_out.insert(name(picture));
-    }
+    let by_id: HashMap<&ImageId, &Row> = rows.iter().map(|row| (&row.image_id, row)).collect();
+    let found = |gate: &str| pairs(report, gate).filter_map(|(a, b)| Some([*by_id.get(a)?, *by_id.get(b)?]));
+    let mut left_out: BTreeMap<&ImageId, &Row> = BTreeMap::new();
+    let contradict: BTreeSet<(&TaskName, &str)> =
+        found("label-conflicts").flatten().map(|row| (&row.task, row.pixel_hash.as_str())).collect();
+    let contradicts = |row: &&Row| contradict.contains(&(&row.task, row.pixel_hash.as_str()));
+    left_out.extend(rows.iter().filter(contradicts).map(|row| (&row.image_id, row)));
     if report.gates.iter().any(|gate| gate.name == "patients" && !gate.findings.is_empty()) {
-        left_out.extend(divided_patients(spec, rows)?);
+        left_out.extend(divided_patients(spec, rows)?.into_iter().map(|row| (&row.image_id, row)));
     }
-    for (a, b) in pairs(report, &["copies", "near-copies", "embedding-neighbours"]) {
-        if [a, b].iter().any(|picture| left_out.contains(&name(picture))) {
+    let equal: BTreeSet<&str> = found("copies").flatten().map(|row| row.pixel_hash.as_str()).collect();
+    let alike = ["near-copies", "embedding-neighbours"].into_iter().flat_map(found);
+    let mut ties: Vec<[&Row; 2]> = Vec::new();
+    for [a, b] in equal_pairs(rows, &equal).into_iter().chain(alike) {
+        if [a, b].iter().any(|row| left_out.contains_key(&row.image_id)) {
             continue;
         }
-        if a.task == b.task && spec.task(&a.task)?.owner_split != OwnerSplit::Exact {
-            ties.push((a, b));
+        if a.task == b.task && spec.task(&a.task)?.owner_split == OwnerSplit::Pool {
+            ties.push([a, b]);
         } else {
-            left_out.insert(name(first_to_go(spec, a, b)?));
+            let goes = first_to_go(spec, a, b)?;
+            left_out.insert(&goes.image_id, goes);
         }
     }
-    let mut spec = Spec { name: without_suffix(&spec.name).to_owned() + SUFFIX, ..spec.clone() };
-    let (n_left_out, mut n_together) = (left_out.len(), 0);
-    for task in &mut spec.tasks {
-        let ids = left_out.iter().filter(|(of, _)| *of == task.name).map(|(_, id)| id.clone());
-        task.left_out.extend(ids);
-        let tied = ties.iter().filter(|(a, _)| a.task == task.name);
-        let pairs: Vec<_> = tied.map(|(a, b)| [a.image_id.clone(), b.image_id.clone()]).collect();
-        n_together += pairs.iter().flatten().collect::<BTreeSet<_>>().len();
-        task.together = joined(std::mem::take(&mut task.together), pairs);
+    if left_out.is_empty() && ties.is_empty() {
+        return Ok(None);
     }
-    Ok((n_left_out + n_together > 0).then_some(Remedied { spec, n_left_out, n_together }))
+    let tied: BTreeSet<&ImageId> = ties.iter().flatten().map(|row| &row.image_id).collect();
+    let (n_left_out, n_together) = (left_out.len(), tied.len());
+    let name = spec.name.strip_suffix(SUFFIX).unwrap_or(&spec.name).to_owned() + SUFFIX;
+    let mut spec = Spec { name, version: spec.version + 1, ..spec.clone() };
+    for task in &mut spec.tasks {
+        let gone: Vec<&Row> = left_out.values().filter(|row| row.task == task.name).copied().collect();
+        task.left_out.extend(gone.iter().map(|row| row.image_id.clone()));
+        let tied = ties.iter().filter(|[a, _]| a.task == task.name);
+        let pairs = tied.map(|pair| pair.map(|row| row.image_id.clone())).collect();
+        task.together = joined(std::mem::take(&mut task.together), pairs);
+        if task.owner_split == OwnerSplit::Exact {
+            gone.into_iter().for_each(|row| ask_for_one_less(task, row));
+        }
+    }
+    Ok(Some(Remedied { spec, n_left_out, n_together }))
 }
 
-/// The pairs that gates of these names found.
-fn pairs<'a>(report: &'a Report, gates: &'a [&str]) -> impl Iterator<Item = (&'a Picture, &'a Picture)> {
-    let gates = report.gates.iter().filter(|gate| gates.contains(&gate.name.as_str()));
-    gates.flat_map(|gate| &gate.findings).filter_map(|finding| match &finding.pictures[..] {
-        [a, b] => Some((a, b)),
+/// The pairs that a gate found, by id.
+fn pairs<'a>(report: &'a Report, gate: &str) -> impl Iterator<Item = (&'a ImageId, &'a ImageId)> + use<'a> {
+    let gate = report.gates.iter().find(|found| found.name == gate);
+    let findings = gate.into_iter().flat_map(|gate| &gate.findings);
+    findings.filter_map(|finding| match &finding.pictures[..] {
+        [a, b] => Some((&a.image_id, &b.image_id)),
         _ => None,
     })
 }
 
-fn name(picture: &Picture) -> (TaskName, ImageId) {
-    (picture.task.clone(), picture.image_id.clone())
+/// All pairs of pictures of these hashes that must have nothing in common; the gate names one of each kind.
+fn equal_pairs<'a>(rows: &'a [Row], hashes: &BTreeSet<&str>) -> Vec<[&'a Row; 2]> {
+    let mut sets: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| hashes.contains(row.pixel_hash.as_str())) {
+        sets.entry(&row.pixel_hash).or_default().push(row);
+    }
+    let mut pairs = Vec::new();
+    for set in sets.values() {
+        for (place, a) in set.iter().enumerate() {
+            pairs.extend(set[..place].iter().filter(|b| across(a, b)).map(|b| [*b, *a]));
+        }
+    }
+    pairs
 }
 
 /// Of the patients and groups that an owner's division puts on several sides, all but what stands on the last of them.
-fn divided_patients(spec: &Spec, rows: &[Row]) -> Result<Vec<(TaskName, ImageId)>> {
+fn divided_patients<'a>(spec: &Spec, rows: &'a [Row]) -> Result<Vec<&'a Row>> {
     let mut members: BTreeMap<(&TaskName, u8, &str), Vec<&Row>> = BTreeMap::new();
     for row in rows {
         if spec.task(&row.task)?.owner_split != OwnerSplit::Exact {
@@ -125,14 +154,9 @@ fn divided_patients(spec: &Spec, rows: &[Row]) -> Result<Vec<(TaskName, ImageId)
             members.entry((&row.task, kind, key)).or_default().push(row);
         }
     }
-    let first_sides = |members: Vec<&Row>| {
+    let first_sides = |members: Vec<&'a Row>| {
         let last = members.iter().map(|row| to_keep(row.split)).max();
-        let goes = move |row: &&Row| Some(to_keep(row.split)) < last;
-        members
-            .into_iter()
-            .filter(goes)
-            .map(|row| (row.task.clone(), row.image_id.clone()))
-            .collect::<Vec<_>>()
+        members.into_iter().filter(move |row| Some(to_keep(row.split)) < last)
     };
     Ok(members.into_values().flat_map(first_sides).collect())
 }
@@ -147,12 +171,31 @@ fn to_keep(split: Split) -> u8 {
 }
 
 /// Which of two pictures is left out.
-fn first_to_go<'a>(spec: &Spec, a: &'a Picture, b: &'a Picture) -> Result<&'a Picture> {
-    let place = |picture: &Picture| -> Result<_> {
-        let place = spec.tasks.iter().position(|task| task.name == picture.task).context("no such task")?;
-        Ok((to_keep(Split::parse(&picture.split)?), std::cmp::Reverse(place)))
+fn first_to_go<'a>(spec: &Spec, a: &'a Row, b: &'a Row) -> Result<&'a Row> {
+    let place = |row: &Row| -> Result<_> {
+        let place = spec.tasks.iter().position(|task| task.name == row.task).context("no such task")?;
+        Ok((to_keep(row.split), Reverse(place)))
     };
     Ok(if place(a)? < place(b)? { a } else { b })
+}
+
+/// Takes a picture that is left out from the count that it was part of.
+fn ask_for_one_less(task: &mut Task, row: &Row) {
+    let count = match (row.label == Label::Normal, row.split) {
+        (true, Split::Train) => &mut task.train_normal,
+        (true, Split::Val) => &mut task.val_normal,
+        (true, Split::Test) => &mut task.test_normal,
+        (false, split) => {
+            let by_name = task.anomalous.iter().position(|quota| quota.findings.contains(&row.finding));
+            let rest = || {
+                task.anomalous.iter().position(|quota| quota.findings.iter().any(|finding| finding == "*"))
+            };
+            let Some(quota) = by_name.or_else(rest) else { return };
+            let quota = &mut task.anomalous[quota];
+            if split == Split::Val { &mut quota.val } else { &mut quota.count }
+        }
+    };
+    *count = count.map(|count| count.saturating_sub(1));
 }
 
 /// Groups that share no picture, from groups and pairs that may.
@@ -168,10 +211,6 @@ fn joined(groups: Vec<Vec<ImageId>>, pairs: Vec<[ImageId; 2]>) -> Vec<Vec<ImageI
     let mut joined: Vec<Vec<ImageId>> = joined.into_iter().map(|group| group.into_iter().collect()).collect();
     joined.sort();
     joined
-}
-
-fn without_suffix(name: &str) -> &str {
-    name.strip_suffix(SUFFIX).unwrap_or(name)
 }
 
 #[cfg(test)]

@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::builder::PossibleValuesParser;
 
 use super::common::{curated, home};
 use super::harness::EmbeddingArgs;
 use super::shell::quoted;
-use crate::audit::{Outcome, Remedied, Report};
+use crate::audit::{Outcome, REMEDIED, Remedied, Report};
 use crate::manifest::Manifest;
 use crate::spec::{Audit, Spec};
 use crate::{audit, files, report};
+
+/// How a remedy begins; another file is not overwritten.
+const WRITTEN: &str = "# Written by `audit --remedy`";
 
 /// Findings of one gate that are printed; all of them are in the files.
 const N_SHOWN: usize = 20;
@@ -40,7 +43,7 @@ pub(super) struct Args {
     /// embedding-neighbours and shortcuts no pixel store is read, which is how a million pictures are audited
     #[arg(long = "gate", value_name = "GATE", value_delimiter = ',', value_parser = PossibleValuesParser::new(Audit::GATES))]
     gates: Vec<String>,
-    /// Also write the spec without the findings: pictures that are alike stand on one side or, in two tasks or a published
+    /// Also write the spec without the findings: pictures that are alike stand on one side or, in two tasks or an owner's
     /// division, one of them is left out; of contradicting labels both are. Build from it, and audit again
     #[arg(long, value_name = "SPEC.toml")]
     remedy: Option<PathBuf>,
@@ -50,6 +53,10 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<()> {
+        if let Some(path) = self.remedy.as_ref().filter(|path| path.exists()) {
+            let is_own = files::read_text(path).is_ok_and(|text| text.starts_with(WRITTEN));
+            ensure!(is_own, "--remedy: {} is there and no remedy; give another name", path.display());
+        }
         let (folder, manifest, spec) = curated(self.folder.as_ref())?;
         if let Some(raw) = self.raw.as_ref().filter(|raw| !raw.is_dir()) {
             bail!("--raw {} is not a folder", raw.display());
@@ -85,15 +92,19 @@ impl Args {
 
 /// Writes the spec without the findings, and says what it changes and what to do with it.
 fn remedy(path: &Path, spec: &Spec, manifest: &Manifest, report: &Report, raw: Option<&Path>) -> Result<()> {
+    let left_out = report.gates.iter().filter(|gate| gate.outcome() == Outcome::LeftOut);
+    let left_out: Vec<&str> =
+        left_out.map(|gate| gate.name.as_str()).filter(|name| REMEDIED.contains(name)).collect();
+    if !left_out.is_empty() {
+        println!("note: the remedy knows nothing of gates that did not run: {}", left_out.join(", "));
+    }
     let Some(remedied) = audit::remedied(spec, &manifest.rows, report)? else {
-        println!(
-            "no remedy written: no finding that leaving pictures out or keeping them together would mend"
-        );
+        println!("no remedy written: the gates that ran found nothing that leaving pictures out would mend");
         return Ok(());
     };
     let Remedied { spec, n_left_out, n_together } = remedied;
     let text = format!(
-        "# Written by `audit --remedy` from the manifest {}.\n# left_out and together hold what it found.\n\n{}",
+        "{WRITTEN} from the manifest {}.\n# left_out and together hold what it found.\n\n{}",
         manifest.header.canonical_hash,
         toml::to_string(&spec)?
     );

@@ -44,12 +44,13 @@ pub(super) struct Args {
     #[arg(long, requires = "freeze")]
     freeze_paths: bool,
     /// How paths tell patients apart: a regular expression over the path below a task's folder, whose first group is the
-    /// patient. For every task of source `folders`, instead of what its spec says (`patients`)
+    /// patient. For every task of source `folders`, instead of what its spec says (`patients`); files whose path it does
+    /// not fit are rejected, and what a DICOM file says of its patient goes before it
     #[arg(long, value_name = "REGEX")]
     group_by: Option<Pattern>,
-    /// Keep the first of byte-identical files of a task, in the order of their paths (`duplicates = "drop"`); the others
-    /// are in rejected.parquet
-    #[arg(long)]
+    /// Keep one of the byte-identical files of a task, the first by path, and none where their labels differ (`duplicates =
+    /// "drop"` in the spec); the others are in rejected.parquet
+    #[arg(long, conflicts_with = "replay")]
     drop_copies: bool,
     /// Key of patients' pseudonyms: the same key gives the same ones [default: `MEDFSAD_KEY`, else
     /// ~/.config/medfsad/pseudonyms.key, made at its first use; the phantom's is public]

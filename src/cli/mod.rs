@@ -30,6 +30,8 @@ mod seal;
 mod shell;
 mod sources;
 mod studies;
+#[cfg(any(test, not(feature = "torch")))]
+mod unavailable;
 mod verify;
 mod verify_sealed;
 

@@ -5,13 +5,12 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::common::use_threads;
+use super::unavailable::NEEDS_LIBTORCH;
+pub(super) use super::unavailable::Unavailable as Command;
 use crate::audit::{self, Report};
 use crate::manifest::Manifest;
 use crate::report::studies::Run;
 use crate::spec::Audit;
-
-const NEEDS_LIBTORCH: &str = "needs libtorch, which this program was built without; `cargo xtask libtorch` fetches \
-                              it, and the next `cargo xtask` command builds with it";
 
 /// Without libtorch there is nothing to prepare.
 ///
@@ -19,23 +18,6 @@ const NEEDS_LIBTORCH: &str = "needs libtorch, which this program was built witho
 /// None.
 pub(super) fn prepare() -> Result<()> {
     Ok(())
-}
-
-/// Whatever else is called.
-#[derive(clap::Subcommand)]
-pub(super) enum Command {
-    #[command(external_subcommand)]
-    Other(Vec<String>),
-}
-
-impl Command {
-    /// # Errors
-    /// Always: this build has no such command.
-    pub(super) fn run(self) -> Result<()> {
-        let Command::Other(given) = self;
-        let name = given.first().map_or("", String::as_str);
-        bail!("`{name}` is no command (see --help), or one that {NEEDS_LIBTORCH}")
-    }
 }
 
 /// The network by whose features `audit` compares pictures.

@@ -139,17 +139,13 @@ impl Curation<'_> {
     }
 
     /// Rejects what the spec leaves out by its id.
-    pub(super) fn leave_out(
-        &mut self,
-        candidates: Vec<(Candidate, Option<usize>)>,
-    ) -> Vec<(Candidate, Option<usize>)> {
+    pub(super) fn leave_out(&mut self, found: Vec<KnownContent>) -> Vec<KnownContent> {
         let named: HashSet<&ImageId> = self.task.left_out.iter().collect();
-        let (left_out, kept): (Vec<_>, Vec<_>) = candidates
-            .into_iter()
-            .partition(|(candidate, _)| !named.is_empty() && named.contains(&self.image_id(candidate)));
-        for (Candidate { path, frame, finding, .. }, _) in left_out {
-            let reason = "the spec leaves it out (left_out)".to_owned();
-            self.reject(&path, frame, Some(&finding), "left-out", reason);
+        let is_named =
+            |item: &KnownContent| !named.is_empty() && named.contains(&self.image_id(&item.candidate));
+        let (left_out, kept): (Vec<_>, Vec<_>) = found.into_iter().partition(is_named);
+        for item in left_out {
+            self.reject_found(&item, "left-out", "the spec leaves it out (left_out)".to_owned());
         }
         kept
     }

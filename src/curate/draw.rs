@@ -295,7 +295,8 @@ pub(super) fn divided(
     }
     let n_divided =
         |kind: &str| sides.iter().filter(|(tie, sides)| tie.starts_with(kind) && sides.len() > 1).count();
-    let (patients, groups, copies) = (n_divided("patient "), n_divided("group "), n_divided("pixels "));
+    let (patients, groups) = (n_divided("patient "), n_divided("group ") + n_divided("together "));
+    let copies = n_divided("pixels ");
     (patients + groups + copies > 0).then(|| {
         format!(
             "the division that was asked for puts {patients} patients, {groups} groups and {copies} pictures \

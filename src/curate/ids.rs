@@ -128,8 +128,8 @@ impl IdList {
             .collect();
         ensure!(
             missing.is_empty(),
-            "{} of {} pictures of the id list are missing, changed or cannot be decoded: {}; use the release that the \
-             list was made from",
+            "{} of {} pictures of the id list are missing, changed, left out by the spec or cannot be decoded: {}; use the \
+             release and the spec that the list was made from",
             missing.len(),
             listed.len(),
             some(&missing)

@@ -78,7 +78,6 @@ pub fn curate(request: &Request, task: &Task, ids: Option<&IdList>) -> Result<Pa
     listing.differences.extend(absent(task, &listing.candidates));
     listing.differences.extend(work.unknown_ids(&listing.candidates));
     let found = work.classify(listing.candidates);
-    let found = work.leave_out(found);
     let mut found = work.hash(found);
     let key = work.key(&found, &listing.differences)?;
     let kept = out.join("parts").join(format!("{}.json", task.name));
@@ -87,12 +86,15 @@ pub fn curate(request: &Request, task: &Task, ids: Option<&IdList>) -> Result<Pa
     if let Some(part) = read_part(&kept, &key).filter(is_stored) {
         return Ok(part);
     }
-    if ids.is_none() {
-        found = work.drop_duplicates(found);
-    }
+    // The owner shuffled all pictures, also those that are left out here.
     if let Some(shuffle) = task.shuffle {
         divide_by_shuffle(shuffle, &mut found);
     }
+    if ids.is_none() {
+        found = work.drop_duplicates(found);
+    }
+    // Last, so that no copy of a picture that is left out takes its place.
+    found = work.leave_out(found);
     let folder = out.join("pixels");
     let spools: Vec<Spool> =
         spec.sizes.iter().map(|&size| Spool::new(&folder, size)).collect::<Result<_>>()?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use regex::Regex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -21,7 +21,8 @@ impl FromStr for Pattern {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Pattern> {
-        let regex = Regex::new(text).with_context(|| format!("`{text}` is no regular expression"))?;
+        let regex =
+            Regex::new(text).map_err(|error| anyhow!("`{text}` is no regular expression: {error}"))?;
         ensure!(regex.captures_len() > 1, "`{text}` has no group; put what names the patient in brackets");
         Ok(Pattern(regex))
     }

@@ -3,13 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use medfsad::audit::{Report, remedied};
-use medfsad::manifest::{Manifest, Rejected, Split};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma};
+use medfsad::audit::{Outcome, Report, remedied};
+use medfsad::curate::{Request, build};
+use medfsad::files;
+use medfsad::manifest::{Manifest, Rejected, Row, Split};
+use medfsad::pseudonym::Key;
+use medfsad::random::Stream;
 use medfsad::spec::{OwnerSplit, Spec};
 use medfsad::table::Record;
+use tempfile::TempDir;
 
 use super::all_pairs::raw_with_copies;
-use super::{audit, gate};
+use super::{audit, encoded, gate};
+use crate::program::{medfsad, text};
 
 const LEAKS: [&str; 4] = ["patients", "copies", "near-copies", "label-conflicts"];
 
@@ -127,14 +134,185 @@ fn ids_that_no_picture_bears_are_told_and_groups_that_cannot_be_are_refused() {
     assert!(pooled("[[\"a\", \"b\"], [\"b\", \"c\"]]").contains("b is named twice; make one group of both"));
     let spec = with("left_out = [\"0123456789abcdef\"]").unwrap();
     let out = tempfile::tempdir().unwrap();
-    let request = medfsad::curate::Request {
-        spec: &spec,
-        raw: raw.path(),
-        out: out.path(),
-        partial: false,
-        key: &medfsad::pseudonym::Key::PUBLIC,
-    };
-    let remarks = medfsad::curate::build(&request).unwrap().remarks;
+    let remarks = built(&spec, raw.path(), out.path()).remarks;
     let told = "left_out and together name 1 pictures that are not here, such as 0123456789abcdef";
     assert!(remarks.iter().any(|remark| remark.contains(told)), "{remarks:?}");
+}
+
+/// Noise in files of these names below `a`; the same number gives the same bytes.
+fn raw(files: &[(&str, u64)]) -> TempDir {
+    let raw = tempfile::tempdir().unwrap();
+    for &(name, seed) in files {
+        let mut stream = Stream::new(seed, "pictures", 0);
+        let picture = GrayImage::from_fn(40, 40, |_, _| Luma([stream.below(256) as u8]));
+        let bytes = encoded(&DynamicImage::ImageLuma8(picture), ImageFormat::Png);
+        files::write_unsynced(&raw.path().join("a").join(name), &bytes).unwrap();
+    }
+    raw
+}
+
+fn spec(task: &str) -> Spec {
+    Spec::parse(&format!(
+        "name = \"p\"\nversion = 1\ntitle = \"p\"\nseed = 1\nsizes = [32]\n[[task]]\nname = \"a\"\norgan = \"a\"\n\
+         modality = \"m\"\nanomaly = \"bad\"\nsource = \"folders\"\nfolder = \"a\"\nnormal = [\"good\"]\n{task}"
+    ))
+    .unwrap()
+}
+
+fn built(spec: &Spec, raw: &Path, out: &Path) -> medfsad::curate::Outcome {
+    build(&Request { spec, raw, out, partial: false, key: &Key::PUBLIC }).unwrap()
+}
+
+/// The spec without findings, built and audited; its pictures by name.
+fn after_one_round(spec: &Spec, raw: &Path) -> (Spec, Report, BTreeMap<String, Split>) {
+    let out = tempfile::tempdir().unwrap();
+    let report = audit(spec, raw, out.path());
+    assert!(report.fails());
+    let remedied = remedied(spec, &Manifest::read(out.path()).unwrap().rows, &report).unwrap().unwrap().spec;
+    let report = audit(&remedied, raw, out.path());
+    (remedied, report, sides(&Manifest::read(out.path()).unwrap().rows))
+}
+
+fn sides(rows: &[Row]) -> BTreeMap<String, Split> {
+    rows.iter().map(|row| (row.source_path.clone(), row.split)).collect()
+}
+
+#[test]
+fn a_patient_of_a_published_division_who_is_tested_trains_no_more_and_the_counts_follow() {
+    let raw = raw(&[
+        ("train/good/P1_1.png", 1),
+        ("train/good/P1_2.png", 2),
+        ("train/good/P2_1.png", 3),
+        ("test/good/P1_3.png", 4),
+        ("test/bad/P3_1.png", 5),
+    ]);
+    let spec = spec(
+        "owner_split = \"exact\"\npatients = '([^/_]+)_[^/]*$'\ntrain_normal = 3\ntest_normal = 1\n\
+         [[task.anomalous]]\nfindings = [\"*\"]\ncount = 1\n",
+    );
+    let (remedied, report, sides) = after_one_round(&spec, raw.path());
+    assert_eq!(gate(&report, "patients").outcome(), Outcome::Pass);
+    assert_eq!((remedied.version, remedied.tasks[0].train_normal), (2, Some(1)));
+    assert_eq!((remedied.tasks[0].test_normal, remedied.tasks[0].anomalous[0].count), (Some(1), Some(1)));
+    let expected = [
+        ("a/test/bad/P3_1.png", Split::Test),
+        ("a/test/good/P1_3.png", Split::Test),
+        ("a/train/good/P2_1.png", Split::Train),
+    ];
+    assert_eq!(sides, expected.map(|(name, side)| (name.to_owned(), side)).into());
+}
+
+#[test]
+fn of_equal_pictures_on_three_sides_one_is_left_and_none_where_labels_contradict() {
+    let raw = raw(&[
+        ("train/good/1.png", 1),
+        ("train/good/2.png", 2),
+        ("val/good/1.png", 1),
+        ("test/good/1.png", 1),
+        ("test/good/3.png", 3),
+        ("test/good/4.png", 3),
+        ("test/bad/3.png", 3),
+        ("test/bad/5.png", 5),
+    ]);
+    let spec = spec(
+        "owner_split = \"exact\"\nowner_validation = \"val\"\n[[task.anomalous]]\nfindings = [\"bad\"]\n",
+    );
+    let (_, report, sides) = after_one_round(&spec, raw.path());
+    assert_eq!(n_findings(&report), 0);
+    let names: Vec<&str> = sides.keys().map(String::as_str).collect();
+    assert_eq!(names, ["a/test/bad/5.png", "a/test/good/1.png", "a/train/good/2.png"]);
+}
+
+#[test]
+fn no_copy_takes_the_place_of_what_is_left_out_and_no_shuffle_changes_for_it() {
+    let pictures: Vec<String> = (0..12).map(|index| format!("good/{index:02}.png")).collect();
+    let mut files: Vec<(&str, u64)> = pictures.iter().map(String::as_str).zip(10..).collect();
+    files.extend([("good/copy.png", 10), ("bad/1.png", 1)]);
+    let raw = raw(&files);
+    let shuffled = "owner_split = \"exact\"\nduplicates = \"drop\"\n[task.shuffle]\nseed = 3\ntrain = 6\n\
+                    [[task.anomalous]]\nfindings = [\"bad\"]\n";
+    let out = tempfile::tempdir().unwrap();
+    let mut spec = spec(shuffled);
+    built(&spec, raw.path(), out.path());
+    let rows = Manifest::read(out.path()).unwrap().rows;
+    let mut before = sides(&rows);
+    let gone = rows.iter().find(|row| row.source_path == "a/good/00.png").unwrap();
+    spec.tasks[0].left_out = vec![gone.image_id.clone()];
+    built(&spec, raw.path(), out.path());
+    let after = sides(&Manifest::read(out.path()).unwrap().rows);
+    before.remove("a/good/00.png");
+    assert_eq!(after, before);
+    assert!(!after.contains_key("a/good/copy.png"));
+    let rejected = Rejected::read(&out.path().join("rejected.parquet")).unwrap();
+    let kinds: BTreeMap<&str, &str> =
+        rejected.iter().map(|row| (row.source_path.as_str(), row.kind.as_str())).collect();
+    assert_eq!(kinds, [("a/good/00.png", "left-out"), ("a/good/copy.png", "duplicate")].into());
+}
+
+#[test]
+fn near_copies_of_one_patient_may_have_two_labels() {
+    let raw = raw(&[("train/good/P1_1.png", 1), ("train/good/P2_1.png", 2), ("test/good/P3_1.png", 3)]);
+    let slice = image::open(raw.path().join("a/test/good/P3_1.png")).unwrap();
+    let next = encoded(&slice.brighten(3), ImageFormat::Png);
+    files::write_unsynced(&raw.path().join("a/test/bad/P3_2.png"), &next).unwrap();
+    let (out, bad) = (tempfile::tempdir().unwrap(), "[[task.anomalous]]\nfindings = [\"bad\"]\n");
+    let found = |patients: &str| {
+        let report =
+            audit(&spec(&format!("owner_split = \"exact\"\n{patients}{bad}")), raw.path(), out.path());
+        let gate = gate(&report, "label-conflicts");
+        (
+            gate.findings.len(),
+            gate.notes.iter().filter(|note| note.contains("of one patient or group")).count(),
+        )
+    };
+    assert_eq!(found(""), (1, 0));
+    assert_eq!(found("patients = '([^/_]+)_[^/]*$'\n"), (0, 1));
+}
+
+#[test]
+fn the_program_writes_a_spec_that_passes_and_overwrites_no_other_file() {
+    let raw = raw(&[
+        ("good/P1_1.png", 1),
+        ("good/P1_2.png", 2),
+        ("good/P2_1.png", 3),
+        ("good/P2_2.png", 3),
+        ("good/P3_1.png", 4),
+        ("bad/P4_1.png", 5),
+        ("bad/P5_1.png", 3),
+    ]);
+    let home = tempfile::tempdir().unwrap();
+    let written =
+        toml::to_string(&spec("train_normal = 2\n[[task.anomalous]]\nfindings = [\"bad\"]\n")).unwrap();
+    std::fs::write(home.path().join("own.toml"), &written).unwrap();
+    let say = |arguments: &[&str]| {
+        let raw = raw.path().to_str().unwrap();
+        let arguments: Vec<&str> =
+            arguments.iter().map(|word| if *word == "RAW" { raw } else { word }).collect();
+        let output = medfsad(home.path(), &arguments);
+        (output.status.success(), text(&output))
+    };
+    let gates = "--gate=patients,copies,label-conflicts";
+    assert!(say(&["build-dataset", "--spec", "own.toml", "--raw", "RAW"]).0);
+    let (passed, said) = say(&["audit", "manifests/p", gates, "--remedy", "own.toml"]);
+    assert!(!passed && said.contains("own.toml is there and no remedy; give another name"), "{said}");
+    assert_eq!(std::fs::read_to_string(home.path().join("own.toml")).unwrap(), written);
+    let (passed, said) = say(&["audit", "manifests/p", gates, "--remedy", "better.toml"]);
+    assert!(!passed && said.contains("3 pictures left out, 0 kept together"), "{said}");
+    assert!(said.contains("gates that did not run: near-copies, embedding-neighbours"), "{said}");
+    assert!(said.contains("remedy: correct the label"), "{said}");
+    assert!(say(&["build-dataset", "--spec", "better.toml", "--raw", "RAW"]).0);
+    assert!(say(&["audit", "manifests/p-remedied", gates]).0);
+
+    let options = ["--group-by", "([^/_]+)_[^/]*$", "--drop-copies", "--out", "grouped"];
+    let (built, said) =
+        say(&[&["build-dataset", "--spec", "own.toml", "--raw", "RAW"][..], &options].concat());
+    assert!(built, "{said}");
+    let rows = Manifest::read(&home.path().join("grouped")).unwrap().rows;
+    let names: Vec<&str> = rows.iter().map(|row| row.source_path.as_str()).collect();
+    assert_eq!(names.len(), 4, "all three copies go, since their labels contradict: {names:?}");
+    assert!(rows.iter().all(|row| row.patient_id.is_some()));
+    let of_first: Vec<Split> =
+        rows.iter().filter(|row| row.source_path.contains("P1_")).map(|row| row.split).collect();
+    assert_eq!(of_first.len(), 2);
+    assert_eq!(of_first[0], of_first[1]);
 }

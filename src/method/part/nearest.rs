@@ -1,12 +1,13 @@
 //! Exact nearest neighbours in bounded memory.
 //!
-//! A matrix product finds a few candidates for each query, whose distances are then computed directly: a
-//! query that is in the bank has distance 0, not the root of a rounding error. A bound on the product's error
-//! tells whether another row might have been nearer; such queries are searched again in double precision.
+//! A matrix product finds a few candidates for each query. A bound on its error tells for which queries it has found the
+//! nearest rows beyond doubt; their distances are then computed directly: a query that is in the bank has distance 0,
+//! not the root of a rounding error. For the others that is done of more candidates, and where the bound says that even
+//! another row might be nearer, they are searched again in double precision.
 
 use tch::{Kind, Tensor};
 
-/// Candidates beyond the neighbours asked for; the more, the fewer queries are searched twice.
+/// Candidates beyond the neighbours asked for, at least 1; the more, the fewer queries are searched twice.
 const SPARE: usize = 2;
 
 /// Queries and rows of the bank multiplied at once, at most.
@@ -78,20 +79,32 @@ impl Bank {
     }
 
     fn search(&self, queries: &Tensor, k: usize, n_rows: usize, room: usize) -> Nearest {
-        let (furthest, rows) = self.candidates(queries, k, n_rows, Kind::Float);
-        let found = self.direct(queries, &rows, k, room);
-        let Some(doubtful) = self.doubtful(queries, &furthest, &found, rows.size()[1]) else { return found };
-        let queries = queries.index_select(0, &doubtful);
-        let (_, rows) = self.candidates(&queries, k, n_rows, Kind::Double);
-        let again = self.direct(&queries, &rows, k, room);
-        Nearest {
-            distances: found.distances.index_copy(0, &doubtful, &again.distances),
-            rows: found.rows.index_copy(0, &doubtful, &again.rows),
-        }
+        let (values, rows) = self.candidates(queries, k, n_rows, Kind::Float);
+        let found = self.direct(queries, &rows.narrow(1, 0, k as i64), k, room);
+        let Some(unsure) = self.unsure(queries, &values, k) else { return found };
+        let of = |tensor: &Tensor| tensor.index_select(0, &unsure);
+        found.with(&unsure, &self.search_again(&of(queries), &of(&values), &of(&rows), (k, n_rows, room)))
     }
 
-    /// The `k` and [`SPARE`] rows that seem nearest, `[m, k + spare]`; and of the last of them the squared
-    /// distance less the query's squared length, `[m]`.
+    /// The same for queries of which all candidates are to be looked at.
+    fn search_again(
+        &self,
+        queries: &Tensor,
+        values: &Tensor,
+        rows: &Tensor,
+        (k, n_rows, room): (usize, usize, usize),
+    ) -> Nearest {
+        let found = self.direct(queries, rows, k, room);
+        let Some(doubtful) = self.doubtful(queries, &values.select(1, -1), &found, rows.size()[1]) else {
+            return found;
+        };
+        let queries = queries.index_select(0, &doubtful);
+        let (_, rows) = self.candidates(&queries, k, n_rows, Kind::Double);
+        found.with(&doubtful, &self.direct(&queries, &rows, k, room))
+    }
+
+    /// The `k` and [`SPARE`] rows that seem nearest, nearest first, `[m, k + spare]`; and their squared distances less the
+    /// query's squared length.
     fn candidates(&self, queries: &Tensor, k: usize, n_rows: usize, kind: Kind) -> (Tensor, Tensor) {
         let wanted = (k + SPARE).min(self.len()) as i64;
         let queries = (queries - &self.centre).to_kind(kind);
@@ -114,8 +127,7 @@ impl Bank {
                 }
             });
         }
-        let (values, places) = best.expect("a bank has rows");
-        (values.select(1, -1), places)
+        best.expect("a bank has rows")
     }
 
     /// Distances to the candidates one by one, the nearest `k` of them.
@@ -134,6 +146,27 @@ impl Bank {
         Nearest { distances: nearest(&squares).sqrt(), rows: nearest(&candidates.gather(1, &order, false)) }
     }
 
+    /// Queries for which a row beyond the first `k` candidates may be among the `k` nearest.
+    fn unsure(&self, queries: &Tensor, values: &Tensor, k: usize) -> Option<Tensor> {
+        if values.size()[1] as usize == k {
+            return None;
+        }
+        // The bound grows by more than what single precision may take from the lengths.
+        let error = self.error(&squared_lengths(&(queries - &self.centre)).to_kind(Kind::Double)) * 1.01;
+        let [last, next] = [k - 1, k].map(|place| values.select(1, place as i64).to_kind(Kind::Double));
+        // What is no number is not sure.
+        some((next - last).gt_tensor(&(error * 2.0)).logical_not())
+    }
+
+    /// How far squared distances that a product gives may be off, for queries of these squared lengths.
+    fn error(&self, lengths: &Tensor) -> Tensor {
+        // A sum of c products is off by c roundings of the product of lengths, at most; a few more roundings
+        // are for centring, for the rows' own lengths and for the sum of both.
+        let c = self.rows.size()[1] as f64;
+        let longest = self.longest.sqrt();
+        lengths.sqrt() * (2.0 * (c + 8.0) * ROUNDOFF * longest) + 8.0 * ROUNDOFF * self.longest
+    }
+
     /// Queries for which a row that is no candidate may be nearer than the last one found.
     fn doubtful(
         &self,
@@ -146,16 +179,25 @@ impl Bank {
             return None;
         }
         let lengths = squared_lengths(&(queries - &self.centre).to_kind(Kind::Double));
-        // A sum of c products is off by c roundings of the product of lengths, at most; a few more roundings
-        // are for centring, for the rows' own lengths and for the sum of both.
-        let c = self.rows.size()[1] as f64;
-        let longest = self.longest.sqrt();
-        let error = lengths.sqrt() * (2.0 * (c + 8.0) * ROUNDOFF * longest) + 8.0 * ROUNDOFF * self.longest;
-        let surely = furthest.to_kind(Kind::Double) + lengths - error;
-        let last = found.distances.select(1, -1).square();
-        let doubtful = last.gt_tensor(&surely).nonzero().flatten(0, -1);
-        (doubtful.size()[0] > 0).then_some(doubtful)
+        let surely = furthest.to_kind(Kind::Double) + &lengths - self.error(&lengths);
+        some(found.distances.select(1, -1).square().gt_tensor(&surely))
     }
+}
+
+impl Nearest {
+    /// With the rows at `places` taken from `other`.
+    fn with(&self, places: &Tensor, other: &Nearest) -> Nearest {
+        Nearest {
+            distances: self.distances.index_copy(0, places, &other.distances),
+            rows: self.rows.index_copy(0, places, &other.rows),
+        }
+    }
+}
+
+/// Places that hold, `None` where there are none.
+fn some(holds: Tensor) -> Option<Tensor> {
+    let places = holds.nonzero().flatten(0, -1);
+    (places.size()[0] > 0).then_some(places)
 }
 
 /// Bytes for each value of a candidate while its distance is computed: gathered, subtracted, doubled, squared.

@@ -36,3 +36,20 @@ fn the_first_of_equal_rows_is_the_nearest() {
     let first: Vec<i64> = Vec::try_from(found.rows.flatten(0, -1)).expect("numbers");
     assert_eq!(first, [0, 3, 1, 4, 2, 5, 0, 3, 1, 4, 2, 5]);
 }
+
+/// Some queries have one row that is nearest beyond doubt, some have two that a product can hardly tell apart.
+#[test]
+fn nearest_neighbours_are_those_of_brute_force_where_rows_are_nearly_equal() {
+    let rows = noise("rows", &[500, 64]);
+    let twins = rows.narrow(0, 100, 200) + noise("differences", &[200, 64]) * 1e-4;
+    let rows = Tensor::cat(&[rows, twins], 0);
+    let queries = noise("queries", &[300, 64]) + rows.narrow(0, 0, 300);
+    let (expected, order) = brute(&queries, &rows).sort(1, false);
+    let bank = Bank::new(rows);
+    for k in [1, 2, 5] {
+        let found = bank.nearest(&queries, k, MAX_BYTES);
+        let k = k as i64;
+        assert!(worst(&found.distances, &expected.narrow(1, 0, k)) < 1e-6);
+        assert!(found.rows.equal(&order.narrow(1, 0, k)), "{k} neighbours");
+    }
+}
