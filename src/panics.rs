@@ -9,12 +9,23 @@ use crate::progress::LOG_ALONE;
 /// What libtorch writes between its message and its trace, as it is and inside a printed string.
 const TRACES: [&str; 2] = ["\nException raised from", "\\nException raised from"];
 
-/// Makes panics say where and what in a line or two; with `RUST_BACKTRACE` set, all there is.
+/// How the standard library says that nobody reads what is printed, as after `| head`.
+const NOBODY_READS: &str = "failed printing to stdout: Broken pipe";
+
+/// What a shell gives for a program that a closed pipe has ended.
+const CLOSED_PIPE: i32 = 141;
+
+/// Makes panics say where and what in a line or two; with `RUST_BACKTRACE` set, all there is. Where nobody reads what is
+/// printed any more, the process ends without a word, as others do.
 pub fn shorten() {
-    if std::env::var_os("RUST_BACKTRACE").is_some() {
-        return;
-    }
-    std::panic::set_hook(Box::new(|panic| {
+    let whole = std::env::var_os("RUST_BACKTRACE").is_some().then(std::panic::take_hook);
+    std::panic::set_hook(Box::new(move |panic| {
+        if message(panic.payload()).starts_with(NOBODY_READS) {
+            std::process::exit(CLOSED_PIPE);
+        }
+        if let Some(whole) = &whole {
+            return whole(panic);
+        }
         let place =
             panic.location().map_or(String::new(), |place| format!(" at {}:{}", place.file(), place.line()));
         eprintln!("panic{place}: {}", message(panic.payload()));

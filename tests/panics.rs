@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use medfsad::files;
 use medfsad::manifest::Rejected;
@@ -10,7 +10,7 @@ use medfsad::table::{Record, Table};
 use tempfile::TempDir;
 
 use crate::folders;
-use crate::program::{medfsad, text};
+use crate::program::{command, medfsad, text};
 
 /// A build over whole pictures and one that makes its decoder panic.
 fn built(home: &Path) -> Output {
@@ -62,4 +62,19 @@ fn a_reader_of_tables_that_panics_names_its_file_and_is_quiet() {
     assert!(!output.status.success() && told.contains("its reader gave up ("), "{told}");
     assert!(told.contains("manifest.parquet"), "{told}");
     assert_tells_of_no_panic(&output);
+}
+
+/// As after `| head`: not a panic, and nothing on the terminal.
+#[test]
+fn a_program_whose_words_nobody_reads_ends_quietly() {
+    let home = tempfile::tempdir().unwrap();
+    for backtrace in ["0", "1"] {
+        let mut command = command(home.path(), &["sources"]);
+        command.env("RUST_BACKTRACE", backtrace).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(141));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    }
 }
