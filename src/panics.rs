@@ -1,6 +1,7 @@
 //! What a panic says: libtorch's messages come with a stack trace of C++ that helps nobody.
 
 use std::cell::Cell;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
@@ -10,17 +11,20 @@ use crate::progress::LOG_ALONE;
 const TRACES: [&str; 2] = ["\nException raised from", "\\nException raised from"];
 
 /// How the standard library says that nobody reads what is printed, as after `| head`.
-const NOBODY_READS: &str = "failed printing to stdout: Broken pipe";
+const NOBODY_READS: [&str; 2] =
+    ["failed printing to stdout: Broken pipe", "failed printing to stderr: Broken pipe"];
 
 /// What a shell gives for a program that a closed pipe has ended.
 const CLOSED_PIPE: i32 = 141;
 
-/// Makes panics say where and what in a line or two; with `RUST_BACKTRACE` set, all there is. Where nobody reads what is
+/// Makes panics say where and what in a line or two; with `RUST_BACKTRACE` set to 1, all there is. Where nobody reads what is
 /// printed any more, the process ends without a word, as others do.
 pub fn shorten() {
-    let whole = std::env::var_os("RUST_BACKTRACE").is_some().then(std::panic::take_hook);
+    let is_asked_for = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    let whole = is_asked_for.then(std::panic::take_hook);
     std::panic::set_hook(Box::new(move |panic| {
-        if message(panic.payload()).starts_with(NOBODY_READS) {
+        let said = message(panic.payload());
+        if NOBODY_READS.iter().any(|start| said.starts_with(start)) {
             std::process::exit(CLOSED_PIPE);
         }
         if let Some(whole) = &whole {
@@ -28,8 +32,8 @@ pub fn shorten() {
         }
         let place =
             panic.location().map_or(String::new(), |place| format!(" at {}:{}", place.file(), place.line()));
-        eprintln!("panic{place}: {}", message(panic.payload()));
-        log::error!(target: LOG_ALONE, "panic{place}: {}", message(panic.payload()));
+        log::error!(target: LOG_ALONE, "panic{place}: {said}");
+        _ = writeln!(std::io::stderr(), "panic{place}: {said}");
     }));
 }
 

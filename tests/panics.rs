@@ -68,13 +68,22 @@ fn a_reader_of_tables_that_panics_names_its_file_and_is_quiet() {
 #[test]
 fn a_program_whose_words_nobody_reads_ends_quietly() {
     let home = tempfile::tempdir().unwrap();
-    for backtrace in ["0", "1"] {
+    for backtrace in [None, Some("0"), Some("1")] {
         let mut command = command(home.path(), &["sources"]);
-        command.env("RUST_BACKTRACE", backtrace).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env_remove("RUST_BACKTRACE").envs(backtrace.map(|value| ("RUST_BACKTRACE", value)));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(141));
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     }
+}
+
+#[test]
+fn an_error_that_nobody_reads_is_an_error_still() {
+    let home = tempfile::tempdir().unwrap();
+    let mut child = command(home.path(), &["report", "nothing"]).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }

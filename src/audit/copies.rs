@@ -14,7 +14,7 @@ pub(super) fn gate(rows: &[Row], rejected: &[Rejected], level: Level) -> Gate {
         return gate;
     }
     let mut within = 0;
-    for (a, b) in pairs(rows) {
+    for (a, b) in pairs(rows, |row| row.pixel_hash.as_str()) {
         let what = if same_bytes(a, b) { "byte-identical" } else { "pixel-identical" };
         if across(a, b) {
             gate.findings
@@ -45,11 +45,11 @@ pub(super) fn gate(rows: &[Row], rejected: &[Rejected], level: Level) -> Gate {
     gate
 }
 
-/// Every picture with the first of its equal pixels, and with one on another side where there is one.
-fn pairs(rows: &[Row]) -> Vec<(&Row, &Row)> {
-    let mut equal: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+/// Every picture with the first of the same key, and with one on another side where there is one.
+fn pairs<'a, K: Ord>(rows: &'a [Row], key: impl Fn(&'a Row) -> K) -> Vec<(&'a Row, &'a Row)> {
+    let mut equal: BTreeMap<K, Vec<&Row>> = BTreeMap::new();
     for row in rows {
-        equal.entry(&row.pixel_hash).or_default().push(row);
+        equal.entry(key(row)).or_default().push(row);
     }
     let mut pairs = Vec::new();
     for members in equal.into_values() {
@@ -89,7 +89,8 @@ pub(super) fn conflicts(rows: &[Row], rejected: &[Rejected], near: &[Pair], leve
         return gate;
     }
     let near = near.iter().map(|pair| (&rows[pair.a], &rows[pair.b], NEAR));
-    let equal = pairs(rows).into_iter().map(|(a, b)| (a, b, "copies"));
+    let equal =
+        pairs(rows, |row| (&row.task, row.pixel_hash.as_str())).into_iter().map(|(a, b)| (a, b, "copies"));
     for (a, b, kind) in equal.chain(near).filter(|(a, b, _)| a.task == b.task) {
         let pictures = || vec![Picture::of(a), Picture::of(b)];
         // A label that is not opened contradicts none.

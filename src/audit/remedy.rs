@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result};
 
-use super::{Gate, Outcome, Report, across};
+use super::{Gate, Outcome, Report};
 use crate::ids::{ImageId, TaskName};
 use crate::manifest::{Label, Row, Split};
 use crate::spec::{OwnerSplit, Spec, Task};
@@ -18,8 +18,8 @@ pub(super) fn advice(gate: &Gate) -> Option<String> {
     let advice = match (gate.outcome(), gate.name.as_str()) {
         (Outcome::Pass | Outcome::LeftOut, _) => return None,
         (_, "patients") => {
-            "a published division has this fault (owner_split = \"exact\"): leave out what trains with `audit --remedy \
-             SPEC.toml`, or, but for divisions by shuffle, set owner_split = \"respect\"; a replayed id list has it \
+            "a published division has this fault (owner_split = \"exact\"): leave out all but \
+             the last side with `audit --remedy SPEC.toml`, or, but for divisions by shuffle, set owner_split = \"respect\"; a replayed id list has it \
              where it was made without patients: build without --replay"
         }
         (_, "copies") => {
@@ -63,7 +63,8 @@ pub struct Remedied {
 pub const REMEDIED: [&str; 5] =
     ["patients", "copies", "near-copies", "embedding-neighbours", "label-conflicts"];
 
-/// The spec of the curated pictures without what the gates of [`REMEDIED`] found; `None` where they found nothing.
+/// The spec of the curated pictures without what those gates of [`REMEDIED`] found that failed; `None` where none did, or where
+/// no spec would mend it.
 ///
 /// Two pictures of one task whose sides are drawn are kept on one side. One of them is left out where they stand in two
 /// tasks or where the division is the owner's: of a training, a validation and a test picture the first, of two on one
@@ -80,23 +81,31 @@ pub fn remedied(spec: &Spec, rows: &[Row], report: &Report) -> Result<Option<Rem
         found("label-conflicts").flatten().map(|row| (&row.task, row.pixel_hash.as_str())).collect();
     let contradicts = |row: &&Row| contradict.contains(&(&row.task, row.pixel_hash.as_str()));
     left_out.extend(rows.iter().filter(contradicts).map(|row| (&row.image_id, row)));
-    if report.gates.iter().any(|gate| gate.name == "patients" && !gate.findings.is_empty()) {
-        left_out.extend(divided_patients(spec, rows)?.into_iter().map(|row| (&row.image_id, row)));
+    let rest = |left_out: &BTreeMap<&ImageId, &Row>| -> Vec<&Row> {
+        rows.iter().filter(|row| !left_out.contains_key(&row.image_id)).collect()
+    };
+    if failed(report, "patients").is_some() {
+        let divided = divided_patients(spec, &rest(&left_out))?;
+        left_out.extend(divided.into_iter().map(|row| (&row.image_id, row)));
     }
     let equal: BTreeSet<&str> = found("copies").flatten().map(|row| row.pixel_hash.as_str()).collect();
-    let alike = ["near-copies", "embedding-neighbours"].into_iter().flat_map(found);
-    let mut ties: Vec<[&Row; 2]> = Vec::new();
-    for [a, b] in equal_pairs(rows, &equal).into_iter().chain(alike) {
-        if [a, b].iter().any(|row| left_out.contains_key(&row.image_id)) {
-            continue;
-        }
+    let copies = copies(spec, &rest(&left_out), &equal)?;
+    left_out.extend(copies.into_iter().map(|row| (&row.image_id, row)));
+    let alike: Vec<[&Row; 2]> = ["near-copies", "embedding-neighbours"].into_iter().flat_map(found).collect();
+    let is_whole = |[a, b]: &[&Row; 2], gone: &BTreeMap<_, _>| {
+        !gone.contains_key(&a.image_id) && !gone.contains_key(&b.image_id)
+    };
+    let mut may_tie = Vec::new();
+    for pair in alike {
+        let [a, b] = pair;
         if a.task == b.task && spec.task(&a.task)?.owner_split == OwnerSplit::Pool {
-            ties.push([a, b]);
-        } else {
-            let goes = first_to_go(spec, a, b)?;
+            may_tie.push(pair);
+        } else if is_whole(&pair, &left_out) {
+            let goes = if to_keep(spec, a)? < to_keep(spec, b)? { a } else { b };
             left_out.insert(&goes.image_id, goes);
         }
     }
+    let ties: Vec<[&Row; 2]> = may_tie.into_iter().filter(|pair| is_whole(pair, &left_out)).collect();
     if left_out.is_empty() && ties.is_empty() {
         return Ok(None);
     }
@@ -117,35 +126,41 @@ pub fn remedied(spec: &Spec, rows: &[Row], report: &Report) -> Result<Option<Rem
     Ok(Some(Remedied { spec, n_left_out, n_together }))
 }
 
+/// A gate that failed; what only warns is left alone.
+fn failed<'a>(report: &'a Report, gate: &str) -> Option<&'a Gate> {
+    report.gates.iter().find(|found| found.name == gate && found.outcome() == Outcome::Fail)
+}
+
 /// The pairs that a gate found, by id.
 fn pairs<'a>(report: &'a Report, gate: &str) -> impl Iterator<Item = (&'a ImageId, &'a ImageId)> + use<'a> {
-    let gate = report.gates.iter().find(|found| found.name == gate);
-    let findings = gate.into_iter().flat_map(|gate| &gate.findings);
+    let findings = failed(report, gate).into_iter().flat_map(|gate| &gate.findings);
     findings.filter_map(|finding| match &finding.pictures[..] {
         [a, b] => Some((&a.image_id, &b.image_id)),
         _ => None,
     })
 }
 
-/// All pairs of pictures of these hashes that must have nothing in common; the gate names one of each kind.
-fn equal_pairs<'a>(rows: &'a [Row], hashes: &BTreeSet<&str>) -> Vec<[&'a Row; 2]> {
+/// Of each set of equal pictures with one of these hashes, all but those that stand where the one to keep stands.
+fn copies<'a>(spec: &Spec, rows: &[&'a Row], hashes: &BTreeSet<&str>) -> Result<Vec<&'a Row>> {
     let mut sets: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| hashes.contains(row.pixel_hash.as_str())) {
+    for &row in rows.iter().filter(|row| hashes.contains(row.pixel_hash.as_str())) {
         sets.entry(&row.pixel_hash).or_default().push(row);
     }
-    let mut pairs = Vec::new();
-    for set in sets.values() {
-        for (place, a) in set.iter().enumerate() {
-            pairs.extend(set[..place].iter().filter(|b| across(a, b)).map(|b| [*b, *a]));
-        }
+    let mut gone = Vec::new();
+    for set in sets.into_values() {
+        let places = set.iter().map(|row| to_keep(spec, row)).collect::<Result<Vec<_>>>()?;
+        let kept = places.iter().max().copied();
+        gone.extend(
+            set.into_iter().zip(places).filter(|(_, place)| Some(*place) != kept).map(|(row, _)| row),
+        );
     }
-    pairs
+    Ok(gone)
 }
 
 /// Of the patients and groups that an owner's division puts on several sides, all but what stands on the last of them.
-fn divided_patients<'a>(spec: &Spec, rows: &'a [Row]) -> Result<Vec<&'a Row>> {
+fn divided_patients<'a>(spec: &Spec, rows: &[&'a Row]) -> Result<Vec<&'a Row>> {
     let mut members: BTreeMap<(&TaskName, u8, &str), Vec<&Row>> = BTreeMap::new();
-    for row in rows {
+    for &row in rows {
         if spec.task(&row.task)?.owner_split != OwnerSplit::Exact {
             continue;
         }
@@ -155,28 +170,25 @@ fn divided_patients<'a>(spec: &Spec, rows: &'a [Row]) -> Result<Vec<&'a Row>> {
         }
     }
     let first_sides = |members: Vec<&'a Row>| {
-        let last = members.iter().map(|row| to_keep(row.split)).max();
-        members.into_iter().filter(move |row| Some(to_keep(row.split)) < last)
+        let last = members.iter().map(|row| side(row.split)).max();
+        members.into_iter().filter(move |row| Some(side(row.split)) < last)
     };
     Ok(members.into_values().flat_map(first_sides).collect())
 }
 
-/// How much rather a picture of this side is kept.
-fn to_keep(split: Split) -> u8 {
+/// How much rather a picture is kept than others: those that test before those that validate before those that train, and
+/// on one side those of earlier tasks.
+fn to_keep(spec: &Spec, row: &Row) -> Result<(u8, Reverse<usize>)> {
+    let place = spec.tasks.iter().position(|task| task.name == row.task).context("no such task")?;
+    Ok((side(row.split), Reverse(place)))
+}
+
+fn side(split: Split) -> u8 {
     match split {
         Split::Train => 0,
         Split::Val => 1,
         Split::Test => 2,
     }
-}
-
-/// Which of two pictures is left out.
-fn first_to_go<'a>(spec: &Spec, a: &'a Row, b: &'a Row) -> Result<&'a Row> {
-    let place = |row: &Row| -> Result<_> {
-        let place = spec.tasks.iter().position(|task| task.name == row.task).context("no such task")?;
-        Ok((to_keep(row.split), Reverse(place)))
-    };
-    Ok(if place(a)? < place(b)? { a } else { b })
 }
 
 /// Takes a picture that is left out from the count that it was part of.
@@ -200,15 +212,28 @@ fn ask_for_one_less(task: &mut Task, row: &Row) {
 
 /// Groups that share no picture, from groups and pairs that may.
 fn joined(groups: Vec<Vec<ImageId>>, pairs: Vec<[ImageId; 2]>) -> Vec<Vec<ImageId>> {
-    let mut joined: Vec<BTreeSet<ImageId>> =
-        groups.into_iter().map(|group| group.into_iter().collect()).collect();
-    for pair in pairs {
-        let (met, mut others): (Vec<_>, Vec<_>) =
-            joined.into_iter().partition(|group| pair.iter().any(|id| group.contains(id)));
-        others.push(met.into_iter().flatten().chain(pair).collect());
-        joined = others;
+    let mut place: HashMap<ImageId, usize> = HashMap::new();
+    let mut joined: Vec<Vec<ImageId>> = Vec::new();
+    for group in groups.into_iter().chain(pairs.into_iter().map(Vec::from)) {
+        let mut met: Vec<usize> = group.iter().filter_map(|id| place.get(id).copied()).collect();
+        met.sort_by_key(|&at| Reverse(joined[at].len()));
+        met.dedup();
+        // The largest takes the others in, so that no picture moves often.
+        let into = met.first().copied().unwrap_or_else(|| {
+            joined.push(Vec::new());
+            joined.len() - 1
+        });
+        let moved =
+            met.iter().skip(1).filter(|&&at| at != into).flat_map(|&at| std::mem::take(&mut joined[at]));
+        let moved: Vec<ImageId> = moved.collect();
+        let new: Vec<ImageId> = group.into_iter().filter(|id| !place.contains_key(id)).collect();
+        for id in moved.into_iter().chain(new) {
+            place.insert(id.clone(), into);
+            joined[into].push(id);
+        }
     }
-    let mut joined: Vec<Vec<ImageId>> = joined.into_iter().map(|group| group.into_iter().collect()).collect();
+    joined.retain(|group| !group.is_empty());
+    joined.iter_mut().for_each(|group| group.sort());
     joined.sort();
     joined
 }

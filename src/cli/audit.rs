@@ -73,10 +73,12 @@ impl Args {
         let written = if self.paths { report.clone() } else { report.clone().by_ids() };
         files::write_whole(&out.join("audit.json"), serde_json::to_string_pretty(&written)?.as_bytes())?;
         files::write_whole(&out.join("audit.html"), report::audit::page(&written, &manifest)?.as_bytes())?;
+        // Written before anything is said: nobody may be reading.
+        let remedied =
+            self.remedy.as_ref().map(|path| remedy(path, &spec, &manifest, &report, raw.as_deref()));
+        let remedied = remedied.transpose()?.unwrap_or_default();
         print(&report, &out);
-        if let Some(path) = &self.remedy {
-            remedy(path, &spec, &manifest, &report, raw.as_deref())?;
-        }
+        print!("{remedied}");
         let failed: Vec<&str> = report
             .gates
             .iter()
@@ -91,16 +93,22 @@ impl Args {
 }
 
 /// Writes the spec without the findings, and says what it changes and what to do with it.
-fn remedy(path: &Path, spec: &Spec, manifest: &Manifest, report: &Report, raw: Option<&Path>) -> Result<()> {
+fn remedy(
+    path: &Path,
+    spec: &Spec,
+    manifest: &Manifest,
+    report: &Report,
+    raw: Option<&Path>,
+) -> Result<String> {
     let left_out = report.gates.iter().filter(|gate| gate.outcome() == Outcome::LeftOut);
     let left_out: Vec<&str> =
         left_out.map(|gate| gate.name.as_str()).filter(|name| REMEDIED.contains(name)).collect();
-    if !left_out.is_empty() {
-        println!("note: the remedy knows nothing of gates that did not run: {}", left_out.join(", "));
-    }
+    let note = match left_out.join(", ") {
+        names if names.is_empty() => names,
+        names => format!("note: the remedy knows nothing of gates that did not run: {names}\n"),
+    };
     let Some(remedied) = audit::remedied(spec, &manifest.rows, report)? else {
-        println!("no remedy written: the gates that ran found nothing that leaving pictures out would mend");
-        return Ok(());
+        return Ok(note + "no remedy written: no gate failed for something that a spec can mend\n");
     };
     let Remedied { spec, n_left_out, n_together } = remedied;
     let text = format!(
@@ -111,13 +119,13 @@ fn remedy(path: &Path, spec: &Spec, manifest: &Manifest, report: &Report, raw: O
     files::write_whole(path, text.as_bytes())?;
     let folder = quoted(&home("manifests").join(&spec.name))?;
     let raw = raw.map_or_else(|| Ok("DIR".to_owned()), quoted)?;
-    println!(
-        "remedies written to {}: {n_left_out} pictures left out, {n_together} kept together with others\n\nnext:\n  \
-         cargo xtask build-dataset --spec {} --raw {raw}\n  cargo xtask audit {folder}",
-        path.display(),
-        quoted(path)?
-    );
-    Ok(())
+    Ok(note
+        + &format!(
+            "remedies written to {}: {n_left_out} pictures left out, {n_together} kept together with others\n\nnext:\n  \
+         cargo xtask build-dataset --spec {} --raw {raw}\n  cargo xtask audit {folder}\n",
+            path.display(),
+            quoted(path)?
+        ))
 }
 
 fn print(report: &Report, out: &Path) {

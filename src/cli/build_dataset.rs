@@ -95,10 +95,13 @@ impl Args {
                 build_phantom(&spec, &out)?
             }
         };
-        print_outcome(&outcome, &out);
+        // Written before anything is said: nobody may be reading.
         if let Some(file) = &self.freeze {
             let list = ids::freeze(&Manifest::read(&out)?, &key, self.freeze_paths);
             files::write_whole(file, list.as_bytes())?;
+        }
+        print_outcome(&outcome, &out);
+        if let Some(file) = &self.freeze {
             println!("id list written to {}", file.display());
         }
         Ok(())

@@ -316,3 +316,76 @@ fn the_program_writes_a_spec_that_passes_and_overwrites_no_other_file() {
     assert_eq!(of_first.len(), 2);
     assert_eq!(of_first[0], of_first[1]);
 }
+
+#[test]
+fn an_exact_division_asks_for_less_by_what_is_left_out_of_each_part() {
+    let raw = raw(&[
+        ("train/good/1.png", 1),
+        ("val/good/3.png", 3),
+        ("test/x/3.png", 3),
+        ("test/good/6.png", 6),
+        ("val/y/6.png", 6),
+        ("val/good/10.png", 10),
+        ("val/y/11.png", 11),
+        ("test/good/7.png", 7),
+        ("test/x/8.png", 8),
+        ("test/y/9.png", 9),
+    ]);
+    let spec = spec(
+        "owner_split = \"exact\"\nowner_validation = \"val\"\ntrain_normal = 1\nval_normal = 2\ntest_normal = 2\n\
+         [[task.anomalous]]\nfindings = [\"*\"]\ncount = 1\nval = 2\n\
+         [[task.anomalous]]\nfindings = [\"x\"]\ncount = 2\n",
+    );
+    let (remedied, report, sides) = after_one_round(&spec, raw.path());
+    assert_eq!((n_findings(&report), sides.len()), (0, 6));
+    let task = &remedied.tasks[0];
+    assert_eq!((task.train_normal, task.val_normal, task.test_normal), (Some(1), Some(1), Some(1)));
+    let quotas: Vec<_> = task.anomalous.iter().map(|quota| (quota.count, quota.val)).collect();
+    assert_eq!(quotas, [(Some(1), Some(1)), (Some(1), None)]);
+}
+
+#[test]
+fn what_a_gate_only_warns_of_is_left_alone() {
+    let (raw, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut spec = raw_with_copies(3, raw.path());
+    let warn = medfsad::spec::Level::Warn;
+    (spec.audit.near_copies, spec.audit.copies, spec.audit.label_conflicts) = (warn, warn, warn);
+    let report = audit(&spec, raw.path(), out.path());
+    assert!(n_findings(&report) > 10);
+    assert!(remedied(&spec, &Manifest::read(out.path()).unwrap().rows, &report).unwrap().is_none());
+}
+
+#[test]
+fn a_copy_in_another_task_hides_no_contradicting_label() {
+    let raw = raw(&[
+        ("train/good/1.png", 1),
+        ("test/good/3.png", 3),
+        ("test/bad/3.png", 3),
+        ("train/good/4.png", 4),
+    ]);
+    let other = raw.path().join("b");
+    files::write_unsynced(
+        &other.join("train/good/3.png"),
+        &files::read(&raw.path().join("a/test/bad/3.png")).unwrap(),
+    )
+    .unwrap();
+    files::write_unsynced(
+        &other.join("test/bad/1.png"),
+        &files::read(&raw.path().join("a/train/good/4.png")).unwrap(),
+    )
+    .unwrap();
+    let mut spec = spec("owner_split = \"exact\"\n[[task.anomalous]]\nfindings = [\"bad\"]\n");
+    let mut second = spec.tasks[0].clone();
+    (second.name, second.folder) = (medfsad::ids::TaskName::new("0"), "b".to_owned());
+    spec.tasks.push(second);
+    let out = tempfile::tempdir().unwrap();
+    built_anyway(&spec, raw.path(), out.path());
+    let report = medfsad::audit::run(&Manifest::read(out.path()).unwrap(), &spec.audit, None, None).unwrap();
+    let conflicts = &gate(&report, "label-conflicts").findings;
+    assert_eq!(conflicts.len(), 1, "{conflicts:?}");
+}
+
+/// With a part of a task that has no picture.
+fn built_anyway(spec: &Spec, raw: &Path, out: &Path) {
+    build(&Request { spec, raw, out, partial: true, key: &Key::PUBLIC }).unwrap();
+}
