@@ -1,4 +1,4 @@
-//! DINOv2 ViT-S/14 at 448 pixels against timm's, and AnomalyDINO against a script of PyTorch, OpenCV and faiss, in turns in
+//! DINOv2 ViT-S/14 at 448 pixels against timm's, and AnomalyDINO against a script of `PyTorch`, `OpenCV` and faiss, in turns in
 //! one run on the same weights, pictures and threads. Fails if values differ.
 //!
 //!     python3 -m venv PLACE && PLACE/bin/pip install -r benchmarks/transformer/requirements.txt
