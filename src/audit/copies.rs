@@ -26,8 +26,8 @@ pub(super) fn gate(rows: &[Row], rejected: &[Rejected], level: Level) -> Gate {
     }
     if within > 0 {
         let note = format!(
-            "{within} copies within one side, which leak nothing but count twice; `build-dataset --drop-copies` keeps the \
-             first of equal files"
+            "{within} copies within one side, which leak nothing but count twice; `build-dataset --drop-copies` keeps one \
+             of equal files"
         );
         gate.notes.insert(0, note);
     }

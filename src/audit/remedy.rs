@@ -18,9 +18,9 @@ pub(super) fn advice(gate: &Gate) -> Option<String> {
     let advice = match (gate.outcome(), gate.name.as_str()) {
         (Outcome::Pass | Outcome::LeftOut, _) => return None,
         (_, "patients") => {
-            "a published division has this fault (owner_split = \"exact\"): leave out all but \
-             the last side with `audit --remedy SPEC.toml`, or, but for divisions by shuffle, set owner_split = \"respect\"; a replayed id list has it \
-             where it was made without patients: build without --replay"
+            "a published division has this fault (owner_split = \"exact\"): leave out all but the last side with \
+             `audit --remedy SPEC.toml`, or, but for divisions by shuffle, set owner_split = \"respect\"; a replayed id \
+             list has it where it was made without patients: build without --replay"
         }
         (_, "copies") => {
             "`audit --remedy SPEC.toml` leaves out those that train, or those of the later task; where sides are \
