@@ -34,6 +34,25 @@ const COMMANDS: [&[&str]; 7] = [
 ];
 
 #[test]
+fn files_prepared_as_published_are_for_commands_that_have_files() {
+    let home = TempDir::new().expect("a folder");
+    pictures(home.path(), "refs");
+    let set = ["--set", "geometry=published", "--set", "backbone=dinov2_tiny14", "--set", "side=28"];
+    let score =
+        ["score", "--method", "anomalydino", "--support", "refs", "--query", "refs", "--out", "s.csv"];
+    let said = refused(home.path(), &[&score[..], &["--teacher", "random", "--size", "64"], &set].concat());
+    assert!(said.contains("--size") && said.contains("28") && said.contains("leave --size out"), "{said}");
+    let done = medfsad(home.path(), &[&score[..], &["--teacher", "random"], &set].concat());
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(
+        done.status.success() && said.contains("files prepared as published: references turned"),
+        "{said}"
+    );
+    let page = std::fs::read_to_string(home.path().join("s.html")).expect("a page");
+    assert!(page.contains("the shorter edge 28 pixels (bicubic)"), "the page does not say it");
+}
+
+#[test]
 fn a_wrong_value_is_refused_alike_in_every_command_before_any_work() {
     let home = TempDir::new().expect("a folder");
     pictures(home.path(), "refs");

@@ -27,6 +27,7 @@ mod batches;
 mod control;
 mod external;
 mod features;
+mod geometry;
 #[cfg(target_os = "linux")]
 mod processes;
 mod reconstruction;
@@ -60,7 +61,7 @@ fn pictures(purpose: &str, n: usize) -> Pictures {
         acquisition.push(Acquisition { width, height: 31, file_bytes: 900 + 7 * index as u64 });
     }
     let pixels = Tensor::from_data_size(&bytes, &[n as i64, 3, SIDE, SIDE], Kind::Uint8);
-    Pictures { pixels, acquisition }
+    Pictures::new(pixels, acquisition)
 }
 
 fn task(name: &str) -> TrainTask {

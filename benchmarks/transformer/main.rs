@@ -119,7 +119,7 @@ fn pictures(n: i64) -> Tensor {
 fn unlabelled(pixels: &Tensor) -> Pictures {
     let side = SIDE as u32;
     let one = Acquisition { width: side, height: side, file_bytes: 1 };
-    Pictures { pixels: pixels.shallow_clone(), acquisition: vec![one; pixels.size()[0] as usize] }
+    Pictures::new(pixels.shallow_clone(), vec![one; pixels.size()[0] as usize])
 }
 
 /// The weights with the position table at the size of the pictures, and the pictures, for the reference.

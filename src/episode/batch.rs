@@ -1,10 +1,13 @@
 //! Pictures to tensors; the only place.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use tch::{Device, Kind, Tensor};
 
 use crate::manifest::Row;
 use crate::manifest::store::PixelStore;
+use crate::pixels::Pixels;
 
 /// How a picture came to be, as far as a file tells: what shortcuts are made of. No label, no finding.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,9 +26,16 @@ pub struct Pictures {
     pub pixels: Tensor,
     /// One for each picture.
     pub acquisition: Vec<Acquisition>,
+    /// RGB pictures of their own size, one for each, where they are of files and a method asks for it; else empty.
+    pub originals: Vec<Arc<Pixels>>,
 }
 
 impl Pictures {
+    /// Squares alone.
+    pub fn new(pixels: Tensor, acquisition: Vec<Acquisition>) -> Pictures {
+        Pictures { pixels, acquisition, originals: Vec::new() }
+    }
+
     /// Takes `rows` from the store, in their order.
     ///
     /// # Errors
@@ -39,7 +49,7 @@ impl Pictures {
         let pixels = Tensor::from_data_size(&bytes, &[rows.len() as i64, 3, side, side], Kind::Uint8);
         let acquisition =
             |row: &&Row| Acquisition { width: row.width, height: row.height, file_bytes: row.file_bytes };
-        Ok(Pictures { pixels, acquisition: rows.iter().map(acquisition).collect() })
+        Ok(Pictures::new(pixels, rows.iter().map(acquisition).collect()))
     }
 
     /// Number of pictures.
@@ -56,7 +66,11 @@ impl Pictures {
     pub fn at(&self, indices: &[usize]) -> Pictures {
         let index = Tensor::from_slice(&indices.iter().map(|&i| i as i64).collect::<Vec<_>>());
         let acquisition = indices.iter().map(|&i| self.acquisition[i]).collect();
-        Pictures { pixels: self.pixels.index_select(0, &index), acquisition }
+        let originals = match self.originals.is_empty() {
+            true => Vec::new(),
+            false => indices.iter().map(|&i| Arc::clone(&self.originals[i])).collect(),
+        };
+        Pictures { pixels: self.pixels.index_select(0, &index), acquisition, originals }
     }
 
     /// Side of the pictures.

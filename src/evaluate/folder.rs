@@ -1,6 +1,7 @@
 //! A user's own folder of pictures, decoded, resized and named; what cannot be read is named with its reason.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use rayon::prelude::*;
@@ -9,6 +10,7 @@ use tch::{Kind, Tensor};
 use crate::decode::{self, Decoded, dicom, resize};
 use crate::episode::batch::{Acquisition, Pictures};
 use crate::files;
+use crate::method::geometry::FromFiles;
 use crate::pixels::Pixels;
 use crate::spec::Reading;
 
@@ -51,6 +53,7 @@ impl Entry {
 pub type Refused = (String, String);
 
 /// Pictures that were read, in the order of their names, and those that were not.
+#[derive(Default)]
 pub struct Read {
     /// Names of their files.
     pub names: Vec<String>,
@@ -58,8 +61,38 @@ pub struct Read {
     pub squares: Vec<Pixels>,
     /// Size of each original, in pixels and bytes.
     pub acquisition: Vec<Acquisition>,
+    /// RGB pictures of their own size, where these are asked for.
+    pub originals: Vec<Arc<Pixels>>,
     /// Those that were not read.
     pub refused: Vec<Refused>,
+}
+
+/// What files become.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Side of the squares, in pixels.
+    pub side: usize,
+    /// How a method's authors prepare files, where it asks for that; else files are stretched as for a pixel store.
+    pub from_files: Option<FromFiles>,
+}
+
+impl Shape {
+    /// Squares as in a pixel store.
+    pub fn squares(side: usize) -> Shape {
+        Shape { side, from_files: None }
+    }
+
+    fn square(&self, picture: &Pixels) -> Pixels {
+        match &self.from_files {
+            Some(FromFiles { filter, .. }) => filter.resize(picture, self.side, self.side),
+            None => resize::lanczos(picture, self.side, self.side),
+        }
+    }
+
+    /// Whether pictures are kept at their own size, too.
+    pub fn keeps_originals(&self) -> bool {
+        self.from_files.as_ref().is_some_and(|from_files| from_files.originals)
+    }
 }
 
 /// Checks that there is a folder or a file of pictures at `path`.
@@ -114,22 +147,23 @@ fn alone(path: &Path) -> Result<files::Scan> {
     Ok(files::Scan { files: vec![name.to_owned()], rejected: Vec::new() })
 }
 
-/// Decodes `entries` and resizes them to `size x size`. A file is opened once for those of its frames that stand
-/// beside each other.
-pub fn read(entries: &[Entry], size: usize) -> Read {
+/// Decodes `entries` and brings them to `shape`. A file is opened once for those of its frames that stand beside each
+/// other.
+pub fn read(entries: &[Entry], shape: &Shape) -> Read {
     let square = |path: &Path, Decoded { pixels, .. }: Decoded| {
         let file_bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
         let (width, height) = (pixels.width() as u32, pixels.height() as u32);
-        let square = resize::lanczos(&pixels, size, size).to_rgb();
-        (square, Acquisition { width, height, file_bytes })
+        let square = shape.square(&pixels).to_rgb();
+        let original = shape.keeps_originals().then(|| Arc::new(pixels.to_rgb()));
+        (square, original, Acquisition { width, height, file_bytes })
     };
-    let mut read =
-        Read { names: Vec::new(), squares: Vec::new(), acquisition: Vec::new(), refused: Vec::new() };
+    let mut read = Read::default();
     for (entry, result) in entries.iter().zip(decoded(entries, &square)) {
         match result {
-            Ok((square, acquisition)) => {
+            Ok((square, original, acquisition)) => {
                 read.names.push(entry.name.clone());
                 read.squares.push(square);
+                read.originals.extend(original);
                 read.acquisition.push(acquisition);
             }
             Err(error) => read.refused.push((entry.name.clone(), format!("{error:#}"))),
@@ -158,7 +192,11 @@ fn decoded<T: Send>(entries: &[Entry], make: &(dyn Fn(&Path, Decoded) -> T + Syn
 impl Read {
     /// The pictures as a method takes them.
     pub fn pictures(&self) -> Pictures {
-        Pictures { acquisition: self.acquisition.clone(), ..pictures(&self.squares) }
+        Pictures {
+            acquisition: self.acquisition.clone(),
+            originals: self.originals.clone(),
+            ..pictures(&self.squares)
+        }
     }
 }
 
@@ -167,19 +205,19 @@ pub fn pictures(squares: &[Pixels]) -> Pictures {
     let size = squares.first().map_or(1, Pixels::width) as i64;
     let planes: Vec<u8> = squares.iter().flat_map(Pixels::to_planes).collect();
     let unknown = Acquisition { width: size as u32, height: size as u32, file_bytes: 0 };
-    Pictures {
-        pixels: Tensor::from_data_size(&planes, &[squares.len() as i64, 3, size, size], Kind::Uint8),
-        acquisition: vec![unknown; squares.len()],
-    }
+    Pictures::new(
+        Tensor::from_data_size(&planes, &[squares.len() as i64, 3, size, size], Kind::Uint8),
+        vec![unknown; squares.len()],
+    )
 }
 
 /// All of a folder of references, none of which may be unreadable.
 ///
 /// # Errors
 /// Names the first picture that cannot be read; a reference that is silently missing would change every score.
-pub fn references(folder: &Path, size: usize) -> Result<Read> {
+pub fn references(folder: &Path, shape: &Shape) -> Result<Read> {
     let (entries, mut refused) = list(folder)?;
-    let read = read(&entries, size);
+    let read = read(&entries, shape);
     refused.extend(read.refused.iter().cloned());
     if let Some((name, reason)) = refused.first() {
         anyhow::bail!(

@@ -92,6 +92,7 @@ fn job(
 ) -> Result<Job> {
     let built = build(definition, method)?;
     built.check_size(definition.size).with_context(|| method.to_owned())?;
+    built.check_has_squares().with_context(|| method.to_owned())?;
     let others = definition.held_out.training_tasks(setting.manifest, task);
     let rule = definition.held_out;
     ensure!(

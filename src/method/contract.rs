@@ -1,9 +1,10 @@
 //! What a method is: what it makes of what it is given (`context`), and its entry in the list.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 pub use super::context::{Context, StateFile, TrainTask};
 pub use super::encoded::Encoded;
+use super::geometry::FromFiles;
 pub use super::open_teachers::OpenTeachers;
 pub use super::prediction::{NotANumber, Output, Prediction};
 use super::work::{CellSize, Work};
@@ -232,6 +233,8 @@ pub struct Built {
     pub network: Option<Network>,
     /// What it asks of a frozen teacher, where that limits the sizes of pictures.
     pub sight: Option<Sight>,
+    /// Whole files that it takes in place of squares of the store, where it is set to prepare them as its authors do.
+    pub from_files: Option<FromFiles>,
     /// How these settings make it another method than the published one, an extension of ours; `None` where they do not.
     pub extension: Option<&'static str>,
     /// What its detectors will predict.
@@ -256,7 +259,7 @@ impl Built {
         network: Option<Network>,
     ) -> Result<Built> {
         let settings = serde_json::to_string(settings)?;
-        let (method, sight, extension, output) = (Box::new(method), None, None, Output::Maps);
+        let (method, sight, from_files, extension) = (Box::new(method), None, None, None);
         // What learns from other tasks trains; a learner says so itself.
         let (takes_steps, fits_shots) = (regime.learns_from_others(), regime.learns_from_others());
         Ok(Built {
@@ -265,8 +268,9 @@ impl Built {
             regime,
             network,
             sight,
+            from_files,
             extension,
-            output,
+            output: Output::Maps,
             takes_steps,
             fits_shots,
             against_shuffled_labels: false,
@@ -279,6 +283,25 @@ impl Built {
     /// Names the network and sizes that fit it.
     pub fn check_size(&self, size: usize) -> Result<()> {
         self.sight.map_or(Ok(()), |sight| sight.check_side(size as i64))
+    }
+
+    /// Refuses a board, which has squares of a pixel store alone, where files are asked for.
+    ///
+    /// # Errors
+    /// Names the setting.
+    pub fn check_has_squares(&self) -> Result<()> {
+        ensure!(
+            self.from_files.is_none(),
+            "geometry = \"published\" prepares whole files, which only `score` has; a board hands squares of the pixel store to \
+             every method: leave geometry out"
+        );
+        Ok(())
+    }
+
+    /// The same, of whole files where they are asked for.
+    #[must_use]
+    pub fn reading_files(self, from_files: Option<FromFiles>) -> Built {
+        Built { from_files, ..self }
     }
 
     /// The same, with other predictions than maps alone.

@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn queries_of_another_model_are_refused() {
         let pixels = Tensor::zeros([0, 3, 8, 8], (Kind::Uint8, Device::Cpu));
-        let pictures = Pictures { pixels, acquisition: Vec::new() };
+        let pictures = Pictures::new(pixels, Vec::new());
         let encoded = Encoded::new(&pictures, Box::new(7u32));
         assert_eq!(*encoded.made::<u32>().unwrap(), 7);
         let error = encoded.made::<Tensor>().err().unwrap();

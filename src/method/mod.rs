@@ -36,6 +36,8 @@ pub mod external;
 pub mod foundad;
 /// One Gaussian of whole pictures.
 pub mod gde;
+/// Squares of the store, or whole files as the authors prepare them.
+pub mod geometry;
 /// Residuals judged by heads that learnt from other tasks.
 pub mod inctrl;
 /// Tokens rebuilt from prototypes of the picture's own.

@@ -1,12 +1,14 @@
 //! SubspaceAD: what a principal subspace of the normals' features leaves over (arXiv 2602.23013, CVPR 2026).
 
 use std::any::Any;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
+use super::geometry::{FromFiles, Geometry, originals};
 use super::part::gaussian::Moments;
 use super::part::grid;
 use super::part::learner::{Learner, Learnt, build as build_learner};
@@ -15,8 +17,11 @@ use super::train_on::TrainOn;
 use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::vit::{Deep, Interpolation, Plan, Reading, Transformer};
+use crate::network::remembering::Remembering;
+use crate::network::vit::reading::squares;
+use crate::network::vit::{Deep, Filter, Interpolation, Plan, Reading, Transformer};
 use crate::network::{Backbone, Extractor, Features, Sight};
+use crate::pixels::Pixels;
 use crate::progress;
 use crate::random::Stream;
 
@@ -47,6 +52,9 @@ pub struct Settings {
     /// Side in pixels that pictures are resized to before they enter a transformer, a multiple of the patch's; 448 unless
     /// set. Other networks take pictures as they are.
     pub side: Option<i64>,
+    /// `published` prepares whole files for a transformer as the authors do: normals are turned at their own size, and all is
+    /// stretched to `side` at once, with the bicubic filter. Only `score` has files; a board takes `square`.
+    pub geometry: Geometry,
     /// Share of the variance that the subspace holds, at least.
     pub explained: f64,
     /// Turned copies beside each normal, by random angles of 0 to 345 degrees. Without any, few supports span
@@ -72,6 +80,7 @@ impl Default for Settings {
             train_on: TrainOn::Supports,
             backbone: Backbone::WideResnet50x2.into(),
             side: None,
+            geometry: Geometry::Square,
             explained: 0.99,
             rotations: 30,
             corners: Corners::Reflected,
@@ -87,7 +96,8 @@ fn build(settings: toml::Table) -> Result<Built> {
     let network = Some(settings.backbone.into());
     let built =
         build_learner(SubspaceAd { settings: settings.clone() }, settings.train_on, &settings, network)?;
-    Ok(built.giving(Output::Both))
+    let from_files = settings.published();
+    Ok(built.giving(Output::Both).reading_files(from_files))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {
@@ -131,6 +141,10 @@ impl Settings {
                     self.side.is_none(),
                     "subspacead: side is for transformers; {name} takes pictures as they are"
                 );
+                ensure!(
+                    self.geometry == Geometry::Square,
+                    "subspacead: geometry = \"published\" is for transformers; {name} takes pictures as they are"
+                );
             }
             Extractor::Transformer(transformer) => {
                 let (side, patch) = (*self.side.get_or_insert(SIDE), transformer.plan().patch);
@@ -141,6 +155,39 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    fn published(&self) -> Option<FromFiles> {
+        self.geometry.from_files(|| {
+            let stretched = FromFiles::stretched(self.side.unwrap_or(SIDE), Filter::Bicubic);
+            let turned = if self.rotations > 0 { "references turned at their own size; " } else { "" };
+            let about = format!("{turned}{}", stretched.about);
+            FromFiles { originals: self.rotations > 0, about, ..stretched }
+        })
+    }
+
+    /// Whether normals are turned at their own size.
+    fn turns_files(&self) -> bool {
+        self.geometry == Geometry::Published && self.rotations > 0
+    }
+
+    /// A picture `[1, 3, h, w]` and turned copies, in single precision, each as `made` of it.
+    fn views(&self, picture: &Tensor, angles: &[f64], made: impl Fn(Tensor) -> Tensor) -> Tensor {
+        let picture = picture.to_kind(Kind::Float);
+        let turned = angles.iter().map(|&angle| match self.corners {
+            Corners::Reflected => views::turned(&picture, angle),
+            Corners::Black => views::turned_on_black(&picture, angle),
+        });
+        let views = std::iter::once(picture.shallow_clone()).chain(turned).map(made);
+        Tensor::cat(&views.collect::<Vec<_>>(), 0)
+    }
+
+    /// Features of an RGB picture of its own size and of turned copies, stretched after they are turned.
+    fn features_of_file(&self, teacher: &Remembering, picture: &Pixels, angles: &[f64]) -> Features {
+        let (h, w) = (picture.height() as i64, picture.width() as i64);
+        let whole = Tensor::from_data_size(&picture.to_planes(), &[1, 3, h, w], Kind::Uint8);
+        let side = self.side.unwrap_or(SIDE);
+        teacher.features(&self.views(&whole, angles, |view| squares(&view, side, Filter::Bicubic)))
     }
 
     fn sight(&self) -> Sight {
@@ -202,17 +249,18 @@ impl Learner for SubspaceAd {
     ) -> Result<Box<dyn Detector>> {
         let teacher = context.seeing(self.settings.sight())?;
         let angles = angles(self.settings.rotations, context.seed);
-        let turned = |picture: &Tensor| {
-            let picture = picture.to_kind(Kind::Float);
-            let turned = angles.iter().map(|&angle| match self.settings.corners {
-                Corners::Reflected => views::turned(&picture, angle),
-                Corners::Black => views::turned_on_black(&picture, angle),
-            });
-            Tensor::cat(&std::iter::once(picture.shallow_clone()).chain(turned).collect::<Vec<_>>(), 0)
+        let turned = |picture: &Tensor| self.settings.views(picture, &angles, |view| view);
+        let seen: Box<dyn Iterator<Item = Features>> = match self.settings.turns_files() {
+            false => Box::new(features(&teacher, &normals.pixels, Some(&turned as Views))),
+            true => {
+                let of_file =
+                    |picture: &Arc<Pixels>| self.settings.features_of_file(&teacher, picture, &angles);
+                Box::new(originals(normals)?.iter().map(of_file))
+            }
         };
         let bar = progress::bar(normals.len(), &context.label);
         let mut moments: Option<Moments> = None;
-        for features in features(&teacher, &normals.pixels, Some(&turned as Views)) {
+        for features in seen {
             let tokens = grid::positions(&self.settings.tokens(features)).unsqueeze(0);
             match &mut moments {
                 None => moments = Some(Moments::new(&tokens)),

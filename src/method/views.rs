@@ -30,8 +30,14 @@ pub fn augmented(pictures: &Tensor) -> Tensor {
 
 /// Pictures turned by `angle` (radians) about their centre, `[k, 3, h, w]`.
 pub fn turned(pictures: &Tensor, angle: f64) -> Tensor {
+    warped(pictures, turn(pictures, angle))
+}
+
+/// A turn in normalised coordinates, which a rectangle stretches.
+fn turn(pictures: &Tensor, angle: f64) -> [[f64; 3]; 2] {
     let (sin, cos) = angle.sin_cos();
-    warped(pictures, [[cos, -sin, 0.0], [sin, cos, 0.0]])
+    let (h, w) = (pictures.size()[2] as f64, pictures.size()[3] as f64);
+    [[cos, -sin * (h / w), 0.0], [sin * (w / h), cos, 0.0]]
 }
 
 /// Pictures shifted to the left and up by parts of half their side, `[k, 3, h, w]`.
@@ -41,8 +47,7 @@ pub fn shifted(pictures: &Tensor, [x, y]: [f64; 2]) -> Tensor {
 
 /// As [`turned`], from the nearest pixels, and black where a turn brings in what lies outside.
 pub fn turned_on_black(pictures: &Tensor, angle: f64) -> Tensor {
-    let (sin, cos) = angle.sin_cos();
-    let theta = theta(pictures, [[cos, -sin, 0.0], [sin, cos, 0.0]]);
+    let theta = theta(pictures, turn(pictures, angle));
     let grid = Tensor::affine_grid_generator(&theta, pictures.size(), false);
     // Nearest is 1, zeros are 0.
     pictures.grid_sampler(&grid, 1, 0, false)

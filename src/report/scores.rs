@@ -42,6 +42,8 @@ pub struct Scores<'a> {
     pub protocol: Protocol,
     /// The network and its weights.
     pub network: String,
+    /// How the method's authors prepare files, where that was asked for.
+    pub prepared: Option<String>,
     /// Whether these weights are random.
     pub is_random: bool,
     /// Pictures that were scored.
@@ -111,6 +113,9 @@ fn about(scores: &Scores, n: usize) -> Vec<String> {
         if references == 1 { "reference" } else { "references" },
         scores.network
     )];
+    sentences.extend(scores.prepared.as_ref().map(|prepared| {
+        format!("Files are prepared as the method's authors do (geometry = \"published\"): {prepared}.")
+    }));
     sentences.push(match scores.threshold {
         Some((threshold, share)) => format!(
             "Flagged are scores above {threshold:.4}, the highest score that a reference gets by the others. Of normal pictures \

@@ -133,10 +133,10 @@ impl Given {
 
 /// The pictures of both, one after the other.
 fn mixed(first: &Pictures, second: &Pictures) -> Pictures {
-    Pictures {
-        pixels: Tensor::cat(&[&first.pixels, &second.pixels], 0),
-        acquisition: [&first.acquisition[..], &second.acquisition].concat(),
-    }
+    Pictures::new(
+        Tensor::cat(&[&first.pixels, &second.pixels], 0),
+        [&first.acquisition[..], &second.acquisition].concat(),
+    )
 }
 
 /// Image scores under `clean`.

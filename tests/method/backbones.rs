@@ -49,8 +49,8 @@ fn every_method_with_a_backbone_takes_efficientnet() {
 
 /// Pictures of two patches by two.
 fn of_whole_patches(purpose: &str, n: usize) -> Pictures {
-    let Pictures { pixels, acquisition } = pictures(purpose, n);
-    Pictures { pixels: pixels.narrow(2, 2, 28).narrow(3, 2, 28).contiguous(), acquisition }
+    let Pictures { pixels, acquisition, .. } = pictures(purpose, n);
+    Pictures::new(pixels.narrow(2, 2, 28).narrow(3, 2, 28).contiguous(), acquisition)
 }
 
 #[test]

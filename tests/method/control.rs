@@ -29,7 +29,7 @@ fn flat(values: &[u8]) -> Pictures {
         height: 20,
         file_bytes: 100 * (index as u64 + 1),
     };
-    Pictures { pixels: Tensor::cat(&parts, 0), acquisition: values.iter().enumerate().map(file).collect() }
+    Pictures::new(Tensor::cat(&parts, 0), values.iter().enumerate().map(file).collect())
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn stripes(purpose: &str, n: usize, side: i64) -> Pictures {
         }
     }
     let pixels = Tensor::from_data_size(&bytes, &[n as i64, 3, side, side], Kind::Uint8);
-    Pictures { pixels, acquisition: pictures(purpose, n).acquisition }
+    Pictures::new(pixels, pictures(purpose, n).acquisition)
 }
 
 fn uniform(purpose: &str, shape: &[i64]) -> Tensor {

@@ -67,12 +67,12 @@ fn all(pictures: &Pictures) -> Vec<usize> {
 /// The same discs dark on light: another class.
 fn inverted(pictures: &Pictures) -> Pictures {
     let pixels = (pictures.pixels.to_kind(Kind::Float) * -1.0 + 255.0).to_kind(Kind::Uint8);
-    Pictures { pixels, acquisition: pictures.acquisition.clone() }
+    Pictures::new(pixels, pictures.acquisition.clone())
 }
 
 fn joined(a: &Pictures, b: &Pictures) -> Pictures {
     let acquisition = a.acquisition.iter().chain(&b.acquisition).copied().collect();
-    Pictures { pixels: Tensor::cat(&[&a.pixels, &b.pixels], 0), acquisition }
+    Pictures::new(Tensor::cat(&[&a.pixels, &b.pixels], 0), acquisition)
 }
 
 #[test]

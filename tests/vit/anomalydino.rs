@@ -1,9 +1,8 @@
 //! AnomalyDINO against its authors' functions.
 
-use medfsad::decode::resize::bicubic;
 use medfsad::maps::MapStack;
 use medfsad::method::anomalydino::mask::{Mask, first_component, standing_out};
-use medfsad::method::anomalydino::{TokenBank, image_scores, rotation};
+use medfsad::method::anomalydino::{TokenBank, image_scores, published, rotation};
 use medfsad::network::formula;
 use medfsad::network::vit::dinov2::Dinov2;
 use medfsad::network::vit::{Reading, Transformer};
@@ -154,14 +153,8 @@ fn masks_equal_the_published() {
 }
 
 /// The shorter edge at 84 pixels, cut right and below to whole patches, as the network sees it: `[1, 3, 14 h, 14 w]`.
-fn prepared(planes: &[u8], [h, w]: [usize; 2]) -> Tensor {
-    let shorter = h.min(w);
-    let picture = Pixels::from_planes(h, w, 3, planes).expect("a picture");
-    let [height, width] = [h, w].map(|edge| 84 * edge / shorter);
-    let planes = bicubic(&picture, height, width).to_planes();
-    let (height, width) = (height as i64, width as i64);
-    let all = Tensor::from_data_size(&planes, &[1, 3, height, width], Kind::Uint8);
-    let whole = all.narrow(2, 0, height / 14 * 14).narrow(3, 0, width / 14 * 14);
+fn prepared(picture: &Pixels) -> Tensor {
+    let whole = published::prepared(picture, 84, 14);
     Input::ImageNet.prepare(Network::from(Extractor::Transformer(Transformer::Dinov2Tiny)), &whole)
 }
 
@@ -176,14 +169,12 @@ fn seen(network: &Dinov2, pictures: &Tensor) -> (Tensor, [i64; 2]) {
 fn the_small_network_equals_the_published_end_to_end() {
     let golden = &reference("anomalydino.json")["end_to_end_tiny"];
     let tiny = network(plan("tiny"), &reference("dinov2_tiny.json")["configs"]["tiny"], Kind::Float);
-    let supports = [0, 1].map(|index| smooth(&format!("anomalydino.support{index}"), 100, 131).to_planes());
+    let supports = [0, 1].map(|index| smooth(&format!("anomalydino.support{index}"), 100, 131));
     let mut compared = Compared::within(5e-5);
     for (key, angles) in [("no_rotation", 1), ("with_8_rotations", 8)] {
         let golden = &golden[key];
-        let views = supports.iter().flat_map(|planes| {
-            (0..angles).map(|step| rotation::turned(planes, [100, 131], 45.0 * f64::from(step)))
-        });
-        let rows: Vec<Tensor> = views.map(|planes| seen(&tiny, &prepared(&planes, [100, 131])).0).collect();
+        let views = supports.iter().flat_map(|picture| published::eighths(picture).into_iter().take(angles));
+        let rows: Vec<Tensor> = views.map(|view| seen(&tiny, &prepared(&view)).0).collect();
         let rows = Tensor::cat(&rows, 0);
         // Turned by odd eighths, pixels differ by a grey level here and there, which the tokens show.
         let is_exact = angles == 1;
@@ -198,7 +189,7 @@ fn the_small_network_equals_the_published_end_to_end() {
             .enumerate()
         {
             let picture = smooth(&format!("anomalydino.query{index}"), size[0], size[1]);
-            let prepared = prepared(&picture.to_planes(), size);
+            let prepared = prepared(&picture);
             compared.with("input", &prepared.squeeze_dim(0), &golden["input_tensor"]);
             let (tokens, grid) = seen(&tiny, &prepared);
             let distances = bank.distances(&tokens, 1);

@@ -66,7 +66,7 @@ impl Args {
         let bar = progress::bar(entries.len(), "explaining");
         let (mut explained, mut raw, mut refused) = (Vec::new(), BTreeMap::new(), refused);
         for chunk in entries.chunks(BATCH) {
-            let read = folder::read(chunk, opened.size);
+            let read = folder::read(chunk, &opened.shape);
             refused.extend(read.refused.iter().cloned());
             if !read.names.is_empty() {
                 explained.extend(self.explain(&opened, &explainer, ready, &read, &mut raw)?);
@@ -77,7 +77,7 @@ impl Args {
         drop((explainer, detector));
         ensure!(!explained.is_empty(), "--query: none of the pictures can be read");
         if let Some(masks) = masks {
-            masks.measure(&mut explained, &self.query, opened.size)?;
+            masks.measure(&mut explained, &self.query, opened.shape.side)?;
         }
         if self.quality {
             let untrained = model.with_untrained_student(UNTRAINED_SEED);

@@ -9,7 +9,7 @@ use tch::Device;
 use super::compute::Compute;
 use super::settings::{self, MethodArgs};
 use super::teacher::{self, TeacherArgs};
-use crate::evaluate::folder;
+use crate::evaluate::folder::{self, Shape};
 use crate::files;
 use crate::ids::TaskName;
 use crate::method::d24fad::{self, checkpoint};
@@ -41,7 +41,7 @@ pub(super) struct ModelArgs {
 
 /// References that were read, at a size, and what it takes to make a model for them.
 pub(super) struct Opened {
-    pub size: usize,
+    pub shape: Shape,
     pub supports: folder::Read,
     entry: &'static Entry,
     table: toml::Table,
@@ -61,12 +61,16 @@ impl ModelArgs {
         let built = settings::build(entry, &table)?;
         ensure_fits_here(entry, &built)?;
         check(&built)?;
-        built.check_size(size).context("--size")?;
+        let shape = self.shape(&built, size)?;
+        built.check_size(shape.side).context("--size")?;
         let teachers = self.teachers(entry, built.network)?;
         folder::require(&self.support).context("--support")?;
         let device = self.compute.start()?;
-        let supports = folder::references(&self.support, size).context("--support")?;
+        let supports = folder::references(&self.support, &shape).context("--support")?;
         println!("{} references in {}", supports.names.len(), self.support.display());
+        if let Some(from_files) = &shape.from_files {
+            println!("files prepared as published: {}", from_files.about);
+        }
         let context = Context {
             device,
             precision: self.compute.precision,
@@ -82,7 +86,18 @@ impl ModelArgs {
         if let Some(network) = built.network {
             println!("network: {}", context.teachers.of(network)?.label(network));
         }
-        Ok(Opened { size, supports, entry, table, context, checkpoint: self.checkpoint.clone() })
+        Ok(Opened { shape, supports, entry, table, context, checkpoint: self.checkpoint.clone() })
+    }
+
+    /// Squares of `size` pixels, or what the method's authors make of files where the settings ask for it.
+    fn shape(&self, built: &Built, size: usize) -> Result<Shape> {
+        let Some(from_files) = &built.from_files else { return Ok(Shape::squares(size)) };
+        ensure!(
+            self.method.size.is_none(),
+            "--size: with geometry = \"published\" it is {}, by the method's own settings; leave --size out",
+            from_files.side
+        );
+        Ok(Shape { side: from_files.side as usize, from_files: Some(from_files.clone()) })
     }
 
     /// Settings of the method and side of the pictures: the user's, else the checkpoint's.
@@ -179,7 +194,7 @@ impl Opened {
         };
         let squares: Vec<u8> = self.supports.squares.iter().flat_map(Pixels::samples).copied().collect();
         let (name, label) = (self.entry.name, self.network_label()?);
-        let (table, size, references) = (&self.table, self.size, files::sha256(&squares));
+        let (table, size, references) = (&self.table, self.shape.side, files::sha256(&squares));
         Ok(format!("{name} {table} {size} {label} {checkpoint} {references}"))
     }
 

@@ -52,8 +52,9 @@ pub(crate) struct Args {
     protocol: Protocol,
 }
 
-/// Pictures that are decoded and held at once.
+/// Pictures that are decoded and held at once; fewer where they are held at their own size.
 const CHUNK: usize = 256;
+const WHOLE_CHUNK: usize = 16;
 
 /// What came of one picture.
 struct Scored {
@@ -95,8 +96,9 @@ impl Args {
         let detector = fitted.adapt(&opened.supports.pictures())?;
         let bar = progress::bar(entries.len(), "scoring");
         let mut scored: Vec<Scored> = Vec::new();
-        for chunk in entries.chunks(CHUNK) {
-            let read = folder::read(chunk, opened.size);
+        let at_once = if opened.shape.keeps_originals() { WHOLE_CHUNK } else { CHUNK };
+        for chunk in entries.chunks(at_once) {
+            let read = folder::read(chunk, &opened.shape);
             refused.extend(read.refused.iter().cloned());
             if !read.names.is_empty() {
                 scored.extend(self.score((&*fitted, &*detector), &opened, read, chunk)?);
@@ -255,6 +257,7 @@ impl Args {
             method: &self.method,
             protocol: self.protocol,
             network: opened.network_label()?,
+            prepared: opened.shape.from_files.as_ref().map(|from_files| from_files.about.clone()),
             is_random: opened.is_random()?,
             n_scored: scored.len(),
             pictures: shown.collect(),

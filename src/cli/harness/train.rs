@@ -10,7 +10,7 @@ use tch::Tensor;
 use super::compute::{Compute, FeatureArgs};
 use super::settings::{self, MethodArgs};
 use super::teacher::{self, TeacherArgs};
-use crate::evaluate::folder;
+use crate::evaluate::folder::{self, Shape};
 use crate::evaluate::training_log::TrainingLog;
 use crate::ids::TaskName;
 use crate::method::d24fad::{self, Settings};
@@ -147,7 +147,7 @@ impl Args {
     /// One folder, with supports drawn for each of its pictures as in a bench.
     fn task(&self, path: &Path) -> Result<TrainTask> {
         let size = usize::from(self.method.size.unwrap_or(SIZE));
-        let read = folder::references(path, size).context("--normal")?;
+        let read = folder::references(path, &Shape::squares(size)).context("--normal")?;
         let (n, name) = (read.names.len(), path.display().to_string());
         ensure!(
             n >= 2,

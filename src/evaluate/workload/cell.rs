@@ -117,5 +117,5 @@ fn told_apart(pixels: &Tensor, set: i64) -> Tensor {
 fn pictures(pixels: Tensor) -> Pictures {
     let acquisition = Acquisition { width: 1, height: 1, file_bytes: 1 };
     let n = pixels.size()[0] as usize;
-    Pictures { pixels, acquisition: vec![acquisition; n] }
+    Pictures::new(pixels, vec![acquisition; n])
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
+use super::geometry::{FromFiles, Geometry, originals};
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::{Bank, MAX_BYTES};
@@ -14,12 +15,16 @@ use super::part::normals::{Views, features};
 use super::train_on::TrainOn;
 use super::work::{CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::vit::{Deep, Reading, Transformer};
+use crate::network::remembering::Remembering;
+use crate::network::vit::{Deep, Filter, Reading, Transformer};
 use crate::network::{Features, Network, Sight};
+use crate::pixels::Pixels;
 use mask::Mask;
 
 /// Which patches show the object.
 pub mod mask;
+/// Pictures as the authors prepare them.
+pub mod published;
 /// Pictures turned as OpenCV turns them.
 pub mod rotation;
 
@@ -43,9 +48,12 @@ pub const ENTRY: Entry = Entry {
 pub struct Settings {
     /// Its last block's tokens, after the final norm, are compared.
     pub backbone: Transformer,
-    /// Side in pixels that pictures are resized to, a multiple of the patch's. Pictures are square, so that this is what
-    /// the authors do: the shorter edge becomes 448.
+    /// Side in pixels that pictures are resized to, a multiple of the patch's.
     pub side: i64,
+    /// `published` prepares whole files as the authors do: supports are turned at their own size, then the shorter edge becomes
+    /// `side`, the other one keeps its proportion and is cut to whole patches at its end; the map is stretched to the whole
+    /// picture. Only `score` has files; a board takes `square`.
+    pub geometry: Geometry,
     /// Whether each support enters in eight views, turned by eighths.
     pub rotations: bool,
     /// Nearest tokens whose squared distances are averaged.
@@ -59,6 +67,7 @@ impl Default for Settings {
         Settings {
             backbone: Transformer::Dinov2Small,
             side: 448,
+            geometry: Geometry::Square,
             rotations: true,
             neighbours: 1,
             mask: Mask::None,
@@ -68,8 +77,16 @@ impl Default for Settings {
 
 impl Settings {
     fn sight(&self) -> Sight {
-        let reading = Reading { deep: Deep::Last, side: Some(self.side), ..Reading::of(self.backbone) };
+        let side = (self.geometry == Geometry::Square).then_some(self.side);
+        let reading = Reading { deep: Deep::Last, side, ..Reading::of(self.backbone) };
         Sight::Tokens(self.backbone, reading)
+    }
+
+    fn published(&self) -> FromFiles {
+        let Settings { side, rotations, .. } = *self;
+        let turned = if rotations { "references turned by eighths at their own size; " } else { "" };
+        let about = format!("{turned}the shorter edge {side} pixels (bicubic), both cut to whole patches");
+        FromFiles { side, filter: Filter::Bicubic, originals: true, about }
     }
 
     fn views(&self) -> usize {
@@ -88,7 +105,8 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.neighbours >= 1, "anomalydino: neighbours must be at least 1");
     let network = Some(Network::Transformer(settings.backbone));
     let learner = AnomalyDino { settings: settings.clone() };
-    Ok(build_learner(learner, TrainOn::Supports, &settings, network)?.giving(Output::Both))
+    let built = build_learner(learner, TrainOn::Supports, &settings, network)?.giving(Output::Both);
+    Ok(built.reading_files(settings.geometry.from_files(|| settings.published())))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {
@@ -121,18 +139,47 @@ impl Learner for AnomalyDino {
     ) -> Result<Box<dyn Detector>> {
         let teacher = context.seeing(self.settings.sight())?;
         let views = self.settings.rotations.then_some(&rotation::eighths as Views);
-        let parts = features(&teacher, &normals.pixels, views).map(|seen| grid::positions(&seen.deep));
-        let bank = TokenBank::new(&Tensor::cat(&parts.collect::<Vec<_>>(), 0));
+        let parts: Vec<Tensor> = match self.settings.geometry {
+            Geometry::Square => {
+                features(&teacher, &normals.pixels, views).map(|seen| grid::positions(&seen.deep)).collect()
+            }
+            Geometry::Published => self.of_files(&teacher, normals)?,
+        };
+        let bank = TokenBank::new(&Tensor::cat(&parts, 0));
         let Settings { neighbours, mask, .. } = self.settings;
         Ok(Box::new(AnomalyDinoDetector { bank, neighbours, mask }))
     }
 
     fn sees(&self) -> Option<Sight> {
-        Some(self.settings.sight())
+        (self.settings.geometry == Geometry::Square).then(|| self.settings.sight())
     }
 
     fn reads(&self, features: Features) -> Box<dyn Any> {
-        Box::new(features.deep)
+        Box::new(vec![features.deep])
+    }
+
+    fn encode<'p>(&self, context: &Context, pictures: &'p Pictures) -> Result<Encoded<'p>> {
+        let teacher = context.seeing(self.settings.sight())?;
+        let seen = originals(pictures)?.iter().map(|picture| self.seen(&teacher, picture));
+        Ok(Encoded::new(pictures, Box::new(seen.collect::<Vec<Tensor>>())))
+    }
+}
+
+impl AnomalyDino {
+    /// Tokens of one picture of its own size, `[1, d, h, w]`.
+    fn seen(&self, teacher: &Remembering, picture: &Pixels) -> Tensor {
+        let Settings { side, backbone, .. } = self.settings;
+        teacher.features_again(&published::prepared(picture, side, backbone.plan().patch)).deep
+    }
+
+    /// Tokens `[m, d]` of all views of supports of their own sizes.
+    fn of_files(&self, teacher: &Remembering, normals: &Pictures) -> Result<Vec<Tensor>> {
+        let views = |picture: &Pixels| match self.settings.rotations {
+            true => published::eighths(picture),
+            false => vec![picture.clone()],
+        };
+        let views = originals(normals)?.iter().flat_map(|picture| views(picture));
+        Ok(views.map(|view| grid::positions(&self.seen(teacher, &view))).collect())
     }
 }
 
@@ -170,12 +217,12 @@ struct AnomalyDinoDetector {
     mask: Mask,
 }
 
-impl Detector for AnomalyDinoDetector {
-    fn score(&self, queries: &Encoded) -> Result<Prediction> {
-        let tokens: &Tensor = queries.made()?;
+impl AnomalyDinoDetector {
+    /// Distances that count, `[n, h, w]`, of tokens `[n, d, h, w]`.
+    fn counted(&self, tokens: &Tensor) -> Result<Tensor> {
         let (n, _, h, w) = tokens.size4()?;
         let distances = self.bank.distances(&grid::positions(tokens), self.neighbours).view([n, h, w]);
-        let counted = match self.mask {
+        Ok(match self.mask {
             Mask::None => distances,
             mask => {
                 let kept = |index: i64| {
@@ -185,9 +232,23 @@ impl Detector for AnomalyDinoDetector {
                 let kept = (0..n).map(kept).collect::<Result<Vec<Tensor>>>()?;
                 distances * Tensor::stack(&kept, 0).to_device(tokens.device())
             }
-        };
-        let maps = grid::upsample(&counted, queries.pictures().size(), false);
-        Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&image_scores(&counted))?))
+        })
+    }
+}
+
+impl Detector for AnomalyDinoDetector {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        // Pictures of one shape, or each by itself.
+        let parts: &Vec<Tensor> = queries.made()?;
+        let size = queries.pictures().size();
+        let (mut maps, mut scores) = (Vec::new(), Vec::new());
+        for tokens in parts {
+            let counted = self.counted(tokens)?;
+            maps.push(grid::upsample(&counted, size, false));
+            scores.push(image_scores(&counted));
+        }
+        let (maps, scores) = (Tensor::cat(&maps, 0), Tensor::cat(&scores, 0));
+        Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
     }
 
     fn bytes(&self) -> usize {

@@ -11,6 +11,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
+use super::geometry::{FromFiles, Geometry};
 use super::part::direction::unit;
 use super::part::grid;
 use super::part::learner::{self, Learner};
@@ -77,6 +78,9 @@ pub struct Settings {
     pub backbone: Transformer,
     /// Side in pixels that pictures are resized to, a multiple of the patch's.
     pub side: i64,
+    /// `published` stretches whole files to `side` at once, bilinearly, as the authors do; normals change lightly afterwards, the
+    /// authors' before. Only `score` has files; a board takes `square`.
+    pub geometry: Geometry,
     /// Values of a token inside the projector, a multiple of its heads.
     pub width: i64,
     /// Heads of the projector.
@@ -115,6 +119,7 @@ impl Default for Settings {
             train_on: TrainOn::Supports,
             backbone: Transformer::Dinov2Base,
             side: 518,
+            geometry: Geometry::Square,
             width: 384,
             heads: 12,
             blocks: 6,
@@ -211,7 +216,9 @@ fn build(settings: toml::Table) -> Result<Built> {
     settings.check()?;
     let network = Some(Network::Transformer(settings.backbone));
     let learner = FoundAd { settings: settings.clone() };
-    Ok(learner::build(learner, settings.train_on, &settings, network)?.giving(Output::Both))
+    let built = learner::build(learner, settings.train_on, &settings, network)?.giving(Output::Both);
+    let from_files = settings.geometry.from_files(|| FromFiles::stretched(settings.side, Filter::Bilinear));
+    Ok(built.reading_files(from_files))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

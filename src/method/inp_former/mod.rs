@@ -11,6 +11,7 @@ use tch::nn::VarStore;
 use tch::{Device, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer, Output, Prediction};
+use super::geometry::{FromFiles, Geometry};
 use super::part::feature_store::{FeatureStore, Sharing};
 use super::part::grid;
 use super::part::learner::{self, Fixed, Learner};
@@ -69,6 +70,9 @@ pub struct Settings {
     /// Pixels cut off at each edge once pictures are resized to `side` and two margins. 28 as published, which hides 23 % of
     /// a picture; 0 shows all of it.
     pub margin: i64,
+    /// `published` stretches whole files to `side` and two margins at once, bilinearly, as the authors do. Only `score` has files;
+    /// a board takes `square`.
+    pub geometry: Geometry,
     /// Prototypes of a picture.
     pub prototypes: i64,
     /// Largest step size.
@@ -101,6 +105,7 @@ impl Settings {
             positions: Positions::Published,
             side: 392,
             margin: 28,
+            geometry: Geometry::Square,
             prototypes: 6,
             learning_rate: 1e-3,
             weight_decay: 1e-4,
@@ -126,6 +131,18 @@ impl Settings {
         Ok(())
     }
 
+    /// The side that is resized to.
+    fn stretched(&self) -> i64 {
+        self.side + 2 * self.margin
+    }
+
+    fn published(&self) -> FromFiles {
+        let stretched = FromFiles::stretched(self.stretched(), Filter::Bilinear);
+        let about =
+            format!("{}, of which the middle {} x {} are seen", stretched.about, self.side, self.side);
+        FromFiles { about, ..stretched }
+    }
+
     fn sight(&self) -> Sight {
         let owners = Reading::of(self.backbone);
         let interpolation = match self.positions {
@@ -135,7 +152,7 @@ impl Settings {
         let reading = Reading {
             deep: Deep::Groups(groups(self.backbone.plan())),
             interpolation,
-            side: Some(self.side + 2 * self.margin),
+            side: Some(self.stretched()),
             filter: Filter::Bilinear,
             margin: self.margin,
             scales: false,
@@ -197,7 +214,8 @@ fn build(settings: toml::Table) -> Result<Built> {
         &settings,
         network,
     )?;
-    Ok(built.giving(Output::Both))
+    let from_files = settings.geometry.from_files(|| settings.published());
+    Ok(built.giving(Output::Both).reading_files(from_files))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

@@ -10,6 +10,7 @@ use tch::nn::VarStore;
 use tch::{Device, Kind as Number, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer, Output, Prediction};
+use super::geometry::{FromFiles, Geometry};
 use super::part::learner::{self, Learner, Learnt as Fixed};
 use super::part::prompts::{BuiltIn, Prompts};
 use super::part::segmentation_loss::{dice, focal};
@@ -55,6 +56,9 @@ pub struct Settings {
     pub train_on: TrainOn,
     /// The network, whose own picture size is used.
     pub clip: Clip,
+    /// `published` stretches whole files to the network's size at once, bilinearly, as the authors do. Only `score` has files; a
+    /// board takes `square`.
+    pub geometry: Geometry,
     /// A file of phrases in the form of `benchmarks/prompts`; the published ones unless set.
     pub prompts: Option<String>,
     /// Learnt words before each phrase.
@@ -76,6 +80,7 @@ impl Default for Settings {
         Settings {
             train_on: TrainOn::Supports,
             clip: Clip::Large14,
+            geometry: Geometry::Square,
             prompts: None,
             words: 8,
             anomalies: vec![Kind::CutPaste, Kind::Intensity, Kind::Source, Kind::Identity],
@@ -117,7 +122,9 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.learning_rate > 0.0, "mediclip: learning_rate must be positive");
     let network = Some(Network::Clip(settings.clip));
     let learner = MediClip { settings: settings.clone(), prompts };
-    Ok(learner::build(learner, settings.train_on, &settings, network)?.giving(Output::Both))
+    let built = learner::build(learner, settings.train_on, &settings, network)?.giving(Output::Both);
+    let stretched = || FromFiles::stretched(settings.clip.plan().side(), Filter::Bilinear);
+    Ok(built.reading_files(settings.geometry.from_files(stretched)))
 }
 
 fn work(settings: &str, cell: &CellSize) -> Result<Work> {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::contract::{Built, Context, Entry, Fitted, Method, Observer, Output, TrainTask};
+use super::geometry::{FromFiles, Geometry};
 use super::part::prompts::{BuiltIn, Prompts};
 use super::part::trainer::{self, Order, Plan, Recipe, Subject};
 use super::part::{clip, others};
@@ -20,6 +21,7 @@ use crate::ids::TaskName;
 use crate::network::Network;
 use crate::network::frozen_clip::FrozenClip;
 use crate::network::optimiser::{Adam, Rule};
+use crate::network::vit::Filter;
 use crate::network::vit::block::Activation;
 use crate::network::vit::clip::Clip;
 use crate::network::vit::tokenizer::Tokenizer;
@@ -83,6 +85,9 @@ pub struct Settings {
     pub activation: Activation,
     /// Pictures are stretched to squares of this side; what is left of the last patch is cut off.
     pub side: i64,
+    /// `published` stretches whole files to `side` at once, with the bicubic filter, as the authors do. Only `score` has files; a
+    /// board takes `square`.
+    pub geometry: Geometry,
     /// A file of words in the form of `benchmarks/prompts`; the published ones unless set.
     pub prompts: Option<String>,
     /// What tasks show, beside and before those that the words name.
@@ -102,6 +107,7 @@ impl Default for Settings {
             clip: Clip::Large14At336,
             activation: Activation::Gelu,
             side: 240,
+            geometry: Geometry::Square,
             prompts: None,
             class_names: BTreeMap::new(),
             epochs: 50,
@@ -155,7 +161,9 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(settings.rate() > 0.0, "mvfa: learning_rate must be positive");
     let network = Some(Network::Clip(settings.clip));
     let method = Mvfa { settings: settings.clone(), words };
+    let from_files = settings.geometry.from_files(|| FromFiles::stretched(settings.side, Filter::Bicubic));
     let built = Built::new(method, &settings, settings.regime(), network)?.giving(Output::Both);
+    let built = built.reading_files(from_files);
     let extension = (settings.setting == Setting::FewNormal)
         .then_some("with a memory of normals alone, in adapters that nothing has trained");
     Ok(Built { takes_steps: settings.setting != Setting::FewNormal, extension, fits_shots: false, ..built })

@@ -10,6 +10,7 @@ use tch::{Kind, Tensor};
 use super::contract::{
     Built, Context, Detector, Encoded, Entry, Fitted, Method, Observer, Output, Prediction, TrainTask,
 };
+use super::geometry::{FromFiles, Geometry};
 use super::part::prompts::{BuiltIn, Prompts};
 use super::part::{clip, grid};
 use super::work::{CellSize, Operations, Work};
@@ -17,6 +18,7 @@ use crate::episode::batch::Pictures;
 use crate::network::Network;
 use crate::network::frozen_clip::FrozenClip;
 use crate::network::precision::Precision;
+use crate::network::vit::Filter;
 use crate::network::vit::clip::{Clip, Plan};
 use crate::regime::Regime;
 use scoring::Variant;
@@ -53,6 +55,9 @@ const SIZES: [i64; 2] = [2, 3];
 pub struct Settings {
     /// The network, whose own picture size is used. anomalib has the weights after 31 epochs, caoyunkang those after 32.
     pub clip: Clip,
+    /// `published` stretches whole files to the network's size at once, with the bicubic filter, as the authors of both variants
+    /// do. Only `score` has files; a board takes `square`.
+    pub geometry: Geometry,
     /// Whose arithmetic and words.
     pub variant: Variant,
     /// Without supports, by texts alone (regime R0).
@@ -67,6 +72,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             clip: Clip::Base16PlusAt240,
+            geometry: Geometry::Square,
             variant: Variant::Anomalib,
             zero_shot: false,
             class_name: None,
@@ -97,7 +103,8 @@ fn build(settings: toml::Table) -> Result<Built> {
     let regime = if settings.zero_shot { Regime::Nothing } else { Regime::Supports };
     let method = WinClip { settings: settings.clone(), prompts };
     let built = Built::new(method, &settings, regime, Some(Network::Clip(settings.clip)))?;
-    Ok(built.giving(Output::Both))
+    let stretched = || FromFiles::stretched(settings.clip.plan().side(), Filter::Bicubic);
+    Ok(built.giving(Output::Both).reading_files(settings.geometry.from_files(stretched)))
 }
 
 /// One picture at all levels.

@@ -35,6 +35,27 @@ pub enum Filter {
     Bilinear,
 }
 
+impl Filter {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Filter::Bicubic => "bicubic",
+            Filter::Bilinear => "bilinear",
+        }
+    }
+
+    /// A picture of another size.
+    ///
+    /// # Panics
+    /// If `height` or `width` is 0.
+    pub fn resize(self, picture: &Pixels, height: usize, width: usize) -> Pixels {
+        match self {
+            Filter::Bicubic => bicubic(picture, height, width),
+            Filter::Bilinear => bilinear(picture, height, width),
+        }
+    }
+}
+
 /// What stands for the deepest features, [`Features::deep`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deep {
@@ -182,11 +203,7 @@ pub fn squares(pictures: &Tensor, side: i64, filter: Filter) -> Tensor {
     let (h, w, to) = (h as usize, w as usize, side as usize);
     let resize = |planes: &[u8]| {
         let picture = Pixels::from_planes(h, w, 3, planes).expect("whole pictures");
-        match filter {
-            Filter::Bicubic => bicubic(&picture, to, to),
-            Filter::Bilinear => bilinear(&picture, to, to),
-        }
-        .to_planes()
+        filter.resize(&picture, to, to).to_planes()
     };
     let resized: Vec<u8> = planes.par_chunks_exact(3 * h * w).flat_map_iter(resize).collect();
     Tensor::from_data_size(&resized, &[n, 3, side, side], Kind::Uint8)

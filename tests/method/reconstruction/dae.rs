@@ -93,7 +93,7 @@ fn discs(purpose: &str, n: usize, blob: bool) -> (Pictures, Vec<bool>) {
     }
     let pixels = Tensor::from_data_size(&bytes, &[n as i64, 3, DISC_SIDE, DISC_SIDE], Kind::Uint8);
     let acquisition = vec![Acquisition { width: 32, height: 32, file_bytes: 1000 }; n];
-    (Pictures { pixels, acquisition }, inside)
+    (Pictures::new(pixels, acquisition), inside)
 }
 
 fn maps(fitted: &dyn Fitted, detector: &dyn Detector, queries: &Pictures) -> Vec<f64> {

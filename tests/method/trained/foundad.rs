@@ -91,7 +91,7 @@ fn foundad_learns_two_pictures_and_errors_rise_under_a_square() {
     println!("loss from {first} to {last}");
     assert!(looks.len() == 10 && last < 0.5 * first, "the loss goes from {first} to {last}");
     let detector = fitted.adapt(&pictures("support", 1)).expect("a detector");
-    let ill = Pictures { pixels: normals.pixels.copy(), acquisition: normals.acquisition.clone() };
+    let ill = Pictures::new(normals.pixels.copy(), normals.acquisition.clone());
     let _ = ill.pixels.narrow(2, 28, 28).narrow(3, 42, 28).fill_(20);
     let maps = |queries: &Pictures| match predict(&*fitted, &*detector, queries).expect("a prediction") {
         Prediction::Both(maps, _) => maps,

@@ -24,7 +24,7 @@ fn inp_formers_losses_fall_and_a_foreign_texture_stands_out() {
     }
     let detector = fitted.adapt(&pictures("support", 1)).expect("a detector");
     let clean = stripes("ill", 10, 56);
-    let ill = Pictures { pixels: clean.pixels.copy(), acquisition: clean.acquisition.clone() };
+    let ill = Pictures::new(clean.pixels.copy(), clean.acquisition.clone());
     // Stripes of the other direction in one corner of a quarter.
     let mut corner = ill.pixels.narrow(2, 0, 28).narrow(3, 0, 28);
     let turned = clean.pixels.narrow(2, 0, 28).narrow(3, 0, 28).transpose(2, 3).contiguous();

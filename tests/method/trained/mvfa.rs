@@ -27,9 +27,9 @@ fn fitted(more: &str, tasks: &[TrainTask], context: &Context) -> Result<Box<dyn 
 
 /// Pictures with a bright square.
 fn ill(purpose: &str, n: usize) -> Pictures {
-    let Pictures { pixels, acquisition } = pictures(purpose, n);
+    let Pictures { pixels, acquisition, .. } = pictures(purpose, n);
     let _ = pixels.narrow(2, 4, 12).narrow(3, 16, 12).fill_(250);
-    Pictures { pixels, acquisition }
+    Pictures::new(pixels, acquisition)
 }
 
 fn of(fitted: &dyn Fitted, detector: &dyn Detector, queries: &Pictures) -> Vec<f64> {
@@ -147,8 +147,7 @@ fn normals_alone_need_neither_words_nor_anomalies_and_a_support_is_no_distance_a
     let turned = fitted.adapt(&supports.at(&[2, 0, 1])).expect("a detector");
     assert_close("permuted", &found, &of(&*fitted, &*turned, &queries));
     // A mirrored support is among the views.
-    let mirrored =
-        Pictures { pixels: Tensor::flip(&supports.pixels, [3]), acquisition: supports.acquisition.clone() };
+    let mirrored = Pictures::new(Tensor::flip(&supports.pixels, [3]), supports.acquisition.clone());
     let found = of(&*fitted, &*detector, &mirrored);
     assert!(found.iter().all(|score| score.abs() < 1e-6), "{found:?}");
 }

@@ -25,7 +25,7 @@ fn with_checks(normals: &Pictures) -> (Pictures, Vec<(i64, i64)>) {
         let mut part = pixels.get(index as i64).narrow(1, row, BOX).narrow(2, column, BOX);
         part.copy_(&checks.expand([3, BOX, BOX], false));
     }
-    (Pictures { pixels, acquisition: normals.acquisition.clone() }, places)
+    (Pictures::new(pixels, normals.acquisition.clone()), places)
 }
 
 /// Mean of a map inside the box at `row` and `column`, less its mean outside.
