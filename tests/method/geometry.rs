@@ -39,8 +39,8 @@ fn read(
     Pictures { originals, ..folder::pictures(&squares) }
 }
 
-fn scored(built: &Built, folder: &TempDir, supports: &Pictures, queries: &Pictures) -> Vec<f64> {
-    let fitted = built.method.fit(&[], &context(folder, supports.len()), &mut Unobserved).expect("a method");
+fn scored(built: &Built, context: &Context, supports: &Pictures, queries: &Pictures) -> Vec<f64> {
+    let fitted = built.method.fit(&[], context, &mut Unobserved).expect("a method");
     let detector = fitted.adapt(supports).expect("a detector");
     match predict(&*fitted, &*detector, queries).expect("a prediction") {
         Prediction::Both(maps, scores) => {
@@ -54,7 +54,7 @@ fn scored(built: &Built, folder: &TempDir, supports: &Pictures, queries: &Pictur
 
 #[test]
 fn files_stretched_at_once_enter_as_the_authors_resize_them() {
-    let folder = TempDir::new().expect("a folder");
+    let context = context(&TempDir::new().expect("a folder"), 1);
     // Twice or more the size that any of these sees, so that its own resizing makes the difference.
     let [supports, queries] = [10, 25].map(|shade| [picture(140, 140, shade)]);
     for (name, more) in [
@@ -72,15 +72,15 @@ fn files_stretched_at_once_enter_as_the_authors_resize_them() {
         assert!(published.settings.contains("\"geometry\":\"published\""), "{name}: {}", published.settings);
         let filter = |file: &Pixels, h: usize, w: usize| from_files.filter.resize(file, h, w);
         let of_files = |files: &[Pixels]| read(files, from_files.side, filter, false);
-        let ours = scored(&published, &folder, &of_files(&supports), &of_files(&queries));
+        let ours = scored(&published, &context, &of_files(&supports), &of_files(&queries));
         // A method that is handed the same pictures unchanged resizes them itself, by its authors' filter.
         let square = settings(name, more);
         assert!(square.from_files.is_none());
         let whole = |files: &[Pixels]| read(files, 140, |file, _, _| file.clone(), false);
-        assert_eq!(ours, scored(&square, &folder, &whole(&supports), &whole(&queries)), "{name}");
+        assert_eq!(ours, scored(&square, &context, &whole(&supports), &whole(&queries)), "{name}");
         // By way of a store, which has Lanczos's filter, it sees other pixels.
         let stored = |files: &[Pixels]| read(files, 96, resize::lanczos, false);
-        assert_ne!(ours, scored(&square, &folder, &stored(&supports), &stored(&queries)), "{name}");
+        assert_ne!(ours, scored(&square, &context, &stored(&supports), &stored(&queries)), "{name}");
     }
 }
 
@@ -88,7 +88,7 @@ const ANOMALYDINO: &str = "backbone = 'dinov2_tiny14'\nside = 56";
 
 #[test]
 fn shapes_of_files_are_kept_where_the_authors_keep_them() {
-    let folder = TempDir::new().expect("a folder");
+    let context = context(&TempDir::new().expect("a folder"), 1);
     let published = settings("anomalydino", &format!("{ANOMALYDINO}\ngeometry = 'published'"));
     let from_files = published.from_files.clone().expect("files");
     assert!(from_files.originals && from_files.about.contains("shorter edge 56"), "{from_files:?}");
@@ -97,32 +97,32 @@ fn shapes_of_files_are_kept_where_the_authors_keep_them() {
     let exact = [picture(56, 56, 10), picture(56, 56, 30), picture(56, 56, 60)];
     let square = settings("anomalydino", ANOMALYDINO);
     let plain = |files: &[Pixels]| read(files, 56, |file, _, _| file.clone(), false);
-    let same = scored(&square, &folder, &plain(&exact[..2]), &plain(&exact[2..]));
-    assert_eq!(scored(&published, &folder, &of_files(&exact[..2]), &of_files(&exact[2..])), same);
+    let same = scored(&square, &context, &plain(&exact[..2]), &plain(&exact[2..]));
+    assert_eq!(scored(&published, &context, &of_files(&exact[..2]), &of_files(&exact[2..])), same);
     // Each picture keeps its own shape, and its score whatever it is scored beside.
     let supports = of_files(&[picture(64, 100, 10)]);
     let files = [picture(60, 80, 20), picture(91, 60, 40)];
-    let together = scored(&published, &folder, &supports, &of_files(&files));
+    let together = scored(&published, &context, &supports, &of_files(&files));
     let alone: Vec<f64> = files
         .iter()
-        .flat_map(|file| scored(&published, &folder, &supports, &of_files(std::slice::from_ref(file))))
+        .flat_map(|file| scored(&published, &context, &supports, &of_files(std::slice::from_ref(file))))
         .collect();
     assert_eq!(together, alone);
     let squeezed = scored(
         &square,
-        &folder,
+        &context,
         &Pictures { originals: Vec::new(), ..supports.at(&[0]) },
         &read(&files, 56, resize::lanczos, false),
     );
     assert_ne!(together, squeezed);
     // A support among the queries is at no distance.
-    let known = scored(&published, &folder, &supports, &of_files(&[picture(64, 100, 10)]));
+    let known = scored(&published, &context, &supports, &of_files(&[picture(64, 100, 10)]));
     assert!(known[0].abs() < 1e-6, "{known:?}");
 }
 
 #[test]
 fn references_are_turned_at_their_own_size() {
-    let folder = TempDir::new().expect("a folder");
+    let context = context(&TempDir::new().expect("a folder"), 1);
     let more = "backbone = 'dinov2_tiny14'\nside = 42\nrotations = 3\ncorners = 'black'\nexplained = 0.9\ngeometry = 'published'";
     let published = settings("subspacead", more);
     let from_files = published.from_files.clone().expect("files");
@@ -131,10 +131,10 @@ fn references_are_turned_at_their_own_size() {
     let of_files = |files: &[Pixels]| read(files, 42, filter, true);
     let supports = of_files(&[picture(80, 120, 10)]);
     let queries = of_files(&[picture(80, 120, 40)]);
-    let whole = scored(&published, &folder, &supports, &queries);
+    let whole = scored(&published, &context, &supports, &queries);
     // Turned after it is stretched, a rectangle's copies are others.
     let square = settings("subspacead", &more.replace("published", "square"));
-    assert_ne!(whole, scored(&square, &folder, &supports, &queries));
+    assert_ne!(whole, scored(&square, &context, &supports, &queries));
     let none = settings("subspacead", &more.replace("rotations = 3", "rotations = 0"));
     assert!(!none.from_files.expect("files").originals);
     let entry = find("subspacead").expect("a known method");
@@ -144,12 +144,12 @@ fn references_are_turned_at_their_own_size() {
 
 #[test]
 fn squares_of_a_store_are_refused_where_files_are_asked_for() {
-    let folder = TempDir::new().expect("a folder");
+    let context = context(&TempDir::new().expect("a folder"), 1);
     let published = settings("anomalydino", &format!("{ANOMALYDINO}\ngeometry = 'published'"));
     let error = published.check_has_squares().expect_err("no files in a board").to_string();
     assert!(error.contains("`score`") && error.contains("leave geometry out"), "{error}");
     settings("anomalydino", ANOMALYDINO).check_has_squares().expect("squares");
-    let fitted = published.method.fit(&[], &context(&folder, 2), &mut Unobserved).expect("a method");
+    let fitted = published.method.fit(&[], &context, &mut Unobserved).expect("a method");
     let error = fitted.adapt(&pictures("support", 2)).err().expect("no files").to_string();
     assert!(error.contains("takes whole files"), "{error}");
 }
