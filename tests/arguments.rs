@@ -37,9 +37,17 @@ const COMMANDS: [&[&str]; 7] = [
 fn files_prepared_as_published_are_for_commands_that_have_files() {
     let home = TempDir::new().expect("a folder");
     pictures(home.path(), "refs");
+    let wide = image::GrayImage::from_fn(50, 30, |x, y| image::Luma([90 + (x * y % 7) as u8]));
+    wide.save(home.path().join("refs/c.png")).expect("a picture");
+    std::fs::create_dir(home.path().join("queries")).expect("a folder");
+    std::fs::copy(home.path().join("refs/c.png"), home.path().join("queries/a.png")).expect("a copy");
+    std::fs::write(home.path().join("queries/b.png"), "no picture").expect("a file");
+    let strip = image::GrayImage::from_fn(300, 10, |x, _| image::Luma([(x % 90) as u8]));
+    strip.save(home.path().join("queries/c.png")).expect("a picture");
+    std::fs::copy(home.path().join("refs/a.png"), home.path().join("queries/d.png")).expect("a copy");
     let set = ["--set", "geometry=published", "--set", "backbone=dinov2_tiny14", "--set", "side=28"];
     let score =
-        ["score", "--method", "anomalydino", "--support", "refs", "--query", "refs", "--out", "s.csv"];
+        ["score", "--method", "anomalydino", "--support", "refs", "--query", "queries", "--out", "s.csv"];
     let said = refused(home.path(), &[&score[..], &["--teacher", "random", "--size", "64"], &set].concat());
     assert!(said.contains("--size") && said.contains("28") && said.contains("leave --size out"), "{said}");
     let done = medfsad(home.path(), &[&score[..], &["--teacher", "random"], &set].concat());
@@ -48,6 +56,17 @@ fn files_prepared_as_published_are_for_commands_that_have_files() {
         done.status.success() && said.contains("files prepared as published: references turned"),
         "{said}"
     );
+    // Known pictures are at no distance, whatever could not be read between them; each reference is scored by the others.
+    let table = std::fs::read_to_string(home.path().join("s.csv")).expect("a table");
+    let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), ["a.png", "d.png"]);
+    let number = |text: &str| text.parse::<f64>().expect("a number");
+    assert!(rows.iter().all(|row| number(row[1]).abs() < 1e-6 && number(row[4]) > 1e-4), "{table}");
+    let rejected = std::fs::read_to_string(home.path().join("s.rejected.csv")).expect("a table");
+    assert!(rejected.contains("b.png") && rejected.contains("300 x 10 pixels are a strip"), "{rejected}");
+    let bench = ["bench", "--method", "anomalydino", "--bench", "quick", "--teacher", "random"];
+    let said = refused(home.path(), &[&bench[..], &set].concat());
+    assert!(said.contains("geometry") && said.contains("`score`"), "{said}");
     let page = std::fs::read_to_string(home.path().join("s.html")).expect("a page");
     assert!(page.contains("the shorter edge 28 pixels (bicubic)"), "the page does not say it");
 }

@@ -26,14 +26,15 @@ pub struct Pictures {
     pub pixels: Tensor,
     /// One for each picture.
     pub acquisition: Vec<Acquisition>,
-    /// RGB pictures of their own size, one for each, where they are of files and a method asks for it; else empty.
-    pub originals: Vec<Arc<Pixels>>,
+    /// What a method asks for beside the square of each picture, of pictures of files: RGB, of any size, the picture itself
+    /// before what else it may enter as. Else empty.
+    pub views: Vec<Arc<[Pixels]>>,
 }
 
 impl Pictures {
     /// Squares alone.
     pub fn new(pixels: Tensor, acquisition: Vec<Acquisition>) -> Pictures {
-        Pictures { pixels, acquisition, originals: Vec::new() }
+        Pictures { pixels, acquisition, views: Vec::new() }
     }
 
     /// Takes `rows` from the store, in their order.
@@ -66,11 +67,11 @@ impl Pictures {
     pub fn at(&self, indices: &[usize]) -> Pictures {
         let index = Tensor::from_slice(&indices.iter().map(|&i| i as i64).collect::<Vec<_>>());
         let acquisition = indices.iter().map(|&i| self.acquisition[i]).collect();
-        let originals = match self.originals.is_empty() {
+        let views = match self.views.is_empty() {
             true => Vec::new(),
-            false => indices.iter().map(|&i| Arc::clone(&self.originals[i])).collect(),
+            false => indices.iter().map(|&i| Arc::clone(&self.views[i])).collect(),
         };
-        Pictures { pixels: self.pixels.index_select(0, &index), acquisition, originals }
+        Pictures { pixels: self.pixels.index_select(0, &index), acquisition, views }
     }
 
     /// Side of the pictures.

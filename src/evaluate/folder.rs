@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 use crate::decode::{self, Decoded, dicom, resize};
 use crate::episode::batch::{Acquisition, Pictures};
 use crate::files;
-use crate::method::geometry::FromFiles;
+use crate::method::geometry::{FromFiles, Role};
 use crate::pixels::Pixels;
 use crate::spec::Reading;
 
@@ -61,8 +61,8 @@ pub struct Read {
     pub squares: Vec<Pixels>,
     /// Size of each original, in pixels and bytes.
     pub acquisition: Vec<Acquisition>,
-    /// RGB pictures of their own size, where these are asked for.
-    pub originals: Vec<Arc<Pixels>>,
+    /// What a method asks for beside squares, for each.
+    pub views: Vec<Arc<[Pixels]>>,
     /// Those that were not read.
     pub refused: Vec<Refused>,
 }
@@ -89,9 +89,9 @@ impl Shape {
         }
     }
 
-    /// Whether pictures are kept at their own size, too.
-    pub fn keeps_originals(&self) -> bool {
-        self.from_files.as_ref().is_some_and(|from_files| from_files.originals)
+    fn views(&self, picture: &Pixels, role: Role) -> Result<Option<Arc<[Pixels]>>> {
+        let make = self.from_files.as_ref().and_then(|from_files| from_files.views.as_ref());
+        make.map(|make| Ok(make(&picture.to_rgb(), role)?.into())).transpose()
     }
 }
 
@@ -147,23 +147,27 @@ fn alone(path: &Path) -> Result<files::Scan> {
     Ok(files::Scan { files: vec![name.to_owned()], rejected: Vec::new() })
 }
 
-/// Decodes `entries` and brings them to `shape`. A file is opened once for those of its frames that stand beside each
-/// other.
+/// Decodes `entries`, which are to be scored, and brings them to `shape`. A file is opened once for those of its frames that
+/// stand beside each other.
 pub fn read(entries: &[Entry], shape: &Shape) -> Read {
+    read_for(Role::Query, entries, shape)
+}
+
+fn read_for(role: Role, entries: &[Entry], shape: &Shape) -> Read {
     let square = |path: &Path, Decoded { pixels, .. }: Decoded| {
         let file_bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
         let (width, height) = (pixels.width() as u32, pixels.height() as u32);
         let square = shape.square(&pixels).to_rgb();
-        let original = shape.keeps_originals().then(|| Arc::new(pixels.to_rgb()));
-        (square, original, Acquisition { width, height, file_bytes })
+        let views = shape.views(&pixels, role)?;
+        Ok((square, views, Acquisition { width, height, file_bytes }))
     };
     let mut read = Read::default();
     for (entry, result) in entries.iter().zip(decoded(entries, &square)) {
-        match result {
-            Ok((square, original, acquisition)) => {
+        match result.flatten() {
+            Ok((square, views, acquisition)) => {
                 read.names.push(entry.name.clone());
                 read.squares.push(square);
-                read.originals.extend(original);
+                read.views.extend(views);
                 read.acquisition.push(acquisition);
             }
             Err(error) => read.refused.push((entry.name.clone(), format!("{error:#}"))),
@@ -194,7 +198,7 @@ impl Read {
     pub fn pictures(&self) -> Pictures {
         Pictures {
             acquisition: self.acquisition.clone(),
-            originals: self.originals.clone(),
+            views: self.views.clone(),
             ..pictures(&self.squares)
         }
     }
@@ -211,13 +215,13 @@ pub fn pictures(squares: &[Pixels]) -> Pictures {
     )
 }
 
-/// All of a folder of references, none of which may be unreadable.
+/// All of a folder of references, none of which may be unreadable, for a method with that seed.
 ///
 /// # Errors
 /// Names the first picture that cannot be read; a reference that is silently missing would change every score.
-pub fn references(folder: &Path, shape: &Shape) -> Result<Read> {
+pub fn references(folder: &Path, shape: &Shape, seed: u64) -> Result<Read> {
     let (entries, mut refused) = list(folder)?;
-    let read = read(&entries, shape);
+    let read = read_for(Role::Reference { seed }, &entries, shape);
     refused.extend(read.refused.iter().cloned());
     if let Some((name, reason)) = refused.first() {
         anyhow::bail!(

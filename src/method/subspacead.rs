@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
-use super::geometry::{FromFiles, Geometry, originals};
+use super::geometry::{FromFiles, Geometry, Role, views_of};
 use super::part::gaussian::Moments;
 use super::part::grid;
 use super::part::learner::{Learner, Learnt, build as build_learner};
@@ -17,7 +17,6 @@ use super::train_on::TrainOn;
 use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::remembering::Remembering;
 use crate::network::vit::reading::squares;
 use crate::network::vit::{Deep, Filter, Interpolation, Plan, Reading, Transformer};
 use crate::network::{Backbone, Extractor, Features, Sight};
@@ -91,12 +90,14 @@ impl Default for Settings {
 fn build(settings: toml::Table) -> Result<Built> {
     let mut settings: Settings = settings.try_into().context("settings of subspacead")?;
     settings.settle_side()?;
+    let on_references = settings.train_on == TrainOn::Supports;
+    settings.geometry.check_learns_from_references(on_references, "subspacead", "train_on = \"supports\"")?;
     let explained = settings.explained;
     ensure!(explained > 0.0 && explained < 1.0, "subspacead: explained must be above 0 and below 1");
     let network = Some(settings.backbone.into());
     let built =
         build_learner(SubspaceAd { settings: settings.clone() }, settings.train_on, &settings, network)?;
-    let from_files = settings.published();
+    let from_files = settings.geometry.from_files(|| settings.published());
     Ok(built.giving(Output::Both).reading_files(from_files))
 }
 
@@ -157,37 +158,27 @@ impl Settings {
         Ok(())
     }
 
-    fn published(&self) -> Option<FromFiles> {
-        self.geometry.from_files(|| {
-            let stretched = FromFiles::stretched(self.side.unwrap_or(SIDE), Filter::Bicubic);
-            let turned = if self.rotations > 0 { "references turned at their own size; " } else { "" };
-            let about = format!("{turned}{}", stretched.about);
-            FromFiles { originals: self.rotations > 0, about, ..stretched }
-        })
+    fn published(&self) -> FromFiles {
+        let (rotations, corners, side) = (self.rotations, self.corners, self.side.unwrap_or(SIDE));
+        let stretched = FromFiles::stretched(side, Filter::Bicubic);
+        if rotations == 0 {
+            return stretched;
+        }
+        let words = match corners {
+            Corners::Reflected => "reflected corners, the authors' are black",
+            Corners::Black => "black corners",
+        };
+        let about = format!("references turned at their own size ({words}); {}", stretched.about);
+        let views = move |picture: &Pixels, role: Role| match role {
+            Role::Query => Ok(Vec::new()),
+            Role::Reference { seed } => squares_of_turned(picture, corners, &angles(rotations, seed), side),
+        };
+        FromFiles { views: Some(Arc::new(views)), about, ..stretched }
     }
 
     /// Whether normals are turned at their own size.
     fn turns_files(&self) -> bool {
         self.geometry == Geometry::Published && self.rotations > 0
-    }
-
-    /// A picture `[1, 3, h, w]` and turned copies, in single precision, each as `made` of it.
-    fn views(&self, picture: &Tensor, angles: &[f64], made: impl Fn(Tensor) -> Tensor) -> Tensor {
-        let picture = picture.to_kind(Kind::Float);
-        let turned = angles.iter().map(|&angle| match self.corners {
-            Corners::Reflected => views::turned(&picture, angle),
-            Corners::Black => views::turned_on_black(&picture, angle),
-        });
-        let views = std::iter::once(picture.shallow_clone()).chain(turned).map(made);
-        Tensor::cat(&views.collect::<Vec<_>>(), 0)
-    }
-
-    /// Features of an RGB picture of its own size and of turned copies, stretched after they are turned.
-    fn features_of_file(&self, teacher: &Remembering, picture: &Pixels, angles: &[f64]) -> Features {
-        let (h, w) = (picture.height() as i64, picture.width() as i64);
-        let whole = Tensor::from_data_size(&picture.to_planes(), &[1, 3, h, w], Kind::Uint8);
-        let side = self.side.unwrap_or(SIDE);
-        teacher.features(&self.views(&whole, angles, |view| squares(&view, side, Filter::Bicubic)))
     }
 
     fn sight(&self) -> Sight {
@@ -198,6 +189,7 @@ impl Settings {
                 let reading = Reading {
                     deep: Deep::Mean { first, last },
                     side: self.side,
+                    scales: false,
                     ..hugging_face(transformer)
                 };
                 Sight::Tokens(transformer, reading)
@@ -249,13 +241,13 @@ impl Learner for SubspaceAd {
     ) -> Result<Box<dyn Detector>> {
         let teacher = context.seeing(self.settings.sight())?;
         let angles = angles(self.settings.rotations, context.seed);
-        let turned = |picture: &Tensor| self.settings.views(picture, &angles, |view| view);
+        let turned = |picture: &Tensor| {
+            Tensor::cat(&views(picture, self.settings.corners, &angles).collect::<Vec<_>>(), 0)
+        };
         let seen: Box<dyn Iterator<Item = Features>> = match self.settings.turns_files() {
             false => Box::new(features(&teacher, &normals.pixels, Some(&turned as Views))),
             true => {
-                let of_file =
-                    |picture: &Arc<Pixels>| self.settings.features_of_file(&teacher, picture, &angles);
-                Box::new(originals(normals)?.iter().map(of_file))
+                Box::new(views_of(normals)?.iter().map(|views| teacher.features_of_views(&together(views))))
             }
         };
         let bar = progress::bar(normals.len(), &context.label);
@@ -286,6 +278,35 @@ impl Learner for SubspaceAd {
     fn reads(&self, features: Features) -> Box<dyn Any> {
         Box::new(self.settings.tokens(features))
     }
+}
+
+/// A picture `[1, 3, h, w]` of 0 to 255 and turned copies, in single precision.
+fn views(picture: &Tensor, corners: Corners, angles: &[f64]) -> impl Iterator<Item = Tensor> {
+    let picture = picture.to_kind(Kind::Float);
+    let first = picture.shallow_clone();
+    let turned = angles.iter().map(move |&angle| match corners {
+        Corners::Reflected => views::turned(&picture, angle),
+        Corners::Black => views::turned_on_black(&picture, angle),
+    });
+    std::iter::once(first).chain(turned)
+}
+
+/// An RGB picture of its own size and turned copies, each stretched to a square of `side` pixels after it is turned.
+fn squares_of_turned(picture: &Pixels, corners: Corners, angles: &[f64], side: i64) -> Result<Vec<Pixels>> {
+    let size = [1, 3, picture.height() as i64, picture.width() as i64];
+    let whole = Tensor::from_data_size(&picture.to_planes(), &size, Kind::Uint8);
+    let square = |view: Tensor| {
+        let planes = Vec::<u8>::try_from(squares(&view, side, Filter::Bicubic).flatten(0, -1))?;
+        Pixels::from_planes(side as usize, side as usize, 3, &planes)
+    };
+    views(&whole, corners, angles).map(square).collect()
+}
+
+/// RGB pictures of one size, `[n, 3, h, w]`.
+fn together(pictures: &[Pixels]) -> Tensor {
+    let [h, w] = pictures.first().map_or([0, 0], |first| [first.height() as i64, first.width() as i64]);
+    let planes: Vec<u8> = pictures.iter().flat_map(Pixels::to_planes).collect();
+    Tensor::from_data_size(&planes, &[pictures.len() as i64, 3, h, w], Kind::Uint8)
 }
 
 /// Random angles of 0 to 345 degrees, in radians; the same for all normals, so that their order does not count.

@@ -104,12 +104,21 @@ impl Remembering {
         if !is_single && self.keeping.folder.is_none() {
             return self.teacher.features(pictures);
         }
+        self.again(pictures, is_single)
+    }
+
+    /// As [`Remembering::features_again`], of all views of one support, which memory keeps together.
+    pub fn features_of_views(&self, views: &Tensor) -> Features {
+        self.again(views, true)
+    }
+
+    fn again(&self, pictures: &Tensor, is_remembered: bool) -> Features {
         let content = content(pictures);
         if let Some(features) = self.memory.borrow_mut().recall(&content) {
             return features;
         }
         let features = self.found_or_made(pictures, &content);
-        if is_single {
+        if is_remembered {
             self.memory.borrow_mut().keep(content, &features, MOST);
         }
         features

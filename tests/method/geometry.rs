@@ -1,10 +1,9 @@
 //! Whole files as a method's authors prepare them, beside squares of a store.
 
-use std::sync::Arc;
-
 use medfsad::decode::resize;
 use medfsad::evaluate::folder;
 use medfsad::method::Unobserved;
+use medfsad::method::geometry::{FromFiles, Role};
 use medfsad::pixels::Pixels;
 
 use super::*;
@@ -27,17 +26,20 @@ fn picture(height: usize, width: usize, shade: usize) -> Pixels {
     Pixels::new(height, width, 3, samples).expect("a picture")
 }
 
-/// Pictures as squares of `side` pixels that `resize` makes, with their originals where these are asked for.
-fn read(
-    files: &[Pixels],
-    side: i64,
-    resize: impl Fn(&Pixels, usize, usize) -> Pixels,
-    originals: bool,
-) -> Pictures {
+/// Pictures as squares of `side` pixels that `resize` makes.
+fn stored(files: &[Pixels], side: i64, resize: impl Fn(&Pixels, usize, usize) -> Pixels) -> Pictures {
     let squares: Vec<Pixels> = files.iter().map(|file| resize(file, side as usize, side as usize)).collect();
-    let originals = if originals { files.iter().cloned().map(Arc::new).collect() } else { Vec::new() };
-    Pictures { originals, ..folder::pictures(&squares) }
+    folder::pictures(&squares)
 }
+
+/// Pictures of files, as the method asks for them.
+fn read(files: &[Pixels], from_files: &FromFiles, role: Role) -> Pictures {
+    let squares = stored(files, from_files.side, |file, h, w| from_files.filter.resize(file, h, w));
+    let of = |file: &Pixels| from_files.views.as_ref().map(|make| make(file, role).expect("views").into());
+    Pictures { views: files.iter().filter_map(of).collect(), ..squares }
+}
+
+const REFERENCE: Role = Role::Reference { seed: 5 };
 
 fn scored(built: &Built, context: &Context, supports: &Pictures, queries: &Pictures) -> Vec<f64> {
     let fitted = built.method.fit(&[], context, &mut Unobserved).expect("a method");
@@ -68,19 +70,21 @@ fn files_stretched_at_once_enter_as_the_authors_resize_them() {
     ] {
         let published = settings(name, &format!("geometry = 'published'\n{more}"));
         let from_files = published.from_files.clone().expect("files");
-        assert!(!from_files.originals && from_files.about.contains("stretched"), "{name}: {from_files:?}");
+        assert!(
+            from_files.views.is_none() && from_files.about.contains("stretched"),
+            "{name}: {from_files:?}"
+        );
         assert!(published.settings.contains("\"geometry\":\"published\""), "{name}: {}", published.settings);
-        let filter = |file: &Pixels, h: usize, w: usize| from_files.filter.resize(file, h, w);
-        let of_files = |files: &[Pixels]| read(files, from_files.side, filter, false);
-        let ours = scored(&published, &context, &of_files(&supports), &of_files(&queries));
+        let supports_read = read(&supports, &from_files, REFERENCE);
+        let ours = scored(&published, &context, &supports_read, &read(&queries, &from_files, Role::Query));
         // A method that is handed the same pictures unchanged resizes them itself, by its authors' filter.
         let square = settings(name, more);
         assert!(square.from_files.is_none());
-        let whole = |files: &[Pixels]| read(files, 140, |file, _, _| file.clone(), false);
+        let whole = |files: &[Pixels]| stored(files, 140, |file, _, _| file.clone());
         assert_eq!(ours, scored(&square, &context, &whole(&supports), &whole(&queries)), "{name}");
         // By way of a store, which has Lanczos's filter, it sees other pixels.
-        let stored = |files: &[Pixels]| read(files, 96, resize::lanczos, false);
-        assert_ne!(ours, scored(&square, &context, &stored(&supports), &stored(&queries)), "{name}");
+        let small = |files: &[Pixels]| stored(files, 96, resize::lanczos);
+        assert_ne!(ours, scored(&square, &context, &small(&supports), &small(&queries)), "{name}");
     }
 }
 
@@ -91,16 +95,18 @@ fn shapes_of_files_are_kept_where_the_authors_keep_them() {
     let context = context(&TempDir::new().expect("a folder"), 1);
     let published = settings("anomalydino", &format!("{ANOMALYDINO}\ngeometry = 'published'"));
     let from_files = published.from_files.clone().expect("files");
-    assert!(from_files.originals && from_files.about.contains("shorter edge 56"), "{from_files:?}");
-    let of_files = |files: &[Pixels]| read(files, from_files.side, resize::lanczos, true);
+    assert!(from_files.about.contains("shorter edge 56"), "{from_files:?}");
+    let references = |files: &[Pixels]| read(files, &from_files, REFERENCE);
+    let of_files = |files: &[Pixels]| read(files, &from_files, Role::Query);
     // Where a picture is a square of the right size already, both are the same.
     let exact = [picture(56, 56, 10), picture(56, 56, 30), picture(56, 56, 60)];
     let square = settings("anomalydino", ANOMALYDINO);
-    let plain = |files: &[Pixels]| read(files, 56, |file, _, _| file.clone(), false);
+    let plain = |files: &[Pixels]| stored(files, 56, |file, _, _| file.clone());
     let same = scored(&square, &context, &plain(&exact[..2]), &plain(&exact[2..]));
-    assert_eq!(scored(&published, &context, &of_files(&exact[..2]), &of_files(&exact[2..])), same);
+    assert_eq!(scored(&published, &context, &references(&exact[..2]), &of_files(&exact[2..])), same);
     // Each picture keeps its own shape, and its score whatever it is scored beside.
-    let supports = of_files(&[picture(64, 100, 10)]);
+    let supports = references(&[picture(64, 100, 10)]);
+    assert_eq!(supports.views[0].len(), 8);
     let files = [picture(60, 80, 20), picture(91, 60, 40)];
     let together = scored(&published, &context, &supports, &of_files(&files));
     let alone: Vec<f64> = files
@@ -111,13 +117,22 @@ fn shapes_of_files_are_kept_where_the_authors_keep_them() {
     let squeezed = scored(
         &square,
         &context,
-        &Pictures { originals: Vec::new(), ..supports.at(&[0]) },
-        &read(&files, 56, resize::lanczos, false),
+        &stored(&[picture(64, 100, 10)], 56, resize::lanczos),
+        &stored(&files, 56, resize::lanczos),
     );
     assert_ne!(together, squeezed);
     // A support among the queries is at no distance.
     let known = scored(&published, &context, &supports, &of_files(&[picture(64, 100, 10)]));
     assert!(known[0].abs() < 1e-6, "{known:?}");
+    // A reference that is left out of its support set is scored as it is, not as one of its copies.
+    assert_eq!(scored(&published, &context, &supports, &supports), known);
+    // Views follow their pictures.
+    let [first, second] =
+        [&files[0], &files[1]].map(|file| read(std::slice::from_ref(file), &from_files, Role::Query));
+    let turned = of_files(&files).at(&[1, 0]);
+    assert_eq!([&turned.views[0], &turned.views[1]], [&second.views[0], &first.views[0]]);
+    let strip = from_files.views.as_ref().expect("views")(&picture(10, 81, 0), Role::Query);
+    assert!(strip.expect_err("a strip").to_string().contains("81 x 10 pixels are a strip"));
 }
 
 #[test]
@@ -126,17 +141,16 @@ fn references_are_turned_at_their_own_size() {
     let more = "backbone = 'dinov2_tiny14'\nside = 42\nrotations = 3\ncorners = 'black'\nexplained = 0.9\ngeometry = 'published'";
     let published = settings("subspacead", more);
     let from_files = published.from_files.clone().expect("files");
-    assert!(from_files.originals && from_files.about.contains("turned at their own size"), "{from_files:?}");
-    let filter = |file: &Pixels, h: usize, w: usize| from_files.filter.resize(file, h, w);
-    let of_files = |files: &[Pixels]| read(files, 42, filter, true);
-    let supports = of_files(&[picture(80, 120, 10)]);
-    let queries = of_files(&[picture(80, 120, 40)]);
+    assert!(from_files.about.contains("turned at their own size (black corners)"), "{from_files:?}");
+    let supports = read(&[picture(80, 120, 10)], &from_files, REFERENCE);
+    let queries = read(&[picture(80, 120, 40)], &from_files, Role::Query);
+    assert_eq!((supports.views[0].len(), queries.views[0].len()), (4, 0));
     let whole = scored(&published, &context, &supports, &queries);
     // Turned after it is stretched, a rectangle's copies are others.
     let square = settings("subspacead", &more.replace("published", "square"));
     assert_ne!(whole, scored(&square, &context, &supports, &queries));
     let none = settings("subspacead", &more.replace("rotations = 3", "rotations = 0"));
-    assert!(!none.from_files.expect("files").originals);
+    assert!(none.from_files.expect("files").views.is_none());
     let entry = find("subspacead").expect("a known method");
     let error = (entry.build)(toml::from_str("geometry = 'published'").expect("TOML")).err().expect("stages");
     assert!(format!("{error:#}").contains("for transformers"), "{error:#}");
@@ -152,4 +166,17 @@ fn squares_of_a_store_are_refused_where_files_are_asked_for() {
     let fitted = published.method.fit(&[], &context, &mut Unobserved).expect("a method");
     let error = fitted.adapt(&pictures("support", 2)).err().expect("no files").to_string();
     assert!(error.contains("takes whole files"), "{error}");
+    // What `score` cannot run is refused at once.
+    for (name, more, instead) in [
+        ("mvfa", "", "few-normal"),
+        ("foundad", "train_on = 'normals'", "train_on"),
+        ("inp-former", "train_on = 'normals'", "train_on"),
+        ("mediclip", "train_on = 'normals'", "train_on"),
+        ("subspacead", "backbone = 'dinov2_tiny14'\ntrain_on = 'normals'", "train_on"),
+    ] {
+        let table = toml::from_str(&format!("geometry = 'published'\n{more}")).expect("TOML");
+        let error = (find(name).expect("a known method").build)(table).err().expect("no files");
+        let error = format!("{error:#}");
+        assert!(error.contains(name) && error.contains(instead) && error.contains("`score`"), "{error}");
+    }
 }

@@ -39,6 +39,9 @@ pub(super) struct ModelArgs {
     compute: Compute,
 }
 
+/// Seed of what a method draws.
+const SEED: u64 = 1;
+
 /// References that were read, at a size, and what it takes to make a model for them.
 pub(super) struct Opened {
     pub shape: Shape,
@@ -66,7 +69,7 @@ impl ModelArgs {
         let teachers = self.teachers(entry, built.network)?;
         folder::require(&self.support).context("--support")?;
         let device = self.compute.start()?;
-        let supports = folder::references(&self.support, &shape).context("--support")?;
+        let supports = folder::references(&self.support, &shape, SEED).context("--support")?;
         println!("{} references in {}", supports.names.len(), self.support.display());
         if let Some(from_files) = &shape.from_files {
             println!("files prepared as published: {}", from_files.about);
@@ -74,7 +77,7 @@ impl ModelArgs {
         let context = Context {
             device,
             precision: self.compute.precision,
-            seed: 1,
+            seed: SEED,
             shots: supports.names.len(),
             teachers,
             calibration: Some(Rc::new(supports.pictures().pixels)),
@@ -192,9 +195,11 @@ impl Opened {
             Some(path) => files::sha256(&files::read(path)?),
             None => String::new(),
         };
-        let squares: Vec<u8> = self.supports.squares.iter().flat_map(Pixels::samples).copied().collect();
+        let views = self.supports.views.iter().flat_map(|views| views.iter());
+        let seen = self.supports.squares.iter().chain(views);
+        let seen: Vec<u8> = seen.flat_map(Pixels::samples).copied().collect();
         let (name, label) = (self.entry.name, self.network_label()?);
-        let (table, size, references) = (&self.table, self.shape.side, files::sha256(&squares));
+        let (table, size, references) = (&self.table, self.shape.side, files::sha256(&seen));
         Ok(format!("{name} {table} {size} {label} {checkpoint} {references}"))
     }
 

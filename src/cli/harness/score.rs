@@ -52,9 +52,8 @@ pub(crate) struct Args {
     protocol: Protocol,
 }
 
-/// Pictures that are decoded and held at once; fewer where they are held at their own size.
+/// Pictures that are decoded and held at once.
 const CHUNK: usize = 256;
-const WHOLE_CHUNK: usize = 16;
 
 /// What came of one picture.
 struct Scored {
@@ -96,8 +95,7 @@ impl Args {
         let detector = fitted.adapt(&opened.supports.pictures())?;
         let bar = progress::bar(entries.len(), "scoring");
         let mut scored: Vec<Scored> = Vec::new();
-        let at_once = if opened.shape.keeps_originals() { WHOLE_CHUNK } else { CHUNK };
-        for chunk in entries.chunks(at_once) {
+        for chunk in entries.chunks(CHUNK) {
             let read = folder::read(chunk, &opened.shape);
             refused.extend(read.refused.iter().cloned());
             if !read.names.is_empty() {

@@ -14,7 +14,7 @@ pub(super) struct MethodArgs {
     #[command(flatten)]
     pub backbone: BackboneArg,
     /// Side of the square that pictures are resized to, in pixels, a multiple of 32 [default: as stated by the
-    /// checkpoint or the bench definition, else 128]
+    /// checkpoint or the bench definition, else 128; with geometry=published, the method's own]
     #[arg(long, value_name = "PIXELS", value_parser = size)]
     pub size: Option<u16>,
     /// Change a setting of the method, such as learning_rate=1e-3 or backbone=resnet18; may be repeated. In a bench it

@@ -147,7 +147,7 @@ impl Args {
     /// One folder, with supports drawn for each of its pictures as in a bench.
     fn task(&self, path: &Path) -> Result<TrainTask> {
         let size = usize::from(self.method.size.unwrap_or(SIZE));
-        let read = folder::references(path, &Shape::squares(size)).context("--normal")?;
+        let read = folder::references(path, &Shape::squares(size), self.seed).context("--normal")?;
         let (n, name) = (read.names.len(), path.display().to_string());
         ensure!(
             n >= 2,

@@ -1,13 +1,14 @@
 //! AnomalyDINO: the nearest of the supports' tokens (Damm et al., arXiv 2405.14529, WACV 2025).
 
 use std::any::Any;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
-use super::geometry::{FromFiles, Geometry, originals};
+use super::geometry::{FromFiles, Geometry, Role, views_of};
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::{Bank, MAX_BYTES};
@@ -19,6 +20,7 @@ use crate::network::remembering::Remembering;
 use crate::network::vit::{Deep, Filter, Reading, Transformer};
 use crate::network::{Features, Network, Sight};
 use crate::pixels::Pixels;
+use crate::progress;
 use mask::Mask;
 
 /// Which patches show the object.
@@ -78,15 +80,25 @@ impl Default for Settings {
 impl Settings {
     fn sight(&self) -> Sight {
         let side = (self.geometry == Geometry::Square).then_some(self.side);
-        let reading = Reading { deep: Deep::Last, side, ..Reading::of(self.backbone) };
+        let reading = Reading { deep: Deep::Last, side, scales: false, ..Reading::of(self.backbone) };
         Sight::Tokens(self.backbone, reading)
     }
 
     fn published(&self) -> FromFiles {
         let Settings { side, rotations, .. } = *self;
         let turned = if rotations { "references turned by eighths at their own size; " } else { "" };
-        let about = format!("{turned}the shorter edge {side} pixels (bicubic), both cut to whole patches");
-        FromFiles { side, filter: Filter::Bicubic, originals: true, about }
+        let about = format!(
+            "{turned}the shorter edge {side} pixels (bicubic), the other in proportion and cut at its end to whole patches"
+        );
+        let patch = self.backbone.plan().patch;
+        let prepared = move |picture: &Pixels| published::prepared(picture, side, patch);
+        let views = move |picture: &Pixels, role: Role| match role {
+            Role::Reference { .. } if rotations => {
+                published::eighths(picture).map(|view| prepared(&view)).collect()
+            }
+            _ => Ok(vec![prepared(picture)?]),
+        };
+        FromFiles { side, filter: Filter::Bicubic, views: Some(Arc::new(views)), about }
     }
 
     fn views(&self) -> usize {
@@ -143,7 +155,7 @@ impl Learner for AnomalyDino {
             Geometry::Square => {
                 features(&teacher, &normals.pixels, views).map(|seen| grid::positions(&seen.deep)).collect()
             }
-            Geometry::Published => self.of_files(&teacher, normals)?,
+            Geometry::Published => of_files(&teacher, normals, context)?,
         };
         let bank = TokenBank::new(&Tensor::cat(&parts, 0));
         let Settings { neighbours, mask, .. } = self.settings;
@@ -160,27 +172,30 @@ impl Learner for AnomalyDino {
 
     fn encode<'p>(&self, context: &Context, pictures: &'p Pictures) -> Result<Encoded<'p>> {
         let teacher = context.seeing(self.settings.sight())?;
-        let seen = originals(pictures)?.iter().map(|picture| self.seen(&teacher, picture));
-        Ok(Encoded::new(pictures, Box::new(seen.collect::<Vec<Tensor>>())))
+        // What else a reference may enter as comes after the picture itself.
+        let seen =
+            |views: &Arc<[Pixels]>| Ok(seen(&teacher, views.first().context("a picture without views")?));
+        let seen = views_of(pictures)?.iter().map(seen).collect::<Result<Vec<Tensor>>>()?;
+        Ok(Encoded::new(pictures, Box::new(seen)))
     }
 }
 
-impl AnomalyDino {
-    /// Tokens of one picture of its own size, `[1, d, h, w]`.
-    fn seen(&self, teacher: &Remembering, picture: &Pixels) -> Tensor {
-        let Settings { side, backbone, .. } = self.settings;
-        teacher.features_again(&published::prepared(picture, side, backbone.plan().patch)).deep
-    }
+/// Tokens of one prepared picture, `[1, d, h, w]`.
+fn seen(teacher: &Remembering, picture: &Pixels) -> Tensor {
+    let size = [1, 3, picture.height() as i64, picture.width() as i64];
+    teacher.features_again(&Tensor::from_data_size(&picture.to_planes(), &size, Kind::Uint8)).deep
+}
 
-    /// Tokens `[m, d]` of all views of supports of their own sizes.
-    fn of_files(&self, teacher: &Remembering, normals: &Pictures) -> Result<Vec<Tensor>> {
-        let views = |picture: &Pixels| match self.settings.rotations {
-            true => published::eighths(picture),
-            false => vec![picture.clone()],
-        };
-        let views = originals(normals)?.iter().flat_map(|picture| views(picture));
-        Ok(views.map(|view| grid::positions(&self.seen(teacher, &view))).collect())
+/// Tokens `[m, d]` of each view of supports.
+fn of_files(teacher: &Remembering, normals: &Pictures, context: &Context) -> Result<Vec<Tensor>> {
+    let bar = progress::bar(normals.len(), &context.label);
+    let mut parts = Vec::new();
+    for views in views_of(normals)? {
+        parts.extend(views.iter().map(|view| grid::positions(&seen(teacher, view))));
+        bar.inc(1);
     }
+    bar.finish_and_clear();
+    Ok(parts)
 }
 
 /// Tokens of normals, without their lengths.

@@ -38,14 +38,17 @@ pub fn turned(planes: &[u8], [h, w]: [usize; 2], degrees: f64) -> Vec<u8> {
         let rows = [0, 1].map(|step| reflected(top as i64 + step, h));
         ([x - left, y - top], rows, columns)
     };
-    let sources: Vec<_> = (0..h * w).map(from).collect();
-    let mut turned = Vec::with_capacity(planes.len());
-    for plane in planes.chunks_exact(h * w) {
-        turned.extend(sources.iter().map(|([right, down], rows, columns)| {
-            let at = |row: usize, column: usize| f64::from(plane[rows[row] * w + columns[column]]);
-            let along = |row: usize| at(row, 0) + right * (at(row, 1) - at(row, 0));
-            (along(0) + down * (along(1) - along(0))).round_ties_even() as u8
-        }));
+    let mut turned = vec![0; planes.len()];
+    for row in 0..h {
+        let places = row * w..(row + 1) * w;
+        let sources: Vec<_> = places.clone().map(from).collect();
+        for (plane, turned) in planes.chunks_exact(h * w).zip(turned.chunks_exact_mut(h * w)) {
+            for (turned, ([right, down], rows, columns)) in turned[places.clone()].iter_mut().zip(&sources) {
+                let at = |row: usize, column: usize| f64::from(plane[rows[row] * w + columns[column]]);
+                let along = |row: usize| at(row, 0) + right * (at(row, 1) - at(row, 0));
+                *turned = (along(0) + down * (along(1) - along(0))).round_ties_even() as u8;
+            }
+        }
     }
     turned
 }

@@ -214,6 +214,8 @@ pub fn rule(learning_rate: f64, weight_decay: f64) -> Rule {
 fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of foundad")?;
     settings.check()?;
+    let on_references = settings.train_on == TrainOn::Supports;
+    settings.geometry.check_learns_from_references(on_references, "foundad", "train_on = \"supports\"")?;
     let network = Some(Network::Transformer(settings.backbone));
     let learner = FoundAd { settings: settings.clone() };
     let built = learner::build(learner, settings.train_on, &settings, network)?.giving(Output::Both);

@@ -207,6 +207,8 @@ fn groups(sizes: Sizes) -> Groups {
 fn build(settings: toml::Table) -> Result<Built> {
     let settings = learner::settings(settings, Settings::defaults).context("settings of inp-former")?;
     settings.check()?;
+    let on_references = settings.train_on == TrainOn::Supports;
+    settings.geometry.check_learns_from_references(on_references, "inp-former", "train_on = \"supports\"")?;
     let network = Some(Network::Transformer(settings.backbone));
     let built = learner::build(
         InpFormerLearner { settings: settings.clone() },

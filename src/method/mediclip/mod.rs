@@ -115,6 +115,8 @@ fn build(settings: toml::Table) -> Result<Built> {
         "mediclip: prompts must have no templates, its phrases stand alone"
     );
     settings.prompts = identity;
+    let on_references = settings.train_on == TrainOn::Supports;
+    settings.geometry.check_learns_from_references(on_references, "mediclip", "train_on = \"supports\"")?;
     model::ensure_room(settings.clip.plan(), settings.words)?;
     ensure!(!settings.anomalies.is_empty(), "mediclip: anomalies must name a kind");
     ensure!(settings.epochs >= 1, "mediclip: epochs must be at least 1");

@@ -85,8 +85,8 @@ pub struct Settings {
     pub activation: Activation,
     /// Pictures are stretched to squares of this side; what is left of the last patch is cut off.
     pub side: i64,
-    /// `published` stretches whole files to `side` at once, with the bicubic filter, as the authors do. Only `score` has files; a
-    /// board takes `square`.
+    /// `published` stretches whole files to `side` at once, with the bicubic filter, as the authors do. Only `score` has files, and
+    /// takes `setting = "few-normal"`; a board takes `square`.
     pub geometry: Geometry,
     /// A file of words in the form of `benchmarks/prompts`; the published ones unless set.
     pub prompts: Option<String>,
@@ -150,6 +150,8 @@ fn build(settings: toml::Table) -> Result<Built> {
     ensure!(!words.templates.is_empty(), "mvfa: prompts must have templates");
     settings.prompts = identity;
     settings.learning_rate = Some(settings.rate());
+    let on_references = settings.setting == Setting::FewNormal;
+    settings.geometry.check_learns_from_references(on_references, "mvfa", "setting = \"few-normal\"")?;
     let patch = settings.clip.plan().patch;
     ensure!(
         settings.side >= patch,

@@ -23,9 +23,10 @@ pub fn features<'a>(
 ) -> impl Iterator<Item = Features> + use<'a> {
     let are_few = pictures.size()[0] <= FEW;
     let per_chunk = if are_few || views.is_some() { 1 } else { CHUNK };
-    pictures.split(per_chunk, 0).into_iter().map(move |chunk| {
-        let chunk = views.map_or(chunk.shallow_clone(), |views| views(&chunk));
-        if views.is_none() || are_few { teacher.features_again(&chunk) } else { teacher.features(&chunk) }
+    pictures.split(per_chunk, 0).into_iter().map(move |chunk| match views {
+        None => teacher.features_again(&chunk),
+        Some(views) if are_few => teacher.features_of_views(&views(&chunk)),
+        Some(views) => teacher.features(&views(&chunk)),
     })
 }
 

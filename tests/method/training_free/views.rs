@@ -42,6 +42,28 @@ fn black_corners_are_black_and_all_else_is_some_pixel() {
 }
 
 #[test]
+fn a_rectangle_is_turned_by_pixels() {
+    // Whose middle square is turned as a square is.
+    let bytes: Vec<u8> = (0..3 * 40 * 60).map(|at: usize| (at * at % 251) as u8).collect();
+    for (height, width) in [(40, 60), (60, 40)] {
+        let picture =
+            Tensor::from_data_size(&bytes, &[1, 3, height, width], Kind::Uint8).to_kind(Kind::Float);
+        let middle =
+            |picture: &Tensor| picture.narrow(2, (height - 40) / 2, 40).narrow(3, (width - 40) / 2, 40);
+        for quarters in [1, 2, 3] {
+            let angle = quarters as f64 * std::f64::consts::FRAC_PI_2;
+            let expected = middle(&picture).rot90(quarters, [2, 3]);
+            for (turned, bound) in
+                [(views::turned(&picture, angle), 0.1), (views::turned_on_black(&picture, angle), 0.0)]
+            {
+                let off = (middle(&turned) - &expected).abs().max().double_value(&[]);
+                assert!(off <= bound, "{height} x {width}, {quarters} quarters: {off} grey levels off");
+            }
+        }
+    }
+}
+
+#[test]
 fn turns_and_shifts_move_an_off_centre_bar_where_they_should() {
     // A bar off the centre, longer than wide, whose turns stay inside.
     let bar = Tensor::zeros([1, 3, 40, 40], (Kind::Float, Device::Cpu));
