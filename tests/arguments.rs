@@ -53,7 +53,8 @@ fn files_prepared_as_published_are_for_commands_that_have_files() {
     let done = medfsad(home.path(), &[&score[..], &["--teacher", "random"], &set].concat());
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(
-        done.status.success() && said.contains("files prepared as published: references turned"),
+        done.status.success()
+            && said.contains("files prepared after the method's authors: references turned"),
         "{said}"
     );
     // Known pictures are at no distance, whatever could not be read between them; each reference is scored by the others.

@@ -89,10 +89,27 @@ impl Shape {
         }
     }
 
-    fn views(&self, picture: &Pixels, role: Role) -> Result<Option<Arc<[Pixels]>>> {
-        let make = self.from_files.as_ref().and_then(|from_files| from_files.views.as_ref());
-        make.map(|make| Ok(make(&picture.to_rgb(), role)?.into())).transpose()
+    fn makes_views(&self) -> bool {
+        self.from_files.as_ref().is_some_and(|from_files| from_files.views.is_some())
     }
+
+    fn made(&self, path: &Path, picture: &Pixels, role: Role) -> Result<Made> {
+        let file_bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
+        let (width, height) = (picture.width() as u32, picture.height() as u32);
+        let make = self.from_files.as_ref().and_then(|from_files| from_files.views.as_ref());
+        Ok(Made {
+            square: self.square(picture).to_rgb(),
+            views: make.map(|make| make(&picture.to_rgb(), role)).transpose()?,
+            acquisition: Acquisition { width, height, file_bytes },
+        })
+    }
+}
+
+/// What became of one picture.
+struct Made {
+    square: Pixels,
+    views: Option<Vec<Pixels>>,
+    acquisition: Acquisition,
 }
 
 /// Checks that there is a folder or a file of pictures at `path`.
@@ -154,20 +171,28 @@ pub fn read(entries: &[Entry], shape: &Shape) -> Read {
 }
 
 fn read_for(role: Role, entries: &[Entry], shape: &Shape) -> Read {
-    let square = |path: &Path, Decoded { pixels, .. }: Decoded| {
-        let file_bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
-        let (width, height) = (pixels.width() as u32, pixels.height() as u32);
-        let square = shape.square(&pixels).to_rgb();
-        let views = shape.views(&pixels, role)?;
-        Ok((square, views, Acquisition { width, height, file_bytes }))
+    let made: Vec<Result<Made>> = match role {
+        // Views of references may be made by libtorch, which is called from this thread alone: file by file.
+        Role::Reference { .. } if shape.makes_views() => {
+            let of_file = |file: &[Entry]| {
+                let pictures = decoded(file, &|_, decoded| decoded.pixels).into_iter();
+                let made = |picture: Result<Pixels>| shape.made(&file[0].path, &picture?, role);
+                pictures.map(made).collect::<Vec<_>>()
+            };
+            entries.chunk_by(|a, b| a.path == b.path).flat_map(of_file).collect()
+        }
+        _ => {
+            let made = decoded(entries, &|path, decoded| shape.made(path, &decoded.pixels, role));
+            made.into_iter().map(Result::flatten).collect()
+        }
     };
     let mut read = Read::default();
-    for (entry, result) in entries.iter().zip(decoded(entries, &square)) {
-        match result.flatten() {
-            Ok((square, views, acquisition)) => {
+    for (entry, made) in entries.iter().zip(made) {
+        match made {
+            Ok(Made { square, views, acquisition }) => {
                 read.names.push(entry.name.clone());
                 read.squares.push(square);
-                read.views.extend(views);
+                read.views.extend(views.map(Arc::from));
                 read.acquisition.push(acquisition);
             }
             Err(error) => read.refused.push((entry.name.clone(), format!("{error:#}"))),

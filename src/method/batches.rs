@@ -47,7 +47,9 @@ pub fn score(
                 log::warn!("the device's memory is full: batches of {} instead of {size}", size / 2);
                 size /= 2;
             }
-            None => bail!("the device's memory does not hold one picture; lower --size or use --device cpu"),
+            None => bail!(
+                "the device's memory does not hold one picture; lower --size, or the method's side where it has one, or use --device cpu"
+            ),
         }
     }
     Ok(size)

@@ -144,7 +144,7 @@ impl Settings {
                 );
                 ensure!(
                     self.geometry == Geometry::Square,
-                    "subspacead: geometry = \"published\" is for transformers; {name} takes pictures as they are"
+                    "subspacead: geometry = \"published\" is for transformers, and {name} is none; set backbone = \"dinov2_vits14\" as well"
                 );
             }
             Extractor::Transformer(transformer) => {

@@ -17,7 +17,7 @@ use super::subnormals::Subnormals;
 use super::teacher::Teacher;
 use crate::files;
 
-/// Bytes of features of single pictures that are remembered, at most; what was asked for least recently goes first.
+/// Bytes of features of single pictures, and of all views of one, that are remembered, at most; what was asked for least recently goes first.
 const MOST: usize = 512 << 20;
 
 /// How much of features may be kept, in GiB.
@@ -107,9 +107,9 @@ impl Remembering {
         self.again(pictures, is_single)
     }
 
-    /// As [`Remembering::features_again`], of all views of one support, which memory keeps together.
+    /// As [`Remembering::features_again`], of all views of one support. Memory keeps them together where there is no folder.
     pub fn features_of_views(&self, views: &Tensor) -> Features {
-        self.again(views, true)
+        self.again(views, self.keeping.folder.is_none())
     }
 
     fn again(&self, pictures: &Tensor, is_remembered: bool) -> Features {

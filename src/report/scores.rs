@@ -114,7 +114,7 @@ fn about(scores: &Scores, n: usize) -> Vec<String> {
         scores.network
     )];
     sentences.extend(scores.prepared.as_ref().map(|prepared| {
-        format!("Files are prepared as the method's authors do (geometry = \"published\"): {prepared}.")
+        format!("Files are prepared after the method's authors (geometry = \"published\"): {prepared}.")
     }));
     sentences.push(match scores.threshold {
         Some((threshold, share)) => format!(

@@ -1,7 +1,7 @@
 //! Whole files as a method's authors prepare them, beside squares of a store.
 
 use medfsad::decode::resize;
-use medfsad::evaluate::folder;
+use medfsad::evaluate::folder::{self, Shape};
 use medfsad::method::Unobserved;
 use medfsad::method::geometry::{FromFiles, Role};
 use medfsad::pixels::Pixels;
@@ -103,7 +103,8 @@ fn shapes_of_files_are_kept_where_the_authors_keep_them() {
     let square = settings("anomalydino", ANOMALYDINO);
     let plain = |files: &[Pixels]| stored(files, 56, |file, _, _| file.clone());
     let same = scored(&square, &context, &plain(&exact[..2]), &plain(&exact[2..]));
-    assert_eq!(scored(&published, &context, &references(&exact[..2]), &of_files(&exact[2..])), same);
+    let exact = scored(&published, &context, &references(&exact[..2]), &of_files(&exact[2..]));
+    assert_close("squares", &exact, &same);
     // Each picture keeps its own shape, and its score whatever it is scored beside.
     let supports = references(&[picture(64, 100, 10)]);
     assert_eq!(supports.views[0].len(), 8);
@@ -125,7 +126,7 @@ fn shapes_of_files_are_kept_where_the_authors_keep_them() {
     let known = scored(&published, &context, &supports, &of_files(&[picture(64, 100, 10)]));
     assert!(known[0].abs() < 1e-6, "{known:?}");
     // A reference that is left out of its support set is scored as it is, not as one of its copies.
-    assert_eq!(scored(&published, &context, &supports, &supports), known);
+    assert_close("left out", &scored(&published, &context, &supports, &supports), &known);
     // Views follow their pictures.
     let [first, second] =
         [&files[0], &files[1]].map(|file| read(std::slice::from_ref(file), &from_files, Role::Query));
@@ -149,11 +150,54 @@ fn references_are_turned_at_their_own_size() {
     // Turned after it is stretched, a rectangle's copies are others.
     let square = settings("subspacead", &more.replace("published", "square"));
     assert_ne!(whole, scored(&square, &context, &supports, &queries));
+    // Nearest pixels of a picture of the right size are its own: stretching changes nothing, before or after a turn.
+    let [reference, query] = [picture(42, 42, 10), picture(42, 42, 40)].map(|file| [file]);
+    let ours = scored(
+        &published,
+        &context,
+        &read(&reference, &from_files, REFERENCE),
+        &read(&query, &from_files, Role::Query),
+    );
+    let plain = |files: &[Pixels]| stored(files, 42, |file, _, _| file.clone());
+    assert_close("subspacead", &ours, &scored(&square, &context, &plain(&reference), &plain(&query)));
     let none = settings("subspacead", &more.replace("rotations = 3", "rotations = 0"));
     assert!(none.from_files.expect("files").views.is_none());
     let entry = find("subspacead").expect("a known method");
     let error = (entry.build)(toml::from_str("geometry = 'published'").expect("TOML")).err().expect("stages");
     assert!(format!("{error:#}").contains("for transformers"), "{error:#}");
+}
+
+#[test]
+fn folders_are_read_as_methods_ask() {
+    let home = TempDir::new().expect("a folder");
+    let files = [picture(60, 90, 20), picture(100, 40, 50)];
+    for (name, file) in ["a.png", "c.png"].iter().zip(&files) {
+        let (width, height) = (file.width() as u32, file.height() as u32);
+        let image = image::RgbImage::from_raw(width, height, file.samples().to_vec()).expect("a picture");
+        image.save(home.path().join(name)).expect("a file");
+    }
+    for (name, more) in [
+        ("foundad", ""),
+        ("winclip", ""),
+        ("anomalydino", ANOMALYDINO),
+        ("subspacead", "backbone = 'dinov2_tiny14'\nside = 42\nrotations = 2"),
+    ] {
+        let from_files =
+            settings(name, &format!("geometry = 'published'\n{more}")).from_files.expect("files");
+        let shape = Shape { side: from_files.side as usize, from_files: Some(from_files.clone()) };
+        let references = folder::references(home.path(), &shape, 5).expect("references");
+        let broken = home.path().join("b.png");
+        std::fs::write(&broken, "no picture").expect("a file");
+        let (entries, _) = folder::list(home.path()).expect("a list");
+        let queries = folder::read(&entries, &shape);
+        std::fs::remove_file(broken).expect("a file");
+        assert_eq!(queries.names, ["a.png", "c.png"], "{name}");
+        for (found, role) in [(references, REFERENCE), (queries, Role::Query)] {
+            let (found, expected) = (found.pictures(), read(&files, &from_files, role));
+            assert!(found.pixels.equal(&expected.pixels), "{name}, {role:?}: other squares");
+            assert_eq!(found.views, expected.views, "{name}, {role:?}");
+        }
+    }
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl ModelArgs {
         let supports = folder::references(&self.support, &shape, SEED).context("--support")?;
         println!("{} references in {}", supports.names.len(), self.support.display());
         if let Some(from_files) = &shape.from_files {
-            println!("files prepared as published: {}", from_files.about);
+            println!("files prepared after the method's authors: {}", from_files.about);
         }
         let context = Context {
             device,
@@ -195,12 +195,12 @@ impl Opened {
             Some(path) => files::sha256(&files::read(path)?),
             None => String::new(),
         };
-        let views = self.supports.views.iter().flat_map(|views| views.iter());
-        let seen = self.supports.squares.iter().chain(views);
-        let seen: Vec<u8> = seen.flat_map(Pixels::samples).copied().collect();
+        let squares: Vec<u8> = self.supports.squares.iter().flat_map(Pixels::samples).copied().collect();
+        let views: String =
+            self.supports.views.iter().flat_map(|views| views.iter()).map(Pixels::hash).collect();
         let (name, label) = (self.entry.name, self.network_label()?);
-        let (table, size, references) = (&self.table, self.shape.side, files::sha256(&seen));
-        Ok(format!("{name} {table} {size} {label} {checkpoint} {references}"))
+        let (table, size, references) = (&self.table, self.shape.side, files::sha256(&squares));
+        Ok(format!("{name} {table} {size} {label} {checkpoint} {references}{views}"))
     }
 
     /// Whether its network has random weights: drawn now, or in the file that `train` writes for no other.

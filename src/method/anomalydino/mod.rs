@@ -92,11 +92,14 @@ impl Settings {
         );
         let patch = self.backbone.plan().patch;
         let prepared = move |picture: &Pixels| published::prepared(picture, side, patch);
-        let views = move |picture: &Pixels, role: Role| match role {
-            Role::Reference { .. } if rotations => {
-                published::eighths(picture).map(|view| prepared(&view)).collect()
-            }
-            _ => Ok(vec![prepared(picture)?]),
+        let views = move |picture: &Pixels, role: Role| {
+            published::refuse_strip(picture)?;
+            Ok(match role {
+                Role::Reference { .. } if rotations => {
+                    published::eighths(picture).into_iter().map(|view| prepared(&view)).collect()
+                }
+                _ => vec![prepared(picture)],
+            })
         };
         FromFiles { side, filter: Filter::Bicubic, views: Some(Arc::new(views)), about }
     }
@@ -173,17 +176,19 @@ impl Learner for AnomalyDino {
     fn encode<'p>(&self, context: &Context, pictures: &'p Pictures) -> Result<Encoded<'p>> {
         let teacher = context.seeing(self.settings.sight())?;
         // What else a reference may enter as comes after the picture itself.
-        let seen =
-            |views: &Arc<[Pixels]>| Ok(seen(&teacher, views.first().context("a picture without views")?));
+        let seen = |views: &Arc<[Pixels]>| {
+            let picture = views.first().context("a picture without views")?;
+            Ok(teacher.features(&entering(picture)).deep)
+        };
         let seen = views_of(pictures)?.iter().map(seen).collect::<Result<Vec<Tensor>>>()?;
         Ok(Encoded::new(pictures, Box::new(seen)))
     }
 }
 
-/// Tokens of one prepared picture, `[1, d, h, w]`.
-fn seen(teacher: &Remembering, picture: &Pixels) -> Tensor {
+/// One prepared picture, `[1, 3, h, w]`.
+fn entering(picture: &Pixels) -> Tensor {
     let size = [1, 3, picture.height() as i64, picture.width() as i64];
-    teacher.features_again(&Tensor::from_data_size(&picture.to_planes(), &size, Kind::Uint8)).deep
+    Tensor::from_data_size(&picture.to_planes(), &size, Kind::Uint8)
 }
 
 /// Tokens `[m, d]` of each view of supports.
@@ -191,7 +196,8 @@ fn of_files(teacher: &Remembering, normals: &Pictures, context: &Context) -> Res
     let bar = progress::bar(normals.len(), &context.label);
     let mut parts = Vec::new();
     for views in views_of(normals)? {
-        parts.extend(views.iter().map(|view| grid::positions(&seen(teacher, view))));
+        let tokens = |view: &Pixels| grid::positions(&teacher.features_again(&entering(view)).deep);
+        parts.extend(views.iter().map(tokens));
         bar.inc(1);
     }
     bar.finish_and_clear();

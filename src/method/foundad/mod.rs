@@ -219,7 +219,11 @@ fn build(settings: toml::Table) -> Result<Built> {
     let network = Some(Network::Transformer(settings.backbone));
     let learner = FoundAd { settings: settings.clone() };
     let built = learner::build(learner, settings.train_on, &settings, network)?.giving(Output::Both);
-    let from_files = settings.geometry.from_files(|| FromFiles::stretched(settings.side, Filter::Bilinear));
+    let from_files = settings.geometry.from_files(|| {
+        let stretched = FromFiles::stretched(settings.side, Filter::Bilinear);
+        let about = format!("{}; references change lightly after that, the authors' before", stretched.about);
+        if settings.augmented { FromFiles { about, ..stretched } } else { stretched }
+    });
     Ok(built.reading_files(from_files))
 }
 

@@ -131,6 +131,18 @@ impl Settings {
         Ok(())
     }
 
+    /// The 22 views of pictures. The authors make them of what is seen of a stretched file, so that what a turn or shift brings in
+    /// is reflected at its edge; the margin around is cut off again.
+    fn views_of(&self, pixels: &Tensor) -> Tensor {
+        match self.geometry {
+            Geometry::Square => views::augmented(pixels),
+            Geometry::Published => {
+                let seen = pixels.narrow(2, self.margin, self.side).narrow(3, self.margin, self.side);
+                views::augmented(&seen).constant_pad_nd([self.margin; 4])
+            }
+        }
+    }
+
     /// The side that is resized to.
     fn stretched(&self) -> i64 {
         self.side + 2 * self.margin
@@ -138,8 +150,7 @@ impl Settings {
 
     fn published(&self) -> FromFiles {
         let stretched = FromFiles::stretched(self.stretched(), Filter::Bilinear);
-        let about =
-            format!("{}, of which the middle {} x {} are seen", stretched.about, self.side, self.side);
+        let about = format!("{}, of which the middle {} x {} is seen", stretched.about, self.side, self.side);
         FromFiles { about, ..stretched }
     }
 
@@ -253,7 +264,7 @@ impl Learner for InpFormerLearner {
         let settings = &self.settings;
         let teacher = context.seeing(settings.sight())?;
         let model = InpFormerModel::new(settings, teacher, context);
-        let pixels = if settings.views { views::augmented(&normals.pixels) } else { normals.pixels.copy() };
+        let pixels = if settings.views { settings.views_of(&normals.pixels) } else { normals.pixels.copy() };
         let recipe = settings.recipe(settings.plan(pixels.size()[0] as usize))?;
         let sharing = Sharing::of(settings.train_on, settings.views);
         let features = FeatureStore::new(&model.teacher, &[&pixels], context.device, sharing)?;

@@ -13,6 +13,9 @@ const SPARE: usize = 2;
 /// Queries and rows of the bank multiplied at once, at most.
 const LARGEST: (usize, usize) = (1024, 8192);
 
+/// Scratch bytes of distances that are computed directly at once on a CPU: its caches hold them.
+const CACHED: i64 = 1 << 20;
+
 /// Scratch memory in bytes where nothing else limits it.
 pub const MAX_BYTES: usize = 256 << 20;
 
@@ -69,19 +72,29 @@ impl Bank {
     pub fn nearest(&self, queries: &Tensor, k: usize, room: usize) -> Nearest {
         let k = k.min(self.len());
         let (n_queries, n_rows) = chunks(room, self.rows.size()[1] as usize, k);
+        // Rows that are multiplied all at once are made ready once.
+        let ready = (self.len() <= n_rows).then(|| self.ready(0, self.len() as i64, Kind::Float));
         let parts: Vec<Nearest> = queries
             .split(n_queries as i64, 0)
             .iter()
-            .map(|part| self.search(part, k, n_rows, room))
+            .map(|part| self.search(part, k, (n_rows, room), ready.as_ref()))
             .collect();
         let cat = |side: fn(&Nearest) -> &Tensor| Tensor::cat(&parts.iter().map(side).collect::<Vec<_>>(), 0);
         Nearest { distances: cat(|part| &part.distances), rows: cat(|part| &part.rows) }
     }
 
-    fn search(&self, queries: &Tensor, k: usize, n_rows: usize, room: usize) -> Nearest {
-        let (values, rows) = self.candidates(queries, k, n_rows, Kind::Float);
+    fn search(
+        &self,
+        queries: &Tensor,
+        k: usize,
+        (n_rows, room): (usize, usize),
+        ready: Option<&Tensor>,
+    ) -> Nearest {
+        let centred = queries - &self.centre;
+        let (values, rows) = self.candidates(&centred, k, n_rows, ready);
         let found = self.direct(queries, &rows.narrow(1, 0, k as i64), k, room);
-        let Some(unsure) = self.unsure(queries, &values, k) else { return found };
+        let Some(unsure) = self.unsure(&centred, &values, k) else { return found };
+        drop(centred);
         let of = |tensor: &Tensor| tensor.index_select(0, &unsure);
         found.with(&unsure, &self.search_again(&of(queries), &of(&values), &of(&rows), (k, n_rows, room)))
     }
@@ -99,23 +112,34 @@ impl Bank {
             return found;
         };
         let queries = queries.index_select(0, &doubtful);
-        let (_, rows) = self.candidates(&queries, k, n_rows, Kind::Double);
+        let centred = (&queries - &self.centre).to_kind(Kind::Double);
+        let (_, rows) = self.candidates(&centred, k, n_rows, None);
         found.with(&doubtful, &self.direct(&queries, &rows, k, room))
     }
 
-    /// The `k` and [`SPARE`] rows that seem nearest, nearest first, `[m, k + spare]`; and their squared distances less the
-    /// query's squared length.
-    fn candidates(&self, queries: &Tensor, k: usize, n_rows: usize, kind: Kind) -> (Tensor, Tensor) {
-        let wanted = (k + SPARE).min(self.len()) as i64;
-        let queries = (queries - &self.centre).to_kind(kind);
+    /// Rows from the centre, times -2, as a product takes them.
+    fn ready(&self, start: i64, count: i64, kind: Kind) -> Tensor {
+        let mut rows = (self.rows.narrow(0, start, count) - &self.centre).to_kind(kind);
+        let _ = rows.g_mul_scalar_(-2.0);
+        rows
+    }
+
+    /// The `k` and [`SPARE`] rows that seem nearest to queries from the centre, nearest first, `[m, k + spare]`; and their
+    /// squared distances less the query's squared length. All in the queries' kind; `ready` are all rows, if they are.
+    fn candidates(
+        &self,
+        centred: &Tensor,
+        k: usize,
+        n_rows: usize,
+        ready: Option<&Tensor>,
+    ) -> (Tensor, Tensor) {
+        let (wanted, kind) = ((k + SPARE).min(self.len()) as i64, centred.kind());
         let mut best: Option<(Tensor, Tensor)> = None;
         for start in (0..self.len()).step_by(n_rows) {
             let count = n_rows.min(self.len() - start) as i64;
-            let mut rows = (self.rows.narrow(0, start as i64, count) - &self.centre).to_kind(kind);
-            let _ = rows.g_mul_scalar_(-2.0);
+            let rows = ready.map_or_else(|| self.ready(start as i64, count, kind), Tensor::shallow_clone);
             let lengths = self.lengths.narrow(0, start as i64, count).to_kind(kind);
-            let (values, places) =
-                lengths.addmm(&queries, &rows.tr()).topk(wanted.min(count), 1, false, true);
+            let (values, places) = lengths.addmm(centred, &rows.tr()).topk(wanted.min(count), 1, false, true);
             let places = places + start as i64;
             best = Some(match best {
                 None => (values, places),
@@ -133,7 +157,9 @@ impl Bank {
     /// Distances to the candidates one by one, the nearest `k` of them.
     fn direct(&self, queries: &Tensor, candidates: &Tensor, k: usize, room: usize) -> Nearest {
         let (m, n_candidates, c) = (queries.size()[0], candidates.size()[1], queries.size()[1]);
-        let at_once = (room as i64 / (2 * n_candidates * c * DIRECT_BYTES as i64)).clamp(1, m);
+        let each = n_candidates * c * DIRECT_BYTES as i64;
+        let cached = if queries.device().is_cuda() { m } else { CACHED / each };
+        let at_once = (room as i64 / (2 * each)).min(cached).clamp(1, m);
         let (candidates, _) = candidates.sort(1, false);
         let squares = |(queries, candidates): (&Tensor, &Tensor)| {
             let rows = self.rows.index_select(0, &candidates.flatten(0, -1)).view([-1, n_candidates, c]);
@@ -147,12 +173,13 @@ impl Bank {
     }
 
     /// Queries for which a row beyond the first `k` candidates may be among the `k` nearest.
-    fn unsure(&self, queries: &Tensor, values: &Tensor, k: usize) -> Option<Tensor> {
+    fn unsure(&self, centred: &Tensor, values: &Tensor, k: usize) -> Option<Tensor> {
         if values.size()[1] as usize == k {
             return None;
         }
         // The bound grows by more than what single precision may take from the lengths.
-        let error = self.error(&squared_lengths(&(queries - &self.centre)).to_kind(Kind::Double)) * 1.01;
+        let lengths = centred.norm_scalaropt_dim(2, [-1i64].as_slice(), false);
+        let error = self.error(&lengths.to_kind(Kind::Double).square()) * 1.01;
         let [last, next] = [k - 1, k].map(|place| values.select(1, place as i64).to_kind(Kind::Double));
         // What is no number is not sure.
         some((next - last).gt_tensor(&(error * 2.0)).logical_not())

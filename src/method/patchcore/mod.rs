@@ -14,7 +14,7 @@ use super::part::normals::features;
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::{Backbone, Extractor, Features, Sight};
+use crate::network::{Backbone, Extractor, Features, Sight, layout};
 use bank::BankBuilder;
 use coreset::PROJECTED;
 
@@ -204,7 +204,11 @@ impl Detector for PatchCoreDetector {
 /// Patches of all pictures, `[n * positions, c2 + c3]`: each stage averaged over 3 x 3 positions (zeros beyond the
 /// border), the deeper one brought to the grid of the shallower.
 fn patches(features: &Features) -> Tensor {
-    let pooled = |scale: &Tensor| scale.avg_pool2d([3, 3], [1, 1], [1, 1], false, true, None);
+    // Five times as fast on a CPU as with positions beside one another, to the same bits.
+    let pooled = |scale: &Tensor| {
+        let scale = layout::for_convolutions(scale);
+        scale.avg_pool2d([3, 3], [1, 1], [1, 1], false, true, None).contiguous()
+    };
     let [_, second, third] = &features.scales;
     grid::positions(&grid::joined(&[&pooled(second), &pooled(third)], true))
 }

@@ -55,7 +55,8 @@ const SIZES: [i64; 2] = [2, 3];
 pub struct Settings {
     /// The network, whose own picture size is used. anomalib has the weights after 31 epochs, caoyunkang those after 32.
     pub clip: Clip,
-    /// `published` stretches whole files to the network's size at once, with the bicubic filter, as both variants do. Only `score` has files; a board takes `square`.
+    /// `published` stretches whole files to the network's size at once, with the bicubic filter. Only `score` has files; a board
+    /// takes `square`.
     pub geometry: Geometry,
     /// Whose arithmetic and words.
     pub variant: Variant,
