@@ -17,7 +17,8 @@ use super::subnormals::Subnormals;
 use super::teacher::Teacher;
 use crate::files;
 
-/// Bytes of features of single pictures, and of all views of one, that are remembered, at most; what was asked for least recently goes first.
+/// Bytes of features of single pictures, and of all views of one, that are remembered, at most; what was asked for least
+/// recently goes first.
 const MOST: usize = 512 << 20;
 
 /// How much of features may be kept, in GiB.

@@ -15,7 +15,7 @@ fn settings(name: &str, more: &str) -> Built {
     (entry.build)(table).expect("good settings")
 }
 
-/// Two discs and a gradient in a picture of its own size.
+/// A disc and a gradient in a picture of its own size.
 fn picture(height: usize, width: usize, shade: usize) -> Pixels {
     let sample = |row: usize, column: usize, channel: usize| {
         let inside = (row as i64 - 20).pow(2) + (column as i64 - 24).pow(2) < 150;

@@ -343,3 +343,23 @@ fn whole(seen: &Tensor, margin: i64, size: i64) -> Tensor {
     let whole = seen.unsqueeze(1).replication_pad2d([margin; 4]).squeeze_dim(1);
     if whole.size()[1] == size { whole } else { grid::upsample(&whole, size, false) }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Kind;
+
+    use super::*;
+
+    #[test]
+    fn published_views_are_of_what_is_seen_of_a_file() {
+        let settings =
+            |geometry| Settings { side: 42, margin: 7, geometry, ..Settings::defaults(TrainOn::Supports) };
+        let bytes: Vec<u8> = (0..3 * 56 * 56).map(|at: usize| (at * at % 251) as u8).collect();
+        let pixels = Tensor::from_data_size(&bytes, &[1, 3, 56, 56], Kind::Uint8);
+        let middle = |pixels: &Tensor| pixels.narrow(2, 7, 42).narrow(3, 7, 42);
+        let published = settings(Geometry::Published).views_of(&pixels);
+        assert_eq!(published.size(), [views::COUNT as i64, 3, 56, 56]);
+        assert!(middle(&published).equal(&views::augmented(&middle(&pixels))));
+        assert!(settings(Geometry::Square).views_of(&pixels).equal(&views::augmented(&pixels)));
+    }
+}
