@@ -9,6 +9,7 @@ use tch::{Kind, Tensor};
 
 mod anomalydino;
 mod clip;
+mod dinomaly;
 mod dinov2;
 mod foundad;
 mod inctrl;

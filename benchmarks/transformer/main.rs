@@ -21,7 +21,7 @@ use medfsad::network::origin::{Origin, Teachers};
 use medfsad::network::precision::Precision;
 use medfsad::network::teacher::Teacher;
 use medfsad::network::vit::dinov2::Dinov2;
-use medfsad::network::vit::{Deep, Reading, Transformer};
+use medfsad::network::vit::{Deep, Reading, Shallow, Transformer};
 use medfsad::network::{Sight, weights};
 use medfsad::regime::Regime;
 use serde::Deserialize;
@@ -211,7 +211,8 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (weights, file) =
         (folder.path().join("dinov2_vits14.safetensors"), folder.path().join("given.safetensors"));
-    let reading = Reading { deep: Deep::Last, scales: false, ..Reading::of(Transformer::Dinov2Small) };
+    let reading =
+        Reading { deep: Deep::Last, scales: Shallow::Empty, ..Reading::of(Transformer::Dinov2Small) };
     let sight = Sight::Tokens(Transformer::Dinov2Small, reading);
     let teacher = Teacher::seeing(sight, &Origin::Random { seed: 1, cache: None }, None, Device::Cpu)?;
     teacher.save(&weights)?;

@@ -24,6 +24,8 @@ pub mod cutpaste;
 pub mod d24fad;
 /// Denoising auto-encoder with coarse noise.
 pub mod dae;
+/// Tokens rebuilt through dropout.
+pub mod dinomaly;
 /// Deep nearest neighbours of whole pictures.
 pub mod dn2;
 /// Deep perceptual auto-encoder.

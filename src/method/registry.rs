@@ -4,9 +4,9 @@ use anyhow::{Result, bail};
 
 use super::contract::Entry;
 use super::{
-    anomalydino, autoencoder, control, cutpaste, d24fad, dae, dn2, dpa, external, foundad, gde, inctrl,
-    inp_former, mediclip, mvfa, ogae, padim, patchcore, rd4ad, regad, sagan, spade, stfpm, subspacead,
-    winclip,
+    anomalydino, autoencoder, control, cutpaste, d24fad, dae, dinomaly, dn2, dpa, external, foundad, gde,
+    inctrl, inp_former, mediclip, mvfa, ogae, padim, patchcore, rd4ad, regad, sagan, spade, stfpm,
+    subspacead, winclip,
 };
 use crate::names;
 
@@ -26,6 +26,7 @@ pub const METHODS: &[Entry] = &[
     regad::ENTRY,
     inctrl::ENTRY,
     cutpaste::ENTRY,
+    dinomaly::ENTRY,
     inp_former::ENTRY,
     foundad::ENTRY,
     mediclip::ENTRY,

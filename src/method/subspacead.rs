@@ -18,7 +18,7 @@ use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::vit::reading::squares;
-use crate::network::vit::{Deep, Filter, Interpolation, Plan, Reading, Transformer};
+use crate::network::vit::{Deep, Filter, Interpolation, Plan, Reading, Shallow, Transformer};
 use crate::network::{Backbone, Extractor, Features, Sight};
 use crate::pixels::Pixels;
 use crate::progress;
@@ -189,7 +189,7 @@ impl Settings {
                 let reading = Reading {
                     deep: Deep::Mean { first, last },
                     side: self.side,
-                    scales: false,
+                    scales: Shallow::Empty,
                     ..hugging_face(transformer)
                 };
                 Sight::Tokens(transformer, reading)

@@ -10,16 +10,40 @@ use libloading::os::unix::Library;
 const CONTEXT: &str = "_ZN2at13globalContextEv";
 /// `at::Context::setAllowTF32CuDNN(bool)`.
 const TF32: &str = "_ZN2at7Context17setAllowTF32CuDNNEb";
+/// `at::Context::setAllowTF32CuBLAS(bool)`.
+const TF32_PRODUCTS: &str = "_ZN2at7Context18setAllowTF32CuBLASEb";
 /// `at::Context::setDeterministicCuDNN(bool)`.
 const DETERMINISTIC: &str = "_ZN2at7Context21setDeterministicCuDNNEb";
 
 /// Whether convolutions of single precision may multiply as TensorFloat-32 on CUDA; libtorch's own default is that they
-/// may. Matrix products stay in single precision, whatever this says: distances and covariances need it.
+/// may. Matrix products stay in single precision, whatever this says: distances and covariances need it. Those of a
+/// transformer may be in TensorFloat-32 as long as [`Products`] live.
 ///
 /// # Errors
-/// A libtorch without the switch.
+/// A libtorch without the switches.
 pub fn allow_tf32(allowed: bool) -> Result<()> {
-    set(TF32, allowed).context("TensorFloat-32 cannot be switched")
+    set(TF32, allowed).and_then(|()| set(TF32_PRODUCTS, false)).context("TensorFloat-32 cannot be switched")
+}
+
+/// Matrix products of single precision are multiplied as TensorFloat-32 on CUDA, in the whole process: cells on a card run one
+/// after another.
+pub struct Products(());
+
+impl Products {
+    /// From now on, until this is dropped.
+    ///
+    /// # Panics
+    /// A libtorch without the switch, which [`allow_tf32`] would have refused.
+    pub fn in_tf32() -> Products {
+        set(TF32_PRODUCTS, true).expect("the switch was there");
+        Products(())
+    }
+}
+
+impl Drop for Products {
+    fn drop(&mut self) {
+        set(TF32_PRODUCTS, false).expect("the switch was there");
+    }
 }
 
 /// Only kernels of cuDNN that give the same bits each time.
@@ -48,10 +72,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_switches_are_there() {
-        // Without a card neither changes anything.
+    fn all_switches_are_there() {
+        // Without a card none changes anything.
         allow_tf32(false).unwrap();
         be_deterministic().unwrap();
+        drop(Products::in_tf32());
         assert!(set("no_such_switch", true).is_err());
     }
 }

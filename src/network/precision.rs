@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::context::Products;
 use super::layout;
 
 /// What pretrained encoders and D2-4FAD's student multiply in. Losses, statistics, weights of the optimiser and maps
@@ -14,9 +15,10 @@ pub enum Precision {
     /// Single precision throughout; on CUDA, TensorFloat-32 is switched off.
     #[default]
     F32,
-    /// CUDA only: single precision, convolutions multiplied as TensorFloat-32 (10 bits of mantissa).
+    /// CUDA only: single precision, convolutions and a transformer's matrix products multiplied as TensorFloat-32 (10 bits of
+    /// mantissa).
     Tf32,
-    /// Convolutions and what lies between them in bfloat16 (7 bits of mantissa); on a CPU, faster only if that has
+    /// Convolutions, transformers and what lies between in bfloat16 (7 bits of mantissa); on a CPU, faster only if that has
     /// instructions for it (`avx512_bf16` or `amx_bf16` among the flags in /proc/cpuinfo).
     Bf16,
 }
@@ -40,6 +42,13 @@ impl Precision {
             bail!("--precision tf32 exists on CUDA alone; use f32 or bf16 on the CPU");
         }
         Ok(())
+    }
+
+    /// What a transformer computes in this precision, matrix products among it; what surrounds it, such as distances, stays in
+    /// single precision.
+    pub(crate) fn in_tower<T>(self, compute: impl FnOnce() -> T) -> T {
+        let _products = (self == Precision::Tf32).then(Products::in_tf32);
+        compute()
     }
 
     /// A network's input in the kind that its convolutions shall have; double stays double, for tests. bfloat16 comes in

@@ -104,7 +104,7 @@ impl Teacher {
             }
             Eyes::Tokens(network, reading) => {
                 let pictures = prepare(&reading.resized(pictures));
-                reading.features(network, &self.precision.enter(&pictures))
+                self.precision.in_tower(|| reading.features(network, &self.precision.enter(&pictures)))
             }
         });
         let scales = scales.each_ref().map(|scale| self.precision.leave(scale));

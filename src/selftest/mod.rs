@@ -74,7 +74,7 @@ pub enum Numbers {
     F64,
     /// Single precision.
     F32,
-    /// Single precision, convolutions multiplied as TensorFloat-32.
+    /// Single precision, convolutions and transformers multiplied as TensorFloat-32.
     Tf32,
     /// Bfloat16.
     Bf16,

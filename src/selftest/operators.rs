@@ -126,6 +126,7 @@ pub(super) fn run(options: &Options, record: &mut Record) -> Result<()> {
             }
         }
     }
+    products(options, record)?;
     prepare(options.device, Numbers::F32)?;
     smoothing(options, record)?;
     neighbours(options, record);
@@ -179,6 +180,30 @@ fn smoothing(options: &Options, record: &mut Record) -> Result<()> {
         let what = format!("smoothing, {protocol}, relative to the host's");
         let apart = apart(&kept(&ours[protocol]), &kept(scores));
         record.check(Part::Operators, &what, Numbers::F32, apart, Some(1e-7));
+    }
+    Ok(())
+}
+
+/// Products of matrices: a transformer's are coarse where that is asked for, and those around it, such as distances, never.
+fn products(options: &Options, record: &mut Record) -> Result<()> {
+    let random = |name: &str| {
+        let values = formula::uniform(name, 512 * 512);
+        Tensor::from_slice(&values).view([512, 512]).to_kind(Kind::Float) * 2.0 - 1.0
+    };
+    let [left, right] = ["left factor", "right factor"].map(random);
+    let exact = values(&left.to_kind(Kind::Double).matmul(&right.to_kind(Kind::Double)));
+    let [left, right] = [left, right].map(|factor| factor.to_device(options.device));
+    let product = || left.matmul(&right);
+    let coarse = Numbers::on(options.device).iter().filter(|numbers| **numbers == Numbers::Tf32);
+    for &numbers in coarse.chain([&Numbers::F32]) {
+        prepare(options.device, numbers)?;
+        let inside = numbers.precision().in_tower(product);
+        let bound = if numbers == Numbers::Tf32 { 3e-3 } else { 2e-5 };
+        let apart = |found: &Tensor| apart(&values(found), &exact);
+        let what = "products in a transformer, relative";
+        record.check(Part::Operators, what, numbers, apart(&inside), Some(bound));
+        let what = "products beside a transformer, relative";
+        record.check(Part::Operators, what, numbers, apart(&product()), Some(2e-5));
     }
     Ok(())
 }

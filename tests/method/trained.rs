@@ -19,6 +19,7 @@ use super::{SIDE, assert_close, fit, pictures, scores};
 
 mod cutpaste;
 mod d24fad;
+mod dinomaly;
 mod foundad;
 mod inp_former;
 mod mvfa;

@@ -72,6 +72,7 @@ fn queries_cost_what_the_list_of_methods_says() {
         ("regad", 1.0),
         ("cutpaste", 1.0),
         ("dae", 18.0),
+        ("dinomaly", 230.0),
         ("sagan", 10.0),
     ] {
         let query = work(name, "").query;

@@ -1,7 +1,8 @@
 //! `FoundAD`'s projector against its authors' class, and its first steps of training.
 
 use medfsad::method::foundad::projector::{Projector, Shape};
-use medfsad::method::foundad::{Measure, dropped, errors, image_scores, rule, tokens};
+use medfsad::method::foundad::{Measure, errors, image_scores, rule, tokens};
+use medfsad::method::part::dropout::dropped;
 use medfsad::network::formula;
 use medfsad::network::optimiser::Optimiser;
 use serde_json::Value;

@@ -1,13 +1,13 @@
 //! INP-Former against its authors' classes: what it makes of pictures, and its first steps of training.
 
-use medfsad::method::inp_former::loss::{Loss, blurred, highest, kernel, maps};
+use medfsad::method::inp_former::loss::Loss;
 use medfsad::method::inp_former::network::{InpFormer, Pass, Shape};
-use medfsad::method::inp_former::{grouped, rule};
+use medfsad::method::part::rebuilding::{self, blurred, grouped, highest, kernel, maps};
 use medfsad::method::part::trainer::Schedule;
 use medfsad::network::formula;
-use medfsad::network::optimiser::Optimiser;
+use medfsad::network::optimiser::{Optimiser, Rule};
 use medfsad::network::vit::dinov2::Dinov2;
-use medfsad::network::vit::{Deep, Groups, Interpolation, Plan, Reading, Transformer};
+use medfsad::network::vit::{Deep, Groups, Interpolation, Plan, Reading, Shallow, Transformer};
 use serde_json::Value;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
@@ -26,7 +26,7 @@ fn groups(interpolation: Interpolation) -> [Tensor; 2] {
     store.double();
     let pictures = formula::tensor("inp.image", &[2, 3, 84, 84], -2.0, 2.0).to_kind(Kind::Double);
     let deep = Deep::Groups(Groups { first: 2, step: 1, each: 2 });
-    let reading = Reading { deep, scales: false, ..Reading::of(Transformer::Dinov2Tiny) };
+    let reading = Reading { deep, scales: Shallow::Empty, ..Reading::of(Transformer::Dinov2Tiny) };
     let features = reading.features(&encoder, &pictures);
     assert!(features.scales.iter().all(|scale| scale.numel() == 0), "scales that nobody reads");
     grouped(&features.deep)
@@ -53,6 +53,10 @@ fn network(golden: &Value) -> (VarStore, InpFormer) {
     formula::fill(&store, "inp.");
     store.double();
     (store, network)
+}
+
+fn rule() -> Rule {
+    rebuilding::rule(1e-3, 1e-4, 1e-10)
 }
 
 fn grid(tokens: &Tensor) -> Tensor {
@@ -126,14 +130,14 @@ fn inp_former_trains_as_published() {
     let expected = &golden["train_3_steps"];
     let (groups, (store, network)) = (groups(Interpolation::Offset), network(&golden));
     let loss = || Loss::new(&groups, &network.forward(&groups));
-    let mut unclipped = Optimiser::new(&[&store], rule(1e-3, 1e-4));
+    let mut unclipped = Optimiser::new(&[&store], rule());
     // The norm of all gradients together, before it is clipped.
     let mut norm = |loss: &Tensor| {
         let gradients = unclipped.gradients(loss);
         let squares: f64 = gradients.iter().map(|one| one.square().sum(None::<Kind>).double_value(&[])).sum();
         squares.sqrt()
     };
-    let mut optimiser = Optimiser::new(&[&store], rule(1e-3, 1e-4)).clipping(Some(0.1));
+    let mut optimiser = Optimiser::new(&[&store], rule()).clipping(Some(0.1));
     let mut worst: f64 = 0.0;
     for (step, golden) in expected["steps"].as_array().expect("steps").iter().enumerate() {
         let loss = loss();
@@ -168,7 +172,7 @@ fn inp_former_follows_the_published_gradient_and_not_that_of_its_loss() {
     let golden = reference("inp_former.json");
     let expected = &golden["train_3_steps"];
     let (groups, (store, network)) = (groups(Interpolation::Offset), network(&golden));
-    let mut optimiser = Optimiser::new(&[&store], rule(1e-3, 1e-4));
+    let mut optimiser = Optimiser::new(&[&store], rule());
     optimiser.gradients(&Loss::new(&groups, &network.forward(&groups)).followed);
     for (name, golden) in expected["grad_norms_step0_before_clip"].as_object().expect("norms") {
         let ours = optimiser.gradient(name).expect("a gradient").norm().double_value(&[]);

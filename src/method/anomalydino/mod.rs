@@ -17,7 +17,7 @@ use super::train_on::TrainOn;
 use super::work::{CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::remembering::Remembering;
-use crate::network::vit::{Deep, Filter, Reading, Transformer};
+use crate::network::vit::{Deep, Filter, Reading, Shallow, Transformer};
 use crate::network::{Features, Network, Sight};
 use crate::pixels::Pixels;
 use crate::progress;
@@ -80,7 +80,8 @@ impl Default for Settings {
 impl Settings {
     fn sight(&self) -> Sight {
         let side = (self.geometry == Geometry::Square).then_some(self.side);
-        let reading = Reading { deep: Deep::Last, side, scales: false, ..Reading::of(self.backbone) };
+        let reading =
+            Reading { deep: Deep::Last, side, scales: Shallow::Empty, ..Reading::of(self.backbone) };
         Sight::Tokens(self.backbone, reading)
     }
 

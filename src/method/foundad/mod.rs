@@ -21,7 +21,7 @@ use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::optimiser::{Adam, Decay, Rule};
 use crate::network::remembering::Remembering;
-use crate::network::vit::{Deep, Filter, Reading, Transformer};
+use crate::network::vit::{Deep, Filter, Reading, Shallow, Transformer};
 use crate::network::{Features, Network, Sight, initial};
 use corruption::CutPaste;
 use projector::{Projector, Shape};
@@ -170,7 +170,7 @@ impl Settings {
             deep: Deep::Normed(self.block()),
             side: Some(self.side),
             filter: Filter::Bilinear,
-            scales: false,
+            scales: Shallow::Empty,
             ..Reading::of(self.backbone)
         }
     }
@@ -272,11 +272,6 @@ impl Learner for FoundAd {
         trainer::train(&mut training, &recipe, &subject, context, observer)?;
         Ok(Box::new(model))
     }
-}
-
-/// Tokens of which a `share` is set to 0 (where `kept` is), and the others are larger for it.
-pub fn dropped(tokens: &Tensor, kept: &Tensor, share: f64) -> Tensor {
-    tokens * (kept.to_kind(tokens.kind()) / (1.0 - share))
 }
 
 /// Tokens `[n, t, d]`, of length 1 if asked for, of a grid `[n, d, h, w]`.

@@ -4,7 +4,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use crate::method::part::direction::unit;
-use crate::network::vit::block::{Activation, Block, Kind, LayerNorm, Linear, Names};
+use crate::network::vit::block::{Activation, Attention, Block, Kind, LayerNorm, Linear, Names};
 
 /// Added to variances by the norms.
 const EPSILON: f64 = 1e-6;
@@ -58,7 +58,8 @@ impl Projector {
     /// Declares its variables below `path`; [`Projector::fix_table`] comes after they were filled.
     pub fn new(path: &Path, shape: Shape) -> Projector {
         let Shape { tokens, width, heads, blocks, table, unit } = shape;
-        let kind = Kind { width, heads, epsilon: EPSILON, activation: Activation::Gelu, is_causal: false };
+        let kind =
+            Kind { width, heads, epsilon: EPSILON, activation: Activation::Gelu, attention: Attention::Full };
         Projector {
             table: table.map(|places| path.zeros("predictor_pos_embed", &[1, places, width])),
             entrance: Linear::new(&(path / "predictor_embed"), tokens, width),

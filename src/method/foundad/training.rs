@@ -4,10 +4,11 @@ use anyhow::Result;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
+use super::FoundAdModel;
 use super::corruption::{augmented, corrupted};
-use super::{FoundAdModel, dropped};
 use crate::episode::batch;
 use crate::method::contract::Fitted;
+use crate::method::part::dropout::{dropped, kept};
 use crate::method::part::learner::Fixed;
 use crate::method::part::trainer::{Step, StepFigures, Training};
 use crate::network::optimiser::Optimiser;
@@ -56,10 +57,7 @@ impl FoundAdTraining<'_> {
     fn kept(&self, size: &[i64], step: &Step) -> Tensor {
         let mut stream = Stream::new(self.seed, "foundad dropout", step.number);
         let n = size.iter().product::<i64>() as usize;
-        // A word of 64 bits decides on four values.
-        let least = (self.model.settings.dropout * f64::from(1u32 << 16)).round() as u64;
-        let four = |word: u64| [0, 16, 32, 48].map(|shift| u8::from((word >> shift) & 0xffff >= least));
-        let kept: Vec<u8> = std::iter::repeat_with(|| four(stream.bits())).flatten().take(n).collect();
+        let kept = kept(&mut stream, self.model.settings.dropout, n);
         batch::to(&Tensor::from_slice(&kept).view(size), self.model.device)
     }
 }

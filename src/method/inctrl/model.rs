@@ -36,7 +36,7 @@ impl Seen {
         depth: usize,
         precision: Precision,
     ) -> Seen {
-        tch::no_grad(|| {
+        let see = || {
             let mut tokens = tower.norm_before(&tower.embed(&precision.enter(pictures)));
             let mut patches = Vec::with_capacity(layers.len());
             for block in 1..=depth {
@@ -46,7 +46,8 @@ impl Seen {
                 }
             }
             Seen { whole: precision.leave(&tower.embedding(&tower.norm_after(&tokens))), patches }
-        })
+        };
+        tch::no_grad(|| precision.in_tower(see))
     }
 }
 

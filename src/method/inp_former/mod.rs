@@ -7,27 +7,26 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
+use tch::Device;
 use tch::nn::VarStore;
-use tch::{Device, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer, Output, Prediction};
-use super::geometry::{FromFiles, Geometry};
+use super::geometry::Geometry;
 use super::part::feature_store::{FeatureStore, Sharing};
-use super::part::grid;
 use super::part::learner::{self, Fixed, Learner};
+use super::part::rebuilding::{Positions, Seen, grouped, groups, rule};
 use super::part::trainer::{self, Order, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
 use super::train_on::TrainOn;
-use super::views;
 use super::work::{CellSize, Work};
 use crate::episode::batch::Pictures;
-use crate::network::optimiser::{Adam, Decay, Optimiser, Rule};
+use crate::network::optimiser::Optimiser;
 use crate::network::remembering::Remembering;
-use crate::network::vit::{Deep, Filter, Groups, Interpolation, Plan as Sizes, Reading, Transformer};
+use crate::network::vit::{Shallow, Transformer};
 use crate::network::{Features, Network, Sight, initial};
-use loss::{Loss, image_scores, maps};
+use loss::Loss;
 use network::{InpFormer, Shape};
 
-/// Loss, maps and scores.
+/// The loss.
 pub mod loss;
 /// What is trained.
 pub mod network;
@@ -44,16 +43,6 @@ pub const ENTRY: Entry = Entry {
     build,
     work: Some(work),
 };
-
-/// How the transformer's position table meets the grid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Positions {
-    /// As the authors' code: without a filter and with an offset of 0.1, for networks with registers too.
-    Published,
-    /// As the network's owners run it.
-    Owners,
-}
 
 /// Defaults are the published ones; supports enter in 22 views, all normals as they are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,6 +79,8 @@ pub struct Settings {
     pub views: bool,
 }
 
+/// Added to the root of the second moment.
+const EPSILON: f64 = 1e-10;
 /// Largest norm of the gradient.
 const CLIP: f64 = 0.1;
 /// What the learning rate falls to, as a share.
@@ -117,12 +108,7 @@ impl Settings {
     }
 
     fn check(&self) -> Result<()> {
-        let (name, patch) = (self.backbone.name(), self.backbone.plan().patch);
-        ensure!(
-            self.side > 0 && self.side % patch == 0,
-            "inp-former: side must be a multiple of {patch}, the patch of {name}"
-        );
-        ensure!(self.margin >= 0, "inp-former: margin must not be negative");
+        self.seen().check("inp-former")?;
         ensure!(self.prototypes >= 1, "inp-former: prototypes must be at least 1");
         ensure!(self.learning_rate > 0.0, "inp-former: learning_rate must be positive");
         ensure!(self.weight_decay >= 0.0, "inp-former: weight_decay must not be negative");
@@ -131,44 +117,18 @@ impl Settings {
         Ok(())
     }
 
-    /// The 22 views of pictures. The authors make them of what is seen of a stretched file, so that what a turn or shift brings in
-    /// is reflected at its edge; the margin around is cut off again.
-    fn views_of(&self, pixels: &Tensor) -> Tensor {
-        match self.geometry {
-            Geometry::Square => views::augmented(pixels),
-            Geometry::Published => {
-                let seen = pixels.narrow(2, self.margin, self.side).narrow(3, self.margin, self.side);
-                views::augmented(&seen).constant_pad_nd([self.margin; 4])
-            }
+    fn seen(&self) -> Seen {
+        Seen {
+            backbone: self.backbone,
+            positions: self.positions,
+            side: self.side,
+            margin: self.margin,
+            geometry: self.geometry,
         }
     }
 
-    /// The side that is resized to.
-    fn stretched(&self) -> i64 {
-        self.side + 2 * self.margin
-    }
-
-    fn published(&self) -> FromFiles {
-        let stretched = FromFiles::stretched(self.stretched(), Filter::Bilinear);
-        let about = format!("{}, of which the middle {} x {} is seen", stretched.about, self.side, self.side);
-        FromFiles { about, ..stretched }
-    }
-
     fn sight(&self) -> Sight {
-        let owners = Reading::of(self.backbone);
-        let interpolation = match self.positions {
-            Positions::Published => Interpolation::Offset,
-            Positions::Owners => owners.interpolation,
-        };
-        let reading = Reading {
-            deep: Deep::Groups(groups(self.backbone.plan())),
-            interpolation,
-            side: Some(self.stretched()),
-            filter: Filter::Bilinear,
-            margin: self.margin,
-            scales: false,
-        };
-        Sight::Tokens(self.backbone, reading)
+        self.seen().sight(Shallow::Empty)
     }
 
     fn shape(&self) -> Shape {
@@ -189,29 +149,9 @@ impl Settings {
             rise < steps,
             "inp-former: warm_up is {rise} and there are {steps} steps in all; lower it, or raise epochs"
         );
-        let rule = rule(self.learning_rate, self.weight_decay);
+        let rule = rule(self.learning_rate, self.weight_decay, EPSILON);
         let schedule = Schedule::WarmUp { rise, steps, least: LEAST_RATE };
         Ok(Recipe { schedule, clip: Some(CLIP), ..Recipe::new(plan, rule) })
-    }
-}
-
-/// The published optimiser, `StableAdamW` that keeps the largest second moment.
-pub fn rule(learning_rate: f64, weight_decay: f64) -> Rule {
-    Rule::Adam(Adam {
-        learning_rate,
-        epsilon: 1e-10,
-        decay: Decay::Decoupled(weight_decay),
-        amsgrad: true,
-        bounded: true,
-        ..Adam::default()
-    })
-}
-
-/// The published blocks; of other depths, the middle two thirds.
-fn groups(sizes: Sizes) -> Groups {
-    match sizes.depth {
-        24 => Groups { first: 5, step: 2, each: 4 },
-        depth => Groups { first: depth / 6 + 1, step: 1, each: depth / 3 },
     }
 }
 
@@ -227,7 +167,7 @@ fn build(settings: toml::Table) -> Result<Built> {
         &settings,
         network,
     )?;
-    let from_files = settings.geometry.from_files(|| settings.published());
+    let from_files = settings.geometry.from_files(|| settings.seen().published());
     Ok(built.giving(Output::Both).reading_files(from_files))
 }
 
@@ -264,7 +204,8 @@ impl Learner for InpFormerLearner {
         let settings = &self.settings;
         let teacher = context.seeing(settings.sight())?;
         let model = InpFormerModel::new(settings, teacher, context);
-        let pixels = if settings.views { settings.views_of(&normals.pixels) } else { normals.pixels.copy() };
+        let pixels =
+            if settings.views { model.seen.views_of(&normals.pixels) } else { normals.pixels.copy() };
         let recipe = settings.recipe(settings.plan(pixels.size()[0] as usize))?;
         let sharing = Sharing::of(settings.train_on, settings.views);
         let features = FeatureStore::new(&model.teacher, &[&pixels], context.device, sharing)?;
@@ -300,19 +241,11 @@ impl Training for InpFormerTraining<'_> {
     }
 }
 
-/// Two groups of tokens, each `[n, h w, width]`, of the joined `[n, 2 width, h, w]`.
-pub fn grouped(deep: &Tensor) -> [Tensor; 2] {
-    let tokens = deep.flatten(2, 3).transpose(1, 2);
-    let width = tokens.size()[2] / 2;
-    [0, 1].map(|group| tokens.narrow(2, group * width, width).contiguous())
-}
-
 struct InpFormerModel {
     teacher: Rc<Remembering>,
     store: VarStore,
     network: InpFormer,
-    side: i64,
-    margin: i64,
+    seen: Seen,
 }
 
 impl InpFormerModel {
@@ -320,46 +253,15 @@ impl InpFormerModel {
         let store = VarStore::new(context.device);
         let network = InpFormer::new(&store.root(), settings.shape());
         initial::initialise_truncated(&store, context.seed, 0.01, 0.03);
-        InpFormerModel { teacher, store, network, side: settings.side, margin: settings.margin }
+        InpFormerModel { teacher, store, network, seen: settings.seen() }
     }
 }
 
 impl Detector for InpFormerModel {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
         let features: &Features = queries.made()?;
-        let size = queries.pictures().size();
-        let (maps, scores) = tch::no_grad(|| {
-            let groups = grouped(&features.deep);
-            let seen = maps(&groups, &self.network.forward(&groups).rebuilt(), self.side);
-            (whole(&seen, self.margin, size), image_scores(&seen))
-        });
-        Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
-    }
-}
-
-/// Maps of whole pictures of `size` pixels from those of what is seen of them, `[n, side, side]`: what was cut off is as
-/// anomalous as the nearest pixel that was not.
-fn whole(seen: &Tensor, margin: i64, size: i64) -> Tensor {
-    let whole = seen.unsqueeze(1).replication_pad2d([margin; 4]).squeeze_dim(1);
-    if whole.size()[1] == size { whole } else { grid::upsample(&whole, size, false) }
-}
-
-#[cfg(test)]
-mod tests {
-    use tch::Kind;
-
-    use super::*;
-
-    #[test]
-    fn published_views_are_of_what_is_seen_of_a_file() {
-        let settings =
-            |geometry| Settings { side: 42, margin: 7, geometry, ..Settings::defaults(TrainOn::Supports) };
-        let bytes: Vec<u8> = (0..3 * 56 * 56).map(|at: usize| (at * at % 251) as u8).collect();
-        let pixels = Tensor::from_data_size(&bytes, &[1, 3, 56, 56], Kind::Uint8);
-        let middle = |pixels: &Tensor| pixels.narrow(2, 7, 42).narrow(3, 7, 42);
-        let published = settings(Geometry::Published).views_of(&pixels);
-        assert_eq!(published.size(), [views::COUNT as i64, 3, 56, 56]);
-        assert!(middle(&published).equal(&views::augmented(&middle(&pixels))));
-        assert!(settings(Geometry::Square).views_of(&pixels).equal(&views::augmented(&pixels)));
+        let groups = grouped(&features.deep);
+        let rebuilt = tch::no_grad(|| self.network.forward(&groups).rebuilt());
+        self.seen.judge(&groups, &rebuilt, queries.pictures().size())
     }
 }

@@ -5,6 +5,7 @@ use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use crate::method::part::direction::unit;
+use crate::method::part::rebuilding::halves;
 use crate::network::vit::block::{LayerNorm, Linear};
 
 /// Added to variances by the norms.
@@ -89,14 +90,9 @@ impl InpFormer {
 }
 
 impl Pass {
-    /// What stands for the two groups: the decoder's last half first, since it undoes the first blocks last.
+    /// What stands for the two groups.
     pub fn rebuilt(&self) -> [Tensor; 2] {
-        let half = self.decoded.len() / 2;
-        let mean = |blocks: &[Tensor]| {
-            let blocks: Vec<&Tensor> = blocks.iter().collect();
-            Tensor::stack(&blocks, 0).mean_dim(0, false, None::<Kind>)
-        };
-        [mean(&self.decoded[half..]), mean(&self.decoded[..half])]
+        halves(&self.decoded)
     }
 
     /// One less the cosine of each token to each prototype, `[n, t, prototypes]`.

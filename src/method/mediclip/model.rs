@@ -21,7 +21,7 @@ pub fn layers(depth: usize) -> [usize; 3] {
 
 /// Tokens `[n, 1 + h w, width]` after each of the blocks, without a norm, of prepared pictures.
 pub fn tokens(tower: &ImageTower, pictures: &Tensor, layers: &[usize], precision: Precision) -> Vec<Tensor> {
-    tch::no_grad(|| {
+    let read = || {
         let mut tokens = tower.norm_before(&tower.embed(&precision.enter(pictures)));
         let mut read = Vec::with_capacity(layers.len());
         for block in 1..=layers.iter().copied().max().unwrap_or_default() {
@@ -29,7 +29,8 @@ pub fn tokens(tower: &ImageTower, pictures: &Tensor, layers: &[usize], precision
             read.extend(layers.contains(&block).then(|| precision.leave(&tokens)));
         }
         read
-    })
+    };
+    tch::no_grad(|| precision.in_tower(read))
 }
 
 /// Phrases of normal and of anomalous pictures as the tower for texts reads them, with room for learnt words.

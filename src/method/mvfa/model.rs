@@ -21,10 +21,11 @@ pub fn layers(depth: usize) -> Vec<usize> {
 /// Tokens `[n, 1 + h w, width]` of pictures `[n, 3, side, side]` of 0 to 1 after the first `blocks` blocks, before which
 /// there is no adapter.
 pub fn stem(tower: &ImageTower, pictures: &Tensor, blocks: usize, precision: Precision) -> Tensor {
-    tch::no_grad(|| {
+    let tokens = || {
         let tokens = tower.norm_before(&tower.embed(&precision.enter(pictures)));
         (0..blocks).fold(tokens, |tokens, block| tower.block(block, &tokens))
-    })
+    };
+    tch::no_grad(|| precision.in_tower(tokens))
 }
 
 /// Two layers without bias, each before a leaky rectifier.
@@ -91,7 +92,7 @@ impl Adapters {
         let (mut middles, mut tokens, mut block) = (Vec::new(), stem.shallow_clone(), self.layers[0]);
         for (index, &layer) in self.layers.iter().enumerate() {
             while block < layer {
-                tokens = tower.block(block, &tokens);
+                tokens = precision.in_tower(|| tower.block(block, &tokens));
                 block += 1;
             }
             let ([_, of_pictures], onward) = self.pass(index, &tokens);

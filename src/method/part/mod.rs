@@ -8,6 +8,8 @@ pub mod colour_jitter;
 pub mod cut_paste;
 /// Vectors of which the direction alone counts.
 pub mod direction;
+/// Values left out at random.
+pub mod dropout;
 /// Teacher features of training pictures.
 pub mod feature_store;
 /// Gaussians, one or one per position.
@@ -30,6 +32,8 @@ pub mod picture;
 pub mod positionwise;
 /// Words that methods with a text tower ask with.
 pub mod prompts;
+/// Tokens in two groups that a decoder rebuilds.
+pub mod rebuilding;
 /// Losses of maps against labels of pixels.
 pub mod segmentation_loss;
 /// The one loop in which every method trains.

@@ -23,7 +23,7 @@ impl Seen {
     /// Of prepared pictures. A window's patches and the class token pass the whole tower by themselves, from the tokens with
     /// their positions on.
     pub fn new(tower: &ImageTower, pictures: &Tensor, sizes: &[Windows], precision: Precision) -> Seen {
-        tch::no_grad(|| {
+        let see = || {
             let embedded = tower.embed(&precision.enter(pictures));
             let tokens = tower.onward(&embedded);
             let patches = tokens.narrow(1, 1, tokens.size()[1] - 1);
@@ -35,7 +35,8 @@ impl Seen {
                     .collect(),
                 patches: precision.leave(&patches),
             }
-        })
+        };
+        tch::no_grad(|| precision.in_tower(see))
     }
 }
 

@@ -39,8 +39,19 @@ pub struct Kind {
     pub epsilon: f64,
     /// Between the two layers.
     pub activation: Activation,
-    /// Whether a token sees those before it and itself alone.
-    pub is_causal: bool,
+    /// What tokens see of one another.
+    pub attention: Attention,
+}
+
+/// What tokens see of one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// All tokens, weighted by the softmax of scaled products.
+    Full,
+    /// The same, of those before a token and itself alone.
+    Causal,
+    /// All tokens, weighted by products of `elu + 1` over their sum, which spreads it over the whole picture (Dinomaly).
+    Linear,
 }
 
 /// Tokens `[n, t, width]` to as many.
@@ -52,13 +63,13 @@ pub struct Block {
     layers: [Linear; 2],
     heads: i64,
     activation: Activation,
-    is_causal: bool,
+    attention: Attention,
 }
 
 impl Block {
     /// Declares its variables below `path`.
     pub fn new(path: &Path, kind: Kind, names: &Names) -> Block {
-        let Kind { width, heads, epsilon, activation, is_causal } = kind;
+        let Kind { width, heads, epsilon, activation, attention } = kind;
         let [weight, bias] = names.joint.map(split);
         let joint = Linear {
             weight: below(path, weight.0).zeros(weight.1, &[3 * width, width]),
@@ -73,22 +84,22 @@ impl Block {
             layers: [Linear::new(&first, width, 4 * width), Linear::new(&second, 4 * width, width)],
             heads,
             activation,
-            is_causal,
+            attention,
         }
     }
 
     /// In the kind of `tokens`.
     pub fn forward(&self, tokens: &Tensor) -> Tensor {
-        self.seeing(tokens, self.is_causal)
+        self.seeing(tokens, self.attention)
     }
 
     /// As [`Block::forward`], where a token sees those after it too.
     pub fn forward_seeing_all(&self, tokens: &Tensor) -> Tensor {
-        self.seeing(tokens, false)
+        self.seeing(tokens, Attention::Full)
     }
 
-    fn seeing(&self, tokens: &Tensor, is_causal: bool) -> Tensor {
-        let seen = self.scaled(0, self.attend(&self.norms[0].forward(tokens), is_causal));
+    fn seeing(&self, tokens: &Tensor, attention: Attention) -> Tensor {
+        let seen = self.scaled(0, self.attend(&self.norms[0].forward(tokens), attention));
         let tokens = tokens + seen;
         let inside = self.layers[0].forward(&self.norms[1].forward(&tokens));
         let inside = match self.activation {
@@ -99,20 +110,23 @@ impl Block {
         tokens + alone
     }
 
-    fn attend(&self, tokens: &Tensor, is_causal: bool) -> Tensor {
+    fn attend(&self, tokens: &Tensor, attention: Attention) -> Tensor {
         let (n, t, width) = tokens.size3().expect("tokens are [n, t, width]");
         let joint = self.joint.forward(tokens).view([n, t, 3, self.heads, width / self.heads]);
         let [queries, keys, values] = [0, 1, 2].map(|part| joint.select(2, part).transpose(1, 2));
-        let seen = Tensor::scaled_dot_product_attention(
-            &queries,
-            &keys,
-            &values,
-            None::<&Tensor>,
-            0.0,
-            is_causal,
-            None,
-            false,
-        );
+        let seen = match attention {
+            Attention::Linear => linear(&queries, &keys, &values),
+            Attention::Full | Attention::Causal => Tensor::scaled_dot_product_attention(
+                &queries,
+                &keys,
+                &values,
+                None::<&Tensor>,
+                0.0,
+                attention == Attention::Causal,
+                None,
+                false,
+            ),
+        };
         self.projection.forward(&seen.transpose(1, 2).reshape([n, t, width]))
     }
 
@@ -122,6 +136,14 @@ impl Block {
             None => x,
         }
     }
+}
+
+/// Each `[n, heads, t, head]`: what [`Attention::Linear`] takes of `values`.
+fn linear(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Tensor {
+    let [queries, keys] = [queries, keys].map(|vectors| vectors.elu() + 1.0);
+    let sums = keys.sum_dim_intlist(-2, true, None::<tch::Kind>);
+    let weights = (&queries * sums).sum_dim_intlist(-1, true, None::<tch::Kind>);
+    queries.matmul(&keys.transpose(-2, -1).matmul(values)) / weights
 }
 
 /// The folder below `path` whose parts are parted by dots.

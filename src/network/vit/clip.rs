@@ -10,7 +10,7 @@ use tch::nn::{Path, VarStore};
 use tch::{Kind as Number, Tensor};
 
 use super::Interpolation;
-use super::block::{Activation, Block, Kind, LayerNorm, Names};
+use super::block::{Activation, Attention, Block, Kind, LayerNorm, Names};
 use super::tokenizer::{self, Dialect, Tokenizer};
 use crate::names;
 use crate::network::weights;
@@ -178,9 +178,9 @@ impl Tower {
     }
 }
 
-fn blocks(path: &Path, tower: Tower, activation: Activation, is_causal: bool) -> Vec<Block> {
+fn blocks(path: &Path, tower: Tower, activation: Activation, attention: Attention) -> Vec<Block> {
     let Tower { width, depth, heads } = tower;
-    let kind = Kind { width, heads, epsilon: EPSILON, activation, is_causal };
+    let kind = Kind { width, heads, epsilon: EPSILON, activation, attention };
     let path = path / "transformer" / "resblocks";
     (0..depth).map(|index| Block::new(&(&path / index), kind, &NAMES)).collect()
 }
@@ -209,7 +209,7 @@ impl ImageTower {
             table: path.zeros("positional_embedding", &[1 + plan.table * plan.table, width]),
             patches: (&path / "conv1").zeros("weight", &[width, 3, plan.patch, plan.patch]),
             before: LayerNorm::new(&(&path / "ln_pre"), width, EPSILON),
-            blocks: blocks(&path, plan.image, plan.activation, false),
+            blocks: blocks(&path, plan.image, plan.activation, Attention::Full),
             after: LayerNorm::new(&(&path / "ln_post"), width, EPSILON),
             projection: path.zeros("proj", &[width, plan.joint]),
         }
@@ -283,7 +283,7 @@ impl TextTower {
         TextTower {
             tokens: (path / "token_embedding").zeros("weight", &[plan.vocabulary, width]),
             table: path.zeros("positional_embedding", &[plan.context, width]),
-            blocks: blocks(path, plan.text, plan.activation, true),
+            blocks: blocks(path, plan.text, plan.activation, Attention::Causal),
             after: LayerNorm::new(&(path / "ln_final"), width, EPSILON),
             projection: path.zeros("text_projection", &[width, plan.joint]),
         }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use tch::Tensor;
 use tch::nn::{Path, VarStore};
 
-use super::block::{Activation, Block, Kind, LayerNorm, Names};
+use super::block::{Activation, Attention, Block, Kind, LayerNorm, Names};
 use super::{Interpolation, Plan, hugging_face};
 use crate::network::weights;
 
@@ -40,7 +40,8 @@ impl Dinov2 {
     /// Declares its variables below `path`.
     pub fn new(path: &Path, plan: Plan) -> Dinov2 {
         let Plan { width, depth, heads, patch, table, registers } = plan;
-        let kind = Kind { width, heads, epsilon: EPSILON, activation: Activation::Gelu, is_causal: false };
+        let kind =
+            Kind { width, heads, epsilon: EPSILON, activation: Activation::Gelu, attention: Attention::Full };
         let patches = path / "patch_embed" / "proj";
         let block = |index: usize| Block::new(&(path / "blocks" / index), kind, &NAMES);
         Dinov2 {
@@ -99,6 +100,11 @@ impl Dinov2 {
     pub fn grid(&self, tokens: &Tensor, [h, w]: [i64; 2]) -> Tensor {
         let patches = tokens.narrow(1, 1 + self.plan.registers, h * w);
         patches.transpose(1, 2).reshape([-1, self.plan.width, h, w])
+    }
+
+    /// What comes before the patches, class token and registers: `[n, width, 1 + registers, 1]`.
+    pub fn prefix(&self, tokens: &Tensor) -> Tensor {
+        tokens.narrow(1, 0, 1 + self.plan.registers).transpose(1, 2).unsqueeze(3)
     }
 }
 

@@ -23,7 +23,7 @@ pub mod reading;
 pub mod tokenizer;
 
 pub use positions::Interpolation;
-pub use reading::{Deep, Filter, Groups, Reading};
+pub use reading::{Deep, Filter, Groups, Reading, Shallow};
 
 /// A transformer that methods can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

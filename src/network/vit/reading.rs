@@ -22,8 +22,20 @@ pub struct Reading {
     pub filter: Filter,
     /// Pixels that are then cut off at each edge.
     pub margin: i64,
-    /// Whether the three scales are read; empty otherwise, so that nothing is spent on keeping them.
-    pub scales: bool,
+    /// What stands for the three scales.
+    pub scales: Shallow,
+}
+
+/// What stands for a transformer's three scales, [`Features::scales`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shallow {
+    /// Patches after quarters of the blocks.
+    Quarters,
+    /// The first is what comes before the patches in [`Features::deep`], class token and registers, `[n, c, 1 + registers, 1]`;
+    /// the others are empty.
+    Prefix,
+    /// All are empty, so that nothing is spent on keeping them.
+    Empty,
 }
 
 /// Pillow's filters.
@@ -108,7 +120,7 @@ impl Reading {
             side: None,
             filter: Filter::Bicubic,
             margin: 0,
-            scales: true,
+            scales: Shallow::Quarters,
         }
     }
 
@@ -122,13 +134,13 @@ impl Reading {
         squares.narrow(2, self.margin, inside(2)).narrow(3, self.margin, inside(3))
     }
 
-    /// Features of prepared pictures `[n, 3, 14 h, 14 w]`, all on the grid of patches. The three scales are the tokens
-    /// after a quarter, a half and three quarters of the blocks (rounded up), after the final norm, as
-    /// `get_intermediate_layers` gives them.
+    /// Features of prepared pictures `[n, 3, 14 h, 14 w]`, on the grid of patches. Quarters are the tokens after a quarter,
+    /// a half and three quarters of the blocks (rounded up), after the final norm, as `get_intermediate_layers` gives them.
     pub fn features(&self, network: &Dinov2, pictures: &Tensor) -> Features {
         let plan = network.plan();
         let grid = [pictures.size()[2] / plan.patch, pictures.size()[3] / plan.patch];
-        let quarters = if self.scales { quarters(plan.depth).to_vec() } else { Vec::new() };
+        let has_quarters = self.scales == Shallow::Quarters;
+        let quarters = if has_quarters { quarters(plan.depth).to_vec() } else { Vec::new() };
         let of_deep = match self.deep {
             Deep::Last => plan.depth,
             Deep::Mean { last, .. } => last,
@@ -144,15 +156,23 @@ impl Reading {
             scales.extend(grids.map(|_| network.grid(&network.norm(&tokens), grid)));
             deep.take_in(network, &tokens, done);
         }
-        let parts: Vec<Tensor> = deep.parts().iter().map(|part| network.grid(part, grid)).collect();
-        let deep = match <[Tensor; 1]>::try_from(parts) {
-            Ok([one]) => one,
-            Err(parts) => Tensor::cat(&parts, 1),
-        };
+        let parts = deep.parts();
+        let deep = joined(parts.iter().map(|part| network.grid(part, grid)).collect());
+        if self.scales == Shallow::Prefix {
+            scales.push(joined(parts.iter().map(|part| network.prefix(part)).collect()));
+        }
         while scales.len() < 3 {
             scales.push(deep.narrow(1, 0, 0));
         }
         Features { scales: scales.try_into().expect("three quarters"), deep }
+    }
+}
+
+/// Along channels.
+fn joined(parts: Vec<Tensor>) -> Tensor {
+    match <[Tensor; 1]>::try_from(parts) {
+        Ok([one]) => one,
+        Err(parts) => Tensor::cat(&parts, 1),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use medfsad::method::inp_former::loss::Loss;
 use medfsad::method::inp_former::network::{InpFormer, Shape};
-use medfsad::method::inp_former::rule;
+use medfsad::method::part::rebuilding::rule;
 use medfsad::network::initial::initialise_truncated;
 use medfsad::network::optimiser::Optimiser;
 
@@ -80,7 +80,7 @@ fn coherence_falls_to_nothing_where_there_are_fewer_kinds_of_tokens_than_prototy
     initialise_truncated(&store, 1, 0.01, 0.03);
     let kinds = uniform("kinds", &[1, 2, 64]).repeat([1, 18, 1]);
     let groups = [kinds.copy(), kinds];
-    let mut optimiser = Optimiser::new(&[&store], rule(1e-3, 1e-4)).clipping(Some(0.1));
+    let mut optimiser = Optimiser::new(&[&store], rule(1e-3, 1e-4, 1e-10)).clipping(Some(0.1));
     let coherence = || network.forward(&groups).coherence().double_value(&[]);
     let before = coherence();
     for _ in 0..200 {

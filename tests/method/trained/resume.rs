@@ -11,11 +11,12 @@ use tempfile::TempDir;
 use crate::method::{context, pictures, scores, task};
 
 /// Every method that trains, and the steps of its trial.
-const TRAINED: [(&str, u64); 17] = [
+const TRAINED: [(&str, u64); 18] = [
     ("ae", 8),
     ("cutpaste", 3),
     ("d24fad", 4),
     ("dae", 4),
+    ("dinomaly", 30),
     ("dpa", 2),
     ("foundad", 3),
     ("inp-former", 3),

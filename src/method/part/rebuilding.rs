@@ -1,0 +1,259 @@
+//! A frozen transformer's tokens in two groups, which a decoder rebuilds: what is seen of pictures, the distance that is
+//! minimised, maps and scores. The scripts of Dinomaly (arXiv 2405.14325) and INP-Former (arXiv 2503.02424) share all of it.
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::grid;
+use crate::method::geometry::{FromFiles, Geometry};
+use crate::method::prediction::Prediction;
+use crate::method::views;
+use crate::network::Sight;
+use crate::network::optimiser::{Adam, Decay, Rule};
+use crate::network::vit::{Deep, Filter, Groups, Interpolation, Plan, Reading, Shallow, Transformer};
+
+/// Sides of the map that the image score is made of, in pixels, and of its blur.
+const SCORED_SIDE: i64 = 256;
+const BLUR: i64 = 5;
+/// Deviation of the blur in pixels.
+const SIGMA: f64 = 4.0;
+
+/// How the transformer's position table meets the grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Positions {
+    /// As the authors' code: without a filter and with an offset of 0.1, for networks with registers too.
+    Published,
+    /// As the network's owners run it.
+    Owners,
+}
+
+/// What is seen of pictures, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Its tokens are rebuilt.
+    pub backbone: Transformer,
+    /// How its position table meets the grid.
+    pub positions: Positions,
+    /// Side in pixels of what is seen.
+    pub side: i64,
+    /// Pixels cut off at each edge.
+    pub margin: i64,
+    /// Squares or files.
+    pub geometry: Geometry,
+}
+
+impl Seen {
+    /// # Errors
+    /// Sides that the transformer cannot see, for that method.
+    pub fn check(&self, method: &str) -> Result<()> {
+        let (name, patch) = (self.backbone.name(), self.backbone.plan().patch);
+        ensure!(
+            self.side > 0 && self.side % patch == 0,
+            "{method}: side must be a multiple of {patch}, the patch of {name}"
+        );
+        ensure!(self.margin >= 0, "{method}: margin must not be negative");
+        Ok(())
+    }
+
+    /// The side that is resized to.
+    fn stretched(&self) -> i64 {
+        self.side + 2 * self.margin
+    }
+
+    /// What files become.
+    pub fn published(&self) -> FromFiles {
+        let stretched = FromFiles::stretched(self.stretched(), Filter::Bilinear);
+        let about = format!("{}, of which the middle {} x {} is seen", stretched.about, self.side, self.side);
+        FromFiles { about, ..stretched }
+    }
+
+    /// Two groups of tokens, and what else of them.
+    pub fn sight(&self, scales: Shallow) -> Sight {
+        let owners = Reading::of(self.backbone);
+        let interpolation = match self.positions {
+            Positions::Published => Interpolation::Offset,
+            Positions::Owners => owners.interpolation,
+        };
+        let reading = Reading {
+            deep: Deep::Groups(groups(self.backbone.plan())),
+            interpolation,
+            side: Some(self.stretched()),
+            filter: Filter::Bilinear,
+            margin: self.margin,
+            scales,
+        };
+        Sight::Tokens(self.backbone, reading)
+    }
+
+    /// The 22 views of pictures. INP-Former's authors make them of what is seen of a stretched file, so that what a turn or
+    /// shift brings in is reflected at its edge; the margin around is cut off again.
+    pub fn views_of(&self, pixels: &Tensor) -> Tensor {
+        match self.geometry {
+            Geometry::Square => views::augmented(pixels),
+            Geometry::Published => {
+                let seen = pixels.narrow(2, self.margin, self.side).narrow(3, self.margin, self.side);
+                views::augmented(&seen).constant_pad_nd([self.margin; 4])
+            }
+        }
+    }
+
+    /// Square grids of patches a side, from both groups of what was seen and what was rebuilt of it, to maps of pictures of
+    /// `size` pixels and image scores.
+    ///
+    /// # Errors
+    /// Values that are not finite.
+    pub fn judge(&self, groups: &[Tensor; 2], rebuilt: &[Tensor; 2], size: i64) -> Result<Prediction> {
+        let (maps, scores) = tch::no_grad(|| {
+            let seen = maps(groups, rebuilt, self.side);
+            (whole(&seen, self.margin, size), image_scores(&seen))
+        });
+        Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
+    }
+}
+
+/// The published optimiser, `StableAdamW` that keeps the largest second moment.
+pub fn rule(learning_rate: f64, weight_decay: f64, epsilon: f64) -> Rule {
+    Rule::Adam(Adam {
+        learning_rate,
+        epsilon,
+        decay: Decay::Decoupled(weight_decay),
+        amsgrad: true,
+        bounded: true,
+        ..Adam::default()
+    })
+}
+
+/// The published blocks: after 3 to 10 of 12, after each second one from 5 to 19 of 24; of other depths, the middle two
+/// thirds.
+pub fn groups(sizes: Plan) -> Groups {
+    match sizes.depth {
+        24 => Groups { first: 5, step: 2, each: 4 },
+        depth => Groups { first: depth / 6 + 1, step: 1, each: depth / 3 },
+    }
+}
+
+/// Two groups of tokens, each `[n, h w, width]`, of the joined `[n, 2 width, h, w]`.
+pub fn grouped(deep: &Tensor) -> [Tensor; 2] {
+    let tokens = deep.flatten(2, 3).transpose(1, 2);
+    let width = tokens.size()[2] / 2;
+    [0, 1].map(|group| tokens.narrow(2, group * width, width).contiguous())
+}
+
+/// What stands for the two groups, of tokens after each block of a decoder: the last half first, since it undoes the first
+/// blocks last.
+pub fn halves(decoded: &[Tensor]) -> [Tensor; 2] {
+    let half = decoded.len() / 2;
+    let mean = |blocks: &[Tensor]| {
+        let blocks: Vec<&Tensor> = blocks.iter().collect();
+        Tensor::stack(&blocks, 0).mean_dim(0, false, None::<Kind>)
+    };
+    [mean(&decoded[half..]), mean(&decoded[..half])]
+}
+
+/// Distance of rebuilt tokens, all tokens of a picture as one vector; mean over groups and pictures.
+pub struct Cosine {
+    /// A scalar, without gradient.
+    pub value: Tensor,
+    /// Of each group, what is followed instead of it: has the distance's gradient, times a factor at each position. Its
+    /// value means nothing.
+    pub followed: [Tensor; 2],
+}
+
+impl Cosine {
+    /// `groups` are what was to be rebuilt, each `[n, t, width]`; `factors` makes a group's factors, `[n, t]`, of its
+    /// [`distances`].
+    pub fn new(groups: &[Tensor; 2], rebuilt: &[Tensor; 2], factors: impl Fn(&Tensor) -> Tensor) -> Cosine {
+        let leaves: [Tensor; 2] = rebuilt.each_ref().map(|tokens| tokens.detach().set_requires_grad(true));
+        let whole = |(group, leaf): (&Tensor, &Tensor)| {
+            let [group, leaf] = [group, leaf].map(|tokens| tokens.flatten(1, -1));
+            let cosine = Tensor::cosine_similarity(&group, &leaf, 1, 1e-8);
+            1.0 - cosine.mean(None::<Kind>)
+        };
+        let [first, second] = [0, 1].map(|group| whole((&groups[group], &leaves[group])));
+        let value = (first + second) / 2.0;
+        let gradients = Tensor::run_backward(&[&value], &leaves.each_ref(), false, false);
+        let followed = [0, 1].map(|group| {
+            let weighted = tch::no_grad(|| {
+                &gradients[group] * factors(&distances(&groups[group], &leaves[group])).unsqueeze(2)
+            });
+            (weighted * &rebuilt[group]).sum(None::<Kind>)
+        });
+        Cosine { value: value.detach(), followed }
+    }
+}
+
+/// One less the cosine of each token to the rebuilt one, `[n, t]`.
+pub fn distances(group: &Tensor, rebuilt: &Tensor) -> Tensor {
+    1.0 - Tensor::cosine_similarity(group, rebuilt, -1, 1e-8)
+}
+
+/// Distances of square grids of tokens, brought to `side` with aligned corners; the mean of both groups, `[n, side, side]`.
+pub fn maps(groups: &[Tensor; 2], rebuilt: &[Tensor; 2], side: i64) -> Tensor {
+    let one = |group: usize| {
+        let distances = distances(&groups[group], &rebuilt[group]);
+        let (n, t) = (distances.size()[0], distances.size()[1]);
+        let grid = distances.view([n, 1, t.isqrt(), t.isqrt()]);
+        grid.upsample_bilinear2d([side, side], true, None, None)
+    };
+    ((one(0) + one(1)) / 2.0).squeeze_dim(1)
+}
+
+/// Maps of whole pictures of `size` pixels from those of what is seen of them, `[n, side, side]`: what was cut off is as
+/// anomalous as the nearest pixel that was not.
+fn whole(seen: &Tensor, margin: i64, size: i64) -> Tensor {
+    let whole = seen.unsqueeze(1).replication_pad2d([margin; 4]).squeeze_dim(1);
+    if whole.size()[1] == size { whole } else { grid::upsample(&whole, size, false) }
+}
+
+/// Maps `[n, side, side]` brought to another side and blurred, with nothing beyond the border: there it is too low.
+pub fn blurred(maps: &Tensor, side: i64) -> Tensor {
+    let maps = maps.unsqueeze(1).upsample_bilinear2d([side, side], false, None, None);
+    let kernel = kernel().to_kind(maps.kind()).to_device(maps.device()).view([1, 1, BLUR, BLUR]);
+    maps.conv2d::<Tensor>(&kernel, None, [1], [BLUR / 2], [1], 1).squeeze_dim(1)
+}
+
+/// A Gaussian whose weights sum to one, `[BLUR, BLUR]`: single precision, as published.
+pub fn kernel() -> Tensor {
+    let values: Vec<f64> =
+        (0..BLUR).map(|at| (-((at - BLUR / 2) as f64 / SIGMA).powi(2) / 2.0).exp()).collect();
+    let row = Tensor::from_slice(&values);
+    let kernel = row.unsqueeze(1) * row.unsqueeze(0);
+    (&kernel / kernel.sum(None::<Kind>)).to_kind(Kind::Float)
+}
+
+/// Mean of the highest hundredth (at least one value) of maps `[n, side, side]`: `[n]`.
+pub fn highest(maps: &Tensor) -> Tensor {
+    let flat = maps.flatten(1, -1);
+    let count = (flat.size()[1] / 100).max(1);
+    flat.topk(count, 1, true, false).0.mean_dim(1, false, None::<Kind>)
+}
+
+/// Image scores as published, `[n]`, of maps of any side.
+pub fn image_scores(maps: &Tensor) -> Tensor {
+    highest(&blurred(maps, SCORED_SIDE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_views_are_of_what_is_seen_of_a_file() {
+        let seen = |geometry| Seen {
+            backbone: Transformer::Dinov2Tiny,
+            positions: Positions::Published,
+            side: 42,
+            margin: 7,
+            geometry,
+        };
+        let bytes: Vec<u8> = (0..3 * 56 * 56).map(|at: usize| (at * at % 251) as u8).collect();
+        let pixels = Tensor::from_data_size(&bytes, &[1, 3, 56, 56], Kind::Uint8);
+        let middle = |pixels: &Tensor| pixels.narrow(2, 7, 42).narrow(3, 7, 42);
+        let published = seen(Geometry::Published).views_of(&pixels);
+        assert_eq!(published.size(), [views::COUNT as i64, 3, 56, 56]);
+        assert!(middle(&published).equal(&views::augmented(&middle(&pixels))));
+        assert!(seen(Geometry::Square).views_of(&pixels).equal(&views::augmented(&pixels)));
+    }
+}
