@@ -24,39 +24,50 @@ fn be_quiet() {
 }
 
 /// Progress over the cells of a run: a bar on a terminal, elsewhere a line at most every half minute. The time left is
-/// judged by cells that were finished in this process.
+/// judged by what was finished in this process.
 pub struct Cells {
     bar: ProgressBar,
     what: String,
-    before: usize,
-    state: Mutex<(usize, Instant)>,
+    work: f64,
+    state: Mutex<Done>,
     start: Instant,
 }
 
+struct Done {
+    cells: usize,
+    work: f64,
+    told: Instant,
+}
+
 impl Cells {
-    /// Of `total` cells, `done` are there already.
-    pub fn new(total: usize, done: usize, what: &str) -> Cells {
-        let bar = drawn(total, what);
+    /// Of `total` cells, `done` are there already; the others take `work` in all, in whatever unit.
+    pub fn new(total: usize, done: usize, work: f64, what: &str) -> Cells {
+        let bar = drawn(total, what, "{prefix}");
         bar.set_position(done as u64);
-        bar.reset_eta();
         let now = Instant::now();
-        Cells { bar, what: what.to_owned(), before: done, state: Mutex::new((done, now)), start: now }
+        let state = Mutex::new(Done { cells: done, work: 0.0, told: now });
+        Cells { bar, what: what.to_owned(), work, state, start: now }
     }
 
-    /// `n` more are there.
-    pub fn finished(&self, n: usize) {
+    /// `n` more are there, which took `work`.
+    pub fn finished(&self, n: usize, work: f64) {
         self.bar.inc(n as u64);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0 += n;
-        if state.1.elapsed() < BETWEEN_LINES || state.0 == self.before {
+        state.cells += n;
+        state.work += work;
+        if state.work == 0.0 {
             return;
         }
-        state.1 = Instant::now();
-        let total = self.bar.length().unwrap_or(0) as usize;
-        let left = left([self.before, state.0, total], self.start.elapsed());
+        let left = left(state.work / self.work, self.start.elapsed());
+        self.bar.set_prefix(left.clone());
+        if state.told.elapsed() < BETWEEN_LINES {
+            return;
+        }
+        state.told = Instant::now();
         // A terminal has the bar.
         let target = if std::io::stderr().is_terminal() { LOG_ALONE } else { module_path!() };
-        log::info!(target: target, "{}: {} of {total}, {left}", self.what, state.0);
+        let total = self.bar.length().unwrap_or(0);
+        log::info!(target: target, "{}: {} of {total}, {left}", self.what, state.cells);
     }
 
     /// Takes the bar away.
@@ -65,23 +76,24 @@ impl Cells {
     }
 }
 
-/// The time that is left, where `done` were `before` and `elapsed` has passed since.
-fn left([before, done, total]: [usize; 3], elapsed: Duration) -> String {
-    let each = elapsed.as_secs_f64() / (done - before) as f64;
-    let minutes = (each * total.saturating_sub(done) as f64 / 60.0).ceil();
+/// The time that is left, where a `share` of the work took `elapsed`.
+fn left(share: f64, elapsed: Duration) -> String {
+    let minutes = (elapsed.as_secs_f64() * (1.0 - share).max(0.0) / share / 60.0).ceil();
     format!("about {minutes:.0} {} left", if minutes == 1.0 { "minute" } else { "minutes" })
 }
 
 /// A bar for `total` steps, shown only if the work lasts longer than a blink.
 pub fn bar(total: usize, what: &str) -> Bar {
     log::debug!(target: STEPS, "{what}: starts, {total} in all");
-    Bar { bar: drawn(total, what), what: what.to_owned(), start: Instant::now() }
+    let bar = drawn(total, what, "{per_sec} {eta} left");
+    Bar { bar, what: what.to_owned(), start: Instant::now() }
 }
 
-fn drawn(total: usize, what: &str) -> ProgressBar {
-    let style = "{msg:26} {bar:32} {human_pos}/{human_len} {per_sec} {eta} left";
+/// `end` is what the bar ends with.
+fn drawn(total: usize, what: &str, end: &str) -> ProgressBar {
+    let style = format!("{{msg:26}} {{bar:32}} {{human_pos}}/{{human_len}} {end}");
     let bar = BARS.add(ProgressBar::new(total as u64)).with_message(what.to_owned());
-    bar.set_style(ProgressStyle::with_template(style).expect("a fixed template"));
+    bar.set_style(ProgressStyle::with_template(&style).expect("a fixed template"));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
@@ -127,9 +139,11 @@ mod tests {
     use crate::progress::left;
 
     #[test]
-    fn what_was_there_before_does_not_count_as_fast() {
-        assert_eq!(left([90, 92, 100], Duration::from_secs(30)), "about 2 minutes left");
-        assert_eq!(left([0, 99, 100], Duration::from_secs(990)), "about 1 minute left");
-        assert_eq!(left([0, 4, 4], Duration::from_secs(9)), "about 0 minutes left");
+    fn what_is_left_is_judged_by_the_work_that_is_done() {
+        assert_eq!(left(0.2, Duration::from_secs(30)), "about 2 minutes left");
+        assert_eq!(left(0.99, Duration::from_secs(990)), "about 1 minute left");
+        assert_eq!(left(1.0, Duration::from_secs(9)), "about 0 minutes left");
+        // Rounding may leave a little more than all.
+        assert_eq!(left(1.0 + 1e-12, Duration::from_secs(9)), "about 0 minutes left");
     }
 }

@@ -95,6 +95,8 @@ pub struct Estimate {
     pub methods: Vec<MethodEstimate>,
     /// The job that takes longest.
     pub longest: JobEstimate,
+    /// Seconds of each job of the plan, in its order, on the worker that computes it.
+    pub jobs: Vec<f64>,
     /// The most bytes of memory that any job keeps beside what the self-test held.
     pub memory: f64,
     /// Bytes of all results.
@@ -127,6 +129,7 @@ impl Estimate {
         let mut methods: BTreeMap<String, MethodEstimate> = BTreeMap::new();
         for estimate in jobs {
             sum.known.add(estimate.known);
+            sum.jobs.push(estimate.seconds);
             sum.seconds += estimate.seconds / at_once;
             sum.memory = sum.memory.max(estimate.memory);
             sum.disk += estimate.disk;

@@ -222,6 +222,7 @@ impl Opened {
             keep_maps: false,
             retry,
             skip: &|_| false,
+            expected: None,
         }
     }
 

@@ -51,6 +51,8 @@ pub struct Run<'a> {
     pub retry: Retry,
     /// Which cells are left for later, or for good.
     pub skip: &'a (dyn Fn(&Identity) -> bool + Sync),
+    /// Seconds that each job is expected to take, in their order; `None` where nobody can tell.
+    pub expected: Option<&'a [f64]>,
 }
 
 /// What became of a run's jobs.
@@ -79,15 +81,23 @@ impl Run<'_> {
     pub fn run_all(&self, jobs: &[&Job]) -> Result<Outcome> {
         let total = jobs.iter().map(|job| job.cells.len()).sum::<usize>();
         let wanted: Vec<usize> = jobs.iter().map(|job| self.wanted(job).len()).collect();
-        let bar = progress::Cells::new(total, total - wanted.iter().sum::<usize>(), "all cells");
-        let todo: Vec<(&&Job, usize)> = jobs.iter().zip(wanted).collect();
+        let work_of = |(index, &wanted): (usize, &usize)| match self.expected {
+            // All that is wanted of a job, which may be less than was expected.
+            Some(expected) if wanted > 0 => expected[index],
+            Some(_) => 0.0,
+            None => wanted as f64,
+        };
+        let work: Vec<f64> = wanted.iter().enumerate().map(work_of).collect();
+        let n_wanted = wanted.iter().sum::<usize>();
+        let bar = progress::Cells::new(total, total - n_wanted, work.iter().sum(), "all cells");
+        let todo: Vec<((&&Job, usize), f64)> = jobs.iter().zip(wanted).zip(work).collect();
         let next = AtomicUsize::new(0);
         let work = || -> Result<Outcome> {
             tch::set_num_threads(1);
             let mut outcomes = Vec::new();
-            while let Some((job, wanted)) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some(((job, wanted), work)) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
                 outcomes.push(self.run(job)?);
-                bar.finished(*wanted);
+                bar.finished(*wanted, *work);
             }
             Ok(outcomes.into_iter().sum())
         };

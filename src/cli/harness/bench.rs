@@ -68,7 +68,7 @@ impl Args {
         let (opened, folder, threads) = self.bench.open()?;
         let stopped = self.sequential.stopped(&opened, &folder)?;
         announce(&opened, &folder, &stopped);
-        estimate::before(&opened, (&folder, &stopped), device, &self.consent)?;
+        let expected = estimate::before(&opened, (&folder, &stopped), device, &self.consent)?;
         if self.keep_maps {
             announce_maps(&opened, &folder, Retry::asked(self.retry_failed));
         }
@@ -76,7 +76,8 @@ impl Args {
         let run_with = |retry: Retry, skip: &(dyn Fn(&Identity) -> bool + Sync)| {
             let jobs: Vec<&Job> = opened.jobs.iter().collect();
             let run = opened.run(device, &folder, threads, retry);
-            Run { keep_maps: self.keep_maps, skip, ..run }.run_all(&jobs)
+            let expected = expected.as_deref();
+            Run { keep_maps: self.keep_maps, skip, expected, ..run }.run_all(&jobs)
         };
         if self.sequential.stop_when_decided {
             let mut draws = Draws::new(&opened, &folder, stopped);

@@ -44,7 +44,8 @@ pub(super) struct Consent {
 /// Seconds beyond which work on a terminal needs a yes.
 const LONG: f64 = 2.0 * 3600.0;
 
-/// Says before work how long it will take: as cells like them took, else by a few layers that are timed.
+/// Says before work how long it will take: as cells like them took, else by a few layers that are timed. Returns the seconds
+/// of each job, in their order, unless some cells are of unknown length.
 ///
 /// # Errors
 /// Work of hours on a terminal, unless the user has said yes; as [`Estimate::new`].
@@ -53,11 +54,11 @@ pub(super) fn before(
     (folder, stopped): (&Path, &[Stopped]),
     device: Device,
     consent: &Consent,
-) -> Result<()> {
+) -> Result<Option<Vec<f64>>> {
     let known = Estimate::new(opened, folder, stopped, None)?;
     let to_do = known.known.measured + known.known.unknown;
     if to_do == 0 {
-        return Ok(());
+        return Ok(None);
     }
     let (estimate, how) = match known.known.unknown {
         0 => (at_once(known, device), "as cells like them took"),
@@ -86,7 +87,7 @@ pub(super) fn before(
             longest.join(", ")
         );
     }
-    Ok(())
+    Ok((estimate.known.unknown == 0).then_some(estimate.jobs))
 }
 
 /// Where nobody sits at a terminal, as in a script, work is meant.
