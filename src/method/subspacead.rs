@@ -17,6 +17,7 @@ use super::train_on::TrainOn;
 use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
 use crate::episode::batch::Pictures;
+use crate::network::context::in_single;
 use crate::network::vit::reading::squares;
 use crate::network::vit::{Deep, Filter, Interpolation, Plan, Reading, Shallow, Transformer};
 use crate::network::{Backbone, Extractor, Features, Sight};
@@ -393,7 +394,8 @@ pub fn image_scores(maps: &Tensor) -> Tensor {
     let row = Tensor::from_slice(&weights).to_device(maps.device()).to_kind(maps.kind());
     let kernel = row.unsqueeze(1) * row.unsqueeze(0);
     let padded = maps.unsqueeze(1).reflection_pad2d([1, 1, 1, 1]);
-    let smoothed = padded.conv2d::<Tensor>(&kernel.view([1, 1, 3, 3]), None, [1], [0], [1], 1).flatten(1, -1);
+    let kernel = kernel.view([1, 1, 3, 3]);
+    let smoothed = in_single(|| padded.conv2d::<Tensor>(&kernel, None, [1], [0], [1], 1)).flatten(1, -1);
     let highest = (smoothed.size()[1] / 100).max(1);
     smoothed.topk(highest, 1, true, false).0.mean_dim(1, false, None::<Kind>)
 }

@@ -188,7 +188,7 @@ pub type Scales = [Tensor; 3];
 
 /// What an encoder sees in pictures; channels and sides are [`Extractor::channels`] and [`Extractor::strides`].
 pub struct Features {
-    /// Stages 1 to 3 of a pyramid; a transformer's tokens after quarters of its blocks ([`vit::Reading::features`]).
+    /// Stages 1 to 3 of a pyramid; of a transformer as [`vit::Shallow`] says.
     pub scales: Scales,
     /// Stage 4 of a pyramid, `[n, c4, h/32, w/32]`: the decoder's input. A transformer's as [`vit::Deep`] says.
     pub deep: Tensor,

@@ -15,10 +15,10 @@ pub enum Precision {
     /// Single precision throughout; on CUDA, TensorFloat-32 is switched off.
     #[default]
     F32,
-    /// CUDA only: single precision, convolutions and a transformer's matrix products multiplied as TensorFloat-32 (10 bits of
-    /// mantissa).
+    /// CUDA only: single precision, convolutions and matrix products of transformers that see pictures multiplied as
+    /// TensorFloat-32 (10 bits of mantissa).
     Tf32,
-    /// Convolutions, transformers and what lies between in bfloat16 (7 bits of mantissa); on a CPU, faster only if that has
+    /// Convolutions, transformers that see pictures and what lies between in bfloat16 (7 bits of mantissa); on a CPU, faster only if that has
     /// instructions for it (`avx512_bf16` or `amx_bf16` among the flags in /proc/cpuinfo).
     Bf16,
 }
@@ -44,8 +44,8 @@ impl Precision {
         Ok(())
     }
 
-    /// What a transformer computes in this precision, matrix products among it; what surrounds it, such as distances, stays in
-    /// single precision.
+    /// Runs a transformer with matrix products in this precision. What surrounds it, such as distances, and gradients that pass
+    /// back through it stay in single precision.
     pub(crate) fn in_tower<T>(self, compute: impl FnOnce() -> T) -> T {
         let _products = (self == Precision::Tf32).then(Products::in_tf32);
         compute()

@@ -21,17 +21,24 @@ fn keeping(folder: &TempDir, memory: f64, disk: f64, kept: &Path) -> Context {
 #[test]
 fn teacher_features_in_memory_and_in_files_train_alike() {
     let folder = TempDir::new().expect("a folder");
+    let dinomaly = find("dinomaly").expect("known").trial.replace("steps = 30", "steps = 3");
+    let dinomaly = format!("{dinomaly}\ntrain_on = 'normals'");
+    trains_alike(&folder, "dinomaly", &dinomaly);
+    trains_alike(&folder, "d24fad", "backbone = 'resnet18'\nepochs = 1\nbatch = 4");
+}
+
+fn trains_alike(folder: &TempDir, method: &str, settings: &str) {
     let loss = |memory: f64, disk: f64| -> anyhow::Result<(f64, bool)> {
-        let settings = toml::from_str("backbone = 'resnet18'\nepochs = 1\nbatch = 4").expect("TOML");
-        let built = (find("d24fad").expect("known").build)(settings).expect("settings");
+        let settings = toml::from_str(settings).expect("TOML");
+        let built = (find(method).expect("known").build)(settings).expect("settings");
         let mut loss = 0.0;
         let tasks = [task("first"), task("second")];
         let mut observer = |_: u64, figures: &EpochFigures, _: &dyn Fitted| {
             loss = figures[0].1;
             Ok(())
         };
-        let kept = folder.path().join(format!("{memory} {disk}"));
-        let context = keeping(&folder, memory, disk, &kept);
+        let kept = folder.path().join(format!("{method} {memory} {disk}"));
+        let context = keeping(folder, memory, disk, &kept);
         built.method.fit(&tasks, &context, &mut observer)?;
         Ok((loss, kept.exists()))
     };

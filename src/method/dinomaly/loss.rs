@@ -8,12 +8,12 @@ use crate::method::part::rebuilding::Cosine;
 /// What the gradient counts at positions that are rebuilt well already.
 const DISCOUNT: f64 = 0.1;
 
-/// The distance of what was rebuilt.
+/// How far what was rebuilt is from what was seen.
 pub struct Loss {
     /// A scalar: mean over groups and pictures.
     pub cosine: Tensor,
-    /// Has the gradient that the method follows: that of the distance, a tenth at a share of all positions, those that are
-    /// rebuilt best. Its value means nothing.
+    /// Has the gradient that is followed: the distance's, of which a tenth counts at the positions that are rebuilt best. Its
+    /// value means nothing.
     pub followed: Tensor,
 }
 
@@ -27,13 +27,13 @@ impl Loss {
     }
 }
 
-/// 1 at the positions of a batch that are farthest off, of which there are all but a `discounted` share.
+/// A tenth at the `discounted` share of a batch's positions that is nearest, 1 at the others.
 fn factors(distances: &Tensor, discounted: f64) -> Tensor {
     // Rounded down, as published.
     let n_farthest = ((distances.numel() as f64 * (1.0 - discounted)) as i64).max(1);
     let least = distances.flatten(0, -1).topk(n_farthest, 0, true, false).0.min();
     let is_near = distances.lt_tensor(&least).to_kind(distances.kind());
-    1.0 - is_near * (1.0 - DISCOUNT)
+    &is_near * DISCOUNT + (1.0 - &is_near)
 }
 
 /// The share of positions that are discounted in the step of that number, counted from 0: it rises to `share` in `rise`

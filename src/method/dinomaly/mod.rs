@@ -1,8 +1,8 @@
 //! Dinomaly: a picture's tokens rebuilt through dropout, by attention that cannot focus (Guo et al., arXiv 2405.14325, CVPR
 //! 2025), by the authors' script for one class.
 //!
-//! The authors train on all normals of a class and know no supports: few of them enter in the views that INP-Former, which
-//! is built on Dinomaly's code, gives to few.
+//! The authors train on all normals of a class and know no supports. Here supports enter in the 22 views of INP-Former, which
+//! is built on Dinomaly's code.
 
 use std::rc::Rc;
 
@@ -23,7 +23,7 @@ use super::work::{CellSize, Work};
 use crate::episode::batch::Pictures;
 use crate::network::optimiser::Optimiser;
 use crate::network::remembering::Remembering;
-use crate::network::vit::{Shallow, Transformer};
+use crate::network::vit::Transformer;
 use crate::network::{Features, Network, Sight, initial};
 use loss::{Loss, discounted};
 use network::{Dinomaly, Shape, last};
@@ -64,7 +64,7 @@ pub struct Settings {
     /// `published` stretches whole files to `side` and two margins at once, bilinearly, as the authors do. Only `score` has files;
     /// a board takes `square`.
     pub geometry: Geometry,
-    /// Share of values that the bottleneck drops, of what enters, between its layers and of what leaves.
+    /// Share of values that the bottleneck drops: of its input, between its layers, and of its output.
     pub dropout: f64,
     /// Share of positions, those that are rebuilt best, whose gradient counts a tenth.
     pub discounted: f64,
@@ -142,7 +142,7 @@ impl Settings {
     }
 
     fn sight(&self) -> Sight {
-        self.seen().sight(Shallow::Prefix)
+        self.seen().sight()
     }
 
     fn shape(&self) -> Shape {
@@ -280,5 +280,25 @@ impl Detector for DinomalyModel {
         let pass = tch::no_grad(|| self.network.forward(&groups, Tensor::shallow_clone));
         let seen = groups.map(|tokens| last(&tokens, patches));
         self.seen.judge(&seen, &pass.rebuilt(patches), queries.pictures().size())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_authors_script_for_one_class() {
+        let settings = Settings::defaults(TrainOn::Normals);
+        let recipe = settings.recipe(100);
+        assert_eq!(recipe.schedule, Schedule::WarmUp { rise: 100, steps: 5000, least: 0.1 });
+        assert_eq!(recipe.clip, Some(0.1));
+        assert_eq!(recipe.rule, rule(2e-3, 1e-4, 1e-8));
+        let [plan] = &recipe.plans[..] else { panic!("one stage") };
+        assert_eq!((plan.steps, plan.order.n_batches()), (5000, 6), "16 a batch, what is left over dropped");
+        assert_eq!((settings.dropout, settings.discounted, settings.discount_rise), (0.2, 0.9, 1000));
+        assert_eq!((settings.side, settings.margin), (392, 28));
+        let Shape { width, heads, blocks } = settings.shape();
+        assert_eq!((width, heads, blocks), (768, 12, 8));
     }
 }

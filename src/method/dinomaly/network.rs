@@ -72,8 +72,8 @@ impl Dinomaly {
         }
     }
 
-    /// `groups` are two means of a transformer's tokens, class token and registers among them; `drop` drops values, in
-    /// training alone.
+    /// `groups` are two means of a transformer's tokens, class token and registers among them. `drop` is called three times;
+    /// outside training it gives back what it is given.
     pub fn forward(&self, groups: &[Tensor; 2], mut drop: impl FnMut(&Tensor) -> Tensor) -> Pass {
         let fused = (&groups[0] + &groups[1]) / 2.0;
         let [first, second] = &self.bottleneck;
@@ -90,7 +90,7 @@ impl Dinomaly {
 }
 
 impl Pass {
-    /// What stands for the patches among the two groups, the last `patches` tokens.
+    /// The rebuilt patches of both groups, the last `patches` tokens.
     pub fn rebuilt(&self, patches: i64) -> [Tensor; 2] {
         halves(&self.decoded).map(|tokens| last(&tokens, patches))
     }

@@ -8,7 +8,7 @@ use super::FoundAdModel;
 use super::corruption::{augmented, corrupted};
 use crate::episode::batch;
 use crate::method::contract::Fitted;
-use crate::method::part::dropout::{dropped, kept};
+use crate::method::part::dropout::{decide, dropped};
 use crate::method::part::learner::Fixed;
 use crate::method::part::trainer::{Step, StepFigures, Training};
 use crate::network::optimiser::Optimiser;
@@ -57,7 +57,8 @@ impl FoundAdTraining<'_> {
     fn kept(&self, size: &[i64], step: &Step) -> Tensor {
         let mut stream = Stream::new(self.seed, "foundad dropout", step.number);
         let n = size.iter().product::<i64>() as usize;
-        let kept = kept(&mut stream, self.model.settings.dropout, n);
+        let mut kept = vec![0; n];
+        decide(&mut stream, self.model.settings.dropout, &mut kept);
         batch::to(&Tensor::from_slice(&kept).view(size), self.model.device)
     }
 }

@@ -21,7 +21,7 @@ use super::work::{CellSize, Work};
 use crate::episode::batch::Pictures;
 use crate::network::optimiser::Optimiser;
 use crate::network::remembering::Remembering;
-use crate::network::vit::{Shallow, Transformer};
+use crate::network::vit::Transformer;
 use crate::network::{Features, Network, Sight, initial};
 use loss::Loss;
 use network::{InpFormer, Shape};
@@ -128,7 +128,7 @@ impl Settings {
     }
 
     fn sight(&self) -> Sight {
-        self.seen().sight(Shallow::Empty)
+        self.seen().sight()
     }
 
     fn shape(&self) -> Shape {

@@ -34,7 +34,7 @@ impl Dropout<'_> {
         decided.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, decided)| {
             let purpose = format!("{} {} {chunk}", self.purpose, self.n_drops);
             let mut stream = Stream::new(self.seed, &purpose, self.step);
-            decided.copy_from_slice(&kept(&mut stream, self.share, decided.len()));
+            decide(&mut stream, self.share, decided);
         });
         self.n_drops += 1;
         let decided = Tensor::from_slice(&decided).view(x.size().as_slice());
@@ -42,12 +42,16 @@ impl Dropout<'_> {
     }
 }
 
-/// For each of `n` values, 1 where it is kept and 0 for a `share` of them, in steps of 2^-16.
-pub fn kept(stream: &mut Stream, share: f64, n: usize) -> Vec<u8> {
-    // A word of 64 bits decides on four values.
+/// For each value, 1 where it is kept and 0 for a `share` of them, in steps of 2^-16.
+pub fn decide(stream: &mut Stream, share: f64, kept: &mut [u8]) {
     let least = (share * f64::from(1u32 << 16)).round() as u64;
-    let four = |word: u64| [0, 16, 32, 48].map(|shift| u8::from((word >> shift) & 0xffff >= least));
-    std::iter::repeat_with(|| four(stream.bits())).flatten().take(n).collect()
+    // A word of 64 bits decides on four values.
+    for four in kept.chunks_mut(4) {
+        let word = stream.bits();
+        for (place, kept) in four.iter_mut().enumerate() {
+            *kept = u8::from((word >> (16 * place)) & 0xffff >= least);
+        }
+    }
 }
 
 /// Values of which a `share` is set to 0 (where `kept` is), and the others are larger for it.

@@ -1,5 +1,6 @@
 //! A frozen transformer's tokens in two groups, which a decoder rebuilds: what is seen of pictures, the distance that is
-//! minimised, maps and scores. The scripts of Dinomaly (arXiv 2405.14325) and INP-Former (arXiv 2503.02424) share all of it.
+//! minimised, maps and scores. The scripts of Dinomaly (arXiv 2405.14325) and INP-Former (arXiv 2503.02424) share it, but for
+//! the views of few pictures, which are INP-Former's.
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use crate::method::geometry::{FromFiles, Geometry};
 use crate::method::prediction::Prediction;
 use crate::method::views;
 use crate::network::Sight;
+use crate::network::context::in_single;
 use crate::network::optimiser::{Adam, Decay, Rule};
 use crate::network::vit::{Deep, Filter, Groups, Interpolation, Plan, Reading, Shallow, Transformer};
 
@@ -69,8 +71,8 @@ impl Seen {
         FromFiles { about, ..stretched }
     }
 
-    /// Two groups of tokens, and what else of them.
-    pub fn sight(&self, scales: Shallow) -> Sight {
+    /// Two groups of tokens. What comes before the patches is read for all, so that methods share what a teacher says.
+    pub fn sight(&self) -> Sight {
         let owners = Reading::of(self.backbone);
         let interpolation = match self.positions {
             Positions::Published => Interpolation::Offset,
@@ -82,7 +84,7 @@ impl Seen {
             side: Some(self.stretched()),
             filter: Filter::Bilinear,
             margin: self.margin,
-            scales,
+            scales: Shallow::Prefix,
         };
         Sight::Tokens(self.backbone, reading)
     }
@@ -211,7 +213,7 @@ fn whole(seen: &Tensor, margin: i64, size: i64) -> Tensor {
 pub fn blurred(maps: &Tensor, side: i64) -> Tensor {
     let maps = maps.unsqueeze(1).upsample_bilinear2d([side, side], false, None, None);
     let kernel = kernel().to_kind(maps.kind()).to_device(maps.device()).view([1, 1, BLUR, BLUR]);
-    maps.conv2d::<Tensor>(&kernel, None, [1], [BLUR / 2], [1], 1).squeeze_dim(1)
+    in_single(|| maps.conv2d::<Tensor>(&kernel, None, [1], [BLUR / 2], [1], 1)).squeeze_dim(1)
 }
 
 /// A Gaussian whose weights sum to one, `[BLUR, BLUR]`: single precision, as published.

@@ -4,7 +4,7 @@
 use tch::{Kind, Tensor};
 
 /// A rule and its constants.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
     /// Adam or AdamW, by its weight decay.
     Adam(Adam),
@@ -13,7 +13,7 @@ pub enum Rule {
 }
 
 /// Adam's constants; the default is PyTorch's.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
     /// Step size.
     pub learning_rate: f64,
@@ -53,7 +53,7 @@ pub enum Rounding {
 }
 
 /// Constants of stochastic gradient descent with momentum; the default is PyTorch's.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {
     /// Step size.
     pub learning_rate: f64,

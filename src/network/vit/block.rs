@@ -50,7 +50,7 @@ pub enum Attention {
     Full,
     /// The same, of those before a token and itself alone.
     Causal,
-    /// All tokens, weighted by products of `elu + 1` over their sum, which spreads it over the whole picture (Dinomaly).
+    /// All tokens, weighted by products of `elu + 1` over their sum: attention spreads over the whole picture (Dinomaly).
     Linear,
 }
 
@@ -93,7 +93,7 @@ impl Block {
         self.seeing(tokens, self.attention)
     }
 
-    /// As [`Block::forward`], where a token sees those after it too.
+    /// As [`Block::forward`] of a causal block, where a token sees those after it too.
     pub fn forward_seeing_all(&self, tokens: &Tensor) -> Tensor {
         self.seeing(tokens, Attention::Full)
     }
@@ -138,7 +138,7 @@ impl Block {
     }
 }
 
-/// Each `[n, heads, t, head]`: what [`Attention::Linear`] takes of `values`.
+/// [`Attention::Linear`]; each is `[n, heads, t, head]`.
 fn linear(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Tensor {
     let [queries, keys] = [queries, keys].map(|vectors| vectors.elu() + 1.0);
     let sums = keys.sum_dim_intlist(-2, true, None::<tch::Kind>);

@@ -164,7 +164,7 @@ impl Reading {
         while scales.len() < 3 {
             scales.push(deep.narrow(1, 0, 0));
         }
-        Features { scales: scales.try_into().expect("three quarters"), deep }
+        Features { scales: scales.try_into().expect("three parts"), deep }
     }
 }
 

@@ -93,7 +93,7 @@ impl Recipe {
 }
 
 /// What the learning rate is multiplied by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Schedule {
     /// 1 throughout.
     Constant,
