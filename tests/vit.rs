@@ -20,6 +20,7 @@ mod mvfa;
 mod positions;
 mod preprocess;
 mod prompts;
+mod rad;
 mod sagan;
 mod samil;
 mod subspacead;

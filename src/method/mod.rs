@@ -60,6 +60,8 @@ pub mod part;
 pub mod patchcore;
 /// What a detector says of queries.
 pub mod prediction;
+/// Nearest patches of several blocks.
+pub mod rad;
 /// Reverse distillation.
 pub mod rd4ad;
 /// Registration on other tasks, one Gaussian per position on the target.

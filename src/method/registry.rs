@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use super::contract::Entry;
 use super::{
     anomalydino, autoencoder, control, cutpaste, d24fad, dae, dinomaly, dn2, dpa, external, foundad, gde,
-    inctrl, inp_former, mediclip, mvfa, ogae, padim, patchcore, rd4ad, regad, sagan, spade, stfpm,
+    inctrl, inp_former, mediclip, mvfa, ogae, padim, patchcore, rad, rd4ad, regad, sagan, spade, stfpm,
     subspacead, winclip,
 };
 use crate::names;
@@ -18,6 +18,7 @@ pub const METHODS: &[Entry] = &[
     spade::ENTRY,
     patchcore::ENTRY,
     anomalydino::ENTRY,
+    rad::ENTRY,
     padim::ENTRY,
     subspacead::ENTRY,
     winclip::ENTRY,

@@ -62,8 +62,8 @@ fn methods_of_features_take_a_transformer_and_those_of_stages_refuse_it() {
     for entry in METHODS {
         // `dpa` calls it `network`, CLIP is another kind, and the others resize pictures themselves.
         let network = build(entry.name).network;
-        let is_of_own =
-            ["dpa", "anomalydino", "subspacead", "dinomaly", "inp-former", "foundad"].contains(&entry.name);
+        let is_of_own = ["dpa", "anomalydino", "rad", "subspacead", "dinomaly", "inp-former", "foundad"]
+            .contains(&entry.name);
         if matches!(network, None | Some(Network::Clip(_))) || is_of_own {
             continue;
         }
@@ -97,7 +97,7 @@ fn methods_of_features_take_a_transformer_and_those_of_stages_refuse_it() {
 
 #[test]
 fn methods_of_tokens_alone_refuse_a_network_with_stages_and_say_what_they_take() {
-    for name in ["anomalydino", "dinomaly", "inp-former", "foundad"] {
+    for name in ["anomalydino", "rad", "dinomaly", "inp-former", "foundad"] {
         let settings = toml::from_str("backbone = 'resnet18'").expect("TOML");
         let error = (find(name).expect("known").build)(settings).err().expect("an error");
         let error = format!("{error:#}");

@@ -63,6 +63,7 @@ fn files_stretched_at_once_enter_as_the_authors_resize_them() {
         // What changes pictures before they are resized would change others here.
         ("inp-former", "views = false"),
         ("dinomaly", "views = false"),
+        ("rad", ""),
         ("foundad", "augmented = false"),
         ("mediclip", ""),
         ("winclip", ""),
@@ -217,6 +218,7 @@ fn squares_of_a_store_are_refused_where_files_are_asked_for() {
         ("foundad", "train_on = 'normals'", "train_on"),
         ("inp-former", "train_on = 'normals'", "train_on"),
         ("dinomaly", "train_on = 'normals'", "train_on"),
+        ("rad", "train_on = 'normals'", "train_on"),
         ("mediclip", "train_on = 'normals'", "train_on"),
         ("subspacead", "backbone = 'dinov2_tiny14'\ntrain_on = 'normals'", "train_on"),
     ] {

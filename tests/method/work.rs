@@ -92,6 +92,9 @@ fn queries_cost_what_the_list_of_methods_says() {
     );
     let cost = find("mvfa").unwrap().cost;
     assert!(cost.contains(&found), "{cost} has not: {found}");
+    let rad = find("rad").unwrap().cost;
+    let found = format!("({} GFLOP)", billions(work("rad", "").encode));
+    assert!(rad.contains(&found), "{rad} has not: {found}");
     assert_eq!((work("ae", "").query / 1e7).round(), 3.0);
     assert_eq!(billions(work("dpa", "").query), 5.0);
 }

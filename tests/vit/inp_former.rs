@@ -2,7 +2,8 @@
 
 use medfsad::method::inp_former::loss::Loss;
 use medfsad::method::inp_former::network::{InpFormer, Pass, Shape};
-use medfsad::method::part::rebuilding::{self, blurred, grouped, highest, kernel, maps};
+use medfsad::method::part::rebuilding::{self, grouped, maps};
+use medfsad::method::part::scored::{blurred, highest, kernel};
 use medfsad::method::part::trainer::Schedule;
 use medfsad::network::formula;
 use medfsad::network::optimiser::{Optimiser, Rule};
@@ -96,10 +97,10 @@ fn inp_former_makes_of_pictures_what_is_published() {
     // Their kernel is computed in single precision: its weights differ in the last bit.
     let rows = golden["gauss5_sigma4_kernel"].as_array().expect("rows");
     let theirs: Vec<f64> = rows.iter().flat_map(numbers).collect();
-    let off = values(&kernel()).iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let off = values(&kernel(4.0)).iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(off < 4e-9, "weights of the blur are {off:.1e} off");
     let mut compared = Compared::within(1e-6);
-    let smooth = blurred(&seen, 64);
+    let smooth = blurred(&seen, 64, 4.0);
     compared.with("blurred map", &smooth.unsqueeze(1), &expected["map_resized_64_gauss5"]);
     compared.say("blurred map");
     for (ours, golden) in values(&highest(&smooth)).into_iter().zip(golden_scores(expected)) {

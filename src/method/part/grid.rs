@@ -10,6 +10,13 @@ pub fn upsample(grids: &Tensor, side: i64, align_corners: bool) -> Tensor {
     grids.unsqueeze(1).upsample_bilinear2d([side, side], align_corners, None, None).squeeze_dim(1)
 }
 
+/// Maps of whole pictures of `size` pixels from those of what is seen of them, `[n, side, side]`: what was cut off is as
+/// anomalous as the nearest pixel that was not.
+pub fn whole(seen: &Tensor, margin: i64, size: i64) -> Tensor {
+    let whole = seen.unsqueeze(1).replication_pad2d([margin; 4]).squeeze_dim(1);
+    if whole.size()[1] == size { whole } else { upsample(&whole, size, false) }
+}
+
 /// Maps `[b, h, w]` out of libtorch.
 ///
 /// # Errors

@@ -34,6 +34,8 @@ pub mod positionwise;
 pub mod prompts;
 /// Tokens in two groups that a decoder rebuilds.
 pub mod rebuilding;
+/// Image scores of blurred maps.
+pub mod scored;
 /// Losses of maps against labels of pixels.
 pub mod segmentation_loss;
 /// The one loop in which every method trains.

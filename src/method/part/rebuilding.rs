@@ -7,18 +7,15 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::grid;
+use super::scored::image_scores;
 use crate::method::geometry::{FromFiles, Geometry};
 use crate::method::prediction::Prediction;
 use crate::method::views;
 use crate::network::Sight;
-use crate::network::context::in_single;
 use crate::network::optimiser::{Adam, Decay, Rule};
 use crate::network::vit::{Deep, Filter, Groups, Interpolation, Plan, Reading, Shallow, Transformer};
 
-/// Sides of the map that the image score is made of, in pixels, and of its blur.
-const SCORED_SIDE: i64 = 256;
-const BLUR: i64 = 5;
-/// Deviation of the blur in pixels.
+/// Deviation of the blur before image scores, in pixels.
 const SIGMA: f64 = 4.0;
 
 /// How the transformer's position table meets the grid.
@@ -109,7 +106,7 @@ impl Seen {
     pub fn judge(&self, groups: &[Tensor; 2], rebuilt: &[Tensor; 2], size: i64) -> Result<Prediction> {
         let (maps, scores) = tch::no_grad(|| {
             let seen = maps(groups, rebuilt, self.side);
-            (whole(&seen, self.margin, size), image_scores(&seen))
+            (grid::whole(&seen, self.margin, size), image_scores(&seen, SIGMA))
         });
         Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
     }
@@ -200,41 +197,6 @@ pub fn maps(groups: &[Tensor; 2], rebuilt: &[Tensor; 2], side: i64) -> Tensor {
         grid.upsample_bilinear2d([side, side], true, None, None)
     };
     ((one(0) + one(1)) / 2.0).squeeze_dim(1)
-}
-
-/// Maps of whole pictures of `size` pixels from those of what is seen of them, `[n, side, side]`: what was cut off is as
-/// anomalous as the nearest pixel that was not.
-fn whole(seen: &Tensor, margin: i64, size: i64) -> Tensor {
-    let whole = seen.unsqueeze(1).replication_pad2d([margin; 4]).squeeze_dim(1);
-    if whole.size()[1] == size { whole } else { grid::upsample(&whole, size, false) }
-}
-
-/// Maps `[n, side, side]` brought to another side and blurred, with nothing beyond the border: there it is too low.
-pub fn blurred(maps: &Tensor, side: i64) -> Tensor {
-    let maps = maps.unsqueeze(1).upsample_bilinear2d([side, side], false, None, None);
-    let kernel = kernel().to_kind(maps.kind()).to_device(maps.device()).view([1, 1, BLUR, BLUR]);
-    in_single(|| maps.conv2d::<Tensor>(&kernel, None, [1], [BLUR / 2], [1], 1)).squeeze_dim(1)
-}
-
-/// A Gaussian whose weights sum to one, `[BLUR, BLUR]`: single precision, as published.
-pub fn kernel() -> Tensor {
-    let values: Vec<f64> =
-        (0..BLUR).map(|at| (-((at - BLUR / 2) as f64 / SIGMA).powi(2) / 2.0).exp()).collect();
-    let row = Tensor::from_slice(&values);
-    let kernel = row.unsqueeze(1) * row.unsqueeze(0);
-    (&kernel / kernel.sum(None::<Kind>)).to_kind(Kind::Float)
-}
-
-/// Mean of the highest hundredth (at least one value) of maps `[n, side, side]`: `[n]`.
-pub fn highest(maps: &Tensor) -> Tensor {
-    let flat = maps.flatten(1, -1);
-    let count = (flat.size()[1] / 100).max(1);
-    flat.topk(count, 1, true, false).0.mean_dim(1, false, None::<Kind>)
-}
-
-/// Image scores as published, `[n]`, of maps of any side.
-pub fn image_scores(maps: &Tensor) -> Tensor {
-    highest(&blurred(maps, SCORED_SIDE))
 }
 
 #[cfg(test)]

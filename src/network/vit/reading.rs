@@ -84,6 +84,8 @@ pub enum Deep {
     Normed(usize),
     /// Two means of the tokens after blocks, without the final norm, joined along channels.
     Groups(Groups),
+    /// The tokens after each of four blocks, counted from 1, after the final norm, joined along channels.
+    Four([usize; 4]),
 }
 
 /// Blocks in two groups of equal size.
@@ -146,6 +148,7 @@ impl Reading {
             Deep::Mean { last, .. } => last,
             Deep::Normed(block) => block,
             Deep::Groups(groups) => groups.last(),
+            Deep::Four(blocks) => blocks.into_iter().fold(0, usize::max),
         };
         let end = quarters.iter().copied().fold(of_deep, usize::max);
         let mut tokens = network.embed(pictures, self.interpolation);
@@ -179,17 +182,24 @@ fn joined(parts: Vec<Tensor>) -> Tensor {
 /// Tokens of the blocks that the deepest features are made of.
 struct Collected {
     deep: Deep,
-    /// One sum, or that of each group, with the number of blocks in it.
-    sums: [Option<(Tensor, usize)>; 2],
+    /// The sum of each part, with the number of blocks in it.
+    sums: [Option<(Tensor, usize)>; 4],
 }
 
 impl Collected {
     fn new(deep: Deep) -> Collected {
-        Collected { deep, sums: [None, None] }
+        Collected { deep, sums: [const { None }; 4] }
     }
 
     /// Tokens after block `done`, counted from 1.
     fn take_in(&mut self, network: &Dinov2, tokens: &Tensor, done: usize) {
+        if let Deep::Four(blocks) = self.deep {
+            // A shallow network may have fewer than four.
+            for place in (0..4).filter(|&place| blocks[place] == done) {
+                self.sums[place] = Some((network.norm(tokens), 1));
+            }
+            return;
+        }
         let (place, tokens) = match self.deep {
             Deep::Last if done == network.plan().depth => (0, network.norm(tokens)),
             Deep::Normed(block) if done == block => (0, network.norm(tokens)),

@@ -1,0 +1,144 @@
+//! Normals' tokens at their places, and the nearest of them around a place.
+
+use tch::{Kind, Tensor};
+
+/// What lies outside a grid: farther than any cosine.
+const OUTSIDE: f64 = -2.0;
+/// Normals that are compared with all of a query's patches at once.
+const AT_ONCE: i64 = 8;
+
+/// Where a query's patch looks for its like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Within so many patches of its own place, along rows and columns.
+    Radius(i64),
+    /// At every place.
+    Everywhere,
+}
+
+/// Tokens of normals in several layers, each of length 1.
+pub struct Banks {
+    /// `[n, width]`: class tokens of the last layer.
+    class: Tensor,
+    /// Of each layer, `[h w, n, width]`.
+    patches: Vec<Tensor>,
+}
+
+impl Banks {
+    /// Of class tokens `[n, width]` and, for each layer, patches as grids `[n, width, h, w]`.
+    pub fn new(class: &Tensor, grids: &[Tensor]) -> Banks {
+        let placed = |grid: &Tensor| unit(&rows(grid)).transpose(0, 1).contiguous();
+        Banks { class: unit(class), patches: grids.iter().map(placed).collect() }
+    }
+
+    /// Number of normals.
+    pub fn len(&self) -> usize {
+        self.class.size()[0] as usize
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        self.patches.iter().chain([&self.class]).map(|part| part.numel() * size_of::<f32>()).sum()
+    }
+
+    /// One less the cosine to the nearest patch in reach, the mean over layers: `[h, w]` of one query, by its class token
+    /// `[1, width]` and its patches `[1, width, h, w]` in each layer. Only the normals whose class tokens are nearest count, so
+    /// many as `neighbours`.
+    pub fn distances(&self, class: &Tensor, grids: &[Tensor], neighbours: usize, reach: Reach) -> Tensor {
+        let chosen = self.chosen(class, neighbours);
+        let of_layer = |(bank, grid): (&Tensor, &Tensor)| {
+            let bank = match &chosen {
+                Some(chosen) => bank.index_select(1, chosen),
+                None => bank.shallow_clone(),
+            };
+            let (h, w) = (grid.size()[2], grid.size()[3]);
+            let query = unit(&rows(grid).squeeze_dim(0));
+            let nearest = match reach {
+                Reach::Radius(radius) => around(&query.view([h, w, -1]), &bank, radius),
+                Reach::Everywhere => anywhere(&query, &bank).view([h, w]),
+            };
+            1.0 - nearest
+        };
+        let layers: Vec<Tensor> = self.patches.iter().zip(grids).map(of_layer).collect();
+        Tensor::stack(&layers, 0).mean_dim(0, false, None::<Kind>)
+    }
+
+    /// The normals that are nearest as whole pictures; `None` if all are.
+    fn chosen(&self, class: &Tensor, neighbours: usize) -> Option<Tensor> {
+        let is_choice = neighbours < self.len();
+        is_choice.then(|| self.class.mv(&unit(class).squeeze_dim(0)).topk(neighbours as i64, 0, true, true).1)
+    }
+}
+
+/// Cosines to the nearest within `radius` of each place, `[h, w]`, of a query `[h, w, width]` and a bank `[h w, n, width]`. A place
+/// of the bank meets all query patches in its reach at once, so that the bank is read once.
+fn around(query: &Tensor, bank: &Tensor, radius: i64) -> Tensor {
+    let (h, w, width) = query.size3().expect("queries are [h, w, width]");
+    let side = 2 * radius + 1;
+    let padded = query.constant_pad_nd([0, 0, radius, radius, radius, radius]);
+    // The query patch at a place less the offset.
+    let places: Vec<(i64, i64)> =
+        (0..side).flat_map(|down| (0..side).map(move |right| (down, right))).collect();
+    let met = places.iter().map(|&(down, right)| {
+        padded.narrow(0, 2 * radius - down, h).narrow(1, 2 * radius - right, w).reshape([h * w, width])
+    });
+    let met = Tensor::stack(&met.collect::<Vec<_>>(), 1);
+    let cosines = met.bmm(&bank.transpose(1, 2)).amax([-1], false).view([h, w, -1]);
+    let border = Tensor::full(
+        [h + 2 * radius, w + 2 * radius, side * side],
+        OUTSIDE,
+        (cosines.kind(), cosines.device()),
+    );
+    border.narrow(0, radius, h).narrow(1, radius, w).copy_(&cosines);
+    let seen = places.iter().enumerate().map(|(offset, &(down, right))| {
+        border.select(2, offset as i64).narrow(0, down, h).narrow(1, right, w)
+    });
+    Tensor::stack(&seen.collect::<Vec<_>>(), 0).amax([0], false)
+}
+
+/// Cosines to the nearest of all, `[t]`, of a query `[t, width]`.
+fn anywhere(query: &Tensor, bank: &Tensor) -> Tensor {
+    let part = |bank: Tensor| query.matmul(&bank.flatten(0, 1).tr()).amax([-1], false);
+    let parts: Vec<Tensor> = bank.split(AT_ONCE, 1).into_iter().map(part).collect();
+    Tensor::stack(&parts, 0).amax([0], false)
+}
+
+/// Grids `[n, width, h, w]` row by row, `[n, h w, width]`.
+fn rows(grids: &Tensor) -> Tensor {
+    grids.flatten(2, 3).transpose(1, 2).contiguous()
+}
+
+/// Vectors along the last dimension at length 1.
+fn unit(vectors: &Tensor) -> Tensor {
+    let length = vectors.norm_scalaropt_dim(2, [-1i64], true);
+    vectors / length.clamp_min(1e-12)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_patch_is_found_in_its_reach_alone() {
+        // One normal of 4 x 4 patches, each a direction of its own.
+        let grid = Tensor::eye(16, (Kind::Float, Device::Cpu)).view([1, 16, 4, 4]);
+        let class = Tensor::ones([1, 16], (Kind::Float, Device::Cpu));
+        let banks = Banks::new(&class, &[grid.copy()]);
+        let distance = |reach: Reach| {
+            // The query's upper left patch is the normal's at row 1, column 1; all others are like nothing.
+            let query = Tensor::zeros([1, 16, 4, 4], (Kind::Float, Device::Cpu));
+            query.select(2, 0).select(2, 0).copy_(&grid.select(2, 1).select(2, 1));
+            banks.distances(&class, &[query], 1, reach).double_value(&[0, 0])
+        };
+        assert_eq!(distance(Reach::Radius(0)), 1.0);
+        assert_eq!(distance(Reach::Radius(1)), 0.0);
+        assert_eq!(distance(Reach::Everywhere), 0.0);
+    }
+}

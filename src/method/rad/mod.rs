@@ -1,0 +1,226 @@
+//! RAD: the nearest patches of similar normals around the same place, in several blocks of a transformer (Zhang et al., arXiv
+//! 2601.22763).
+//!
+//! The authors take DINOv3, which is not among our networks; here it is DINOv2. Their bank holds the normals of all classes
+//! together; here each task has its own.
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
+use super::geometry::{FromFiles, Geometry};
+use super::part::grid;
+use super::part::learner::{Learner, build as build_learner};
+use super::part::normals::features;
+use super::part::scored::image_scores;
+use super::train_on::TrainOn;
+use super::work::{CellSize, Operations, Work};
+use crate::episode::batch::Pictures;
+use crate::network::vit::{Deep, Filter, Reading, Shallow, Transformer};
+use crate::network::{Features, Network, Sight};
+use bank::{Banks, Reach};
+
+/// What is compared.
+pub mod bank;
+
+/// RAD: distance of each patch to the nearest around its place, in four blocks.
+pub const ENTRY: Entry = Entry {
+    name: "rad",
+    about: "distance of each patch to the nearest around the same place in similar normals, in four blocks of a transformer",
+    paper: "arXiv 2601.22763",
+    regime: "R1 (or R5)",
+    needs: "DINOv2 dinov2_vitb14",
+    cost: "one forward pass of 448 x 448 pixels a picture (214 GFLOP); 12.6 MB are kept of each normal",
+    trial: "backbone = 'dinov2_tiny14'\nside = 42\nmargin = 7",
+    build,
+    work: Some(work),
+};
+
+/// Defaults are the published ones for `MVTec` AD, but for the network.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Supports of the episode, or all train normals of the target.
+    pub train_on: TrainOn,
+    /// Its tokens are compared, after the final norm: after blocks 4, 7, 10 and 12 of 12, and at the same parts of other depths.
+    pub backbone: Transformer,
+    /// Side in pixels of what is seen, a multiple of the patch's.
+    pub side: i64,
+    /// Pixels cut off at each edge once pictures are resized to `side` and two margins. 32 as published, which hides 23 % of
+    /// a picture; 0 shows all of it.
+    pub margin: i64,
+    /// `published` stretches whole files to `side` and two margins at once, bilinearly, as the authors do. Only `score` has files;
+    /// a board takes `square`.
+    pub geometry: Geometry,
+    /// Normals that count for a query, those whose class tokens are nearest; all, if there are fewer.
+    pub neighbours: usize,
+    /// How far from its own place a patch looks, in patches along rows and columns; the authors take 0, 1 or 2 by data set.
+    pub radius: i64,
+    /// Whether a patch looks at every place instead, as where pictures are not aligned.
+    pub everywhere: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            train_on: TrainOn::Supports,
+            backbone: Transformer::Dinov2Base,
+            side: 448,
+            margin: 32,
+            geometry: Geometry::Square,
+            neighbours: 150,
+            radius: 1,
+            everywhere: false,
+        }
+    }
+}
+
+/// Layers that are compared.
+const LAYERS: [usize; 4] = [4, 7, 10, 12];
+/// Blocks of the network that they were published for.
+const DEPTH: usize = 12;
+/// Deviation of the blur before image scores, in pixels.
+const SIGMA: f64 = 1.0;
+
+impl Settings {
+    fn check(&self) -> Result<()> {
+        let (name, patch) = (self.backbone.name(), self.backbone.plan().patch);
+        ensure!(
+            self.side > 0 && self.side % patch == 0,
+            "rad: side must be a multiple of {patch}, the patch of {name}"
+        );
+        ensure!(self.margin >= 0, "rad: margin must not be negative");
+        ensure!(self.neighbours >= 1, "rad: neighbours must be at least 1");
+        ensure!((0..=16).contains(&self.radius), "rad: radius must be 0 to 16; `everywhere` is for more");
+        Ok(())
+    }
+
+    fn stretched(&self) -> i64 {
+        self.side + 2 * self.margin
+    }
+
+    fn published(&self) -> FromFiles {
+        let stretched = FromFiles::stretched(self.stretched(), Filter::Bilinear);
+        let about = format!("{}, of which the middle {} x {} is seen", stretched.about, self.side, self.side);
+        FromFiles { about, ..stretched }
+    }
+
+    fn sight(&self) -> Sight {
+        let reading = Reading {
+            deep: Deep::Four(layers(self.backbone.plan().depth)),
+            side: Some(self.stretched()),
+            filter: Filter::Bilinear,
+            margin: self.margin,
+            scales: Shallow::Prefix,
+            ..Reading::of(self.backbone)
+        };
+        Sight::Tokens(self.backbone, reading)
+    }
+
+    fn reach(&self) -> Reach {
+        if self.everywhere { Reach::Everywhere } else { Reach::Radius(self.radius) }
+    }
+}
+
+/// Blocks, counted from 1.
+fn layers(depth: usize) -> [usize; 4] {
+    LAYERS.map(|layer| (layer * depth).div_ceil(DEPTH))
+}
+
+fn build(settings: toml::Table) -> Result<Built> {
+    let settings: Settings = settings.try_into().context("settings of rad")?;
+    settings.check()?;
+    let on_references = settings.train_on == TrainOn::Supports;
+    settings.geometry.check_learns_from_references(on_references, "rad", "train_on = \"supports\"")?;
+    let network = Some(Network::Transformer(settings.backbone));
+    let built = build_learner(Rad { settings: settings.clone() }, settings.train_on, &settings, network)?;
+    let from_files = settings.geometry.from_files(|| settings.published());
+    Ok(built.giving(Output::Both).reading_files(from_files))
+}
+
+fn work(settings: &str, cell: &CellSize) -> Result<Work> {
+    let settings: Settings = serde_json::from_str(settings)?;
+    let plan = settings.backbone.plan();
+    let (patches, values) = (((settings.side / plan.patch) as f64).powi(2), 4.0 * plan.width as f64);
+    let encoder = plan.operations(settings.side, plan.depth);
+    let n = cell.learnt_from(settings.train_on, false);
+    let places = if settings.everywhere { patches } else { ((2 * settings.radius + 1) as f64).powi(2) };
+    let comparing = 2.0 * patches * places * n.min(settings.neighbours) as f64 * values;
+    let fit = Operations { forward: n as f64 * encoder, training: 0.0 };
+    let bytes = 4.0 * n as f64 * patches * values;
+    let work = Work { fit, query: encoder + comparing, encode: encoder, teacher: encoder, ..Work::default() };
+    Ok(Work { maps: true, bytes, ..work }.on(settings.train_on))
+}
+
+struct Rad {
+    settings: Settings,
+}
+
+impl Learner for Rad {
+    fn learn(
+        &self,
+        normals: &Pictures,
+        context: &Context,
+        _: &mut dyn Observer,
+    ) -> Result<Box<dyn Detector>> {
+        let teacher = context.seeing(self.settings.sight())?;
+        let seen: Vec<(Tensor, [Tensor; 4])> =
+            features(&teacher, &normals.pixels, None).map(|features| read(&features)).collect();
+        let class: Vec<&Tensor> = seen.iter().map(|(class, _)| class).collect();
+        let layer = |layer: usize| {
+            let parts: Vec<&Tensor> = seen.iter().map(|(_, grids)| &grids[layer]).collect();
+            Tensor::cat(&parts, 0)
+        };
+        let banks = Banks::new(&Tensor::cat(&class, 0), &[0, 1, 2, 3].map(layer));
+        Ok(Box::new(RadDetector { banks, settings: self.settings.clone() }))
+    }
+
+    fn sees(&self) -> Option<Sight> {
+        Some(self.settings.sight())
+    }
+}
+
+/// Class tokens of the last layer, `[n, width]`, and patches of each layer, `[n, width, h, w]`.
+fn read(features: &Features) -> (Tensor, [Tensor; 4]) {
+    let width = features.deep.size()[1] / 4;
+    let class = features.scales[0].narrow(1, 3 * width, width).select(2, 0).squeeze_dim(2);
+    (class, [0, 1, 2, 3].map(|layer| features.deep.narrow(1, layer * width, width)))
+}
+
+struct RadDetector {
+    banks: Banks,
+    settings: Settings,
+}
+
+impl Detector for RadDetector {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let Settings { side, margin, neighbours, .. } = self.settings;
+        let (class, grids) = read(queries.made()?);
+        let one = |query: i64| {
+            let grids = grids.each_ref().map(|grid| grid.narrow(0, query, 1));
+            self.banks.distances(&class.narrow(0, query, 1), &grids, neighbours, self.settings.reach())
+        };
+        let distances: Vec<Tensor> = (0..class.size()[0]).map(one).collect();
+        let distances = Tensor::stack(&distances, 0);
+        let seen = grid::upsample(&distances, side, false);
+        let maps = grid::whole(&seen, margin, queries.pictures().size());
+        Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&image_scores(&distances, SIGMA))?))
+    }
+
+    fn bytes(&self) -> usize {
+        self.banks.bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::layers;
+
+    #[test]
+    fn layers_are_at_the_published_parts_of_other_depths() {
+        assert_eq!(layers(12), [4, 7, 10, 12]);
+        assert_eq!(layers(24), [8, 14, 20, 24]);
+        assert_eq!(layers(3), [1, 2, 3, 3]);
+    }
+}
