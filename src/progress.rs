@@ -60,13 +60,13 @@ impl Cells {
         }
         let left = left(state.work / self.work, self.start.elapsed());
         self.bar.set_prefix(left.clone());
-        if state.told.elapsed() < BETWEEN_LINES {
+        let total = self.bar.length().unwrap_or(0);
+        if state.told.elapsed() < BETWEEN_LINES || state.cells as u64 >= total {
             return;
         }
         state.told = Instant::now();
         // A terminal has the bar.
         let target = if std::io::stderr().is_terminal() { LOG_ALONE } else { module_path!() };
-        let total = self.bar.length().unwrap_or(0);
         log::info!(target: target, "{}: {} of {total}, {left}", self.what, state.cells);
     }
 

@@ -11,6 +11,7 @@ use super::*;
 mod gaussian;
 mod nearest;
 mod patchcore;
+mod rad;
 mod subspacead;
 mod views;
 

@@ -1,4 +1,4 @@
-"""RAD's distances, map and score of given tokens: vit/rad.json.
+"""RAD's distances and scores of given tokens: vit/rad.json.
 
 Needs anomalib 2.7.0 and torch 2.11.0. Run it in this folder. Distances are anomalib's; it blurs maps with reflected borders, the
 authors (longkukuhi/RAD, utils.py) with nothing beyond them, which is computed here by PyTorch's convolution.
@@ -42,16 +42,16 @@ def distances(neighbours, radius, positional):
     model.patch_banks = torch.stack([normal(patches, dim=-1).transpose(0, 1) for patches, _ in normals])
     alike = normal(queries[-1][1], dim=-1) @ model.cls_banks[-1].T
     nearest = torch.topk(alike, min(neighbours, NORMALS), dim=-1).indices
-    return model._compute_patch_scores([patches for patches, _ in queries], nearest, (SIDE, SIDE)), nearest
+    return model._compute_patch_scores([patches for patches, _ in queries], nearest, (SIDE, SIDE))
 
 
 out = {"what": __doc__.splitlines()[0], "cases": []}
 for neighbours, radius, positional in [(3, 1, True), (2, 1, True), (1, 2, True), (3, 0, True), (2, 1, False)]:
-    found, nearest = distances(neighbours, radius, positional)
+    found = distances(neighbours, radius, positional)
     case = {"neighbours": neighbours, "radius": radius, "everywhere": not positional}
-    out["cases"].append({**case, "nearest": nearest.tolist(), "distances": found.reshape(-1).tolist()})
+    out["cases"].append({**case, "distances": found.reshape(-1).tolist()})
 
-found = distances(3, 1, True)[0].reshape(QUERIES, 1, SIDE, SIDE)
+found = distances(3, 1, True).reshape(QUERIES, 1, SIDE, SIDE)
 large = functional.interpolate(found, size=256, mode="bilinear", align_corners=False)
 row = torch.exp(-((torch.arange(5, dtype=torch.float32) - 2) ** 2) / 2)
 kernel = torch.outer(row, row)

@@ -1,8 +1,8 @@
 //! RAD: the nearest patches of similar normals around the same place, in several blocks of a transformer (Zhang et al., arXiv
 //! 2601.22763).
 //!
-//! The authors take DINOv3, which is not among our networks; here it is DINOv2. Their bank holds the normals of all classes
-//! together; here each task has its own.
+//! The authors take DINOv3 ViT-B/16, which is not among our networks; here it is DINOv2, whose patches are of 14 pixels. Their
+//! bank holds the normals of all classes together; here each task has its own.
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -31,8 +31,9 @@ pub const ENTRY: Entry = Entry {
     paper: "arXiv 2601.22763",
     regime: "R1 (or R5)",
     needs: "DINOv2 dinov2_vitb14",
-    cost: "one forward pass of 448 x 448 pixels a picture (214 GFLOP); 12.6 MB are kept of each normal",
-    trial: "backbone = 'dinov2_tiny14'\nside = 42\nmargin = 7",
+    cost: "one forward pass of 448 x 448 pixels a picture (214 GFLOP), and each of its 1,024 patches against 9 a normal, in four \
+           blocks; 12.6 MB are kept of each normal",
+    trial: "backbone = 'dinov2_tiny14'\nside = 42\nmargin = 7\nneighbours = 2",
     build,
     work: Some(work),
 };
@@ -43,7 +44,8 @@ pub const ENTRY: Entry = Entry {
 pub struct Settings {
     /// Supports of the episode, or all train normals of the target.
     pub train_on: TrainOn,
-    /// Its tokens are compared, after the final norm: after blocks 4, 7, 10 and 12 of 12, and at the same parts of other depths.
+    /// Its tokens are compared, after the final norm: after blocks 4, 7, 10 and 12 of 12, and at the same parts of other depths,
+    /// which may give a block of a very shallow network twice.
     pub backbone: Transformer,
     /// Side in pixels of what is seen, a multiple of the patch's.
     pub side: i64,
@@ -53,11 +55,12 @@ pub struct Settings {
     /// `published` stretches whole files to `side` and two margins at once, bilinearly, as the authors do. Only `score` has files;
     /// a board takes `square`.
     pub geometry: Geometry,
-    /// Normals that count for a query, those whose class tokens are nearest; all, if there are fewer.
+    /// Normals that count for a query, those whose class tokens are nearest; all, if there are fewer. The authors take 48 to 900
+    /// by data set, of the normals of all its classes.
     pub neighbours: usize,
     /// How far from its own place a patch looks, in patches along rows and columns; the authors take 0, 1 or 2 by data set.
     pub radius: i64,
-    /// Whether a patch looks at every place instead, as where pictures are not aligned.
+    /// Whether a patch looks at every place, as where pictures are not aligned; `radius` does not count then.
     pub everywhere: bool,
 }
 
@@ -92,7 +95,7 @@ impl Settings {
         );
         ensure!(self.margin >= 0, "rad: margin must not be negative");
         ensure!(self.neighbours >= 1, "rad: neighbours must be at least 1");
-        ensure!((0..=16).contains(&self.radius), "rad: radius must be 0 to 16; `everywhere` is for more");
+        ensure!((0..=4).contains(&self.radius), "rad: radius must be 0 to 4; set everywhere = true for more");
         Ok(())
     }
 
@@ -165,14 +168,17 @@ impl Learner for Rad {
         _: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>> {
         let teacher = context.seeing(self.settings.sight())?;
-        let seen: Vec<(Tensor, [Tensor; 4])> =
-            features(&teacher, &normals.pixels, None).map(|features| read(&features)).collect();
-        let class: Vec<&Tensor> = seen.iter().map(|(class, _)| class).collect();
-        let layer = |layer: usize| {
-            let parts: Vec<&Tensor> = seen.iter().map(|(_, grids)| &grids[layer]).collect();
-            Tensor::cat(&parts, 0)
-        };
-        let banks = Banks::new(&Tensor::cat(&class, 0), &[0, 1, 2, 3].map(layer));
+        let (n, mut start) = (normals.len() as i64, 0);
+        let mut banks: Option<Banks> = None;
+        for features in features(&teacher, &normals.pixels, None) {
+            let (class, grids) = read(&features);
+            match &mut banks {
+                None => banks = Some(Banks::with_room(n, &class, &grids)),
+                Some(banks) => banks.put(start, &class, &grids),
+            }
+            start += class.size()[0];
+        }
+        let banks = banks.context("rad: there are no normals")?;
         Ok(Box::new(RadDetector { banks, settings: self.settings.clone() }))
     }
 
@@ -215,7 +221,28 @@ impl Detector for RadDetector {
 
 #[cfg(test)]
 mod tests {
-    use super::layers;
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    #[test]
+    fn the_last_blocks_class_token_and_each_blocks_patches_are_read() {
+        let counted = |shape: [i64; 4]| {
+            Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu)).view(shape)
+        };
+        // Of width 3, with four registers.
+        let (prefix, deep) = (counted([2, 12, 5, 1]), counted([2, 12, 2, 2]));
+        let none = || deep.narrow(1, 0, 0);
+        let (class, grids) = read(&Features { scales: [prefix.copy(), none(), none()], deep: deep.copy() });
+        assert_eq!(class.size(), [2, 3]);
+        for (picture, value) in [(0, 0), (0, 2), (1, 1)] {
+            let expected = prefix.double_value(&[picture, 9 + value, 0, 0]);
+            assert_eq!(class.double_value(&[picture, value]), expected);
+        }
+        for (layer, grid) in grids.iter().enumerate() {
+            assert!(grid.equal(&deep.narrow(1, 3 * layer as i64, 3)), "layer {layer}");
+        }
+    }
 
     #[test]
     fn layers_are_at_the_published_parts_of_other_depths() {

@@ -182,7 +182,7 @@ fn joined(parts: Vec<Tensor>) -> Tensor {
 /// Tokens of the blocks that the deepest features are made of.
 struct Collected {
     deep: Deep,
-    /// The sum of each part, with the number of blocks in it.
+    /// One sum, that of each group, or each of four blocks, with the number of blocks in it.
     sums: [Option<(Tensor, usize)>; 4],
 }
 
@@ -217,7 +217,9 @@ impl Collected {
     /// The means.
     fn parts(self) -> Vec<Tensor> {
         let mean = |(sum, n): (Tensor, usize)| if n == 1 { sum } else { sum / n as f64 };
-        self.sums.into_iter().flatten().map(mean).collect()
+        let parts: Vec<Tensor> = self.sums.into_iter().flatten().map(mean).collect();
+        debug_assert!(!matches!(self.deep, Deep::Four(_)) || parts.len() == 4, "a block that is not there");
+        parts
     }
 }
 
