@@ -62,6 +62,18 @@ fn files_prepared_as_published_are_for_commands_that_have_files() {
     let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split(',').collect()).collect();
     assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), ["a.png", "d.png"]);
     let number = |text: &str| text.parse::<f64>().expect("a number");
+    assert!(
+        table
+            .starts_with("file,score,p_value,rank,threshold,flagged,peak_row,peak_column,nearest_reference,")
+    );
+    for row in &rows {
+        // The references have patches in common.
+        assert_eq!((row.len(), number(row[11])), (12, 1.0), "{table}");
+        assert!(home.path().join("refs").join(row[8]).is_file(), "{table}");
+        assert!([6, 7, 9, 10].iter().all(|&at| (0.0..=1.0).contains(&number(row[at]))), "{table}");
+    }
+    let page = std::fs::read_to_string(home.path().join("s.html")).expect("a page");
+    assert!(page.contains("most like that is"), "the page does not say what is nearest");
     assert!(rows.iter().all(|row| number(row[1]).abs() < 1e-6 && number(row[4]) > 1e-4), "{table}");
     let rejected = std::fs::read_to_string(home.path().join("s.rejected.csv")).expect("a table");
     assert!(rejected.contains("b.png") && rejected.contains("300 x 10 pixels are a strip"), "{rejected}");

@@ -169,6 +169,30 @@ pub trait Detector {
     fn bytes(&self) -> usize {
         0
     }
+
+    /// Of each query, what of the supports is nearest to where it is most anomalous; `None` where the method compares no
+    /// places with places of supports.
+    ///
+    /// # Errors
+    /// As [`Detector::score`].
+    fn nearest(&self, queries: &Encoded) -> Result<Option<Vec<NearestPlace>>> {
+        let _ = queries;
+        Ok(None)
+    }
+}
+
+/// Where a picture is most anomalous, and the place of a support that is most like it. Places are parts of a picture's height and
+/// width, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NearestPlace {
+    /// The most anomalous place: down, right.
+    pub peak: [f64; 2],
+    /// Number of the support, from 0.
+    pub support: usize,
+    /// Its place: down, right.
+    pub place: [f64; 2],
+    /// Cosine of what the network sees at both.
+    pub cosine: f64,
 }
 
 impl<D: Detector + ?Sized> Detector for Box<D> {
@@ -183,6 +207,10 @@ impl<D: Detector + ?Sized> Detector for Box<D> {
     fn bytes(&self) -> usize {
         (**self).bytes()
     }
+
+    fn nearest(&self, queries: &Encoded) -> Result<Option<Vec<NearestPlace>>> {
+        (**self).nearest(queries)
+    }
 }
 
 impl<D: Detector + ?Sized> Detector for &D {
@@ -196,6 +224,10 @@ impl<D: Detector + ?Sized> Detector for &D {
 
     fn bytes(&self) -> usize {
         (**self).bytes()
+    }
+
+    fn nearest(&self, queries: &Encoded) -> Result<Option<Vec<NearestPlace>>> {
+        (**self).nearest(queries)
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Picture<'a> {
     pub p_value: Option<f64>,
     /// Whether the score is above the threshold.
     pub flagged: Option<bool>,
+    /// Where it is most anomalous and what of the references is most like it there, in words, where the method says so.
+    pub nearest: Option<String>,
     /// The picture, resized to a square.
     pub picture: &'a Pixels,
     /// Its raw map.
@@ -134,9 +136,10 @@ fn shown(one: &Picture, map: Option<&MapStack>, range: [f32; 2]) -> Result<Shown
         views.push(("map over the picture", data_url(&heatmap(&one.picture.to_rgb(), map, range)?)?));
     }
     let p_value = one.p_value.map_or(String::new(), |p| format!(", p {}", three_decimals(Some(p))));
+    let nearest = one.nearest.as_ref().map_or(String::new(), |nearest| format!("; {nearest}"));
     Ok(Shown {
         name: one.name.to_owned(),
-        facts: format!("rank {}, score {:.4}{p_value}", one.rank, one.score),
+        facts: format!("rank {}, score {:.4}{p_value}{nearest}", one.rank, one.score),
         flagged: one.flagged == Some(true),
         views,
     })

@@ -8,6 +8,7 @@ use medfsad::metric::auroc::auroc;
 
 use super::*;
 
+mod anomalydino;
 mod gaussian;
 mod nearest;
 mod patchcore;

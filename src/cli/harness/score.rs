@@ -1,5 +1,6 @@
 //! `score`: scores and maps of pictures, against a folder of normal references.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use crate::episode::batch::Pictures;
 use crate::evaluate::folder::{self, Entry};
 use crate::evaluate::left_out;
 use crate::maps::MapStack;
-use crate::method::{Detector, Fitted, Output, Prediction, batches};
+use crate::method::{Detector, Encoded, Fitted, NearestPlace, Output, Prediction, batches};
 use crate::metric::preset::Preset;
 use crate::pixels::Pixels;
 use crate::protocol::{self, Protocol};
@@ -32,8 +33,8 @@ pub(crate) struct Args {
     /// Folder of pictures to score, or one picture
     #[arg(long, value_name = "PATH")]
     query: PathBuf,
-    /// Output file, a CSV table with the columns file, score, `p_value`, rank, threshold and flagged; a page of the same
-    /// name ending in .html shows the pictures
+    /// Output file, a CSV table with the columns file, score, `p_value`, rank, threshold and flagged, and of methods that compare
+    /// places with places of references the nearest one; a page of the same name ending in .html shows the pictures
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Also write heatmaps (PNG, each of its picture's own size) and raw maps (maps.safetensors: one f32 H x W tensor per
@@ -59,6 +60,8 @@ const CHUNK: usize = 256;
 struct Scored {
     entry: Entry,
     score: f64,
+    /// What of the references is nearest to where it is most anomalous, where the method says so.
+    nearest: Option<NearestPlace>,
     /// Of those that the page may show, or all where heatmaps are asked for.
     kept: Option<Kept>,
 }
@@ -173,12 +176,15 @@ impl Args {
         let entries: BTreeMap<&str, &Entry> =
             entries.iter().map(|entry| (entry.name.as_str(), entry)).collect();
         let mut scored = Vec::with_capacity(pictures.len());
-        batches::score(model, &[detector], &pictures, opened.device(), &mut |_, range, prediction| {
+        let noting = Noting { detector, noted: RefCell::default() };
+        batches::score(model, &[&noting], &pictures, opened.device(), &mut |_, range, prediction| {
             let (scores, maps) = self.of_each(prediction)?;
+            let noted = noting.noted.take();
             for (place, (index, score)) in range.zip(scores).enumerate() {
                 scored.push(Scored {
                     entry: entries[read.names[index].as_str()].clone(),
                     score,
+                    nearest: noted.get(place).copied(),
                     kept: Some(Kept {
                         picture: read.squares[index].clone(),
                         map: maps.as_ref().map(|maps| maps.at(&[place])),
@@ -200,18 +206,22 @@ impl Args {
     ) -> Result<()> {
         let ranks = ranks(scored);
         let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(["file", "score", "p_value", "rank", "threshold", "flagged"])?;
+        let has_nearest = scored.iter().any(|picture| picture.nearest.is_some());
+        let columns = ["file", "score", "p_value", "rank", "threshold", "flagged"];
+        writer.write_record(columns.iter().chain(if has_nearest { &NEAREST[..] } else { &[] }))?;
         for (picture, rank) in scored.iter().zip(&ranks) {
             let number =
                 |of: &dyn Fn(&Preset) -> f64| preset.map_or(String::new(), |preset| of(preset).to_string());
-            writer.write_record([
-                &picture.entry.name,
-                &picture.score.to_string(),
-                &number(&|preset| preset.p_value(picture.score)),
-                &rank.to_string(),
-                &number(&Preset::threshold),
-                &preset.map_or(String::new(), |preset| (picture.score > preset.threshold()).to_string()),
-            ])?;
+            let facts = [
+                picture.entry.name.clone(),
+                picture.score.to_string(),
+                number(&|preset| preset.p_value(picture.score)),
+                rank.to_string(),
+                number(&Preset::threshold),
+                preset.map_or(String::new(), |preset| (picture.score > preset.threshold()).to_string()),
+            ];
+            let nearest = picture.nearest.map(|nearest| nearest_columns(&nearest, &opened.supports.names));
+            writer.write_record(facts.iter().chain(nearest.iter().flatten()))?;
         }
         files::write_whole(&self.out, &writer.into_inner().context("finishing the scores")?)?;
         let page = folder::beside(&self.out, "html")?;
@@ -246,6 +256,7 @@ impl Args {
                 rank,
                 p_value: preset.map(|preset| preset.p_value(picture.score)),
                 flagged: preset.map(|preset| picture.score > preset.threshold()),
+                nearest: picture.nearest.map(|nearest| in_words(&nearest, &opened.supports.names)),
                 picture: &kept.picture,
                 map: kept.map.as_ref(),
             })
@@ -262,6 +273,48 @@ impl Args {
             references: references.collect(),
             threshold: preset.map(|preset| (preset.threshold(), preset.promised_fpr())),
         })
+    }
+}
+
+/// Columns of what of the references is nearest; places are parts of a picture's height and width.
+const NEAREST: [&str; 6] =
+    ["peak_row", "peak_column", "nearest_reference", "nearest_row", "nearest_column", "nearest_cosine"];
+
+fn nearest_columns(nearest: &NearestPlace, references: &[String]) -> [String; 6] {
+    let NearestPlace { peak, support, place, cosine } = nearest;
+    let part = |part: f64| format!("{part:.3}");
+    let [peak, place] = [peak, place].map(|place| place.map(part));
+    let ([peak_row, peak_column], [row, column]) = (peak, place);
+    [peak_row, peak_column, references[*support].clone(), row, column, format!("{cosine:.4}")]
+}
+
+fn in_words(nearest: &NearestPlace, references: &[String]) -> String {
+    let NearestPlace { peak, support, place, cosine } = nearest;
+    let at =
+        |[down, right]: &[f64; 2]| format!("{:.0} % down and {:.0} % across", 100.0 * down, 100.0 * right);
+    format!(
+        "most anomalous {}; most like that is {}, {} (cosine {cosine:.2})",
+        at(peak),
+        references[*support],
+        at(place)
+    )
+}
+
+/// Notes what of the supports is nearest to the queries that it scored last.
+struct Noting<'d> {
+    detector: &'d dyn Detector,
+    noted: RefCell<Vec<NearestPlace>>,
+}
+
+impl Detector for Noting<'_> {
+    fn score(&self, queries: &Encoded) -> Result<Prediction> {
+        let prediction = self.detector.score(queries)?;
+        *self.noted.borrow_mut() = self.detector.nearest(queries)?.unwrap_or_default();
+        Ok(prediction)
+    }
+
+    fn batch(&self) -> usize {
+        self.detector.batch()
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
+use super::contract::{Built, Context, Detector, Encoded, Entry, NearestPlace, Observer, Output, Prediction};
 use super::geometry::{FromFiles, Geometry, Role, views_of};
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
@@ -156,14 +156,14 @@ impl Learner for AnomalyDino {
         let teacher = context.seeing(self.settings.sight())?;
         let views = self.settings.rotations.then_some(&rotation::eighths as Views);
         let parts: Vec<Tensor> = match self.settings.geometry {
-            Geometry::Square => {
-                features(&teacher, &normals.pixels, views).map(|seen| grid::positions(&seen.deep)).collect()
-            }
+            Geometry::Square => features(&teacher, &normals.pixels, views).map(|seen| seen.deep).collect(),
             Geometry::Published => of_files(&teacher, normals, context)?,
         };
-        let bank = TokenBank::new(&Tensor::cat(&parts, 0));
+        let (parts, grids) = (parts.iter().map(grid::positions), parts.iter().flat_map(grids_of));
+        let grids: Vec<[i64; 2]> = grids.collect();
+        let bank = TokenBank::new(&Tensor::cat(&parts.collect::<Vec<_>>(), 0));
         let Settings { neighbours, mask, .. } = self.settings;
-        Ok(Box::new(AnomalyDinoDetector { bank, neighbours, mask }))
+        Ok(Box::new(AnomalyDinoDetector { bank, neighbours, mask, views: self.settings.views(), grids }))
     }
 
     fn sees(&self) -> Option<Sight> {
@@ -192,12 +192,18 @@ fn entering(picture: &Pixels) -> Tensor {
     Tensor::from_data_size(&picture.to_planes(), &size, Kind::Uint8)
 }
 
-/// Tokens `[m, d]` of each view of supports.
+/// Sides of each of the grids `[n, d, h, w]`.
+fn grids_of(tokens: &Tensor) -> Vec<[i64; 2]> {
+    let (n, _, h, w) = tokens.size4().expect("tokens are [n, d, h, w]");
+    vec![[h, w]; n as usize]
+}
+
+/// Tokens `[1, d, h, w]` of each view of supports.
 fn of_files(teacher: &Remembering, normals: &Pictures, context: &Context) -> Result<Vec<Tensor>> {
     let bar = progress::bar(normals.len(), &context.label);
     let mut parts = Vec::new();
     for views in views_of(normals)? {
-        let tokens = |view: &Pixels| grid::positions(&teacher.features_again(&entering(view)).deep);
+        let tokens = |view: &Pixels| teacher.features_again(&entering(view)).deep;
         parts.extend(views.iter().map(tokens));
         bar.inc(1);
     }
@@ -221,6 +227,13 @@ impl TokenBank {
         nearest.square().mean_dim(1, false, None::<Kind>) / 2.0
     }
 
+    /// Row of the nearest to one token `[1, d]`, and the cosine to it.
+    fn nearest(&self, token: &Tensor) -> (i64, f64) {
+        let found = self.0.nearest(&unit(token), 1, MAX_BYTES);
+        let distance = found.distances.double_value(&[0, 0]);
+        (found.rows.int64_value(&[0, 0]), 1.0 - distance * distance / 2.0)
+    }
+
     fn bytes(&self) -> usize {
         self.0.rows().numel() * self.0.rows().kind().elt_size_in_bytes()
     }
@@ -237,9 +250,34 @@ struct AnomalyDinoDetector {
     bank: TokenBank,
     neighbours: usize,
     mask: Mask,
+    /// Views of each support.
+    views: usize,
+    /// Sides of the grid of each view, in the order of the bank.
+    grids: Vec<[i64; 2]>,
 }
 
 impl AnomalyDinoDetector {
+    /// The support of a row of the bank, from 0, and the place in it.
+    fn origin(&self, mut row: i64) -> (usize, [f64; 2]) {
+        let mut view = 0;
+        while row >= self.grids[view][0] * self.grids[view][1] {
+            row -= self.grids[view][0] * self.grids[view][1];
+            view += 1;
+        }
+        let size = self.grids[view].map(|side| side as f64);
+        let place = middle(row, self.grids[view]);
+        (view / self.views, rotation::origin(place, size, view % self.views))
+    }
+
+    /// Of one query's distances that count, `[h, w]`, and its tokens `[1, d, h, w]`.
+    fn nearest_of(&self, counted: &Tensor, tokens: &Tensor) -> NearestPlace {
+        let peak = counted.flatten(0, -1).argmax(0, false).int64_value(&[]);
+        let token = grid::positions(tokens).narrow(0, peak, 1);
+        let (row, cosine) = self.bank.nearest(&token);
+        let (support, place) = self.origin(row);
+        NearestPlace { peak: middle(peak, [counted.size()[0], counted.size()[1]]), support, place, cosine }
+    }
+
     /// Distances that count, `[n, h, w]`, of tokens `[n, d, h, w]`.
     fn counted(&self, tokens: &Tensor) -> Result<Tensor> {
         let (n, _, h, w) = tokens.size4()?;
@@ -276,6 +314,22 @@ impl Detector for AnomalyDinoDetector {
     fn bytes(&self) -> usize {
         self.bank.bytes()
     }
+
+    fn nearest(&self, queries: &Encoded) -> Result<Option<Vec<NearestPlace>>> {
+        let parts: &Vec<Tensor> = queries.made()?;
+        let mut places = Vec::new();
+        for tokens in parts {
+            let counted = self.counted(tokens)?;
+            let one = |query: i64| self.nearest_of(&counted.get(query), &tokens.narrow(0, query, 1));
+            places.extend((0..counted.size()[0]).map(one));
+        }
+        Ok(Some(places))
+    }
+}
+
+/// The middle of a place of a grid of `h x w`, counted row by row, as parts of its sides.
+fn middle(place: i64, [h, w]: [i64; 2]) -> [f64; 2] {
+    [(place / w, h), (place % w, w)].map(|(at, side)| (at as f64 + 0.5) / side as f64)
 }
 
 /// Mean of the highest 1 % (at least one value) of grids `[n, h, w]`: `[n]`.

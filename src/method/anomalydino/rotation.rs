@@ -53,6 +53,16 @@ pub fn turned(planes: &[u8], [h, w]: [usize; 2], degrees: f64) -> Vec<u8> {
     turned
 }
 
+/// Where in a picture of `h x w` pixels a place of one of its [`eighths`] comes from, down and right, as parts of both sides.
+pub fn origin([down, right]: [f64; 2], [h, w]: [f64; 2], step: usize) -> [f64; 2] {
+    let (sin, cos) = exact(45.0 * step as f64);
+    // Pixels are counted from the middle of the first one.
+    let (x, y) = (right * w - 0.5 - w / 2.0, down * h - 0.5 - h / 2.0);
+    let (x, y) = (cos * x - sin * y + w / 2.0, sin * x + cos * y + h / 2.0);
+    let inside = |part: f64| if part > 1.0 { 2.0 - part } else { part.abs() };
+    [(y + 0.5) / h, (x + 0.5) / w].map(|part| inside(part).clamp(0.0, 1.0))
+}
+
 /// Sine and cosine, without rounding errors at quarter turns.
 fn exact(degrees: f64) -> (f64, f64) {
     let (sin, cos) = degrees.to_radians().sin_cos();
