@@ -170,14 +170,13 @@ pub trait Detector {
         0
     }
 
-    /// Of each query, what of the supports is nearest to where it is most anomalous; `None` where the method compares no
-    /// places with places of supports.
+    /// As [`Detector::score`], and for each query what of the supports is nearest to where it is most anomalous; `None` where
+    /// the method compares no places with places of supports.
     ///
     /// # Errors
     /// As [`Detector::score`].
-    fn nearest(&self, queries: &Encoded) -> Result<Option<Vec<NearestPlace>>> {
-        let _ = queries;
-        Ok(None)
+    fn score_with_nearest(&self, queries: &Encoded) -> Result<(Prediction, Option<Vec<NearestPlace>>)> {
+        Ok((self.score(queries)?, None))
     }
 }
 
@@ -208,8 +207,8 @@ impl<D: Detector + ?Sized> Detector for Box<D> {
         (**self).bytes()
     }
 
-    fn nearest(&self, queries: &Encoded) -> Result<Option<Vec<NearestPlace>>> {
-        (**self).nearest(queries)
+    fn score_with_nearest(&self, queries: &Encoded) -> Result<(Prediction, Option<Vec<NearestPlace>>)> {
+        (**self).score_with_nearest(queries)
     }
 }
 
@@ -226,8 +225,8 @@ impl<D: Detector + ?Sized> Detector for &D {
         (**self).bytes()
     }
 
-    fn nearest(&self, queries: &Encoded) -> Result<Option<Vec<NearestPlace>>> {
-        (**self).nearest(queries)
+    fn score_with_nearest(&self, queries: &Encoded) -> Result<(Prediction, Option<Vec<NearestPlace>>)> {
+        (**self).score_with_nearest(queries)
     }
 }
 

@@ -308,8 +308,8 @@ struct Noting<'d> {
 
 impl Detector for Noting<'_> {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
-        let prediction = self.detector.score(queries)?;
-        *self.noted.borrow_mut() = self.detector.nearest(queries)?.unwrap_or_default();
+        let (prediction, nearest) = self.detector.score_with_nearest(queries)?;
+        *self.noted.borrow_mut() = nearest.unwrap_or_default();
         Ok(prediction)
     }
 

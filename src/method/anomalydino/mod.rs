@@ -296,34 +296,35 @@ impl AnomalyDinoDetector {
     }
 }
 
+/// Maps and scores of distances that count, each `[n, h, w]`, of pictures of `size` pixels.
+fn judged(counted: &[Tensor], size: i64) -> Result<Prediction> {
+    let maps: Vec<Tensor> = counted.iter().map(|counted| grid::upsample(counted, size, false)).collect();
+    let scores: Vec<Tensor> = counted.iter().map(image_scores).collect();
+    let (maps, scores) = (Tensor::cat(&maps, 0), Tensor::cat(&scores, 0));
+    Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
+}
+
 impl Detector for AnomalyDinoDetector {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
         // Pictures of one shape, or each by itself.
         let parts: &Vec<Tensor> = queries.made()?;
-        let size = queries.pictures().size();
-        let (mut maps, mut scores) = (Vec::new(), Vec::new());
-        for tokens in parts {
-            let counted = self.counted(tokens)?;
-            maps.push(grid::upsample(&counted, size, false));
-            scores.push(image_scores(&counted));
-        }
-        let (maps, scores) = (Tensor::cat(&maps, 0), Tensor::cat(&scores, 0));
-        Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
+        let counted = parts.iter().map(|tokens| self.counted(tokens)).collect::<Result<Vec<_>>>()?;
+        judged(&counted, queries.pictures().size())
     }
 
     fn bytes(&self) -> usize {
         self.bank.bytes()
     }
 
-    fn nearest(&self, queries: &Encoded) -> Result<Option<Vec<NearestPlace>>> {
+    fn score_with_nearest(&self, queries: &Encoded) -> Result<(Prediction, Option<Vec<NearestPlace>>)> {
         let parts: &Vec<Tensor> = queries.made()?;
+        let counted = parts.iter().map(|tokens| self.counted(tokens)).collect::<Result<Vec<_>>>()?;
         let mut places = Vec::new();
-        for tokens in parts {
-            let counted = self.counted(tokens)?;
+        for (counted, tokens) in counted.iter().zip(parts) {
             let one = |query: i64| self.nearest_of(&counted.get(query), &tokens.narrow(0, query, 1));
             places.extend((0..counted.size()[0]).map(one));
         }
-        Ok(Some(places))
+        Ok((judged(&counted, queries.pictures().size())?, Some(places)))
     }
 }
 

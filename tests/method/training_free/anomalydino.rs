@@ -47,7 +47,10 @@ fn the_nearest_place_of_a_known_picture_is_its_own() {
         let fitted = waiting("anomalydino", more, &context);
         let detector = fitted.adapt(&supports).expect("a detector");
         let encoded = fitted.encode(queries).expect("queries");
-        detector.nearest(&encoded).expect("places").expect("the method compares places")
+        let (prediction, places) = detector.score_with_nearest(&encoded).expect("places");
+        let alone = own_scores(detector.score(&encoded).expect("scores"));
+        assert_eq!(own_scores(prediction), alone, "scores differ where places are asked for");
+        places.expect("the method compares places")
     };
     for (index, found) in nearest(&supports, "rotations = false").into_iter().enumerate() {
         assert_eq!((found.support, found.place), (index, found.peak), "{found:?}");
@@ -65,5 +68,6 @@ fn the_nearest_place_of_a_known_picture_is_its_own() {
     // A method that compares no places with places says so.
     let fitted = waiting("dn2", "", &context);
     let detector = fitted.adapt(&supports).expect("a detector");
-    assert_eq!(detector.nearest(&fitted.encode(&supports).expect("queries")).expect("nothing"), None);
+    let encoded = fitted.encode(&supports).expect("queries");
+    assert_eq!(detector.score_with_nearest(&encoded).expect("scores").1, None);
 }
