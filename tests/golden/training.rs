@@ -85,9 +85,10 @@ fn training_agrees(backbone: Backbone, bounds: Bounds) {
     }
 }
 
-/// Gradients of the first step in single precision, against the published ones in double: to 1e-3, or four times as far
-/// as the published single ones are, which is 1.2e-3 where the wide network's first batch norm shifts. Below 1e-7 a norm
-/// is rounding noise (the projections' biases cannot change a softmax), so there against the single ones.
+/// Gradients of the first step in single precision, against the published ones in double: to 5e-3, four times as far as PyTorch's
+/// own are on a processor without AVX-512 (1.3e-3 in the wide network's first convolution), or four times as far as the
+/// published single ones are. Below 1e-7 a norm is rounding noise (the projections' biases cannot change a softmax), so
+/// there against the single ones.
 fn gradients_agree(rig: &Rig, exact: &Value, adam: &Optimiser) {
     for (name, single) in rig.golden["grad_step0"].as_object().expect("gradients") {
         let full = if name.starts_with("weight.") { name.clone() } else { format!("decoder.{name}") };
@@ -95,7 +96,7 @@ fn gradients_agree(rig: &Rig, exact: &Value, adam: &Optimiser) {
         let [exact, single] = [&exact["grad_step0"][name], single].map(|norm| norm.as_f64().expect("a norm"));
         let expected = if exact < 1e-7 { single } else { exact };
         println!("gradient of {name}: expected {expected:.4e}, ours {norm:.4e}");
-        let bound = 1e-3f64.max(4.0 * (single / expected - 1.0).abs());
+        let bound = 5e-3f64.max(4.0 * (single / expected - 1.0).abs());
         let close = (norm - expected).abs() < bound * expected + 1e-8;
         assert!(close, "gradient of {name}: {norm} against {expected}");
     }
@@ -131,25 +132,25 @@ fn wide_resnet50_training_equals_the_published() {
 }
 
 /// What `benchmarks/speed/reference.py`, which gives the golden losses for the two backbones above, gives for the
-/// others with two supports and a batch of 2: total loss before the first and the second step, each with two threads
-/// and with one, and the mean of four raw maps. Adam's first step follows the sign of every gradient, however small, so
-/// the second loss shows in which order sums were taken: resnet50's own two are 8e-4 apart, without vector instructions
-/// (`ATEN_CPU_CAPABILITY=default`) ours lies 1e-3 beyond them, and resnet34's up to 4e-4. So totals have the bounds of
-/// the wide network.
+/// others with two supports and a batch of 2: the least and the highest total loss before the first and the second step, with
+/// two threads and with one, on a processor with AVX-512 and on one without, and the mean of four raw maps. Adam's first
+/// step follows the sign of every gradient, however small, so the second loss shows in which order sums were taken:
+/// resnet50's own four are up to 4e-2 apart, and without vector instructions (`ATEN_CPU_CAPABILITY=default`) ours may lie
+/// 1e-3 beyond. So totals have the bounds of the wide network around them.
 const OTHERS: [(Backbone, [[f64; 2]; 2], f64); 2] = [
     (
         Backbone::Resnet34,
         [
-            [0.376_875_311_136_245_7, 0.376_875_370_740_890_5],
-            [0.348_151_266_574_859_6, 0.348_152_875_900_268_6],
+            [0.376_875_311_136_245_7, 0.376_875_996_589_660_64],
+            [0.347_958_326_339_721_7, 0.348_152_875_900_268_6],
         ],
         0.010_902_150_103_866_859,
     ),
     (
         Backbone::Resnet50,
         [
-            [0.965_303_182_601_928_7, 0.965_302_288_532_257_1],
-            [0.896_220_922_470_092_8, 0.896_975_517_272_949_2],
+            [0.965_301_871_299_743_7, 0.965_303_182_601_928_7],
+            [0.868_636_429_309_845, 0.905_820_786_952_972_4],
         ],
         0.005_743_322_556_440_944,
     ),
@@ -169,8 +170,9 @@ fn resnet34_and_resnet50_equal_a_reference_in_pytorch() {
             (ours / mean - 1.0).abs()
         );
         assert!((ours / mean - 1.0).abs() < 1e-4, "{name}: maps have mean {ours}, expected {mean}");
-        for (step, ([_, _, ours], pair)) in train(&rig, 2, &mut |_, _| ()).iter().zip(losses).enumerate() {
-            let (least, most) = (pair[0].min(pair[1]), pair[0].max(pair[1]));
+        for (step, ([_, _, ours], [least, most])) in
+            train(&rig, 2, &mut |_, _| ()).iter().zip(losses).enumerate()
+        {
             let off = f64::max(least - ours, ours - most).max(0.0) / least;
             println!("{name}, step {step}: expected {least:.7} to {most:.7}, ours {ours:.7}, off {off:.1e}");
             let bound = WIDE[step][2];
