@@ -13,6 +13,7 @@ use super::part::gaussian::Moments;
 use super::part::grid;
 use super::part::learner::{Learner, Learnt, build as build_learner};
 use super::part::normals::{Views, features};
+use super::part::scored::highest;
 use super::train_on::TrainOn;
 use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
@@ -395,7 +396,5 @@ pub fn image_scores(maps: &Tensor) -> Tensor {
     let kernel = row.unsqueeze(1) * row.unsqueeze(0);
     let padded = maps.unsqueeze(1).reflection_pad2d([1, 1, 1, 1]);
     let kernel = kernel.view([1, 1, 3, 3]);
-    let smoothed = in_single(|| padded.conv2d::<Tensor>(&kernel, None, [1], [0], [1], 1)).flatten(1, -1);
-    let highest = (smoothed.size()[1] / 100).max(1);
-    smoothed.topk(highest, 1, true, false).0.mean_dim(1, false, None::<Kind>)
+    highest(&in_single(|| padded.conv2d::<Tensor>(&kernel, None, [1], [0], [1], 1)))
 }

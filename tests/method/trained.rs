@@ -87,6 +87,20 @@ fn maps(fitted: &dyn Fitted, detector: &dyn Detector, queries: &Pictures) -> Map
     }
 }
 
+/// How surely a detector that learnt stripes tells those of which a quarter runs the other way from others: AUROC.
+fn foreign_corners_found(fitted: &dyn Fitted) -> f64 {
+    let detector = fitted.adapt(&pictures("support", 1)).expect("a detector");
+    let clean = stripes("ill", 10, 56);
+    let ill = Pictures::new(clean.pixels.copy(), clean.acquisition.clone());
+    let mut corner = ill.pixels.narrow(2, 0, 28).narrow(3, 0, 28);
+    let turned = clean.pixels.narrow(2, 0, 28).narrow(3, 0, 28).transpose(2, 3).contiguous();
+    corner.copy_(&turned);
+    let order: Vec<usize> = (0..10).collect();
+    let score = |queries: &Pictures| scores((fitted, &*detector), queries, &order, 10);
+    let found = medfsad::metric::auroc::auroc(&score(&stripes("held out", 10, 56)), &score(&ill));
+    found.expect("scores of both")
+}
+
 /// Stripes of one direction on grey of varying brightness, with noise; no two alike.
 fn stripes(purpose: &str, n: usize, side: i64) -> Pictures {
     let mut bytes = Vec::new();

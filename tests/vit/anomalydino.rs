@@ -2,7 +2,8 @@
 
 use medfsad::maps::MapStack;
 use medfsad::method::anomalydino::mask::{Mask, first_component, standing_out};
-use medfsad::method::anomalydino::{TokenBank, image_scores, published, rotation};
+use medfsad::method::anomalydino::{TokenBank, published, rotation};
+use medfsad::method::part::scored::highest;
 use medfsad::network::formula;
 use medfsad::network::vit::dinov2::Dinov2;
 use medfsad::network::vit::{Reading, Transformer};
@@ -39,7 +40,7 @@ fn the_score_is_the_mean_of_the_highest_hundredth() {
     let distances = numbers(&golden["distances"]["l2_normalized_k1"]["values"]);
     let score = |distances: &[f64]| {
         let grid = Tensor::from_slice(distances).view([1, 1, distances.len() as i64]);
-        image_scores(&grid).double_value(&[0])
+        highest(&grid).double_value(&[0])
     };
     let golden = &golden["mean_top1p"];
     assert_near("120", score(&distances), &golden["n120_distances"], 1e-11);
@@ -199,7 +200,7 @@ fn the_small_network_equals_the_published_end_to_end() {
             println!("{key} {index}: distances differ by {off:.1e} at most");
             assert!(off < bound, "{key} {index}: {off:.1e}");
             let grids = distances.view([1, grid[0], grid[1]]);
-            assert_near(key, image_scores(&grids).double_value(&[0]), &golden["score"], bound);
+            assert_near(key, highest(&grids).double_value(&[0]), &golden["score"], bound);
             if is_exact {
                 let (_, smoothed) = map(&grids.squeeze_dim(0), size.map(|side| side as i64));
                 let mut maps = Compared::within(1e-4);

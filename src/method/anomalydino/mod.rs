@@ -13,6 +13,7 @@ use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::{Bank, MAX_BYTES};
 use super::part::normals::{Views, features};
+use super::part::scored::highest;
 use super::train_on::TrainOn;
 use super::work::{CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
@@ -278,6 +279,11 @@ impl AnomalyDinoDetector {
         NearestPlace { peak: middle(peak, [counted.size()[0], counted.size()[1]]), support, place, cosine }
     }
 
+    /// Distances that count of pictures of one shape, or of each by itself.
+    fn all_counted(&self, parts: &Vec<Tensor>) -> Result<Vec<Tensor>> {
+        parts.iter().map(|tokens| self.counted(tokens)).collect()
+    }
+
     /// Distances that count, `[n, h, w]`, of tokens `[n, d, h, w]`.
     fn counted(&self, tokens: &Tensor) -> Result<Tensor> {
         let (n, _, h, w) = tokens.size4()?;
@@ -299,16 +305,14 @@ impl AnomalyDinoDetector {
 /// Maps and scores of distances that count, each `[n, h, w]`, of pictures of `size` pixels.
 fn judged(counted: &[Tensor], size: i64) -> Result<Prediction> {
     let maps: Vec<Tensor> = counted.iter().map(|counted| grid::upsample(counted, size, false)).collect();
-    let scores: Vec<Tensor> = counted.iter().map(image_scores).collect();
+    let scores: Vec<Tensor> = counted.iter().map(highest).collect();
     let (maps, scores) = (Tensor::cat(&maps, 0), Tensor::cat(&scores, 0));
     Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
 }
 
 impl Detector for AnomalyDinoDetector {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
-        // Pictures of one shape, or each by itself.
-        let parts: &Vec<Tensor> = queries.made()?;
-        let counted = parts.iter().map(|tokens| self.counted(tokens)).collect::<Result<Vec<_>>>()?;
+        let counted = self.all_counted(queries.made()?)?;
         judged(&counted, queries.pictures().size())
     }
 
@@ -318,7 +322,7 @@ impl Detector for AnomalyDinoDetector {
 
     fn score_with_nearest(&self, queries: &Encoded) -> Result<(Prediction, Option<Vec<NearestPlace>>)> {
         let parts: &Vec<Tensor> = queries.made()?;
-        let counted = parts.iter().map(|tokens| self.counted(tokens)).collect::<Result<Vec<_>>>()?;
+        let counted = self.all_counted(parts)?;
         let mut places = Vec::new();
         for (counted, tokens) in counted.iter().zip(parts) {
             let one = |query: i64| self.nearest_of(&counted.get(query), &tokens.narrow(0, query, 1));
@@ -331,11 +335,4 @@ impl Detector for AnomalyDinoDetector {
 /// The middle of a place of a grid of `h x w`, counted row by row, as parts of its sides.
 fn middle(place: i64, [h, w]: [i64; 2]) -> [f64; 2] {
     [(place / w, h), (place % w, w)].map(|(at, side)| (at as f64 + 0.5) / side as f64)
-}
-
-/// Mean of the highest 1 % (at least one value) of grids `[n, h, w]`: `[n]`.
-pub fn image_scores(grids: &Tensor) -> Tensor {
-    let flat = grids.flatten(1, -1);
-    let highest = (flat.size()[1] / 100).max(1);
-    flat.topk(highest, 1, true, false).0.mean_dim(1, false, None::<Kind>)
 }

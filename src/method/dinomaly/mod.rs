@@ -16,6 +16,7 @@ use super::geometry::Geometry;
 use super::part::dropout::Dropout;
 use super::part::feature_store::{FeatureStore, Sharing};
 use super::part::learner::{self, Fixed, Learner};
+use super::part::middle::Middle;
 use super::part::rebuilding::{Positions, Seen, grouped, groups, rule};
 use super::part::trainer::{self, Order, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
 use super::train_on::TrainOn;
@@ -116,7 +117,7 @@ impl Settings {
     }
 
     fn check(&self) -> Result<()> {
-        self.seen().check("dinomaly")?;
+        self.seen().middle.check("dinomaly")?;
         ensure!((0.0..1.0).contains(&self.dropout), "dinomaly: dropout must be at least 0 and below 1");
         ensure!((0.0..1.0).contains(&self.discounted), "dinomaly: discounted must be at least 0 and below 1");
         ensure!(self.learning_rate > 0.0, "dinomaly: learning_rate must be positive");
@@ -132,13 +133,8 @@ impl Settings {
     }
 
     fn seen(&self) -> Seen {
-        Seen {
-            backbone: self.backbone,
-            positions: self.positions,
-            side: self.side,
-            margin: self.margin,
-            geometry: self.geometry,
-        }
+        let Settings { backbone, side, margin, positions, geometry, .. } = *self;
+        Seen { middle: Middle { backbone, side, margin }, positions, geometry }
     }
 
     fn sight(&self) -> Sight {
@@ -170,7 +166,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     let network = Some(Network::Transformer(settings.backbone));
     let learner = DinomalyLearner { settings: settings.clone() };
     let built = learner::build(learner, settings.train_on, &settings, network)?;
-    let from_files = settings.geometry.from_files(|| settings.seen().published());
+    let from_files = settings.geometry.from_files(|| settings.seen().middle.published());
     Ok(built.giving(Output::Both).reading_files(from_files))
 }
 

@@ -14,6 +14,7 @@ use super::contract::{Built, Context, Detector, Encoded, Entry, Fitted, Observer
 use super::geometry::Geometry;
 use super::part::feature_store::{FeatureStore, Sharing};
 use super::part::learner::{self, Fixed, Learner};
+use super::part::middle::Middle;
 use super::part::rebuilding::{Positions, Seen, grouped, groups, rule};
 use super::part::trainer::{self, Order, Plan, Recipe, Schedule, Step, StepFigures, Subject, Training};
 use super::train_on::TrainOn;
@@ -108,7 +109,7 @@ impl Settings {
     }
 
     fn check(&self) -> Result<()> {
-        self.seen().check("inp-former")?;
+        self.seen().middle.check("inp-former")?;
         ensure!(self.prototypes >= 1, "inp-former: prototypes must be at least 1");
         ensure!(self.learning_rate > 0.0, "inp-former: learning_rate must be positive");
         ensure!(self.weight_decay >= 0.0, "inp-former: weight_decay must not be negative");
@@ -118,13 +119,8 @@ impl Settings {
     }
 
     fn seen(&self) -> Seen {
-        Seen {
-            backbone: self.backbone,
-            positions: self.positions,
-            side: self.side,
-            margin: self.margin,
-            geometry: self.geometry,
-        }
+        let Settings { backbone, side, margin, positions, geometry, .. } = *self;
+        Seen { middle: Middle { backbone, side, margin }, positions, geometry }
     }
 
     fn sight(&self) -> Sight {
@@ -167,7 +163,7 @@ fn build(settings: toml::Table) -> Result<Built> {
         &settings,
         network,
     )?;
-    let from_files = settings.geometry.from_files(|| settings.seen().published());
+    let from_files = settings.geometry.from_files(|| settings.seen().middle.published());
     Ok(built.giving(Output::Both).reading_files(from_files))
 }
 
@@ -178,7 +174,8 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let tokens = ((settings.side / sizes.patch) as f64).powi(2);
     let teacher = sizes.operations(settings.side, groups(sizes).last());
     let work = settings.plan(n).work(teacher, settings.shape().operations(tokens));
-    let bytes = n as f64 * 4.0 * tokens * 2.0 * sizes.width as f64;
+    let kept = tokens + (1 + sizes.registers) as f64;
+    let bytes = n as f64 * 4.0 * kept * 2.0 * sizes.width as f64;
     Ok(Work { bytes, ..work }.on(settings.train_on))
 }
 

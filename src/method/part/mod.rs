@@ -18,6 +18,8 @@ pub mod gaussian;
 pub mod grid;
 /// Methods that learn from normals of the target alone.
 pub mod learner;
+/// The middle of a stretched square.
+pub mod middle;
 /// Exact nearest neighbours.
 pub mod nearest;
 /// Normals passed through a teacher in bounded chunks.

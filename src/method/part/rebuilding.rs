@@ -2,18 +2,19 @@
 //! minimised, maps and scores. The scripts of Dinomaly (arXiv 2405.14325) and INP-Former (arXiv 2503.02424) share it, but for
 //! the views of few pictures, which are INP-Former's.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::grid;
+use super::middle::Middle;
 use super::scored::image_scores;
-use crate::method::geometry::{FromFiles, Geometry};
+use crate::method::geometry::Geometry;
 use crate::method::prediction::Prediction;
 use crate::method::views;
 use crate::network::Sight;
 use crate::network::optimiser::{Adam, Decay, Rule};
-use crate::network::vit::{Deep, Filter, Groups, Interpolation, Plan, Reading, Shallow, Transformer};
+use crate::network::vit::{Deep, Groups, Interpolation, Plan, Reading};
 
 /// Deviation of the blur before image scores, in pixels.
 const SIGMA: f64 = 4.0;
@@ -31,59 +32,24 @@ pub enum Positions {
 /// What is seen of pictures, and by whom.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
-    /// Its tokens are rebuilt.
-    pub backbone: Transformer,
-    /// How its position table meets the grid.
+    /// Tokens of its transformer are rebuilt.
+    pub middle: Middle,
+    /// How the position table meets the grid.
     pub positions: Positions,
-    /// Side in pixels of what is seen.
-    pub side: i64,
-    /// Pixels cut off at each edge.
-    pub margin: i64,
     /// Squares or files.
     pub geometry: Geometry,
 }
 
 impl Seen {
-    /// # Errors
-    /// Sides that the transformer cannot see, for that method.
-    pub fn check(&self, method: &str) -> Result<()> {
-        let (name, patch) = (self.backbone.name(), self.backbone.plan().patch);
-        ensure!(
-            self.side > 0 && self.side % patch == 0,
-            "{method}: side must be a multiple of {patch}, the patch of {name}"
-        );
-        ensure!(self.margin >= 0, "{method}: margin must not be negative");
-        Ok(())
-    }
-
-    /// The side that is resized to.
-    fn stretched(&self) -> i64 {
-        self.side + 2 * self.margin
-    }
-
-    /// What files become.
-    pub fn published(&self) -> FromFiles {
-        let stretched = FromFiles::stretched(self.stretched(), Filter::Bilinear);
-        let about = format!("{}, of which the middle {} x {} is seen", stretched.about, self.side, self.side);
-        FromFiles { about, ..stretched }
-    }
-
-    /// Two groups of tokens. What comes before the patches is read for all, so that methods share what a teacher says.
+    /// Two groups of tokens.
     pub fn sight(&self) -> Sight {
-        let owners = Reading::of(self.backbone);
+        let backbone = self.middle.backbone;
+        let owners = self.middle.reading(Deep::Groups(groups(backbone.plan())));
         let interpolation = match self.positions {
             Positions::Published => Interpolation::Offset,
             Positions::Owners => owners.interpolation,
         };
-        let reading = Reading {
-            deep: Deep::Groups(groups(self.backbone.plan())),
-            interpolation,
-            side: Some(self.stretched()),
-            filter: Filter::Bilinear,
-            margin: self.margin,
-            scales: Shallow::Prefix,
-        };
-        Sight::Tokens(self.backbone, reading)
+        Sight::Tokens(backbone, Reading { interpolation, ..owners })
     }
 
     /// The 22 views of pictures. INP-Former's authors make them of what is seen of a stretched file, so that what a turn or
@@ -92,8 +58,9 @@ impl Seen {
         match self.geometry {
             Geometry::Square => views::augmented(pixels),
             Geometry::Published => {
-                let seen = pixels.narrow(2, self.margin, self.side).narrow(3, self.margin, self.side);
-                views::augmented(&seen).constant_pad_nd([self.margin; 4])
+                let Middle { side, margin, .. } = self.middle;
+                let seen = pixels.narrow(2, margin, side).narrow(3, margin, side);
+                views::augmented(&seen).constant_pad_nd([margin; 4])
             }
         }
     }
@@ -104,9 +71,10 @@ impl Seen {
     /// # Errors
     /// Values that are not finite.
     pub fn judge(&self, groups: &[Tensor; 2], rebuilt: &[Tensor; 2], size: i64) -> Result<Prediction> {
+        let Middle { side, margin, .. } = self.middle;
         let (maps, scores) = tch::no_grad(|| {
-            let seen = maps(groups, rebuilt, self.side);
-            (grid::whole(&seen, self.margin, size), image_scores(&seen, SIGMA))
+            let seen = maps(groups, rebuilt, side);
+            (grid::whole(&seen, margin, size), image_scores(&seen, SIGMA))
         });
         Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
     }
@@ -202,14 +170,13 @@ pub fn maps(groups: &[Tensor; 2], rebuilt: &[Tensor; 2], side: i64) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::vit::Transformer;
 
     #[test]
     fn published_views_are_of_what_is_seen_of_a_file() {
         let seen = |geometry| Seen {
-            backbone: Transformer::Dinov2Tiny,
+            middle: Middle { backbone: Transformer::Dinov2Tiny, side: 42, margin: 7 },
             positions: Positions::Published,
-            side: 42,
-            margin: 7,
             geometry,
         };
         let bytes: Vec<u8> = (0..3 * 56 * 56).map(|at: usize| (at * at % 251) as u8).collect();

@@ -2,6 +2,8 @@
 
 use tch::{Kind, Tensor};
 
+use crate::method::part::direction::unit;
+
 /// What lies outside a grid: below any cosine.
 const OUTSIDE: f64 = -2.0;
 /// Places whose normals are compared at once.
@@ -42,9 +44,9 @@ impl Banks {
     /// Normals from number `start` on, as in [`Banks::with_room`].
     pub fn put(&mut self, start: i64, class: &Tensor, grids: &[Tensor]) {
         let k = class.size()[0];
-        self.class.narrow(0, start, k).copy_(&unit(class));
+        self.class.narrow(0, start, k).copy_(&unit(class, -1));
         for (bank, grid) in self.patches.iter().zip(grids) {
-            bank.narrow(1, start, k).copy_(&unit(&rows(grid)).transpose(0, 1));
+            bank.narrow(1, start, k).copy_(&unit(&rows(grid), -1).transpose(0, 1));
         }
     }
 
@@ -71,7 +73,7 @@ impl Banks {
         let of_layer = |(bank, grid): (&Tensor, &Tensor)| {
             let pieces = pieces(bank, chosen.as_ref());
             let (h, w) = (grid.size()[2], grid.size()[3]);
-            let query = unit(&rows(grid).squeeze_dim(0));
+            let query = unit(&rows(grid).squeeze_dim(0), -1);
             let nearest = match reach {
                 Reach::Radius(radius) => around(&query.view([h, w, -1]), pieces, radius),
                 Reach::Everywhere => anywhere(&query, pieces).view([h, w]),
@@ -85,7 +87,8 @@ impl Banks {
     /// The normals that are nearest as whole pictures; `None` if all are.
     fn chosen(&self, class: &Tensor, neighbours: usize) -> Option<Tensor> {
         let is_choice = neighbours < self.len();
-        is_choice.then(|| self.class.mv(&unit(class).squeeze_dim(0)).topk(neighbours as i64, 0, true, true).1)
+        is_choice
+            .then(|| self.class.mv(&unit(class, -1).squeeze_dim(0)).topk(neighbours as i64, 0, true, true).1)
     }
 }
 
@@ -131,12 +134,6 @@ fn anywhere(query: &Tensor, pieces: impl Iterator<Item = Tensor>) -> Tensor {
 /// Grids `[n, width, h, w]` row by row, `[n, h w, width]`.
 fn rows(grids: &Tensor) -> Tensor {
     grids.flatten(2, 3).transpose(1, 2).contiguous()
-}
-
-/// Vectors along the last dimension at length 1.
-fn unit(vectors: &Tensor) -> Tensor {
-    let length = vectors.norm_scalaropt_dim(2, [-1i64], true);
-    vectors / length.clamp_min(1e-12)
 }
 
 #[cfg(test)]

@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
-use super::geometry::{FromFiles, Geometry};
+use super::geometry::Geometry;
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
+use super::part::middle::Middle;
 use super::part::normals::features;
 use super::part::scored::image_scores;
 use super::train_on::TrainOn;
 use super::work::{CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
-use crate::network::vit::{Deep, Filter, Reading, Shallow, Transformer};
+use crate::network::vit::{Deep, Transformer};
 use crate::network::{Features, Network, Sight};
 use bank::{Banks, Reach};
 
@@ -88,37 +89,19 @@ const SIGMA: f64 = 1.0;
 
 impl Settings {
     fn check(&self) -> Result<()> {
-        let (name, patch) = (self.backbone.name(), self.backbone.plan().patch);
-        ensure!(
-            self.side > 0 && self.side % patch == 0,
-            "rad: side must be a multiple of {patch}, the patch of {name}"
-        );
-        ensure!(self.margin >= 0, "rad: margin must not be negative");
+        self.middle().check("rad")?;
         ensure!(self.neighbours >= 1, "rad: neighbours must be at least 1");
         ensure!((0..=4).contains(&self.radius), "rad: radius must be 0 to 4; set everywhere = true for more");
         Ok(())
     }
 
-    fn stretched(&self) -> i64 {
-        self.side + 2 * self.margin
-    }
-
-    fn published(&self) -> FromFiles {
-        let stretched = FromFiles::stretched(self.stretched(), Filter::Bilinear);
-        let about = format!("{}, of which the middle {} x {} is seen", stretched.about, self.side, self.side);
-        FromFiles { about, ..stretched }
+    fn middle(&self) -> Middle {
+        Middle { backbone: self.backbone, side: self.side, margin: self.margin }
     }
 
     fn sight(&self) -> Sight {
-        let reading = Reading {
-            deep: Deep::Four(layers(self.backbone.plan().depth)),
-            side: Some(self.stretched()),
-            filter: Filter::Bilinear,
-            margin: self.margin,
-            scales: Shallow::Prefix,
-            ..Reading::of(self.backbone)
-        };
-        Sight::Tokens(self.backbone, reading)
+        let deep = Deep::Four(layers(self.backbone.plan().depth));
+        Sight::Tokens(self.backbone, self.middle().reading(deep))
     }
 
     fn reach(&self) -> Reach {
@@ -138,7 +121,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     settings.geometry.check_learns_from_references(on_references, "rad", "train_on = \"supports\"")?;
     let network = Some(Network::Transformer(settings.backbone));
     let built = build_learner(Rad { settings: settings.clone() }, settings.train_on, &settings, network)?;
-    let from_files = settings.geometry.from_files(|| settings.published());
+    let from_files = settings.geometry.from_files(|| settings.middle().published());
     Ok(built.giving(Output::Both).reading_files(from_files))
 }
 

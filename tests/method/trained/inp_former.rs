@@ -22,18 +22,9 @@ fn inp_formers_losses_fall_and_a_foreign_texture_stands_out() {
         println!("{name} from {first} to {last}");
         assert!(last < 0.8 * first, "{name} goes from {first} to {last}");
     }
-    let detector = fitted.adapt(&pictures("support", 1)).expect("a detector");
-    let clean = stripes("ill", 10, 56);
-    let ill = Pictures::new(clean.pixels.copy(), clean.acquisition.clone());
-    // Stripes of the other direction in one corner of a quarter.
-    let mut corner = ill.pixels.narrow(2, 0, 28).narrow(3, 0, 28);
-    let turned = clean.pixels.narrow(2, 0, 28).narrow(3, 0, 28).transpose(2, 3).contiguous();
-    corner.copy_(&turned);
-    let order: Vec<usize> = (0..10).collect();
-    let score = |queries: &Pictures| scores((&*fitted, &*detector), queries, &order, 10);
-    let found = medfsad::metric::auroc::auroc(&score(&stripes("held out", 10, 56)), &score(&ill));
-    println!("AUROC of foreign corners {found:?}");
-    assert!(found.expect("scores") > 0.9, "foreign corners are found at {found:?}");
+    let found = foreign_corners_found(&*fitted);
+    println!("AUROC of foreign corners {found}");
+    assert!(found > 0.9, "foreign corners are found at {found}");
 }
 
 #[test]
