@@ -280,7 +280,7 @@ impl AnomalyDinoDetector {
     }
 
     /// Distances that count of pictures of one shape, or of each by itself.
-    fn all_counted(&self, parts: &Vec<Tensor>) -> Result<Vec<Tensor>> {
+    fn all_counted(&self, parts: &[Tensor]) -> Result<Vec<Tensor>> {
         parts.iter().map(|tokens| self.counted(tokens)).collect()
     }
 
@@ -312,7 +312,7 @@ fn judged(counted: &[Tensor], size: i64) -> Result<Prediction> {
 
 impl Detector for AnomalyDinoDetector {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
-        let counted = self.all_counted(queries.made()?)?;
+        let counted = self.all_counted(queries.made::<Vec<Tensor>>()?)?;
         judged(&counted, queries.pictures().size())
     }
 
