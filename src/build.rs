@@ -37,6 +37,7 @@ fn main() {
         link_libtorch();
         let guard = root.join("src/network/guard.cc");
         cc::Build::new().cpp(true).file(guard).compile("medfsad_guard");
+        compile_convolution(&root.join("src/network/convolution.cc"));
     }
     let meanings = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("meanings.rs");
     fs::write(&meanings, meanings_of_settings(&root.join("src/method"))).expect("OUT_DIR can be written");
@@ -72,6 +73,27 @@ fn link_libtorch() {
     if wheels.exists() {
         println!("cargo::rustc-link-arg=-Wl,-rpath-link,{}", wheels.display());
     }
+}
+
+/// Compiles what is written against libtorch's headers, which take half a minute: only when it, or libtorch, changed.
+fn compile_convolution(file: &Path) {
+    let home = PathBuf::from(env::var_os("LIBTORCH").unwrap_or_default());
+    let folder = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    let (made, made_of) = (folder.join("libmedfsad_convolution.a"), folder.join("convolution.made-of"));
+    let source = fs::read_to_string(file).unwrap_or_default();
+    let now = format!("{}\n{source}", fs::canonicalize(home.join("lib")).unwrap_or_default().display());
+    if made.exists() && fs::read_to_string(&made_of).is_ok_and(|then| then == now) {
+        println!("cargo::rustc-link-search=native={}", folder.display());
+        println!("cargo::rustc-link-lib=static=medfsad_convolution");
+        return;
+    }
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17").warnings(false).file(file);
+    for headers in ["include", "include/torch/csrc/api/include"] {
+        build.include(home.join(headers));
+    }
+    build.compile("medfsad_convolution");
+    fs::write(made_of, now).expect("OUT_DIR can be written");
 }
 
 /// FNV-1a, 128 bits, over the lock file and the sources that can change a manifest or a score.

@@ -59,6 +59,25 @@ fn every_worker_flushes_subnormal_numbers_unless_told_to_keep_them() {
 }
 
 #[test]
+#[cfg(feature = "torch")]
+fn kernels_are_taken_as_set_and_wrong_ones_refused() {
+    let home = TempDir::new().expect("a folder");
+    let doctor = |setting: &str| {
+        let mut doctor = crate::program::command(home.path(), &["doctor"]);
+        text(&doctor.env("MEDFSAD_KERNELS", setting).output().expect("the binary runs"))
+    };
+    for kernels in ["convolutions", "products"] {
+        let said = doctor(kernels);
+        assert!(said.contains(&format!("kernels    {kernels} for what trains on the CPU")), "{said}");
+    }
+    let odd = doctor("fast");
+    assert!(
+        odd.contains("MEDFSAD_KERNELS is fast; set it to convolutions or products, or not at all"),
+        "{odd}"
+    );
+}
+
+#[test]
 fn wrong_names_are_answered_with_the_right_ones() {
     let home = TempDir::new().expect("a folder");
     assert_fails_with(home.path(), &["build-dataset", "--spec", "minni"], &["minni", "mini", "medfsad"]);

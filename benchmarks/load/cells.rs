@@ -125,6 +125,7 @@ fn provenance() -> Provenance {
         threads: 1,
         precision: text("f32"),
         subnormals: None,
+        kernels: None,
         command: text("load cells"),
         started_at: 1_700_000_000,
         fit_seconds: Some(1.0),

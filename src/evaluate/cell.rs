@@ -24,6 +24,7 @@ use crate::manifest::store::PixelStore;
 use crate::manifest::{Label, Row, Split};
 use crate::method::{Context, OpenTeachers, StateFile, TrainTask};
 use crate::network::card::Card;
+use crate::network::kernels::Kernels;
 use crate::network::origin::Origin;
 use crate::network::subnormals::Subnormals;
 use crate::random::Stream;
@@ -205,6 +206,7 @@ impl Run<'_> {
             threads: self.workers,
             precision: self.precision.name().to_owned(),
             subnormals: Some(Subnormals::here().to_string()),
+            kernels: (!self.device.is_cuda()).then(|| Kernels::here().to_string()),
             command: self.command.clone(),
             started_at,
             fit_seconds: seconds.map(|[fit, ..]| fit),

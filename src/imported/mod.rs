@@ -230,6 +230,7 @@ impl Import<'_> {
             threads: 0,
             precision: "unknown".to_owned(),
             subnormals: None,
+            kernels: None,
             command: self.command.clone(),
             started_at: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
             fit_seconds: None,

@@ -22,6 +22,7 @@ use crate::episode::batch::Pictures;
 use crate::network::bottleneck::Bottleneck;
 use crate::network::decoder::Decoder;
 use crate::network::layer::Norm;
+use crate::network::layout;
 use crate::network::optimiser::{Adam, Optimiser, Rule};
 use crate::network::remembering::Remembering;
 use crate::network::{Backbone, Features, Input, Network, Scales, Sight, initial};
@@ -181,7 +182,9 @@ impl Student {
     }
 
     fn rebuild(&self, teacher: &Scales, norm: Norm) -> Scales {
-        self.decoder.forward(&self.bottleneck.forward(teacher, norm), norm)
+        let teacher = teacher.each_ref().map(layout::for_convolutions);
+        let rebuilt = self.decoder.forward(&self.bottleneck.forward(&teacher, norm), norm);
+        rebuilt.each_ref().map(layout::plain)
     }
 
     /// Per picture one minus cosine over whole scales, summed over scales, mean over the batch.

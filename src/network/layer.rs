@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use tch::Tensor;
 use tch::nn::{self, Path};
 
+use super::kernels::{self, Kernels};
+
 /// Floating-point operations of one picture through a convolution that gives `side` x `side` positions; of a transposed
 /// one, that is given so many. A multiplication with its addition counts two.
 pub fn of_convolution(c_in: i64, c_out: i64, kernel: i64, side: i64) -> f64 {
@@ -168,12 +170,38 @@ impl Conv {
     /// In the kind of `x`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let weight = self.weight.to_kind(x.kind());
+        let product = (Kernels::of(x) == Kernels::Products).then(|| self.product(x, &weight)).flatten();
+        product.unwrap_or_else(|| self.by_libtorch(x, &weight))
+    }
+
+    fn by_libtorch(&self, x: &Tensor, weight: &Tensor) -> Tensor {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         if self.transposed {
-            return x.conv_transpose2d(&weight, None::<&Tensor>, stride, padding, [0, 0], 1, [1, 1]);
+            return x.conv_transpose2d(weight, None::<&Tensor>, stride, padding, [0, 0], 1, [1, 1]);
         }
-        x.conv2d(&weight, None::<&Tensor>, stride, padding, [1, 1], 1)
+        x.conv2d(weight, None::<&Tensor>, stride, padding, [1, 1], 1)
     }
+
+    /// The same as a matrix product, or with one for the gradient of the weights, where that can be; `x` and what comes out
+    /// have channels beside one another.
+    fn product(&self, x: &Tensor, weight: &Tensor) -> Option<Tensor> {
+        let (n, c_in, h, w) = x.size4().ok()?;
+        let size = weight.size();
+        let kernel = [size[2], size[3]];
+        if self.transposed && self.padding == 0 && kernel == [self.stride; 2] {
+            let (c_out, stride) = (size[1], self.stride);
+            let y = vectors(x).matmul(&weight.view([c_in, -1])).view([n, h, w, c_out, stride, stride]);
+            let y = y.permute([0, 1, 4, 2, 5, 3]).reshape([n, h * stride, w * stride, c_out]);
+            return Some(y.permute([0, 3, 1, 2]));
+        }
+        let is_same = !self.transposed && self.stride == 1 && kernel == [2 * self.padding + 1; 2];
+        (is_same && self.padding > 0).then(|| kernels::convolution(x, weight))
+    }
+}
+
+/// One vector per position of pictures whose channels lie beside one another, `[n, c, h, w]` to `[n * h * w, c]`.
+fn vectors(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 1]).reshape([-1, x.size()[1]])
 }
 
 /// A 1 x 1 convolution with bias.
@@ -192,4 +220,78 @@ pub fn convolution(path: &Path, c_in: i64, c_out: i64, kernel: i64) -> nn::Conv2
 pub fn linear(path: &Path, from: i64, to: i64) -> nn::Linear {
     let zero = nn::init::Init::Const(0.0);
     nn::linear(path, from, to, nn::LinearConfig { ws_init: zero, bs_init: Some(zero), bias: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::nn::VarStore;
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::network::layout;
+
+    fn uniform(size: [i64; 4], kind: Kind) -> Tensor {
+        Tensor::empty(size, (kind, Device::Cpu)).uniform_(-1.0, 1.0)
+    }
+
+    /// What a convolution gives, and the gradients of its input and weight for one of its output.
+    fn both(conv: &Conv, x: &Tensor, back: &Tensor, as_product: bool) -> [Tensor; 3] {
+        let x = layout::for_convolutions(x).detach().set_requires_grad(true);
+        let weight = conv.weight.detach().set_requires_grad(true);
+        let conv = Conv { weight: weight.shallow_clone(), ..*conv };
+        let y = match as_product {
+            true => conv.product(&x, &weight).expect("it is one"),
+            false => conv.by_libtorch(&x, &weight),
+        };
+        let loss = (&y * back).sum(y.kind());
+        let gradients = Tensor::run_backward(&[&loss], &[&x, &weight], false, false);
+        let [of_x, of_weight] = <[Tensor; 2]>::try_from(gradients).expect("two were asked for");
+        [y.detach(), of_x, of_weight]
+    }
+
+    fn conv(make: impl Fn(&Path) -> Conv, kind: Kind) -> Conv {
+        let store = VarStore::new(Device::Cpu);
+        let conv = make(&store.root());
+        let size = <[i64; 4]>::try_from(conv.weight.size()).expect("weights have four sizes");
+        Conv { weight: uniform(size, kind), ..conv }
+    }
+
+    #[test]
+    fn products_are_convolutions_and_so_are_their_gradients() {
+        tch::manual_seed(5);
+        // The third is laid out in two pieces.
+        let cases: [(Conv, [i64; 4], [i64; 4]); 4] = [
+            (conv(|path| Conv::new(path, 3, 5, 3, 1), Kind::Double), [2, 3, 4, 6], [2, 5, 4, 6]),
+            (conv(|path| Conv::new(path, 2, 3, 5, 1), Kind::Double), [2, 2, 3, 3], [2, 3, 3, 3]),
+            (conv(|path| Conv::new(path, 64, 2, 3, 1), Kind::Double), [5, 64, 32, 32], [5, 2, 32, 32]),
+            (conv(|path| Conv::doubling(path, 3, 4), Kind::Double), [2, 3, 3, 5], [2, 4, 6, 10]),
+        ];
+        for (conv, of_x, of_y) in cases {
+            let (x, back) = (uniform(of_x, Kind::Double), uniform(of_y, Kind::Double));
+            let found = [true, false].map(|as_product| both(&conv, &x, &back, as_product));
+            for (ours, theirs) in found[0].iter().zip(&found[1]) {
+                assert_eq!(ours.size(), theirs.size());
+                let apart = (ours - theirs).abs().max().double_value(&[]);
+                assert!(apart < 1e-12 * theirs.abs().max().double_value(&[]), "{of_x:?}: {apart}");
+            }
+            assert_eq!(found[0][0].stride()[1], 1, "channels stay beside one another");
+        }
+    }
+
+    #[test]
+    fn others_are_no_products() {
+        let x = layout::for_convolutions(&uniform([1, 2, 4, 4], Kind::Float));
+        let is_product = |conv: Conv| conv.product(&x, &conv.weight).is_some();
+        assert!(!is_product(conv(|path| Conv::new(path, 2, 3, 1, 1), Kind::Float)));
+        assert!(!is_product(conv(|path| Conv::new(path, 2, 3, 3, 2), Kind::Float)));
+        assert!(!is_product(conv(|path| Conv::halving(path, 2, 3), Kind::Float)));
+        assert!(!is_product(conv(|path| Conv::upsampling(path, 2, 3), Kind::Float)));
+    }
+
+    #[test]
+    #[should_panic(expected = "to have 3 channels")]
+    fn what_libtorch_refuses_says_so() {
+        let conv = conv(|path| Conv::new(path, 3, 5, 3, 1), Kind::Float);
+        let _ = conv.product(&layout::for_convolutions(&uniform([1, 2, 4, 4], Kind::Float)), &conv.weight);
+    }
 }

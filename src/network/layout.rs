@@ -17,6 +17,6 @@ pub(super) fn channels_together(x: &Tensor) -> Tensor {
 }
 
 /// Positions beside one another again, as sizes `[n, c, h, w]` say: what flattens or adds up values expects that.
-pub(super) fn plain(x: &Tensor) -> Tensor {
+pub(crate) fn plain(x: &Tensor) -> Tensor {
     x.contiguous()
 }

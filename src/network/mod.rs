@@ -37,6 +37,8 @@ pub mod growing_autoencoder;
 pub mod initial;
 /// Weights brought into the folder of installed ones.
 pub mod install;
+/// Which of libtorch's kernels compute convolutions.
+pub mod kernels;
 /// Convolution and batch norm.
 pub mod layer;
 /// Memory layout for convolutions.

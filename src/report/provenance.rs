@@ -45,6 +45,10 @@ pub(super) fn rows(results: &[StoredCell]) -> Vec<(&'static str, String)> {
             of(&|i, p| format!("{} ({}, {} threads, {})", p.device, i.device_class, p.threads, p.precision)),
         ),
         ("Subnormal numbers", of(&|_, p| p.subnormals.clone().unwrap_or_else(|| "not recorded".to_owned()))),
+        (
+            "Convolutions that train, on the CPU",
+            of(&|_, p| p.kernels.clone().unwrap_or_else(|| "not recorded".to_owned())),
+        ),
         ("Versions", of(&|_, p| format!("medfsad {}, libtorch {}", p.version, or_none(&p.libtorch)))),
         ("Code hash", of(&|i, _| i.code_hash.clone())),
         ("Git revision", of(&|_, p| p.git_revision.clone())),

@@ -52,6 +52,9 @@ pub struct Provenance {
     pub precision: String,
     /// What became of subnormal numbers on the CPU: `flushed to zero` or `kept`; null in old cells.
     pub subnormals: Option<String>,
+    /// What computed convolutions that train on the CPU: `convolutions` (oneDNN's) or `products` (of matrices); null on a card
+    /// and in old cells.
+    pub kernels: Option<String>,
     /// How the user called the program.
     pub command: String,
     /// Seconds since 1970.

@@ -72,6 +72,7 @@ pub fn provenance(method: &str, regime: &str) -> Provenance {
         threads: 2,
         precision: text("f32"),
         subnormals: Some("flushed to zero".to_owned()),
+        kernels: Some("products".to_owned()),
         command: text("medfsad bench --method d24fad,patchcore"),
         started_at: 1_700_000_000,
         fit_seconds: Some(12.5),

@@ -13,6 +13,7 @@ use crate::evaluate::device::{self, Wanted};
 use crate::evaluate::memory;
 use crate::evaluate::workload::{Timed, Workload};
 use crate::network::card::Card;
+use crate::network::kernels::Kernels;
 use crate::network::precision::Precision;
 use crate::network::subnormals::Subnormals;
 use crate::network::{Backbone, rate};
@@ -103,6 +104,7 @@ impl Args {
             git_revision: crate::GIT_REVISION,
             reference: None,
             subnormals: Subnormals::here().to_string(),
+            kernels: Kernels::here().to_string(),
             device: format!("{device:?}").to_lowercase(),
             card: Card::of(device),
             backbone: backbone.name(),

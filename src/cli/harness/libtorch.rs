@@ -1,6 +1,7 @@
 //! The libtorch that this program runs with, for `doctor`.
 
 use crate::evaluate::{LIBTORCH_VERSION, device};
+use crate::network::kernels::Kernels;
 use crate::network::subnormals::Subnormals;
 
 /// Prints version, place and devices.
@@ -11,6 +12,7 @@ pub(crate) fn print_libtorch() {
     let workers = rayon::broadcast(|_| Subnormals::here());
     let flushed = workers.iter().filter(|worker| **worker == Subnormals::Flushed).count();
     println!("subnormals {}, in {flushed} of {} workers flushed", Subnormals::here(), workers.len());
+    println!("kernels    {} for what trains on the CPU", Kernels::here());
     match device::usable_cuda() {
         Ok(count) => println!("cuda       usable, {count} devices"),
         Err(error) => println!("cuda       {error:#}"),

@@ -37,6 +37,7 @@ pub(super) use embedding::EmbeddingArgs;
 pub(super) use libtorch::print_libtorch;
 pub(super) use samil::SamilArgs;
 
+use crate::network::kernels::Kernels;
 use crate::network::subnormals;
 
 /// What comes before any thread is started.
@@ -44,6 +45,7 @@ use crate::network::subnormals;
 /// # Errors
 /// A libtorch or a setting that does not fit.
 pub(super) fn prepare() -> Result<()> {
+    Kernels::of_processor()?;
     subnormals::flush()
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Record {
     pub reference: Option<Versions>,
     /// What ours does with subnormal numbers.
     pub subnormals: String,
+    /// What computes ours on a CPU.
+    pub kernels: String,
     pub device: String,
     pub card: Option<Card>,
     pub backbone: &'static str,

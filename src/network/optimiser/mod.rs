@@ -12,6 +12,9 @@ pub use rule::{Adam, Decay, Rounding, Rule, Sgd};
 
 mod rule;
 
+/// Values that are updated at once on a CPU: its caches hold them, their moments and what is made of them on the way.
+const CACHED: i64 = 1 << 18;
+
 /// A rule, applied to every trainable parameter of some stores.
 pub struct Optimiser {
     rule: Rule,
@@ -148,9 +151,13 @@ impl Optimiser {
     pub fn apply(&mut self, gradients: &[Tensor]) {
         self.n_steps += 1;
         tch::no_grad(|| {
-            for (Moving { parameter, moments }, gradient) in self.blocks.iter_mut().zip(gradients) {
-                if gradient.defined() {
-                    self.rule.update(parameter, moments, gradient, self.rate, self.n_steps);
+            for (block, gradient) in
+                self.blocks.iter().zip(gradients).filter(|(_, gradient)| gradient.defined())
+            {
+                let is_piecewise = !self.is_joined && self.rule.is_by_value();
+                let at_once = if is_piecewise { CACHED } else { i64::MAX };
+                for (Moving { mut parameter, mut moments }, gradient) in block.pieces(gradient, at_once) {
+                    self.rule.update(&mut parameter, &mut moments, &gradient, self.rate, self.n_steps);
                 }
             }
         });
@@ -220,6 +227,21 @@ impl Moving {
         Tensor::cat(&slots.iter().map(one).collect::<Vec<_>>(), 0)
     }
 
+    /// Parts of at most so many values, each with its part of the gradient.
+    fn pieces(&self, gradient: &Tensor, at_once: i64) -> Vec<(Moving, Tensor)> {
+        if self.parameter.numel() as i64 <= at_once {
+            return vec![(self.shallow_clone(), gradient.shallow_clone())];
+        }
+        let split = |x: &Tensor| x.view(-1).split(at_once, 0).into_iter();
+        let mut moments: Vec<_> = self.moments.iter().map(split).collect();
+        let parameters = split(&self.parameter).zip(split(&gradient.contiguous()));
+        let piece = |(parameter, gradient)| {
+            let moments = moments.iter_mut().filter_map(Iterator::next).collect();
+            (Moving { parameter, moments }, gradient)
+        };
+        parameters.map(piece).collect()
+    }
+
     fn shallow_clone(&self) -> Moving {
         let moments = self.moments.iter().map(Tensor::shallow_clone).collect();
         Moving { parameter: self.parameter.shallow_clone(), moments }
@@ -236,6 +258,30 @@ mod tests {
     use tch::{Device, Kind, Tensor};
 
     use super::{Adam, Moving, Optimiser, Rule, Sgd, VarStore};
+
+    /// Of uneven length, so that the last piece is a short one.
+    #[test]
+    fn parameters_move_in_pieces_as_they_do_whole() {
+        let uniform = |low: f64| Tensor::empty([5, 103], (Kind::Float, Device::Cpu)).uniform_(low, 1.0);
+        tch::manual_seed(3);
+        let (parameter, gradient) = (uniform(-1.0), uniform(-1.0));
+        let moments = [uniform(-1.0), uniform(0.0)];
+        for rule in [Rule::Adam(Adam::default()), Rule::Sgd(Sgd { momentum: 0.9, ..Sgd::default() })] {
+            let [whole, parts] = [i64::MAX, 64].map(|at_once| {
+                let own = moments[..rule.moments().len()].iter().map(Tensor::copy).collect();
+                let block = Moving { parameter: parameter.copy(), moments: own };
+                let pieces = block.pieces(&gradient.transpose(0, 1).contiguous().transpose(0, 1), at_once);
+                assert_eq!(pieces.len(), if at_once == 64 { 9 } else { 1 });
+                for (Moving { mut parameter, mut moments }, gradient) in pieces {
+                    rule.update(&mut parameter, &mut moments, &gradient, 1e-2, 7);
+                }
+                block
+            });
+            assert_ne!(whole.parameter, parameter, "{rule:?}");
+            assert_eq!(whole.parameter, parts.parameter, "{rule:?}");
+            assert_eq!(whole.moments, parts.moments, "{rule:?}");
+        }
+    }
 
     /// Three parameters of which the loss leaves one out; twenty steps one by one, and joined as on a card.
     #[test]

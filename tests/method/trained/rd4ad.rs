@@ -63,9 +63,12 @@ fn rd4ad_learns_normals_finds_a_foreign_texture_and_calls_no_normal_ill() {
         found >= 18 && found_in_clean <= 15,
         "{found} of 20 textures, {found_in_clean} in clean pictures"
     );
-    let order: Vec<usize> = (0..20).collect();
-    let score = |queries: &Pictures| scores((&*fitted, &*detector), queries, &order, 20);
-    let (held_out, also) = (score(&clean), score(&stripes("also held out", 20, side)));
+    let score = |queries: &Pictures| {
+        let order: Vec<usize> = (0..queries.pixels.size()[0] as usize).collect();
+        scores((&*fitted, &*detector), queries, &order, 20)
+    };
+    // Chance alone moves it by 0.05 with so many.
+    let [held_out, also] = ["held out", "also held out"].map(|name| score(&stripes(name, 60, side)));
     let chance = auroc(&held_out, &also).expect("scores");
     assert!((chance - 0.5).abs() < 0.2, "normals against normals give {chance}");
     assert!(auroc(&also, &score(&ill)).expect("scores") > 0.95);
