@@ -10,6 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
 use super::part::grid;
+use super::part::joined::Joined;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::{Bank, MAX_BYTES};
 use super::part::normals::{CHUNK, all_pooled, features, pooled};
@@ -116,8 +117,8 @@ impl Learner for Spade {
 struct Seen {
     /// `[n, c4]`.
     vectors: Tensor,
-    /// Of each picture, `[h * w, c]`.
-    positions: Vec<Tensor>,
+    /// Of each picture, `[h * w, c]`, and what they are joined of.
+    positions: Vec<(Tensor, [Tensor; 3])>,
     /// Positions along a side.
     grid: i64,
 }
@@ -143,8 +144,13 @@ impl Detector for SpadeDetector {
         let Seen { vectors, positions, grid } = queries.made()?;
         let found = self.pictures.nearest(vectors, self.neighbours, MAX_BYTES);
         let scores = found.distances.mean_dim(1, false, None::<Kind>);
-        let map = |(index, one): (usize, &Tensor)| {
-            self.distances(one, &found.rows.get(index as i64)).view([1, *grid, *grid])
+        let ready = match &self.gallery {
+            Gallery::Positions(bank) => Some(bank.ready()),
+            Gallery::Pixels(_) => None,
+        };
+        let map = |(index, (vectors, grids)): (usize, &(Tensor, [Tensor; 3]))| {
+            let retrieved = found.rows.get(index as i64);
+            self.distances(&Joined { vectors, grids }, &retrieved, ready.as_ref()).view([1, *grid, *grid])
         };
         let maps = Tensor::cat(&positions.iter().enumerate().map(map).collect::<Vec<_>>(), 0);
         let maps = grid::upsample(&maps, queries.pictures().size(), false);
@@ -153,9 +159,13 @@ impl Detector for SpadeDetector {
 }
 
 impl SpadeDetector {
-    /// Distances of positions `[m, c]` to the nearest of the `retrieved` normals' positions, `[m]`.
-    fn distances(&self, positions_of_query: &Tensor, retrieved: &Tensor) -> Tensor {
-        let nearest = |bank: &Bank| bank.nearest(positions_of_query, 1, MAX_BYTES).distances.squeeze_dim(1);
+    /// Distances of a query's positions to the nearest of the `retrieved` normals' positions, `[m]`; `ready` are all of them,
+    /// where they stay in memory.
+    fn distances(&self, query: &Joined, retrieved: &Tensor, ready: Option<&Tensor>) -> Tensor {
+        let nearest = |bank: &Bank| {
+            let of = |ready: &Tensor| bank.nearest_joined(query, ready, 1, MAX_BYTES);
+            ready.map_or_else(|| of(&bank.ready()), of).distances.squeeze_dim(1)
+        };
         match &self.gallery {
             Gallery::Positions(bank) => nearest(bank),
             Gallery::Pixels(pixels) => pixels
@@ -176,7 +186,7 @@ fn positions(features: &Features) -> Tensor {
 }
 
 /// The same of one picture.
-fn positions_of(features: &Features, index: i64) -> Tensor {
-    let [first, second, third] = features.scales.each_ref().map(|scale| scale.narrow(0, index, 1));
-    grid::positions(&grid::joined(&[&first, &second, &third], true))
+fn positions_of(features: &Features, index: i64) -> (Tensor, [Tensor; 3]) {
+    let scales = features.scales.each_ref().map(|scale| scale.narrow(0, index, 1));
+    (grid::positions(&grid::joined(&scales.each_ref(), true)), scales)
 }

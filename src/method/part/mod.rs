@@ -16,6 +16,8 @@ pub mod feature_store;
 pub mod gaussian;
 /// From feature grids to raw maps of the pictures' size.
 pub mod grid;
+/// Vectors joined of several grids.
+pub mod joined;
 /// Methods that learn from normals of the target alone.
 pub mod learner;
 /// The middle of a stretched square.

@@ -7,6 +7,8 @@
 
 use tch::{Kind, Tensor};
 
+use super::joined::Joined;
+
 /// Candidates beyond the neighbours asked for, at least 1; the more, the fewer queries are searched twice.
 const SPARE: usize = 2;
 
@@ -18,6 +20,12 @@ const CACHED: i64 = 1 << 20;
 
 /// Scratch memory in bytes where nothing else limits it.
 pub const MAX_BYTES: usize = 256 << 20;
+
+/// Roundings of bringing grids to another size: weights and sums of four, of queries, of rows and of their products.
+const BROUGHT: f64 = 32.0;
+
+/// From so many rows on so many: what `Bank::search` asks for.
+type Product<'a> = &'a dyn Fn(i64, i64) -> Tensor;
 
 /// Unit roundoff of single precision.
 const ROUNDOFF: f64 = 1.0 / (1u64 << 24) as f64;
@@ -73,73 +81,103 @@ impl Bank {
         let k = k.min(self.len());
         let (n_queries, n_rows) = chunks(room, self.rows.size()[1] as usize, k);
         // Rows that are multiplied all at once are made ready once.
-        let ready = (self.len() <= n_rows).then(|| self.ready(0, self.len() as i64, Kind::Float));
-        let parts: Vec<Nearest> = queries
-            .split(n_queries as i64, 0)
-            .iter()
-            .map(|part| self.search(part, k, (n_rows, room), ready.as_ref()))
-            .collect();
+        let ready = (self.len() <= n_rows).then(|| self.ready());
+        let search = |part: &Tensor| {
+            let centred = part - &self.centre;
+            let product = |start: i64, count: i64| {
+                let part = || self.ready_part(start, count, Kind::Float);
+                let rows = ready.as_ref().map_or_else(part, Tensor::shallow_clone);
+                self.lengths_of(start, count, Kind::Float).addmm(&centred, &rows.tr())
+            };
+            let lengths = centred.norm_scalaropt_dim(2, [-1i64].as_slice(), false).to_kind(Kind::Double);
+            self.search(part, &self.error(&lengths, 0.0), k, (n_rows, room), &product)
+        };
+        let parts: Vec<Nearest> = queries.split(n_queries as i64, 0).iter().map(search).collect();
         let cat = |side: fn(&Nearest) -> &Tensor| Tensor::cat(&parts.iter().map(side).collect::<Vec<_>>(), 0);
         Nearest { distances: cat(|part| &part.distances), rows: cat(|part| &part.rows) }
     }
 
+    /// As [`Bank::nearest`], of all positions of one picture. Products are taken on the coarse grids and then brought to the
+    /// first one's, which is the same and a fraction of the work. `ready` is what [`Bank::ready`] gives.
+    pub fn nearest_joined(&self, queries: &Joined, ready: &Tensor, k: usize, room: usize) -> Nearest {
+        let (k, m, c) = (k.min(self.len()), queries.vectors.size()[0] as usize, self.rows.size()[1] as usize);
+        let mut n_rows = LARGEST.1;
+        while bytes(m, n_rows, c, k) > room / 2 && n_rows > 64 {
+            n_rows /= 2;
+        }
+        let grids = queries.centred(&self.centre);
+        let product = |start: i64, count: i64| {
+            let lengths = self.lengths_of(start, count, Kind::Float);
+            grids.product(&ready.narrow(0, start, count), &lengths)
+        };
+        let lengths = Tensor::full([m as i64], grids.longest(), (Kind::Double, self.rows.device()));
+        let error = self.error(&lengths, BROUGHT);
+        self.search(queries.vectors, &error, k, (n_rows, room), &product)
+    }
+
+    /// `product` gives for so many rows from one on squared distances of all queries less the query's squared length,
+    /// with at most `error`, `[m]`.
     fn search(
         &self,
         queries: &Tensor,
+        error: &Tensor,
         k: usize,
         (n_rows, room): (usize, usize),
-        ready: Option<&Tensor>,
+        product: Product,
     ) -> Nearest {
-        let centred = queries - &self.centre;
-        let (values, rows) = self.candidates(&centred, k, n_rows, ready);
+        let (values, rows) = self.candidates(k, n_rows, product);
         let found = self.direct(queries, &rows.narrow(1, 0, k as i64), k, room);
-        let Some(unsure) = self.unsure(&centred, &values, k) else { return found };
-        drop(centred);
+        let Some(unsure) = unsure(&values, error, k) else { return found };
         let of = |tensor: &Tensor| tensor.index_select(0, &unsure);
-        found.with(&unsure, &self.search_again(&of(queries), &of(&values), &of(&rows), (k, n_rows, room)))
+        let again = [queries, &values, &rows, error].map(of);
+        found.with(&unsure, &self.search_again(again.each_ref(), (k, n_rows, room)))
     }
 
     /// The same for queries of which all candidates are to be looked at.
     fn search_again(
         &self,
-        queries: &Tensor,
-        values: &Tensor,
-        rows: &Tensor,
+        [queries, values, rows, error]: [&Tensor; 4],
         (k, n_rows, room): (usize, usize, usize),
     ) -> Nearest {
         let found = self.direct(queries, rows, k, room);
-        let Some(doubtful) = self.doubtful(queries, &values.select(1, -1), &found, rows.size()[1]) else {
+        if rows.size()[1] as usize == self.len() {
+            return found;
+        }
+        let Some(doubtful) = self.doubtful(queries, &values.select(1, -1), error, &found) else {
             return found;
         };
         let queries = queries.index_select(0, &doubtful);
         let centred = (&queries - &self.centre).to_kind(Kind::Double);
-        let (_, rows) = self.candidates(&centred, k, n_rows, None);
+        let product = |start: i64, count: i64| {
+            let rows = self.ready_part(start, count, Kind::Double);
+            self.lengths_of(start, count, Kind::Double).addmm(&centred, &rows.tr())
+        };
+        let (_, rows) = self.candidates(k, n_rows, &product);
         found.with(&doubtful, &self.direct(&queries, &rows, k, room))
     }
 
-    /// Rows from the centre, times -2, as a product takes them.
-    fn ready(&self, start: i64, count: i64, kind: Kind) -> Tensor {
+    /// All rows from the centre, times -2, as products take them.
+    pub fn ready(&self) -> Tensor {
+        self.ready_part(0, self.len() as i64, Kind::Float)
+    }
+
+    fn lengths_of(&self, start: i64, count: i64, kind: Kind) -> Tensor {
+        self.lengths.narrow(0, start, count).to_kind(kind)
+    }
+
+    fn ready_part(&self, start: i64, count: i64, kind: Kind) -> Tensor {
         let mut rows = (self.rows.narrow(0, start, count) - &self.centre).to_kind(kind);
         let _ = rows.g_mul_scalar_(-2.0);
         rows
     }
 
-    /// The `k` and [`SPARE`] rows that seem nearest to queries from the centre, nearest first, `[m, k + spare]`; and their
-    /// squared distances less the query's squared length. All in the queries' kind; `ready` are all rows, if they are.
-    fn candidates(
-        &self,
-        centred: &Tensor,
-        k: usize,
-        n_rows: usize,
-        ready: Option<&Tensor>,
-    ) -> (Tensor, Tensor) {
-        let (wanted, kind) = ((k + SPARE).min(self.len()) as i64, centred.kind());
+    /// The `k` and [`SPARE`] rows that seem nearest, nearest first, `[m, k + spare]`, after what the product says of them.
+    fn candidates(&self, k: usize, n_rows: usize, product: Product) -> (Tensor, Tensor) {
+        let wanted = (k + SPARE).min(self.len()) as i64;
         let mut best: Option<(Tensor, Tensor)> = None;
         for start in (0..self.len()).step_by(n_rows) {
             let count = n_rows.min(self.len() - start) as i64;
-            let rows = ready.map_or_else(|| self.ready(start as i64, count, kind), Tensor::shallow_clone);
-            let lengths = self.lengths.narrow(0, start as i64, count).to_kind(kind);
-            let (values, places) = lengths.addmm(centred, &rows.tr()).topk(wanted.min(count), 1, false, true);
+            let (values, places) = product(start as i64, count).topk(wanted.min(count), 1, false, true);
             let places = places + start as i64;
             best = Some(match best {
                 None => (values, places),
@@ -172,26 +210,15 @@ impl Bank {
         Nearest { distances: nearest(&squares).sqrt(), rows: nearest(&candidates.gather(1, &order, false)) }
     }
 
-    /// Queries for which a row beyond the first `k` candidates may be among the `k` nearest.
-    fn unsure(&self, centred: &Tensor, values: &Tensor, k: usize) -> Option<Tensor> {
-        if values.size()[1] as usize == k {
-            return None;
-        }
-        // The bound grows by more than what single precision may take from the lengths.
-        let lengths = centred.norm_scalaropt_dim(2, [-1i64].as_slice(), false);
-        let error = self.error(&lengths.to_kind(Kind::Double).square()) * 1.01;
-        let [last, next] = [k - 1, k].map(|place| values.select(1, place as i64).to_kind(Kind::Double));
-        // What is no number is not sure.
-        some((next - last).gt_tensor(&(error * 2.0)).logical_not())
-    }
-
-    /// How far squared distances that a product gives may be off, for queries of these squared lengths.
-    fn error(&self, lengths: &Tensor) -> Tensor {
+    /// How far squared distances that a product gives may be off, for queries of these lengths (single precision may have
+    /// taken a little from them) and of a product that rounds so many times more.
+    fn error(&self, lengths: &Tensor, more: f64) -> Tensor {
         // A sum of c products is off by c roundings of the product of lengths, at most; a few more roundings
         // are for centring, for the rows' own lengths and for the sum of both.
         let c = self.rows.size()[1] as f64;
         let longest = self.longest.sqrt();
-        lengths.sqrt() * (2.0 * (c + 8.0) * ROUNDOFF * longest) + 8.0 * ROUNDOFF * self.longest
+        let error = lengths * (2.0 * (c + 8.0 + more) * ROUNDOFF * longest) + 8.0 * ROUNDOFF * self.longest;
+        error * 1.01
     }
 
     /// Queries for which a row that is no candidate may be nearer than the last one found.
@@ -199,14 +226,11 @@ impl Bank {
         &self,
         queries: &Tensor,
         furthest: &Tensor,
+        error: &Tensor,
         found: &Nearest,
-        n_candidates: i64,
     ) -> Option<Tensor> {
-        if n_candidates as usize == self.len() {
-            return None;
-        }
         let lengths = squared_lengths(&(queries - &self.centre).to_kind(Kind::Double));
-        let surely = furthest.to_kind(Kind::Double) + &lengths - self.error(&lengths);
+        let surely = furthest.to_kind(Kind::Double) + lengths - error;
         some(found.distances.select(1, -1).square().gt_tensor(&surely))
     }
 }
@@ -219,6 +243,16 @@ impl Nearest {
             rows: self.rows.index_copy(0, places, &other.rows),
         }
     }
+}
+
+/// Queries for which a row beyond the first `k` candidates may be among the `k` nearest.
+fn unsure(values: &Tensor, error: &Tensor, k: usize) -> Option<Tensor> {
+    if values.size()[1] as usize == k {
+        return None;
+    }
+    let [last, next] = [k - 1, k].map(|place| values.select(1, place as i64).to_kind(Kind::Double));
+    // What is no number is not sure.
+    some((next - last).gt_tensor(&(error * 2.0)).logical_not())
 }
 
 /// Places that hold, `None` where there are none.
