@@ -34,10 +34,12 @@ fn main() {
     watch(&root.join("Cargo.lock"));
     let is_on = |feature: &str| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
     if is_on("TORCH") && !is_on("DOC_ONLY") {
-        link_libtorch();
+        let libtorch = link_libtorch();
         let guard = root.join("src/network/guard.cc");
         cc::Build::new().cpp(true).file(guard).compile("medfsad_guard");
-        compile_convolution(&root.join("src/network/convolution.cc"));
+        if let Some(libtorch) = libtorch {
+            compile_convolution(&root.join("src/network/convolution.cc"), &libtorch);
+        }
     }
     let meanings = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("meanings.rs");
     fs::write(&meanings, meanings_of_settings(&root.join("src/method"))).expect("OUT_DIR can be written");
@@ -52,18 +54,20 @@ fn watch(path: &Path) {
     }
 }
 
-/// Puts the real folder of libtorch into every program, so that they run without any variable set.
-fn link_libtorch() {
+/// Puts the real folder of libtorch into every program, so that they run without any variable set. That folder.
+fn link_libtorch() -> Option<PathBuf> {
     println!("cargo::rerun-if-env-changed=LIBTORCH");
     let Some(home) = env::var_os("LIBTORCH").map(PathBuf::from) else {
-        return println!("cargo::error=LIBTORCH is not set; run `cargo xtask libtorch`");
+        println!("cargo::error=LIBTORCH is not set; run `cargo xtask libtorch`");
+        return None;
     };
     // What xtask links shows its origin as `home`; a libtorch of the user's own is its own origin.
     let origin = [home.join("home/lib"), home.join("lib")].into_iter().find(|folder| folder.exists());
     let folder = origin.and_then(|folder| fs::canonicalize(folder).ok()).unwrap_or_default();
     let library = folder.join("libtorch_cpu.so");
     if !library.exists() {
-        return println!("cargo::error=no libtorch in {}; run `cargo xtask libtorch`", home.display());
+        println!("cargo::error=no libtorch in {}; run `cargo xtask libtorch`", home.display());
+        return None;
     }
     // The stub is written anew whenever xtask links another libtorch.
     watch(&home.join("lib/libtorch.so"));
@@ -73,20 +77,25 @@ fn link_libtorch() {
     if wheels.exists() {
         println!("cargo::rustc-link-arg=-Wl,-rpath-link,{}", wheels.display());
     }
+    Some(folder)
 }
 
-/// Compiles what is written against libtorch's headers, which take half a minute: only when it, or libtorch, changed.
-fn compile_convolution(file: &Path) {
+/// Compiles what is written against libtorch's headers, which take half a minute: only when something changed.
+fn compile_convolution(file: &Path, libtorch: &Path) {
     let home = PathBuf::from(env::var_os("LIBTORCH").unwrap_or_default());
     let folder = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     let (made, made_of) = (folder.join("libmedfsad_convolution.a"), folder.join("convolution.made-of"));
-    let source = fs::read_to_string(file).unwrap_or_default();
-    let now = format!("{}\n{source}", fs::canonicalize(home.join("lib")).unwrap_or_default().display());
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    let settings = ["CXX", "CXXFLAGS", "OPT_LEVEL", "DEBUG"].map(env::var_os);
+    let version = read(&home.join("include/torch/headeronly/version.h"));
+    let now = format!("{}\n{settings:?}\n{version}\n{}", libtorch.display(), read(file));
     if made.exists() && fs::read_to_string(&made_of).is_ok_and(|then| then == now) {
         println!("cargo::rustc-link-search=native={}", folder.display());
         println!("cargo::rustc-link-lib=static=medfsad_convolution");
         return;
     }
+    // Of a build that is killed halfway nothing is taken.
+    let _ = fs::remove_file(&made_of);
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").warnings(false).file(file);
     for headers in ["include", "include/torch/csrc/api/include"] {

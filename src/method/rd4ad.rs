@@ -182,9 +182,12 @@ impl Student {
     }
 
     fn rebuild(&self, teacher: &Scales, norm: Norm) -> Scales {
-        let teacher = teacher.each_ref().map(layout::for_convolutions);
-        let rebuilt = self.decoder.forward(&self.bottleneck.forward(&teacher, norm), norm);
-        rebuilt.each_ref().map(layout::plain)
+        // Scores would depend on how many pictures are scored at once by more than 1e-5.
+        let trains = norm == Norm::Batch;
+        let enter = if trains { layout::for_convolutions } else { Tensor::shallow_clone };
+        let rebuilt =
+            self.decoder.forward(&self.bottleneck.forward(&teacher.each_ref().map(enter), norm), norm);
+        if trains { rebuilt.each_ref().map(layout::plain) } else { rebuilt }
     }
 
     /// Per picture one minus cosine over whole scales, summed over scales, mean over the batch.

@@ -67,6 +67,8 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let (retrieved, positions) = (n.min(neighbours) as f64, cell.positions(backbone.strides()[0]));
     // Those that do not stay in memory pass the network again.
     let again = if n > neighbours { encoder } else { 0.0 };
+    // As if all stages had the first one's grid; passes over memory make up for what their own grids save.
+    let bank = 4.0 * retrieved * positions * channels as f64;
     let compared = 2.0 * positions * positions * channels as f64;
     Ok(Work {
         fit: Operations { forward: n as f64 * encoder, training: 0.0 },
@@ -74,7 +76,7 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
         encode: encoder,
         teacher: encoder,
         maps: true,
-        bytes: 4.0 * retrieved * positions * channels as f64,
+        bytes: bank + bank.min(MAX_BYTES as f64),
         ..Work::default()
     }
     .on(train_on))
@@ -117,10 +119,18 @@ impl Learner for Spade {
 struct Seen {
     /// `[n, c4]`.
     vectors: Tensor,
-    /// Of each picture, `[h * w, c]`, and what they are joined of.
-    positions: Vec<(Tensor, [Tensor; 3])>,
+    /// Of each picture.
+    positions: Vec<Positions>,
     /// Positions along a side.
     grid: i64,
+}
+
+/// What is seen of a picture's positions.
+struct Positions {
+    /// `[h * w, c]`
+    vectors: Tensor,
+    /// What they are joined of, where that is smaller: a transformer's stages have one size.
+    grids: Option<[Tensor; 3]>,
 }
 
 /// Where positions of normals come from.
@@ -145,26 +155,38 @@ impl Detector for SpadeDetector {
         let found = self.pictures.nearest(vectors, self.neighbours, MAX_BYTES);
         let scores = found.distances.mean_dim(1, false, None::<Kind>);
         let ready = match &self.gallery {
-            Gallery::Positions(bank) => Some(bank.ready()),
+            // Many are made ready part by part.
+            Gallery::Positions(bank) => (bank.bytes() <= MAX_BYTES).then(|| bank.ready()),
             Gallery::Pixels(_) => None,
         };
-        let map = |(index, (vectors, grids)): (usize, &(Tensor, [Tensor; 3]))| {
+        let map = |(index, positions): (usize, &Positions)| {
             let retrieved = found.rows.get(index as i64);
-            self.distances(&Joined { vectors, grids }, &retrieved, ready.as_ref()).view([1, *grid, *grid])
+            self.distances(positions, &retrieved, ready.as_ref()).view([1, *grid, *grid])
         };
         let maps = Tensor::cat(&positions.iter().enumerate().map(map).collect::<Vec<_>>(), 0);
         let maps = grid::upsample(&maps, queries.pictures().size(), false);
         Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
     }
+
+    fn bytes(&self) -> usize {
+        match &self.gallery {
+            Gallery::Positions(bank) => bank.bytes(),
+            Gallery::Pixels(_) => 0,
+        }
+    }
 }
 
 impl SpadeDetector {
     /// Distances of a query's positions to the nearest of the `retrieved` normals' positions, `[m]`; `ready` are all of them,
-    /// where they stay in memory.
-    fn distances(&self, query: &Joined, retrieved: &Tensor, ready: Option<&Tensor>) -> Tensor {
+    /// if they are made ready.
+    fn distances(&self, query: &Positions, retrieved: &Tensor, ready: Option<&Tensor>) -> Tensor {
+        let Positions { vectors, grids } = query;
         let nearest = |bank: &Bank| {
-            let of = |ready: &Tensor| bank.nearest_joined(query, ready, 1, MAX_BYTES);
-            ready.map_or_else(|| of(&bank.ready()), of).distances.squeeze_dim(1)
+            let found = match grids {
+                Some(grids) => bank.nearest_joined(&Joined { vectors, grids }, ready, 1, MAX_BYTES),
+                None => bank.nearest(vectors, 1, MAX_BYTES),
+            };
+            found.distances.squeeze_dim(1)
         };
         match &self.gallery {
             Gallery::Positions(bank) => nearest(bank),
@@ -186,7 +208,9 @@ fn positions(features: &Features) -> Tensor {
 }
 
 /// The same of one picture.
-fn positions_of(features: &Features, index: i64) -> (Tensor, [Tensor; 3]) {
-    let scales = features.scales.each_ref().map(|scale| scale.narrow(0, index, 1));
-    (grid::positions(&grid::joined(&scales.each_ref(), true)), scales)
+fn positions_of(features: &Features, index: i64) -> Positions {
+    let grids = features.scales.each_ref().map(|scale| scale.narrow(0, index, 1));
+    let vectors = grid::positions(&grid::joined(&grids.each_ref(), true));
+    let are_smaller = grids[1].size()[2] < grids[0].size()[2];
+    Positions { vectors, grids: are_smaller.then_some(grids) }
 }

@@ -1,4 +1,4 @@
-//! Which of libtorch's kernels compute the convolutions that are trained on a CPU.
+//! Which of libtorch's kernels compute the convolutions of decoders on a CPU.
 
 use std::ffi::{CStr, c_char, c_ulong, c_void};
 use std::fmt;
@@ -16,7 +16,7 @@ unsafe extern "C" {
     ) -> *mut c_void;
 }
 
-/// Set to `convolutions` or `products`, that is what is taken, to compare them.
+/// `convolutions` or `products`: what is taken, whatever the processor; to compare them.
 const SWITCH: &str = "MEDFSAD_KERNELS";
 
 /// How convolutions whose channels lie beside one another are computed on a CPU.
@@ -24,13 +24,13 @@ const SWITCH: &str = "MEDFSAD_KERNELS";
 pub enum Kernels {
     /// By oneDNN's convolutions.
     Convolutions,
-    /// Those that are one matrix product, and gradients of the others' weights, as such.
+    /// Transposed 2 x 2 convolutions as one matrix product; of other convolutions, the gradient of the weights.
     Products,
 }
 
 impl Kernels {
-    /// What is faster on this processor: without AVX-512, oneDNN takes twice as long as a matrix product for the gradients of
-    /// weights, and four times for those of transposed convolutions. `benchmarks/README.md` has the gain.
+    /// What is faster on this processor: without AVX-512, oneDNN's kernels for gradients of weights and for transposed
+    /// convolutions are slower than products. `benchmarks/README.md` has the times.
     ///
     /// # Errors
     /// Another value of `MEDFSAD_KERNELS`.
@@ -57,10 +57,7 @@ impl Kernels {
 
     /// What computes a convolution of `x`, `[n, c, h, w]`.
     pub(super) fn of(x: &Tensor) -> Kernels {
-        let are_together = x.dim() == 4 && x.stride()[1] == 1;
-        let is_f32_or_f64 = matches!(x.kind(), Kind::Float | Kind::Double);
-        let is_here = !x.device().is_cuda() && are_together && is_f32_or_f64;
-        if is_here { Kernels::here() } else { Kernels::Convolutions }
+        if takes_products(x) { Kernels::here() } else { Kernels::Convolutions }
     }
 }
 
@@ -71,6 +68,13 @@ impl fmt::Display for Kernels {
             Kernels::Products => "products",
         })
     }
+}
+
+/// Whether products compute on what lies so. A single position lies both ways, and belongs to networks that lie plain.
+fn takes_products(x: &Tensor) -> bool {
+    let size = x.size();
+    let are_together = size.len() == 4 && x.stride()[1] == 1 && size[2] * size[3] > 1;
+    are_together && !x.device().is_cuda() && matches!(x.kind(), Kind::Float | Kind::Double)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -98,5 +102,24 @@ pub(super) fn convolution(x: &Tensor, weight: &Tensor) -> Tensor {
         let y = medfsad_convolution(x.as_ptr().cast(), weight.as_ptr().cast(), message.as_mut_ptr(), room);
         assert!(!y.is_null(), "{}", CStr::from_ptr(message.as_ptr()).to_string_lossy());
         Tensor::from_ptr(y.cast())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::network::layout::for_convolutions;
+
+    #[test]
+    fn products_compute_on_channels_beside_one_another_in_single_and_double_precision() {
+        let plain = |kind: Kind| Tensor::zeros([2, 3, 4, 4], (kind, Device::Cpu));
+        for (kind, are_taken) in [(Kind::Float, true), (Kind::Double, true), (Kind::BFloat16, false)] {
+            assert!(!takes_products(&plain(kind)));
+            assert_eq!(takes_products(&for_convolutions(&plain(kind))), are_taken, "{kind:?}");
+        }
+        assert!(!takes_products(&for_convolutions(&plain(Kind::Float).narrow(2, 0, 1).narrow(3, 0, 1))));
+        assert!(!takes_products(&plain(Kind::Float).flatten(1, -1)));
     }
 }

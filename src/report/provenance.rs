@@ -46,8 +46,8 @@ pub(super) fn rows(results: &[StoredCell]) -> Vec<(&'static str, String)> {
         ),
         ("Subnormal numbers", of(&|_, p| p.subnormals.clone().unwrap_or_else(|| "not recorded".to_owned()))),
         (
-            "Convolutions that train, on the CPU",
-            of(&|_, p| p.kernels.clone().unwrap_or_else(|| "not recorded".to_owned())),
+            "Decoders of D2-4FAD and RD4AD",
+            of(&|_, p| p.kernels.as_ref().map(|kernels| format!("by {kernels}")).unwrap_or_default()),
         ),
         ("Versions", of(&|_, p| format!("medfsad {}, libtorch {}", p.version, or_none(&p.libtorch)))),
         ("Code hash", of(&|i, _| i.code_hash.clone())),

@@ -236,7 +236,7 @@ impl TokenBank {
     }
 
     fn bytes(&self) -> usize {
-        self.0.rows().numel() * self.0.rows().kind().elt_size_in_bytes()
+        self.0.bytes()
     }
 }
 

@@ -107,11 +107,11 @@ mod tests {
         let joined = Joined { vectors: &queries, grids: &own };
         for (k, room) in [(1, MAX_BYTES), (4, MAX_BYTES), (3, 1)] {
             let (found, expected) =
-                (bank.nearest_joined(&joined, &bank.ready(), k, room), bank.nearest(&queries, k, MAX_BYTES));
+                (bank.nearest_joined(&joined, None, k, room), bank.nearest(&queries, k, MAX_BYTES));
             assert_eq!(found.rows, expected.rows, "{k}");
             assert_eq!(found.distances, expected.distances, "{k}");
         }
-        let own_distances = bank.nearest_joined(&joined, &bank.ready(), 1, MAX_BYTES).distances;
+        let own_distances = bank.nearest_joined(&joined, None, 1, MAX_BYTES).distances;
         assert_eq!(own_distances.narrow(0, 5, 3).max().double_value(&[]), 0.0);
     }
 }

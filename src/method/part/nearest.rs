@@ -21,10 +21,11 @@ const CACHED: i64 = 1 << 20;
 /// Scratch memory in bytes where nothing else limits it.
 pub const MAX_BYTES: usize = 256 << 20;
 
-/// Roundings of bringing grids to another size: weights and sums of four, of queries, of rows and of their products.
+/// Roundings of bringing grids to another size: of weights and of sums of four, for queries, for rows and for their products.
 const BROUGHT: f64 = 32.0;
 
-/// From so many rows on so many: what `Bank::search` asks for.
+/// Given a first row and a number of rows: their squared lengths less twice their products with all queries, `[m, n]`, both
+/// from the centre.
 type Product<'a> = &'a dyn Fn(i64, i64) -> Tensor;
 
 /// Unit roundoff of single precision.
@@ -36,6 +37,8 @@ pub struct Bank {
     rows: Tensor,
     /// Any point amid the rows, `[c]`: distances are from there, where numbers are small.
     centre: Tensor,
+    /// Its length.
+    away: f64,
     /// Squared lengths of the centred rows, `[n]`, double precision.
     lengths: Tensor,
     /// The largest of them.
@@ -57,7 +60,8 @@ impl Bank {
         let length = |part: Tensor| squared_lengths(&(part - &centre).to_kind(Kind::Double));
         let lengths = Tensor::cat(&rows.split(256, 0).into_iter().map(length).collect::<Vec<_>>(), 0);
         let longest = lengths.max().double_value(&[]);
-        Bank { rows, centre, lengths, longest }
+        let away = squared_lengths(&centre.to_kind(Kind::Double)).double_value(&[]).sqrt();
+        Bank { rows, centre, away, lengths, longest }
     }
 
     /// Number of rows.
@@ -68,6 +72,11 @@ impl Bank {
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Memory of the rows.
+    pub fn bytes(&self) -> usize {
+        self.rows.numel() * size_of::<f32>()
     }
 
     /// All rows, `[n, c]`.
@@ -98,25 +107,23 @@ impl Bank {
     }
 
     /// As [`Bank::nearest`], of all positions of one picture. Products are taken on the coarse grids and then brought to the
-    /// first one's, which is the same and a fraction of the work. `ready` is what [`Bank::ready`] gives.
-    pub fn nearest_joined(&self, queries: &Joined, ready: &Tensor, k: usize, room: usize) -> Nearest {
+    /// first one's, which is the same and a fraction of the work. `ready` is what [`Bank::ready`] gives, if it is there.
+    pub fn nearest_joined(&self, queries: &Joined, ready: Option<&Tensor>, k: usize, room: usize) -> Nearest {
         let (k, m, c) = (k.min(self.len()), queries.vectors.size()[0] as usize, self.rows.size()[1] as usize);
-        let mut n_rows = LARGEST.1;
-        while bytes(m, n_rows, c, k) > room / 2 && n_rows > 64 {
-            n_rows /= 2;
-        }
+        let n_rows = (room / 2 / (24 * m + 4 * c)).clamp(64, LARGEST.1);
         let grids = queries.centred(&self.centre);
         let product = |start: i64, count: i64| {
             let lengths = self.lengths_of(start, count, Kind::Float);
-            grids.product(&ready.narrow(0, start, count), &lengths)
+            let part = || self.ready_part(start, count, Kind::Float);
+            let rows = ready.map_or_else(part, |ready| ready.narrow(0, start, count));
+            grids.product(&rows, &lengths)
         };
         let lengths = Tensor::full([m as i64], grids.longest(), (Kind::Double, self.rows.device()));
         let error = self.error(&lengths, BROUGHT);
         self.search(queries.vectors, &error, k, (n_rows, room), &product)
     }
 
-    /// `product` gives for so many rows from one on squared distances of all queries less the query's squared length,
-    /// with at most `error`, `[m]`.
+    /// What `product` gives is off by at most `error`, `[m]`.
     fn search(
         &self,
         queries: &Tensor,
@@ -128,9 +135,11 @@ impl Bank {
         let (values, rows) = self.candidates(k, n_rows, product);
         let found = self.direct(queries, &rows.narrow(1, 0, k as i64), k, room);
         let Some(unsure) = unsure(&values, error, k) else { return found };
-        let of = |tensor: &Tensor| tensor.index_select(0, &unsure);
-        let again = [queries, &values, &rows, error].map(of);
-        found.with(&unsure, &self.search_again(again.each_ref(), (k, n_rows, room)))
+        let (n_queries, n_rows) = chunks(room, self.rows.size()[1] as usize, k);
+        unsure.split(n_queries as i64, 0).iter().fold(found, |found, unsure| {
+            let again = [queries, &values, &rows, error].map(|tensor| tensor.index_select(0, unsure));
+            found.with(unsure, &self.search_again(again.each_ref(), (k, n_rows, room)))
+        })
     }
 
     /// The same for queries of which all candidates are to be looked at.
@@ -218,7 +227,8 @@ impl Bank {
         let c = self.rows.size()[1] as f64;
         let longest = self.longest.sqrt();
         let error = lengths * (2.0 * (c + 8.0 + more) * ROUNDOFF * longest) + 8.0 * ROUNDOFF * self.longest;
-        error * 1.01
+        // What is brought to another size is rounded where it lies, not from the centre.
+        (error + 2.0 * more * ROUNDOFF * self.away * longest) * 1.01
     }
 
     /// Queries for which a row that is no candidate may be nearer than the last one found.
@@ -231,7 +241,8 @@ impl Bank {
     ) -> Option<Tensor> {
         let lengths = squared_lengths(&(queries - &self.centre).to_kind(Kind::Double));
         let surely = furthest.to_kind(Kind::Double) + lengths - error;
-        some(found.distances.select(1, -1).square().gt_tensor(&surely))
+        // What is no number is in doubt.
+        some(found.distances.select(1, -1).square().le_tensor(&surely).logical_not())
     }
 }
 
@@ -294,4 +305,49 @@ fn chunks(room: usize, c: usize, k: usize) -> (usize, usize) {
 /// `[.., c]` to `[..]`.
 fn squared_lengths(rows: &Tensor) -> Tensor {
     rows.square().sum_dim_intlist(-1, false, None::<Kind>)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::method::part::grid;
+
+    fn grids(level: f64, spread: f64) -> [Tensor; 3] {
+        let one = |size: [i64; 4]| {
+            Tensor::empty(size, (Kind::Float, Device::Cpu)).uniform_(0.0, 1.0) * spread + level
+        };
+        [[1, 3, 8, 6], [1, 5, 4, 3], [1, 2, 3, 2]].map(one)
+    }
+
+    /// Near zero, and so far from it that single precision holds little of what distinguishes vectors; four rows are equal.
+    #[test]
+    fn products_of_grids_err_less_than_is_said_and_nothing_nearer_is_missed() {
+        tch::manual_seed(4);
+        for (level, spread) in [(0.0, 1.0), (100.0, 1.0), (300.0, 0.01)] {
+            let (own, other) = (grids(level, spread), grids(level, spread));
+            let vectors = |grids: &[Tensor; 3]| grid::positions(&grid::joined(&grids.each_ref(), true));
+            let (queries, rows) = (vectors(&own), vectors(&other));
+            let bank = Bank::new(Tensor::cat(&[rows.narrow(0, 3, 1).repeat([3, 1]), rows], 0));
+            let apart = (bank.rows() - queries.unsqueeze(1)).to_kind(Kind::Double);
+            let squares = squared_lengths(&apart);
+            let joined = Joined { vectors: &queries, grids: &own };
+            let centred = joined.centred(&bank.centre);
+            let products = centred.product(&bank.ready(), &bank.lengths.to_kind(Kind::Float));
+            let exact =
+                (bank.rows().to_kind(Kind::Double) - queries.to_kind(Kind::Double).unsqueeze(1)).square();
+            let exact = exact.sum_dim_intlist(-1, false, None::<Kind>);
+            let lengths = squared_lengths(&(queries.to_kind(Kind::Double) - &bank.centre)).unsqueeze(1);
+            let off = (products.to_kind(Kind::Double) + lengths - exact).abs().max().double_value(&[]);
+            let longest = Tensor::from(centred.longest());
+            let said = bank.error(&longest, BROUGHT).double_value(&[]);
+            assert!(off <= said, "{level}: {off} is more than {said}");
+            for k in [1, 3] {
+                let found = bank.nearest_joined(&joined, Some(&bank.ready()), k, MAX_BYTES);
+                let (nearest, _) = squares.topk(k as i64, 1, false, true);
+                assert_eq!(found.distances, nearest.sqrt(), "{level}, {k}");
+            }
+        }
+    }
 }

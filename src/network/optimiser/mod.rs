@@ -154,8 +154,8 @@ impl Optimiser {
             for (block, gradient) in
                 self.blocks.iter().zip(gradients).filter(|(_, gradient)| gradient.defined())
             {
-                let is_piecewise = !self.is_joined && self.rule.is_by_value();
-                let at_once = if is_piecewise { CACHED } else { i64::MAX };
+                let on_card = block.parameter.device().is_cuda();
+                let at_once = if on_card || !self.rule.is_by_value() { i64::MAX } else { CACHED };
                 for (Moving { mut parameter, mut moments }, gradient) in block.pieces(gradient, at_once) {
                     self.rule.update(&mut parameter, &mut moments, &gradient, self.rate, self.n_steps);
                 }
@@ -257,7 +257,7 @@ fn flat(x: &Tensor) -> Tensor {
 mod tests {
     use tch::{Device, Kind, Tensor};
 
-    use super::{Adam, Moving, Optimiser, Rule, Sgd, VarStore};
+    use super::{Adam, Decay, Moving, Optimiser, Rounding, Rule, Sgd, VarStore};
 
     /// Of uneven length, so that the last piece is a short one.
     #[test]
@@ -265,8 +265,11 @@ mod tests {
         let uniform = |low: f64| Tensor::empty([5, 103], (Kind::Float, Device::Cpu)).uniform_(low, 1.0);
         tch::manual_seed(3);
         let (parameter, gradient) = (uniform(-1.0), uniform(-1.0));
-        let moments = [uniform(-1.0), uniform(0.0)];
-        for rule in [Rule::Adam(Adam::default()), Rule::Sgd(Sgd { momentum: 0.9, ..Sgd::default() })] {
+        let moments = [uniform(-1.0), uniform(0.0), uniform(0.0)];
+        let adam = Adam { decay: Decay::Coupled(0.1), rounding: Rounding::Cpp, ..Adam::default() };
+        let largest = Adam { decay: Decay::Decoupled(0.1), amsgrad: true, ..Adam::default() };
+        let sgd = Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.1, ..Sgd::default() };
+        for rule in [Adam::default(), adam, largest].map(Rule::Adam).into_iter().chain([Rule::Sgd(sgd)]) {
             let [whole, parts] = [i64::MAX, 64].map(|at_once| {
                 let own = moments[..rule.moments().len()].iter().map(Tensor::copy).collect();
                 let block = Moving { parameter: parameter.copy(), moments: own };
