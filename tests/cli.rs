@@ -41,15 +41,19 @@ fn every_command_explains_itself() {
     assert!(text(&medfsad(home.path(), &["doctor"])).contains("libtorch"));
 }
 
+/// What `doctor` says with a variable set, and three workers.
+#[cfg(feature = "torch")]
+fn doctor_with(variable: &str, setting: &str) -> String {
+    let home = TempDir::new().expect("a folder");
+    let mut doctor = crate::program::command(home.path(), &["doctor"]);
+    doctor.env(variable, setting).env("RAYON_NUM_THREADS", "3");
+    text(&doctor.output().expect("the binary runs"))
+}
+
 #[test]
 #[cfg(feature = "torch")]
 fn every_worker_flushes_subnormal_numbers_unless_told_to_keep_them() {
-    let home = TempDir::new().expect("a folder");
-    let doctor = |setting: &str| {
-        let mut doctor = crate::program::command(home.path(), &["doctor"]);
-        doctor.env("MEDFSAD_SUBNORMALS", setting).env("RAYON_NUM_THREADS", "3");
-        text(&doctor.output().expect("the binary runs"))
-    };
+    let doctor = |setting| doctor_with("MEDFSAD_SUBNORMALS", setting);
     let flushed = doctor("");
     assert!(flushed.contains("subnormals flushed to zero, in 3 of 3 workers flushed"), "{flushed}");
     let kept = doctor("keep");
@@ -61,14 +65,10 @@ fn every_worker_flushes_subnormal_numbers_unless_told_to_keep_them() {
 #[test]
 #[cfg(feature = "torch")]
 fn kernels_are_taken_as_set_and_wrong_ones_refused() {
-    let home = TempDir::new().expect("a folder");
-    let doctor = |setting: &str| {
-        let mut doctor = crate::program::command(home.path(), &["doctor"]);
-        text(&doctor.env("MEDFSAD_KERNELS", setting).output().expect("the binary runs"))
-    };
+    let doctor = |setting| doctor_with("MEDFSAD_KERNELS", setting);
     for kernels in ["convolutions", "products"] {
         let said = doctor(kernels);
-        assert!(said.contains(&format!("kernels    {kernels} for what trains on the CPU")), "{said}");
+        assert!(said.contains(&format!("kernels    {kernels} for the decoders")), "{said}");
     }
     let odd = doctor("fast");
     assert!(

@@ -12,7 +12,7 @@ pub(crate) fn print_libtorch() {
     let workers = rayon::broadcast(|_| Subnormals::here());
     let flushed = workers.iter().filter(|worker| **worker == Subnormals::Flushed).count();
     println!("subnormals {}, in {flushed} of {} workers flushed", Subnormals::here(), workers.len());
-    println!("kernels    {} for what trains on the CPU", Kernels::here());
+    println!("kernels    {} for the decoders of D2-4FAD and RD4AD on the CPU", Kernels::here());
     match device::usable_cuda() {
         Ok(count) => println!("cuda       usable, {count} devices"),
         Err(error) => println!("cuda       {error:#}"),
