@@ -332,7 +332,10 @@ fn features_of_a_picture_do_not_depend_on_its_batch() {
     for (picture, vector) in pictures.iter().zip(&together) {
         let alone = embed::vectors(&teacher, std::slice::from_ref(picture)).unwrap().remove(0);
         assert_eq!(alone.len(), 512);
-        assert!(alone.iter().zip(vector).all(|(a, b)| (a - b).abs() <= 1e-5), "{alone:?} is not {vector:?}");
+        // libtorch chooses its kernels by the batch and the processor; they round differently.
+        let rounding = 1e-5 * vector.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+        let is_near = |(a, b): (&f32, &f32)| (a - b).abs() <= rounding;
+        assert!(alone.iter().zip(vector).all(is_near), "{alone:?} is not {vector:?}");
     }
     assert_ne!(together[0], together[1]);
 }

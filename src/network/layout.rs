@@ -6,7 +6,7 @@ use tch::Tensor;
 /// order as it is, and reorder any other at every layer. `benchmarks/README.md` holds the gain. On CUDA as given.
 ///
 /// Its kernels are chosen by the size of the batch. Single-precision teachers therefore stay plain: there it gains little,
-/// and features of a picture alone and in a batch would differ by more than 1e-5.
+/// and features of a picture alone and in a batch would differ more.
 pub(crate) fn for_convolutions(x: &Tensor) -> Tensor {
     if x.device().is_cuda() || x.dim() != 4 { x.shallow_clone() } else { channels_together(x) }
 }
