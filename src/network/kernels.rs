@@ -24,13 +24,14 @@ const SWITCH: &str = "MEDFSAD_KERNELS";
 pub enum Kernels {
     /// By oneDNN's convolutions.
     Convolutions,
-    /// Transposed 2 x 2 convolutions as one matrix product; of other convolutions, the gradient of the weights.
+    /// Transposed 2 x 2 convolutions as one matrix product; while they train, 3 x 3 ones by Winograd's minimal filtering,
+    /// 16 matrix products that take 4 multiplications where the convolution takes 9.
     Products,
 }
 
 impl Kernels {
-    /// What is faster on this processor: without AVX-512, oneDNN's kernels for gradients of weights and for transposed
-    /// convolutions are slower than products. `benchmarks/README.md` has the times.
+    /// What is faster on this processor: products, where oneDNN has no AVX-512 to compute with. `benchmarks/README.md` has
+    /// the times.
     ///
     /// # Errors
     /// Another value of `MEDFSAD_KERNELS`.
@@ -88,8 +89,8 @@ fn lacks_avx512() -> bool {
     false
 }
 
-/// A convolution of odd kernel, stride 1 and zeros around, `[n, c_in, h, w] -> [n, c_out, h, w]`; the gradient of its
-/// weights is a matrix product.
+/// A 3 x 3 convolution of stride 1 and zeros around, `[n, c_in, h, w] -> [n, c_out, h, w]`, by Winograd's minimal filtering
+/// where gradients are asked for, and these too.
 ///
 /// # Panics
 /// As `tch`'s own convolution, where the sizes do not fit.
