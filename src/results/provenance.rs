@@ -52,7 +52,7 @@ pub struct Provenance {
     pub precision: String,
     /// What became of subnormal numbers on the CPU: `flushed to zero` or `kept`; null in old cells.
     pub subnormals: Option<String>,
-    /// What the decoders of D2-4FAD and RD4AD compute by in single precision on this CPU: `convolutions` (oneDNN's) or
+    /// What the decoders of D2-4FAD and RD4AD train by in single precision on this CPU: `convolutions` (oneDNN's) or
     /// `products` (of matrices); null on a card and in old cells.
     pub kernels: Option<String>,
     /// How the user called the program.
