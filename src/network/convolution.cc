@@ -196,7 +196,7 @@ struct Convolution : torch::autograd::Function<Convolution> {
 
 }  // namespace
 
-// Stride 1, zeros around. Where no gradient is asked for, libtorch's own. Null with a message where libtorch has none.
+// Stride 1, zeros around. Where the weights do not train, libtorch's own. Null with a message where libtorch has none.
 extern "C" Tensor *medfsad_convolution(
     const Tensor *x, const Tensor *weight, char *message, unsigned long room) noexcept {
     const char *text = "an exception without a message";

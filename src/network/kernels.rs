@@ -90,10 +90,10 @@ fn lacks_avx512() -> bool {
 }
 
 /// A 3 x 3 convolution of stride 1 and zeros around, `[n, c_in, h, w] -> [n, c_out, h, w]`, by Winograd's minimal filtering
-/// where gradients are asked for, and these too.
+/// where the weights train, and so are its gradients; by libtorch's own kernels elsewhere.
 ///
 /// # Panics
-/// As `tch`'s own convolution, where the sizes do not fit.
+/// With libtorch's message, where the sizes do not fit.
 pub(super) fn convolution(x: &Tensor, weight: &Tensor) -> Tensor {
     let mut message = [0; 1024];
     // SAFETY: both are live tensors of libtorch; the message is as long as said and ends with a zero; what comes back is
