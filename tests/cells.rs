@@ -202,6 +202,10 @@ fn a_bench_killed_or_stopped_at_random_goes_on_to_the_same_numbers() {
         seen = now;
     }
     assert!(n_killed >= 1 && n_stopped >= 1, "{n_killed} killed, {n_stopped} stopped");
+    // As one that was killed while it wrote them leaves them.
+    for shared in ["episodes.json", "episodes.parquet", "plan.json", "plan.parquet", "stopped.json"] {
+        std::fs::write(run.join(format!("{shared}.draft-1-0")), "half").expect("a file");
+    }
     succeeds(home, &bench(&["bench"], "killed"));
     assert_eq!(metrics(home, "killed"), metrics(home, "whole"));
     assert!(leftovers(&home.join("killed")).is_empty(), "{:?}", leftovers(&home.join("killed")));

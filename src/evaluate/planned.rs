@@ -14,7 +14,8 @@ use super::plan::{self, Job, Retry, Setting, State};
 use super::run::Run;
 use super::stale_cells;
 use crate::episode::{self, Episodes};
-use crate::files::{self, lock};
+use crate::files;
+use crate::files::lock::{self, Lock};
 use crate::ids::{CellId, TaskName};
 use crate::manifest::{Manifest, Split};
 use crate::network::feature_folder::FeatureFolder;
@@ -27,6 +28,20 @@ use crate::table::{Record, record};
 
 /// Folder of teachers' features in a run.
 const FEATURES: &str = "features";
+
+/// Files that every process of a run writes, whichever cells it computes.
+const SHARED: [&str; 5] = ["episodes.json", "episodes.parquet", "plan.json", "plan.parquet", "stopped.json"];
+
+/// Waits until no other process writes the files that all processes of a run share, and removes what killed ones left of
+/// their attempts. No other writes them until it is dropped.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn alone(folder: &Path) -> Result<Lock> {
+    let lock = Lock::wait(&folder.join("jobs/plan.lock"))?;
+    SHARED.iter().try_for_each(|name| files::remove_drafts(&folder.join(name)))?;
+    Ok(lock)
+}
 
 /// A bench and its circumstances, as resolved from definition and command line.
 #[derive(Clone, Serialize, Deserialize)]
@@ -231,6 +246,7 @@ impl Opened {
     /// # Errors
     /// If the folder cannot be written.
     pub fn write(&self, folder: &Path, stopped: &[Stopped]) -> Result<usize> {
+        let _alone = alone(folder)?;
         let ids: Vec<CellId> = self.cells().map(Identity::id).collect();
         let n_aside = stale_cells::set_aside(folder, &ids, &self.manifest.header.canonical_hash)?;
         // Features of other code are not looked at.

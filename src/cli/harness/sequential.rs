@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::evaluate::plan::Job;
-use crate::evaluate::planned::Opened;
+use crate::evaluate::planned::{self, Opened};
 use crate::ids::CellId;
 use crate::metric::sequential::looks;
 use crate::report::sequential::{Told, told_apart};
@@ -83,6 +83,7 @@ impl<'a> Draws<'a> {
             let planned = self.opened.cells_of(&method, shots);
             self.stopped.push(Stopped { method, shots, draws: look, from, planned });
         }
+        let _alone = planned::alone(self.folder)?;
         Stopped::write(self.folder, &self.stopped)
     }
 }
