@@ -38,7 +38,7 @@ fn main() {
         let guard = root.join("src/network/guard.cc");
         cc::Build::new().cpp(true).file(guard).compile("medfsad_guard");
         if let Some(libtorch) = libtorch {
-            compile_convolution(&root.join("src/network/convolution.cc"), &libtorch);
+            compile_kernels(&root.join("src/network/kernels"), &libtorch);
         }
     }
     let meanings = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("meanings.rs");
@@ -81,27 +81,32 @@ fn link_libtorch() -> Option<PathBuf> {
 }
 
 /// Compiles what is written against libtorch's headers, which take half a minute: only when something changed.
-fn compile_convolution(file: &Path, libtorch: &Path) {
+fn compile_kernels(sources: &Path, libtorch: &Path) {
     let home = PathBuf::from(env::var_os("LIBTORCH").unwrap_or_default());
     let folder = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
-    let (made, made_of) = (folder.join("libmedfsad_convolution.a"), folder.join("convolution.made-of"));
+    let (made, made_of) = (folder.join("libmedfsad_kernels.a"), folder.join("kernels.made-of"));
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    let mut files = Vec::new();
+    collect(sources, &mut files);
+    files.sort();
+    let text: String = files.iter().map(|file| read(file)).collect();
     let settings = ["CXX", "CXXFLAGS", "OPT_LEVEL", "DEBUG"].map(env::var_os);
     let version = read(&home.join("include/torch/headeronly/version.h"));
-    let now = format!("{}\n{settings:?}\n{version}\n{}", libtorch.display(), read(file));
+    let now = format!("{}\n{settings:?}\n{version}\n{text}", libtorch.display());
     if made.exists() && fs::read_to_string(&made_of).is_ok_and(|then| then == now) {
         println!("cargo::rustc-link-search=native={}", folder.display());
-        println!("cargo::rustc-link-lib=static=medfsad_convolution");
+        println!("cargo::rustc-link-lib=static=medfsad_kernels");
         return;
     }
     // Of a build that is killed halfway nothing is taken.
     let _ = fs::remove_file(&made_of);
     let mut build = cc::Build::new();
-    build.cpp(true).std("c++17").warnings(false).file(file);
+    build.cpp(true).std("c++17").warnings(false);
+    build.files(files.iter().filter(|file| file.extension().is_some_and(|end| end == "cc")));
     for headers in ["include", "include/torch/csrc/api/include"] {
         build.include(home.join(headers));
     }
-    build.compile("medfsad_convolution");
+    build.compile("medfsad_kernels");
     fs::write(made_of, now).expect("OUT_DIR can be written");
 }
 

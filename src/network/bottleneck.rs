@@ -33,7 +33,7 @@ impl Bottleneck {
 
     /// Three scales to `[n, c4, h/32, w/32]`.
     pub fn forward(&self, scales: &Scales, norm: Norm) -> Tensor {
-        let halved = |(conv, bn): &(Conv, BatchNorm), x: &Tensor| bn.forward(&conv.forward(x), norm).relu();
+        let halved = |(conv, bn): &(Conv, BatchNorm), x: &Tensor| bn.activated(&conv.forward(x), None, norm);
         let first = halved(&self.first[1], &halved(&self.first[0], &scales[0]));
         let second = halved(&self.second, &scales[1]);
         through(&self.stage, &Tensor::cat(&[&first, &second, &scales[2]], 1), norm)

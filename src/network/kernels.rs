@@ -1,6 +1,6 @@
-//! Which of libtorch's kernels compute the convolutions of decoders on a CPU.
+//! Which kernels compute convolutions and batch norms of decoders on a CPU: libtorch's, or ours.
 
-use std::ffi::{CStr, c_char, c_ulong, c_void};
+use std::ffi::{CStr, c_char, c_long, c_ulong, c_void};
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -14,18 +14,33 @@ unsafe extern "C" {
         message: *mut c_char,
         room: c_ulong,
     ) -> *mut c_void;
+    fn medfsad_batch_norm(
+        x: *const c_void,
+        weight: *const c_void,
+        bias: *const c_void,
+        mean: *const c_void,
+        variance: *const c_void,
+        added: *const c_void,
+        batches: c_long,
+        momentum: f64,
+        epsilon: f64,
+        is_cut: bool,
+        message: *mut c_char,
+        room: c_ulong,
+    ) -> *mut c_void;
 }
 
 /// `convolutions` or `products`: what is taken, whatever the processor; to compare them.
 const SWITCH: &str = "MEDFSAD_KERNELS";
 
-/// How convolutions whose channels lie beside one another are computed on a CPU.
+/// How pictures whose channels lie beside one another pass convolutions and batch norms on a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernels {
-    /// By oneDNN's convolutions.
+    /// By oneDNN's convolutions and libtorch's batch norm.
     Convolutions,
-    /// Transposed 2 x 2 convolutions as one matrix product; while they train, 3 x 3 ones by Winograd's minimal filtering,
-    /// 16 matrix products that take 4 multiplications where the convolution takes 9.
+    /// Transposed 2 x 2 convolutions as one matrix product. While they train, 3 x 3 ones by Winograd's minimal filtering, 16
+    /// matrix products that take 4 multiplications where the convolution takes 9, gradients of 1 x 1 ones as matrix
+    /// products, and batch norm, sum and ReLU by one kernel.
     Products,
 }
 
@@ -56,7 +71,7 @@ impl Kernels {
         if lacks_avx512() { Kernels::Products } else { Kernels::Convolutions }
     }
 
-    /// What computes a convolution of `x`, `[n, c, h, w]`.
+    /// What computes a convolution or a batch norm of `x`, `[n, c, h, w]`.
     pub(super) fn of(x: &Tensor) -> Kernels {
         if takes_products(x) { Kernels::here() } else { Kernels::Convolutions }
     }
@@ -89,20 +104,65 @@ fn lacks_avx512() -> bool {
     false
 }
 
-/// A 3 x 3 convolution of stride 1 and zeros around, `[n, c_in, h, w] -> [n, c_out, h, w]`, by Winograd's minimal filtering
-/// where the weights train, and so are its gradients; by libtorch's own kernels elsewhere.
+/// A 1 x 1 or 3 x 3 convolution of stride 1 and zeros around, `[n, c_in, h, w] -> [n, c_out, h, w]`. Where the weights
+/// train, 3 x 3 ones by Winograd's minimal filtering, and gradients in matrix products; by libtorch's own kernels elsewhere.
 ///
 /// # Panics
 /// With libtorch's message, where the sizes do not fit.
 pub(super) fn convolution(x: &Tensor, weight: &Tensor) -> Tensor {
-    let mut message = [0; 1024];
-    // SAFETY: both are live tensors of libtorch; the message is as long as said and ends with a zero; what comes back is
-    // a new tensor, which is ours.
+    // SAFETY: both are live tensors of libtorch.
+    unsafe { taken(|message, room| medfsad_convolution(pointer(x), pointer(weight), message, room)) }
+}
+
+/// A batch norm in training.
+pub(super) struct OwnStatistics<'a> {
+    /// `[c]`, as the other three
+    pub(super) weight: &'a Tensor,
+    pub(super) bias: &'a Tensor,
+    /// Mean and variance, into which each batch's are blended in turn.
+    pub(super) stored: [&'a Tensor; 2],
+    /// Of equal size, one after another along `n`, each with its own statistics.
+    pub(super) batches: i64,
+    /// Share of a batch in the stored statistics.
+    pub(super) momentum: f64,
+    /// Added to variances.
+    pub(super) epsilon: f64,
+}
+
+/// Batch norm of `x`, `[n, c, h, w]`, plus `added` of the same size; negative values become zero where `is_cut`. In one pass
+/// over `x` for the statistics and one for the rest. Variances are added up in double precision.
+///
+/// # Panics
+/// With libtorch's message, where the sizes do not fit.
+pub(super) fn batch_norm(x: &Tensor, added: Option<&Tensor>, is_cut: bool, norm: &OwnStatistics) -> Tensor {
+    let OwnStatistics { weight, bias, stored: [mean, variance], batches, momentum, epsilon } = *norm;
+    let [x, weight, bias, mean, variance] = [x, weight, bias, mean, variance].map(pointer);
+    let added = added.map_or(std::ptr::null(), pointer);
+    // SAFETY: all are live tensors of libtorch; `added` may be null.
     unsafe {
-        let room = message.len() as c_ulong;
-        let y = medfsad_convolution(x.as_ptr().cast(), weight.as_ptr().cast(), message.as_mut_ptr(), room);
-        assert!(!y.is_null(), "{}", CStr::from_ptr(message.as_ptr()).to_string_lossy());
-        Tensor::from_ptr(y.cast())
+        taken(|message, room| {
+            medfsad_batch_norm(
+                x, weight, bias, mean, variance, added, batches, momentum, epsilon, is_cut, message, room,
+            )
+        })
+    }
+}
+
+fn pointer(tensor: &Tensor) -> *const c_void {
+    tensor.as_ptr().cast()
+}
+
+/// The tensor that `make` gives, given room for a message and its length.
+///
+/// # Safety
+/// `make` gives a new tensor of libtorch, or null after it wrote a message that ends with a zero.
+unsafe fn taken(make: impl FnOnce(*mut c_char, c_ulong) -> *mut c_void) -> Tensor {
+    let mut message = [0; 1024];
+    let made = make(message.as_mut_ptr(), message.len() as c_ulong);
+    // SAFETY: as `make` promises.
+    unsafe {
+        assert!(!made.is_null(), "{}", CStr::from_ptr(message.as_ptr()).to_string_lossy());
+        Tensor::from_ptr(made.cast())
     }
 }
 

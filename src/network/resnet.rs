@@ -41,7 +41,7 @@ impl Encoder {
 
     /// What comes before the first stage: prepared pictures `[n, 3, h, w] -> [n, 64, h/4, w/4]`.
     pub fn stem(&self, pictures: &Tensor, norm: Norm) -> Tensor {
-        let stem = self.bn1.forward(&self.conv1.forward(pictures), norm).relu();
+        let stem = self.bn1.activated(&self.conv1.forward(pictures), None, norm);
         stem.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)
     }
 
@@ -103,17 +103,12 @@ pub(super) fn residual(
     skip: Option<&(Conv, BatchNorm)>,
     norm: Norm,
 ) -> Tensor {
-    let mut y = x.shallow_clone();
-    for (index, (conv, bn)) in layers.iter().enumerate() {
-        y = bn.forward(&conv.forward(&y), norm);
-        if index + 1 < layers.len() {
-            y = y.relu_();
-        }
-    }
+    let ((last, last_bn), before) = layers.split_last().expect("blocks have layers");
+    let step = |y: Tensor, (conv, bn): &(Conv, BatchNorm)| bn.activated(&conv.forward(&y), None, norm);
+    let inside = before.iter().fold(x.shallow_clone(), step);
     let identity = match skip {
         Some((conv, bn)) => bn.forward(&conv.forward(x), norm),
         None => x.shallow_clone(),
     };
-    // In place: neither norm nor sum needs its output to be differentiated.
-    y.g_add_(&identity).relu_()
+    last_bn.activated(&last.forward(&inside), Some(&identity), norm)
 }
