@@ -89,7 +89,7 @@ fn compile_kernels(sources: &Path, libtorch: &Path) {
     let mut files = Vec::new();
     collect(sources, &mut files);
     files.sort();
-    let text: String = files.iter().map(|file| read(file)).collect();
+    let text: String = files.iter().map(|file| format!("{}\n{}", file.display(), read(file))).collect();
     let settings = ["CXX", "CXXFLAGS", "OPT_LEVEL", "DEBUG"].map(env::var_os);
     let version = read(&home.join("include/torch/headeronly/version.h"));
     let now = format!("{}\n{settings:?}\n{version}\n{text}", libtorch.display());

@@ -129,8 +129,9 @@ pub(super) struct OwnStatistics<'a> {
     pub(super) epsilon: f64,
 }
 
-/// Batch norm of `x`, `[n, c, h, w]`, plus `added` of the same size; negative values become zero where `is_cut`. In one pass
-/// over `x` for the statistics and one for the rest. Variances are added up in double precision.
+/// Batch norm of `x`, `[n, c, h, w]`, plus `added` of the same size; negative values become zero where `is_cut`.
+/// Sums of 64 positions are in the kind of `x`, those of these in double precision. Other batches than its own change nothing,
+/// nor does the number of threads.
 ///
 /// # Panics
 /// With libtorch's message, where the sizes do not fit.

@@ -25,7 +25,9 @@
 #include <vector>
 
 using at::Tensor;
+using medfsad::channels_last;
 using medfsad::in_parallel;
+using medfsad::pictures_like;
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
@@ -36,7 +38,7 @@ constexpr int64_t CACHED = 2 << 20;
 // Tiles at once, at least: products of fewer rows are slow.
 constexpr int64_t ROWS = 256;
 
-// One vector of channels at each of ROWS x COLUMNS positions.
+// One vector of channels at each of SIDE x SIDE positions.
 template <typename T, int SIDE>
 using Square = T *[SIDE][SIDE];
 
@@ -188,8 +190,8 @@ struct Tiles {
                 for (int at = 0; at < SIDE * SIDE; ++at) {
                     const int64_t y = top + at / SIDE, x = left + at % SIDE;
                     const bool is_inside = y >= 0 && y < h && x >= 0 && x < w;
-                    T *const position = pictures + ((line / rows * h + y) * w + x) * c;
-                    positions[at / SIDE][at % SIDE] = is_inside ? position : beyond.data();
+                    T *&position = positions[at / SIDE][at % SIDE];
+                    position = is_inside ? pictures + ((line / rows * h + y) * w + x) * c : beyond.data();
                 }
                 planes(tiles + (line * columns + column) * c, n * each() * c, is_turned, tile);
                 work(positions, tile);
@@ -280,13 +282,13 @@ void in_parts(const Tensor &x, int64_t channels, Work work) {
     }
 }
 
-// With kernels [16, c, c_out]
+// [n, h, w, c] to [n, c_out, h, w], with kernels [16, c, c_out]
 Tensor convolved(const Tensor &x, const Tensor &kernels, bool are_turned) {
     const int64_t c_out = kernels.size(2);
-    const Tensor y = at::empty({x.size(0), x.size(1), x.size(2), c_out}, x.options());
+    const Tensor y = pictures_like(x, c_out), to = channels_last(y);
     in_parts(x, std::max(x.size(3), c_out), [&](int64_t start, int64_t count) {
         const Tensor tiles = tiles_of<Input>(x.narrow(0, start, count), are_turned).bmm(kernels);
-        pictures_of(tiles, y.narrow(0, start, count), are_turned);
+        pictures_of(tiles, to.narrow(0, start, count), are_turned);
     });
     return y;
 }
@@ -302,23 +304,21 @@ Tensor gradient_of_weight(const Tensor &x, const Tensor &back) {
     return gradient_of_transformed(sum);
 }
 
-Tensor channels_last(const Tensor &x) { return x.permute({0, 2, 3, 1}).contiguous(); }
-Tensor channels_second(const Tensor &x) { return x.permute({0, 3, 1, 2}); }
-
 // 3 x 3 with zeros around
 struct Filtered : torch::autograd::Function<Filtered> {
     static Tensor forward(AutogradContext *context, const Tensor &x, const Tensor &weight) {
         const Tensor kernels = transformed(weight);
         context->save_for_backward({x, kernels});
-        return channels_second(convolved(channels_last(x), kernels.transpose(1, 2), false));
+        return convolved(channels_last(x), kernels.transpose(1, 2), false);
     }
 
     static tensor_list backward(AutogradContext *context, tensor_list gradients) {
+        TORCH_CHECK(!at::GradMode::is_enabled(), "this convolution has no second derivative");
         const auto saved = context->get_saved_variables();
         const Tensor x = channels_last(saved[0]), &kernels = saved[1], back = channels_last(gradients[0]);
         tensor_list both(2);
         if (context->needs_input_grad(0)) {
-            both[0] = channels_second(convolved(back, kernels, true));
+            both[0] = convolved(back, kernels, true);
         }
         if (context->needs_input_grad(1)) {
             both[1] = gradient_of_weight(x, back);
@@ -340,7 +340,7 @@ struct Pointwise : torch::autograd::Function<Pointwise> {
         const Tensor vectors = back.flatten(0, 2);
         tensor_list both(2);
         if (context->needs_input_grad(0)) {
-            both[0] = channels_second(vectors.mm(weight.flatten(1)).view_as(x));
+            both[0] = vectors.mm(weight.flatten(1)).view_as(x).permute({0, 3, 1, 2});
         }
         if (context->needs_input_grad(1)) {
             both[1] = vectors.t().mm(x.flatten(0, 2)).view_as(weight);

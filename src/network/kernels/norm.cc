@@ -1,5 +1,5 @@
-// Batch norm of batches that lie one after another, each with its own statistics, with what is added to it and ReLU: each
-// value is read once for the statistics and once for the rest.
+// Batch norm of batches that lie one after another, each with its own statistics, with what is added to it and ReLU: memory is
+// read once for the statistics and once for the rest.
 //
 // Pictures are [n, h, w, c] here: rows of c values, `batches` times as many as one batch has. Rows go in parts of equal
 // size, whose sums are added up in their order in double precision: the same bits, however many threads there are.
@@ -7,6 +7,7 @@
 #include "vectorised.h"
 
 #include <ATen/Dispatch.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -20,7 +21,9 @@
 #include <vector>
 
 using at::Tensor;
+using medfsad::channels_last;
 using medfsad::in_parallel;
+using medfsad::pictures_like;
 using medfsad::vectorised;
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
@@ -234,9 +237,6 @@ void backward(
     });
 }
 
-Tensor channels_last(const Tensor &x) { return x.permute({0, 2, 3, 1}).contiguous(); }
-Tensor channels_second(const Tensor &x) { return x.permute({0, 3, 1, 2}); }
-
 struct BatchNorm : torch::autograd::Function<BatchNorm> {
     static Tensor forward(
         AutogradContext *context, const Tensor &x_given, const Tensor &weight, const Tensor &bias, const Tensor &mean,
@@ -244,7 +244,7 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
         const bool adds = added_given.has_value();
         const Tensor x = channels_last(x_given), added = adds ? channels_last(*added_given) : Tensor();
         const Parts parts(x, norm.batches);
-        const Tensor y = at::empty_like(x);
+        const Tensor out = pictures_like(x, x.size(3)), y = channels_last(out);
         const Tensor own = at::empty({2, norm.batches, x.size(3)}, x.options());
         AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "batch_norm", [&] {
             const scalar_t *const from = x.data_ptr<scalar_t>();
@@ -255,7 +255,6 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
                 parts, norm, from, adds ? added.data_ptr<scalar_t>() : nullptr, weight.data_ptr<scalar_t>(),
                 bias.data_ptr<scalar_t>(), means, inverses, y.data_ptr<scalar_t>());
         });
-        const Tensor out = channels_second(y);
         context->saved_data["batches"] = norm.batches;
         context->saved_data["adds"] = adds;
         context->save_for_backward({x_given, weight, own, norm.is_cut ? out : Tensor()});
@@ -263,6 +262,7 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
     }
 
     static tensor_list backward(AutogradContext *context, tensor_list gradients) {
+        TORCH_CHECK(!at::GradMode::is_enabled(), "this batch norm has no second derivative");
         const auto saved = context->get_saved_variables();
         const Tensor x = channels_last(saved[0]), &weight = saved[1], &own = saved[2];
         const bool is_cut = saved[3].defined(), adds = context->saved_data["adds"].toBool();
@@ -277,8 +277,8 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
                 weight.data_ptr<scalar_t>(), means, means + own.stride(0), is_cut ? uncut.data_ptr<scalar_t>() : nullptr,
                 of_x.data_ptr<scalar_t>(), of_weight.data_ptr<scalar_t>(), of_bias.data_ptr<scalar_t>());
         });
-        const Tensor of_added = adds ? channels_second(uncut) : Tensor();
-        return {channels_second(of_x), of_weight, of_bias, Tensor(), Tensor(), of_added, Tensor()};
+        const Tensor of_added = adds ? uncut.permute({0, 3, 1, 2}) : Tensor();
+        return {of_x.permute({0, 3, 1, 2}), of_weight, of_bias, Tensor(), Tensor(), of_added, Tensor()};
     }
 };
 

@@ -1,10 +1,11 @@
-// What our kernels for CPUs share: vectors as wide as the processor has them, and libtorch's own threads.
+// What our kernels for CPUs share: AVX2 where the processor has it, libtorch's own threads, and how pictures lie.
 
 #pragma once
 
 #include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define MEDFSAD_INLINE __attribute__((always_inline))
@@ -44,6 +45,16 @@ void in_parallel(int64_t count, const Work &work) {
         }
     };
     all.for_each(some, 1);
+}
+
+// [n, c, h, w] -> [n, h, w, c], which lies so.
+inline at::Tensor channels_last(const at::Tensor &x) { return x.permute({0, 2, 3, 1}).contiguous(); }
+
+// [n, c, h, w] of `c` channels, and the pictures and kind of `x`, [n, h, w, any], with channels beside one another. No view:
+// callers may change it in place.
+inline at::Tensor pictures_like(const at::Tensor &x, int64_t c) {
+    const auto options = x.options().requires_grad(false).memory_format(at::MemoryFormat::ChannelsLast);
+    return at::empty({x.size(0), c, x.size(1), x.size(2)}, options);
 }
 
 }  // namespace medfsad

@@ -158,12 +158,39 @@ mod tests {
         assert!(!is_product(conv(|path| Conv::upsampling(path, 2, 3), Kind::Float)));
     }
 
+    /// Where they are what trains; matrix products of libtorch promise it nowhere.
     #[test]
     fn convolutions_give_the_same_bits_whatever_the_number_of_threads() {
+        if Kernels::here() == Kernels::Convolutions {
+            return;
+        }
         tch::manual_seed(8);
         let conv = conv(|path| Conv::new(path, 32, 48, 3, 1), Kind::Float);
         let (x, back) = (uniform([12, 32, 16, 16], Kind::Float), uniform([12, 48, 16, 16], Kind::Float));
         in_any_number_of_threads(|| both(&conv, &x, &back, true).into());
+    }
+
+    #[test]
+    fn what_comes_out_may_be_changed_in_place() {
+        let conv = conv(|path| Conv::new(path, 3, 5, 3, 1), Kind::Double);
+        let (x, back) = (uniform([2, 3, 4, 6], Kind::Double), uniform([2, 5, 4, 6], Kind::Double));
+        let gradient = |changed: fn(Tensor) -> Tensor| {
+            let weight = conv.weight.detach().set_requires_grad(true);
+            let y = conv.product(&layout::for_convolutions(&x), &weight).expect("it is one");
+            let loss = (changed(y) * &back).sum(Kind::Double);
+            Tensor::run_backward(&[&loss], &[&weight], false, false).remove(0)
+        };
+        assert_eq!(gradient(|mut y| y.relu_()), gradient(|y| y.relu()));
+    }
+
+    #[test]
+    #[should_panic(expected = "no second derivative")]
+    fn second_derivatives_are_refused() {
+        let conv = conv(|path| Conv::new(path, 3, 5, 3, 1), Kind::Float);
+        let weight = conv.weight.detach().set_requires_grad(true);
+        let x = layout::for_convolutions(&uniform([1, 3, 4, 4], Kind::Float));
+        let loss = conv.product(&x, &weight).expect("it is one").square().sum(Kind::Float);
+        let _ = Tensor::run_backward(&[&loss], &[&weight], true, true);
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl BatchNorm {
         })
     }
 
-    /// By a kernel of ours, where its batches have statistics of their own and it trains on what products compute on.
+    /// By a kernel of ours, where batches have statistics of their own, its weights train and products compute on `x`.
     fn by_kernel(&self, x: &Tensor, added: Option<&Tensor>, is_cut: bool, norm: Norm) -> Option<Tensor> {
         let batches = match norm {
             Norm::Batch => 1,
