@@ -20,8 +20,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
-#include <cstring>
-#include <exception>
 #include <vector>
 
 using at::Tensor;
@@ -364,14 +362,5 @@ Tensor convolution(const Tensor &x, const Tensor &weight) {
 // that cannot be.
 extern "C" Tensor *medfsad_convolution(
     const Tensor *x, const Tensor *weight, char *message, unsigned long room) noexcept {
-    const char *text = "an exception without a message";
-    try {
-        return new Tensor(convolution(*x, *weight));
-    } catch (const std::exception &error) {
-        std::strncpy(message, error.what(), room - 1);
-    } catch (...) {
-        std::strncpy(message, text, room - 1);
-    }
-    message[room - 1] = '\0';
-    return nullptr;
+    return medfsad::made([&] { return convolution(*x, *weight); }, message, room);
 }

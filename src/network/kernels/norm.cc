@@ -14,8 +14,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <exception>
 #include <limits>
 #include <optional>
 #include <vector>
@@ -289,8 +287,7 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
 extern "C" Tensor *medfsad_batch_norm(
     const Tensor *x, const Tensor *weight, const Tensor *bias, const Tensor *mean, const Tensor *variance,
     const Tensor *added, long batches, double momentum, double epsilon, bool is_cut, char *message, unsigned long room) noexcept {
-    const char *text = "an exception without a message";
-    try {
+    const auto normed = [&] {
         const Norm norm{batches, momentum, epsilon, is_cut};
         TORCH_CHECK(
             batches > 0 && x->size(0) % batches == 0, "cannot split ", x->size(0), " pictures into ", batches, " batches");
@@ -302,12 +299,7 @@ extern "C" Tensor *medfsad_batch_norm(
                 " channels, but got ", values->sizes());
         }
         const std::optional<Tensor> other = added ? std::optional<Tensor>(*added) : std::nullopt;
-        return new Tensor(BatchNorm::apply(*x, *weight, *bias, *mean, *variance, other, norm));
-    } catch (const std::exception &error) {
-        std::strncpy(message, error.what(), room - 1);
-    } catch (...) {
-        std::strncpy(message, text, room - 1);
-    }
-    message[room - 1] = '\0';
-    return nullptr;
+        return BatchNorm::apply(*x, *weight, *bias, *mean, *variance, other, norm);
+    };
+    return medfsad::made(normed, message, room);
 }

@@ -1,4 +1,4 @@
-// What our kernels for CPUs share: AVX2 where the processor has it, libtorch's own threads, and how pictures lie.
+// What our kernels for CPUs share: AVX2 where the processor has it, libtorch's own threads, errors, and how pictures lie.
 
 #pragma once
 
@@ -6,6 +6,9 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
+
+#include <cstring>
+#include <exception>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define MEDFSAD_INLINE __attribute__((always_inline))
@@ -45,6 +48,20 @@ void in_parallel(int64_t count, const Work &work) {
         }
     };
     all.for_each(some, 1);
+}
+
+// What `make` gives, for callers that know no exceptions: null with a message where it throws.
+template <typename Make>
+at::Tensor *made(const Make &make, char *message, unsigned long room) noexcept {
+    try {
+        return new at::Tensor(make());
+    } catch (const std::exception &error) {
+        std::strncpy(message, error.what(), room - 1);
+    } catch (...) {
+        std::strncpy(message, "an exception without a message", room - 1);
+    }
+    message[room - 1] = '\0';
+    return nullptr;
 }
 
 // [n, c, h, w] -> [n, h, w, c], which lies so.
