@@ -28,8 +28,8 @@ const PROGRAM: &str = include_str!("../../../benchmarks/speed/reference.py");
 /// threads, batch and size. Both compute the same losses and maps from the same formula; the command fails if
 /// they differ. `at most` is the speed-up if training did nothing but the decoder's multiplications at the
 /// fastest rate that this machine reached; they are counted as a convolution has them, so that it bounds less strictly where
-/// 3 x 3 ones are filtered, which takes fewer (`MEDFSAD_KERNELS`). On a CPU the reference is also timed with subnormal numbers flushed to zero,
-/// as medfsad has them and PyTorch by default does not.
+/// 3 x 3 ones are filtered, which takes fewer (`MEDFSAD_KERNELS`). On a CPU the reference is also timed with subnormal
+/// numbers flushed to zero, as medfsad has them and PyTorch by default does not.
 ///
 /// Under `cargo xtask` a Python environment with PyTorch (5 GB) is created on the first call.
 #[derive(clap::Args)]
