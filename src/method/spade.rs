@@ -67,12 +67,10 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let (retrieved, positions) = (n.min(neighbours) as f64, cell.positions(backbone.strides()[0]));
     // Those that do not stay in memory pass the network again.
     let again = if n > neighbours { encoder } else { 0.0 };
-    // As if all stages had the first one's grid; passes over memory make up for what their own grids save.
     let bank = 4.0 * retrieved * positions * channels as f64;
-    let compared = 2.0 * positions * positions * channels as f64;
     Ok(Work {
         fit: Operations { forward: n as f64 * encoder, training: 0.0 },
-        query: encoder + retrieved * (again + compared),
+        query: encoder + retrieved * (again + work::compared(backbone, 1, cell)),
         encode: encoder,
         teacher: encoder,
         maps: true,
@@ -98,7 +96,7 @@ impl Learner for Spade {
         let neighbours = self.settings.neighbours;
         let gallery = if normals.len() <= neighbours {
             let parts = features(&teacher, &normals.pixels, None).map(|features| positions(&features));
-            Gallery::Positions(Bank::new(Tensor::cat(&parts.collect::<Vec<_>>(), 0)))
+            Gallery::Positions(bank(&Joined::cat(&parts.collect::<Vec<_>>())))
         } else {
             Gallery::Pixels(normals.pixels.shallow_clone())
         };
@@ -110,8 +108,7 @@ impl Learner for Spade {
     }
 
     fn reads(&self, features: Features) -> Box<dyn Any> {
-        let positions = (0..features.deep.size()[0]).map(|index| positions_of(&features, index)).collect();
-        Box::new(Seen { vectors: pooled(&features), positions, grid: features.scales[0].size()[2] })
+        Box::new(Seen { vectors: pooled(&features), positions: positions(&features) })
     }
 }
 
@@ -119,18 +116,7 @@ impl Learner for Spade {
 struct Seen {
     /// `[n, c4]`.
     vectors: Tensor,
-    /// Of each picture.
-    positions: Vec<Positions>,
-    /// Positions along a side.
-    grid: i64,
-}
-
-/// What is seen of a picture's positions.
-struct Positions {
-    /// `[h * w, c]`
-    vectors: Tensor,
-    /// What they are joined of, where that is smaller: a transformer's stages have one size.
-    grids: Option<[Tensor; 3]>,
+    positions: Joined,
 }
 
 /// Where positions of normals come from.
@@ -151,20 +137,21 @@ struct SpadeDetector {
 
 impl Detector for SpadeDetector {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
-        let Seen { vectors, positions, grid } = queries.made()?;
+        let Seen { vectors, positions } = queries.made()?;
         let found = self.pictures.nearest(vectors, self.neighbours, MAX_BYTES);
         let scores = found.distances.mean_dim(1, false, None::<Kind>);
-        let ready = match &self.gallery {
-            // Many are made ready part by part.
-            Gallery::Positions(bank) => (bank.bytes() <= MAX_BYTES).then(|| bank.ready()),
-            Gallery::Pixels(_) => None,
+        let distances = match &self.gallery {
+            Gallery::Positions(bank) => nearest(bank, positions),
+            Gallery::Pixels(pixels) => {
+                let of = |index| {
+                    let retrieved = pixels.index_select(0, &found.rows.get(index).to_device(Device::Cpu));
+                    self.nearest_of(&retrieved, &positions.narrow(index, 1))
+                };
+                Tensor::cat(&(0..positions.pictures()).map(of).collect::<Vec<_>>(), 0)
+            }
         };
-        let map = |(index, positions): (usize, &Positions)| {
-            let retrieved = found.rows.get(index as i64);
-            self.distances(positions, &retrieved, ready.as_ref()).view([1, *grid, *grid])
-        };
-        let maps = Tensor::cat(&positions.iter().enumerate().map(map).collect::<Vec<_>>(), 0);
-        let maps = grid::upsample(&maps, queries.pictures().size(), false);
+        let grid = positions.grids()[0].size()[2];
+        let maps = grid::upsample(&distances.view([-1, grid, grid]), queries.pictures().size(), false);
         Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
     }
 
@@ -177,40 +164,27 @@ impl Detector for SpadeDetector {
 }
 
 impl SpadeDetector {
-    /// Distances of a query's positions to the nearest of the `retrieved` normals' positions, `[m]`; `ready` are all of them,
-    /// if they are made ready.
-    fn distances(&self, query: &Positions, retrieved: &Tensor, ready: Option<&Tensor>) -> Tensor {
-        let Positions { vectors, grids } = query;
-        let nearest = |bank: &Bank| {
-            let found = match grids {
-                Some(grids) => bank.nearest_joined(&Joined { vectors, grids }, ready, 1, MAX_BYTES),
-                None => bank.nearest(vectors, 1, MAX_BYTES),
-            };
-            found.distances.squeeze_dim(1)
-        };
-        match &self.gallery {
-            Gallery::Positions(bank) => nearest(bank),
-            Gallery::Pixels(pixels) => pixels
-                .index_select(0, &retrieved.to_device(Device::Cpu))
-                .split(CHUNK, 0)
-                .iter()
-                .map(|chunk| nearest(&Bank::new(positions(&self.teacher.features(chunk)))))
-                .reduce(|a, b| a.minimum(&b))
-                .expect("at least one normal is retrieved"),
-        }
+    /// As [`nearest`], of normals that pass the teacher again.
+    fn nearest_of(&self, retrieved: &Tensor, queries: &Joined) -> Tensor {
+        let chunks = retrieved.split(CHUNK, 0);
+        let distances = chunks.iter().map(|chunk| {
+            let normals = positions(&self.teacher.features(chunk));
+            nearest(&bank(&normals), queries)
+        });
+        distances.reduce(|a, b| a.minimum(&b)).expect("at least one normal is retrieved")
     }
 }
 
-/// Stages 1 to 3 on the first one's grid, one vector per position of all pictures.
-fn positions(features: &Features) -> Tensor {
-    let [first, second, third] = &features.scales;
-    grid::positions(&grid::joined(&[first, second, third], true))
+/// Distances of all positions of pictures to the nearest of the bank, `[m]`.
+fn nearest(bank: &Bank, queries: &Joined) -> Tensor {
+    bank.nearest_joined(queries, 1, MAX_BYTES).distances.squeeze_dim(1)
 }
 
-/// The same of one picture.
-fn positions_of(features: &Features, index: i64) -> Positions {
-    let grids = features.scales.each_ref().map(|scale| scale.narrow(0, index, 1));
-    let vectors = grid::positions(&grid::joined(&grids.each_ref(), true));
-    let are_smaller = grids[1].size()[2] < grids[0].size()[2];
-    Positions { vectors, grids: are_smaller.then_some(grids) }
+/// Stages 1 to 3 on the first one's grid, one vector per position of all pictures.
+fn positions(features: &Features) -> Joined {
+    Joined::new(features.scales.iter().map(Tensor::shallow_clone).collect())
+}
+
+fn bank(positions: &Joined) -> Bank {
+    Bank::of_pictures(positions.vectors().shallow_clone(), positions.grids())
 }

@@ -4,62 +4,138 @@ use tch::{Kind, Tensor};
 
 use super::grid;
 
-/// All positions of one picture.
-pub struct Joined<'a> {
-    /// `[m, c]`, as [`grid::joined`] makes them bilinearly and [`grid::positions`] lists them.
-    pub vectors: &'a Tensor,
-    /// What was joined, each `[1, c_i, h_i, w_i]`.
-    pub grids: &'a [Tensor; 3],
+/// All positions of pictures.
+pub struct Joined {
+    vectors: Tensor,
+    grids: Vec<Tensor>,
 }
 
-/// The same from a centre.
+/// Grids of pictures from a centre.
 pub(super) struct Centred {
-    /// Each with its sides, `[h_i * w_i, c_i]`.
+    /// Each with its sides, `[pictures * h_i * w_i, c_i]`, picture after picture.
     grids: Vec<(Tensor, [i64; 2])>,
 }
 
-impl Joined<'_> {
-    /// `centre` is `[c]`.
-    pub(super) fn centred(&self, centre: &Tensor) -> Centred {
+impl Joined {
+    /// Of at least one grid, each `[b, c_i, h_i, w_i]`, the first one the finest.
+    pub fn new(grids: Vec<Tensor>) -> Joined {
+        let vectors = grid::joined_positions(&grids.iter().collect::<Vec<_>>());
+        Joined { vectors, grids }
+    }
+
+    /// `[b * h * w, sum of c_i]`, as [`grid::joined`] makes them bilinearly and [`grid::positions`] lists them.
+    pub fn vectors(&self) -> &Tensor {
+        &self.vectors
+    }
+
+    /// What was joined.
+    pub fn grids(&self) -> &[Tensor] {
+        &self.grids
+    }
+
+    /// Whether any grid is coarser than the first: a transformer's stages have one size.
+    pub fn are_coarser(&self) -> bool {
+        self.grids.iter().any(|grid| grid.size()[2..] != self.grids[0].size()[2..])
+    }
+
+    /// Number of pictures.
+    pub fn pictures(&self) -> i64 {
+        self.grids[0].size()[0]
+    }
+
+    /// `count` of the pictures, from `start`.
+    pub fn narrow(&self, start: i64, count: i64) -> Joined {
+        let each = self.vectors.size()[0] / self.pictures();
+        Joined {
+            vectors: self.vectors.narrow(0, start * each, count * each),
+            grids: self.grids.iter().map(|grid| grid.narrow(0, start, count)).collect(),
+        }
+    }
+
+    /// All pictures of `parts`, of which there is at least one.
+    pub fn cat(parts: &[Joined]) -> Joined {
+        let cat = |tensors: Vec<&Tensor>| Tensor::cat(&tensors, 0);
+        let grid = |index: usize| cat(parts.iter().map(|part| &part.grids[index]).collect());
+        Joined {
+            vectors: cat(parts.iter().map(|part| &part.vectors).collect()),
+            grids: (0..parts[0].grids.len()).map(grid).collect(),
+        }
+    }
+}
+
+impl Centred {
+    /// Of `grids`, which together have as many channels as `centre`, `[c]`.
+    pub(super) fn new(grids: &[Tensor], centre: &Tensor) -> Centred {
         let mut at = 0;
         let one = |grid: &Tensor| {
             let (c, sides) = (grid.size()[1], [grid.size()[2], grid.size()[3]]);
             at += c;
             (grid::positions(grid) - centre.narrow(0, at - c, c), sides)
         };
-        Centred { grids: self.grids.iter().map(one).collect() }
+        Centred { grids: grids.iter().map(one).collect() }
     }
-}
 
-impl Centred {
-    /// Products of all vectors with `rows` `[n, c]`, added to `start` `[n]`: `[m, n]`. Joining is linear, so products of a
-    /// coarse grid are brought to the fine one in the place of its vectors.
-    pub(super) fn product(&self, rows: &Tensor, start: &Tensor) -> Tensor {
-        let (n, sides) = (rows.size()[0], self.grids[0].1);
-        let (mut sum, mut at) = (start.shallow_clone(), 0);
-        for (grid, own_sides) in &self.grids {
-            let c = grid.size()[1];
-            let rows = rows.narrow(1, at, c).tr();
-            at += c;
-            sum = if *own_sides == sides {
-                sum.addmm(grid, &rows)
-            } else {
-                let [h, w] = *own_sides;
-                let product = grid.matmul(&rows).view([1, h, w, n]).permute([0, 3, 1, 2]);
-                let product = product.upsample_bilinear2d(sides, false, None, None);
-                product.permute([0, 2, 3, 1]).reshape([-1, n]).g_add_(&sum)
-            };
+    /// All numbers times `factor`.
+    pub(super) fn times(mut self, factor: f64) -> Centred {
+        for (grid, _) in &mut self.grids {
+            let _ = grid.g_mul_scalar_(factor);
         }
-        sum
+        self
     }
 
-    /// At least the length of any of the vectors: what is brought to another size is never longer than the longest.
-    pub(super) fn longest(&self) -> f64 {
-        let square = |(grid, _): &(Tensor, [i64; 2])| {
-            let squares = grid.to_kind(Kind::Double).square().sum_dim_intlist(-1, false, None::<Kind>);
-            squares.max().double_value(&[])
-        };
-        self.grids.iter().map(square).sum::<f64>().sqrt()
+    /// Numbers in all grids.
+    pub(super) fn numel(&self) -> usize {
+        self.grids.iter().map(|(grid, _)| grid.numel()).sum()
+    }
+
+    /// Positions of a picture.
+    pub(super) fn positions(&self) -> i64 {
+        self.grids[0].1.iter().product()
+    }
+
+    /// Whether any grid is coarser than the first.
+    pub(super) fn are_coarser(&self) -> bool {
+        self.grids.iter().any(|(_, sides)| *sides != self.grids[0].1)
+    }
+
+    /// Products of all vectors with those of `count` pictures of `rows`, from the picture `start`, added to `sum` `[n]`:
+    /// `[m, n]`. Joining is linear, so products of coarse grids are brought to the fine ones in the place of their vectors.
+    pub(super) fn product(&self, rows: &Centred, (start, count): (i64, i64), sum: &Tensor) -> Tensor {
+        let (sides, row_sides, n) = (self.grids[0].1, rows.grids[0].1, count * rows.positions());
+        let pairs = self.grids.iter().zip(&rows.grids);
+        pairs.fold(sum.shallow_clone(), |sum, ((grid, own_sides), (rows, their_sides))| {
+            let each = their_sides.iter().product::<i64>();
+            let rows = rows.narrow(0, start * each, count * each).tr();
+            if (own_sides, their_sides) == (&sides, &row_sides) {
+                return sum.addmm(grid, &rows);
+            }
+            let [h, w] = *own_sides;
+            let product = grid.matmul(&rows).view([-1, count, their_sides[0], their_sides[1]]);
+            let product = product.upsample_bilinear2d(row_sides, false, None, None);
+            let product = product.view([-1, h, w, n]).permute([0, 3, 1, 2]);
+            let product = product.upsample_bilinear2d(sides, false, None, None);
+            product.permute([0, 2, 3, 1]).reshape([-1, n]).g_add_(&sum)
+        })
+    }
+
+    /// At least the length that each grid gives each of the vectors, `[m]`, double precision: what is brought to another size
+    /// is never longer than the longest of what lies around.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = Tensor> {
+        let sides = self.grids[0].1;
+        self.grids.iter().map(move |(grid, own_sides)| {
+            let lengths = grid.norm_scalaropt_dim(2, [-1i64].as_slice(), false).to_kind(Kind::Double);
+            if *own_sides == sides {
+                return lengths;
+            }
+            let [h, w] = *own_sides;
+            let around = lengths.view([-1, 1, h, w]).max_pool2d([3, 3], [1, 1], [1, 1], [1, 1], false);
+            around.upsample_nearest2d(sides, None, None).flatten(0, -1)
+        })
+    }
+
+    /// Channels of each grid.
+    pub(super) fn channels(&self) -> impl Iterator<Item = i64> {
+        self.grids.iter().map(|(grid, _)| grid.size()[1])
     }
 }
 
@@ -74,44 +150,49 @@ mod tests {
         Tensor::empty(size, (kind, Device::Cpu)).uniform_(0.0, 1.0)
     }
 
-    fn grids(kind: Kind) -> [Tensor; 3] {
-        [[1, 3, 8, 6], [1, 5, 4, 3], [1, 2, 3, 2]].map(|size| uniform(&size, kind))
-    }
-
-    fn vectors(grids: &[Tensor; 3]) -> Tensor {
-        grid::positions(&grid::joined(&grids.each_ref(), true))
+    fn pictures(count: i64, kind: Kind) -> Joined {
+        Joined::new(
+            [[3, 8, 6], [5, 4, 3], [2, 3, 2]].map(|[c, h, w]| uniform(&[count, c, h, w], kind)).into(),
+        )
     }
 
     #[test]
     fn products_of_grids_are_those_of_what_is_joined() {
         tch::manual_seed(1);
-        let grids = grids(Kind::Double);
-        let [centre, rows, start] = [&[10][..], &[7, 10], &[7]].map(|size| uniform(size, Kind::Double));
-        let joined = Joined { vectors: &vectors(&grids), grids: &grids };
-        let centred = joined.centred(&centre);
-        let expected = (joined.vectors - &centre).matmul(&rows.tr()) + &start;
-        let found = centred.product(&rows, &start);
+        let (queries, rows) = (pictures(2, Kind::Double), pictures(3, Kind::Double));
+        let [centre, start] = [&[10][..], &[96]].map(|size| uniform(size, Kind::Double));
+        let part = rows.narrow(1, 2);
+        let expected = (queries.vectors() - &centre).matmul(&(part.vectors() - &centre).tr()) * -2.0 + &start;
+        let queries_centred = Centred::new(queries.grids(), &centre);
+        let rows = Centred::new(rows.grids(), &centre).times(-2.0);
+        assert!(rows.are_coarser());
+        let found = queries_centred.product(&rows, (1, 2), &start);
         assert!((&found - &expected).abs().max().double_value(&[]) < 1e-13);
-        let lengths = (joined.vectors - &centre).square().sum_dim_intlist(-1, false, None::<Kind>).sqrt();
-        assert!(lengths.max().double_value(&[]) <= centred.longest());
+        let lengths = (queries.vectors() - &centre).square().sum_dim_intlist(-1, false, None::<Kind>).sqrt();
+        let squares =
+            queries_centred.lengths().map(|lengths| lengths.square()).reduce(|sum, next| sum + next);
+        let said = squares.unwrap().sqrt() * (1.0 + 1e-12);
+        assert!(bool::try_from(lengths.le_tensor(&said).all()).unwrap());
     }
 
-    /// Rows of the same picture, of another, and some that differ from another by little more than rounding.
+    /// Pictures of the bank, others, and some that differ from one of the bank by little more than rounding.
     #[test]
     fn the_nearest_are_those_that_whole_vectors_give() {
         tch::manual_seed(2);
-        let (own, other) = (grids(Kind::Float), grids(Kind::Float));
-        let (queries, rows) = (vectors(&own), vectors(&other));
-        let near = rows.narrow(0, 0, 20) + uniform(&[20, 10], Kind::Float) * 1e-6;
-        let bank = Bank::new(Tensor::cat(&[rows, near, queries.narrow(0, 5, 3)], 0));
-        let joined = Joined { vectors: &queries, grids: &own };
-        for (k, room) in [(1, MAX_BYTES), (4, MAX_BYTES), (3, 1)] {
+        let bank = pictures(3, Kind::Float);
+        let near = bank.narrow(1, 1);
+        let near = near.grids().iter().map(|grid| grid + uniform(&grid.size(), Kind::Float) * 1e-6);
+        let near = Joined::new(near.collect());
+        let queries = Joined::cat(&[bank.narrow(2, 1), pictures(1, Kind::Float), near]);
+        let whole = Bank::new(bank.vectors().shallow_clone());
+        let joined = Bank::of_pictures(bank.vectors().shallow_clone(), bank.grids());
+        for (k, room) in [(1, MAX_BYTES), (4, MAX_BYTES), (3, 1 << 18), (3, 1)] {
             let (found, expected) =
-                (bank.nearest_joined(&joined, None, k, room), bank.nearest(&queries, k, MAX_BYTES));
-            assert_eq!(found.rows, expected.rows, "{k}");
-            assert_eq!(found.distances, expected.distances, "{k}");
+                (joined.nearest_joined(&queries, k, room), whole.nearest(queries.vectors(), k, MAX_BYTES));
+            assert_eq!(found.rows, expected.rows, "{k}, {room}");
+            assert_eq!(found.distances, expected.distances, "{k}, {room}");
         }
-        let own_distances = bank.nearest_joined(&joined, None, 1, MAX_BYTES).distances;
-        assert_eq!(own_distances.narrow(0, 5, 3).max().double_value(&[]), 0.0);
+        let own = joined.nearest_joined(&queries, 1, MAX_BYTES).distances.narrow(0, 0, 48);
+        assert_eq!(own.max().double_value(&[]), 0.0);
     }
 }

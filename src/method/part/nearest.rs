@@ -7,7 +7,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::joined::Joined;
+use super::joined::{Centred, Joined};
 
 /// Candidates beyond the neighbours asked for, at least 1; the more, the fewer queries are searched twice.
 const SPARE: usize = 2;
@@ -16,12 +16,13 @@ const SPARE: usize = 2;
 const LARGEST: (usize, usize) = (1024, 8192);
 
 /// Scratch bytes of distances that are computed directly at once on a CPU: its caches hold them.
-const CACHED: i64 = 1 << 20;
+const CACHED: i64 = 2 << 20;
 
 /// Scratch memory in bytes where nothing else limits it.
 pub const MAX_BYTES: usize = 256 << 20;
 
-/// Roundings of bringing grids to another size: of weights and of sums of four, for queries, for rows and for their products.
+/// Roundings of bringing grids to another size: of weights and of sums of four, for queries, for rows and twice for their
+/// products.
 const BROUGHT: f64 = 32.0;
 
 /// Given a first row and a number of rows: their squared lengths less twice their products with all queries, `[m, n]`, both
@@ -43,6 +44,16 @@ pub struct Bank {
     lengths: Tensor,
     /// The largest of them.
     longest: f64,
+    /// What the rows are joined of, where that is known and takes less work.
+    grids: Option<Grids>,
+}
+
+/// What all rows of a bank are joined of.
+struct Grids {
+    /// From the bank's centre, times -2 as products take them.
+    rows: Centred,
+    /// The most that each of them gives to the length of a row.
+    longest: Vec<f64>,
 }
 
 /// The nearest rows of each query, nearest first; equally near candidates in the order of the bank.
@@ -61,7 +72,18 @@ impl Bank {
         let lengths = Tensor::cat(&rows.split(256, 0).into_iter().map(length).collect::<Vec<_>>(), 0);
         let longest = lengths.max().double_value(&[]);
         let away = squared_lengths(&centre.to_kind(Kind::Double)).double_value(&[]).sqrt();
-        Bank { rows, centre, away, lengths, longest }
+        Bank { rows, centre, away, lengths, longest, grids: None }
+    }
+
+    /// A bank of all positions of pictures, `[n, c]`, and what they are joined of: for [`Bank::nearest_joined`].
+    pub fn of_pictures(rows: Tensor, grids: &[Tensor]) -> Bank {
+        let bank = Bank::new(rows);
+        let grids = Centred::new(grids, &bank.centre);
+        if !grids.are_coarser() {
+            return bank;
+        }
+        let longest = grids.lengths().map(|lengths| lengths.max().double_value(&[])).collect();
+        Bank { grids: Some(Grids { rows: grids.times(-2.0), longest }), ..bank }
     }
 
     /// Number of rows.
@@ -74,9 +96,10 @@ impl Bank {
         self.len() == 0
     }
 
-    /// Memory of the rows.
+    /// Memory of the rows and of what they are joined of.
     pub fn bytes(&self) -> usize {
-        self.rows.numel() * size_of::<f32>()
+        let joined = self.grids.as_ref().map_or(0, |grids| grids.rows.numel());
+        (self.rows.numel() + joined) * size_of::<f32>()
     }
 
     /// All rows, `[n, c]`.
@@ -99,31 +122,43 @@ impl Bank {
                 self.lengths_of(start, count, Kind::Float).addmm(&centred, &rows.tr())
             };
             let lengths = centred.norm_scalaropt_dim(2, [-1i64].as_slice(), false).to_kind(Kind::Double);
-            self.search(part, &self.error(&lengths, 0.0), k, (n_rows, room), &product)
+            self.search(part, &self.error(&lengths), k, (n_rows, room), &product)
         };
-        let parts: Vec<Nearest> = queries.split(n_queries as i64, 0).iter().map(search).collect();
-        let cat = |side: fn(&Nearest) -> &Tensor| Tensor::cat(&parts.iter().map(side).collect::<Vec<_>>(), 0);
-        Nearest { distances: cat(|part| &part.distances), rows: cat(|part| &part.rows) }
+        let parts = queries.split(n_queries as i64, 0).iter().map(search).collect();
+        self.sure(queries, parts, k, room)
     }
 
-    /// As [`Bank::nearest`], of all positions of one picture. Products are taken on the coarse grids and then brought to the
-    /// first one's, which is the same and a fraction of the work. `ready` is what [`Bank::ready`] gives, if it is there.
-    pub fn nearest_joined(&self, queries: &Joined, ready: Option<&Tensor>, k: usize, room: usize) -> Nearest {
-        let (k, m, c) = (k.min(self.len()), queries.vectors.size()[0] as usize, self.rows.size()[1] as usize);
-        let n_rows = (room / 2 / (24 * m + 4 * c)).clamp(64, LARGEST.1);
-        let grids = queries.centred(&self.centre);
-        let product = |start: i64, count: i64| {
-            let lengths = self.lengths_of(start, count, Kind::Float);
-            let part = || self.ready_part(start, count, Kind::Float);
-            let rows = ready.map_or_else(part, |ready| ready.narrow(0, start, count));
-            grids.product(&rows, &lengths)
+    /// As [`Bank::nearest`], of all positions of pictures. In a bank that knows what its rows are joined of, products are taken
+    /// on the coarse grids and then brought to the first ones', which is the same and a fraction of the work.
+    pub fn nearest_joined(&self, queries: &Joined, k: usize, room: usize) -> Nearest {
+        let each = queries.vectors().size()[0] / queries.pictures();
+        let Some(bank) = &self.grids else { return self.nearest(queries.vectors(), k, room) };
+        let of_rows = bank.rows.positions();
+        // Pictures of queries, and of the bank, at once.
+        let c = self.rows.size()[1];
+        let least = each * (JOINED_BYTES * of_rows + DIRECT_BYTES as i64 * c);
+        if least > room as i64 / 2 {
+            return self.nearest(queries.vectors(), k, room);
+        }
+        let own = (LARGEST.0 as i64 / each).clamp(1, room as i64 / 2 / least);
+        let theirs = (LARGEST.1 as i64 / of_rows).clamp(1, room as i64 / 2 / least / own);
+        let (k, n_rows) = (k.min(self.len()), (theirs * of_rows) as usize);
+        let search = |start: i64| {
+            let part = queries.narrow(start, own.min(queries.pictures() - start));
+            let grids = Centred::new(part.grids(), &self.centre);
+            let product = |start: i64, count: i64| {
+                let lengths = self.lengths_of(start, count, Kind::Float);
+                grids.product(&bank.rows, (start / of_rows, count / of_rows), &lengths)
+            };
+            let error = bank.error(&grids, self.away);
+            self.search(part.vectors(), &error, k, (n_rows, room), &product)
         };
-        let lengths = Tensor::full([m as i64], grids.longest(), (Kind::Double, self.rows.device()));
-        let error = self.error(&lengths, BROUGHT);
-        self.search(queries.vectors, &error, k, (n_rows, room), &product)
+        let parts = (0..queries.pictures()).step_by(own as usize).map(search).collect();
+        self.sure(queries.vectors(), parts, k, room)
     }
 
-    /// What `product` gives is off by at most `error`, `[m]`.
+    /// What `product` gives is off by at most `error`, `[m]`. Beside what was found, the queries for which another row may be
+    /// nearer.
     fn search(
         &self,
         queries: &Tensor,
@@ -131,42 +166,54 @@ impl Bank {
         k: usize,
         (n_rows, room): (usize, usize),
         product: Product,
-    ) -> Nearest {
+    ) -> (Nearest, Option<Tensor>) {
         let (values, rows) = self.candidates(k, n_rows, product);
         let found = self.direct(queries, &rows.narrow(1, 0, k as i64), k, room);
-        let Some(unsure) = unsure(&values, error, k) else { return found };
+        let Some(unsure) = unsure(&values, error, k) else { return (found, None) };
+        // All candidates of these are looked at.
+        let [queries, values, rows, error] =
+            [queries, &values, &rows, error].map(|tensor| tensor.index_select(0, &unsure));
+        let again = self.direct(&queries, &rows, k, room);
+        let may_miss = (rows.size()[1] as usize) < self.len();
+        let doubtful =
+            may_miss.then(|| self.doubtful(&queries, &values.select(1, -1), &error, &again)).flatten();
+        (found.with(&unsure, &again), doubtful.map(|places| unsure.index_select(0, &places)))
+    }
+
+    /// What was found of all `queries`, part by part; doubtful ones are searched again in double precision, all at once, since
+    /// rows are brought to that for each search.
+    fn sure(
+        &self,
+        queries: &Tensor,
+        parts: Vec<(Nearest, Option<Tensor>)>,
+        k: usize,
+        room: usize,
+    ) -> Nearest {
+        let (mut found, mut doubtful, mut start) = (Vec::new(), Vec::new(), 0);
+        for (nearest, places) in parts {
+            doubtful.extend(places.map(|places| places + start));
+            start += nearest.rows.size()[0];
+            found.push(nearest);
+        }
+        let found = Nearest::cat(&found);
+        if doubtful.is_empty() {
+            return found;
+        }
         let (n_queries, n_rows) = chunks(room, self.rows.size()[1] as usize, k);
-        unsure.split(n_queries as i64, 0).iter().fold(found, |found, unsure| {
-            let again = [queries, &values, &rows, error].map(|tensor| tensor.index_select(0, unsure));
-            found.with(unsure, &self.search_again(again.each_ref(), (k, n_rows, room)))
+        Tensor::cat(&doubtful, 0).split(n_queries as i64, 0).iter().fold(found, |found, doubtful| {
+            let queries = queries.index_select(0, doubtful);
+            let centred = (&queries - &self.centre).to_kind(Kind::Double);
+            let product = |start: i64, count: i64| {
+                let rows = self.ready_part(start, count, Kind::Double);
+                self.lengths_of(start, count, Kind::Double).addmm(&centred, &rows.tr())
+            };
+            let (_, rows) = self.candidates(k, n_rows, &product);
+            found.with(doubtful, &self.direct(&queries, &rows, k, room))
         })
     }
 
-    /// The same for queries of which all candidates are to be looked at.
-    fn search_again(
-        &self,
-        [queries, values, rows, error]: [&Tensor; 4],
-        (k, n_rows, room): (usize, usize, usize),
-    ) -> Nearest {
-        let found = self.direct(queries, rows, k, room);
-        if rows.size()[1] as usize == self.len() {
-            return found;
-        }
-        let Some(doubtful) = self.doubtful(queries, &values.select(1, -1), error, &found) else {
-            return found;
-        };
-        let queries = queries.index_select(0, &doubtful);
-        let centred = (&queries - &self.centre).to_kind(Kind::Double);
-        let product = |start: i64, count: i64| {
-            let rows = self.ready_part(start, count, Kind::Double);
-            self.lengths_of(start, count, Kind::Double).addmm(&centred, &rows.tr())
-        };
-        let (_, rows) = self.candidates(k, n_rows, &product);
-        found.with(&doubtful, &self.direct(&queries, &rows, k, room))
-    }
-
     /// All rows from the centre, times -2, as products take them.
-    pub fn ready(&self) -> Tensor {
+    fn ready(&self) -> Tensor {
         self.ready_part(0, self.len() as i64, Kind::Float)
     }
 
@@ -209,8 +256,9 @@ impl Bank {
         let at_once = (room as i64 / (2 * each)).min(cached).clamp(1, m);
         let (candidates, _) = candidates.sort(1, false);
         let squares = |(queries, candidates): (&Tensor, &Tensor)| {
-            let rows = self.rows.index_select(0, &candidates.flatten(0, -1)).view([-1, n_candidates, c]);
-            squared_lengths(&(rows - queries.unsqueeze(1)).to_kind(Kind::Double))
+            let mut rows = self.rows.index_select(0, &candidates.flatten(0, -1)).view([-1, n_candidates, c]);
+            let mut apart = rows.g_sub_(&queries.unsqueeze(1)).to_kind(Kind::Double);
+            apart.square_().sum_dim_intlist(-1, false, None::<Kind>)
         };
         let (queries, parts) = (queries.split(at_once, 0), candidates.split(at_once, 0));
         let squares = Tensor::cat(&queries.iter().zip(&parts).map(squares).collect::<Vec<_>>(), 0);
@@ -219,16 +267,14 @@ impl Bank {
         Nearest { distances: nearest(&squares).sqrt(), rows: nearest(&candidates.gather(1, &order, false)) }
     }
 
-    /// How far squared distances that a product gives may be off, for queries of these lengths (single precision may have
-    /// taken a little from them) and of a product that rounds so many times more.
-    fn error(&self, lengths: &Tensor, more: f64) -> Tensor {
+    /// How far squared distances that a product gives may be off, for queries of these lengths; single precision may have
+    /// taken a little from them.
+    fn error(&self, lengths: &Tensor) -> Tensor {
         // A sum of c products is off by c roundings of the product of lengths, at most; a few more roundings
         // are for centring, for the rows' own lengths and for the sum of both.
-        let c = self.rows.size()[1] as f64;
-        let longest = self.longest.sqrt();
-        let error = lengths * (2.0 * (c + 8.0 + more) * ROUNDOFF * longest) + 8.0 * ROUNDOFF * self.longest;
-        // What is brought to another size is rounded where it lies, not from the centre.
-        (error + 2.0 * more * ROUNDOFF * self.away * longest) * 1.01
+        let (c, longest) = (self.rows.size()[1] as f64, self.longest.sqrt());
+        let error = lengths * (2.0 * (c + 8.0) * ROUNDOFF * longest) + 8.0 * ROUNDOFF * self.longest;
+        error * 1.01
     }
 
     /// Queries for which a row that is no candidate may be nearer than the last one found.
@@ -246,7 +292,32 @@ impl Bank {
     }
 }
 
+impl Grids {
+    /// As [`Bank::error`], of products that are brought to the size of the first grid, for a bank whose centre is so far `away`
+    /// from zero.
+    fn error(&self, queries: &Centred, away: f64) -> Tensor {
+        let longest = self.longest.iter().map(|length| length * length).sum::<f64>().sqrt();
+        let each = queries.lengths().zip(queries.channels()).zip(&self.longest);
+        let sum = |[products, squares]: [Tensor; 2], [product, square]: [Tensor; 2]| {
+            [products + product, squares + square]
+        };
+        let parts = each.map(|((lengths, c), longest)| [&lengths * (c as f64 * longest), lengths.square()]);
+        let [products, squares] = parts.reduce(sum).expect("there is a grid");
+        let lengths = squares.sqrt();
+        let error = (products + &lengths * ((8.0 + BROUGHT) * longest)) * (2.0 * ROUNDOFF);
+        // What is brought to another size is rounded where it lies, not from the centre: queries and rows.
+        let brought = (lengths + longest) * (2.0 * BROUGHT * ROUNDOFF * away);
+        (error + brought + 8.0 * ROUNDOFF * longest * longest) * 1.01
+    }
+}
+
 impl Nearest {
+    /// Of the queries of all `parts`.
+    fn cat(parts: &[Nearest]) -> Nearest {
+        let cat = |side: fn(&Nearest) -> &Tensor| Tensor::cat(&parts.iter().map(side).collect::<Vec<_>>(), 0);
+        Nearest { distances: cat(|part| &part.distances), rows: cat(|part| &part.rows) }
+    }
+
     /// With the rows at `places` taken from `other`.
     fn with(&self, places: &Tensor, other: &Nearest) -> Nearest {
         Nearest {
@@ -274,6 +345,9 @@ fn some(holds: Tensor) -> Option<Tensor> {
 
 /// Bytes for each value of a candidate while its distance is computed: gathered, subtracted, doubled, squared.
 const DIRECT_BYTES: usize = 24;
+
+/// Scratch bytes for each pair of a query and a row while products of grids are brought to their size and sorted.
+const JOINED_BYTES: i64 = 24;
 
 /// Scratch bytes of a search, roughly from above: copies of queries and rows in double precision, the
 /// product and what sorting it takes, candidates.
@@ -312,41 +386,40 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::method::part::grid;
 
-    fn grids(level: f64, spread: f64) -> [Tensor; 3] {
-        let one = |size: [i64; 4]| {
-            Tensor::empty(size, (Kind::Float, Device::Cpu)).uniform_(0.0, 1.0) * spread + level
+    fn pictures(count: i64, level: f64, spread: f64) -> Joined {
+        let one = |[c, h, w]: [i64; 3]| {
+            Tensor::empty([count, c, h, w], (Kind::Float, Device::Cpu)).uniform_(0.0, 1.0) * spread + level
         };
-        [[1, 3, 8, 6], [1, 5, 4, 3], [1, 2, 3, 2]].map(one)
+        Joined::new([[3, 8, 6], [5, 4, 3], [2, 3, 2]].map(one).into())
     }
 
-    /// Near zero, and so far from it that single precision holds little of what distinguishes vectors; four rows are equal.
+    /// Near zero, and so far from it that single precision holds little of what distinguishes vectors; each row is there twice.
     #[test]
     fn products_of_grids_err_less_than_is_said_and_nothing_nearer_is_missed() {
         tch::manual_seed(4);
         for (level, spread) in [(0.0, 1.0), (100.0, 1.0), (300.0, 0.01)] {
-            let (own, other) = (grids(level, spread), grids(level, spread));
-            let vectors = |grids: &[Tensor; 3]| grid::positions(&grid::joined(&grids.each_ref(), true));
-            let (queries, rows) = (vectors(&own), vectors(&other));
-            let bank = Bank::new(Tensor::cat(&[rows.narrow(0, 3, 1).repeat([3, 1]), rows], 0));
-            let apart = (bank.rows() - queries.unsqueeze(1)).to_kind(Kind::Double);
+            let (queries, other) = (pictures(3, level, spread), pictures(2, level, spread));
+            let rows = Joined::cat(&[other.narrow(0, 2), other]);
+            let bank = Bank::of_pictures(rows.vectors().shallow_clone(), rows.grids());
+            let apart = (bank.rows() - queries.vectors().unsqueeze(1)).to_kind(Kind::Double);
             let squares = squared_lengths(&apart);
-            let joined = Joined { vectors: &queries, grids: &own };
-            let centred = joined.centred(&bank.centre);
-            let products = centred.product(&bank.ready(), &bank.lengths.to_kind(Kind::Float));
-            let exact =
-                (bank.rows().to_kind(Kind::Double) - queries.to_kind(Kind::Double).unsqueeze(1)).square();
-            let exact = exact.sum_dim_intlist(-1, false, None::<Kind>);
-            let lengths = squared_lengths(&(queries.to_kind(Kind::Double) - &bank.centre)).unsqueeze(1);
-            let off = (products.to_kind(Kind::Double) + lengths - exact).abs().max().double_value(&[]);
-            let longest = Tensor::from(centred.longest());
-            let said = bank.error(&longest, BROUGHT).double_value(&[]);
-            assert!(off <= said, "{level}: {off} is more than {said}");
-            for k in [1, 3] {
-                let found = bank.nearest_joined(&joined, Some(&bank.ready()), k, MAX_BYTES);
+            let centred = Centred::new(queries.grids(), &bank.centre);
+            let lengths = bank.lengths.to_kind(Kind::Float);
+            let grids = bank.grids.as_ref().unwrap();
+            let products = centred.product(&grids.rows, (0, 4), &lengths);
+            let queries_exact = queries.vectors().to_kind(Kind::Double);
+            let exact = squared_lengths(&(bank.rows().to_kind(Kind::Double) - queries_exact.unsqueeze(1)));
+            let lengths = squared_lengths(&(queries_exact - &bank.centre)).unsqueeze(1);
+            let off = (products.to_kind(Kind::Double) + lengths - exact).abs();
+            let said = grids.error(&centred, bank.away).unsqueeze(1);
+            let most = (off / said).max().double_value(&[]);
+            assert!(most <= 1.0, "{level}: {most} times what is said");
+            for (k, room) in [(1, MAX_BYTES), (3, MAX_BYTES), (3, 48 * (48 + 10) * 24 * 2 * 3), (3, 1 << 14)]
+            {
+                let found = bank.nearest_joined(&queries, k, room);
                 let (nearest, _) = squares.topk(k as i64, 1, false, true);
-                assert_eq!(found.distances, nearest.sqrt(), "{level}, {k}");
+                assert_eq!(found.distances, nearest.sqrt(), "{level}, {k}, {room}");
             }
         }
     }

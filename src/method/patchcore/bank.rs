@@ -1,5 +1,7 @@
 //! The bank as it fills: normals' rows taken up picture by picture, reduced whenever they fill the memory.
 
+use std::cell::OnceCell;
+
 use tch::{Device, Kind, Tensor};
 
 use super::coreset::{PROJECTED, greedy, projection};
@@ -14,8 +16,8 @@ pub struct BankBuilder {
     filled: usize,
     /// Rows taken up so far, reduced or not.
     seen: usize,
-    /// `[c, 128]`, where rows are longer than that.
-    projection: Option<Tensor>,
+    /// `[c, 128]`, where rows are longer than that; drawn when it is first needed.
+    projection: OnceCell<Tensor>,
     seed: u64,
     n_reductions: u64,
 }
@@ -24,16 +26,12 @@ impl BankBuilder {
     /// An empty bank on `device`; `seed` draws the projection and every reduction.
     pub fn new(bank_size: BankSize, plan: Plan, seed: u64, device: Device) -> BankBuilder {
         let size = [plan.capacity as i64, bank_size.channels as i64];
-        let projection = (bank_size.channels > PROJECTED).then(|| {
-            let mut stream = Stream::new(seed, "patchcore projection", 0);
-            projection(bank_size.channels, PROJECTED, &mut stream).to_device(device)
-        });
         BankBuilder {
             bank_size,
             buffer: Tensor::empty(size, (Kind::Float, device)),
             filled: 0,
             seen: 0,
-            projection,
+            projection: OnceCell::new(),
             seed,
             n_reductions: 0,
         }
@@ -79,7 +77,13 @@ impl BankBuilder {
     /// `[filled, at most 128]`.
     fn projected(&self) -> Tensor {
         let rows = self.buffer.narrow(0, 0, self.filled as i64);
-        let Some(projection) = &self.projection else { return rows.copy() };
+        if self.bank_size.channels <= PROJECTED {
+            return rows.copy();
+        }
+        let projection = self.projection.get_or_init(|| {
+            let mut stream = Stream::new(self.seed, "patchcore projection", 0);
+            projection(self.bank_size.channels, PROJECTED, &mut stream).to_device(rows.device())
+        });
         let size = [self.filled as i64, PROJECTED as i64];
         let projected = Tensor::empty(size, (Kind::Float, rows.device()));
         for (to, from) in projected.split(MOVED as i64, 0).iter_mut().zip(rows.split(MOVED as i64, 0)) {

@@ -8,6 +8,7 @@ use tch::{Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
 use super::part::grid;
+use super::part::joined::Joined;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::nearest::Bank;
 use super::part::normals::features;
@@ -108,10 +109,16 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
         .map_or((0.0, 0.0), |plan| (plan.capacity as f64, plan.bytes as f64));
     let rows = positions * n as f64;
     let bank = (settings.coreset_ratio.unwrap_or(1.0) * rows).min(capacity);
+    // A bank that holds all is made of whole pictures, whose stages are compared on their own grids.
+    let searching = if bank >= rows {
+        n as f64 * work::compared(settings.backbone, 2, cell)
+    } else {
+        2.0 * positions * bank * channels as f64
+    };
     let choosing = if bank < rows { 2.0 * bank * rows * PROJECTED as f64 } else { 0.0 };
     Ok(Work {
         fit: Operations { forward: n as f64 * encoder + choosing, training: 0.0 },
-        query: encoder + 2.0 * positions * bank * channels as f64,
+        query: encoder + searching,
         encode: encoder,
         teacher: encoder,
         maps: true,
@@ -134,26 +141,18 @@ impl Learner for PatchCore {
         _: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>> {
         let teacher = context.seeing(Sight::of(self.settings.backbone))?;
-        let mut builder: Option<(BankBuilder, usize)> = None;
+        let mut filling: Option<Filling> = None;
         for features in features(&teacher, &normals.pixels, None) {
-            let n = features.deep.size()[0];
-            for rows in patches(&features).chunk(n, 0) {
-                if builder.is_none() {
-                    let (positions, channels) = (rows.size()[0] as usize, rows.size()[1] as usize);
-                    let side = normals.size() as usize;
-                    let bank_size = self.settings.memory(channels, positions, normals.len(), side);
-                    let plan = bank_size.plan(self.settings.memory_mib << 20)?;
-                    builder =
-                        Some((BankBuilder::new(bank_size, plan, context.seed, context.device), plan.room));
-                }
-                if let Some((builder, _)) = &mut builder {
-                    builder.add(&rows);
-                }
+            let patches = patches(&features);
+            if filling.is_none() {
+                filling = Some(self.filling(&patches, normals, context)?);
+            }
+            if let Some(filling) = &mut filling {
+                filling.add(&patches);
             }
         }
-        let (builder, room) = builder.context("patchcore needs at least one normal")?;
-        let bank = Bank::new(builder.finish(self.ratio));
-        Ok(Box::new(PatchCoreDetector { bank, room, reweight: self.settings.reweight }))
+        let filling = filling.context("patchcore needs at least one normal")?;
+        Ok(Box::new(filling.finish(self.ratio, self.settings.reweight)))
     }
 
     fn sees(&self) -> Option<Sight> {
@@ -162,6 +161,56 @@ impl Learner for PatchCore {
 
     fn reads(&self, features: Features) -> Box<dyn Any> {
         Box::new(patches(&features))
+    }
+}
+
+impl PatchCore {
+    /// An empty bank for `normals`, whose patches are like `patches`.
+    fn filling(&self, patches: &Joined, normals: &Pictures, context: &Context) -> Result<Filling> {
+        let (pictures, [rows, channels]) =
+            (patches.pictures(), [0, 1].map(|axis| patches.vectors().size()[axis]));
+        let positions = (rows / pictures) as usize;
+        let memory =
+            self.settings.memory(channels as usize, positions, normals.len(), normals.size() as usize);
+        let plan = memory.plan(self.settings.memory_mib << 20)?;
+        let grids: usize = patches.grids().iter().map(Tensor::numel).sum();
+        let bytes = size_of::<f32>() * grids / pictures as usize * normals.len();
+        let is_whole = self.ratio >= 1.0 && plan.capacity == positions * normals.len();
+        let keeps = is_whole && patches.are_coarser() && bytes <= plan.room / 2;
+        Ok(Filling {
+            builder: BankBuilder::new(memory, plan, context.seed, context.device),
+            room: if keeps { plan.room - bytes } else { plan.room },
+            grids: keeps.then(Default::default),
+        })
+    }
+}
+
+/// The bank as it fills.
+struct Filling {
+    builder: BankBuilder,
+    /// Scratch bytes of a search.
+    room: usize,
+    /// What all rows are joined of, where the bank stays whole.
+    grids: Option<[Vec<Tensor>; 2]>,
+}
+
+impl Filling {
+    fn add(&mut self, patches: &Joined) {
+        for rows in patches.vectors().chunk(patches.pictures(), 0) {
+            self.builder.add(&rows);
+        }
+        for (parts, grid) in self.grids.iter_mut().flatten().zip(patches.grids()) {
+            parts.push(grid.shallow_clone());
+        }
+    }
+
+    fn finish(self, ratio: f64, reweight: bool) -> PatchCoreDetector {
+        let rows = self.builder.finish(ratio);
+        let bank = match self.grids {
+            Some(grids) => Bank::of_pictures(rows, &grids.map(|parts| Tensor::cat(&parts, 0))),
+            None => Bank::new(rows),
+        };
+        PatchCoreDetector { bank, room: self.room, reweight }
     }
 }
 
@@ -182,13 +231,13 @@ struct PatchCoreDetector {
 impl Detector for PatchCoreDetector {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
         // Of all pictures at once: the bank is read once for many patches.
-        let patches: &Tensor = queries.made()?;
-        let distances = patch_scores(&self.bank, patches, self.room);
+        let patches: &Joined = queries.made()?;
+        let distances = self.bank.nearest_joined(patches, 1, self.room).distances.squeeze_dim(1);
         let n = queries.pictures().len() as i64;
         // Positions of a square.
         let grid = (distances.size()[0] / n).isqrt();
         let scores = match self.reweight {
-            true => reweighted(&self.bank, patches, &distances.view([n, -1]), self.room)?,
+            true => reweighted(&self.bank, patches.vectors(), &distances.view([n, -1]), self.room)?,
             false => Vec::new(),
         };
         let maps = grid::upsample(&distances.view([n, grid, grid]), queries.pictures().size(), false);
@@ -203,14 +252,14 @@ impl Detector for PatchCoreDetector {
 
 /// Patches of all pictures, `[n * positions, c2 + c3]`: each stage averaged over 3 x 3 positions (zeros beyond the
 /// border), the deeper one brought to the grid of the shallower.
-fn patches(features: &Features) -> Tensor {
+fn patches(features: &Features) -> Joined {
     // Faster on a CPU than with positions beside one another, to the same bits.
     let pooled = |scale: &Tensor| {
         let scale = layout::for_convolutions(scale);
         scale.avg_pool2d([3, 3], [1, 1], [1, 1], false, true, None).contiguous()
     };
     let [_, second, third] = &features.scales;
-    grid::positions(&grid::joined(&[&pooled(second), &pooled(third)], true))
+    Joined::new(vec![pooled(second), pooled(third)])
 }
 
 /// Distance of each patch `[m, c]` to the nearest of the bank, `[m]`.
