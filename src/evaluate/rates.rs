@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::device::Wanted;
 use crate::files;
 use crate::method::work::{CellSize, Operations, Work};
-use crate::network::layer::of_convolution;
+use crate::network::layer::{BatchNorm, Conv, Norm, of_convolution};
+use crate::network::layout;
 use crate::network::precision::Precision;
 use crate::regime::Regime;
 
@@ -142,7 +144,9 @@ impl Speed {
 /// A convolution with batch norm and activation, as one of a residual network's four stages has it.
 struct Layer {
     input: Tensor,
-    weights: Tensor,
+    conv: Conv,
+    norm: BatchNorm,
+    store: VarStore,
 }
 
 /// Larger pictures are computed no faster for each of their pixels.
@@ -153,10 +157,12 @@ impl Layer {
 
     fn new(device: Device, size: i64, stage: u32) -> Layer {
         let (channels, side) = (64 << stage, (size.min(LARGEST) / (4 << stage)).max(1));
-        let options = (Kind::Float, device);
+        let store = VarStore::new(device);
         Layer {
-            input: Tensor::ones([Layer::BATCH, channels, side, side], options),
-            weights: Tensor::full([channels, channels, 3, 3], 1e-3, options).set_requires_grad(true),
+            input: Tensor::ones([Layer::BATCH, channels, side, side], (Kind::Float, device)),
+            conv: Conv::new(&store.root(), channels, channels, 3, 1),
+            norm: BatchNorm::new(&(store.root() / "norm"), channels),
+            store,
         }
     }
 
@@ -166,18 +172,22 @@ impl Layer {
         Layer::BATCH as f64 * of_convolution(channels, channels, 3, side)
     }
 
+    /// As a frozen teacher.
     fn forward(&self) -> Tensor {
-        let none = None::<&Tensor>;
-        let made = self.input.conv2d(&self.weights, none, [1, 1], [1, 1], [1, 1], 1);
-        made.batch_norm(none, none, none, none, true, 0.1, 1e-5, false).relu()
+        self.norm.activated(&self.conv.forward(&self.input), None, Norm::Stored)
     }
 
+    /// Of training, by the kernels that decoders train with.
     fn step(&self) {
-        self.forward().sum(Kind::Float).backward();
+        let input = layout::for_convolutions(&self.input);
+        let made = self.norm.activated(&self.conv.forward(&input), None, Norm::Batch);
+        made.sum(Kind::Float).backward();
         tch::no_grad(|| {
-            let mut gradient = self.weights.grad();
-            drop(self.weights.shallow_clone().g_sub_(&(&gradient * 1e-6)));
-            drop(gradient.zero_());
+            for mut weights in self.store.trainable_variables() {
+                let mut gradient = weights.grad();
+                let _ = weights.g_sub_(&(&gradient * 1e-6));
+                let _ = gradient.zero_();
+            }
         });
     }
 }
