@@ -179,14 +179,15 @@ impl Layer {
 
     /// Of training, by the kernels that decoders train with.
     fn step(&self) {
-        let input = layout::for_convolutions(&self.input);
+        let input = layout::for_convolutions(&self.input).set_requires_grad(true);
         let made = self.norm.activated(&self.conv.forward(&input), None, Norm::Batch);
-        made.sum(Kind::Float).backward();
+        let mut weights = self.store.trainable_variables();
+        // The layer before it needs the input's, too.
+        let moved: Vec<&Tensor> = [&input].into_iter().chain(&weights).collect();
+        let gradients = Tensor::run_backward(&[made.sum(Kind::Float)], &moved, false, false);
         tch::no_grad(|| {
-            for mut weights in self.store.trainable_variables() {
-                let mut gradient = weights.grad();
-                let _ = weights.g_sub_(&(&gradient * 1e-6));
-                let _ = gradient.zero_();
+            for (weights, gradient) in weights.iter_mut().zip(&gradients[1..]) {
+                let _ = weights.g_sub_(&(gradient * 1e-6));
             }
         });
     }

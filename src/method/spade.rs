@@ -12,7 +12,7 @@ use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output
 use super::part::grid;
 use super::part::joined::Joined;
 use super::part::learner::{Learner, build as build_learner};
-use super::part::nearest::{Bank, MAX_BYTES};
+use super::part::nearest::{Bank, MAX_BYTES, joined_operations};
 use super::part::normals::{CHUNK, all_pooled, features, pooled};
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
@@ -67,14 +67,16 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let (retrieved, positions) = (n.min(neighbours) as f64, cell.positions(backbone.strides()[0]));
     // Those that do not stay in memory pass the network again.
     let again = if n > neighbours { encoder } else { 0.0 };
-    let bank = 4.0 * retrieved * positions * channels as f64;
+    let stages = backbone.channels().into_iter().zip(backbone.strides()).take(3);
+    let grids: f64 = stages.map(|(c, stride)| c as f64 * cell.positions(stride)).sum();
+    let bank = 4.0 * retrieved * (positions * channels as f64 + grids);
     Ok(Work {
         fit: Operations { forward: n as f64 * encoder, training: 0.0 },
-        query: encoder + retrieved * (again + work::compared(backbone, 1, cell)),
+        query: encoder + retrieved * (again + joined_operations(backbone, 1, cell)),
         encode: encoder,
         teacher: encoder,
         maps: true,
-        bytes: bank + bank.min(MAX_BYTES as f64),
+        bytes: bank + MAX_BYTES as f64,
         ..Work::default()
     }
     .on(train_on))
@@ -150,7 +152,8 @@ impl Detector for SpadeDetector {
                 Tensor::cat(&(0..positions.pictures()).map(of).collect::<Vec<_>>(), 0)
             }
         };
-        let grid = positions.grids()[0].size()[2];
+        // Positions of a square.
+        let grid = positions.positions().isqrt();
         let maps = grid::upsample(&distances.view([-1, grid, grid]), queries.pictures().size(), false);
         Ok(Prediction::Both(grid::to_maps(&maps)?, grid::to_scores(&scores)?))
     }

@@ -109,16 +109,6 @@ pub fn encoder(extractor: impl Into<Extractor>, size: i64) -> f64 {
     }
 }
 
-/// All positions of a picture with those of another, where stages `from..=3` are joined for them: each stage's products are
-/// taken on its own grid.
-pub fn compared(extractor: Extractor, from: usize, cell: &CellSize) -> f64 {
-    let stages = extractor.channels().into_iter().zip(extractor.strides()).take(3).skip(from - 1);
-    let products: f64 = stages.map(|(c, stride)| 2.0 * c as f64 * cell.positions(stride).powi(2)).sum();
-    // Bringing products to the finest grid takes about as long again.
-    let is_one_grid = matches!(extractor, Extractor::Transformer(_));
-    if is_one_grid { products } else { 2.0 * products }
-}
-
 /// One picture up to an encoder's third stage.
 pub fn to_stage_three(backbone: Backbone, size: i64) -> f64 {
     stages(backbone, size, 3)

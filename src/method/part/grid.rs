@@ -54,7 +54,7 @@ pub fn joined(scales: &[&Tensor], bilinear: bool) -> Tensor {
 }
 
 /// Positions of what [`joined`] makes bilinearly, without the passes over memory that joining takes.
-pub fn joined_positions(scales: &[&Tensor]) -> Tensor {
+pub fn joined_positions(scales: &[Tensor]) -> Tensor {
     let (b, c) = (scales[0].size()[0], scales.iter().map(|scale| scale.size()[1]).sum());
     let size = [scales[0].size()[2], scales[0].size()[3]];
     let positions = Tensor::empty([b, size[0], size[1], c], (scales[0].kind(), scales[0].device()));

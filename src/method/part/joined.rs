@@ -7,6 +7,8 @@ use super::grid;
 /// All positions of pictures.
 pub struct Joined {
     vectors: Tensor,
+    pictures: i64,
+    /// None, where all have one size, as a transformer's stages have.
     grids: Vec<Tensor>,
 }
 
@@ -17,10 +19,12 @@ pub(super) struct Centred {
 }
 
 impl Joined {
-    /// Of at least one grid, each `[b, c_i, h_i, w_i]`, the first one the finest.
+    /// Of at least one grid, each `[b, c_i, h_i, w_i]`, none finer than the first.
     pub fn new(grids: Vec<Tensor>) -> Joined {
-        let vectors = grid::joined_positions(&grids.iter().collect::<Vec<_>>());
-        Joined { vectors, grids }
+        let vectors = grid::joined_positions(&grids);
+        let sides = |grid: &Tensor| grid.size().split_off(2);
+        let are_coarser = grids.iter().any(|grid| sides(grid) != sides(&grids[0]));
+        Joined { vectors, pictures: grids[0].size()[0], grids: if are_coarser { grids } else { Vec::new() } }
     }
 
     /// `[b * h * w, sum of c_i]`, as [`grid::joined`] makes them bilinearly and [`grid::positions`] lists them.
@@ -28,26 +32,27 @@ impl Joined {
         &self.vectors
     }
 
-    /// What was joined.
+    /// What was joined; none, where products of whole vectors take as little work.
     pub fn grids(&self) -> &[Tensor] {
         &self.grids
     }
 
-    /// Whether any grid is coarser than the first: a transformer's stages have one size.
-    pub fn are_coarser(&self) -> bool {
-        self.grids.iter().any(|grid| grid.size()[2..] != self.grids[0].size()[2..])
-    }
-
     /// Number of pictures.
     pub fn pictures(&self) -> i64 {
-        self.grids[0].size()[0]
+        self.pictures
+    }
+
+    /// Positions of each picture.
+    pub fn positions(&self) -> i64 {
+        self.vectors.size()[0] / self.pictures.max(1)
     }
 
     /// `count` of the pictures, from `start`.
     pub fn narrow(&self, start: i64, count: i64) -> Joined {
-        let each = self.vectors.size()[0] / self.pictures();
+        let each = self.positions();
         Joined {
             vectors: self.vectors.narrow(0, start * each, count * each),
+            pictures: count,
             grids: self.grids.iter().map(|grid| grid.narrow(0, start, count)).collect(),
         }
     }
@@ -58,6 +63,7 @@ impl Joined {
         let grid = |index: usize| cat(parts.iter().map(|part| &part.grids[index]).collect());
         Joined {
             vectors: cat(parts.iter().map(|part| &part.vectors).collect()),
+            pictures: parts.iter().map(Joined::pictures).sum(),
             grids: (0..parts[0].grids.len()).map(grid).collect(),
         }
     }
@@ -93,28 +99,27 @@ impl Centred {
         self.grids[0].1.iter().product()
     }
 
-    /// Whether any grid is coarser than the first.
-    pub(super) fn are_coarser(&self) -> bool {
-        self.grids.iter().any(|(_, sides)| *sides != self.grids[0].1)
-    }
-
-    /// Products of all vectors with those of `count` pictures of `rows`, from the picture `start`, added to `sum` `[n]`:
-    /// `[m, n]`. Joining is linear, so products of coarse grids are brought to the fine ones in the place of their vectors.
+    /// Products of all vectors with `count` of the vectors of `rows`, from `start`, added to `sum` `[count]`: `[m, count]`.
+    /// Joining is linear, so products of coarse grids are brought to the fine ones in the place of their vectors.
     pub(super) fn product(&self, rows: &Centred, (start, count): (i64, i64), sum: &Tensor) -> Tensor {
-        let (sides, row_sides, n) = (self.grids[0].1, rows.grids[0].1, count * rows.positions());
+        let (sides, row_sides, of_rows) = (self.grids[0].1, rows.grids[0].1, rows.positions());
+        // Whole pictures.
+        let first = start / of_rows;
+        let pictures = (start + count + of_rows - 1) / of_rows - first;
         let pairs = self.grids.iter().zip(&rows.grids);
         pairs.fold(sum.shallow_clone(), |sum, ((grid, own_sides), (rows, their_sides))| {
-            let each = their_sides.iter().product::<i64>();
-            let rows = rows.narrow(0, start * each, count * each).tr();
             if (own_sides, their_sides) == (&sides, &row_sides) {
-                return sum.addmm(grid, &rows);
+                return sum.addmm(grid, &rows.narrow(0, start, count).tr());
             }
-            let [h, w] = *own_sides;
-            let product = grid.matmul(&rows).view([-1, count, their_sides[0], their_sides[1]]);
+            let each = their_sides.iter().product::<i64>();
+            let rows = rows.narrow(0, first * each, pictures * each).tr();
+            let product = grid.matmul(&rows).view([-1, pictures, their_sides[0], their_sides[1]]);
             let product = product.upsample_bilinear2d(row_sides, false, None, None);
-            let product = product.view([-1, h, w, n]).permute([0, 3, 1, 2]);
+            let product = product.view([-1, pictures * of_rows]).narrow(1, start - first * of_rows, count);
+            let [h, w] = *own_sides;
+            let product = product.reshape([-1, h, w, count]).permute([0, 3, 1, 2]);
             let product = product.upsample_bilinear2d(sides, false, None, None);
-            product.permute([0, 2, 3, 1]).reshape([-1, n]).g_add_(&sum)
+            product.permute([0, 2, 3, 1]).reshape([-1, count]).g_add_(&sum)
         })
     }
 
@@ -157,20 +162,35 @@ mod tests {
     }
 
     #[test]
+    fn positions_are_those_of_what_is_joined() {
+        tch::manual_seed(3);
+        let grids = [[3, 8, 6], [5, 4, 3], [2, 3, 2]].map(|[c, h, w]| uniform(&[4, c, h, w], Kind::Float));
+        for grids in [grids.each_ref().map(crate::network::layout::for_convolutions), grids] {
+            let expected = grid::positions(&grid::joined(&grids.each_ref(), true));
+            let joined = Joined::new(grids.into());
+            assert_eq!(joined.vectors(), &expected);
+            assert_eq!((joined.pictures(), joined.positions(), joined.grids().len()), (4, 48, 3));
+        }
+        let alike = Joined::new([2, 3].map(|c| uniform(&[2, c, 4, 4], Kind::Float)).into());
+        assert!(alike.grids().is_empty());
+    }
+
+    #[test]
     fn products_of_grids_are_those_of_what_is_joined() {
         tch::manual_seed(1);
         let (queries, rows) = (pictures(2, Kind::Double), pictures(3, Kind::Double));
-        let [centre, start] = [&[10][..], &[96]].map(|size| uniform(size, Kind::Double));
-        let part = rows.narrow(1, 2);
-        let expected = (queries.vectors() - &centre).matmul(&(part.vectors() - &centre).tr()) * -2.0 + &start;
-        let queries_centred = Centred::new(queries.grids(), &centre);
-        let rows = Centred::new(rows.grids(), &centre).times(-2.0);
-        assert!(rows.are_coarser());
-        let found = queries_centred.product(&rows, (1, 2), &start);
-        assert!((&found - &expected).abs().max().double_value(&[]) < 1e-13);
+        let (centre, start) = (uniform(&[10], Kind::Double), uniform(&[144], Kind::Double));
+        let own = Centred::new(queries.grids(), &centre);
+        let bank = Centred::new(rows.grids(), &centre).times(-2.0);
+        let expected = (queries.vectors() - &centre).matmul(&(rows.vectors() - &centre).tr()) * -2.0 + &start;
+        // Whole pictures, parts of one, and of two.
+        for (first, count) in [(48, 96), (50, 20), (30, 40), (0, 144)] {
+            let found = own.product(&bank, (first, count), &start.narrow(0, first, count));
+            let apart = (found - expected.narrow(1, first, count)).abs().max().double_value(&[]);
+            assert!(apart < 1e-13, "{first}, {count}: {apart}");
+        }
         let lengths = (queries.vectors() - &centre).square().sum_dim_intlist(-1, false, None::<Kind>).sqrt();
-        let squares =
-            queries_centred.lengths().map(|lengths| lengths.square()).reduce(|sum, next| sum + next);
+        let squares = own.lengths().map(|lengths| lengths.square()).reduce(|sum, next| sum + next);
         let said = squares.unwrap().sqrt() * (1.0 + 1e-12);
         assert!(bool::try_from(lengths.le_tensor(&said).all()).unwrap());
     }

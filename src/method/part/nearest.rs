@@ -8,6 +8,8 @@
 use tch::{Kind, Tensor};
 
 use super::joined::{Centred, Joined};
+use crate::method::work::CellSize;
+use crate::network::Extractor;
 
 /// Candidates beyond the neighbours asked for, at least 1; the more, the fewer queries are searched twice.
 const SPARE: usize = 2;
@@ -68,20 +70,25 @@ impl Bank {
     /// A bank of at least one row, `[n, c]`, single precision.
     pub fn new(rows: Tensor) -> Bank {
         let centre = rows.mean_dim(0, false, None::<Kind>);
-        let length = |part: Tensor| squared_lengths(&(part - &centre).to_kind(Kind::Double));
+        let exactly = centre.to_kind(Kind::Double);
+        let length = |part: Tensor| squared_lengths(&(part.to_kind(Kind::Double) - &exactly));
         let lengths = Tensor::cat(&rows.split(256, 0).into_iter().map(length).collect::<Vec<_>>(), 0);
         let longest = lengths.max().double_value(&[]);
-        let away = squared_lengths(&centre.to_kind(Kind::Double)).double_value(&[]).sqrt();
+        let away = squared_lengths(&exactly).double_value(&[]).sqrt();
         Bank { rows, centre, away, lengths, longest, grids: None }
     }
 
-    /// A bank of all positions of pictures, `[n, c]`, and what they are joined of: for [`Bank::nearest_joined`].
+    /// A bank of all positions of pictures, `[n, c]`, and what they are joined of ([`Joined::grids`]): for
+    /// [`Bank::nearest_joined`].
+    ///
+    /// # Panics
+    /// Other rows than the pictures have positions.
     pub fn of_pictures(rows: Tensor, grids: &[Tensor]) -> Bank {
         let bank = Bank::new(rows);
+        let Some(first) = grids.first() else { return bank };
+        let positions = first.numel() as i64 / first.size()[1];
+        assert_eq!(bank.len() as i64, positions, "one row for each position");
         let grids = Centred::new(grids, &bank.centre);
-        if !grids.are_coarser() {
-            return bank;
-        }
         let longest = grids.lengths().map(|lengths| lengths.max().double_value(&[])).collect();
         Bank { grids: Some(Grids { rows: grids.times(-2.0), longest }), ..bank }
     }
@@ -115,7 +122,7 @@ impl Bank {
         // Rows that are multiplied all at once are made ready once.
         let ready = (self.len() <= n_rows).then(|| self.ready());
         let search = |part: &Tensor| {
-            let centred = part - &self.centre;
+            let centred = self.centred(part, Kind::Float);
             let product = |start: i64, count: i64| {
                 let part = || self.ready_part(start, count, Kind::Float);
                 let rows = ready.as_ref().map_or_else(part, Tensor::shallow_clone);
@@ -131,29 +138,23 @@ impl Bank {
     /// As [`Bank::nearest`], of all positions of pictures. In a bank that knows what its rows are joined of, products are taken
     /// on the coarse grids and then brought to the first ones', which is the same and a fraction of the work.
     pub fn nearest_joined(&self, queries: &Joined, k: usize, room: usize) -> Nearest {
-        let each = queries.vectors().size()[0] / queries.pictures();
-        let Some(bank) = &self.grids else { return self.nearest(queries.vectors(), k, room) };
-        let of_rows = bank.rows.positions();
-        // Pictures of queries, and of the bank, at once.
-        let c = self.rows.size()[1];
-        let least = each * (JOINED_BYTES * of_rows + DIRECT_BYTES as i64 * c);
-        if least > room as i64 / 2 {
+        let known = self.grids.as_ref().filter(|_| !queries.grids().is_empty());
+        let at_once = |bank: &Grids| joined_at_once(queries.positions(), bank.rows.positions(), room);
+        let Some((bank, (pictures, n_rows))) = known.and_then(|bank| Some((bank, at_once(bank)?))) else {
             return self.nearest(queries.vectors(), k, room);
-        }
-        let own = (LARGEST.0 as i64 / each).clamp(1, room as i64 / 2 / least);
-        let theirs = (LARGEST.1 as i64 / of_rows).clamp(1, room as i64 / 2 / least / own);
-        let (k, n_rows) = (k.min(self.len()), (theirs * of_rows) as usize);
+        };
+        let k = k.min(self.len());
         let search = |start: i64| {
-            let part = queries.narrow(start, own.min(queries.pictures() - start));
+            let part = queries.narrow(start, pictures.min(queries.pictures() - start));
             let grids = Centred::new(part.grids(), &self.centre);
             let product = |start: i64, count: i64| {
                 let lengths = self.lengths_of(start, count, Kind::Float);
-                grids.product(&bank.rows, (start / of_rows, count / of_rows), &lengths)
+                grids.product(&bank.rows, (start, count), &lengths)
             };
             let error = bank.error(&grids, self.away);
-            self.search(part.vectors(), &error, k, (n_rows, room), &product)
+            self.search(part.vectors(), &error, k, (n_rows as usize, room), &product)
         };
-        let parts = (0..queries.pictures()).step_by(own as usize).map(search).collect();
+        let parts = (0..queries.pictures()).step_by(pictures as usize).map(search).collect();
         self.sure(queries.vectors(), parts, k, room)
     }
 
@@ -202,7 +203,7 @@ impl Bank {
         let (n_queries, n_rows) = chunks(room, self.rows.size()[1] as usize, k);
         Tensor::cat(&doubtful, 0).split(n_queries as i64, 0).iter().fold(found, |found, doubtful| {
             let queries = queries.index_select(0, doubtful);
-            let centred = (&queries - &self.centre).to_kind(Kind::Double);
+            let centred = self.centred(&queries, Kind::Double);
             let product = |start: i64, count: i64| {
                 let rows = self.ready_part(start, count, Kind::Double);
                 self.lengths_of(start, count, Kind::Double).addmm(&centred, &rows.tr())
@@ -222,9 +223,12 @@ impl Bank {
     }
 
     fn ready_part(&self, start: i64, count: i64, kind: Kind) -> Tensor {
-        let mut rows = (self.rows.narrow(0, start, count) - &self.centre).to_kind(kind);
-        let _ = rows.g_mul_scalar_(-2.0);
-        rows
+        self.centred(&self.rows.narrow(0, start, count), kind).g_mul_scalar_(-2.0)
+    }
+
+    /// Computed in `kind`, not only kept in it.
+    fn centred(&self, vectors: &Tensor, kind: Kind) -> Tensor {
+        vectors.to_kind(kind) - self.centre.to_kind(kind)
     }
 
     /// The `k` and [`SPARE`] rows that seem nearest, nearest first, `[m, k + spare]`, after what the product says of them.
@@ -285,10 +289,12 @@ impl Bank {
         error: &Tensor,
         found: &Nearest,
     ) -> Option<Tensor> {
-        let lengths = squared_lengths(&(queries - &self.centre).to_kind(Kind::Double));
+        let lengths = squared_lengths(&self.centred(queries, Kind::Double));
         let surely = furthest.to_kind(Kind::Double) + lengths - error;
+        // Differences are rounded before they are squared.
+        let found = found.distances.select(1, -1).square() * (1.0 + 8.0 * ROUNDOFF);
         // What is no number is in doubt.
-        some(found.distances.select(1, -1).square().le_tensor(&surely).logical_not())
+        some(found.le_tensor(&surely).logical_not())
     }
 }
 
@@ -343,11 +349,43 @@ fn some(holds: Tensor) -> Option<Tensor> {
     (places.size()[0] > 0).then_some(places)
 }
 
-/// Bytes for each value of a candidate while its distance is computed: gathered, subtracted, doubled, squared.
+/// Bytes for each value of a candidate while its distance is computed: gathered, in double precision, and what sums take.
 const DIRECT_BYTES: usize = 24;
 
 /// Scratch bytes for each pair of a query and a row while products of grids are brought to their size and sorted.
-const JOINED_BYTES: i64 = 24;
+const PAIR_BYTES: i64 = 10;
+
+/// The same of a coarse grid's product, brought to the size of the bank's pictures alone.
+const BROUGHT_BYTES: i64 = 2;
+
+/// How many pictures of queries, and rows of a bank of pictures, are compared at once grid by grid within `room`, given the
+/// positions of each. `None` where it holds too few for that.
+pub fn joined_at_once(positions: i64, of_bank: i64, room: usize) -> Option<(i64, i64)> {
+    let (room, pair) = (room as i64 / 2, positions * of_bank);
+    let pictures = room / (PAIR_BYTES + BROUGHT_BYTES) / pair;
+    if pictures > 0 {
+        let own = (LARGEST.0 as i64 / positions).clamp(1, pictures);
+        return Some((own, (LARGEST.1 as i64 / of_bank).clamp(1, pictures / own) * of_bank));
+    }
+    // Equal parts of a picture.
+    let most = (room - BROUGHT_BYTES * pair) / (PAIR_BYTES * positions);
+    (64..=most).rev().find(|count| of_bank % count == 0).map(|count| (1, count))
+}
+
+/// Operations of comparing all positions of a picture with those of another, where stages `from..=3` are joined for them: each stage's products are
+/// taken on its own grid, where scratch memory holds them.
+pub fn joined_operations(extractor: Extractor, from: usize, cell: &CellSize) -> f64 {
+    let stages = from - 1..3;
+    let (channels, strides) = (&extractor.channels()[stages.clone()], &extractor.strides()[stages]);
+    let products = |c: i64, stride: i64| 2.0 * c as f64 * cell.positions(stride).powi(2);
+    let finest = cell.positions(strides[0]) as i64;
+    let are_one_size = strides.iter().all(|stride| *stride == strides[0]);
+    if are_one_size || joined_at_once(finest, finest, MAX_BYTES).is_none() {
+        return products(channels.iter().sum(), strides[0]);
+    }
+    // Bringing products to the finest grid takes about as long again.
+    2.0 * channels.iter().zip(strides).map(|(c, stride)| products(*c, *stride)).sum::<f64>()
+}
 
 /// Scratch bytes of a search, roughly from above: copies of queries and rows in double precision, the
 /// product and what sorting it takes, candidates.
@@ -394,6 +432,30 @@ mod tests {
         Joined::new([[3, 8, 6], [5, 4, 3], [2, 3, 2]].map(one).into())
     }
 
+    #[test]
+    fn as_much_is_compared_at_once_as_the_room_holds() {
+        // SPADE at 128, 224 and 256 pixels, PatchCore at 128, and rooms for six pictures, for half of one, for less than 64 rows.
+        assert_eq!(joined_at_once(1024, 1024, MAX_BYTES), Some((1, 8192)));
+        assert_eq!(joined_at_once(3136, 3136, MAX_BYTES), Some((1, 3136)));
+        assert_eq!(joined_at_once(4096, 4096, MAX_BYTES), Some((1, 2048)));
+        assert_eq!(joined_at_once(256, 256, MAX_BYTES), Some((4, 8192)));
+        assert_eq!(joined_at_once(1024, 128, 2 * 12 * 1024 * 128 * 6), Some((1, 768)));
+        assert_eq!(joined_at_once(1024, 128, 2 * 1024 * (128 * 2 + 10 * 70)), Some((1, 64)));
+        assert_eq!(joined_at_once(1024, 128, 2 * 1024 * (128 * 2 + 10 * 63)), None);
+    }
+
+    /// Differences that single precision loses beside the centre, in more rows than there are candidates.
+    #[test]
+    fn doubtful_queries_are_searched_in_more_than_single_precision() {
+        let rows = Tensor::full([64, 2], 1000.0, (Kind::Float, Device::Cpu));
+        let steps = Tensor::arange(64, (Kind::Float, Device::Cpu)) * (1.0 / 16384.0);
+        rows.select(1, 0).copy_(&(steps + 1000.0));
+        let far = Tensor::from_slice2(&[[-389_000f32, 1000.0]]);
+        let bank = Bank::new(Tensor::cat(&[rows.shallow_clone(), far], 0));
+        let found = bank.nearest(&rows, 1, MAX_BYTES);
+        assert_eq!(found.distances.max().double_value(&[]), 0.0);
+    }
+
     /// Near zero, and so far from it that single precision holds little of what distinguishes vectors; each row is there twice.
     #[test]
     fn products_of_grids_err_less_than_is_said_and_nothing_nearer_is_missed() {
@@ -407,7 +469,7 @@ mod tests {
             let centred = Centred::new(queries.grids(), &bank.centre);
             let lengths = bank.lengths.to_kind(Kind::Float);
             let grids = bank.grids.as_ref().unwrap();
-            let products = centred.product(&grids.rows, (0, 4), &lengths);
+            let products = centred.product(&grids.rows, (0, 192), &lengths);
             let queries_exact = queries.vectors().to_kind(Kind::Double);
             let exact = squared_lengths(&(bank.rows().to_kind(Kind::Double) - queries_exact.unsqueeze(1)));
             let lengths = squared_lengths(&(queries_exact - &bank.centre)).unsqueeze(1);
@@ -415,8 +477,7 @@ mod tests {
             let said = grids.error(&centred, bank.away).unsqueeze(1);
             let most = (off / said).max().double_value(&[]);
             assert!(most <= 1.0, "{level}: {most} times what is said");
-            for (k, room) in [(1, MAX_BYTES), (3, MAX_BYTES), (3, 48 * (48 + 10) * 24 * 2 * 3), (3, 1 << 14)]
-            {
+            for (k, room) in [(1, MAX_BYTES), (3, MAX_BYTES), (3, 48 * 48 * 12 * 2 * 3), (3, 1 << 14)] {
                 let found = bank.nearest_joined(&queries, k, room);
                 let (nearest, _) = squares.topk(k as i64, 1, false, true);
                 assert_eq!(found.distances, nearest.sqrt(), "{level}, {k}, {room}");

@@ -10,7 +10,7 @@ use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output
 use super::part::grid;
 use super::part::joined::Joined;
 use super::part::learner::{Learner, build as build_learner};
-use super::part::nearest::Bank;
+use super::part::nearest::{Bank, joined_at_once, joined_operations};
 use super::part::normals::features;
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
@@ -60,8 +60,8 @@ pub struct Settings {
     /// far from others (the paper), rather than the highest of the map (the published code).
     pub reweight: bool,
     /// MiB of memory, on the device, for all that PatchCore holds beside the teacher and what the teacher
-    /// makes of the pictures that are scored at once, their patches among it. Where the normals' patches do not fit, a coreset of those seen so far makes
-    /// place for the next.
+    /// makes of the pictures that are scored at once, their patches among it. Where the normals' patches do not fit, a coreset
+    /// of those seen so far makes place for the next.
     pub memory_mib: usize,
 }
 
@@ -111,7 +111,7 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let bank = (settings.coreset_ratio.unwrap_or(1.0) * rows).min(capacity);
     // A bank that holds all is made of whole pictures, whose stages are compared on their own grids.
     let searching = if bank >= rows {
-        n as f64 * work::compared(settings.backbone, 2, cell)
+        n as f64 * joined_operations(settings.backbone, 2, cell)
     } else {
         2.0 * positions * bank * channels as f64
     };
@@ -167,16 +167,18 @@ impl Learner for PatchCore {
 impl PatchCore {
     /// An empty bank for `normals`, whose patches are like `patches`.
     fn filling(&self, patches: &Joined, normals: &Pictures, context: &Context) -> Result<Filling> {
-        let (pictures, [rows, channels]) =
-            (patches.pictures(), [0, 1].map(|axis| patches.vectors().size()[axis]));
-        let positions = (rows / pictures) as usize;
-        let memory =
-            self.settings.memory(channels as usize, positions, normals.len(), normals.size() as usize);
+        let (positions, channels) = (patches.positions(), patches.vectors().size()[1]);
+        let (n, side) = (normals.len(), normals.size() as usize);
+        let memory = self.settings.memory(channels as usize, positions as usize, n, side);
         let plan = memory.plan(self.settings.memory_mib << 20)?;
         let grids: usize = patches.grids().iter().map(Tensor::numel).sum();
-        let bytes = size_of::<f32>() * grids / pictures as usize * normals.len();
-        let is_whole = self.ratio >= 1.0 && plan.capacity == positions * normals.len();
-        let keeps = is_whole && patches.are_coarser() && bytes <= plan.room / 2;
+        let bytes = size_of::<f32>() * grids / patches.pictures() as usize * n;
+        let is_whole = self.ratio >= 1.0 && plan.capacity == positions as usize * n;
+        // Grids take of the room what copies of rows would.
+        let keeps = is_whole
+            && bytes > 0
+            && bytes <= plan.room / 2
+            && joined_at_once(positions, positions, plan.room - bytes).is_some();
         Ok(Filling {
             builder: BankBuilder::new(memory, plan, context.seed, context.device),
             room: if keeps { plan.room - bytes } else { plan.room },
@@ -250,7 +252,7 @@ impl Detector for PatchCoreDetector {
     }
 }
 
-/// Patches of all pictures, `[n * positions, c2 + c3]`: each stage averaged over 3 x 3 positions (zeros beyond the
+/// Patches of all pictures, of `c2 + c3` values: each stage averaged over 3 x 3 positions (zeros beyond the
 /// border), the deeper one brought to the grid of the shallower.
 fn patches(features: &Features) -> Joined {
     // Faster on a CPU than with positions beside one another, to the same bits.
@@ -260,11 +262,6 @@ fn patches(features: &Features) -> Joined {
     };
     let [_, second, third] = &features.scales;
     Joined::new(vec![pooled(second), pooled(third)])
-}
-
-/// Distance of each patch `[m, c]` to the nearest of the bank, `[m]`.
-pub fn patch_scores(bank: &Bank, patches: &Tensor, room: usize) -> Tensor {
-    bank.nearest(patches, 1, room).distances.squeeze_dim(1)
 }
 
 /// Of each picture, from the scores of its patches `[n, m]`, all patches being `[n * m, c]`: the highest patch score s

@@ -5,7 +5,7 @@ use medfsad::method::batches::predict;
 use medfsad::method::patchcore::bank::BankBuilder;
 use medfsad::method::patchcore::coreset::greedy;
 use medfsad::method::patchcore::memory::{BankSize, Plan};
-use medfsad::method::patchcore::{patch_scores, reweighted};
+use medfsad::method::patchcore::reweighted;
 
 use super::*;
 
@@ -29,7 +29,9 @@ fn patchcore_with_the_whole_bank_is_exact_nearest_neighbours() {
     assert!(rows.equal(&Tensor::cat(&parts, 0)), "at ratio 1 the bank is all rows");
     let queries = noise("queries", &[36, 200]);
     let expected = brute(&queries, &rows).min_dim(1, false).0;
-    assert!(worst(&patch_scores(&Bank::new(rows), &queries, MAX_BYTES), &expected) < 1e-4);
+    assert!(
+        worst(&Bank::new(rows).nearest(&queries, 1, MAX_BYTES).distances.squeeze_dim(1), &expected) < 1e-4
+    );
 }
 
 #[test]
@@ -85,7 +87,7 @@ fn a_reweighted_score_is_the_papers_formula() {
         let rows = noise("bank", &[n_rows, 8]) * scale;
         let patches = noise("patches", &[16, 8]) * (2.0 * scale);
         let bank = Bank::new(rows.shallow_clone());
-        let scores = patch_scores(&bank, &patches, MAX_BYTES);
+        let scores = bank.nearest(&patches, 1, MAX_BYTES).distances.squeeze_dim(1);
         // Beside another picture, whose patches are the same in another order.
         let both = [patches.shallow_clone(), patches.flip([0])];
         let of_both = [scores.shallow_clone(), scores.flip([0])];
