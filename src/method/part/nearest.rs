@@ -372,8 +372,8 @@ pub fn joined_at_once(positions: i64, of_bank: i64, room: usize) -> Option<(i64,
     (64..=most).rev().find(|count| of_bank % count == 0).map(|count| (1, count))
 }
 
-/// Operations of comparing all positions of a picture with those of another, where stages `from..=3` are joined for them: each stage's products are
-/// taken on its own grid, where scratch memory holds them.
+/// Operations of comparing all positions of a picture with those of another, where stages `from..=3` are joined for them:
+/// each stage's products are taken on its own grid, where scratch memory holds them.
 pub fn joined_operations(extractor: Extractor, from: usize, cell: &CellSize) -> f64 {
     let stages = from - 1..3;
     let (channels, strides) = (&extractor.channels()[stages.clone()], &extractor.strides()[stages]);
