@@ -12,8 +12,9 @@ use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output
 use super::part::grid;
 use super::part::joined::Joined;
 use super::part::learner::{Learner, build as build_learner};
-use super::part::nearest::{Bank, MAX_BYTES, joined_operations};
+use super::part::nearest::Bank;
 use super::part::normals::{CHUNK, all_pooled, features, pooled};
+use super::part::search_cost::{MAX_BYTES, joined_operations};
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;

@@ -11,9 +11,10 @@ use super::contract::{Built, Context, Detector, Encoded, Entry, NearestPlace, Ob
 use super::geometry::{FromFiles, Geometry, Role, views_of};
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
-use super::part::nearest::{Bank, MAX_BYTES};
+use super::part::nearest::Bank;
 use super::part::normals::{Views, features};
 use super::part::scored::highest;
+use super::part::search_cost::MAX_BYTES;
 use super::train_on::TrainOn;
 use super::work::{CellSize, Operations, Work};
 use crate::episode::batch::Pictures;

@@ -149,7 +149,8 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::method::part::nearest::{Bank, MAX_BYTES};
+    use crate::method::part::nearest::Bank;
+    use crate::method::part::search_cost::MAX_BYTES;
 
     fn uniform(size: &[i64], kind: Kind) -> Tensor {
         Tensor::empty(size, (kind, Device::Cpu)).uniform_(0.0, 1.0)

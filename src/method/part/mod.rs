@@ -40,6 +40,8 @@ pub mod prompts;
 pub mod rebuilding;
 /// Image scores of blurred maps.
 pub mod scored;
+/// Scratch memory and operations of a search for nearest neighbours.
+pub mod search_cost;
 /// Losses of maps against labels of pixels.
 pub mod segmentation_loss;
 /// The one loop in which every method trains.

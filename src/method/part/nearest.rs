@@ -8,20 +8,10 @@
 use tch::{Kind, Tensor};
 
 use super::joined::{Centred, Joined};
-use crate::method::work::CellSize;
-use crate::network::Extractor;
-
-/// Candidates beyond the neighbours asked for, at least 1; the more, the fewer queries are searched twice.
-const SPARE: usize = 2;
-
-/// Queries and rows of the bank multiplied at once, at most.
-const LARGEST: (usize, usize) = (1024, 8192);
+use super::search_cost::{DIRECT_BYTES, SPARE, chunks, joined_at_once};
 
 /// Scratch bytes of distances that are computed directly at once on a CPU: its caches hold them.
 const CACHED: i64 = 2 << 20;
-
-/// Scratch memory in bytes where nothing else limits it.
-pub const MAX_BYTES: usize = 256 << 20;
 
 /// Roundings of bringing grids to another size: of weights and of sums of four, for queries, for rows and twice for their
 /// products.
@@ -115,12 +105,12 @@ impl Bank {
     }
 
     /// The `k` nearest rows (all, if there are fewer) of `queries` `[m, c]`, with about `room` bytes of scratch;
-    /// never less than [`least_room`].
+    /// never less than [`least_room`](super::search_cost::least_room).
     pub fn nearest(&self, queries: &Tensor, k: usize, room: usize) -> Nearest {
         let k = k.min(self.len());
         let (n_queries, n_rows) = chunks(room, self.rows.size()[1] as usize, k);
         // Rows that are multiplied all at once are made ready once.
-        let ready = (self.len() <= n_rows).then(|| self.ready());
+        let ready = (self.len() <= n_rows).then(|| self.ready_part(0, self.len() as i64, Kind::Float));
         let search = |part: &Tensor| {
             let centred = self.centred(part, Kind::Float);
             let product = |start: i64, count: i64| {
@@ -213,15 +203,11 @@ impl Bank {
         })
     }
 
-    /// All rows from the centre, times -2, as products take them.
-    fn ready(&self) -> Tensor {
-        self.ready_part(0, self.len() as i64, Kind::Float)
-    }
-
     fn lengths_of(&self, start: i64, count: i64, kind: Kind) -> Tensor {
         self.lengths.narrow(0, start, count).to_kind(kind)
     }
 
+    /// Rows from the centre, times -2, as products take them.
     fn ready_part(&self, start: i64, count: i64, kind: Kind) -> Tensor {
         self.centred(&self.rows.narrow(0, start, count), kind).g_mul_scalar_(-2.0)
     }
@@ -349,71 +335,6 @@ fn some(holds: Tensor) -> Option<Tensor> {
     (places.size()[0] > 0).then_some(places)
 }
 
-/// Bytes for each value of a candidate while its distance is computed: gathered, in double precision, and what sums take.
-const DIRECT_BYTES: usize = 24;
-
-/// Scratch bytes for each pair of a query and a row while products of grids are brought to their size and sorted.
-const PAIR_BYTES: i64 = 10;
-
-/// The same of a coarse grid's product, brought to the size of the bank's pictures alone.
-const BROUGHT_BYTES: i64 = 2;
-
-/// How many pictures of queries, and rows of a bank of pictures, are compared at once grid by grid within `room`, given the
-/// positions of each. `None` where it holds too few for that.
-pub fn joined_at_once(positions: i64, of_bank: i64, room: usize) -> Option<(i64, i64)> {
-    let (room, pair) = (room as i64 / 2, positions * of_bank);
-    let pictures = room / (PAIR_BYTES + BROUGHT_BYTES) / pair;
-    if pictures > 0 {
-        let own = (LARGEST.0 as i64 / positions).clamp(1, pictures);
-        return Some((own, (LARGEST.1 as i64 / of_bank).clamp(1, pictures / own) * of_bank));
-    }
-    // Equal parts of a picture.
-    let most = (room - BROUGHT_BYTES * pair) / (PAIR_BYTES * positions);
-    (64..=most).rev().find(|count| of_bank % count == 0).map(|count| (1, count))
-}
-
-/// Operations of comparing all positions of a picture with those of another, where stages `from..=3` are joined for them:
-/// each stage's products are taken on its own grid, where scratch memory holds them.
-pub fn joined_operations(extractor: Extractor, from: usize, cell: &CellSize) -> f64 {
-    let stages = from - 1..3;
-    let (channels, strides) = (&extractor.channels()[stages.clone()], &extractor.strides()[stages]);
-    let products = |c: i64, stride: i64| 2.0 * c as f64 * cell.positions(stride).powi(2);
-    let finest = cell.positions(strides[0]) as i64;
-    let are_one_size = strides.iter().all(|stride| *stride == strides[0]);
-    if are_one_size || joined_at_once(finest, finest, MAX_BYTES).is_none() {
-        return products(channels.iter().sum(), strides[0]);
-    }
-    // Bringing products to the finest grid takes about as long again.
-    2.0 * channels.iter().zip(strides).map(|(c, stride)| products(*c, *stride)).sum::<f64>()
-}
-
-/// Scratch bytes of a search, roughly from above: copies of queries and rows in double precision, the
-/// product and what sorting it takes, candidates.
-fn bytes(n_queries: usize, n_rows: usize, c: usize, k: usize) -> usize {
-    let candidates = k + SPARE;
-    let direct = n_queries * candidates * 64 + candidates * c * DIRECT_BYTES;
-    (n_queries + n_rows) * c * 20 + n_queries * n_rows * 24 + n_rows * 24 + 2 * direct
-}
-
-/// The least scratch with which [`Bank::nearest`] works.
-pub fn least_room(c: usize, k: usize) -> usize {
-    2 * bytes(16, 64, c, k)
-}
-
-/// Queries and rows at once within `room`.
-fn chunks(room: usize, c: usize, k: usize) -> (usize, usize) {
-    let (mut n_queries, mut n_rows) = LARGEST;
-    while bytes(n_queries, n_rows, c, k) > room / 2 && (n_queries, n_rows) != (16, 64) {
-        if n_rows > 4 * n_queries {
-            n_rows /= 2;
-        } else {
-            n_queries /= 2;
-        }
-        (n_queries, n_rows) = (n_queries.max(16), n_rows.max(64));
-    }
-    (n_queries, n_rows)
-}
-
 /// `[.., c]` to `[..]`.
 fn squared_lengths(rows: &Tensor) -> Tensor {
     rows.square().sum_dim_intlist(-1, false, None::<Kind>)
@@ -424,24 +345,13 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::method::part::search_cost::MAX_BYTES;
 
     fn pictures(count: i64, level: f64, spread: f64) -> Joined {
         let one = |[c, h, w]: [i64; 3]| {
             Tensor::empty([count, c, h, w], (Kind::Float, Device::Cpu)).uniform_(0.0, 1.0) * spread + level
         };
-        Joined::new([[3, 8, 6], [5, 4, 3], [2, 3, 2]].map(one).into())
-    }
-
-    #[test]
-    fn as_much_is_compared_at_once_as_the_room_holds() {
-        // SPADE at 128, 224 and 256 pixels, PatchCore at 128, and rooms for six pictures, for half of one, for less than 64 rows.
-        assert_eq!(joined_at_once(1024, 1024, MAX_BYTES), Some((1, 8192)));
-        assert_eq!(joined_at_once(3136, 3136, MAX_BYTES), Some((1, 3136)));
-        assert_eq!(joined_at_once(4096, 4096, MAX_BYTES), Some((1, 2048)));
-        assert_eq!(joined_at_once(256, 256, MAX_BYTES), Some((4, 8192)));
-        assert_eq!(joined_at_once(1024, 128, 2 * 12 * 1024 * 128 * 6), Some((1, 768)));
-        assert_eq!(joined_at_once(1024, 128, 2 * 1024 * (128 * 2 + 10 * 70)), Some((1, 64)));
-        assert_eq!(joined_at_once(1024, 128, 2 * 1024 * (128 * 2 + 10 * 63)), None);
+        Joined::new([[3, 16, 12], [5, 8, 6], [2, 6, 4]].map(one).into())
     }
 
     /// Differences that single precision loses beside the centre, in more rows than there are candidates.
@@ -469,7 +379,7 @@ mod tests {
             let centred = Centred::new(queries.grids(), &bank.centre);
             let lengths = bank.lengths.to_kind(Kind::Float);
             let grids = bank.grids.as_ref().unwrap();
-            let products = centred.product(&grids.rows, (0, 192), &lengths);
+            let products = centred.product(&grids.rows, (0, 768), &lengths);
             let queries_exact = queries.vectors().to_kind(Kind::Double);
             let exact = squared_lengths(&(bank.rows().to_kind(Kind::Double) - queries_exact.unsqueeze(1)));
             let lengths = squared_lengths(&(queries_exact - &bank.centre)).unsqueeze(1);
@@ -477,7 +387,9 @@ mod tests {
             let said = grids.error(&centred, bank.away).unsqueeze(1);
             let most = (off / said).max().double_value(&[]);
             assert!(most <= 1.0, "{level}: {most} times what is said");
-            for (k, room) in [(1, MAX_BYTES), (3, MAX_BYTES), (3, 48 * 48 * 12 * 2 * 3), (3, 1 << 14)] {
+            // Everything at once, three pictures, half of one, and too little for any.
+            let rooms = [MAX_BYTES, 3 * 2 * 12 * 192 * 192, 600_000, 1 << 14];
+            for (k, room) in [1, 3].into_iter().flat_map(|k| rooms.map(|room| (k, room))) {
                 let found = bank.nearest_joined(&queries, k, room);
                 let (nearest, _) = squares.topk(k as i64, 1, false, true);
                 assert_eq!(found.distances, nearest.sqrt(), "{level}, {k}, {room}");

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::coreset::PROJECTED;
-use crate::method::part::nearest;
+use crate::method::part::search_cost;
 
 /// Rows moved or projected at once.
 pub const MOVED: usize = 256;
@@ -66,7 +66,7 @@ impl BankSize {
     /// The least bytes with which pictures can be taken up one after another.
     fn least(&self) -> usize {
         let rows = self.positions * self.pictures.min(2);
-        self.fixed() + nearest::least_room(self.channels, self.neighbours) + rows * self.row()
+        self.fixed() + search_cost::least_room(self.channels, self.neighbours) + rows * self.row()
     }
 
     /// Spends `budget` bytes: at most a quarter of what is spare on scratch, the rest on rows.
@@ -83,8 +83,8 @@ impl BankSize {
             self.channels,
             least.div_ceil(1 << 20)
         );
-        let least_room = nearest::least_room(self.channels, self.neighbours);
-        let room = (least_room + (budget - least) / 4).min(nearest::MAX_BYTES.max(least_room));
+        let least_room = search_cost::least_room(self.channels, self.neighbours);
+        let room = (least_room + (budget - least) / 4).min(search_cost::MAX_BYTES.max(least_room));
         let affordable = (budget - self.fixed() - room) / self.row();
         let capacity = affordable.min(self.positions * self.pictures);
         Ok(Plan { capacity, room, bytes: self.fixed() + room + capacity * self.row() })

@@ -10,8 +10,9 @@ use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output
 use super::part::grid;
 use super::part::joined::Joined;
 use super::part::learner::{Learner, build as build_learner};
-use super::part::nearest::{Bank, joined_at_once, joined_operations};
+use super::part::nearest::Bank;
 use super::part::normals::features;
+use super::part::search_cost::{joined_at_once, joined_operations};
 use super::train_on::TrainOn;
 use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
