@@ -9,10 +9,10 @@ use super::part::gaussian::Regular;
 use super::part::grid;
 use super::part::learner::{Learner, build as build_learner};
 use super::part::normals::{Views, features};
-use super::part::positionwise::{Fitting, Positionwise};
+use super::part::positionwise::{self, Fitting, Positionwise};
 use super::train_on::TrainOn;
 use super::views;
-use super::work::{self, CellSize, Covariances, Operations, Work};
+use super::work::{self, CellSize, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::{Backbone, Extractor, Features, Sight};
 use crate::random::Stream;
@@ -24,7 +24,8 @@ pub const ENTRY: Entry = Entry {
     paper: "arXiv 2011.08785",
     regime: "R1 (or R5)",
     needs: "ImageNet resnet18",
-    cost: "one forward pass a picture, 22 a support; 8 (fitting) and 4 (scoring) bytes times (side / 4)^2 times channels^2",
+    cost: "one forward pass a picture, 22 a support; (side / 4)^2 times \
+           channels^2 times 8 (fitting) and 4 (scoring) bytes, less where views are at most half as many as channels",
     trial: "channels = 20",
     build,
     work: Some(work),
@@ -91,15 +92,16 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let Settings { train_on, backbone, channels, views, .. } = serde_json::from_str(settings)?;
     let (n, encoder) =
         (cell.learnt_from(train_on, views.unwrap_or_default()), work::encoder(backbone, cell.size));
-    let covariances = Covariances::new(cell.positions(backbone.strides()[0]), channels.unwrap_or_default());
-    let forward = n as f64 * (encoder + covariances.each) + covariances.factoring;
+    let gaussians =
+        positionwise::work(cell.positions(backbone.strides()[0]), n, channels.unwrap_or_default());
+    let forward = n as f64 * (encoder + gaussians.each) + gaussians.factoring;
     Ok(Work {
         fit: Operations { forward, training: 0.0 },
-        query: encoder + covariances.distance,
+        query: encoder + gaussians.distance,
         encode: encoder,
         teacher: encoder,
         maps: true,
-        bytes: covariances.bytes,
+        bytes: gaussians.bytes,
         ..Work::default()
     }
     .on(train_on))

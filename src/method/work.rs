@@ -181,8 +181,7 @@ pub fn kept(backbone: Backbone, size: i64) -> f64 {
     (4 * features + 3 * size * size) as f64
 }
 
-/// Sums of outer products of vectors of `length`, and their factorisation, at each of `positions`: operations for each
-/// vector, of the factorisation, of one distance, and bytes.
+/// What Gaussians and distances to them take.
 pub struct Covariances {
     /// Operations for each vector, over all positions.
     pub each: f64,
@@ -190,12 +189,12 @@ pub struct Covariances {
     pub factoring: f64,
     /// Operations of one distance at every position.
     pub distance: f64,
-    /// Bytes of the sums.
+    /// Bytes, at most.
     pub bytes: f64,
 }
 
 impl Covariances {
-    /// For vectors of `length` at each of `positions`.
+    /// Sums of outer products of vectors of `length` and their factors, at each of `positions`.
     pub fn new(positions: f64, length: i64) -> Covariances {
         let length = length as f64;
         let square = positions * length * length;

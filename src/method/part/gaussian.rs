@@ -94,9 +94,7 @@ impl Moments {
         let biased = self.scatter() / n;
         let scale = trace(&biased) / d as f64;
         let norm = biased.square().sum_dim_intlist([1, 2].as_slice(), false, None::<Kind>);
-        let spread = (&norm - scale.square() * d as f64).clamp_min(0.0);
-        let error = ((self.fourth_about_mean() / n - norm) / n).clamp_min(0.0).minimum(&spread);
-        let weight = (error / spread.clamp_min(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+        let weight = shrinkage([n, d as f64], &scale, &norm, &self.fourth_about_mean());
         let by = |tensor: &Tensor| tensor.view([-1, 1, 1]);
         let identity = Tensor::eye(d, (Kind::Double, biased.device()));
         (biased * by(&(1.0 - &weight)) + identity * by(&(&weight * scale)), weight)
@@ -133,8 +131,16 @@ impl Moments {
     }
 }
 
+/// Ledoit and Wolf's weight of the identity for `n` vectors of length `d`: of their mean variance, the sum of the
+/// squares of their biased covariance and the sum of the fourth powers of their lengths about the mean, all `[p]`.
+pub fn shrinkage([n, d]: [f64; 2], variance: &Tensor, norm: &Tensor, fourth: &Tensor) -> Tensor {
+    let spread = (norm - variance.square() * d).clamp_min(0.0);
+    let error = ((fourth / n - norm) / n).clamp_min(0.0).minimum(&spread);
+    (error / spread.clamp_min(f64::MIN_POSITIVE)).clamp(0.0, 1.0)
+}
+
 /// Sum of the diagonal, `[p, d, d]` to `[p]`.
-fn trace(matrices: &Tensor) -> Tensor {
+pub fn trace(matrices: &Tensor) -> Tensor {
     matrices.diagonal(0, 1, 2).sum_dim_intlist(-1, false, None::<Kind>)
 }
 

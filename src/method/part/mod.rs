@@ -12,6 +12,8 @@ pub mod direction;
 pub mod dropout;
 /// Teacher features of training pictures.
 pub mod feature_store;
+/// Gaussians of few long vectors, one per position.
+pub mod few_vectors;
 /// Gaussians, one or one per position.
 pub mod gaussian;
 /// From feature grids to raw maps of the pictures' size.

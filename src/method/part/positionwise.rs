@@ -3,21 +3,36 @@
 use anyhow::{Context as _, Result};
 use tch::{Kind, Tensor};
 
+use super::few_vectors::{FewVectors, are_few};
 use super::gaussian::{Gaussian, Moments, Regular};
+use crate::method::work::Covariances;
 
 /// Values of the covariances of the positions that are worked on at once, at most: 64 MB in double precision.
 const BLOCK: i64 = 1 << 23;
 
-/// Moments of every position, taken up batch by batch.
+/// What every position has, taken up batch by batch: the vectors themselves while they are few, then their moments.
 #[derive(Default)]
 pub struct Fitting {
-    /// One for each block of positions.
+    /// Features `[n, c, h, w]`; none once they are many.
+    few: Vec<Tensor>,
+    /// One for each block of positions; none while they are few.
     blocks: Vec<Moments>,
 }
 
 impl Fitting {
     /// Takes up features `[n, c, h, w]`.
     pub fn add(&mut self, features: &Tensor) {
+        if !self.blocks.is_empty() {
+            return self.add_to_moments(features);
+        }
+        self.few.push(features.shallow_clone());
+        let count = self.few.iter().map(|features| features.size()[0]).sum();
+        if !are_few(count, features.size()[1]) {
+            std::mem::take(&mut self.few).iter().for_each(|features| self.add_to_moments(features));
+        }
+    }
+
+    fn add_to_moments(&mut self, features: &Tensor) {
         let parts = blocks(features);
         if self.blocks.is_empty() {
             self.blocks = parts.iter().map(Moments::new).collect();
@@ -26,41 +41,75 @@ impl Fitting {
         }
     }
 
-    /// The Gaussians; factors are kept in single precision, which halves the memory.
+    /// The Gaussians; factors of covariances are kept in single precision, which halves the memory.
     ///
     /// # Errors
     /// A covariance without an inverse, or nothing taken up.
     pub fn finish(self, regular: Regular) -> Result<Positionwise> {
-        // Each block's moments go before the next one's are factored.
-        let gaussians = self
-            .blocks
-            .into_iter()
-            .map(|moments| moments.gaussian(regular, Kind::Float))
-            .collect::<Result<Vec<_>>>()?;
+        let gaussians: Vec<Normal> = if self.few.is_empty() {
+            // Each block's moments go before the next one's are factored.
+            let blocks = self.blocks.into_iter();
+            blocks
+                .map(|moments| Ok(Normal::Many(moments.gaussian(regular, Kind::Float)?)))
+                .collect::<Result<_>>()?
+        } else {
+            let parts = blocks(&Tensor::cat(&self.few, 0));
+            parts
+                .iter()
+                .map(|part| Ok(Normal::Few(FewVectors::new(part, regular)?)))
+                .collect::<Result<_>>()?
+        };
         gaussians.first().context("there is nothing to fit")?;
         Ok(Positionwise { gaussians })
     }
 }
 
-/// Means and factored covariances.
+/// The Gaussians of a block of positions.
+enum Normal {
+    Few(FewVectors),
+    Many(Gaussian),
+}
+
+/// Gaussians of all positions.
 pub struct Positionwise {
     /// One for each block of positions.
-    gaussians: Vec<Gaussian>,
+    gaussians: Vec<Normal>,
 }
 
 impl Positionwise {
     /// Memory that it holds.
     pub fn bytes(&self) -> usize {
-        self.gaussians.iter().map(Gaussian::bytes).sum()
+        let bytes = |normal: &Normal| match normal {
+            Normal::Few(few) => few.bytes(),
+            Normal::Many(gaussian) => gaussian.bytes(),
+        };
+        self.gaussians.iter().map(bytes).sum()
     }
 
     /// Mahalanobis distances `[b, h, w]` of features `[b, c, h, w]`, in double precision.
     pub fn distance(&self, features: &Tensor) -> Tensor {
         let [b, _, h, w] = features.size()[..] else { panic!("features are [b, c, h, w]") };
-        let parts = blocks(features);
-        let distances: Vec<Tensor> =
-            self.gaussians.iter().zip(&parts).map(|(gaussian, part)| gaussian.distances(part)).collect();
+        let distances = |(normal, part): (&Normal, &Tensor)| match normal {
+            Normal::Few(few) => few.distances(part),
+            Normal::Many(gaussian) => gaussian.distances(part),
+        };
+        let distances: Vec<Tensor> = self.gaussians.iter().zip(&blocks(features)).map(distances).collect();
         Tensor::cat(&distances, 0).transpose(0, 1).reshape([b, h, w])
+    }
+}
+
+/// What Gaussians of `count` vectors of `length` at each of `positions` take.
+pub fn work(positions: f64, count: usize, length: i64) -> Covariances {
+    if !are_few(count as i64, length) {
+        return Covariances::new(positions, length);
+    }
+    let (n, d) = (count as f64, length as f64);
+    Covariances {
+        each: positions * 2.0 * n * d,
+        factoring: positions * n.powi(3) / 3.0,
+        distance: positions * (2.0 * n * d + n * n),
+        // Features as they came and side by side; then factors.
+        bytes: positions * (2.0 * 4.0 * n * d + 8.0 * n * n),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Covariances and Mahalanobis distances against direct formulas.
 
+use medfsad::method::part::few_vectors::FewVectors;
 use medfsad::method::part::gaussian::Regular;
+use medfsad::method::part::positionwise::Fitting;
 
 use super::*;
 
@@ -27,6 +29,62 @@ fn mahalanobis_by_cholesky_is_that_by_the_inverse() {
         let squares = (away.bmm(&inverse) * &away).sum_dim_intlist(2, false, None::<Kind>);
         let relative = worst(&found, &squares.sqrt()) / squares.sqrt().max().double_value(&[]);
         assert!(relative < 1e-4, "off by {relative}");
+    }
+}
+
+#[test]
+fn distances_from_few_vectors_are_those_from_their_covariance() {
+    let vectors = noise("few", &[3, 9, 40]) + 50.0;
+    let queries = Tensor::cat(&[noise("queries", &[3, 6, 40]) * 2.0 + 50.0, vectors.narrow(1, 0, 2)], 1);
+    for shrink in [false, true] {
+        let regular = Regular { shrink, ridge: 0.01 };
+        let moments = Moments::new(&vectors).gaussian(regular, Kind::Double).expect("a Gaussian");
+        let expected = moments.distances(&queries);
+        let found = FewVectors::new(&vectors, regular).expect("a Gaussian").distances(&queries);
+        let relative = ((found - &expected) / &expected).abs().max().double_value(&[]);
+        assert!(relative < 1e-9, "off by {relative}");
+    }
+    // Shrinkage alone makes a covariance regular; nothing does where all vectors are alike.
+    let shrunk = Regular { shrink: true, ridge: 0.0 };
+    let moments = Moments::new(&vectors).gaussian(shrunk, Kind::Double).expect("a Gaussian");
+    let found = FewVectors::new(&vectors, shrunk).expect("a Gaussian").distances(&queries);
+    assert!(worst(&found, &moments.distances(&queries)) < 1e-9);
+    let alike = Tensor::ones([1, 4, 9], (Kind::Float, Device::Cpu));
+    for (vectors, regular) in [(&vectors, Regular { shrink: false, ridge: 0.0 }), (&alike, shrunk)] {
+        let error = FewVectors::new(vectors, regular).err().expect("no Gaussian").to_string();
+        assert!(error.contains("singular"), "{error}");
+    }
+    // A single vector is its own mean: distances are lengths over the root of what is added.
+    let one = FewVectors::new(&vectors.narrow(1, 0, 1), PLAIN).expect("a Gaussian").distances(&queries);
+    let lengths = (&queries - vectors.narrow(1, 0, 1)).to_kind(Kind::Double).square();
+    let expected = lengths.sum_dim_intlist(2, false, None::<Kind>).sqrt() / 0.1;
+    assert!(worst(&one, &expected) < 1e-9);
+}
+
+#[test]
+fn one_vector_more_than_few_changes_the_way_and_not_the_distances() {
+    // Of 20 values: 10 vectors are few, 11 are not. The eleventh is the mean of the others.
+    let features = noise("features", &[10, 20, 3, 4]);
+    let mean = features.mean_dim(0, true, None::<Kind>);
+    let queries = noise("queries", &[5, 20, 3, 4]);
+    let fitted = |batches: &[&Tensor]| {
+        let mut fitting = Fitting::default();
+        batches.iter().for_each(|batch| fitting.add(batch));
+        fitting.finish(PLAIN).expect("regular covariances")
+    };
+    let (few, many) = (fitted(&[&features]), fitted(&[&features, &mean]));
+    assert_eq!(few.bytes(), 12 * (4 * 10 * 20 + 8 * (10 * 10 + 2)));
+    assert_eq!(many.bytes(), 12 * (4 * 20 * 20 + 8 * 20));
+    // By the definition, since 9 and 10 times the covariance plus what is added are not multiples.
+    let at = |tensor: &Tensor| tensor.select(3, 1).select(2, 2).to_kind(Kind::Double);
+    for (positionwise, degrees) in [(few, 9.0), (many, 10.0)] {
+        let about = at(&features) - at(&mean);
+        let covariance =
+            about.tr().matmul(&about) / degrees + Tensor::eye(20, (Kind::Double, Device::Cpu)) * PLAIN.ridge;
+        let away = at(&queries) - at(&mean);
+        let squares = (away.matmul(&covariance.inverse()) * &away).sum_dim_intlist(1, false, None::<Kind>);
+        let found = positionwise.distance(&queries).select(2, 1).select(1, 2);
+        assert!(worst(&(found / squares.sqrt()), &Tensor::ones([5], (Kind::Double, Device::Cpu))) < 1e-5);
     }
 }
 
