@@ -106,7 +106,7 @@ impl Learner for Dn2 {
         Some(Sight::of(self.settings.backbone))
     }
 
-    fn reads(&self, features: Features) -> Box<dyn Any> {
+    fn reads(&self, _: &Context, features: Features) -> Box<dyn Any> {
         Box::new(pooled(&features))
     }
 }

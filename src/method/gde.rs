@@ -98,7 +98,7 @@ impl Learner for Gde {
         Some(Sight::of(self.backbone))
     }
 
-    fn reads(&self, features: Features) -> Box<dyn Any> {
+    fn reads(&self, _: &Context, features: Features) -> Box<dyn Any> {
         Box::new(pooled(&features))
     }
 }

@@ -1,5 +1,7 @@
 //! PaDiM: a Gaussian at each position (Defard et al., arXiv 2011.08785).
 
+use std::any::Any;
+
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -122,20 +124,30 @@ impl Learner for Padim {
         _: &mut dyn Observer,
     ) -> Result<Box<dyn Detector>> {
         let teacher = context.seeing(Sight::of(self.backbone))?;
-        let [first, second, third, _] = self.backbone.channels();
-        let chosen = channels(first + second + third, self.channels, context.seed);
-        let chosen = Chosen(split(&chosen, [first, second, third]));
+        let chosen = self.chosen(context);
         let views = self.views.then_some(&views::augmented as Views);
         let mut fitting = Fitting::default();
         for features in features(&teacher, &normals.pixels, views) {
-            fitting.add(&chosen.grid(&features));
+            fitting.add(&chosen.vectors(&features));
         }
         let normal = fitting.finish(self.regular).context("padim: raise `ridge`")?;
-        Ok(Box::new(PadimDetector { chosen, normal }))
+        Ok(Box::new(PadimDetector { normal }))
     }
 
     fn sees(&self) -> Option<Sight> {
         Some(Sight::of(self.backbone))
+    }
+
+    fn reads(&self, context: &Context, features: Features) -> Box<dyn Any> {
+        Box::new(self.chosen(context).vectors(&features))
+    }
+}
+
+impl Padim {
+    fn chosen(&self, context: &Context) -> Chosen {
+        let [first, second, third, _] = self.backbone.channels();
+        let chosen = channels(first + second + third, self.channels, context.seed);
+        Chosen(split(&chosen, [first, second, third]))
     }
 }
 
@@ -166,8 +178,8 @@ fn split(chosen: &[i64], widths: [i64; 3]) -> [Vec<i64>; 3] {
 struct Chosen([Vec<i64>; 3]);
 
 impl Chosen {
-    /// One vector per position, `[n, channels, h / 4, w / 4]`; coarser stages by the nearest position.
-    fn grid(&self, features: &Features) -> Tensor {
+    /// One vector per position, `[n, h / 4, w / 4, channels]`; coarser stages by the nearest position.
+    fn vectors(&self, features: &Features) -> Tensor {
         let scales = &features.scales;
         let size = [scales[0].size()[2], scales[0].size()[3]];
         let kept = |(scale, chosen): (&Tensor, &Vec<i64>)| {
@@ -176,18 +188,17 @@ impl Chosen {
         };
         let kept: Vec<Tensor> =
             scales.iter().zip(&self.0).filter(|(_, chosen)| !chosen.is_empty()).map(kept).collect();
-        Tensor::cat(&kept, 1)
+        grid::channels_last(&Tensor::cat(&kept, 1))
     }
 }
 
 struct PadimDetector {
-    chosen: Chosen,
     normal: Positionwise,
 }
 
 impl Detector for PadimDetector {
     fn score(&self, queries: &Encoded) -> Result<Prediction> {
-        let grids = self.normal.distance(&self.chosen.grid(queries.made()?));
+        let grids = self.normal.distance(queries.made()?);
         let side = queries.pictures().size();
         Ok(Prediction::Maps(grid::to_maps(&grid::upsample(&grids, side, false))?))
     }

@@ -110,7 +110,7 @@ impl Learner for Spade {
         Some(Sight::of(self.settings.backbone))
     }
 
-    fn reads(&self, features: Features) -> Box<dyn Any> {
+    fn reads(&self, _: &Context, features: Features) -> Box<dyn Any> {
         Box::new(Seen { vectors: pooled(&features), positions: positions(&features) })
     }
 }

@@ -1,6 +1,7 @@
 //! SubspaceAD: what a principal subspace of the normals' features leaves over (arXiv 2602.23013, CVPR 2026).
 
 use std::any::Any;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,10 +10,10 @@ use tch::{Kind, Tensor};
 
 use super::contract::{Built, Context, Detector, Encoded, Entry, Observer, Output, Prediction};
 use super::geometry::{FromFiles, Geometry, Role, views_of};
-use super::part::gaussian::Moments;
 use super::part::grid;
 use super::part::learner::{Learner, Learnt, build as build_learner};
-use super::part::normals::{Views, features};
+use super::part::normals::made;
+use super::part::scatter::Scatter;
 use super::part::scored::highest;
 use super::train_on::TrainOn;
 use super::views;
@@ -246,24 +247,21 @@ impl Learner for SubspaceAd {
         let turned = |picture: &Tensor| {
             Tensor::cat(&views(picture, self.settings.corners, &angles).collect::<Vec<_>>(), 0)
         };
-        let seen: Box<dyn Iterator<Item = Features>> = match self.settings.turns_files() {
-            false => Box::new(features(&teacher, &normals.pixels, Some(&turned as Views))),
+        let of = |features| Scatter::of(&grid::positions(&self.settings.tokens(features)));
+        let seen: Box<dyn Iterator<Item = Rc<Scatter>>> = match self.settings.turns_files() {
+            false => Box::new(made(&teacher, &normals.pixels, &turned, of)),
             true => {
-                Box::new(views_of(normals)?.iter().map(|views| teacher.features_of_views(&together(views))))
+                Box::new(views_of(normals)?.iter().map(|views| teacher.made_of_views(&together(views), of)))
             }
         };
         let bar = progress::bar(normals.len(), &context.label);
-        let mut moments: Option<Moments> = None;
-        for features in seen {
-            let tokens = grid::positions(&self.settings.tokens(features)).unsqueeze(0);
-            match &mut moments {
-                None => moments = Some(Moments::new(&tokens)),
-                Some(moments) => moments.add(&tokens),
-            }
+        let mut scatter: Option<Scatter> = None;
+        for part in seen {
+            scatter.get_or_insert_with(|| Scatter::empty(&part)).add(&part);
             bar.inc(1);
         }
-        let moments = moments.context("subspacead needs at least one normal")?;
-        let subspace = Subspace::new(&moments, self.settings.explained)?;
+        let scatter = scatter.context("subspacead needs at least one normal")?;
+        let subspace = Subspace::new(&scatter, self.settings.explained)?;
         let components = subspace.components();
         log::info!("{}: {components} components", context.label);
         bar.finish_and_clear();
@@ -277,7 +275,7 @@ impl Learner for SubspaceAd {
         Some(self.settings.sight())
     }
 
-    fn reads(&self, features: Features) -> Box<dyn Any> {
+    fn reads(&self, _: &Context, features: Features) -> Box<dyn Any> {
         Box::new(self.settings.tokens(features))
     }
 }
@@ -330,8 +328,8 @@ impl Subspace {
     ///
     /// # Errors
     /// A variance of the features that is not finite.
-    pub fn new(moments: &Moments, explained: f64) -> Result<Subspace> {
-        let (values, vectors) = moments.covariance().squeeze_dim(0).linalg_eigh("L");
+    pub fn new(scatter: &Scatter, explained: f64) -> Result<Subspace> {
+        let (values, vectors) = scatter.covariance().linalg_eigh("L");
         let values = Vec::<f64>::try_from(values.flip([0]))?;
         let total: f64 = values.iter().map(|value| value.max(0.0)).sum();
         ensure!(total.is_finite(), "subspacead: the features' variance is {total}");
@@ -346,7 +344,7 @@ impl Subspace {
             .count();
         let d = values.len() as i64;
         let basis = vectors.narrow(1, d - k as i64, k as i64).contiguous();
-        Ok(Subspace { mean: moments.mean().squeeze_dim(0), basis })
+        Ok(Subspace { mean: scatter.mean().shallow_clone(), basis })
     }
 
     /// How many directions it has.
@@ -357,8 +355,9 @@ impl Subspace {
     /// Squared length of what the subspace leaves over of `tokens` `[m, d]`: `[m]`, double precision.
     pub fn residuals(&self, tokens: &Tensor) -> Tensor {
         let centred = tokens.to_kind(Kind::Double) - &self.mean;
-        let inside = centred.matmul(&self.basis).matmul(&self.basis.tr());
-        (centred - inside).square().sum_dim_intlist(1, false, None::<Kind>)
+        let length = |vectors: &Tensor| vectors.square().sum_dim_intlist(1, false, None::<Kind>);
+        // By Pythagoras; of what is left over, double precision loses nothing that counts.
+        (length(&centred) - length(&centred.matmul(&self.basis))).clamp_min(0.0)
     }
 }
 

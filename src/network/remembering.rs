@@ -1,10 +1,15 @@
 //! A teacher that keeps what it makes of pictures that come again: supports, which several support sets share, in memory;
-//! these, queries and training pictures, which methods, draws and epochs share, in a folder.
+//! these, queries and training pictures, which methods, draws and epochs share, in a folder. In memory, too, what a
+//! method makes of a support's features whatever the others are.
 
+use std::any::{Any, TypeId};
+use std::borrow::Borrow;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -20,6 +25,15 @@ use crate::files;
 /// Bytes of features of single pictures, and of all views of one, that are remembered, at most; what was asked for least
 /// recently goes first.
 const MOST: usize = 512 << 20;
+
+/// The same of what is made of features.
+const MOST_MADE: usize = 256 << 20;
+
+/// What a method makes of the features of a support's views, and of nothing else: a type of its own for each way.
+pub trait Made: 'static {
+    /// Memory that it holds.
+    fn bytes(&self) -> usize;
+}
 
 /// How much of features may be kept, in GiB.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -71,20 +85,20 @@ impl Default for Keeping {
 pub struct Remembering {
     teacher: Teacher,
     keeping: Keeping,
-    memory: RefCell<Memory>,
+    memory: RefCell<Memory<String, Features>>,
+    made: RefCell<Memory<(TypeId, String), Rc<dyn Any>>>,
     /// What features depend on beside pictures, hashed.
     identity: OnceCell<String>,
 }
 
-#[derive(Default)]
-struct Memory {
-    known: HashMap<String, Known>,
+struct Memory<K, V> {
+    known: HashMap<K, Known<V>>,
     bytes: usize,
     n_asked: u64,
 }
 
-struct Known {
-    features: Features,
+struct Known<V> {
+    value: V,
     bytes: usize,
     /// When it was asked for last.
     asked: u64,
@@ -95,7 +109,13 @@ impl Remembering {
     pub fn new(teacher: Teacher, keeping: Keeping) -> Remembering {
         let folder = keeping.folder.filter(|_| teacher.device() == Device::Cpu && processor().is_some());
         let keeping = Keeping { folder, ..keeping };
-        Remembering { teacher, keeping, memory: RefCell::default(), identity: OnceCell::new() }
+        Remembering {
+            teacher,
+            keeping,
+            memory: RefCell::default(),
+            made: RefCell::default(),
+            identity: OnceCell::new(),
+        }
     }
 
     /// As [`Teacher::features`], which are not to be written into, of pictures that are asked for again: a support by
@@ -116,13 +136,26 @@ impl Remembering {
     fn again(&self, pictures: &Tensor, is_remembered: bool) -> Features {
         let content = content(pictures);
         if let Some(features) = self.memory.borrow_mut().recall(&content) {
-            return features;
+            return shared(features);
         }
         let features = self.found_or_made(pictures, &content);
         if is_remembered {
-            self.memory.borrow_mut().keep(content, &features, MOST);
+            self.memory.borrow_mut().keep(content, shared(&features), bytes(&features), MOST);
         }
         features
+    }
+
+    /// What `make` makes of the features of all views of one support; it is made once, and remembered in their place.
+    pub fn made_of_views<T: Made>(&self, views: &Tensor, make: impl FnOnce(Features) -> T) -> Rc<T> {
+        let content = content(views);
+        let key = (TypeId::of::<T>(), content);
+        let known = self.made.borrow_mut().recall(&key).cloned();
+        if let Some(made) = known {
+            return made.downcast().expect("the type is in the key");
+        }
+        let made = Rc::new(make(self.found_or_made(views, &key.1)));
+        self.made.borrow_mut().keep(key, made.clone(), made.bytes(), MOST_MADE);
+        made
     }
 
     fn found_or_made(&self, pictures: &Tensor, content: &str) -> Features {
@@ -191,20 +224,24 @@ impl Deref for Remembering {
     }
 }
 
-impl Memory {
-    fn recall(&mut self, key: &str) -> Option<Features> {
+impl<K, V> Default for Memory<K, V> {
+    fn default() -> Memory<K, V> {
+        Memory { known: HashMap::new(), bytes: 0, n_asked: 0 }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Memory<K, V> {
+    fn recall<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
         self.n_asked += 1;
         let known = self.known.get_mut(key)?;
         known.asked = self.n_asked;
-        Some(shared(&known.features))
+        Some(&known.value)
     }
 
-    fn keep(&mut self, key: String, features: &Features, most: usize) {
-        let bytes = features
-            .parts()
-            .into_iter()
-            .map(|tensor| tensor.numel() * tensor.kind().elt_size_in_bytes())
-            .sum();
+    fn keep(&mut self, key: K, value: V, bytes: usize, most: usize) {
         if bytes > most {
             return;
         }
@@ -214,8 +251,12 @@ impl Memory {
             self.bytes -= known.bytes;
         }
         self.bytes += bytes;
-        self.known.insert(key, Known { features: shared(features), bytes, asked: self.n_asked });
+        self.known.insert(key, Known { value, bytes, asked: self.n_asked });
     }
+}
+
+fn bytes(features: &Features) -> usize {
+    features.parts().into_iter().map(|tensor| tensor.numel() * tensor.kind().elt_size_in_bytes()).sum()
 }
 
 /// The same tensors.
@@ -243,16 +284,19 @@ mod tests {
     #[test]
     fn what_was_asked_for_least_recently_is_forgotten_first() {
         // Room for two of 256 bytes.
+        assert_eq!(bytes(&features(1.0)), 256);
         let mut memory = Memory::default();
         for (key, value) in [("a", 1.0), ("b", 2.0)] {
-            memory.keep(key.to_owned(), &features(value), 600);
+            memory.keep(key.to_owned(), features(value), 256, 600);
         }
         assert!(memory.recall("a").is_some());
-        memory.keep("c".to_owned(), &features(3.0), 600);
+        memory.keep("c".to_owned(), features(3.0), 256, 600);
         assert!(memory.recall("b").is_none());
-        let value = |memory: &mut Memory, key| memory.recall(key).unwrap().deep.double_value(&[0, 0, 0, 0]);
+        let value = |memory: &mut Memory<String, Features>, key: &str| {
+            memory.recall(key).unwrap().deep.double_value(&[0, 0, 0, 0])
+        };
         assert_eq!((value(&mut memory, "a"), value(&mut memory, "c"), memory.bytes), (1.0, 3.0, 512));
-        memory.keep("d".to_owned(), &features(4.0), 100);
+        memory.keep("d".to_owned(), features(4.0), 256, 100);
         assert!(memory.recall("d").is_none() && memory.recall("a").is_some());
     }
 

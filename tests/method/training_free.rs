@@ -2,7 +2,6 @@
 
 use medfsad::method::batches::predict;
 use medfsad::method::dn2::{Distance, Neighbours};
-use medfsad::method::part::gaussian::Moments;
 use medfsad::method::part::nearest::Bank;
 use medfsad::method::part::search_cost::{MAX_BYTES, least_room};
 use medfsad::metric::auroc::auroc;

@@ -1,6 +1,6 @@
 //! `SubspaceAD` against its authors' functions.
 
-use medfsad::method::part::gaussian::Moments;
+use medfsad::method::part::scatter::Scatter;
 use medfsad::method::subspacead::{Subspace, image_scores};
 use medfsad::network::formula;
 use medfsad::network::vit::{Deep, Interpolation, Reading, Transformer};
@@ -31,8 +31,8 @@ fn queries() -> Tensor {
 }
 
 fn subspace(explained: f64) -> Subspace {
-    let moments = Moments::new(&single(&rows("coef", "noise", 400)).unsqueeze(0));
-    Subspace::new(&moments, explained).expect("a subspace")
+    let scatter = Scatter::of(&single(&rows("coef", "noise", 400)));
+    Subspace::new(&scatter, explained).expect("a subspace")
 }
 
 #[test]

@@ -172,7 +172,7 @@ impl Learner for AnomalyDino {
         (self.settings.geometry == Geometry::Square).then(|| self.settings.sight())
     }
 
-    fn reads(&self, features: Features) -> Box<dyn Any> {
+    fn reads(&self, _: &Context, features: Features) -> Box<dyn Any> {
         Box::new(vec![features.deep])
     }
 

@@ -20,6 +20,8 @@ pub fn are_few(count: i64, length: i64) -> bool {
 pub struct FewVectors {
     /// As they came, `[p, n, d]`.
     vectors: Tensor,
+    /// `[p, 1, d]`.
+    mean: Tensor,
     /// Of the covariance: what the sum of outer products is multiplied by, and what the diagonal gets; `[p, 1]`.
     scale: Tensor,
     diagonal: Tensor,
@@ -34,7 +36,10 @@ impl FewVectors {
     /// A covariance without an inverse: nothing is added to its diagonal.
     pub fn new(vectors: &Tensor, regular: Regular) -> Result<FewVectors> {
         let [p, n, d] = vectors.size()[..] else { panic!("vectors are [p, n, d]") };
-        let about = about_mean(vectors).0;
+        let vectors = vectors.contiguous();
+        let about = vectors.to_kind(Kind::Double);
+        let mean = about.mean_dim(1, true, None::<Kind>);
+        let about = about - &mean;
         let products = about.bmm(&about.transpose(1, 2));
         let by_position = |value: f64| Tensor::full([p], value, (Kind::Double, vectors.device()));
         let (scale, diagonal) = if regular.shrink {
@@ -53,33 +58,25 @@ impl FewVectors {
         let n_failed = failed.count_nonzero(None).int64_value(&[]);
         ensure!(n_failed == 0, "the covariance of {n} vectors is singular ({n_failed} of {p} positions)");
         let [scale, diagonal] = [scale, diagonal].map(|each| each.view([p, 1]));
-        Ok(FewVectors { vectors: vectors.contiguous(), scale, diagonal, factor })
+        Ok(FewVectors { vectors, mean, scale, diagonal, factor })
     }
 
     /// Memory that it holds.
     pub fn bytes(&self) -> usize {
-        let FewVectors { vectors, scale, diagonal, factor } = self;
+        let FewVectors { vectors, mean, scale, diagonal, factor } = self;
         let bytes = |tensor: &Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();
-        [vectors, scale, diagonal, factor].map(bytes).iter().sum()
+        [vectors, mean, scale, diagonal, factor].map(bytes).iter().sum()
     }
 
     /// Mahalanobis distances (roots, not squares) of vectors `[p, m, d]`: `[p, m]`, double precision.
     pub fn distances(&self, vectors: &Tensor) -> Tensor {
-        let (about, mean) = about_mean(&self.vectors);
-        let away = vectors.to_kind(Kind::Double) - mean;
+        let [about, away] = [&self.vectors, vectors].map(|each| each.to_kind(Kind::Double) - &self.mean);
         let along = about.bmm(&away.transpose(1, 2));
         let white = self.factor.linalg_solve_triangular(&along, false, true, false);
         let explained = white.square().sum_dim_intlist(1, false, None::<Kind>) * &self.scale;
         let whole = away.square().sum_dim_intlist(2, false, None::<Kind>);
         ((whole - explained) / &self.diagonal).clamp_min(0.0).sqrt()
     }
-}
-
-/// Vectors `[p, n, d]` less their mean, and their mean, `[p, 1, d]`, in double precision.
-fn about_mean(vectors: &Tensor) -> (Tensor, Tensor) {
-    let vectors = vectors.to_kind(Kind::Double);
-    let mean = vectors.mean_dim(1, true, None::<Kind>);
-    (vectors - &mean, mean)
 }
 
 /// Of matrices `[p, n, n]`, `[p]`.

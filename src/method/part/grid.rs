@@ -41,6 +41,17 @@ pub fn positions(features: &Tensor) -> Tensor {
     features.permute([0, 2, 3, 1]).reshape([-1, c])
 }
 
+/// `[b, c, h, w]` to `[b, h, w, c]`, contiguous. Picture by picture: libtorch turns matrices tile by tile.
+pub fn channels_last(features: &Tensor) -> Tensor {
+    let [b, c, h, w] = features.size()[..] else { panic!("features are [b, c, h, w]") };
+    let turned = Tensor::empty([b, h, w, c], (features.kind(), features.device()));
+    for picture in 0..b {
+        let to = turned.get(picture);
+        to.view([h * w, c]).copy_(&features.get(picture).flatten(1, 2).tr());
+    }
+    turned
+}
+
 /// Coarser scales brought to the first one's grid and joined along channels, `[b, sum of c, h, w]`.
 /// Bilinear without aligned corners (PatchCore), or nearest (PaDiM, RegAD).
 pub fn joined(scales: &[&Tensor], bilinear: bool) -> Tensor {

@@ -39,7 +39,8 @@ pub trait Learner: Send + Sync {
     }
 
     /// What its detectors find in queries ([`Encoded::made`]), whatever was learnt.
-    fn reads(&self, features: Features) -> Box<dyn Any> {
+    fn reads(&self, context: &Context, features: Features) -> Box<dyn Any> {
+        let _ = context;
         Box::new(features)
     }
 
@@ -140,7 +141,7 @@ fn encoded<'p>(
     let Some(sight) = learner.sees() else { return learner.encode(context, pictures) };
     sight.check_side(pictures.size())?;
     let features = features(&*context.seeing(sight)?, &pictures.pixels);
-    Ok(Encoded::new(pictures, learner.reads(features)))
+    Ok(Encoded::new(pictures, learner.reads(context, features)))
 }
 
 /// What a learner has learnt once; supports change nothing.

@@ -40,6 +40,8 @@ pub mod positionwise;
 pub mod prompts;
 /// Tokens in two groups that a decoder rebuilds.
 pub mod rebuilding;
+/// Mean and scatter of vectors, in parts.
+pub mod scatter;
 /// Image scores of blurred maps.
 pub mod scored;
 /// Scratch memory and operations of a search for nearest neighbours.

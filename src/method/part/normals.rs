@@ -1,9 +1,11 @@
 //! Normals passed through a teacher in bounded chunks, as they are or each in many views.
 
+use std::rc::Rc;
+
 use tch::{Kind, Tensor};
 
 use crate::network::Features;
-use crate::network::remembering::Remembering;
+use crate::network::remembering::{Made, Remembering};
 
 /// Pictures that enter a teacher at once.
 pub const CHUNK: i64 = 16;
@@ -27,6 +29,20 @@ pub fn features<'a>(
         None => teacher.features_again(&chunk),
         Some(views) if are_few => teacher.features_of_views(&views(&chunk)),
         Some(views) => teacher.features(&views(&chunk)),
+    })
+}
+
+/// What `make` makes of the features of each picture's views; of so few as supports are, it is remembered.
+pub fn made<'a, T: Made>(
+    teacher: &'a Remembering,
+    pictures: &Tensor,
+    views: Views<'a>,
+    make: impl Fn(Features) -> T + 'a,
+) -> impl Iterator<Item = Rc<T>> + 'a {
+    let are_few = pictures.size()[0] <= FEW;
+    pictures.split(1, 0).into_iter().map(move |picture| match are_few {
+        true => teacher.made_of_views(&views(&picture), &make),
+        false => Rc::new(make(teacher.features(&views(&picture)))),
     })
 }
 

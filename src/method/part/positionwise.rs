@@ -13,21 +13,21 @@ const BLOCK: i64 = 1 << 23;
 /// What every position has, taken up batch by batch: the vectors themselves while they are few, then their moments.
 #[derive(Default)]
 pub struct Fitting {
-    /// Features `[n, c, h, w]`; none once they are many.
+    /// Features `[n, h, w, c]`; none once they are many.
     few: Vec<Tensor>,
     /// One for each block of positions; none while they are few.
     blocks: Vec<Moments>,
 }
 
 impl Fitting {
-    /// Takes up features `[n, c, h, w]`.
+    /// Takes up features `[n, h, w, c]`.
     pub fn add(&mut self, features: &Tensor) {
         if !self.blocks.is_empty() {
             return self.add_to_moments(features);
         }
         self.few.push(features.shallow_clone());
         let count = self.few.iter().map(|features| features.size()[0]).sum();
-        if !are_few(count, features.size()[1]) {
+        if !are_few(count, features.size()[3]) {
             std::mem::take(&mut self.few).iter().for_each(|features| self.add_to_moments(features));
         }
     }
@@ -86,9 +86,9 @@ impl Positionwise {
         self.gaussians.iter().map(bytes).sum()
     }
 
-    /// Mahalanobis distances `[b, h, w]` of features `[b, c, h, w]`, in double precision.
+    /// Mahalanobis distances `[b, h, w]` of features `[b, h, w, c]`, in double precision.
     pub fn distance(&self, features: &Tensor) -> Tensor {
-        let [b, _, h, w] = features.size()[..] else { panic!("features are [b, c, h, w]") };
+        let [b, h, w, _] = features.size()[..] else { panic!("features are [b, h, w, c]") };
         let distances = |(normal, part): (&Normal, &Tensor)| match normal {
             Normal::Few(few) => few.distances(part),
             Normal::Many(gaussian) => gaussian.distances(part),
@@ -113,8 +113,8 @@ pub fn work(positions: f64, count: usize, length: i64) -> Covariances {
     }
 }
 
-/// `[n, c, h, w]` to `[positions, n, c]` in blocks of positions.
+/// `[n, h, w, c]` to `[positions, n, c]` in blocks of positions.
 fn blocks(features: &Tensor) -> Vec<Tensor> {
-    let c = features.size()[1];
-    features.flatten(2, 3).permute([2, 0, 1]).split((BLOCK / (c * c)).max(1), 0)
+    let c = features.size()[3];
+    features.flatten(1, 2).transpose(0, 1).split((BLOCK / (c * c)).max(1), 0)
 }

@@ -160,7 +160,7 @@ impl Learner for PatchCore {
         Some(Sight::of(self.settings.backbone))
     }
 
-    fn reads(&self, features: Features) -> Box<dyn Any> {
+    fn reads(&self, _: &Context, features: Features) -> Box<dyn Any> {
         Box::new(patches(&features))
     }
 }

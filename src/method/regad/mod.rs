@@ -170,9 +170,9 @@ impl Detector for RegadDetector {
 }
 
 impl RegadModel {
-    /// Registered features of pictures of 0 to 255, all stages on the first one's grid, `[n, c, h/4, w/4]`.
+    /// Registered features of pictures of 0 to 255, all stages on the first one's grid, `[n, h/4, w/4, c]`.
     fn joined(&self, pictures: &Tensor) -> Tensor {
         let [first, second, third] = self.registered(pictures);
-        grid::joined(&[&first, &second, &third], false)
+        grid::channels_last(&grid::joined(&[&first, &second, &third], false))
     }
 }

@@ -83,11 +83,11 @@ fn permuted_supports_leave_regad_scores_unchanged_and_other_supports_do_not() {
 
 #[test]
 fn positionwise_distances_are_mahalanobis_and_no_batch_moves_them() {
-    let features = uniform("fit", &[30, 5, 6, 7]);
+    let features = uniform("fit", &[30, 6, 7, 5]);
     let mut fitting = Fitting::default();
     features.split(12, 0).iter().for_each(|part| fitting.add(part));
     let gaussians = fitting.finish(Regular { shrink: false, ridge: 0.01 }).expect("regular covariances");
-    let queries = uniform("queries", &[4, 5, 6, 7]);
+    let queries = uniform("queries", &[4, 6, 7, 5]);
     let all = gaussians.distance(&queries);
     assert_eq!(all.size(), [4, 6, 7]);
     for index in 0..4 {
@@ -96,7 +96,7 @@ fn positionwise_distances_are_mahalanobis_and_no_batch_moves_them() {
         assert!(moved < 1e-5, "a distance moves by {moved} of itself");
     }
     // By hand at row 4, column 3.
-    let at = |tensor: &Tensor| tensor.select(3, 3).select(2, 4).to_kind(Kind::Double);
+    let at = |tensor: &Tensor| tensor.select(2, 3).select(1, 4).to_kind(Kind::Double);
     let samples = at(&features);
     let offsets = &samples - samples.mean_dim(0, true, None::<Kind>);
     let covariance =

@@ -1,7 +1,8 @@
 //! Covariances and Mahalanobis distances against direct formulas.
 
 use medfsad::method::part::few_vectors::FewVectors;
-use medfsad::method::part::gaussian::Regular;
+use medfsad::method::part::gaussian::{Moments, Regular};
+use medfsad::method::part::grid;
 use medfsad::method::part::positionwise::Fitting;
 
 use super::*;
@@ -64,19 +65,19 @@ fn distances_from_few_vectors_are_those_from_their_covariance() {
 #[test]
 fn one_vector_more_than_few_changes_the_way_and_not_the_distances() {
     // Of 20 values: 10 vectors are few, 11 are not. The eleventh is the mean of the others.
-    let features = noise("features", &[10, 20, 3, 4]);
+    let features = noise("features", &[10, 3, 4, 20]);
     let mean = features.mean_dim(0, true, None::<Kind>);
-    let queries = noise("queries", &[5, 20, 3, 4]);
+    let queries = noise("queries", &[5, 3, 4, 20]);
     let fitted = |batches: &[&Tensor]| {
         let mut fitting = Fitting::default();
         batches.iter().for_each(|batch| fitting.add(batch));
         fitting.finish(PLAIN).expect("regular covariances")
     };
     let (few, many) = (fitted(&[&features]), fitted(&[&features, &mean]));
-    assert_eq!(few.bytes(), 12 * (4 * 10 * 20 + 8 * (10 * 10 + 2)));
+    assert_eq!(few.bytes(), 12 * (4 * 10 * 20 + 8 * (20 + 10 * 10 + 2)));
     assert_eq!(many.bytes(), 12 * (4 * 20 * 20 + 8 * 20));
     // By the definition, since 9 and 10 times the covariance plus what is added are not multiples.
-    let at = |tensor: &Tensor| tensor.select(3, 1).select(2, 2).to_kind(Kind::Double);
+    let at = |tensor: &Tensor| tensor.select(2, 1).select(1, 2).to_kind(Kind::Double);
     for (positionwise, degrees) in [(few, 9.0), (many, 10.0)] {
         let about = at(&features) - at(&mean);
         let covariance =
@@ -86,6 +87,15 @@ fn one_vector_more_than_few_changes_the_way_and_not_the_distances() {
         let found = positionwise.distance(&queries).select(2, 1).select(1, 2);
         assert!(worst(&(found / squares.sqrt()), &Tensor::ones([5], (Kind::Double, Device::Cpu))) < 1e-5);
     }
+}
+
+#[test]
+fn grids_with_channels_last_hold_the_same() {
+    // Tiles are of 60 by 60.
+    let features = noise("features", &[2, 61, 8, 9]);
+    let turned = grid::channels_last(&features);
+    assert!(turned.is_contiguous());
+    assert_eq!(worst(&turned, &features.permute([0, 2, 3, 1])), 0.0);
 }
 
 #[test]

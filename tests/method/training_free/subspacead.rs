@@ -1,6 +1,11 @@
 //! Principal subspaces and what they leave over.
 
+use std::cell::Cell;
+
+use medfsad::method::part::scatter::Scatter;
 use medfsad::method::subspacead::{Subspace, image_scores};
+use medfsad::network::remembering::Made;
+use medfsad::network::{Features, Sight};
 
 use super::*;
 
@@ -10,7 +15,7 @@ fn flat(purpose: &str, n: i64) -> Tensor {
 }
 
 fn subspace(tokens: &Tensor) -> Subspace {
-    Subspace::new(&Moments::new(&tokens.unsqueeze(0)), 0.99).expect("a subspace")
+    Subspace::new(&Scatter::of(tokens), 0.99).expect("a subspace")
 }
 
 #[test]
@@ -26,15 +31,60 @@ fn a_subspace_holds_what_lies_in_it_and_nothing_else() {
 }
 
 #[test]
+fn scatters_of_parts_put_together_are_those_of_all() {
+    let vectors = noise("vectors", &[50, 6]) * Tensor::arange(6, (Kind::Float, Device::Cpu)) + 1000.0;
+    let once = Scatter::of(&vectors);
+    let mut parts = Scatter::empty(&once);
+    for (start, length) in [(0, 7), (7, 1), (8, 42)] {
+        parts.add(&Scatter::of(&vectors.narrow(0, start, length)));
+    }
+    assert!(worst(parts.mean(), once.mean()) < 1e-9);
+    assert!(worst(&parts.covariance(), &once.covariance()) < 1e-9);
+    let away = vectors.to_kind(Kind::Double) - once.mean();
+    assert!(worst(&once.covariance(), &(away.tr().matmul(&away) / 49.0)) < 1e-9);
+    assert_eq!(
+        worst(
+            &Scatter::of(&vectors.narrow(0, 3, 1)).covariance(),
+            &Tensor::zeros([6, 6], (Kind::Double, Device::Cpu))
+        ),
+        0.0
+    );
+}
+
+/// Mean of the deepest features, and how many pictures there were.
+struct Mean(f64, i64);
+
+impl Made for Mean {
+    fn bytes(&self) -> usize {
+        size_of::<Mean>()
+    }
+}
+
+#[test]
+fn what_is_made_of_a_support_is_made_once() {
+    let folder = TempDir::new().expect("a folder");
+    let teacher = context(&folder, 2).seeing(Sight::of(Backbone::Resnet18.into())).expect("a teacher");
+    let made = Cell::new(0);
+    let make = |features: Features| {
+        made.set(made.get() + 1);
+        Mean(features.deep.mean(Kind::Double).double_value(&[]), features.deep.size()[0])
+    };
+    let [first, second] = ["first", "second"].map(|purpose| pictures(purpose, 2).pixels);
+    let values = [&first, &second, &first].map(|views| teacher.made_of_views(views, make));
+    assert_eq!((made.get(), values[0].1), (2, 2));
+    assert_eq!(values[0].0, values[2].0);
+    assert_ne!(values[0].0, values[1].0);
+}
+
+#[test]
 fn as_many_components_are_kept_as_the_variance_asks_for() {
     // Standard deviations 10, 3, 1 and 0.1: shares of variance .909, .082, .0091 and .0001.
     let deviations = Tensor::from_slice(&[10.0f32, 3.0, 1.0, 0.1]);
     let tokens = noise("tokens", &[5000, 4]) * deviations;
-    let components = |explained: f64| {
-        Subspace::new(&Moments::new(&tokens.unsqueeze(0)), explained).expect("a subspace").components()
-    };
+    let components =
+        |explained: f64| Subspace::new(&Scatter::of(&tokens), explained).expect("a subspace").components();
     assert_eq!([0.5, 0.95, 0.995, 0.99999].map(components), [1, 2, 3, 4]);
-    let alike = Moments::new(&Tensor::ones([1, 9, 4], (Kind::Float, Device::Cpu)));
+    let alike = Scatter::of(&Tensor::ones([9, 4], (Kind::Float, Device::Cpu)));
     assert_eq!(Subspace::new(&alike, 0.99).expect("a subspace").components(), 0);
 }
 
