@@ -78,7 +78,7 @@ pub struct JobEstimate {
     pub known: Known,
     /// On the worker that computes it.
     pub seconds: f64,
-    /// Bytes of memory that grow with what counted cells are given.
+    /// Bytes of memory that grow with what counted cells are given, and of steps of transformers.
     pub memory: f64,
     /// Bytes of its results.
     pub disk: f64,

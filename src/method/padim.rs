@@ -27,7 +27,7 @@ pub const ENTRY: Entry = Entry {
     regime: "R1 (or R5)",
     needs: "ImageNet resnet18",
     cost: "one forward pass a picture, 22 a support; (side / 4)^2 times \
-           channels^2 times 8 (fitting) and 4 (scoring) bytes, less where views are at most half as many as channels",
+           channels^2 times 8 (fitting) and 4 (scoring) bytes, fewer where views are less than half as many as channels",
     trial: "channels = 20",
     build,
     work: Some(work),

@@ -20,6 +20,7 @@ use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
 use crate::episode::batch::Pictures;
 use crate::network::context::in_single;
+use crate::network::remembering::{MOST_MADE, Made};
 use crate::network::vit::reading::squares;
 use crate::network::vit::{Deep, Filter, Interpolation, Plan, Reading, Shallow, Transformer};
 use crate::network::{Backbone, Extractor, Features, Sight};
@@ -121,13 +122,17 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     // An eigendecomposition takes some thirty times what a factorisation takes. A subspace has fewer directions than
     // there are: queries are counted from above.
     let forward = n * (encoder + tokens * covariance.each) + 30.0 * covariance.factoring;
+    let remembered = match train_on {
+        TrainOn::Supports => (cell.shots as f64 * covariance.bytes).min(MOST_MADE as f64),
+        TrainOn::Normals => 0.0,
+    };
     Ok(Work {
         fit: Operations { forward, training: 0.0 },
-        query: encoder + 4.0 * tokens * covariance.distance,
+        query: encoder + 2.0 * tokens * covariance.distance,
         encode: encoder,
         teacher: encoder,
         maps: true,
-        bytes: covariance.bytes,
+        bytes: covariance.bytes + remembered,
         ..Work::default()
     }
     .on(train_on))
@@ -247,8 +252,8 @@ impl Learner for SubspaceAd {
         let turned = |picture: &Tensor| {
             Tensor::cat(&views(picture, self.settings.corners, &angles).collect::<Vec<_>>(), 0)
         };
-        let of = |features| Scatter::of(&grid::positions(&self.settings.tokens(features)));
-        let seen: Box<dyn Iterator<Item = Rc<Scatter>>> = match self.settings.turns_files() {
+        let of = |features| Turned(Scatter::of(&grid::positions(&self.settings.tokens(features))));
+        let seen: Box<dyn Iterator<Item = Rc<Turned>>> = match self.settings.turns_files() {
             false => Box::new(made(&teacher, &normals.pixels, &turned, of)),
             true => {
                 Box::new(views_of(normals)?.iter().map(|views| teacher.made_of_views(&together(views), of)))
@@ -257,7 +262,7 @@ impl Learner for SubspaceAd {
         let bar = progress::bar(normals.len(), &context.label);
         let mut scatter: Option<Scatter> = None;
         for part in seen {
-            scatter.get_or_insert_with(|| Scatter::empty(&part)).add(&part);
+            scatter.get_or_insert_with(|| Scatter::empty(&part.0)).add(&part.0);
             bar.inc(1);
         }
         let scatter = scatter.context("subspacead needs at least one normal")?;
@@ -277,6 +282,15 @@ impl Learner for SubspaceAd {
 
     fn reads(&self, _: &Context, features: Features) -> Box<dyn Any> {
         Box::new(self.settings.tokens(features))
+    }
+}
+
+/// The tokens of a normal and its turned copies.
+struct Turned(Scatter);
+
+impl Made for Turned {
+    fn bytes(&self) -> usize {
+        self.0.bytes()
     }
 }
 

@@ -67,7 +67,7 @@ pub struct Work {
     pub evaluations: u64,
     /// Whether it gives maps, which are smoothed.
     pub maps: bool,
-    /// Bytes of memory that grow with what it is given: kept features, banks, covariances.
+    /// Bytes of memory that grow with what it is given: kept features, banks, covariances, steps of transformers.
     pub bytes: f64,
 }
 
@@ -181,7 +181,7 @@ pub fn kept(backbone: Backbone, size: i64) -> f64 {
     (4 * features + 3 * size * size) as f64
 }
 
-/// What Gaussians and distances to them take.
+/// What covariances and distances by them take.
 pub struct Covariances {
     /// Operations for each vector, over all positions.
     pub each: f64,

@@ -188,6 +188,21 @@ fn few_normals_without_views_are_refused_by_gde_and_taken_by_padim() {
 }
 
 #[test]
+fn padim_reads_the_channels_that_it_learnt() {
+    // A single vector is its own mean.
+    let folder = TempDir::new().expect("a folder");
+    let fitted = waiting("padim", "views = false", &context(&folder, 1));
+    let support = pictures("support", 1);
+    let detector = fitted.adapt(&support).expect("a detector");
+    let largest = |queries: &Pictures| {
+        let maps = maps_of(predict(&*fitted, &*detector, queries).expect("maps"));
+        maps.values().iter().copied().fold(0.0f32, f32::max)
+    };
+    assert_eq!(largest(&support), 0.0);
+    assert!(largest(&pictures("query", 1)) > 1.0);
+}
+
+#[test]
 fn settings_out_of_range_are_refused() {
     let refused = |name: &str, text: &str, part: &str| {
         let settings = toml::from_str(text).expect("TOML");

@@ -65,6 +65,44 @@ fn joined_stages_are_compared_on_their_own_grids() {
 }
 
 #[test]
+fn gaussians_of_few_vectors_are_counted_by_their_vectors_and_others_by_covariances() {
+    let (positions, n) = (1024.0, 176.0);
+    let wide = work("padim", "backbone = 'wide_resnet50_2'");
+    assert_eq!(wide.query - wide.encode, positions * (2.0 * n * 550.0 + n * n));
+    assert_eq!(wide.bytes, positions * 8.0 * n * (550.0 + n));
+    let fitting = wide.adapt.forward - n * wide.encode;
+    assert!((fitting / (positions * n * n * (2.0 * 550.0 + n / 3.0)) - 1.0).abs() < 1e-6, "{fitting}");
+    let narrow = work("padim", "");
+    assert_eq!(narrow.query - narrow.encode, positions * 100.0 * 100.0);
+    assert_eq!(narrow.bytes, positions * 8.0 * 100.0 * 100.0);
+}
+
+#[test]
+fn a_subspace_is_counted_with_the_sums_that_are_remembered() {
+    let [few, many] = ["", "train_on = 'normals'"].map(|settings| work("subspacead", settings));
+    let square = 1536.0 * 1536.0;
+    assert_eq!(few.query - few.encode, 256.0 * 2.0 * square);
+    assert_eq!((few.bytes, many.bytes), (9.0 * 8.0 * square, 8.0 * square));
+}
+
+#[test]
+fn a_step_of_a_transformer_is_counted_with_the_features() {
+    // 28 x 28 patches of the middle, class token and registers, 768 values; 22 views of 8 supports, 16 a step.
+    let (token, step) = (4.0 * 768.0, 16.0);
+    let features = 176.0 * 2.0;
+    let small = work("dinomaly", "batch = 8").bytes;
+    let large = work("dinomaly", "").bytes;
+    let tokens = 28.0 * 28.0 + 5.0;
+    assert_eq!(large, tokens * token * (features + step * (15.0 + 8.0 * 20.0)));
+    assert_eq!(large - small, tokens * token * 8.0 * (15.0 + 8.0 * 20.0));
+    let inp = work("inp-former", "").bytes;
+    assert_eq!(inp, token * (tokens * features + step * 28.0 * 28.0 * (9.0 + 8.0 * 16.0)));
+    // 37 x 37 patches, 768 values outside and 384 inside, 8 supports a step.
+    let foundad = 4.0 * 8.0 * 37.0 * 37.0 * (3.0 * 768.0 + 384.0 * (3.0 + 6.0 * 17.0));
+    assert_eq!(work("foundad", "").bytes, foundad);
+}
+
+#[test]
 fn stages_are_what_an_encoder_is_made_of() {
     // Stage 4 of resnet18 at 32 pixels, by hand: four positions become one.
     let last = 2.0 * f64::from(256 * 512 * 9 + 256 * 512 + 512 * 512 * 9 * 3);

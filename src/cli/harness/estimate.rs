@@ -190,10 +190,12 @@ pub(super) fn tell(
         let kept = gigabytes(estimate.memory);
         match speed.held > 0.0 {
             true => println!(
-                "device memory: {} at most, {kept} of it features, banks and covariances, estimated from {source}",
+                "device memory: {} at most, {kept} of it features, banks, covariances and steps of transformers, estimated from {source}",
                 gigabytes(speed.held + estimate.memory)
             ),
-            false => println!("memory of a job: {kept} at most beside its networks, estimated from {source}"),
+            false => println!(
+                "memory of a job: {kept} at most beside its networks and steps of convolutional ones, estimated from {source}"
+            ),
         }
     }
     println!("disk for results: {}, estimated from the pictures of each test set", gigabytes(estimate.disk));

@@ -176,8 +176,10 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let sizes = settings.backbone.plan();
     let tokens = ((settings.side / sizes.patch).pow(2) + 1 + sizes.registers) as f64;
     let teacher = sizes.operations(settings.side, groups(sizes).last());
-    let work = settings.plan(n).work(teacher, settings.shape().operations(tokens));
-    let bytes = n as f64 * 4.0 * tokens * 2.0 * sizes.width as f64;
+    let (plan, shape) = (settings.plan(n), settings.shape());
+    let work = plan.work(teacher, shape.operations(tokens));
+    let features = n as f64 * tokens * 2.0 * sizes.width as f64;
+    let bytes = 4.0 * (features + plan.per_step() * shape.kept(tokens));
     Ok(Work { bytes, ..work }.on(settings.train_on))
 }
 

@@ -38,6 +38,13 @@ impl Shape {
         let attention = 4.0 * tokens * width * width / self.heads as f64;
         square * 8.0 * tokens + self.blocks as f64 * (square * 12.0 * tokens + attention)
     }
+
+    /// Values of one picture of so many tokens that a step keeps until it has gradients: of each layer what enters it,
+    /// and what a derivative is made of.
+    pub fn kept(&self, tokens: f64) -> f64 {
+        let (bottleneck, block) = (15.0, 20.0);
+        tokens * self.width as f64 * (bottleneck + self.blocks as f64 * block)
+    }
 }
 
 /// From two groups of a frozen transformer's tokens to the same, rebuilt.

@@ -231,14 +231,17 @@ fn work(settings: &str, cell: &CellSize) -> Result<Work> {
     let settings: Settings = serde_json::from_str(settings)?;
     let plan = settings.plan(cell.learnt_from(settings.train_on, false));
     let teacher = settings.backbone.plan().operations(settings.side, settings.block());
-    let projector = settings.shape().operations(settings.n_tokens() as f64);
+    let (shape, tokens) = (settings.shape(), settings.n_tokens() as f64);
+    let projector = shape.operations(tokens);
     let entering = plan.n_entering();
     let fit = Operations {
         forward: entering * (1.0 + settings.corrupted) * teacher,
         training: entering * work::TRAINING * projector,
     };
     let (query, evaluations) = (teacher + projector, plan.epochs);
-    let work = Work { fit, query, encode: teacher, teacher, evaluations, maps: true, ..Work::default() };
+    let bytes = 4.0 * plan.per_step() * shape.kept(tokens);
+    let work =
+        Work { fit, query, encode: teacher, teacher, evaluations, maps: true, bytes, ..Work::default() };
     Ok(work.on(settings.train_on))
 }
 

@@ -42,6 +42,13 @@ impl Shape {
         let block = tokens * 24.0 * width * width + 4.0 * tokens * tokens * width;
         4.0 * tokens * outside * width + self.blocks as f64 * block
     }
+
+    /// Values of one picture of so many tokens that a step keeps until it has gradients: of each layer what enters it,
+    /// and what a derivative is made of.
+    pub fn kept(&self, tokens: f64) -> f64 {
+        let block = 17.0;
+        tokens * (3.0 * self.tokens as f64 + self.width as f64 * (3.0 + self.blocks as f64 * block))
+    }
 }
 
 /// Tokens `[n, t, d]` to as many.

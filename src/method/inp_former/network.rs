@@ -37,6 +37,13 @@ impl Shape {
         let block = square * (10.0 * tokens + 2.0 * prototypes) + attention;
         gathering + square * 8.0 * tokens + self.blocks as f64 * block
     }
+
+    /// Values of one picture of so many tokens that a step keeps until it has gradients: of each layer what enters it,
+    /// and what a derivative is made of.
+    pub fn kept(&self, tokens: f64) -> f64 {
+        let (bottleneck, block) = (9.0, 16.0);
+        tokens * self.width as f64 * (bottleneck + self.blocks as f64 * block)
+    }
 }
 
 /// From two groups of a frozen transformer's tokens to the same, rebuilt.

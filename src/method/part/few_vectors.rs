@@ -10,8 +10,9 @@ use tch::{Kind, Tensor};
 
 use super::gaussian::{Regular, shrinkage, trace};
 
-/// Whether so many vectors of `length` cost less as they are than as a covariance; a distance takes `2 n d` operations
-/// rather than `d^2`.
+/// Whether so many vectors of `length` cost less as they are than as a covariance. To fit takes `2 n^2 d` operations
+/// rather than `2 n d^2 + d^3 / 3`, and as many bytes or fewer; a distance `2 n d + n^2` rather than `d^2`, at most a
+/// quarter more.
 pub fn are_few(count: i64, length: i64) -> bool {
     2 * count <= length
 }

@@ -28,7 +28,8 @@ impl Fitting {
         self.few.push(features.shallow_clone());
         let count = self.few.iter().map(|features| features.size()[0]).sum();
         if !are_few(count, features.size()[3]) {
-            std::mem::take(&mut self.few).iter().for_each(|features| self.add_to_moments(features));
+            // Each goes after it was taken up.
+            std::mem::take(&mut self.few).into_iter().for_each(|features| self.add_to_moments(&features));
         }
     }
 
@@ -45,7 +46,7 @@ impl Fitting {
     ///
     /// # Errors
     /// A covariance without an inverse, or nothing taken up.
-    pub fn finish(self, regular: Regular) -> Result<Positionwise> {
+    pub fn finish(mut self, regular: Regular) -> Result<Positionwise> {
         let gaussians: Vec<Normal> = if self.few.is_empty() {
             // Each block's moments go before the next one's are factored.
             let blocks = self.blocks.into_iter();
@@ -53,7 +54,7 @@ impl Fitting {
                 .map(|moments| Ok(Normal::Many(moments.gaussian(regular, Kind::Float)?)))
                 .collect::<Result<_>>()?
         } else {
-            let parts = blocks(&Tensor::cat(&self.few, 0));
+            let parts = blocks(&Tensor::cat(&std::mem::take(&mut self.few), 0));
             parts
                 .iter()
                 .map(|part| Ok(Normal::Few(FewVectors::new(part, regular)?)))
@@ -108,7 +109,7 @@ pub fn work(positions: f64, count: usize, length: i64) -> Covariances {
         each: positions * 2.0 * n * d,
         factoring: positions * n.powi(3) / 3.0,
         distance: positions * (2.0 * n * d + n * n),
-        // Features as they came and side by side; then factors.
+        // Features as they came, or together and by position; then factors.
         bytes: positions * (2.0 * 4.0 * n * d + 8.0 * n * n),
     }
 }

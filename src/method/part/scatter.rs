@@ -2,8 +2,6 @@
 
 use tch::{Kind, Tensor};
 
-use crate::network::remembering::Made;
-
 /// How vectors lie about their mean, in double precision.
 pub struct Scatter {
     count: i64,
@@ -11,12 +9,6 @@ pub struct Scatter {
     mean: Tensor,
     /// Sum of outer products about the mean, `[d, d]`.
     about: Tensor,
-}
-
-impl Made for Scatter {
-    fn bytes(&self) -> usize {
-        size_of::<f64>() * (self.mean.numel() + self.about.numel())
-    }
 }
 
 impl Scatter {
@@ -42,6 +34,11 @@ impl Scatter {
         let _ = self.about.addr_(&shift, &(&shift * (count * others / together)));
         self.mean += shift * (others / together);
         self.count += other.count;
+    }
+
+    /// Memory that it holds.
+    pub fn bytes(&self) -> usize {
+        size_of::<f64>() * (self.mean.numel() + self.about.numel())
     }
 
     /// `[d]`.

@@ -38,7 +38,7 @@ pub const ENTRY: Entry = Entry {
     regime: "R2",
     needs: "ImageNet resnet18 (as an extension, efficientnet_lite0)",
     cost: "one training per task and shots: 50 epochs of 1 + K pictures a query; 1 GFLOP a query at 128 px; \
-           at 224 px the target's Gaussians take 0.5 (K = 2) to 2.8 GB (K = 8)",
+           at 224 px Gaussians take 0.5 (K = 2) to 2.8 GB (K = 8) while they are fitted, 0.3 to 1.8 GB then",
     trial: "epochs = 1\nbatch = 4",
     build,
     work: Some(work),
@@ -73,7 +73,7 @@ fn build(settings: toml::Table) -> Result<Built> {
     let settings: Settings = settings.try_into().context("settings of regad")?;
     ensure!(
         !settings.backbone.has_bottlenecks(),
-        "regad: backbone must be resnet18 or resnet34, the covariances of {} do not fit in memory",
+        "regad: backbone must be resnet18 or resnet34, the covariances of {} take too much memory",
         settings.backbone.name()
     );
     ensure!(settings.epochs >= 1, "regad: epochs must be at least 1");

@@ -76,7 +76,7 @@ fn one_vector_more_than_few_changes_the_way_and_not_the_distances() {
     let (few, many) = (fitted(&[&features]), fitted(&[&features, &mean]));
     assert_eq!(few.bytes(), 12 * (4 * 10 * 20 + 8 * (20 + 10 * 10 + 2)));
     assert_eq!(many.bytes(), 12 * (4 * 20 * 20 + 8 * 20));
-    // By the definition, since 9 and 10 times the covariance plus what is added are not multiples.
+    // By the definition: the mean adds nothing to the scatter, but a vector to the count.
     let at = |tensor: &Tensor| tensor.select(2, 1).select(1, 2).to_kind(Kind::Double);
     for (positionwise, degrees) in [(few, 9.0), (many, 10.0)] {
         let about = at(&features) - at(&mean);
@@ -86,6 +86,28 @@ fn one_vector_more_than_few_changes_the_way_and_not_the_distances() {
         let squares = (away.matmul(&covariance.inverse()) * &away).sum_dim_intlist(1, false, None::<Kind>);
         let found = positionwise.distance(&queries).select(2, 1).select(1, 2);
         assert!(worst(&(found / squares.sqrt()), &Tensor::ones([5], (Kind::Double, Device::Cpu))) < 1e-5);
+    }
+}
+
+#[test]
+fn every_block_of_positions_has_its_own_gaussians() {
+    // Of 448 channels, 41 positions are worked on at once.
+    let (features, queries) = (noise("features", &[4, 10, 9, 448]), noise("queries", &[2, 10, 9, 448]));
+    let mut fitting = Fitting::default();
+    fitting.add(&features);
+    let found = fitting.finish(PLAIN).expect("regular covariances").distance(&queries);
+    for position in [0, 40, 41, 89] {
+        let at = |tensor: &Tensor| tensor.flatten(1, 2).select(1, position).to_kind(Kind::Double);
+        let about = at(&features) - at(&features).mean_dim(0, true, None::<Kind>);
+        let covariance =
+            about.tr().matmul(&about) / 3.0 + Tensor::eye(448, (Kind::Double, Device::Cpu)) * PLAIN.ridge;
+        let away = at(&queries) - at(&features).mean_dim(0, true, None::<Kind>);
+        let squares = (away.matmul(&covariance.inverse()) * &away).sum_dim_intlist(1, false, None::<Kind>);
+        let relative = worst(
+            &(found.flatten(1, 2).select(1, position) / squares.sqrt()),
+            &Tensor::ones([2], (Kind::Double, Device::Cpu)),
+        );
+        assert!(relative < 1e-9, "position {position} is off by {relative}");
     }
 }
 

@@ -54,6 +54,15 @@ fn scatters_of_parts_put_together_are_those_of_all() {
 /// Mean of the deepest features, and how many pictures there were.
 struct Mean(f64, i64);
 
+/// The number of pictures alone.
+struct Count(i64);
+
+impl Made for Count {
+    fn bytes(&self) -> usize {
+        size_of::<Count>()
+    }
+}
+
 impl Made for Mean {
     fn bytes(&self) -> usize {
         size_of::<Mean>()
@@ -74,6 +83,10 @@ fn what_is_made_of_a_support_is_made_once() {
     assert_eq!((made.get(), values[0].1), (2, 2));
     assert_eq!(values[0].0, values[2].0);
     assert_ne!(values[0].0, values[1].0);
+    // What else is made of the same views is another thing.
+    assert_eq!(teacher.made_of_views(&first, |features| Count(features.deep.size()[0])).0, 2);
+    assert_eq!(teacher.made_of_views(&first, make).0, values[0].0);
+    assert_eq!(made.get(), 2);
 }
 
 #[test]

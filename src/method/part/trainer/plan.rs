@@ -75,6 +75,11 @@ impl Plan {
         }
     }
 
+    /// Pictures of a step.
+    pub fn per_step(&self) -> f64 {
+        self.n_entering() / self.steps as f64
+    }
+
     /// What a learner with maps does in all: `teacher` operations once for each picture, and `student` operations each
     /// time a picture enters a step, forward; a query takes both.
     pub fn work(&self, teacher: f64, student: f64) -> Work {
