@@ -25,7 +25,7 @@ impl Scatter {
         Scatter { count: 0, mean: other.mean.zeros_like(), about: other.about.zeros_like() }
     }
 
-    /// Takes up another part (Chan, Golub and LeVeque, 1979).
+    /// Takes up another part (Chan, Golub and `LeVeque`, 1979).
     pub fn add(&mut self, other: &Scatter) {
         let (count, others) = (self.count as f64, other.count as f64);
         let together = (count + others).max(1.0);
