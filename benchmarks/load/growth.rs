@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use plotters::prelude::*;
 
 use super::watch;
@@ -23,49 +23,104 @@ const MORE: [usize; 3] = [100, 400, 1600];
 
 const SPEC: &str = include_str!("../../manifests/phantom.toml");
 
+const HEADER: &str = "what,method,draws,test_pictures,seconds,busy_seconds,peak_mib\n";
+
 /// One bench.
-struct Measured {
-    what: &'static str,
+#[derive(Clone, PartialEq)]
+struct Wanted {
+    what: String,
     method: String,
     draws: usize,
     pictures: usize,
+}
+
+/// What is measured, in order.
+fn wanted() -> Vec<Wanted> {
+    let one = |what: &str, method: &str, draws, pictures| Wanted {
+        what: what.to_owned(),
+        method: method.to_owned(),
+        draws,
+        pictures,
+    };
+    let over_draws =
+        METHODS.into_iter().flat_map(|method| DRAWS.map(|draws| one("draws", method, draws, PICTURES)));
+    let over_methods = [1, 2, 4, METHODS.len()].map(|n| one("methods", &METHODS[..n].join("+"), 3, PICTURES));
+    let over_pictures = MORE.map(|pictures| one("test pictures", "patchcore", 3, pictures));
+    over_draws.chain(over_methods).chain(over_pictures).collect()
+}
+
+struct Measured {
+    wanted: Wanted,
     /// Elapsed, and those in which it kept processors busy, which whatever runs beside changes less.
     seconds: f64,
     busy: f64,
     mib: f64,
 }
 
-/// Runs every bench in `folder` with a random wide_resnet50_2, and writes `growth.csv` and `growth.svg` there.
+impl Measured {
+    fn line(&self) -> String {
+        let Measured { wanted: Wanted { what, method, draws, pictures }, seconds, busy, mib } = self;
+        format!("{what},{method},{draws},{pictures},{seconds:.2},{busy:.2},{mib:.0}\n")
+    }
+
+    fn read(line: &str) -> Result<Measured> {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [what, method, draws, pictures, seconds, busy, mib] = fields[..] else {
+            bail!("growth.csv: not a row of seven fields: {line}; delete the file to measure anew")
+        };
+        let (what, method) = (what.to_owned(), method.to_owned());
+        let wanted = Wanted { what, method, draws: draws.parse()?, pictures: pictures.parse()? };
+        Ok(Measured { wanted, seconds: seconds.parse()?, busy: busy.parse()?, mib: mib.parse()? })
+    }
+}
+
+/// What is measured, and the file that grows with it.
+struct Rows {
+    all: Vec<Measured>,
+    file: PathBuf,
+}
+
+impl Rows {
+    /// With what an earlier run in `folder` measured.
+    fn of(folder: &Path) -> Result<Rows> {
+        let file = folder.join("growth.csv");
+        let known = if file.exists() { fs::read_to_string(&file)? } else { HEADER.to_owned() };
+        let all = known.lines().skip(1).map(Measured::read).collect::<Result<_>>()?;
+        Ok(Rows { all, file })
+    }
+
+    fn have(&self, wanted: &Wanted) -> bool {
+        self.all.iter().any(|one| one.wanted == *wanted)
+    }
+
+    fn note(&mut self, one: Measured) -> Result<()> {
+        print!("{}", one.line());
+        self.all.push(one);
+        let lines: String = self.all.iter().map(Measured::line).collect();
+        Ok(fs::write(&self.file, HEADER.to_owned() + &lines)?)
+    }
+}
+
+/// Runs every bench in `folder` with a random wide_resnet50_2, and writes `growth.csv` and `growth.svg` there. What
+/// `growth.csv` has already is not measured again.
 pub(super) fn measure(program: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     let folder = folder.canonicalize()?;
-    let mut all = Vec::new();
-    let mut csv = "what,method,draws,test_pictures,seconds,busy_seconds,peak_mib\n".to_owned();
-    let mut note = |one: Measured| -> Result<()> {
-        let Measured { what, method, draws, pictures, seconds, busy, mib } = &one;
-        let line = format!("{what},{method},{draws},{pictures},{seconds:.2},{busy:.2},{mib:.0}\n");
-        print!("{line}");
-        csv += &line;
-        fs::write(folder.join("growth.csv"), &csv)?;
-        all.push(one);
-        Ok(())
-    };
-    let phantom = Bench::new(program, &folder, PICTURES)?;
-    // The first run of all reads the network from disk.
-    phantom.run("dn2", 1)?;
-    for method in METHODS {
-        for draws in DRAWS {
-            note(phantom.measured("draws", method, draws)?)?;
-        }
+    let mut rows = Rows::of(&folder)?;
+    let mut bench: Option<Bench> = None;
+    for wanted in wanted().into_iter().filter(|one| !rows.have(one)).collect::<Vec<_>>() {
+        let prepared = match bench.take().filter(|bench| bench.pictures == wanted.pictures) {
+            Some(bench) => bench,
+            None => {
+                let bench = Bench::new(program, &folder, wanted.pictures)?;
+                // The first run of all reads the network from disk.
+                bench.run("dn2", 1)?;
+                bench
+            }
+        };
+        rows.note(bench.insert(prepared).measured(&wanted)?)?;
     }
-    for n in [1, 2, 4, METHODS.len()] {
-        note(phantom.measured("methods", &METHODS[..n].join("+"), 3)?)?;
-    }
-    for pictures in MORE {
-        let larger = Bench::new(program, &folder, pictures)?;
-        note(larger.measured("test pictures", "patchcore", 3)?)?;
-    }
-    draw(&all, &folder.join("growth.svg"))
+    draw(&rows.all, &folder.join("growth.svg"))
 }
 
 /// A curated phantom.
@@ -145,9 +200,9 @@ impl Bench<'_> {
         Ok([started.elapsed().as_secs_f64(), busy, mib])
     }
 
-    fn measured(&self, what: &'static str, methods: &str, draws: usize) -> Result<Measured> {
-        let [seconds, busy, mib] = self.run(methods, draws)?;
-        Ok(Measured { what, method: methods.to_owned(), draws, pictures: self.pictures, seconds, busy, mib })
+    fn measured(&self, wanted: &Wanted) -> Result<Measured> {
+        let [seconds, busy, mib] = self.run(&wanted.method, wanted.draws)?;
+        Ok(Measured { wanted: wanted.clone(), seconds, busy, mib })
     }
 }
 
@@ -157,9 +212,9 @@ fn draw(all: &[Measured], path: &Path) -> Result<()> {
     area.fill(&WHITE)?;
     let of = |method: &str| -> Vec<(f64, f64)> {
         let points: Vec<&Measured> =
-            all.iter().filter(|one| one.what == "draws" && one.method == method).collect();
+            all.iter().filter(|one| one.wanted.what == "draws" && one.wanted.method == method).collect();
         let first = points.first().map_or(1.0, |one| one.busy);
-        points.iter().map(|one| (one.draws as f64, one.busy / first)).collect()
+        points.iter().map(|one| (one.wanted.draws as f64, one.busy / first)).collect()
     };
     let most = METHODS.iter().flat_map(|method| of(method)).map(|(_, times)| times).fold(2.0, f64::max);
     let mut chart = ChartBuilder::on(&area)
@@ -171,6 +226,9 @@ fn draw(all: &[Measured], path: &Path) -> Result<()> {
         .configure_mesh()
         .x_desc("support draws")
         .y_desc("processor seconds over those of one draw")
+        .light_line_style(TRANSPARENT)
+        .x_label_formatter(&|draws| format!("{draws:.0}"))
+        .y_label_formatter(&|times| format!("{times:.0}"))
         .draw()?;
     for (index, method) in METHODS.iter().enumerate() {
         let colour = Palette99::pick(index).to_rgba();
@@ -182,6 +240,7 @@ fn draw(all: &[Measured], path: &Path) -> Result<()> {
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE)
         .border_style(BLACK.mix(0.3))
         .draw()?;
     area.present()?;

@@ -14,11 +14,15 @@
 //! `PROGRAM report` and prints its peak of memory. `soak` runs a bench of tiny cells in one process and watches its memory
 //! and open files. `kills` ends build-dataset, bench (which trains three methods) and report at random moments and compares
 //! what they leave, gone on with, with undisturbed runs. `disks` does the same on a disk that is full, until it is not. `growth` measures what more draws, methods and test
-//! pictures cost.
+//! pictures cost, and goes on where it was stopped.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use plotters::style::{FontStyle, register_font};
+
+/// What reports are written in; plotters brings no font of its own.
+const FONT: &[u8] = include_bytes!("../../src/report/fonts/DejaVuSans.ttf");
 
 /// A run that nobody ran.
 mod cells;
@@ -43,6 +47,7 @@ fn main() -> Result<()> {
             arguments.get(place).map(|text| text.parse().with_context(|| format!("no number: {text}")));
         Ok(given.transpose()?.unwrap_or(otherwise))
     };
+    register_font("sans-serif", FontStyle::Normal, FONT).map_err(|_| anyhow!("the font is damaged"))?;
     match arguments[..] {
         ["cells", folder, ..] => cells::write(Path::new(folder), number(2, 11_250)?, number(3, 1500)?),
         ["rows", folder, ..] => rows::write(Path::new(folder), number(2, 1_000_000)?),
