@@ -15,6 +15,7 @@ use super::part::learner::{Learner, Learnt, build as build_learner};
 use super::part::normals::made;
 use super::part::scatter::Scatter;
 use super::part::scored::highest;
+use super::part::subspace::Subspace;
 use super::train_on::TrainOn;
 use super::views;
 use super::work::{self, CellSize, Covariances, Operations, Work};
@@ -266,7 +267,7 @@ impl Learner for SubspaceAd {
             bar.inc(1);
         }
         let scatter = scatter.context("subspacead needs at least one normal")?;
-        let subspace = Subspace::new(&scatter, self.settings.explained)?;
+        let subspace = Subspace::new(&scatter, self.settings.explained).context("subspacead")?;
         let components = subspace.components();
         log::info!("{}: {components} components", context.label);
         bar.finish_and_clear();
@@ -327,52 +328,6 @@ fn together(pictures: &[Pixels]) -> Tensor {
 fn angles(count: usize, seed: u64) -> Vec<f64> {
     let mut stream = Stream::new(seed, "subspacead angles", 0);
     (0..count).map(|_| stream.between(0.0, 345.0).to_radians()).collect()
-}
-
-/// The directions in which tokens vary most.
-pub struct Subspace {
-    /// `[d]`.
-    mean: Tensor,
-    /// Orthonormal columns, `[d, k]`.
-    basis: Tensor,
-}
-
-impl Subspace {
-    /// The least number of principal directions that explain `explained` of the variance.
-    ///
-    /// # Errors
-    /// A variance of the features that is not finite.
-    pub fn new(scatter: &Scatter, explained: f64) -> Result<Subspace> {
-        let (values, vectors) = scatter.covariance().linalg_eigh("L");
-        let values = Vec::<f64>::try_from(values.flip([0]))?;
-        let total: f64 = values.iter().map(|value| value.max(0.0)).sum();
-        ensure!(total.is_finite(), "subspacead: the features' variance is {total}");
-        let mut held = 0.0;
-        let k = values
-            .iter()
-            .take_while(|value| {
-                let more = held < explained * total;
-                held += value.max(0.0);
-                more
-            })
-            .count();
-        let d = values.len() as i64;
-        let basis = vectors.narrow(1, d - k as i64, k as i64).contiguous();
-        Ok(Subspace { mean: scatter.mean().shallow_clone(), basis })
-    }
-
-    /// How many directions it has.
-    pub fn components(&self) -> usize {
-        self.basis.size()[1] as usize
-    }
-
-    /// Squared length of what the subspace leaves over of `tokens` `[m, d]`: `[m]`, double precision.
-    pub fn residuals(&self, tokens: &Tensor) -> Tensor {
-        let centred = tokens.to_kind(Kind::Double) - &self.mean;
-        let length = |vectors: &Tensor| vectors.square().sum_dim_intlist(1, false, None::<Kind>);
-        // By Pythagoras; of what is left over, double precision loses nothing that counts.
-        (length(&centred) - length(&centred.matmul(&self.basis))).clamp_min(0.0)
-    }
 }
 
 struct SubspaceAdDetector {

@@ -1,7 +1,8 @@
 //! `SubspaceAD` against its authors' functions.
 
 use medfsad::method::part::scatter::Scatter;
-use medfsad::method::subspacead::{Subspace, image_scores};
+use medfsad::method::part::subspace::Subspace;
+use medfsad::method::subspacead::image_scores;
 use medfsad::network::formula;
 use medfsad::network::vit::{Deep, Interpolation, Reading, Transformer};
 use tch::{Kind, Tensor};

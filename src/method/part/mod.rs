@@ -48,5 +48,7 @@ pub mod scored;
 pub mod search_cost;
 /// Losses of maps against labels of pixels.
 pub mod segmentation_loss;
+/// The subspace in which vectors vary most.
+pub mod subspace;
 /// The one loop in which every method trains.
 pub mod trainer;

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 
 use medfsad::method::part::scatter::Scatter;
-use medfsad::method::subspacead::{Subspace, image_scores};
+use medfsad::method::part::subspace::Subspace;
+use medfsad::method::subspacead::image_scores;
 use medfsad::network::remembering::Made;
 use medfsad::network::{Features, Sight};
 
