@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use medfsad::files;
 use plotters::prelude::*;
 
 use super::watch;
@@ -66,7 +67,7 @@ impl Measured {
     fn read(line: &str) -> Result<Measured> {
         let fields: Vec<&str> = line.split(',').collect();
         let [what, method, draws, pictures, seconds, busy, mib] = fields[..] else {
-            bail!("growth.csv: not a row of seven fields: {line}; delete the file to measure anew")
+            bail!("{} fields and not seven", fields.len())
         };
         let (what, method) = (what.to_owned(), method.to_owned());
         let wanted = Wanted { what, method, draws: draws.parse()?, pictures: pictures.parse()? };
@@ -81,11 +82,24 @@ struct Rows {
 }
 
 impl Rows {
-    /// With what an earlier run in `folder` measured.
-    fn of(folder: &Path) -> Result<Rows> {
-        let file = folder.join("growth.csv");
-        let known = if file.exists() { fs::read_to_string(&file)? } else { HEADER.to_owned() };
-        let all = known.lines().skip(1).map(Measured::read).collect::<Result<_>>()?;
+    /// With what an earlier run in `folder` measured, which must have been of the same program.
+    fn of(program: &Path, folder: &Path) -> Result<Rows> {
+        let (file, mark) = (folder.join("growth.csv"), folder.join("program.txt"));
+        let hash = files::fingerprint_file(program)?;
+        if !file.exists() {
+            files::write_whole(&mark, hash.as_bytes())?;
+            return Ok(Rows { all: Vec::new(), file });
+        }
+        ensure!(
+            fs::read_to_string(&mark).is_ok_and(|known| known == hash),
+            "{}: measured with another program; name another folder, or delete the file",
+            file.display()
+        );
+        let read = |line: &str| {
+            let place = || format!("{}: {line}: delete the file to measure anew", file.display());
+            Measured::read(line).with_context(place)
+        };
+        let all = fs::read_to_string(&file)?.lines().skip(1).map(read).collect::<Result<_>>()?;
         Ok(Rows { all, file })
     }
 
@@ -97,7 +111,7 @@ impl Rows {
         print!("{}", one.line());
         self.all.push(one);
         let lines: String = self.all.iter().map(Measured::line).collect();
-        Ok(fs::write(&self.file, HEADER.to_owned() + &lines)?)
+        files::write_whole(&self.file, (HEADER.to_owned() + &lines).as_bytes())
     }
 }
 
@@ -106,7 +120,7 @@ impl Rows {
 pub(super) fn measure(program: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     let folder = folder.canonicalize()?;
-    let mut rows = Rows::of(&folder)?;
+    let mut rows = Rows::of(program, &folder)?;
     let mut bench: Option<Bench> = None;
     for wanted in wanted().into_iter().filter(|one| !rows.have(one)).collect::<Vec<_>>() {
         let prepared = match bench.take().filter(|bench| bench.pictures == wanted.pictures) {

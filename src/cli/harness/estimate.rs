@@ -190,11 +190,11 @@ pub(super) fn tell(
         let kept = gigabytes(estimate.memory);
         match speed.held > 0.0 {
             true => println!(
-                "device memory: {} at most, {kept} of it features, banks, covariances and steps of transformers, estimated from {source}",
+                "device memory: about {}, {kept} of it features, banks, covariances and steps of transformers, estimated from {source}",
                 gigabytes(speed.held + estimate.memory)
             ),
             false => println!(
-                "memory of a job: {kept} at most beside its networks and steps of convolutional ones, estimated from {source}"
+                "memory of a job: about {kept} beside its networks and steps of convolutional ones, estimated from {source}"
             ),
         }
     }
